@@ -1,0 +1,53 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every Swift target: Swift 6 language mode (from the tools version), warnings are errors.
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error), .enableWarning("extra")]
+
+let package = Package(
+    name: "flexpage",
+    products: [
+        .library(name: "nbdkit-flexpage-plugin", type: .dynamic, targets: ["Glue"]),
+        .executable(name: "flexpage", targets: ["flexpage"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
+    ],
+    targets: [
+        // The pager: no nbdkit, no files, no Foundation, nothing else of ours.
+        .target(name: "Paging", swiftSettings: strict),
+
+        // Where bytes come from.
+        .target(name: "CLinux", cSettings: strictC),
+        .target(
+            name: "Accessors",
+            dependencies: ["Paging", "CLinux", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
+
+        // What knows nbdkit. Interface is what both languages call; Glue is the only part that needs nbdkit's symbols.
+        .target(name: "Interface", path: "Plugin/Interface", cSettings: strictC),
+        .target(
+            name: "Adapter", dependencies: ["Interface", "Paging", "Accessors"], path: "Plugin/Adapter",
+            swiftSettings: strict),
+        .target(
+            name: "Glue", dependencies: ["Interface", "Adapter"], path: "Plugin/Glue", cSettings: strictC,
+            linkerSettings: [
+                .unsafeFlags([
+                    "-static-stdlib",
+                    "-Xlinker", "--version-script=\(Context.packageDirectory)/Plugin/plugin.map",
+                    "-Xlinker", "-z", "-Xlinker", "nodelete",
+                ])
+            ]),
+
+        // The command line tool.
+        .executableTarget(
+            name: "flexpage",
+            dependencies: [
+                "Paging", "Accessors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,3 @@
+#ifndef FLEXPAGE_INTERFACE_H
+#define FLEXPAGE_INTERFACE_H
+#endif

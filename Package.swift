@@ -49,5 +49,7 @@ let package = Package(
                 "Paging", "Accessors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+
+        .testTarget(name: "PagingTests", dependencies: ["Paging"], swiftSettings: strict),
     ]
 )

@@ -34,6 +34,8 @@ struct PageQueue: @unchecked Sendable {
 
     /// How many hits are remembered of a page.
     private static let mostHits: UInt32 = 3
+    /// Pages not yet durable are recycled last: so many are passed over in a search.
+    private static let mostPassedOver = 64
 
     private let table: FlexpageTable
     private let lock: Lock
@@ -123,6 +125,7 @@ struct PageQueue: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         // A round visits each page; with at most three hits to take back, four visits are enough to reach any.
+        var passedOver = 0
         var visits = (state.pointee.probation.flexpages + state.pointee.main.flexpages) * 4
         while visits > 0 {
             visits -= 1
@@ -132,7 +135,8 @@ struct PageQueue: @unchecked Sendable {
             let word = PageState(table[id].pointee.state.load(ordering: .relaxed))
             if word.hits > 0 {
                 advance(id, name)
-            } else if !word.isRecyclable {
+            } else if !word.isRecyclable || (word.has(PageState.unsynced) && passedOver < PageQueue.mostPassedOver) {
+                passedOver += 1
                 unlink(id)
                 link(id, to: name)
             } else {

@@ -1,3 +1,5 @@
+import CIntrinsics
+
 /// Of one image: which flexpage covers an offset.
 ///
 /// A hash of leaves (eight base pages each), chained in buckets. The buckets of all images are one table, divided into
@@ -42,6 +44,13 @@ struct AccessMap: @unchecked Sendable {
     @inline(__always)
     func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> {
         shards + Int(hash(ofChunkOf: page) & UInt64(AccessMap.shardCount - 1))
+    }
+
+    /// The same, asking for the page's bucket to be near by when the lock has been taken.
+    @inline(__always)
+    func prefetchedShard(of page: UInt64) -> UnsafeMutablePointer<Shard> {
+        flexpage_prefetch(bucket(of: page))
+        return shard(of: page)
     }
 
     @inline(__always)

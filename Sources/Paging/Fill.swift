@@ -10,7 +10,7 @@ import Glibc
 /// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want them
 /// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
 struct Fill: ~Copyable {
-    private let reach: PageMapper.Reach
+    private let lender: PageMapper.Reach.Pointer
     private let pages: Pages
     private var ids = InlineArray<256, FlexpageID> { _ in .none }
     /// Flexpages planned, and how many of them are in flight: always the first ones.
@@ -19,10 +19,12 @@ struct Fill: ~Copyable {
     /// The base pages planned, or in flight after `issue`.
     private(set) var covered: Range<UInt64>
 
+    private var reach: PageMapper.Reach { lender.pointee }
+
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
     /// - Parameter run: Base pages of one chunk.
-    init(_ run: Range<UInt64>, reach: PageMapper.Reach, pages: Pages) {
-        self.reach = reach
+    init(_ run: Range<UInt64>, lender: PageMapper.Reach.Pointer, pages: Pages) {
+        self.lender = lender
         self.pages = pages
         covered = run.lowerBound..<run.lowerBound
         let end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
@@ -89,7 +91,7 @@ struct Fill: ~Copyable {
     /// held; the pages are queued under it, because a page in the map and not in the queue is taken for one that a
     /// recycler has in hand.
     func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
-        var loan = Loan(reach, at: wanted.lowerBound)
+        var loan = Loan(lender, at: wanted.lowerBound)
         var isAwaited = false
         for index in 0..<issued {
             let state = reach.table[ids[index]]

@@ -1,15 +1,19 @@
+import CIntrinsics
+
 extension PageMapper.Reach {
+    /// What loans are made with; it stays where it is.
+    typealias Pointer = UnsafePointer<PageMapper.Reach>
     /// Lends the flexpages at the beginning of `wanted` that are populated and may be read now. The shard's lock is held.
     /// - Parameter countingFrom: Pages before this offset are not counted as hits.
     /// - Returns: A loan of nothing where the first page is missing, being filled, or held by a writer.
     @inline(__always)
-    func lendResident(
-        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, countingFrom: Int64
+    static func lendResident(
+        _ reach: Pointer, _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, countingFrom: Int64
     ) -> Loan {
-        var loan = Loan(self, at: wanted.lowerBound)
+        var loan = Loan(reach, at: wanted.lowerBound)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
-            let id = map.flexpage(at: BasePage.number(of: loan.range.upperBound))
-            guard id != .none, pin(id) else { break }
+            let id = reach.pointee.map.flexpage(at: BasePage.number(of: loan.range.upperBound))
+            guard id != .none, reach.pointee.pin(id) else { break }
             loan.add(id, upTo: wanted.upperBound)
         }
         let counted = max(loan.range.lowerBound, countingFrom)..<max(loan.range.upperBound, countingFrom)
@@ -21,6 +25,8 @@ extension PageMapper.Reach {
     @inline(__always)
     private func pin(_ id: FlexpageID) -> Bool {
         let flexpage = table[id]
+        // The bytes are wanted next; the flexpage's own cache line is waited for meanwhile.
+        flexpage_prefetch(table.memory(of: id))
         let place = flexpage.pointee.place.load(ordering: .relaxed)
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendable {

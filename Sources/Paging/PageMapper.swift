@@ -19,17 +19,31 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         unowned(unsafe) let pages: Pages
     }
 
-    let reach: Reach
+    /// At a fixed place, because loans point there.
+    private let reachPointer: UnsafeMutablePointer<Reach>
     let pages: Pages
     let accessor: any Accessor
 
     init(image: UInt16, pages: Pages, accessor: any Accessor) {
         self.pages = pages
         self.accessor = accessor
-        reach = Reach(
-            map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
-            pages: pages)
+        reachPointer = .allocate(capacity: 1)
+        reachPointer.initialize(
+            to: Reach(
+                map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
+                pages: pages))
     }
+
+    deinit {
+        reachPointer.deinitialize(count: 1)
+        reachPointer.deallocate()
+    }
+
+    @inline(__always)
+    var reach: Reach { reachPointer.pointee }
+
+    @inline(__always)
+    var lender: Reach.Pointer { Reach.Pointer(reachPointer) }
 
     /// How far a request has come.
     struct Walk {
@@ -45,9 +59,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     @inline(__always)
     func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)
-        let shard = reach.map.shard(of: BasePage.number(of: wanted.lowerBound))
+        let shard = lender.pointee.map.prefetchedShard(of: BasePage.number(of: wanted.lowerBound))
         shard.lock()
-        let loan = reach.lendResident(wanted, on: shard, countingFrom: walk.populatedUpTo)
+        let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
         if loan.count > 0 {
             shard.unlock()
             return loan
@@ -62,7 +76,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan {
         while true {
-            let loan = reach.lendResident(wanted, on: shard, countingFrom: walk.populatedUpTo)
+            let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
             if loan.count > 0 {
                 shard.unlock()
                 return loan
@@ -76,7 +90,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
             } else if PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).has(PageState.populated) {
                 reach.waitUntilLendable(id, on: shard)
             } else if try waitForFill(of: id, on: shard, &walk) {
-                var loan = Loan(reach, at: wanted.lowerBound)
+                var loan = Loan(lender, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
                 shard.unlock()
                 return loan
@@ -148,10 +162,10 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
 
     /// A fill of the beginning of `run`, or nil after having slept until there may be memory for one.
     private func plan(_ run: Range<UInt64>, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
-        let fill = Fill(run, reach: reach, pages: pages)
+        let fill = Fill(run, lender: lender, pages: pages)
         if fill.count > 0 { return fill }
         let ticket = reach.waiters.begin()
-        let again = Fill(run, reach: reach, pages: pages)
+        let again = Fill(run, lender: lender, pages: pages)
         if again.count > 0 {
             reach.waiters.end()
             return again

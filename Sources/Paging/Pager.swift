@@ -50,7 +50,7 @@ public final class Pager: Sendable {
     @inline(__always)
     private func checked(_ offset: Int64, _ count: Int) throws(AccessError) -> Range<Int64> {
         let (end, overflow) = offset.addingReportingOverflow(Int64(count))
-        guard offset >= 0, !overflow, end <= provider.accessor.size else { throw AccessError(EINVAL) }
+        guard offset >= 0, !overflow, end <= provider.size else { throw AccessError(EINVAL) }
         return offset..<end
     }
 }

@@ -5,6 +5,8 @@ public final class Provider: Sendable {
     /// What reaches the image.
     public let accessor: any Accessor
     public let identity: ImageIdentity
+    /// Bytes in the image.
+    public let size: Int64
     let mapper: PageMapper
     let image: UInt16
 
@@ -12,6 +14,7 @@ public final class Provider: Sendable {
         self.identity = identity
         self.image = image
         self.accessor = accessor
+        size = accessor.size
         mapper = PageMapper(image: image, pages: pages, accessor: accessor)
     }
 }

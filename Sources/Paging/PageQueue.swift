@@ -127,9 +127,11 @@ struct PageQueue: @unchecked Sendable {
         // A round visits each page; with at most three hits to take back, four visits are enough to reach any.
         var passedOver = 0
         var visits = (state.pointee.probation.flexpages + state.pointee.main.flexpages) * 4
+        // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.
+        var passedOver = (probation: 0, main: 0)
         while visits > 0 {
             visits -= 1
-            let name = queueToTakeFrom
+            let name = queueToTakeFrom(passedOver.probation, passedOver.main)
             guard name != .none else { return nil }
             let id = name == .main ? state.pointee.main.head : state.pointee.probation.head
             let word = PageState(table[id].pointee.state.load(ordering: .relaxed))
@@ -139,6 +141,7 @@ struct PageQueue: @unchecked Sendable {
                 passedOver += 1
                 unlink(id)
                 link(id, to: name)
+                if name == .main { passedOver.main += 1 } else { passedOver.probation += 1 }
             } else {
                 return candidate(id, from: name)
             }
@@ -146,11 +149,16 @@ struct PageQueue: @unchecked Sendable {
         return nil
     }
 
-    private var queueToTakeFrom: Name {
-        if state.pointee.probation.frames > probationTarget || state.pointee.main.head == .none {
-            return state.pointee.probation.head == .none ? .none : .probation
-        }
-        return .main
+    /// The queue whose turn it is, or the other one as long as that one has been passed over in vain oftener.
+    private func queueToTakeFrom(_ passedOverInProbation: Int, _ passedOverInMain: Int) -> Name {
+        if state.pointee.main.head == .none { return state.pointee.probation.head == .none ? .none : .probation }
+        if state.pointee.probation.head == .none { return .main }
+        let rounds = (
+            probation: passedOverInProbation / state.pointee.probation.flexpages,
+            main: passedOverInMain / state.pointee.main.flexpages
+        )
+        if rounds.probation != rounds.main { return rounds.probation < rounds.main ? .probation : .main }
+        return state.pointee.probation.frames > probationTarget ? .probation : .main
     }
 
     /// A page with hits at the head: from probation it is promoted, in main it has another round for one hit less.

@@ -125,10 +125,10 @@ struct PageQueue: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         // A round visits each page; with at most three hits to take back, four visits are enough to reach any.
-        var passedOver = 0
         var visits = (state.pointee.probation.flexpages + state.pointee.main.flexpages) * 4
         // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.
         var passedOver = (probation: 0, main: 0)
+        var unsynced = 0
         while visits > 0 {
             visits -= 1
             let name = queueToTakeFrom(passedOver.probation, passedOver.main)
@@ -137,8 +137,8 @@ struct PageQueue: @unchecked Sendable {
             let word = PageState(table[id].pointee.state.load(ordering: .relaxed))
             if word.hits > 0 {
                 advance(id, name)
-            } else if !word.isRecyclable || (word.has(PageState.unsynced) && passedOver < PageQueue.mostPassedOver) {
-                passedOver += 1
+            } else if !word.isRecyclable || (word.has(PageState.unsynced) && unsynced < PageQueue.mostPassedOver) {
+                if word.has(PageState.unsynced) { unsynced += 1 }
                 unlink(id)
                 link(id, to: name)
                 if name == .main { passedOver.main += 1 } else { passedOver.probation += 1 }
@@ -153,6 +153,9 @@ struct PageQueue: @unchecked Sendable {
     private func queueToTakeFrom(_ passedOverInProbation: Int, _ passedOverInMain: Int) -> Name {
         if state.pointee.main.head == .none { return state.pointee.probation.head == .none ? .none : .probation }
         if state.pointee.probation.head == .none { return .main }
+        guard passedOverInProbation | passedOverInMain != 0 else {
+            return state.pointee.probation.frames > probationTarget ? .probation : .main
+        }
         let rounds = (
             probation: passedOverInProbation / state.pointee.probation.flexpages,
             main: passedOverInMain / state.pointee.main.flexpages

@@ -31,6 +31,10 @@ struct Ledger: @unchecked Sendable {
         var epoch: UInt32 = 1
         var syncsBegun: UInt32 = 0
         var failedLeaves = 0
+        /// Write-outs that failed since all was well.
+        var failures: UInt64 = 0
+        /// Whether that has been told.
+        var isTold = false
         var error: Int32 = 0
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. Counted for ever; see `Provider`.
@@ -97,6 +101,7 @@ struct Ledger: @unchecked Sendable {
             unlink(id)
             appendDirty(id, at: dirtiedAt)
             record.pointee.error = error.code
+            record.pointee.failures += 1
             if !leaf.pointee.hasFailed {
                 leaf.pointee.hasFailed = true
                 record.pointee.failedLeaves += 1
@@ -161,6 +166,24 @@ struct Ledger: @unchecked Sendable {
     /// Why data cannot be written out at present, or nil if all of it could be.
     var error: AccessError? {
         lock.withLock { record.pointee.failedLeaves > 0 ? AccessError(record.pointee.error) : nil }
+    }
+
+    /// What there is to be told of write-outs since the last call, or nil.
+    func news(dirtyPages: Int) -> Notice? {
+        lock.withLock {
+            if record.pointee.failedLeaves > 0, !record.pointee.isTold {
+                record.pointee.isTold = true
+                return .writeOutFails(AccessError(record.pointee.error), dirtyPages: dirtyPages)
+            }
+            if record.pointee.failedLeaves == 0, record.pointee.failures > 0 {
+                defer {
+                    record.pointee.failures = 0
+                    record.pointee.isTold = false
+                }
+                return record.pointee.isTold ? .writeOutWorksAgain(failures: record.pointee.failures) : nil
+            }
+            return nil
+        }
     }
 
     /// Leaves whose last write-out failed.

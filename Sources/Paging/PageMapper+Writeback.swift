@@ -28,8 +28,26 @@ extension PageMapper {
             waitForWriteback(ofLeaf: Leaf.key(of: PageKey(image: reach.map.image, page: page)))
             page = (page | 7) + 1
         }
-        // What others were writing out may have failed.
-        if let error = reach.map.ledger.error { throw error }
+        if let error = failure(in: pages) { throw error }
+    }
+
+    /// Why some of `pages` could not be written out, by whomever, or nil if none is in that trouble.
+    private func failure(in pages: Range<UInt64>) -> AccessError? {
+        guard let error = reach.map.ledger.error else { return nil }
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let end = min((page | 7) + 1, pages.upperBound)
+            let shard = reach.map.shard(of: page)
+            shard.lock()
+            var hasFailed = false
+            reach.map.forEachLeaf(of: page..<end) { leaf, bits in
+                hasFailed = leaf.pointee.hasFailed && leaf.pointee.dirty & bits != 0
+            }
+            shard.unlock()
+            if hasFailed { return error }
+            page = end
+        }
+        return nil
     }
 
     /// Waits until no page of the leaf is being written out.

@@ -139,8 +139,9 @@ struct PageQueue: @unchecked Sendable {
                 advance(id, name)
             } else if !word.isRecyclable || (word.has(PageState.unsynced) && unsynced < PageQueue.mostPassedOver) {
                 if word.has(PageState.unsynced) { unsynced += 1 }
+                // It keeps its place in time.
                 unlink(id)
-                link(id, to: name)
+                append(id, to: name)
                 if name == .main { passedOver.main += 1 } else { passedOver.probation += 1 }
             } else {
                 return candidate(id, from: name)
@@ -187,20 +188,27 @@ struct PageQueue: @unchecked Sendable {
         return Candidate(id: id, from: name, key: key)
     }
 
+    /// Queues a flexpage at the tail of `name`, as one that has just come there.
     private func link(_ id: FlexpageID, to name: Name) {
         let flexpage = table[id]
-        flexpage.pointee.queue = name
+        var place: UInt32 = 0
         if name == .probation {
-            let frames = UInt32(flexpage.pointee.pages)
-            var now = state.pointee.clock.add(frames, ordering: .relaxed).newValue
-            if now == 0 { now = 1 }
-            flexpage.pointee.place.store(now, ordering: .relaxed)
+            let now = state.pointee.clock.add(UInt32(flexpage.pointee.pages), ordering: .relaxed).newValue
+            place = max(now, 1)
+        }
+        flexpage.pointee.place.store(place, ordering: .relaxed)
+        append(id, to: name)
+    }
+
+    private func append(_ id: FlexpageID, to name: Name) {
+        let frames = Int(table[id].pointee.pages)
+        table[id].pointee.queue = name
+        if name == .probation {
             table.append(id, to: &state.pointee.probation.head, &state.pointee.probation.tail)
-            state.pointee.probation.count(Int(frames))
+            state.pointee.probation.count(frames)
         } else {
-            flexpage.pointee.place.store(0, ordering: .relaxed)
             table.append(id, to: &state.pointee.main.head, &state.pointee.main.tail)
-            state.pointee.main.count(Int(flexpage.pointee.pages))
+            state.pointee.main.count(frames)
         }
     }
 

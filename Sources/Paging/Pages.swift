@@ -22,12 +22,19 @@ public final class Pages: @unchecked Sendable {
     let waiters: MemoryWaiters
     let dirt: DirtGauge
     let sweeps: SweepBoard
+    /// Tells whoever runs the server; called from any thread, with no lock held.
+    let notify: @Sendable (Notice) -> Void
 
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `leastMemory`.
     /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
+    /// - Parameter notify: Told of troubles and their ends, from any thread.
     /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
-    public init(memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare) throws(AccessError) {
+    public init(
+        memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare,
+        notify: @escaping @Sendable (Notice) -> Void = { _ in }
+    ) throws(AccessError) {
+        self.notify = notify
         memory = try Memory(bytes: bytes)
         table = FlexpageTable(memory)
         leaves = LeafTable(memory)

@@ -41,9 +41,15 @@ public final class Provider: @unchecked Sendable {
     ///   for good where it lost data that is not in memory any more.
     func flush() throws(AccessError) {
         let failure = writeOut(upTo: ledger.endEpoch())
+        tellNews()
         try sync()
         if let failure { throw failure }
         if let error = ledger.error { throw error }
+    }
+
+    /// Tells of write-outs that have begun to fail, or to work again.
+    func tellNews() {
+        if let news = ledger.news(dirtyPages: pages.dirt.pages) { pages.notify(news) }
     }
 
     /// Writes out once everything dirtied in `epoch` or before.
@@ -78,6 +84,7 @@ public final class Provider: @unchecked Sendable {
             mapper.dirtyUnsyncedAgain()
             // What has been recycled, zeroed or trimmed since cannot be done again: it may be lost.
             if ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }
+            pages.notify(.syncFailed(error, isLost: lost != nil))
             return error
         }
         settledUpTo = unsettled

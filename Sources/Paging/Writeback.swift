@@ -82,6 +82,7 @@ public final class Writeback: @unchecked Sendable {
         } else {
             _ = sweep(provider, olderThan: age)
         }
+        provider.tellNews()
         syncIfMuchIsUnsynced(provider)
         return true
     }

@@ -241,7 +241,7 @@ struct Ledger: @unchecked Sendable {
     var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
 
     /// Something that a failed sync would lose has happened to the image.
-    func countUnsettled() { record.pointee.unsettled.add(1, ordering: .sequentiallyConsistent) }
+    func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
     // MARK: The lists
 

@@ -10,7 +10,7 @@ import Glibc
 /// retains nothing.
 struct PageMapper: ~Copyable, @unchecked Sendable {
     /// What pinning and giving back need: pointers, cheap to copy, with nothing to retain.
-    struct Reach: @unchecked Sendable {
+    struct Reach: ~Copyable, @unchecked Sendable {
         let map: AccessMap
         let table: FlexpageTable
         let queue: PageQueue
@@ -45,11 +45,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         reachPointer.deallocate()
     }
 
+    /// What pinning and giving back need.
     @inline(__always)
-    var reach: Reach { reachPointer.pointee }
-
-    @inline(__always)
-    var lender: Reach.Pointer { Reach.Pointer(reachPointer) }
+    var reach: Reach.Pointer { Reach.Pointer(reachPointer) }
 
     /// How far a request has come.
     struct Walk {
@@ -65,9 +63,12 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     @inline(__always)
     func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)
-        let shard = lender.pointee.map.prefetchedShard(of: BasePage.number(of: wanted.lowerBound))
+        let page = BasePage.number(of: wanted.lowerBound)
+        let place = reach.pointee.map.place(of: page)
+        reach.pointee.map.prefetch(page, at: place)
+        let shard = reach.pointee.map.shard(at: place)
         shard.lock()
-        let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
+        let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
         if loan.count > 0 {
             shard.unlock()
             return loan
@@ -81,22 +82,25 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func supply(
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan {
+        let place = reach.pointee.map.place(of: BasePage.number(of: wanted.lowerBound))
         while true {
-            let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
+            let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
             if loan.count > 0 {
                 shard.unlock()
                 return loan
             }
-            let id = reach.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
+            let id = reach.pointee.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
             if id == .none {
                 let run = missingRun(of: wanted, cautious: wanted.lowerBound < walk.cautiousUpTo)
                 shard.unlock()
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
-            } else if PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).has(PageState.populated) {
-                reach.waitUntilSettled(id, on: shard)
+            } else if PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).has(
+                PageState.populated)
+            {
+                reach.pointee.waitUntilSettled(id, on: shard)
             } else if try waitForFill(of: id, on: shard, &walk) {
-                var loan = Loan(lender, at: wanted.lowerBound)
+                var loan = Loan(reach, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
                 shard.unlock()
                 return loan
@@ -108,7 +112,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func missingRun(of wanted: Range<Int64>, cautious: Bool) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
         var end = pages.lowerBound + 1
-        while !cautious, end < pages.upperBound, reach.map.flexpage(at: end) == .none { end += 1 }
+        while !cautious, end < pages.upperBound, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
         return pages.lowerBound..<end
     }
 
@@ -117,8 +121,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func waitForFill(
         of id: FlexpageID, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Bool {
-        let flexpage = reach.table[id]
-        flexpage.pointee.state.add(PageState.pin, ordering: .relaxed)
+        let flexpage = reach.pointee.table[id]
+        flexpage.pointee.state.wrappingAdd(PageState.pin, ordering: .relaxed)
         var state: PageState
         repeat {
             flexpage.pointee.state.bitwiseOr(PageState.awaited, ordering: .relaxed)
@@ -129,7 +133,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         // What failed was wider than a page, or it was just this page.
         walk.cautiousUpTo = BasePage.offset(of: flexpage.pointee.covered.upperBound)
         shard.unlock()
-        reach.giveBack(id)
+        PageMapper.Reach.giveBack(reach, id)
         guard state.error == 0 else { throw AccessError(state.error) }
         shard.lock()
         return false
@@ -143,13 +147,13 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     ) throws(AccessError) -> Loan? {
         guard var fill = plan(run, on: shard) else { return nil }
         shard.lock()
-        let isReserved = reach.reservations.overlaps(fill.covered)
+        let isReserved = reach.pointee.reservations.overlaps(fill.covered)
         let isInFlight = !isReserved && fill.issue()
         shard.unlock()
         guard isInFlight else {
             let reserved = fill.covered
             _ = consume fill
-            if isReserved { reach.reservations.wait(for: reserved) }
+            if isReserved { reach.pointee.reservations.wait(for: reserved) }
             return nil
         }
         do throws(AccessError) {
@@ -168,24 +172,24 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let loan = fill.publish(lending: wanted, on: shard)
         shard.unlock()
         walk.populatedUpTo = BasePage.offset(of: fill.covered.upperBound)
-        reach.waiters.wake()
+        reach.pointee.waiters.wake()
         return loan
     }
 
     /// A fill of the beginning of `run`, or nil after having slept until there may be memory for one.
     func plan(_ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
-        let fill = Fill(run, most: most, lender: lender, pages: pages)
+        let fill = Fill(run, most: most, reach: reach, pages: pages)
         if fill.count > 0 { return fill }
-        let ticket = reach.waiters.begin()
-        let again = Fill(run, most: most, lender: lender, pages: pages)
+        let ticket = reach.pointee.waiters.begin()
+        let again = Fill(run, most: most, reach: reach, pages: pages)
         if again.count > 0 {
-            reach.waiters.end()
+            reach.pointee.waiters.end()
             return again
         }
         shard.lock()
         shard.pointee.waits += 1
         shard.unlock()
-        reach.waiters.sleep(ticket)
+        reach.pointee.waiters.sleep(ticket)
         return nil
     }
 }

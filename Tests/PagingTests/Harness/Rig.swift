@@ -51,7 +51,7 @@ struct Rig {
 
     /// The flexpage that covers base page `page`, or nil. Nobody else uses the image meanwhile.
     func flexpage(at page: UInt64) -> FlexpageID? {
-        let map = provider.mapper.reach.map
+        let map = provider.mapper.reach.pointee.map
         let shard = map.shard(of: page)
         shard.lock()
         defer { shard.unlock() }

@@ -113,6 +113,19 @@ struct Fill: ~Copyable {
         return loan
     }
 
+    /// Lets everybody see the flexpages, as read ahead and not used yet, but for those that somebody waits for; the one
+    /// that covers `mark` tells when somebody comes to it. The shard's lock is held.
+    func publishAhead(mark: UInt64?, on shard: UnsafeMutablePointer<Shard>) {
+        for index in 0..<issued {
+            let flexpage = reach.pointee.table[ids[index]]
+            var bits = PageState.ahead
+            if let mark, flexpage.pointee.covered.contains(mark) { bits |= PageState.marked }
+            flexpage.pointee.state.bitwiseOr(bits, ordering: .relaxed)
+        }
+        let none = BasePage.offset(of: covered.lowerBound)
+        _ = publish(lending: none..<none, on: shard)
+    }
+
     /// Lends the flexpages in flight to a writer who will populate them, all of them and dirty: nobody else sees them
     /// before the loan ends. There are no more of them than a loan takes. The shard's lock is held.
     func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {

@@ -39,6 +39,8 @@ struct Ledger: @unchecked Sendable {
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. Counted for ever; see `Provider`.
         let unsettled = Atomic<UInt64>(0)
+        /// Base pages read ahead and recycled without use, since somebody asked.
+        let unused = Atomic<UInt64>(0)
     }
 
     fileprivate struct LeafList {
@@ -242,6 +244,16 @@ struct Ledger: @unchecked Sendable {
 
     /// Something that a failed sync would lose has happened to the image.
     func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
+    // MARK: Reading ahead
+
+    /// So many base pages that were read ahead have been recycled and nobody has used them.
+    func countUnused(_ pages: UInt64) { record.pointee.unused.wrappingAdd(pages, ordering: .relaxed) }
+
+    /// How many base pages were read ahead in vain since the last call.
+    func takeUnused() -> UInt64 {
+        record.pointee.unused.load(ordering: .relaxed) == 0 ? 0 : record.pointee.unused.exchange(0, ordering: .relaxed)
+    }
 
     // MARK: The lists
 

@@ -16,6 +16,8 @@ struct Loan: ~Copyable {
     /// What each flexpage's word has of this loan: a pin, and a writer's latch.
     private let pin: UInt32
     private(set) var count = 0
+    /// A marked page that the client has come to with this loan.
+    var mark: UInt64?
     /// The bytes of the image that the loan covers; empty where nothing could be lent.
     private(set) var range: Range<Int64>
 

@@ -13,7 +13,7 @@ extension PageMapper.Reach {
         var loan = Loan(reach, at: wanted.lowerBound)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
             let id = reach.pointee.map.flexpage(at: BasePage.number(of: loan.range.upperBound), place)
-            guard id != .none, reach.pointee.pin(id) else { break }
+            guard id != .none, reach.pointee.pin(id, &loan.mark) else { break }
             loan.add(id, upTo: wanted.upperBound)
         }
         let counted = max(loan.range.lowerBound, countingFrom)..<max(loan.range.upperBound, countingFrom)
@@ -25,7 +25,7 @@ extension PageMapper.Reach {
 
     /// Pins flexpage `id` for a reader and counts the hit, if it may be read now. The shard's lock is held.
     @inline(__always)
-    private func pin(_ id: FlexpageID) -> Bool {
+    private func pin(_ id: FlexpageID, _ mark: inout UInt64?) -> Bool {
         let flexpage = table[id]
         // The bytes are wanted next; the flexpage's own cache line is waited for meanwhile. Sixteen lines took 80 ns off
         // a random hit of 4 KiB, four lines 30, and the processor's own prefetcher does the rest.
@@ -34,13 +34,28 @@ extension PageMapper.Reach {
         let place = flexpage.pointee.place.load(ordering: .relaxed)
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendable {
-            let pinned = queue.countingHit(word, place: place) &+ PageState.pin
+            // The first use of what was read ahead is not a hit; it is what demand would have filled.
+            let isFirstUse = PageState(word).has(PageState.ahead)
+            let counted =
+                isFirstUse ? word & ~(PageState.ahead | PageState.marked) : queue.countingHit(word, place: place)
+            let pinned = counted &+ PageState.pin
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
-            if exchanged { return true }
+            if exchanged {
+                if isFirstUse, PageState(word).has(PageState.marked) { mark = flexpage.pointee.key.page }
+                return true
+            }
             word = original
         }
         return false
+    }
+
+    /// The caller, who has it pinned, is the first to use flexpage `id`, which may have been read ahead.
+    /// - Returns: Its first page if it is marked.
+    func takeMark(of id: FlexpageID) -> UInt64? {
+        let word = table[id].pointee.state.bitwiseAnd(~(PageState.ahead | PageState.marked), ordering: .relaxed)
+            .oldValue
+        return PageState(word).has(PageState.marked) ? table[id].pointee.key.page : nil
     }
 
     /// Pins flexpage `id` for one writer alone and marks `pages` of it dirty, if it may be written now. The shard's lock
@@ -51,7 +66,8 @@ extension PageMapper.Reach {
         let place = flexpage.pointee.place.load(ordering: .relaxed)
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendableExclusively {
-            let pinned = queue.countingHit(word, place: place) &+ PageState.pin | PageState.exclusive | PageState.dirty
+            let counted = queue.countingHit(word & ~(PageState.ahead | PageState.marked), place: place)
+            let pinned = counted &+ PageState.pin | PageState.exclusive | PageState.dirty
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
             if exchanged { return map.markDirty(pages) }

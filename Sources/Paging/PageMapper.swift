@@ -17,6 +17,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let waiters: MemoryWaiters
         let dirt: DirtGauge
         let reservations: Reservations
+        let readahead: Readahead
+        /// Whose image it is; outlives every request.
+        fileprivate(set) var provider: Unmanaged<Provider>?
         /// To free the Region of a failed fill; outlives every loan.
         unowned(unsafe) let pages: Pages
     }
@@ -36,11 +39,13 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         reachPointer.initialize(
             to: Reach(
                 map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
-                dirt: pages.dirt, reservations: Reservations(), pages: pages))
+                dirt: pages.dirt, reservations: Reservations(),
+                readahead: Readahead(imageSize: size, largestWindow: pages.largestReadahead), pages: pages))
     }
 
     deinit {
         reachPointer.pointee.reservations.destroy()
+        reachPointer.pointee.readahead.destroy()
         reachPointer.deinitialize(count: 1)
         reachPointer.deallocate()
     }
@@ -48,6 +53,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     /// What pinning and giving back need.
     @inline(__always)
     var reach: Reach.Pointer { Reach.Pointer(reachPointer) }
+
+    /// Tells whose it is.
+    func attach(to provider: Provider) { reachPointer.pointee.provider = Unmanaged.passUnretained(provider) }
 
     /// How far a request has come.
     struct Walk {
@@ -71,6 +79,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
         if loan.count > 0 {
             shard.unlock()
+            if let mark = loan.mark { noteArrival(at: mark) }
             return loan
         }
         _ = consume loan
@@ -87,12 +96,14 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
             let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
             if loan.count > 0 {
                 shard.unlock()
+                if let mark = loan.mark { noteArrival(at: mark) }
                 return loan
             }
             let id = reach.pointee.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
             if id == .none {
                 let run = missingRun(of: wanted, cautious: wanted.lowerBound < walk.cautiousUpTo)
                 shard.unlock()
+                if walk.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
             } else if PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).has(
@@ -102,7 +113,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
             } else if try waitForFill(of: id, on: shard, &walk) {
                 var loan = Loan(reach, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
+                let mark = reach.pointee.takeMark(of: id)
                 shard.unlock()
+                if let mark { noteArrival(at: mark) }
                 return loan
             }
         }

@@ -26,6 +26,7 @@ public final class Provider: @unchecked Sendable {
         size = accessor.size
         mapper = PageMapper(image: image, pages: pages, accessor: accessor)
         mapper.reach.pointee.map.ledger.prepare()
+        mapper.attach(to: self)
     }
 
     deinit { syncs.destroy() }

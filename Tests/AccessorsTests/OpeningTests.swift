@@ -44,7 +44,7 @@ struct OpeningTests {
         let image = try #require(asNobody { try? ImageFile(path: path) })
         #expect(!image.isWritable)
         #expect(image.readOnlyReason?.problem == .readOnly(.permissionDenied))
-        #expect(try image.allBytes() == pattern(4096))
+        try expectSame(image.allBytes(), pattern(4096))
     }
 
     /// Proves: an image opened for writing as root is written by a process that has given its rights up since.
@@ -63,7 +63,7 @@ struct OpeningTests {
                 image.endWriting()
             }
         }
-        #expect(contents(of: path) == [UInt8](repeating: 0, count: 100) + pattern(10_000, salt: 1)[100...])
+        expectSame(contents(of: path), [UInt8](repeating: 0, count: 100) + pattern(10_000, salt: 1)[100...])
     }
 
     /// Proves: opened for reading only, every change is refused with EROFS.
@@ -74,7 +74,7 @@ struct OpeningTests {
         #expect(throws: AccessError(EROFS)) { try image.zero(0..<1, mayTrim: true, onlyIfFast: false) }
         #expect(throws: AccessError(EROFS)) { try image.trim(0..<4096) }
         #expect(throws: ImageError.self) { try image.beginWriting() }
-        #expect(try image.allBytes() == pattern(8192))
+        try expectSame(image.allBytes(), pattern(8192))
         try image.makeDurable()
     }
 
@@ -115,7 +115,7 @@ struct OpeningTests {
         #expect(problem(path, direct: .on) == .noDirect(.invalidArgument))
         let image = try ImageFile(path: path)
         #expect(!image.isDirect)
-        #expect(try image.allBytes()[..<10_000] == pattern(10_000)[...])
+        try expectSame(image.allBytes()[..<10_000], pattern(10_000)[...])
     }
 
     /// Proves: size, block size and identity of a block device are the device's, by whatever node.
@@ -161,6 +161,6 @@ struct OpeningTests {
         let image = try ImageFile(path: device.path)
         #expect(!image.isWritable)
         #expect(image.readOnlyReason != nil)
-        #expect(try image.allBytes() == [UInt8](repeating: 0, count: 1 << 20))
+        try expectSame(image.allBytes(), [UInt8](repeating: 0, count: 1 << 20))
     }
 }

@@ -14,8 +14,8 @@ struct ReadingTests {
     func everyByte(size: Int, direct: DirectMode) throws {
         let image = try ImageFile(path: scratch.file(pattern(size)), direct: direct)
         let expected = pattern(size) + [UInt8](repeating: 0, count: Int(ImageFile.roundedUp(Int64(size))) - size)
-        #expect(try image.allBytes() == expected)
-        #expect(try image.allBytes { 3 } == expected)
+        try expectSame(image.allBytes(), expected)
+        try expectSame(image.allBytes { 3 }, expected)
         for page in stride(from: 0, to: size, by: 4096) {
             let memory = PageMemory(4096)
             try image.populate(memory, at: Int64(page))
@@ -32,10 +32,10 @@ struct ReadingTests {
         let image = try ImageFile(path: scratch.file(pattern(size)), direct: direct)
         let memory = PageMemory(3010 * 4096)
         try image.populate(memory, at: 0)
-        #expect(memory.bytes == pattern(size) + [UInt8](repeating: 0, count: memory.count - size))
+        expectSame(memory.bytes, pattern(size) + [UInt8](repeating: 0, count: memory.count - size))
         let beyond = PageMemory(8192)
         try image.populate(beyond, at: 4096 * 3001)
-        #expect(beyond.bytes == [UInt8](repeating: 0, count: 8192))
+        expectSame(beyond.bytes, [UInt8](repeating: 0, count: 8192))
         try image.populate(PageMemory(0), at: 0)
     }
 
@@ -44,7 +44,7 @@ struct ReadingTests {
         let image = try ImageFile(path: scratch.hole(5 << 40))
         let memory = PageMemory(1 << 20)
         try image.populate(memory, at: (5 << 40) - (1 << 20))
-        #expect(memory.bytes == [UInt8](repeating: 0, count: 1 << 20))
+        expectSame(memory.bytes, [UInt8](repeating: 0, count: 1 << 20))
     }
 
     /// Proves: of an image that has become shorter what is gone is EIO, what is left is served; and it is served whole
@@ -59,13 +59,13 @@ struct ReadingTests {
             let memory = PageMemory(4096)
             if (page + 1) * 4096 <= left {
                 try image.populate(memory, at: Int64(page * 4096))
-                #expect(memory.bytes == Array(pattern(20_000)[page * 4096..<(page + 1) * 4096]))
+                expectSame(memory.bytes, Array(pattern(20_000)[page * 4096..<(page + 1) * 4096]))
             } else {
                 #expect(throws: AccessError(EIO)) { try image.populate(memory, at: Int64(page * 4096)) }
             }
         }
         write(pattern(20_000, salt: 5), to: path)
-        #expect(try image.allBytes()[..<20_000] == pattern(20_000, salt: 5)[...])
+        try expectSame(image.allBytes()[..<20_000], pattern(20_000, salt: 5)[...])
     }
 
     /// Proves: an image that has become longer is served as long as it was, with zeroes to the end of the page.
@@ -75,7 +75,7 @@ struct ReadingTests {
         let image = try ImageFile(path: path, direct: direct)
         write(pattern(20_000), to: path)
         #expect(image.size == 5000)
-        #expect(try image.allBytes() == pattern(5000) + [UInt8](repeating: 0, count: 8192 - 5000))
+        try expectSame(image.allBytes(), pattern(5000) + [UInt8](repeating: 0, count: 8192 - 5000))
     }
 
     /// Proves: a block device of any number of sectors is read to its end, and one that has shrunk gives EIO.
@@ -85,13 +85,13 @@ struct ReadingTests {
         let device = try LoopDevice(size: Int64(size))
         write(pattern(size), to: device.path)
         let image = try ImageFile(path: device.path, direct: direct)
-        #expect(try image.allBytes { 7 } == pattern(size) + [UInt8](repeating: 0, count: 4096 - 3 * 512))
+        try expectSame(image.allBytes { 7 }, pattern(size) + [UInt8](repeating: 0, count: 4096 - 3 * 512))
         truncate(device.file, to: 1 << 19)
         #expect(shell("losetup --set-capacity '\(device.path)'").status == 0)
         #expect(throws: AccessError(EIO)) { try image.allBytes() }
         let memory = PageMemory(4096)
         try image.populate(memory, at: 4096)
-        #expect(memory.bytes == Array(pattern(size)[4096..<8192]))
+        expectSame(memory.bytes, Array(pattern(size)[4096..<8192]))
     }
 
     /// Proves: an image that is read leaves nothing in the page cache, with O_DIRECT or without.
@@ -104,7 +104,7 @@ struct ReadingTests {
         defer { try! descriptor.close() }
         posix_fadvise(descriptor.rawValue, 0, 0, POSIX_FADV_DONTNEED)
         let image = try ImageFile(path: path, direct: direct)
-        #expect(try image.allBytes { 16 } == pattern(8 << 20))
+        try expectSame(image.allBytes { 16 }, pattern(8 << 20))
         #expect(cachedPages(descriptor, 8 << 20) < 64)
     }
 }

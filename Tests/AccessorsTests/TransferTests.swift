@@ -76,9 +76,9 @@ struct TransferTests {
         #expect(transfer.done == goal && kernel.fault == nil, "seed \(seed): \(transfer.done) of \(goal)")
         if isWrite {
             let expected = Array(before[..<start]) + pattern(size, salt: 99)[..<Int(goal)]
-            #expect(kernel.file == expected + before[expected.count...], "seed \(seed)")
+            expectSame(kernel.file, expected + before[expected.count...], "seed \(seed)")
         } else {
-            #expect(memory.bytes == Array(before[start...]), "seed \(seed)")
+            expectSame(memory.bytes, Array(before[start...]), "seed \(seed)")
         }
     }
 
@@ -133,6 +133,6 @@ struct TransferTests {
                 transfer.zeroMemory(from: 59)
             }
         }
-        #expect(bytes == pattern(100)[..<59] + [UInt8](repeating: 0, count: 41))
+        expectSame(bytes, pattern(100)[..<59] + [UInt8](repeating: 0, count: 41))
     }
 }

@@ -16,8 +16,8 @@ struct WritingTests {
         let image = try ImageFile(path: path, direct: direct)
         let wanted = pattern(size, salt: 13)
         try image.writeOut(PageMemory(wanted) { 2 }, at: 0)
-        #expect(contents(of: path) == wanted)
-        #expect(try image.allBytes()[..<size] == wanted[...])
+        expectSame(contents(of: path), wanted)
+        try expectSame(image.allBytes()[..<size], wanted[...])
         try image.makeDurable()
         #expect(contents(of: path).count == size)
         // Again, page by page from the end, beginning with one past it.
@@ -25,7 +25,7 @@ struct WritingTests {
         for page in stride(from: last, through: 0, by: -4096) {
             try image.writeOut(PageMemory(pattern(4096, salt: page)), at: Int64(page))
         }
-        #expect(contents(of: path) == pattern(size))
+        expectSame(contents(of: path), pattern(size))
     }
 
     /// Proves: more pages than one call takes, up to an odd end.
@@ -35,7 +35,7 @@ struct WritingTests {
         let path = scratch.hole(Int64(size))
         let image = try ImageFile(path: path, direct: direct)
         try image.writeOut(PageMemory(pattern(3010 * 4096)), at: 0)
-        #expect(contents(of: path) == pattern(size))
+        expectSame(contents(of: path), pattern(size))
         try image.makeDurable()
     }
 
@@ -46,8 +46,8 @@ struct WritingTests {
         for round in 0..<50 {
             let bytes = pattern(5000, salt: round)
             try image.writeOut(PageMemory(bytes), at: 0)
-            #expect(try image.allBytes()[..<5000] == bytes[...])
-            #expect(contents(of: path) == bytes)
+            try expectSame(image.allBytes()[..<5000], bytes[...])
+            expectSame(contents(of: path), bytes)
         }
     }
 
@@ -62,7 +62,7 @@ struct WritingTests {
         #expect(throws: AccessError(EIO)) { try image.zero(0..<10_000, mayTrim: false, onlyIfFast: false) }
         #expect(throws: AccessError(EIO)) { try image.zero(0..<10_000, mayTrim: true, onlyIfFast: true) }
         #expect(throws: AccessError(EIO)) { try image.trim(0..<10_000) }
-        #expect(contents(of: path) == Array(pattern(10_000)[..<left]))
+        expectSame(contents(of: path), Array(pattern(10_000)[..<left]))
     }
 
     /// Proves: of an image that has become longer what lies past its old size is left alone.
@@ -72,10 +72,10 @@ struct WritingTests {
         let image = try ImageFile(path: path, direct: direct)
         write(pattern(20_000), to: path)
         try image.writeOut(PageMemory(pattern(5000, salt: 1)), at: 0)
-        #expect(contents(of: path) == pattern(5000, salt: 1) + pattern(20_000)[5000...])
+        expectSame(contents(of: path), pattern(5000, salt: 1) + pattern(20_000)[5000...])
         try image.zero(4500..<5000, mayTrim: true, onlyIfFast: false)
         try image.trim(4096..<5000)
-        #expect(contents(of: path)[5000...] == pattern(20_000)[5000...])
+        expectSame(contents(of: path)[5000...], pattern(20_000)[5000...])
     }
 
     /// Proves: a full filesystem is ENOSPC; and once there is space the same write succeeds, with nothing missing.
@@ -96,7 +96,7 @@ struct WritingTests {
         try image.makeDurable()
         let back = PageMemory(1 << 20)
         try image.populate(back, at: place)
-        #expect(back.bytes == pattern(1 << 20))
+        expectSame(back.bytes, pattern(1 << 20))
     }
 
     /// Proves: a block device whose size is no multiple of a page is written to its end; one that has shrunk gives EIO.
@@ -106,10 +106,10 @@ struct WritingTests {
         let device = try LoopDevice(size: Int64(size))
         let image = try ImageFile(path: device.path, direct: direct)
         try image.writeOut(PageMemory(pattern(size)) { 5 }, at: 0)
-        #expect(try image.allBytes()[..<size] == pattern(size)[...])
-        #expect(contents(of: device.path) == pattern(size))
+        try expectSame(image.allBytes()[..<size], pattern(size)[...])
+        expectSame(contents(of: device.path), pattern(size))
         try image.makeDurable()
-        #expect(contents(of: device.file) == pattern(size))
+        expectSame(contents(of: device.file), pattern(size))
         truncate(device.file, to: 1 << 19)
         #expect(shell("losetup --set-capacity '\(device.path)'").status == 0)
         #expect(throws: AccessError(EIO)) { try image.writeOut(PageMemory(size), at: 0) }
@@ -126,7 +126,7 @@ struct WritingTests {
         let descriptor = try FileDescriptor.open(path, .readOnly)
         defer { try! descriptor.close() }
         #expect(cachedPages(descriptor, 8 << 20) < 64)
-        #expect(contents(of: path) == pattern(8 << 20))
+        expectSame(contents(of: path), pattern(8 << 20))
     }
 
     /// Proves: any thread may call anything at any time: each has pages of its own, odd tail and neighbours' edges
@@ -154,8 +154,8 @@ struct WritingTests {
         }
         let expected = try workers.flatMap { try $0.join() }
         image.endWriting()
-        #expect(contents(of: path) == expected)
-        #expect(try image.allBytes()[..<size] == expected[...])
+        expectSame(contents(of: path), expected)
+        try expectSame(image.allBytes()[..<size], expected[...])
     }
 
     /// One random change to the part of the image that begins at `start` and holds `bytes`.

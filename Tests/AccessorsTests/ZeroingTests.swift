@@ -131,7 +131,7 @@ struct ZeroingTests {
             }
             try image.makeDurable()
             if method < 2 { #expect(blocks(path) == 0) } else { #expect(blocks(path) >= full) }
-            #expect(contents(of: path) == [UInt8](repeating: 0, count: size))
+            expectSame(contents(of: path), [UInt8](repeating: 0, count: size))
         }
     }
 
@@ -167,9 +167,9 @@ struct ZeroingTests {
             }
         }
         #expect(throws: AccessError(EOPNOTSUPP)) { try image.trim(0..<8192) }
-        #expect(contents(of: path) == pattern(10_000))
+        expectSame(contents(of: path), pattern(10_000))
         try image.zero(1..<9000, mayTrim: true, onlyIfFast: false)
-        #expect(contents(of: path) == pattern(1) + [UInt8](repeating: 0, count: 8999) + pattern(10_000)[9000...])
+        expectSame(contents(of: path), pattern(1) + [UInt8](repeating: 0, count: 8999) + pattern(10_000)[9000...])
     }
 
     /// Proves: on a device, less than a block has no fast way.
@@ -179,7 +179,7 @@ struct ZeroingTests {
         write(pattern(1 << 20), to: device.path)
         let image = try ImageFile(path: device.path)
         #expect(throws: AccessError(EOPNOTSUPP)) { try image.zero(100..<4000, mayTrim: true, onlyIfFast: true) }
-        #expect(contents(of: device.path) == pattern(1 << 20))
+        expectSame(contents(of: device.path), pattern(1 << 20))
     }
 
     /// Proves: trimming a device gives the space beneath it back.
@@ -193,7 +193,7 @@ struct ZeroingTests {
         try image.trim(0..<1 << 20)
         try image.makeDurable()
         #expect(blocks(device.file) < full / 8)
-        #expect(try image.allBytes()[(1 << 20)...].prefix(512) == pattern((1 << 20) + 512)[(1 << 20)...])
+        try expectSame(image.allBytes()[(1 << 20)...].prefix(512), pattern((1 << 20) + 512)[(1 << 20)...])
     }
 
     /// Proves: a range outside of the image is refused, an empty one does nothing.
@@ -205,7 +205,7 @@ struct ZeroingTests {
         #expect(throws: AccessError(EINVAL)) { try image.trim(4096..<8192) }
         try image.zero(5000..<5000, mayTrim: true, onlyIfFast: false)
         try image.trim(0..<0)
-        #expect(contents(of: path) == pattern(5000))
+        expectSame(contents(of: path), pattern(5000))
     }
 
     /// Proves: writing zeroes of more than the zeroes at hand, from inside a page to an odd end (tmpfs zeroes no ranges).
@@ -217,7 +217,7 @@ struct ZeroingTests {
         let image = try ImageFile(path: path, direct: direct)
         try image.zero(1234..<Int64(size - 7), mayTrim: false, onlyIfFast: false)
         let zeroes = [UInt8](repeating: 0, count: size - 7 - 1234)
-        #expect(contents(of: path) == pattern(size)[..<1234] + zeroes + pattern(size)[(size - 7)...])
+        expectSame(contents(of: path), pattern(size)[..<1234] + zeroes + pattern(size)[(size - 7)...])
         #expect(throws: AccessError(EOPNOTSUPP)) { try image.zero(0..<4096, mayTrim: false, onlyIfFast: true) }
     }
 }

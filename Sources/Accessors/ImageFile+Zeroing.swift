@@ -112,26 +112,37 @@ extension ImageFile {
         if !isBlockDevice, end == size, try currentSize() == size { end = Self.roundedUp(size) }
         let holeEnd = end
         let number = opened.buffered.number
-        return try isSupported { linux_punch_hole(number, range.lowerBound, holeEnd - range.lowerBound) }
+        return try isSupported(range) { linux_punch_hole(number, range.lowerBound, holeEnd - range.lowerBound) }
     }
 
     /// Whether the range is zeroes now, allocated.
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) -> Bool {
         let number = opened.buffered.number
-        return try isSupported { linux_zero_range(number, range.lowerBound, range.upperBound - range.lowerBound) }
+        return try isSupported(range) {
+            linux_zero_range(number, range.lowerBound, range.upperBound - range.lowerBound)
+        }
     }
 
     /// Calls fallocate. False where it says that it can do no such thing, or not there: nothing has changed then.
-    private func isSupported(_ call: () -> Int32) throws(AccessError) -> Bool {
-        do throws(AccessError) {
-            _ = try Linux.uninterrupted(call)
-            return true
-        } catch {
-            switch error.code {
-            case EOPNOTSUPP, ENOSYS, EINVAL: return false
-            default: throw error
+    ///
+    /// Our claim of a block device is on another open file description than the one called on. The kernel then does not
+    /// force the range out of the page cache, but says EBUSY if a page there is dirty, on its way out or being looked at
+    /// (by whoever else has the device open). Writing back what is dirty mends that; if it does not, the range is as
+    /// one that cannot be had.
+    private func isSupported(_ range: Range<Int64>, _ call: () -> Int32) throws(AccessError) -> Bool {
+        for _ in 0..<3 {
+            do throws(AccessError) {
+                _ = try Linux.uninterrupted(call)
+                return true
+            } catch {
+                switch error.code {
+                case EOPNOTSUPP, ENOSYS, EINVAL: return false
+                case EBUSY where isBlockDevice: try settle(range)
+                default: throw error
+                }
             }
         }
+        return false
     }
 
     /// Writes zeroes: to the end of the first page through the page cache, if the range begins inside of one, then on as

@@ -185,6 +185,28 @@ struct ZeroingTests {
         expectSame(contents(of: device.path), pattern(1 << 20))
     }
 
+    /// Proves: zeroing and trimming what another program left dirty in a claimed device's page cache is not refused.
+    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"), arguments: [DirectMode.auto, .off])
+    func dirtyDevice(direct: DirectMode) throws {
+        let device = try LoopDevice(size: 1 << 20)
+        let image = try ImageFile(path: device.path, direct: direct)
+        try image.beginWriting()
+        let other = try FileDescriptor.open(device.path, .readWrite)
+        defer { try! other.close() }
+        for round in 0..<30 {
+            try other.writeAll(toAbsoluteOffset: 0, pattern(1 << 19))
+            if round % 2 == 0 {
+                try image.zero(100..<1 << 19, mayTrim: round % 4 == 0, onlyIfFast: false)
+            } else {
+                try image.trim(0..<1 << 19)
+            }
+            let start = round % 2 == 0 ? pattern(100) : []
+            let zeroes = [UInt8](repeating: 0, count: (1 << 20) - start.count)
+            expectSame(try image.allBytes(), start + zeroes)
+        }
+        image.endWriting()
+    }
+
     /// Proves: trimming a device gives the space beneath it back.
     @Test(.enabled(if: LoopDevice.isAvailable && Machine.punchesHoles, "no loop device with holes can be had"))
     func deviceSpace() throws {

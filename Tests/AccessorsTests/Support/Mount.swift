@@ -31,5 +31,6 @@ final class Mount {
 
     var devicePath: FilePath? { device?.path }
 
-    deinit { shell("umount '\(directory.path)'") }
+    /// Lazily, as a test beside this one that starts a program may hold our descriptors for a moment.
+    deinit { shell("umount --lazy '\(directory.path)'") }
 }

@@ -37,7 +37,9 @@ struct Pattern {
         for place in [0, Pattern.pageSize - 8] {
             let begin = max(place, inPage)
             let end = min(place + 8, inPage + count)
-            if begin < end { withUnsafeBytes(of: &stamp) { overlay($0, begin - place, end - place, memory + begin - inPage) } }
+            if begin < end {
+                withUnsafeBytes(of: &stamp) { overlay($0, begin - place, end - place, memory + begin - inPage) }
+            }
         }
     }
 

@@ -22,9 +22,9 @@ struct Rig {
     var frames: Int { pages.memory.metadata.frames }
 
     /// Closes the image; everything must be free then.
-    func end() {
+    func end() throws {
         pages.checkInvariants(isQuiet: true)
-        registry.close(provider)
+        try registry.close(provider)
         pages.checkInvariants(isQuiet: true)
         #expect(pages.memory.freeFrames == frames)
         #expect(pages.leaves.used == 0)

@@ -30,7 +30,7 @@ import Testing
         pages.checkInvariants(isQuiet: true)
         checkHealed(images, pagers, verdict)
         checkCounters(pages, images, verdict)
-        for provider in providers { registry.close(provider) }
+        for provider in providers { try registry.close(provider) }
         pages.checkInvariants(isQuiet: true)
         verdict.expect(pages.memory.freeFrames == pages.memory.metadata.frames, "a closed image leaves frames behind")
         verdict.report("FLEXPAGE_SEED=\(seed)")

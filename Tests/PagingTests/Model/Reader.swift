@@ -12,7 +12,8 @@ struct Reader {
     private let scratch: Scratch
 
     init(
-        _ number: Int, _ scenario: ReadScenario, pages: Pages, images: [MemoryImage], pagers: [Pager], _ verdict: Verdict
+        _ number: Int, _ scenario: ReadScenario, pages: Pages, images: [MemoryImage], pagers: [Pager],
+        _ verdict: Verdict
     ) {
         self.scenario = scenario
         self.pages = pages

@@ -95,7 +95,8 @@ import Testing
         let map = pages.accessMap(ofImage: 1)
         var found: [FlexpageID] = []
         for index in 0..<AccessMap.shardCount {
-            map.forEachFlexpageOfImage(inShard: index) { id in
+            var bucket = 0
+            while let id = map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) {
                 found.append(id)
                 map.remove(id)
             }

@@ -31,7 +31,7 @@ import Testing
                 #expect(FailedFillTests.badBytes.contains(offset) && error.code == EIO)
             }
         }
-        rig.end()
+        try rig.end()
     }
 
     /// The largest reads that end before it or begin after it succeed; those that touch one byte of it do not.
@@ -44,7 +44,7 @@ import Testing
             #expect(try rig.reads(Int(FailedFillTests.size - bad.upperBound), at: bad.upperBound))
             #expect(rig.readError(Int(FailedFillTests.size - bad.upperBound) + 1, at: bad.upperBound - 1)?.code == EIO)
         }
-        rig.end()
+        try rig.end()
     }
 
     /// Once its cause is gone the next read of that place works.
@@ -53,7 +53,7 @@ import Testing
         #expect(rig.readError(2 << 20, at: 0) == AccessError(EIO))
         rig.image.heal()
         #expect(try rig.reads(Int(FailedFillTests.size), at: 0))
-        rig.end()
+        try rig.end()
     }
 
     /// Threads that wait for a wide fill get their pages when it fails, unless it is theirs that is bad: the fill of all
@@ -83,7 +83,7 @@ import Testing
         }
         verdict.report("8 waiters")
         #expect(rig.pages.counters.failedFills >= 1)
-        rig.end()
+        try rig.end()
     }
 
     /// Many threads over the bad page and around it, wide and narrow, with delays: just those who touch it fail.
@@ -104,6 +104,6 @@ import Testing
             }
         }
         verdict.report("8 readers")
-        rig.end()
+        try rig.end()
     }
 }

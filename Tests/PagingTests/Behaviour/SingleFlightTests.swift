@@ -26,7 +26,7 @@ import Testing
         verdict.report("8 threads")
         #expect(rig.image.reads.load(ordering: .relaxed) == 1)
         #expect(rig.pages.counters.fills == 1)
-        rig.end()
+        try rig.end()
     }
 
     /// While a read of the image hangs, a page beside it, a resident page of the same chunk, a page of another chunk in
@@ -46,13 +46,13 @@ import Testing
             #expect(try rig.reads(4096, at: chunkInSameShard(rig) * Chunk.size))
             let other = try rig.registry.open(ImageIdentity(device: 9, inode: 9)) { MemoryImage(size: 65536) }
             try Pager(other).populate(0..<65536)
-            rig.registry.close(other)
+            try rig.registry.close(other)
             _ = rig.pages.counters
             rig.pages.checkInvariants()
             gate.open()
             pthread_join(hanging, nil)
         }
-        rig.end()
+        try rig.end()
     }
 
     /// A chunk, not the first, whose lock is the first one's.
@@ -81,6 +81,6 @@ import Testing
             for thread in [hanging, waiting] { pthread_join(thread, nil) }
         }
         verdict.report("one who waits")
-        rig.end()
+        try rig.end()
     }
 }

@@ -29,7 +29,7 @@ import Testing
         verdict.report("FLEXPAGE_SEED=\(seed)")
         pages.checkInvariants(isQuiet: true)
         #expect(pages.counters.peakBytesInUse <= UInt64(Pages.leastMemory))
-        for provider in providers { registry.close(provider) }
+        for provider in providers { try registry.close(provider) }
         pages.checkInvariants(isQuiet: true)
         #expect(pages.memory.freeFrames == pages.memory.metadata.frames)
     }
@@ -67,6 +67,6 @@ import Testing
             verdict.report("the sleeper")
         }
         for region in outside { rig.pages.give(region) }
-        rig.end()
+        try rig.end()
     }
 }

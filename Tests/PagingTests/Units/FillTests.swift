@@ -14,7 +14,7 @@ import Testing
         #expect(try rig.reads(300_000, at: 5000))
         #expect(rig.image.reads.load(ordering: .relaxed) == 1, "resident is not read again")
         #expect(rig.pages.counters.misses == UInt64(305_000 / 4096))
-        rig.end()
+        try rig.end()
     }
 
     /// Holes between what is resident are read, and nothing else is.
@@ -25,7 +25,7 @@ import Testing
         }
         #expect(try rig.reads(64 * 4096, at: 0))
         #expect(rig.image.pagesRead.load(ordering: .relaxed) == 64)
-        rig.end()
+        try rig.end()
     }
 
     /// Flexpages are as large as alignment and the range allow, up to 1 MiB, where memory is whole.
@@ -35,7 +35,7 @@ import Testing
         try rig.pager.populate(bytes..<2 * bytes)
         let id = try #require(rig.flexpage(at: 1 << UInt64(order)))
         #expect(Int(rig.pages.table[id].pointee.order) == order)
-        rig.end()
+        try rig.end()
     }
 
     /// Where memory is in pieces smaller flexpages serve; every byte is right all the same.
@@ -50,7 +50,7 @@ import Testing
             #expect(rig.pages.table[id].pointee.order == 0)
         }
         for region in taken where region.first % 2 == 1 { rig.pages.memory.give(region) }
-        rig.end()
+        try rig.end()
     }
 
     /// A failed fill publishes nothing and gives all its memory back (invariant 6).
@@ -65,6 +65,6 @@ import Testing
         #expect(rig.pages.counters.failedFills > 0)
         rig.image.heal()
         #expect(try rig.reads(64 * 4096, at: 0))
-        rig.end()
+        try rig.end()
     }
 }

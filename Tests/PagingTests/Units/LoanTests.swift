@@ -20,7 +20,7 @@ import Testing
             _ = consume loan
         }
         #expect(rig.pins(0) == 0)
-        rig.end()
+        try rig.end()
     }
 
     /// The parts of a loan follow one another, hold the image's bytes, and cover just what the loan says: for ranges that
@@ -47,7 +47,7 @@ import Testing
             #expect(next == range.count)
             _ = consume loan
         }
-        rig.end()
+        try rig.end()
     }
 
     /// A lent page outlives everything that reading many times the memory recycles.
@@ -64,6 +64,6 @@ import Testing
         for chunk in 1..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }
         for chunk in 1..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }
         #expect(rig.flexpage(at: 0) == nil, "given back, it is recycled like any other")
-        rig.end()
+        try rig.end()
     }
 }

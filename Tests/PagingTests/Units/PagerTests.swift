@@ -19,7 +19,7 @@ import Testing
         #expect(rig.image.reads.load(ordering: .relaxed) == 0)
         #expect(try rig.reads(1, at: size - 1))
         #expect(try rig.reads(Int(min(size, 100)), at: max(0, size - 100)))
-        rig.end()
+        try rig.end()
     }
 
     /// Nothing can be read of nothing, anywhere from the beginning to the end.
@@ -32,7 +32,7 @@ import Testing
         #expect(rig.readError(0, at: 5001) == AccessError(EINVAL))
         #expect(rig.readError(0, at: -1) == AccessError(EINVAL))
         #expect(rig.image.reads.load(ordering: .relaxed) == 0)
-        rig.end()
+        try rig.end()
     }
 
     /// An empty image has no byte to be read.
@@ -40,7 +40,7 @@ import Testing
         let rig = try Rig(image: MemoryImage(size: 0))
         #expect(rig.readError(0, at: 0) == nil)
         #expect(rig.readError(1, at: 0) == AccessError(EINVAL))
-        rig.end()
+        try rig.end()
     }
 
     /// Reads of every kind around the borders of base pages, leaves, chunks and the tail give the image's bytes.
@@ -57,7 +57,7 @@ import Testing
             }
         }
         #expect(try rig.reads(Int(size), at: 0))
-        rig.end()
+        try rig.end()
     }
 
     /// Behind the image's end a page holds zeroes, not what the frame held before: nothing leaks into a grown copy.
@@ -68,7 +68,7 @@ import Testing
         let id = try #require(rig.flexpage(at: 300))
         let memory = rig.pages.table.memory(of: id)
         for index in 5..<4096 { #expect(memory.load(fromByteOffset: index, as: UInt8.self) == 0) }
-        rig.end()
+        try rig.end()
     }
 
     /// `populate` reads ahead what a read then finds, and tells the error of a page that cannot be had.
@@ -79,6 +79,6 @@ import Testing
         #expect(try rig.reads(1 << 20, at: 0))
         #expect(rig.image.reads.load(ordering: .relaxed) == reads)
         #expect(throws: AccessError(EIO)) { try rig.pager.populate(1 << 20..<2 << 20) }
-        rig.end()
+        try rig.end()
     }
 }

@@ -11,7 +11,7 @@ import Testing
         #expect(throws: AccessError(ENOMEM)) { _ = try Pages(memory: 1 << 55) }
         let rig = try Rig(memory: Pages.leastMemory, image: MemoryImage(size: 3 << 20))
         #expect(try rig.reads(3 << 20, at: 0))
-        rig.end()
+        try rig.end()
     }
 
     /// Reading many times the memory recycles; bytes in use never pass the bound, and each base page is read once in one
@@ -28,7 +28,7 @@ import Testing
         #expect(counters.peakBytesInUse <= UInt64(memory))
         #expect(counters.recycles > 0)
         #expect(rig.image.pagesRead.load(ordering: .relaxed) == 64 * 256)
-        rig.end()
+        try rig.end()
     }
 
     /// What is used again and again stays when a scan of many times the memory comes by.
@@ -43,7 +43,7 @@ import Testing
         let before = rig.image.reads.load(ordering: .relaxed)
         try use()
         #expect(rig.image.reads.load(ordering: .relaxed) == before, "the working set was resident")
-        rig.end()
+        try rig.end()
     }
 
     /// A hit is counted for each base page, a miss for each that had to be read, and nothing twice.
@@ -54,6 +54,6 @@ import Testing
         #expect(try rig.reads(10 * 4096, at: 0))
         #expect(rig.pages.counters.misses == 10 && rig.pages.counters.hits == 10)
         #expect(rig.pages.counters.fills == 1 && rig.pages.counters.failedFills == 0)
-        rig.end()
+        try rig.end()
     }
 }

@@ -23,7 +23,7 @@ import Testing
         #expect(a === b && a !== c)
         #expect(a.image != c.image)
         #expect(opened == 2)
-        for provider in [a, b, c] { registry.close(provider) }
+        for provider in [a, b, c] { try registry.close(provider) }
         #expect(try open(first) !== a, "after the last close it is opened anew")
         #expect(opened == 3)
     }
@@ -35,7 +35,7 @@ import Testing
             _ = try registry.open(first) { () throws(AccessError) in throw AccessError(ENOENT) }
         }
         let provider = try registry.open(first) { MemoryImage(size: 4096) }
-        registry.close(provider)
+        try registry.close(provider)
     }
 
     /// Only the last close drops the image's pages, and only its own.
@@ -48,12 +48,12 @@ import Testing
         try Pager(a).populate(0..<1 << 20)
         try Pager(b).populate(0..<1 << 19)
         let frames = pages.memory.metadata.frames
-        registry.close(a)
+        try registry.close(a)
         #expect(pages.memory.freeFrames == frames - 256 - 128)
-        registry.close(again)
+        try registry.close(again)
         #expect(pages.memory.freeFrames == frames - 128)
         pages.checkInvariants(isQuiet: true)
-        registry.close(b)
+        try registry.close(b)
         #expect(pages.memory.freeFrames == frames)
         pages.checkInvariants(isQuiet: true)
     }
@@ -69,7 +69,7 @@ import Testing
             let buffer = scratch.buffer(1 << 20)
             try Pager(provider).read(into: buffer, at: 0)
             #expect(scratch.holds(buffer, image.pattern, at: 0))
-            registry.close(provider)
+            try registry.close(provider)
         }
     }
 
@@ -91,7 +91,7 @@ import Testing
                 let buffer = scratch.buffer(5000)
                 try? Pager(provider).read(into: buffer, at: Int64(number) * 5000)
                 verdict.expect(scratch.holds(buffer, image.pattern, at: Int64(number) * 5000), "wrong bytes")
-                registry.close(provider)
+                try? registry.close(provider)
             }
         }
         verdict.report("8 clients")

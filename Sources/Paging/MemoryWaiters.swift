@@ -15,9 +15,10 @@ struct MemoryWaiters: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
     private struct State: ~Copyable {
-        let waiting = Atomic<UInt32>(0)
-        /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`.
+        /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`; first, because changing it in
+        /// place counts as a change of the first byte to the thread sanitizer, and `waiting` is used unlocked.
         var wakeups: UInt64 = 0
+        let waiting = Atomic<UInt32>(0)
     }
 
     init(_ metadata: borrowing Metadata) {

@@ -70,10 +70,10 @@ delete_and_trim() {
 look_again() {
     local kind=$1
     awk 'NR % 3 == 0' "$disk/files.sha256" >/run/left.sha256
-    umount "$mnt" && blockdev --flushbufs "$device" && mount -t "$kind" "$device" "$mnt" || {
+    if ! { umount "$mnt" && blockdev --flushbufs "$device" && mount -t "$kind" "$device" "$mnt"; }; then
         fail "$kind-mount-again" "could not be mounted again"
         return 1
-    }
+    fi
     if files_agree "$mnt" /run/left.sha256; then pass "$kind-checksums"; else fail "$kind-checksums" "files differ"; fi
 }
 

@@ -1,35 +1,38 @@
 # The export is mounted on the machine that serves it, and that machine is short of memory: the kernel can only free
 # memory by writing to the export, so a server that waits for memory to be freed waits for itself. What keeps it out of
 # that is PR_SET_IO_FLUSHER, and that the way of a write allocates nothing. Here: every thread of the server has it, and
-# four times the machine's memory goes through and comes back right. A server that gets stuck runs into the time limit.
+# more than the machine's memory goes through and comes back right. A server that gets stuck runs into the time limit.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
-guest_memory_mib=384
+guest_memory_mib=320
 
 # PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE of the kernel's <linux/sched.h>: what PR_SET_IO_FLUSHER sets.
 flusher_bits=$((0x00080000 | 0x00100000))
-bytes=$((1200 << 20))
+bytes=$((512 << 20))
 
 on_host() { :; }
 
 in_guest() {
     local image=$disk/images/pressure
     truncate -s 2G "$image"
-    serve "$image" memory=16M && attach && mkfs.ext4 -q -F "$device" && mount "$device" "$mnt" || {
+    if ! { serve "$image" memory=16M && attach && mkfs.ext4 -q -F "$device" && mount "$device" "$mnt"; }; then
         fail served "could not be served, attached and mounted"
         return
-    }
+    fi
     every_thread_is_flusher
-    # 96 MiB that cannot be freed: there is no swap.
-    head -c 96M /dev/zero >/run/hog
-    if yes flexpage | head -c "$bytes" >"$mnt/big" && sync; then pass written; else fail written "the write failed"; fi
+    # 64 MiB that cannot be freed: there is no swap.
+    head -c 64M /dev/zero >/run/hog
+    date; if pattern >"$mnt/big" && sync; then pass written; else fail written "the write failed"; fi
     echo 3 >/proc/sys/vm/drop_caches
-    if yes flexpage | head -c "$bytes" | cmp - "$mnt/big"; then pass compared; else fail compared "the bytes differ"; fi
+    date;    if cmp "$mnt/big" <(pattern); then pass compared; else fail compared "the bytes differ"; fi
     umount "$mnt"
     detach
     if stop_serving; then pass server-ends; else fail server-ends "exit status $?"; fi
     check check-image ext4 "$image"
 }
+
+# Not a pipe, as `yes` ends by a signal when head has enough.
+pattern() { head -c "$bytes" < <(yes flexpage); }
 
 every_thread_is_flusher() {
     local stat flags count=0

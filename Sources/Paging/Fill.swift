@@ -23,12 +23,13 @@ struct Fill: ~Copyable {
 
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
     /// - Parameter run: Base pages of one chunk.
-    init(_ run: Range<UInt64>, lender: PageMapper.Reach.Pointer, pages: Pages) {
+    /// - Parameter most: Flexpages that it has at the most.
+    init(_ run: Range<UInt64>, most: Int = 256, lender: PageMapper.Reach.Pointer, pages: Pages) {
         self.lender = lender
         self.pages = pages
         covered = run.lowerBound..<run.lowerBound
         let end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
-        while covered.upperBound < end {
+        while covered.upperBound < end, count < most {
             let page = covered.upperBound
             let left = Int(end - page)
             let order = min(
@@ -112,6 +113,29 @@ struct Fill: ~Copyable {
         if isAwaited { shard.wakeAll() }
         shard.pointee.fills += 1
         return loan
+    }
+
+    /// Lends the flexpages in flight to a writer who will populate them, all of them and dirty: nobody else sees them
+    /// before the loan ends. There are no more of them than a loan takes. The shard's lock is held.
+    func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {
+        var loan = Loan(lender, at: wanted.lowerBound, exclusively: true)
+        for index in 0..<issued {
+            reach.table[ids[index]].pointee.state.store(
+                PageState.populated | PageState.dirty | PageState.exclusive | PageState.pin, ordering: .releasing)
+            loan.add(ids[index], upTo: wanted.upperBound)
+        }
+        dirtied += reach.map.markDirty(covered)
+        reach.queue.append(count: issued) { ids[$0] }
+        return loan
+    }
+
+    /// Zeroes the memory of what lies past the image's end.
+    func zeroPastEnd(ofImage size: Int64) {
+        let past = BasePage.offset(of: covered.upperBound) - size
+        guard past > 0, count > 0 else { return }
+        let last = reach.table[ids[count - 1]]
+        let bytes = Int(last.pointee.pages) * BasePage.size
+        memset(reach.table.memory(of: ids[count - 1]) + (bytes - Int(past)), 0, Int(past))
     }
 
     /// Takes the flexpages in flight out of the AccessMap again and wakes those who wait for them: with the error where

@@ -2,7 +2,7 @@
 ///
 /// While it is lent a flexpage is not recycled, moved or refilled (invariant 4). A Loan cannot be copied, and giving it
 /// back, which its end does, unpins: the type system keeps it honest. Whoever has a loan waits for nothing until it is
-/// given back (invariant 9).
+/// given back (invariant 9). A loan for reading is shared, one for writing is exclusive (invariant 11).
 ///
 /// It lives on the stack and costs one atomic addition a flexpage at each end.
 struct Loan: ~Copyable {
@@ -11,13 +11,17 @@ struct Loan: ~Copyable {
 
     private let reach: UnsafePointer<PageMapper.Reach>
     private var ids = InlineArray<16, FlexpageID>(repeating: .none)
+    /// What each flexpage's word has of this loan: a pin, and a writer's latch.
+    private let pin: UInt32
     private(set) var count = 0
     /// The bytes of the image that the loan covers; empty where nothing could be lent.
     private(set) var range: Range<Int64>
 
     /// A loan of nothing yet, that begins at `offset`.
+    /// - Parameter exclusively: The client writes: it alone has the flexpages.
     @inline(__always)
-    init(_ reach: UnsafePointer<PageMapper.Reach>, at offset: Int64) {
+    init(_ reach: UnsafePointer<PageMapper.Reach>, at offset: Int64, exclusively: Bool = false) {
+        pin = exclusively ? PageState.pin | PageState.exclusive : PageState.pin
         self.reach = reach
         range = offset..<offset
     }
@@ -52,6 +56,6 @@ struct Loan: ~Copyable {
 
     @inline(__always)
     deinit {
-        for index in 0..<count { reach.pointee.giveBack(ids[index]) }
+        for index in 0..<count { reach.pointee.giveBack(ids[index], pin) }
     }
 }

@@ -15,6 +15,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let table: FlexpageTable
         let queue: PageQueue
         let waiters: MemoryWaiters
+        let dirt: DirtGauge
+        let reservations: Reservations
         /// To free the Region of a failed fill; outlives every loan.
         unowned(unsafe) let pages: Pages
     }
@@ -23,18 +25,22 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private let reachPointer: UnsafeMutablePointer<Reach>
     let pages: Pages
     let accessor: any Accessor
+    /// Bytes in the image.
+    let size: Int64
 
     init(image: UInt16, pages: Pages, accessor: any Accessor) {
         self.pages = pages
         self.accessor = accessor
+        size = accessor.size
         reachPointer = .allocate(capacity: 1)
         reachPointer.initialize(
             to: Reach(
                 map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
-                pages: pages))
+                dirt: pages.dirt, reservations: Reservations(), pages: pages))
     }
 
     deinit {
+        reachPointer.pointee.reservations.destroy()
         reachPointer.deinitialize(count: 1)
         reachPointer.deallocate()
     }
@@ -88,7 +94,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
             } else if PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).has(PageState.populated) {
-                reach.waitUntilLendable(id, on: shard)
+                reach.waitUntilSettled(id, on: shard)
             } else if try waitForFill(of: id, on: shard, &walk) {
                 var loan = Loan(lender, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
@@ -132,14 +138,20 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     /// Populates as much of `run` as there is memory for, and lends what `wanted` begins with. No lock is held.
     /// - Returns: Nil where the caller must look again: memory was short, or somebody else was faster, or a wide fill
     ///   failed and the pages are now to be tried one by one.
-    private func fill(
+    func fill(
         _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan? {
         guard var fill = plan(run, on: shard) else { return nil }
         shard.lock()
-        let isInFlight = fill.issue()
+        let isReserved = reach.reservations.overlaps(fill.covered)
+        let isInFlight = !isReserved && fill.issue()
         shard.unlock()
-        guard isInFlight else { return nil }
+        guard isInFlight else {
+            let reserved = fill.covered
+            _ = consume fill
+            if isReserved { reach.reservations.wait(for: reserved) }
+            return nil
+        }
         do throws(AccessError) {
             try fill.populate(from: accessor)
         } catch {
@@ -161,11 +173,11 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     }
 
     /// A fill of the beginning of `run`, or nil after having slept until there may be memory for one.
-    private func plan(_ run: Range<UInt64>, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
-        let fill = Fill(run, lender: lender, pages: pages)
+    func plan(_ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
+        let fill = Fill(run, most: most, lender: lender, pages: pages)
         if fill.count > 0 { return fill }
         let ticket = reach.waiters.begin()
-        let again = Fill(run, lender: lender, pages: pages)
+        let again = Fill(run, most: most, lender: lender, pages: pages)
         if again.count > 0 {
             reach.waiters.end()
             return again

@@ -34,7 +34,9 @@ struct MeasureHit: ParsableCommand {
         let file = try CachedFile(bytes: bytes, directory: directory)
         let hits = try ResidentImage(bytes: bytes)
         let plain = PlainMemory(bytes: bytes)
-        print("4 KiB copies from \(size) MiB at random, ns of processor time each: median of \(turns) turns (least to most)")
+        print(
+            "4 KiB copies from \(size) MiB at random, ns of processor time each: median of \(turns) turns (least to most)"
+        )
         for threads in [1, 2] {
             var times: [[Double]] = [[], [], []]
             for _ in 0..<turns {

@@ -18,16 +18,17 @@ pass() { result "PASS $1"; }
 fail() { result "FAIL $1: $2"; }
 skip() { result "SKIP $1: $2"; }
 
+# The plugin on the disk, or the name of the one that stands in for it.
+plugin_here() { if [ -e "$disk/plugin.so" ]; then echo "$disk/plugin.so"; else cat "$disk/plugin.name"; fi; }
+
 # Serves an image by the plugin: serve IMAGE [OPTION…]. In the foreground of a process of its own, so that its end can
 # be waited for.
 serve() {
-    local image=$1 tries=0 plugin=$disk/plugin.so
+    local image=$1 tries=0 plugin
+    plugin=$(plugin_here)
     shift
-    [ -e "$plugin" ] || {
-        # A stand-in knows none of our keys.
-        plugin=$(cat "$disk/plugin.name")
-        set --
-    }
+    # A stand-in knows none of our keys.
+    [ -e "$plugin" ] || set --
     rm -f "$socket" /run/nbdkit.pid
     nbdkit -f -U "$socket" -P /run/nbdkit.pid "$plugin" file="$image" "$@" &
     server=$!

@@ -30,8 +30,11 @@ let package = Package(
         // What knows nbdkit. Interface is what both languages call; Glue is the only part that needs nbdkit's symbols.
         .target(name: "Interface", path: "Plugin/Interface", cSettings: strictC),
         .target(
-            name: "Adapter", dependencies: ["Interface", "Paging", "Accessors"], path: "Plugin/Adapter",
-            swiftSettings: strict),
+            name: "Adapter",
+            dependencies: [
+                "Interface", "Paging", "Accessors", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Plugin/Adapter", swiftSettings: strict),
         .target(
             name: "Glue", dependencies: ["Interface", "Adapter"], path: "Plugin/Glue", cSettings: strictC,
             linkerSettings: [

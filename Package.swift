@@ -52,5 +52,10 @@ let package = Package(
                 "Paging", "Accessors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+
+        .testTarget(
+            name: "AccessorsTests",
+            dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
     ]
 )

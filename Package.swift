@@ -53,9 +53,17 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .testTarget(name: "PagingTests", dependencies: ["Paging"], swiftSettings: strict),
         .testTarget(
-            name: "AccessorsTests",
-            dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],
+            name: "AdapterTests",
+            dependencies: [
+                "Adapter", "Interface", "Paging", "Accessors",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
+
+        // The built plugin in a real nbdkit. It links none of the plugin, but it needs it built: see Server.
+        .systemLibrary(name: "CLibNBD"),
+        .testTarget(name: "SystemTests", dependencies: ["CLibNBD"], swiftSettings: strict),
     ]
 )

@@ -29,13 +29,13 @@ errand_do(struct errand *errand)
     return errand->succeeded ? 0 : -1;
 }
 
-/// Prints a line at a time: nbdkit puts its prefix before each.
+/// Prints a line at a time: nbdkit puts its prefix before each. On its main thread that prefix names no plugin.
 static void
 print_note(char *note)
 {
     char *rest = NULL;
     for (char *line = strtok_r(note, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
-        nbdkit_debug("%s", line);
+        nbdkit_debug("flexpage: %s", line);
 }
 
 void

@@ -101,7 +101,7 @@ static void
 become_io_flusher(void)
 {
     if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == -1)
-        nbdkit_debug("not an IO flusher, which only serving to this same machine needs: %s", strerror(errno));
+        nbdkit_debug("flexpage: not an IO flusher, which only serving to this same machine needs: %s", strerror(errno));
 }
 
 static void
@@ -171,7 +171,7 @@ tell_counters(const char *event, flexpage_client *client)
     if (!flexpage_debug_verbose)
         return;
     char *counters = flexpage_client_counters(client);
-    nbdkit_debug("%s: %s", event, counters != NULL ? counters : "");
+    nbdkit_debug("flexpage: %s: %s", event, counters != NULL ? counters : "");
     free(counters);
 }
 

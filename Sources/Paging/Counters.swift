@@ -1,12 +1,29 @@
-/// What has happened so far, read at one moment.
-public struct Counters: Sendable {
+/// What has happened so far, over all images; a snapshot.
+public struct Counters: Sendable, Equatable {
+    /// Base pages lent to clients that were resident when they were asked for.
     public var hits: UInt64 = 0
+    /// Base pages that had to be populated for a client.
     public var misses: UInt64 = 0
+    /// Reads of the image that ended well; each may have populated many pages.
     public var fills: UInt64 = 0
+    /// Reads of the image that failed.
     public var failedFills: UInt64 = 0
+    /// Flexpages whose memory was taken for others.
     public var recycles: UInt64 = 0
+    /// Times that a request slept until another had filled, given back or freed a page.
     public var waits: UInt64 = 0
+    /// Bytes of pages in use and of all paging metadata, now and at the most so far. Never more than `memory=`.
     public var bytesInUse: UInt64 = 0
     public var peakBytesInUse: UInt64 = 0
+
     public init() {}
+
+    mutating func add(_ shard: Shard) {
+        hits += shard.hits
+        misses += shard.misses
+        fills += shard.fills
+        failedFills += shard.failedFills
+        recycles += shard.recycles
+        waits += shard.waits
+    }
 }

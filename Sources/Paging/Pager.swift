@@ -1,15 +1,56 @@
-public final class Pager: @unchecked Sendable {
+import Glibc
+
+/// What one client holds: reads on one Provider.
+///
+/// Thread rules: any number of requests at once, from any threads. Each ends (invariant 9), and one that fails fails
+/// alone. Nothing is allocated or retained by a read of what is resident.
+public final class Pager: Sendable {
     public let provider: Provider
+
     public init(_ provider: Provider) { self.provider = provider }
-    /// Bytes at `offset` into `buffer`, whole. Throws EINVAL outside the image.
-    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {}
-    /// Supplies the pages of `range` without copying them (NBD_CMD_CACHE).
-    public func populate(_ range: Range<Int64>) throws(AccessError) {}
-    /// Extents, ascending, clipped, until `report` returns false.
-    public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {}
-    // Writes, of the next stage:
-    public func write(from buffer: UnsafeRawBufferPointer, at offset: Int64, forced: Bool) throws(AccessError) {}
-    public func flush() throws(AccessError) {}
-    public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool, forced: Bool) throws(AccessError) {}
-    public func trim(_ range: Range<Int64>, forced: Bool) throws(AccessError) {}
+
+    /// Copies the image from `offset` on into `buffer`, whole.
+    /// - Throws: EINVAL where the range is not inside the image; else the Accessor's error. The buffer's contents are
+    ///   undefined then.
+    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
+        let range = try checked(offset, buffer.count)
+        guard let base = buffer.baseAddress else { return }
+        try walk(range) { part, position in
+            (base + position).copyMemory(from: part.baseAddress!, byteCount: part.count)
+        }
+    }
+
+    /// Makes the flexpages of `range` resident, as far as memory allows, and copies nothing.
+    /// - Throws: As `read`.
+    public func populate(_ range: Range<Int64>) throws(AccessError) {
+        let range = try checked(range.lowerBound, range.count)
+        try walk(range) { _, _ in }
+    }
+
+    /// Tells the extents of `range`, as `Accessor.extents`.
+    public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
+        try provider.accessor.extents(of: try checked(range.lowerBound, range.count), report)
+    }
+
+    /// Calls `body` with the memory of each part of `range` while it is lent, and its position in the range.
+    @inline(__always)
+    private func walk(
+        _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void
+    ) throws(AccessError) {
+        var walk = PageMapper.Walk()
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let loan = try provider.mapper.lend(offset..<range.upperBound, &walk)
+            let position = Int(offset &- range.lowerBound)
+            loan.forEachPart { part, partPosition in body(part, position &+ partPosition) }
+            offset = loan.range.upperBound
+        }
+    }
+
+    @inline(__always)
+    private func checked(_ offset: Int64, _ count: Int) throws(AccessError) -> Range<Int64> {
+        let (end, overflow) = offset.addingReportingOverflow(Int64(count))
+        guard offset >= 0, !overflow, end <= provider.accessor.size else { throw AccessError(EINVAL) }
+        return offset..<end
+    }
 }

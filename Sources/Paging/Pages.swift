@@ -1,6 +1,106 @@
+import Glibc
+
+/// Gets Regions: new ones from the Memory, else ones recycled from the PageQueue. One per process, shared by all images.
+///
+/// Owns the Memory and all that lies in it, from `init` to its end; Providers keep it alive.
+///
+/// Lock order, from the outside in: Shard (one; all, ascending, only in `checkInvariants`), then one of the leaves
+/// PageQueue, Memory, LeafTable, MemoryWaiters. Nothing is held across the Accessor's I/O.
 public final class Pages: @unchecked Sendable {
-    public static let leastMemory = 1 << 20
-    public init(memory: Int) throws(AccessError) {}
-    public var counters: Counters { fatalError() }
-    public func checkInvariants() {}
+    /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the time.
+    public static let leastMemory = Memory.least
+
+    let memory: Memory
+    let table: FlexpageTable
+    let leaves: LeafTable
+    let queue: PageQueue
+    let waiters: MemoryWaiters
+
+    /// Maps the arena.
+    /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `leastMemory`.
+    /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
+    public init(memory bytes: Int) throws(AccessError) {
+        memory = try Memory(bytes: bytes)
+        table = FlexpageTable(memory)
+        leaves = LeafTable(memory)
+        queue = PageQueue(table: table, metadata: memory.metadata)
+        waiters = MemoryWaiters(memory.metadata)
+        for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
+    }
+
+    deinit {
+        queue.destroy()
+        waiters.destroy()
+    }
+
+    /// The AccessMap of image number `image`. Free of cost: it is a view of the shared tables.
+    func accessMap(ofImage image: UInt16) -> AccessMap {
+        AccessMap(image: image, leaves: leaves, table: table, metadata: memory.metadata)
+    }
+
+    /// The most frames that one fill takes, so that one request leaves others some to work with.
+    var mostFramesOfFill: Int { max(1, memory.metadata.frames / 8) }
+
+    /// A Region of `order` or, where that cannot be had, of the largest order below, recycling what it must; nil where
+    /// every page is in use. Waits for nothing.
+    /// - Parameter room: Frames that the caller needs in all. So many are recycled at once, because pages that were
+    ///   populated together lie together, and make larger Regions together.
+    func takeRegion(order: Int, room: Int) -> Region? {
+        while memory.freeFrames < room, recycleOne() {}
+        repeat {
+            if let region = memory.take(orderAtMost: order) { return region }
+        } while recycleOne()
+        return nil
+    }
+
+    /// Gives a Region back that holds nothing any more.
+    func give(_ region: Region) {
+        memory.give(region)
+        waiters.wake()
+    }
+
+    /// Recycles the flexpage whose turn it is. Amortised O(leaves of the flexpage).
+    /// - Returns: False where none can be recycled now.
+    private func recycleOne() -> Bool {
+        while let candidate = queue.nextCandidate() {
+            if recycle(candidate) { return true }
+        }
+        return false
+    }
+
+    /// Takes the candidate out of its AccessMap and frees its Region; puts it back into the queue where somebody has
+    /// taken it into use since.
+    private func recycle(_ candidate: PageQueue.Candidate) -> Bool {
+        let map = accessMap(ofImage: candidate.key.image)
+        let shard = map.shard(of: candidate.key.page)
+        let region = table.region(of: candidate.id)
+        shard.lock()
+        // Whoever drops a page that a recycler has in hand takes it out of the map and leaves the Region to the recycler.
+        if map.flexpage(at: candidate.key.page) == candidate.id {
+            guard PageState(table[candidate.id].pointee.state.load(ordering: .relaxed)).isRecyclable else {
+                queue.putBack(candidate.id, to: candidate.from)
+                shard.unlock()
+                return false
+            }
+            map.remove(candidate.id)
+            shard.pointee.recycles += 1
+        }
+        shard.unlock()
+        give(region)
+        return true
+    }
+
+    /// A snapshot of what has been counted, over all images. O(shards).
+    public var counters: Counters {
+        var counters = Counters()
+        for index in 0..<AccessMap.shardCount {
+            let shard = memory.metadata.shards + index
+            shard.lock()
+            counters.add(shard.pointee)
+            shard.unlock()
+        }
+        counters.bytesInUse = UInt64(memory.bytesInUse)
+        counters.peakBytesInUse = UInt64(memory.peakBytesInUse)
+        return counters
+    }
 }

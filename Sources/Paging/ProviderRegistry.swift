@@ -1,7 +1,59 @@
+import Glibc
+
+/// The open images, found by identity, so that clients of one image share one Provider and see each other's writes.
+///
+/// Thread rules: any thread. Opening and closing take one lock, and hold it while the image is opened: two clients who
+/// come at once must not open it twice. It is not on the data path.
 public final class ProviderRegistry: @unchecked Sendable {
-    public init(pages: Pages) {}
-    /// The provider of the image, opened with `accessor` by the first who asks.
-    public func open(_ identity: ImageIdentity, accessor: () throws(AccessError) -> any Accessor) throws(AccessError) -> Provider { fatalError() }
-    /// One user less. The last one's leaving drops the image's flexpages.
-    public func close(_ provider: Provider) {}
+    private let pages: Pages
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let lock: Lock
+    private var providers: [ImageIdentity: (provider: Provider, users: Int)] = [:]
+
+    public init(pages: Pages) {
+        self.pages = pages
+        mutex = .allocate(capacity: 1)
+        lock = Lock(in: mutex)
+    }
+
+    deinit {
+        pthread_mutex_destroy(mutex)
+        mutex.deallocate()
+    }
+
+    /// The Provider of the image, for one user more. The first who asks opens it with `accessor`.
+    /// - Throws: What `accessor` throws; ENFILE where 65,535 images are open.
+    public func open(
+        _ identity: ImageIdentity, accessor: () throws(AccessError) -> any Accessor
+    ) throws(AccessError) -> Provider {
+        lock.lock()
+        defer { lock.unlock() }
+        if let open = providers[identity] {
+            providers[identity] = (open.provider, open.users + 1)
+            return open.provider
+        }
+        let taken = Set(providers.values.map(\.provider.image))
+        guard let image = (UInt16(0)..<UInt16.max).first(where: { !taken.contains($0) }) else {
+            throw AccessError(ENFILE)
+        }
+        let provider = Provider(identity: identity, image: image, pages: pages, accessor: try accessor())
+        providers[identity] = (provider, 1)
+        return provider
+    }
+
+    /// One user less. When the last one leaves, the image's flexpages are dropped and the Provider is forgotten; no
+    /// request of it may be under way then.
+    public func close(_ provider: Provider) {
+        lock.lock()
+        defer { lock.unlock() }
+        guard let open = providers[provider.identity], open.provider === provider else {
+            preconditionFailure("a Provider is closed once by each who opened it")
+        }
+        guard open.users == 1 else {
+            providers[provider.identity] = (provider, open.users - 1)
+            return
+        }
+        providers[provider.identity] = nil
+        provider.mapper.dropAll()
+    }
 }

@@ -1,0 +1,193 @@
+/// Of one image: which flexpage covers an offset.
+///
+/// A hash of leaves (eight base pages each), chained in buckets. The buckets of all images are one table, divided into
+/// shards by the hash of the chunk, so that a chunk lies in one shard and its leaves in adjacent buckets: one lock and
+/// one cache miss a leaf serve a request. Bits of the leaf say what is dirty, so "what is missing here" and "what is
+/// dirty here" are read off it.
+///
+/// An AccessMap is pointers and the image's number, cheap to copy. Everything but `shard(of:)` wants the shard's lock
+/// held by the caller. Look-ups are O(1), insert and remove O(leaves of the flexpage).
+struct AccessMap: @unchecked Sendable {
+    let image: UInt16
+    private let leaves: LeafTable
+    private let table: FlexpageTable
+    private let shards: UnsafeMutablePointer<Shard>
+    private let buckets: UnsafeMutablePointer<LeafID>
+    private let bucketMask: UInt64
+
+    /// Shards of all images together: many more than threads that run at once.
+    static let shardCount = 64
+    private static let shardBits: UInt64 = 6
+
+    init(image: UInt16, leaves: LeafTable, table: FlexpageTable, metadata: borrowing Metadata) {
+        self.image = image
+        self.leaves = leaves
+        self.table = table
+        shards = metadata.shards
+        buckets = UnsafeMutableRawPointer(metadata.buckets)
+            .bindMemory(to: LeafID.self, capacity: metadata.bucketsPerShard * AccessMap.shardCount)
+        bucketMask = UInt64(metadata.bucketsPerShard - 1)
+    }
+
+    /// A well-mixed number for the chunk that `page` lies in (the finalizer of splitmix64, by Vigna).
+    @inline(__always)
+    private func hash(ofChunkOf page: UInt64) -> UInt64 {
+        var x = (UInt64(image) &<< 48 | page &>> 8) &+ 0x9E37_79B9_7F4A_7C15
+        x = (x ^ x &>> 30) &* 0xBF58_476D_1CE4_E5B9
+        x = (x ^ x &>> 27) &* 0x94D0_49BB_1331_11EB
+        return x ^ x &>> 31
+    }
+
+    /// The shard of the chunk that `page` lies in.
+    @inline(__always)
+    func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> {
+        shards + Int(hash(ofChunkOf: page) & UInt64(AccessMap.shardCount - 1))
+    }
+
+    @inline(__always)
+    private func bucket(of page: UInt64) -> UnsafeMutablePointer<LeafID> {
+        let hash = hash(ofChunkOf: page)
+        let shard = hash & UInt64(AccessMap.shardCount - 1)
+        // The leaves of a chunk follow one another, so a sequential reader walks along a cache line of buckets.
+        let index = (hash &>> AccessMap.shardBits &+ page &>> 3) & bucketMask
+        return buckets + Int(shard &* (bucketMask &+ 1) &+ index)
+    }
+
+    /// The leaf that holds `page`, or nil where none of its eight pages is covered.
+    @inline(__always)
+    func leaf(of page: UInt64) -> UnsafeMutablePointer<Leaf>? {
+        let key = Leaf.key(of: PageKey(image: image, page: page))
+        var id = bucket(of: page).pointee
+        while id != .none {
+            let leaf = leaves[id]
+            if leaf.pointee.key == key { return leaf }
+            id = leaf.pointee.next
+        }
+        return nil
+    }
+
+    /// The flexpage that covers `page`, or `.none`.
+    @inline(__always)
+    func flexpage(at page: UInt64) -> FlexpageID {
+        guard let leaf = leaf(of: page) else { return .none }
+        return leaf.pointee.flexpages[Int(page & 7)]
+    }
+
+    /// Whether no flexpage covers any of `pages`, which lie in one chunk.
+    func isVacant(_ pages: Range<UInt64>) -> Bool {
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let next = min((page | 7) + 1, pages.upperBound)
+            if let leaf = leaf(of: page) {
+                for index in Int(page & 7)..<(Int((next - 1) & 7) + 1)
+                where leaf.pointee.flexpages[index] != FlexpageID.none {
+                    return false
+                }
+            }
+            page = next
+        }
+        return true
+    }
+
+    /// Records that flexpage `id` covers its range, which is vacant (invariant 1).
+    func insert(_ id: FlexpageID) {
+        assert(isVacant(table[id].pointee.covered), "flexpages must not overlap")
+        forEachLeaf(of: id, making: true) { leaf, indices in
+            for index in indices { leaf.pointee.flexpages[index] = id }
+        }
+    }
+
+    /// Records that flexpage `id` covers nothing any more. Leaves left empty are given back.
+    func remove(_ id: FlexpageID) {
+        var vacated = table[id].pointee.covered
+        forEachLeaf(of: id, making: false) { leaf, indices in
+            for index in indices {
+                assert(leaf.pointee.flexpages[index] == id, "a flexpage is where it was put")
+                leaf.pointee.flexpages[index] = .none
+            }
+        }
+        while !vacated.isEmpty {
+            giveLeafBackIfEmpty(at: vacated.lowerBound)
+            vacated = min((vacated.lowerBound | 7) + 1, vacated.upperBound)..<vacated.upperBound
+        }
+    }
+
+    /// Calls `body` with each leaf of flexpage `id` and the indices that the flexpage has in it.
+    @inline(__always)
+    private func forEachLeaf(
+        of id: FlexpageID, making: Bool, _ body: (UnsafeMutablePointer<Leaf>, Range<Int>) -> Void
+    ) {
+        let covered = table[id].pointee.covered
+        var page = covered.lowerBound
+        while page < covered.upperBound {
+            let next = min((page | 7) + 1, covered.upperBound)
+            let leaf = leaf(of: page) ?? (making ? makeLeaf(at: page) : nil)
+            body(leaf!, Int(page & 7)..<(Int((next - 1) & 7) + 1))
+            page = next
+        }
+    }
+
+    private func makeLeaf(at page: UInt64) -> UnsafeMutablePointer<Leaf> {
+        let bucket = bucket(of: page)
+        let id = leaves.take(key: Leaf.key(of: PageKey(image: image, page: page)))
+        leaves[id].pointee.next = bucket.pointee
+        bucket.pointee = id
+        return leaves[id]
+    }
+
+    private func giveLeafBackIfEmpty(at page: UInt64) {
+        let key = Leaf.key(of: PageKey(image: image, page: page))
+        var link = bucket(of: page)
+        while link.pointee != .none {
+            let id = link.pointee
+            let leaf = leaves[id]
+            if leaf.pointee.key == key {
+                guard leaf.pointee.isEmpty else { return }
+                assert(leaf.pointee.dirty | leaf.pointee.writing == 0, "dirty pages are not dropped by the way")
+                link.pointee = leaf.pointee.next
+                leaves.give(id)
+                return
+            }
+            link = UnsafeMutableRawPointer(leaf)
+                .advanced(by: MemoryLayout<Leaf>.offset(of: \.next)!)
+                .assumingMemoryBound(to: LeafID.self)
+        }
+    }
+
+    /// Calls `body` with every leaf of every image in shard `index`, whose lock is held. O(buckets + leaves).
+    func forEachLeaf(inShard index: Int, _ body: (LeafID, UnsafeMutablePointer<Leaf>) -> Void) {
+        let count = Int(bucketMask) + 1
+        for bucket in index * count..<(index + 1) * count {
+            var id = buckets[bucket]
+            while id != .none {
+                let next = leaves[id].pointee.next
+                body(id, leaves[id])
+                id = next
+            }
+        }
+    }
+
+    /// Calls `body`, which must take it out of the map, with every flexpage of this image in shard `index`, whose lock is
+    /// held. O(buckets + leaves).
+    func forEachFlexpageOfImage(inShard index: Int, _ body: (FlexpageID) -> Void) {
+        let count = Int(bucketMask) + 1
+        for bucket in index * count..<(index + 1) * count {
+            // `body` may give leaves back, so each look begins at the bucket; buckets hold one or two.
+            while let id = firstFlexpageOfImage(in: buckets + bucket) { body(id) }
+        }
+    }
+
+    private func firstFlexpageOfImage(in bucket: UnsafeMutablePointer<LeafID>) -> FlexpageID? {
+        var id = bucket.pointee
+        while id != .none {
+            let leaf = leaves[id]
+            if leaf.pointee.image == image {
+                for index in 0..<Leaf.pages where leaf.pointee.flexpages[index] != FlexpageID.none {
+                    return leaf.pointee.flexpages[index]
+                }
+            }
+            id = leaf.pointee.next
+        }
+        return nil
+    }
+}

@@ -1,0 +1,134 @@
+import Glibc
+
+/// A fill: the flexpages, side by side in one chunk, that one vectored read is to populate, and their Regions.
+///
+///     planned ── issue ──▶ in flight ── publish ──▶ (flexpages, lent or given back)
+///        │                     └────── fail ──────▶ (nothing left)
+///        └── deinit: Regions go back
+///
+/// While it is planned its Regions are in the filler's hands, nobody waits for them, and the filler waits for nothing
+/// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want them
+/// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
+struct Fill: ~Copyable {
+    private let reach: PageMapper.Reach
+    private let pages: Pages
+    private var ids = InlineArray<256, FlexpageID> { _ in .none }
+    /// Flexpages planned, and how many of them are in flight: always the first ones.
+    private(set) var count = 0
+    private(set) var issued = 0
+    /// The base pages planned, or in flight after `issue`.
+    private(set) var covered: Range<UInt64>
+
+    /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
+    /// - Parameter run: Base pages of one chunk.
+    init(_ run: Range<UInt64>, reach: PageMapper.Reach, pages: Pages) {
+        self.reach = reach
+        self.pages = pages
+        covered = run.lowerBound..<run.lowerBound
+        let end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
+        while covered.upperBound < end {
+            let page = covered.upperBound
+            let left = Int(end - page)
+            let order = min(
+                page.trailingZeroBitCount, Int.bitWidth - 1 - left.leadingZeroBitCount, Region.largestOrder)
+            guard let region = pages.takeRegion(order: order, room: left) else { break }
+            prepare(region, at: page)
+        }
+    }
+
+    /// Makes the flexpage of `region`, pinned and not populated. Nobody else knows of it yet.
+    private mutating func prepare(_ region: Region, at page: UInt64) {
+        let flexpage = reach.table[region.first]
+        flexpage.pointee.key = PageKey(image: reach.map.image, page: page)
+        flexpage.pointee.order = region.order
+        flexpage.pointee.queue = .none
+        flexpage.pointee.state.store(PageState.pin, ordering: .relaxed)
+        ids[count] = region.first
+        count += 1
+        covered = covered.lowerBound..<page + UInt64(region.frames)
+    }
+
+    deinit {
+        for index in issued..<count { pages.give(reach.table.region(of: ids[index])) }
+    }
+
+    /// Puts the flexpages into the AccessMap, up to the first whose place is not vacant any more.
+    /// The shard's lock is held.
+    /// - Returns: Whether any is in flight now.
+    mutating func issue() -> Bool {
+        while issued < count, reach.map.isVacant(reach.table[ids[issued]].pointee.covered) {
+            reach.map.insert(ids[issued])
+            issued += 1
+        }
+        let end = issued == 0 ? covered.lowerBound : reach.table[ids[issued - 1]].pointee.covered.upperBound
+        covered = covered.lowerBound..<end
+        return issued > 0
+    }
+
+    /// Reads the image into the flexpages in flight. No lock is held.
+    func populate(from accessor: any Accessor) throws(AccessError) {
+        let table = reach.table
+        var pieces = InlineArray<256, iovec> { _ in iovec() }
+        for index in 0..<issued {
+            let bytes = Int(table[ids[index]].pointee.pages) * BasePage.size
+            pieces[index] = iovec(iov_base: table.memory(of: ids[index]), iov_len: bytes)
+        }
+        let offset = BasePage.offset(of: covered.lowerBound)
+        let result: Result<Void, AccessError> = pieces.span.extracting(first: issued).withUnsafeBufferPointer {
+            pieces in
+            do throws(AccessError) {
+                return .success(try accessor.populate(pieces, at: offset))
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+
+    /// Lets everybody see the flexpages, and lends those that `wanted` begins with to the filler. The shard's lock is
+    /// held; the pages are queued under it, because a page in the map and not in the queue is taken for one that a
+    /// recycler has in hand.
+    func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
+        var loan = Loan(reach, at: wanted.lowerBound)
+        var isAwaited = false
+        for index in 0..<issued {
+            let state = reach.table[ids[index]]
+            let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
+            isAwaited = isAwaited || PageState(word).has(PageState.awaited)
+            if PageState(word).has(PageState.awaited) {
+                state.pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
+            }
+        }
+        reach.queue.append(count: issued) { ids[$0] }
+        for index in 0..<issued {
+            if !loan.isFull, BasePage.offset(of: reach.table[ids[index]].pointee.key.page) < wanted.upperBound {
+                loan.add(ids[index], upTo: wanted.upperBound)
+            } else {
+                reach.table[ids[index]].pointee.state.subtract(PageState.pin, ordering: .releasing)
+            }
+        }
+        if isAwaited { shard.wakeAll() }
+        shard.pointee.fills += 1
+        return loan
+    }
+
+    /// Takes the flexpages in flight out of the AccessMap again and wakes those who wait for them: with the error where
+    /// one base page alone was in flight, else to try for themselves. The shard's lock is held; it frees nothing yet.
+    func withdraw(_ error: AccessError, on shard: UnsafeMutablePointer<Shard>) {
+        let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
+        for index in 0..<issued {
+            reach.map.remove(ids[index])
+            reach.table[ids[index]].pointee.state.bitwiseOr(PageState.failed | code, ordering: .releasing)
+        }
+        shard.wakeAll()
+        shard.pointee.failedFills += 1
+    }
+
+    /// Gives the filler's pins on withdrawn flexpages back. No lock is held.
+    func giveBackWithdrawn() {
+        for index in 0..<issued { reach.giveBack(ids[index]) }
+    }
+
+    /// Whether it is as small as a fill can be, so that its error is that of the page.
+    var isOneBasePage: Bool { covered.count == 1 }
+}

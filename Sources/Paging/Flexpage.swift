@@ -1,0 +1,75 @@
+import Synchronization
+
+/// A populated, size-aligned piece of an image: its offset, its size and, by its place in the FlexpageTable, its Region.
+///
+/// A flexpage is known by the number of its Region's first frame (a FlexpageID), so that a record a frame is enough for
+/// any mix of sizes, and a Region is found from its flexpage by arithmetic.
+///
+/// Who may touch what: `state` is atomic, its rules are at PageState. `place` is atomic, written under the PageQueue's
+/// lock. `key` and `order` are written before the flexpage is published in the AccessMap and stay until it has been
+/// taken out. The queue's links are the PageQueue's, under its lock.
+struct Flexpage: ~Copyable {
+    /// Pins, latch, and what is being done with it.
+    let state: Atomic<UInt32>
+    /// Where the PageQueue has it, for whoever counts a hit; see PageQueue.
+    let place: Atomic<UInt32>
+    /// The image and the number of its first base page.
+    var key: PageKey
+    var previous: FlexpageID
+    var next: FlexpageID
+    var order: UInt8
+    var queue: PageQueue.Name
+
+    /// Base pages in it.
+    @inline(__always)
+    var pages: UInt64 { 1 &<< UInt64(order) }
+
+    /// The base pages it covers.
+    @inline(__always)
+    var covered: Range<UInt64> { key.page..<(key.page &+ pages) }
+}
+
+/// The number of a flexpage's first frame.
+typealias FlexpageID = UInt32
+
+extension FlexpageID {
+    /// No flexpage.
+    static let none = UInt32.max
+}
+
+/// A base page of one of the images that share the Memory: 16 bits of image, 48 bits of base page.
+struct PageKey: Equatable {
+    let raw: UInt64
+
+    /// - Precondition: `page` < 2⁴⁸, which images of at most 2⁶⁰ bytes keep.
+    @inline(__always)
+    init(image: UInt16, page: UInt64) {
+        raw = UInt64(image) &<< 48 | page
+    }
+
+    @inline(__always)
+    var image: UInt16 { UInt16(truncatingIfNeeded: raw &>> 48) }
+    @inline(__always)
+    var page: UInt64 { raw & 0xFFFF_FFFF_FFFF }
+}
+
+/// The flexpages of all images, and the memory they name: pointers into the Memory, cheap to copy.
+struct FlexpageTable: @unchecked Sendable {
+    private let base: UnsafeMutablePointer<Flexpage>
+    private let frames: UnsafeMutableRawPointer
+
+    init(_ memory: borrowing Memory) {
+        base = memory.metadata.flexpages
+        frames = memory.base
+    }
+
+    @inline(__always)
+    subscript(id: FlexpageID) -> UnsafeMutablePointer<Flexpage> { base + Int(id) }
+
+    @inline(__always)
+    func region(of id: FlexpageID) -> Region { Region(first: id, order: base[Int(id)].order) }
+
+    /// The memory of the flexpage's first base page.
+    @inline(__always)
+    func memory(of id: FlexpageID) -> UnsafeMutableRawPointer { frames + Int(id) &<< BasePage.shift }
+}

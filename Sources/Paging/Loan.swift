@@ -1,0 +1,57 @@
+/// Flexpages lent to a client while it copies: a run of the image that lies in up to 32 flexpages of one chunk.
+///
+/// While it is lent a flexpage is not recycled, moved or refilled (invariant 4). A Loan cannot be copied, and giving it
+/// back, which its end does, unpins: the type system keeps it honest. Whoever has a loan waits for nothing until it is
+/// given back (invariant 9).
+///
+/// It lives on the stack and costs one atomic addition a flexpage at each end.
+struct Loan: ~Copyable {
+    /// Most flexpages in a loan.
+    static let capacity = 32
+
+    private let mapper: PageMapper.Reach
+    private var ids = InlineArray<32, FlexpageID> { _ in .none }
+    private(set) var count = 0
+    /// The bytes of the image that the loan covers; empty where nothing could be lent.
+    private(set) var range: Range<Int64>
+
+    /// A loan of nothing yet, that begins at `offset`.
+    @inline(__always)
+    init(_ mapper: PageMapper.Reach, at offset: Int64) {
+        self.mapper = mapper
+        range = offset..<offset
+    }
+
+    @inline(__always)
+    var isFull: Bool { count == Loan.capacity }
+
+    /// Adds flexpage `id`, pinned by the caller, which covers the loan's end; the loan then ends where the flexpage
+    /// ends, but not after `limit`.
+    @inline(__always)
+    mutating func add(_ id: FlexpageID, upTo limit: Int64) {
+        ids[count] = id
+        count &+= 1
+        let end = BasePage.offset(of: mapper.table[id].pointee.covered.upperBound)
+        range = range.lowerBound..<min(end, limit)
+    }
+
+    /// Calls `body` with the memory of each part of the loan, in order, and the offset of the part in the loan.
+    @inline(__always)
+    func forEachPart(_ body: (UnsafeMutableRawBufferPointer, Int) -> Void) {
+        var offset = range.lowerBound
+        for index in 0..<count {
+            let flexpage = mapper.table[ids[index]]
+            let begin = BasePage.offset(of: flexpage.pointee.key.page)
+            let end = min(BasePage.offset(of: flexpage.pointee.covered.upperBound), range.upperBound)
+            let memory = mapper.table.memory(of: ids[index]) + Int(offset &- begin)
+            let part = UnsafeMutableRawBufferPointer(start: memory, count: Int(end &- offset))
+            body(part, Int(offset &- range.lowerBound))
+            offset = end
+        }
+    }
+
+    @inline(__always)
+    deinit {
+        for index in 0..<count { mapper.giveBack(ids[index]) }
+    }
+}

@@ -1,0 +1,175 @@
+import Glibc
+
+/// The arena: a mapping of fixed size that holds every page and every table of metadata, mapped once.
+///
+/// It hands out and takes back Regions of any order, 4 KiB to 1 MiB (a binary buddy allocator: Knowlton, "A fast
+/// storage allocator", CACM 8(10), 1965), and says no when it has none. A free Region is a bit in the BitTree of its
+/// order; the lowest address is taken first, which keeps the other end of the arena whole. Take and give are O(orders).
+///
+/// Thread rules: any thread, any time; `lock` is a leaf of the lock order (nothing is locked while it is held).
+struct Memory: ~Copyable {
+    let metadata: Metadata
+    /// The first byte of frame 0.
+    let base: UnsafeMutableRawPointer
+    private let mapping: UnsafeMutableRawPointer
+    private let mappedBytes: Int
+    private let lock: Lock
+    private let free: InlineArray<9, BitTree>
+    private let state: UnsafeMutablePointer<State>
+
+    private struct State {
+        var freeFrames: Int
+        var leastFreeFrames: Int
+    }
+
+    /// The smallest arena in which every request makes progress, bytes.
+    static let least = 1 << 20
+    /// What `least` must hold at the least, so that a write's page, a fill's page and a page going out exist at once
+    /// for many threads.
+    private static let leastFrames = 64
+
+    /// Maps `bytes` bytes and lays them out.
+    /// - Throws: ENOMEM where the machine has no such address space, EINVAL below `least`.
+    init(bytes: Int) throws(AccessError) {
+        guard bytes >= Memory.least,
+            let frames = Metadata.frames(fittingInto: bytes, least: Memory.leastFrames)
+        else { throw AccessError(EINVAL) }
+        let protection = PROT_READ | PROT_WRITE
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | Int32(MAP_NORESERVE)
+        guard let mapping = mmap(nil, bytes, protection, flags, -1, 0), mapping != MAP_FAILED else {
+            throw AccessError(ENOMEM)
+        }
+        // Fewer TLB misses on a random hit; where the kernel says no, nothing is lost.
+        _ = madvise(mapping, bytes, MADV_HUGEPAGE)
+        self.mapping = mapping
+        mappedBytes = bytes
+        metadata = Metadata(frames: frames, at: mapping)
+        base = mapping + metadata.bytes
+        lock = Lock(in: metadata.mutexes)
+        let trees = metadata.freeRegions
+        free = InlineArray<9, BitTree> { order in
+            BitTree(capacity: order == 0 ? frames : (frames >> order) + 1, words: trees[order])
+        }
+        state = .allocate(capacity: 1)
+        state.initialize(to: State(freeFrames: 0, leastFreeFrames: frames))
+        freeAll()
+    }
+
+    deinit {
+        state.deallocate()
+        munmap(mapping, mappedBytes)
+    }
+
+    /// All frames become free, in Regions as large as they come.
+    private func freeAll() {
+        var next = 0
+        while next < metadata.frames {
+            var order = min(next == 0 ? Region.largestOrder : next.trailingZeroBitCount, Region.largestOrder)
+            while next + 1 << order > metadata.frames { order -= 1 }
+            free[order].insert(next >> order)
+            next += 1 << order
+        }
+        state.pointee.freeFrames = metadata.frames
+    }
+
+    /// The memory of a frame.
+    @inline(__always)
+    func address(ofFrame frame: UInt32) -> UnsafeMutableRawPointer {
+        base + Int(frame) &<< BasePage.shift
+    }
+
+    /// A Region of exactly `order`, or nil where there is none.
+    func take(order: Int) -> Region? {
+        lock.lock()
+        defer { lock.unlock() }
+        return takeLocked(order: order)
+    }
+
+    /// A Region of `order`, or of the largest order below it that can be had, or nil where all frames are taken.
+    func take(orderAtMost order: Int) -> Region? {
+        lock.lock()
+        defer { lock.unlock() }
+        var order = order
+        while order >= 0 {
+            if let region = takeLocked(order: order) { return region }
+            order -= 1
+        }
+        return nil
+    }
+
+    private func takeLocked(order: Int) -> Region? {
+        var from = order
+        while from <= Region.largestOrder {
+            if let index = free[from].first {
+                return split(Region(first: UInt32(index << from), order: UInt8(from)), to: order)
+            }
+            from += 1
+        }
+        return nil
+    }
+
+    /// Takes a free Region and frees all of it but its lowest part of `order`.
+    private func split(_ whole: Region, to order: Int) -> Region {
+        free[Int(whole.order)].remove(Int(whole.first) >> Int(whole.order))
+        var region = whole
+        while Int(region.order) > order {
+            let upper = region.upperHalf
+            free[Int(upper.order)].insert(Int(upper.first) >> Int(upper.order))
+            region = region.lowerHalf
+        }
+        state.pointee.freeFrames -= region.frames
+        state.pointee.leastFreeFrames = min(state.pointee.leastFreeFrames, state.pointee.freeFrames)
+        return region
+    }
+
+    /// Takes a Region back and joins it with its buddies that are free.
+    func give(_ region: Region) {
+        lock.lock()
+        defer { lock.unlock() }
+        var region = region
+        state.pointee.freeFrames += region.frames
+        while Int(region.order) < Region.largestOrder {
+            let buddy = region.buddy
+            let index = Int(buddy.first) >> Int(buddy.order)
+            guard Int(buddy.first) + buddy.frames <= metadata.frames, free[Int(buddy.order)].contains(index) else {
+                break
+            }
+            free[Int(buddy.order)].remove(index)
+            region = region.parent
+        }
+        free[Int(region.order)].insert(Int(region.first) >> Int(region.order))
+    }
+
+    /// Bytes of the arena.
+    var bytes: Int { mappedBytes }
+
+    /// Frames that belong to no one. A snapshot.
+    var freeFrames: Int { lock.withLock { state.pointee.freeFrames } }
+
+    /// Bytes of pages in use and of all metadata. A snapshot; O(1).
+    var bytesInUse: Int { bytes(withFreeFrames: freeFrames) }
+
+    /// The largest that `bytesInUse` has been.
+    var peakBytesInUse: Int { bytes(withFreeFrames: lock.withLock { state.pointee.leastFreeFrames }) }
+
+    private func bytes(withFreeFrames free: Int) -> Int {
+        metadata.bytes + (metadata.frames - free) * BasePage.size
+    }
+
+    /// Invariant 3, the free part of it: free Regions do not overlap and add up to `freeFrames`; no two free buddies.
+    /// O(frames); the caller sees to it that nobody takes or gives meanwhile if the answer is to be compared.
+    func checkInvariants() {
+        lock.lock()
+        defer { lock.unlock() }
+        var frames = 0
+        for order in 0...Region.largestOrder {
+            frames += free[order].count << order
+            guard order < Region.largestOrder else { continue }
+            for index in stride(from: 0, to: free[order].capacity - 1, by: 2) {
+                precondition(
+                    !(free[order].contains(index) && free[order].contains(index + 1)), "free buddies were not joined")
+            }
+        }
+        precondition(frames == state.pointee.freeFrames, "free Regions must add up to the free frames")
+    }
+}

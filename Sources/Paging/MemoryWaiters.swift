@@ -1,0 +1,73 @@
+import Glibc
+import Synchronization
+
+/// Where requests sleep that got no memory, until some may be had.
+///
+/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page or the dirt of it goes; whoever
+/// brings that about calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, whoever is about
+/// to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
+///
+/// Nobody sleeps here with a loan, a Region or an unissued fill in hand (invariant 9). `lock` is a leaf of the lock
+/// order.
+struct MemoryWaiters: @unchecked Sendable {
+    private let lock: Lock
+    private let condition: Condition
+    private let state: UnsafeMutablePointer<State>
+
+    private struct State: ~Copyable {
+        let waiting = Atomic<UInt32>(0)
+        /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`.
+        var wakeups: UInt64 = 0
+    }
+
+    init(_ metadata: borrowing Metadata) {
+        lock = Lock(in: metadata.mutexes + 3)
+        condition = Condition(in: metadata.conditions)
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
+    }
+
+    func destroy() {
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+
+    /// Announces that the caller is about to try a last time and then to sleep. `sleep` or `end` must follow.
+    func begin() -> UInt64 {
+        state.pointee.waiting.add(1, ordering: .sequentiallyConsistent)
+        // What the caller looks at next must not have been read before the announcement.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return lock.withLock { state.pointee.wakeups }
+    }
+
+    /// Takes the announcement back.
+    func end() {
+        state.pointee.waiting.subtract(1, ordering: .relaxed)
+    }
+
+    /// Sleeps until something has been freed since `begin` returned `ticket`.
+    func sleep(_ ticket: UInt64) {
+        lock.lock()
+        while state.pointee.wakeups == ticket { condition.wait(lock) }
+        lock.unlock()
+        end()
+    }
+
+    /// Whether somebody waits. Exact after a sequentially consistent change of what they wait for.
+    @inline(__always)
+    var isAnyoneWaiting: Bool { state.pointee.waiting.load(ordering: .sequentiallyConsistent) != 0 }
+
+    /// Something may be had now.
+    @inline(__always)
+    func wake() {
+        if isAnyoneWaiting { wakeAll() }
+    }
+
+    @inline(never)
+    private func wakeAll() {
+        lock.lock()
+        state.pointee.wakeups += 1
+        condition.wakeAll()
+        lock.unlock()
+    }
+}

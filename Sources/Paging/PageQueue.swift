@@ -1,0 +1,255 @@
+import Glibc
+import Synchronization
+
+/// Every issued flexpage, with its owner, in the order of recycling.
+///
+/// The order is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23) with the rule of
+/// Clock2Q+ that a hit in the newer half of probation does not count, because whoever reads blocks touches the same
+/// page several times at once.
+///
+///                      ghost knows it                   hits > 0: one hit less, to the tail
+///        populated ─────────────────────▶ main ◀──────┐      ┌──────┐
+///            │                            │  ▲ └───────┼──────┘      │
+///            └──▶ probation ── counted hit ──┘         └─────────────┘
+///                    │ head, no counted hit │ head, no hits
+///                    ▼                      ▼
+///                 recycled, a ghost      recycled
+///
+/// Probation aims at a tenth of the frames, but at least 100 of them (at most half): with few frames a page would not
+/// stay long enough to be used again. Sizes are counted in frames, so a large flexpage takes the place of many.
+/// A hit sets bits in the flexpage's word and takes no lock.
+///
+/// Links are in the flexpages; a queue is its two ends. Who takes a flexpage off the queue decides what becomes of its
+/// Region: while a recycler has one in hand, `remove` says no.
+///
+/// Thread rules: any thread. `lock` is a leaf of the lock order. Append and remove are O(1); `nextCandidate` is O(1)
+/// amortised, as each step takes a hit back, moves a page on for good, or ends.
+struct PageQueue: @unchecked Sendable {
+    enum Name: UInt8 {
+        /// Not queued: being filled, or in the hands of a recycler.
+        case none = 0
+        case probation
+        case main
+    }
+
+    /// How many hits are remembered of a page.
+    private static let mostHits: UInt32 = 3
+
+    private let table: FlexpageTable
+    private let lock: Lock
+    private let state: UnsafeMutablePointer<State>
+    /// Frames that probation aims at.
+    let probationTarget: Int
+    /// A hit counts once so many frames have entered probation after the page.
+    private let correlationFrames: UInt32
+
+    private struct State: ~Copyable {
+        var probation = List()
+        var main = List()
+        var ghosts: Ghosts
+        /// Frames that have entered probation so far, modulo 2³²; read without the lock when a hit is counted.
+        let clock = Atomic<UInt32>(1)
+    }
+
+    fileprivate struct List {
+        var head = FlexpageID.none
+        var tail = FlexpageID.none
+        var flexpages = 0
+        var frames = 0
+    }
+
+    init(table: FlexpageTable, metadata: borrowing Metadata) {
+        self.table = table
+        lock = Lock(in: metadata.mutexes + 2)
+        probationTarget = max(metadata.frames / 10, min(100, metadata.frames / 2))
+        correlationFrames = UInt32(probationTarget / 2)
+        state = .allocate(capacity: 1)
+        state.initialize(to: State(ghosts: Ghosts(metadata)))
+    }
+
+    /// Frees what `init` took. Nobody uses the queue after.
+    func destroy() {
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+
+    /// The word of a page whose word is `word` after one more use of it. Takes no lock.
+    @inline(__always)
+    func countingHit(_ word: UInt32, place: UInt32) -> UInt32 {
+        if word & PageState.hitMask == PageQueue.mostHits &* PageState.hit { return word }
+        if place != 0, state.pointee.clock.load(ordering: .relaxed) &- place <= correlationFrames { return word }
+        return word &+ PageState.hit
+    }
+
+    /// Queues flexpages that have just been populated: the `count` that `flexpage` names.
+    @inline(__always)
+    func append(count: Int, _ flexpage: (Int) -> FlexpageID) {
+        lock.lock()
+        defer { lock.unlock() }
+        for index in 0..<count {
+            let id = flexpage(index)
+            let known = state.pointee.ghosts.remove(table[id].pointee.key)
+            link(id, to: known ? .main : .probation)
+        }
+    }
+
+    /// Queues a flexpage again that a recycler had in hand and found in use.
+    func putBack(_ id: FlexpageID, to name: Name) {
+        lock.lock()
+        defer { lock.unlock() }
+        link(id, to: name)
+    }
+
+    /// Takes a flexpage off the queue, so that its Region is the caller's to free.
+    /// - Returns: False if a recycler has it in hand: the Region is then the recycler's.
+    func remove(_ id: FlexpageID) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        guard table[id].pointee.queue != .none else { return false }
+        unlink(id)
+        return true
+    }
+
+    /// A flexpage in the hands of a recycler, and the queue that it came from.
+    struct Candidate {
+        let id: FlexpageID
+        let from: Name
+        let key: PageKey
+    }
+
+    /// Takes the flexpage to be recycled next off the queue, passing over those in use or dirty, or nil where one round
+    /// found none.
+    func nextCandidate() -> Candidate? {
+        lock.lock()
+        defer { lock.unlock() }
+        // A round visits each page; with at most three hits to take back, four visits are enough to reach any.
+        var visits = (state.pointee.probation.flexpages + state.pointee.main.flexpages) * 4
+        while visits > 0 {
+            visits -= 1
+            let name = queueToTakeFrom
+            guard name != .none else { return nil }
+            let id = name == .main ? state.pointee.main.head : state.pointee.probation.head
+            let word = PageState(table[id].pointee.state.load(ordering: .relaxed))
+            if word.hits > 0 {
+                advance(id, name)
+            } else if !word.isRecyclable {
+                unlink(id)
+                link(id, to: name)
+            } else {
+                return candidate(id, from: name)
+            }
+        }
+        return nil
+    }
+
+    private var queueToTakeFrom: Name {
+        if state.pointee.probation.frames > probationTarget || state.pointee.main.head == .none {
+            return state.pointee.probation.head == .none ? .none : .probation
+        }
+        return .main
+    }
+
+    /// A page with hits at the head: from probation it is promoted, in main it has another round for one hit less.
+    private func advance(_ id: FlexpageID, _ name: Name) {
+        let taken = name == .probation ? PageState.hitMask : PageState.hit
+        if name == .probation {
+            table[id].pointee.state.bitwiseAnd(~taken, ordering: .relaxed)
+        } else {
+            table[id].pointee.state.subtract(taken, ordering: .relaxed)
+        }
+        unlink(id)
+        link(id, to: .main)
+    }
+
+    private func candidate(_ id: FlexpageID, from name: Name) -> Candidate {
+        unlink(id)
+        let key = table[id].pointee.key
+        if name == .probation {
+            for page in table[id].pointee.covered {
+                state.pointee.ghosts.insert(PageKey(image: key.image, page: page))
+            }
+        }
+        return Candidate(id: id, from: name, key: key)
+    }
+
+    private func link(_ id: FlexpageID, to name: Name) {
+        let flexpage = table[id]
+        flexpage.pointee.queue = name
+        if name == .probation {
+            let frames = UInt32(flexpage.pointee.pages)
+            var now = state.pointee.clock.add(frames, ordering: .relaxed).newValue
+            if now == 0 { now = 1 }
+            flexpage.pointee.place.store(now, ordering: .relaxed)
+            table.append(id, to: &state.pointee.probation.head, &state.pointee.probation.tail)
+            state.pointee.probation.count(Int(frames))
+        } else {
+            flexpage.pointee.place.store(0, ordering: .relaxed)
+            table.append(id, to: &state.pointee.main.head, &state.pointee.main.tail)
+            state.pointee.main.count(Int(flexpage.pointee.pages))
+        }
+    }
+
+    private func unlink(_ id: FlexpageID) {
+        let flexpage = table[id]
+        if flexpage.pointee.queue == .probation {
+            table.unlink(id, from: &state.pointee.probation.head, &state.pointee.probation.tail)
+            state.pointee.probation.uncount(Int(flexpage.pointee.pages))
+        } else {
+            table.unlink(id, from: &state.pointee.main.head, &state.pointee.main.tail)
+            state.pointee.main.uncount(Int(flexpage.pointee.pages))
+        }
+        flexpage.pointee.queue = .none
+    }
+
+    /// Frames of all queued flexpages. Each queue's links and counts agree. O(flexpages).
+    func checkInvariants() -> Int {
+        lock.lock()
+        defer { lock.unlock() }
+        for (name, list) in [(Name.probation, state.pointee.probation), (Name.main, state.pointee.main)] {
+            var flexpages = 0
+            var frames = 0
+            var previous = FlexpageID.none
+            var id = list.head
+            while id != .none {
+                precondition(table[id].pointee.queue == name, "a queued flexpage knows its queue")
+                precondition(table[id].pointee.previous == previous, "links must agree")
+                flexpages += 1
+                frames += Int(table[id].pointee.pages)
+                previous = id
+                id = table[id].pointee.next
+            }
+            precondition(previous == list.tail, "the tail is the last")
+            precondition(flexpages == list.flexpages && frames == list.frames, "counts must agree")
+        }
+        return state.pointee.probation.frames + state.pointee.main.frames
+    }
+}
+
+extension PageQueue.List {
+    fileprivate mutating func count(_ frames: Int) {
+        flexpages += 1
+        self.frames += frames
+    }
+
+    fileprivate mutating func uncount(_ frames: Int) {
+        flexpages -= 1
+        self.frames -= frames
+    }
+}
+
+extension FlexpageTable {
+    /// Puts a flexpage that is on no list at the tail of the list with these ends.
+    fileprivate func append(_ id: FlexpageID, to head: inout FlexpageID, _ tail: inout FlexpageID) {
+        self[id].pointee.previous = tail
+        self[id].pointee.next = .none
+        if tail == .none { head = id } else { self[tail].pointee.next = id }
+        tail = id
+    }
+
+    /// Takes a flexpage off the list with these ends.
+    fileprivate func unlink(_ id: FlexpageID, from head: inout FlexpageID, _ tail: inout FlexpageID) {
+        let (previous, next) = (self[id].pointee.previous, self[id].pointee.next)
+        if previous == .none { head = next } else { self[previous].pointee.next = next }
+        if next == .none { tail = previous } else { self[next].pointee.previous = previous }
+    }
+}

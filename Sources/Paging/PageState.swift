@@ -1,0 +1,72 @@
+/// The atomic word of a flexpage: pin count, latch and what is being done with it, at once.
+///
+///                     insert                       populate
+///        (no page) ───────────▶ filling ────────────────────────▶ clean ◀───────────────┐
+///                                  │ fail                         │   ▲ recycle          │ end writeback,
+///                                  ▼                        dirty │   └──▶ (no page)     │ nothing dirtied since
+///                               failed ──last pin──▶ (no page)    ▼                      │
+///                                                               dirty ── begin writeback ▶ writing
+///                                                                 ▲──── end, it failed ──────┘
+///
+/// - *filling*: in the AccessMap, not `populated`. Its filler holds a pin; every other pin is one who waits for it.
+/// - *failed*: out of the AccessMap; the last to give its pin back frees the Region.
+/// - *clean*, *dirty*: `populated`; may be pinned by readers (shared), or by one writer (`exclusive`).
+/// - *writing*: like dirty, readers may pin, a writer may not: the bytes on their way out are stable (invariant 5).
+///
+/// Who may change it: every bit is set under the lock of the page's chunk. Pins are given back, and `exclusive` with
+/// them, without it. Hits are taken back by the PageQueue without it. `awaited` asks whoever gives the last pin back to
+/// wake those who sleep at the chunk's shard; while it is set, new readers of a populated page wait too, so that a
+/// stream of readers cannot keep a writer out for ever (but for a page being written out, where that takes long).
+struct PageState: Equatable {
+    var raw: UInt32
+
+    @inline(__always)
+    init(_ raw: UInt32) { self.raw = raw }
+
+    /// One pin. There are never more than one a request under way.
+    static let pin: UInt32 = 1
+    static let pinMask: UInt32 = 0x3FFF
+    /// One hit of at most three that the PageQueue has yet to count.
+    static let hit: UInt32 = 1 << 14
+    static let hitMask: UInt32 = 3 << 14
+    static let exclusive: UInt32 = 1 << 16
+    static let writing: UInt32 = 1 << 17
+    static let populated: UInt32 = 1 << 18
+    static let awaited: UInt32 = 1 << 19
+    static let failed: UInt32 = 1 << 20
+    static let dirty: UInt32 = 1 << 21
+    /// Written out, but not known to be durable: the last to be recycled.
+    static let unsynced: UInt32 = 1 << 22
+    /// The errno of a failed fill; 0 where those who wait should try for themselves.
+    static let errorShift: UInt32 = 24
+
+    @inline(__always)
+    var pins: UInt32 { raw & PageState.pinMask }
+    @inline(__always)
+    var hits: UInt32 { (raw & PageState.hitMask) &>> 14 }
+    @inline(__always)
+    func has(_ bits: UInt32) -> Bool { raw & bits != 0 }
+    var error: Int32 { Int32(raw &>> PageState.errorShift) }
+
+    /// Whether one more reader may pin it now.
+    @inline(__always)
+    var isLendable: Bool {
+        // The common case first: populated, and none of the bits that could stand against it.
+        raw & (PageState.populated | PageState.exclusive | PageState.awaited) == PageState.populated
+            || (has(PageState.populated) && has(PageState.writing) && !has(PageState.exclusive))
+    }
+
+    /// Whether a writer may pin it now.
+    @inline(__always)
+    var isLendableExclusively: Bool {
+        raw & (PageState.populated | PageState.exclusive | PageState.writing | PageState.pinMask)
+            == PageState.populated
+    }
+
+    /// Whether it can be recycled now (invariants 4 and 5).
+    @inline(__always)
+    var isRecyclable: Bool {
+        raw & (PageState.pinMask | PageState.exclusive | PageState.writing | PageState.dirty | PageState.populated)
+            == PageState.populated
+    }
+}

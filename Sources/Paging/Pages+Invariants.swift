@@ -1,0 +1,61 @@
+extension Pages {
+    /// Checks the invariants of the design that can be read off the tables; a violation ends the process.
+    ///
+    /// 1. Flexpages of one Provider never overlap: each base page of a flexpage names it, and no leaf names a page that
+    ///    does not cover it.
+    /// 2. Nobody sees a flexpage that is not fully populated: what is queued or lent is populated.
+    /// 3. Every Region is in exactly one place; with `isQuiet` free and used ones add up to the arena.
+    /// 4. and 5. Only a page without pins, not dirty and not going out is recycled: what is dirty or lent is in the map.
+    ///
+    /// Stops all shards meanwhile. O(frames).
+    /// - Parameter isQuiet: No request is under way, so no Region is in anybody's hands.
+    public func checkInvariants(isQuiet: Bool = false) {
+        let shards = memory.metadata.shards
+        for index in 0..<AccessMap.shardCount { (shards + index).lock() }
+        defer { for index in (0..<AccessMap.shardCount).reversed() { (shards + index).unlock() } }
+
+        var mappedFrames = 0
+        var leavesInUse = 0
+        for index in 0..<AccessMap.shardCount {
+            accessMap(ofImage: 0).forEachLeaf(inShard: index) { _, leaf in
+                leavesInUse += 1
+                mappedFrames += check(leaf, inShard: shards + index)
+            }
+        }
+        memory.checkInvariants()
+        let queuedFrames = queue.checkInvariants()
+        let freeFrames = memory.freeFrames
+        precondition(leavesInUse == leaves.used, "every leaf in use is in a bucket")
+        precondition(mappedFrames + freeFrames <= memory.metadata.frames, "(3) more frames than there are")
+        precondition(UInt64(memory.bytesInUse) <= UInt64(memory.bytes), "(8) the bound holds")
+        if isQuiet {
+            precondition(mappedFrames + freeFrames == memory.metadata.frames, "(3) frames were lost")
+            precondition(queuedFrames == mappedFrames, "every flexpage is queued")
+        }
+    }
+
+    /// Checks one leaf and the flexpages in it.
+    /// - Returns: The frames that the leaf names.
+    private func check(_ leaf: UnsafeMutablePointer<Leaf>, inShard shard: UnsafeMutablePointer<Shard>) -> Int {
+        let image = leaf.pointee.image
+        let map = accessMap(ofImage: image)
+        precondition(map.shard(of: leaf.pointee.firstPage) == shard, "a leaf is in its shard")
+        precondition(!leaf.pointee.isEmpty, "an empty leaf is given back")
+        var frames = 0
+        for index in 0..<Leaf.pages where leaf.pointee.flexpages[index] != .none {
+            let id = leaf.pointee.flexpages[index]
+            let page = leaf.pointee.firstPage + UInt64(index)
+            let flexpage = table[id]
+            let state = PageState(flexpage.pointee.state.load(ordering: .relaxed))
+            precondition(flexpage.pointee.key.image == image, "(1) a flexpage is of its image")
+            precondition(flexpage.pointee.covered.contains(page), "(1) a flexpage covers what names it")
+            precondition(flexpage.pointee.key.page % flexpage.pointee.pages == 0, "a flexpage is aligned")
+            precondition(Int(id) % Int(flexpage.pointee.pages) == 0, "a Region is aligned")
+            precondition(!state.has(PageState.failed), "(6) a failed fill leaves nothing")
+            precondition(state.has(PageState.populated) || state.pins > 0, "a fill has its filler")
+            precondition(state.has(PageState.populated) || !state.has(PageState.dirty), "(2) a dirty page is populated")
+            frames += 1
+        }
+        return frames
+    }
+}

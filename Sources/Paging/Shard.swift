@@ -1,0 +1,46 @@
+import Glibc
+
+/// One of the parts that the AccessMaps are divided into: a lock, where to sleep, and counters.
+///
+/// A chunk of an image belongs to the shard that its hash names. Whoever waits for a flexpage (to be populated, to be
+/// given back, to have gone out) sleeps at its shard.
+///
+/// Lock order: shard before anything else of Paging, never two shards at once (but `checkInvariants`, which takes all
+/// of them in ascending order). No lock is held across the Accessor's I/O (invariant 7).
+struct Shard {
+    var mutex: pthread_mutex_t
+    var condition: pthread_cond_t
+    /// Base pages lent without waiting for the Accessor; base pages that had to be populated; times a request slept.
+    var hits: UInt64
+    var misses: UInt64
+    var waits: UInt64
+    /// Reads of the Accessor that ended well, and that failed; flexpages recycled.
+    var fills: UInt64
+    var failedFills: UInt64
+    var recycles: UInt64
+}
+
+extension UnsafeMutablePointer<Shard> {
+    /// Makes the lock and the condition. Everything else is zero already.
+    func prepare() {
+        _ = Lock(in: pointer(to: \.mutex)!)
+        _ = Condition(in: pointer(to: \.condition)!)
+    }
+
+    @inline(__always)
+    private var guardian: Lock { Lock(at: UnsafeMutableRawPointer(self).assumingMemoryBound(to: pthread_mutex_t.self)) }
+
+    @inline(__always)
+    func lock() { guardian.lock() }
+
+    @inline(__always)
+    func unlock() { guardian.unlock() }
+
+    /// Sleeps until somebody wakes this shard. The lock is held before and after, not meanwhile.
+    func wait() {
+        pointee.waits += 1
+        Condition(at: pointer(to: \.condition)!).wait(guardian)
+    }
+
+    func wakeAll() { Condition(at: pointer(to: \.condition)!).wakeAll() }
+}

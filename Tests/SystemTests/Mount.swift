@@ -14,6 +14,6 @@ final class Mount {
     }
 
     deinit {
-        umount2(parent.directory, Int32(MNT_DETACH.rawValue))
+        umount2(parent.directory, Int32(MNT_DETACH))
     }
 }

@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 
 /// A directory of its own for a test, which goes with everything in it. Short, as a socket's path must be.
 ///
@@ -8,19 +8,17 @@ final class Scratch: Sendable {
 
     init(in parent: String = "/var/tmp") throws {
         var template = Array("\(parent)/flexpage.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw Trouble("mkdtemp in \(parent): \(String(cString: strerror(errno)))") }
+        guard mkdtemp(&template) != nil else {
+            throw Trouble("mkdtemp in \(parent): \(String(cString: strerror(errno)))")
+        }
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         // Tests also serve as another user.
         chmod(directory, 0o755)
     }
 
     deinit {
-        _ = nftw(directory, { path, _, _, _ in path.map { remove($0) } ?? 0 }, 16, FTW_DEPTH.rawAsInt32 | FTW_PHYS.rawAsInt32)
+        try? FileManager.default.removeItem(atPath: directory)
     }
 
     func path(_ name: String) -> String { "\(directory)/\(name)" }
-}
-
-extension FTWFlag {
-    fileprivate var rawAsInt32: Int32 { Int32(rawValue) }
 }

@@ -37,7 +37,7 @@ final class Server {
         _ = try? stop()
     }
 
-    /// Ends it as a supervisor would. Its exit status.
+    /// Ends it as a supervisor would. Its exit status. It waits for clients to leave: tests let go of theirs before.
     @discardableResult
     func stop() throws -> Int32 {
         if !process.hasEnded { kill(pid, SIGTERM) }

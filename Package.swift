@@ -18,7 +18,8 @@ let package = Package(
     ],
     targets: [
         // The pager: no nbdkit, no files, no Foundation, nothing else of ours.
-        .target(name: "Paging", swiftSettings: strict),
+        .target(name: "CIntrinsics", cSettings: strictC),
+        .target(name: "Paging", dependencies: ["CIntrinsics"], swiftSettings: strict),
 
         // Where bytes come from.
         .target(name: "CLinux", cSettings: strictC),

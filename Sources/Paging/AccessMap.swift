@@ -1,3 +1,5 @@
+import CIntrinsics
+
 /// Of one image: which flexpage covers an offset.
 ///
 /// A hash of leaves (eight base pages each), chained in buckets. The buckets of all images are one table, divided into
@@ -9,8 +11,10 @@
 /// held by the caller. Look-ups are O(1), insert and remove O(leaves of the flexpage).
 struct AccessMap: @unchecked Sendable {
     let image: UInt16
+    /// What of the image is dirty or not yet durable.
+    let ledger: Ledger
     private let leaves: LeafTable
-    private let table: FlexpageTable
+    let table: FlexpageTable
     private let shards: UnsafeMutablePointer<Shard>
     private let buckets: UnsafeMutablePointer<LeafID>
     private let bucketMask: UInt64
@@ -22,6 +26,7 @@ struct AccessMap: @unchecked Sendable {
     init(image: UInt16, leaves: LeafTable, table: FlexpageTable, metadata: borrowing Metadata) {
         self.image = image
         self.leaves = leaves
+        ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves)
         self.table = table
         shards = metadata.shards
         buckets = UnsafeMutableRawPointer(metadata.buckets)
@@ -42,6 +47,13 @@ struct AccessMap: @unchecked Sendable {
     @inline(__always)
     func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> {
         shards + Int(hash(ofChunkOf: page) & UInt64(AccessMap.shardCount - 1))
+    }
+
+    /// The same, asking for the page's bucket to be near by when the lock has been taken.
+    @inline(__always)
+    func prefetchedShard(of page: UInt64) -> UnsafeMutablePointer<Shard> {
+        flexpage_prefetch(bucket(of: page))
+        return shard(of: page)
     }
 
     @inline(__always)
@@ -65,6 +77,9 @@ struct AccessMap: @unchecked Sendable {
         }
         return nil
     }
+
+    @inline(__always)
+    func id(of leaf: UnsafeMutablePointer<Leaf>) -> LeafID { leaves.id(of: leaf) }
 
     /// The flexpage that covers `page`, or `.none`.
     @inline(__always)
@@ -105,11 +120,23 @@ struct AccessMap: @unchecked Sendable {
                 assert(leaf.pointee.flexpages[index] == id, "a flexpage is where it was put")
                 leaf.pointee.flexpages[index] = .none
             }
+            forgetUnsynced(leaf, Leaf.bits(indices))
         }
         while !vacated.isEmpty {
             giveLeafBackIfEmpty(at: vacated.lowerBound)
             vacated = min((vacated.lowerBound | 7) + 1, vacated.upperBound)..<vacated.upperBound
         }
+    }
+
+    /// The leaf's pages in `bits` leave the cache: what was written out of them and is not durable would be lost with a
+    /// failed sync.
+    private func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
+        guard leaf.pointee.list != .none else { return }
+        if leaf.pointee.unsynced & bits != 0 {
+            leaf.pointee.unsynced &= ~bits
+            ledger.countUnsettled()
+        }
+        ledger.dropped(leaves.id(of: leaf))
     }
 
     /// Calls `body` with each leaf of flexpage `id` and the indices that the flexpage has in it.
@@ -144,6 +171,7 @@ struct AccessMap: @unchecked Sendable {
             if leaf.pointee.key == key {
                 guard leaf.pointee.isEmpty else { return }
                 assert(leaf.pointee.dirty | leaf.pointee.writing == 0, "dirty pages are not dropped by the way")
+                assert(leaf.pointee.list == .none, "an empty leaf is on no list")
                 link.pointee = leaf.pointee.next
                 leaves.give(id)
                 return
@@ -167,26 +195,30 @@ struct AccessMap: @unchecked Sendable {
         }
     }
 
-    /// Calls `body`, which must take it out of the map, with every flexpage of this image in shard `index`, whose lock is
-    /// held. O(buckets + leaves).
-    func forEachFlexpageOfImage(inShard index: Int, _ body: (FlexpageID) -> Void) {
+    /// The first flexpage of this image in shard `index`, whose lock is held, that `condition` holds for, in or after
+    /// `bucket`, which becomes the one it is in. O(buckets + leaves) for all of them together.
+    func firstFlexpage(
+        inShard index: Int, from bucket: inout Int, where condition: (FlexpageID) -> Bool
+    ) -> FlexpageID? {
         let count = Int(bucketMask) + 1
-        for bucket in index * count..<(index + 1) * count {
-            // `body` may give leaves back, so each look begins at the bucket; buckets hold one or two.
-            while let id = firstFlexpageOfImage(in: buckets + bucket) { body(id) }
+        while bucket < count {
+            if let id = firstFlexpage(in: buckets[index * count + bucket], where: condition) { return id }
+            bucket += 1
         }
+        return nil
     }
 
-    private func firstFlexpageOfImage(in bucket: UnsafeMutablePointer<LeafID>) -> FlexpageID? {
-        var id = bucket.pointee
-        while id != .none {
-            let leaf = leaves[id]
+    private func firstFlexpage(in chain: LeafID, where condition: (FlexpageID) -> Bool) -> FlexpageID? {
+        var leafID = chain
+        while leafID != .none {
+            let leaf = leaves[leafID]
             if leaf.pointee.image == image {
-                for index in 0..<Leaf.pages where leaf.pointee.flexpages[index] != FlexpageID.none {
-                    return leaf.pointee.flexpages[index]
+                for index in 0..<Leaf.pages {
+                    let id = leaf.pointee.flexpages[index]
+                    if id != FlexpageID.none, condition(id) { return id }
                 }
             }
-            id = leaf.pointee.next
+            leafID = leaf.pointee.next
         }
         return nil
     }

@@ -10,6 +10,13 @@ public struct Counters: Sendable, Equatable {
     public var failedFills: UInt64 = 0
     /// Flexpages whose memory was taken for others.
     public var recycles: UInt64 = 0
+    /// Writes of the image that ended well, and the base pages in them.
+    public var writes: UInt64 = 0
+    public var pagesWritten: UInt64 = 0
+    /// Writes of the image that failed.
+    public var failedWrites: UInt64 = 0
+    /// Base pages that are newer than the image, now.
+    public var dirtyPages: UInt64 = 0
     /// Times that a request slept until another had filled, given back or freed a page.
     public var waits: UInt64 = 0
     /// Bytes of pages in use and of all paging metadata, now and at the most so far. Never more than `memory=`.
@@ -25,5 +32,8 @@ public struct Counters: Sendable, Equatable {
         failedFills += shard.failedFills
         recycles += shard.recycles
         waits += shard.waits
+        writes += shard.writes
+        pagesWritten += shard.pagesWritten
+        failedWrites += shard.failedWrites
     }
 }

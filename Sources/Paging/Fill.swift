@@ -10,7 +10,7 @@ import Glibc
 /// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want them
 /// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
 struct Fill: ~Copyable {
-    private let reach: PageMapper.Reach
+    private let lender: PageMapper.Reach.Pointer
     private let pages: Pages
     private var ids = InlineArray<256, FlexpageID> { _ in .none }
     /// Flexpages planned, and how many of them are in flight: always the first ones.
@@ -19,14 +19,17 @@ struct Fill: ~Copyable {
     /// The base pages planned, or in flight after `issue`.
     private(set) var covered: Range<UInt64>
 
+    private var reach: PageMapper.Reach { lender.pointee }
+
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
     /// - Parameter run: Base pages of one chunk.
-    init(_ run: Range<UInt64>, reach: PageMapper.Reach, pages: Pages) {
-        self.reach = reach
+    /// - Parameter most: Flexpages that it has at the most.
+    init(_ run: Range<UInt64>, most: Int = 256, lender: PageMapper.Reach.Pointer, pages: Pages) {
+        self.lender = lender
         self.pages = pages
         covered = run.lowerBound..<run.lowerBound
         let end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
-        while covered.upperBound < end {
+        while covered.upperBound < end, count < most {
             let page = covered.upperBound
             let left = Int(end - page)
             let order = min(
@@ -89,7 +92,7 @@ struct Fill: ~Copyable {
     /// held; the pages are queued under it, because a page in the map and not in the queue is taken for one that a
     /// recycler has in hand.
     func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
-        var loan = Loan(reach, at: wanted.lowerBound)
+        var loan = Loan(lender, at: wanted.lowerBound)
         var isAwaited = false
         for index in 0..<issued {
             let state = reach.table[ids[index]]
@@ -110,6 +113,29 @@ struct Fill: ~Copyable {
         if isAwaited { shard.wakeAll() }
         shard.pointee.fills += 1
         return loan
+    }
+
+    /// Lends the flexpages in flight to a writer who will populate them, all of them and dirty: nobody else sees them
+    /// before the loan ends. There are no more of them than a loan takes. The shard's lock is held.
+    func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {
+        var loan = Loan(lender, at: wanted.lowerBound, exclusively: true)
+        for index in 0..<issued {
+            reach.table[ids[index]].pointee.state.store(
+                PageState.populated | PageState.dirty | PageState.exclusive | PageState.pin, ordering: .releasing)
+            loan.add(ids[index], upTo: wanted.upperBound)
+        }
+        dirtied += reach.map.markDirty(covered)
+        reach.queue.append(count: issued) { ids[$0] }
+        return loan
+    }
+
+    /// Zeroes the memory of what lies past the image's end.
+    func zeroPastEnd(ofImage size: Int64) {
+        let past = BasePage.offset(of: covered.upperBound) - size
+        guard past > 0, count > 0 else { return }
+        let last = reach.table[ids[count - 1]]
+        let bytes = Int(last.pointee.pages) * BasePage.size
+        memset(reach.table.memory(of: ids[count - 1]) + (bytes - Int(past)), 0, Int(past))
     }
 
     /// Takes the flexpages in flight out of the AccessMap again and wakes those who wait for them: with the error where

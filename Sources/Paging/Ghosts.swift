@@ -29,7 +29,7 @@ struct Ghosts {
     private func place(of key: PageKey) -> (bucket: UnsafeMutablePointer<GhostEntry>, fingerprint: UInt32) {
         let hash = (key.raw ^ key.raw &>> 29) &* 0x9E37_79B9_7F4A_7C15
         let mixed = hash ^ hash &>> 32
-        let bucket = (mixed & 0xFFFF_FFFF) &* buckets &>> 32
+        let bucket = ((mixed & 0xFFFF_FFFF) &* buckets) &>> 32
         // Never 0: that is an empty entry.
         return (entries + Int(bucket) * Ghosts.entriesPerBucket, UInt32(truncatingIfNeeded: hash &>> 32) | 1)
     }

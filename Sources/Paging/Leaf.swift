@@ -15,12 +15,12 @@ struct Leaf {
     var writing: UInt8
     /// One bit a base page: written out since the image was last made durable.
     var unsynced: UInt8
-    /// Which list of its image's Writeback it is on.
-    var list: UInt8
+    /// Which list of its image's Ledger it is on, and whether its last write-out failed (the top bit).
+    private var mark: UInt8
     /// Neighbours on that list.
     var previousOnList: LeafID
     var nextOnList: LeafID
-    /// The epoch that dirtied it first.
+    /// On the dirty list the epoch that dirtied it first; on the unsynced list the syncs begun when it was written out.
     var epoch: UInt32
     /// When it was dirtied first, milliseconds of the monotonic clock, modulo 2³².
     var dirtiedAt: UInt32
@@ -32,6 +32,12 @@ struct Leaf {
     @inline(__always)
     static func key(of page: PageKey) -> UInt64 { UInt64(page.image) &<< 48 | page.page &>> 3 }
 
+    /// The bits of the pages with these indices.
+    @inline(__always)
+    static func bits(_ indices: Range<Int>) -> UInt8 {
+        UInt8(truncatingIfNeeded: (1 &<< indices.upperBound) &- (1 &<< indices.lowerBound))
+    }
+
     /// A leaf with no flexpage in it.
     init(key: UInt64) {
         self.key = key
@@ -40,7 +46,7 @@ struct Leaf {
         dirty = 0
         writing = 0
         unsynced = 0
-        list = 0
+        mark = 0
         previousOnList = .none
         nextOnList = .none
         epoch = 0
@@ -53,9 +59,31 @@ struct Leaf {
         return true
     }
 
+    /// The lists of a Ledger.
+    enum List: UInt8 {
+        case none = 0
+        case dirty
+        case unsynced
+    }
+
+    /// The list of its image's Ledger that it is on.
+    var list: List {
+        get { List(rawValue: mark & 0x7F)! }
+        set { mark = mark & 0x80 | newValue.rawValue }
+    }
+
+    /// Whether its last write-out failed.
+    var hasFailed: Bool {
+        get { mark & 0x80 != 0 }
+        set { mark = newValue ? mark | 0x80 : mark & 0x7F }
+    }
+
     var image: UInt16 { UInt16(truncatingIfNeeded: key &>> 48) }
     /// Its first base page.
-    var firstPage: UInt64 { (key & 0xFFFF_FFFF_FFFF) &<< 3 }
+    var firstPage: UInt64 { Leaf.firstPage(ofKey: key) }
+
+    /// The first base page of the leaf with this key.
+    static func firstPage(ofKey key: UInt64) -> UInt64 { (key & 0xFFFF_FFFF_FFFF) &<< 3 }
 }
 
 /// The number of a leaf in the LeafTable.

@@ -27,6 +27,10 @@ struct LeafTable: @unchecked Sendable {
     @inline(__always)
     subscript(id: LeafID) -> UnsafeMutablePointer<Leaf> { base + Int(id.raw) }
 
+    /// The number of the leaf at `leaf`.
+    @inline(__always)
+    func id(of leaf: UnsafeMutablePointer<Leaf>) -> LeafID { LeafID(raw: UInt32(leaf - base)) }
+
     /// A free leaf, made empty for `key`. There always is one: there are as many as frames, and each leaf in use covers
     /// a frame at least.
     func take(key: UInt64) -> LeafID {

@@ -1,24 +1,28 @@
-/// Flexpages lent to a client while it copies: a run of the image that lies in up to 32 flexpages of one chunk.
+/// Flexpages lent to a client while it copies: a run of the image that lies in up to 16 flexpages of one chunk.
 ///
 /// While it is lent a flexpage is not recycled, moved or refilled (invariant 4). A Loan cannot be copied, and giving it
 /// back, which its end does, unpins: the type system keeps it honest. Whoever has a loan waits for nothing until it is
-/// given back (invariant 9).
+/// given back (invariant 9). A loan for reading is shared, one for writing is exclusive (invariant 11).
 ///
 /// It lives on the stack and costs one atomic addition a flexpage at each end.
 struct Loan: ~Copyable {
     /// Most flexpages in a loan.
-    static let capacity = 32
+    static let capacity = 16
 
-    private let mapper: PageMapper.Reach
-    private var ids = InlineArray<32, FlexpageID> { _ in .none }
+    private let reach: UnsafePointer<PageMapper.Reach>
+    private var ids = InlineArray<16, FlexpageID>(repeating: .none)
+    /// What each flexpage's word has of this loan: a pin, and a writer's latch.
+    private let pin: UInt32
     private(set) var count = 0
     /// The bytes of the image that the loan covers; empty where nothing could be lent.
     private(set) var range: Range<Int64>
 
     /// A loan of nothing yet, that begins at `offset`.
+    /// - Parameter exclusively: The client writes: it alone has the flexpages.
     @inline(__always)
-    init(_ mapper: PageMapper.Reach, at offset: Int64) {
-        self.mapper = mapper
+    init(_ reach: UnsafePointer<PageMapper.Reach>, at offset: Int64, exclusively: Bool = false) {
+        pin = exclusively ? PageState.pin | PageState.exclusive : PageState.pin
+        self.reach = reach
         range = offset..<offset
     }
 
@@ -31,7 +35,7 @@ struct Loan: ~Copyable {
     mutating func add(_ id: FlexpageID, upTo limit: Int64) {
         ids[count] = id
         count &+= 1
-        let end = BasePage.offset(of: mapper.table[id].pointee.covered.upperBound)
+        let end = BasePage.offset(of: reach.pointee.table[id].pointee.covered.upperBound)
         range = range.lowerBound..<min(end, limit)
     }
 
@@ -40,10 +44,10 @@ struct Loan: ~Copyable {
     func forEachPart(_ body: (UnsafeMutableRawBufferPointer, Int) -> Void) {
         var offset = range.lowerBound
         for index in 0..<count {
-            let flexpage = mapper.table[ids[index]]
+            let flexpage = reach.pointee.table[ids[index]]
             let begin = BasePage.offset(of: flexpage.pointee.key.page)
             let end = min(BasePage.offset(of: flexpage.pointee.covered.upperBound), range.upperBound)
-            let memory = mapper.table.memory(of: ids[index]) + Int(offset &- begin)
+            let memory = reach.pointee.table.memory(of: ids[index]) + Int(offset &- begin)
             let part = UnsafeMutableRawBufferPointer(start: memory, count: Int(end &- offset))
             body(part, Int(offset &- range.lowerBound))
             offset = end
@@ -52,6 +56,6 @@ struct Loan: ~Copyable {
 
     @inline(__always)
     deinit {
-        for index in 0..<count { mapper.giveBack(ids[index]) }
+        for index in 0..<count { reach.pointee.giveBack(ids[index], pin) }
     }
 }

@@ -4,8 +4,8 @@ import Glibc
 ///
 /// All that paging ever needs is laid out here once, before serving begins: nothing on the data path allocates
 /// (invariant 8). The tables are sized for the worst case, one resident base page a leaf, so no access pattern needs
-/// more. Bytes a frame, beside its 4096: flexpage 32, leaf 64, buckets 4 to 8, ghosts 6, free lists 0.3; some 2.7 % of
-/// the memory together.
+/// more. Bytes a frame, beside its 4096: flexpage 32, leaf 64, buckets 4 to 8, ghosts 6, sweeps 8, free lists 0.3; some 2.9 %
+/// of the memory together.
 struct Metadata {
     let frames: Int
     let flexpages: UnsafeMutablePointer<Flexpage>
@@ -15,15 +15,20 @@ struct Metadata {
     let shards: UnsafeMutablePointer<Shard>
     let ghosts: UnsafeMutablePointer<GhostEntry>
     let ghostBuckets: Int
+    let ledgers: UnsafeMutablePointer<Ledger.Record>
+    /// How many images there can be at once.
+    let images: Int
+    let sweepKeys: UnsafeMutablePointer<UInt64>
     let freeRegions: InlineArray<9, UnsafeMutablePointer<UInt64>>
     let mutexes: UnsafeMutablePointer<pthread_mutex_t>
     let conditions: UnsafeMutablePointer<pthread_cond_t>
     /// Bytes of all the tables, a multiple of the base page.
     let bytes: Int
 
-    /// Locks besides those of the shards: memory, leaves, queue, waiters for memory.
-    static let mutexCount = 4
-    static let conditionCount = 1
+    /// Locks besides those of the shards: memory, leaves, queue, waiters for memory, gauge of dirt.
+    static let mutexCount = 5
+    /// Conditions besides those of the shards: waiters for memory, gauge of dirt.
+    static let conditionCount = 2
 
     /// Lays out the tables for `frames` frames from `base` on, which nothing here touches.
     init(frames: Int, at base: UnsafeMutableRawPointer) {
@@ -38,6 +43,9 @@ struct Metadata {
         buckets = carver.carve(UInt32.self, bucketsPerShard * AccessMap.shardCount)
         ghostBuckets = Ghosts.buckets(frames: frames)
         ghosts = carver.carve(GhostEntry.self, ghostBuckets * Ghosts.entriesPerBucket)
+        images = min(1024, max(16, frames / 64))
+        ledgers = carver.carve(Ledger.Record.self, images)
+        sweepKeys = carver.carve(UInt64.self, SweepBoard.slotCount * SweepBoard.capacity(frames: frames))
         var free = InlineArray<9, UnsafeMutablePointer<UInt64>>(
             repeating: carver.carve(UInt64.self, BitTree.words(capacity: frames)))
         for order in 1...Region.largestOrder {

@@ -1,22 +1,146 @@
+/// What zero, trim and the end of an image do to cached pages.
 extension PageMapper {
+    /// Changes `pages` of the image behind the cache's back, to zeroes, and drops what was cached of them.
+    ///
+    /// It reserves the range, so that new fills, writes and write-outs in it wait; waits for those under way; calls
+    /// `change`; and only if that succeeds drops the pages, dirty ones too. A flexpage that only reaches into the range
+    /// is zeroed there in place. So no older write or fill can surface afterwards (invariant 10), and a failure changes
+    /// nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever its length.
+    /// - Parameter pages: Not empty.
+    func replace(
+        _ pages: Range<UInt64>, by change: () throws(AccessError) -> Void
+    ) throws(AccessError) {
+        reach.reservations.reserve(pages)
+        defer { reach.reservations.release(pages) }
+        visit(pages, .touching, where: { !$0.isSettled }) { id, shard in reach.waitUntilSettled(id, on: shard) }
+        try change()
+        reach.map.ledger.countUnsettled()
+        zeroStraddlers(of: pages)
+        visit(pages, .inside, where: { _ in true }) { id, shard in
+            let state = PageState(reach.table[id].pointee.state.load(ordering: .acquiring))
+            if state.pins > 0 {
+                reach.waitUntilSettled(id, on: shard)
+            } else {
+                reach.dirt.release(reach.map.forgetDirt(of: reach.table[id].pointee.covered))
+                drop(id)
+            }
+        }
+        reach.waiters.wake()
+    }
+
     /// Drops every flexpage of the image, none of which is lent or dirty. O(buckets + flexpages).
     func dropAll() {
         for index in 0..<AccessMap.shardCount {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
-            reach.map.forEachFlexpageOfImage(inShard: index) { drop($0) }
+            var bucket = 0
+            while let id = reach.map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) { drop(id) }
             shard.unlock()
         }
     }
 
     /// Takes a flexpage out of the AccessMap and frees its Region, or leaves that to the recycler who has it in hand.
     /// The shard's lock is held.
-    func drop(_ id: FlexpageID) {
+    private func drop(_ id: FlexpageID) {
         let region = reach.table.region(of: id)
         precondition(
             PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).isRecyclable,
             "only what is neither lent nor dirty is dropped")
         reach.map.remove(id)
         if reach.queue.remove(id) { pages.give(region) }
+    }
+
+    /// Zeroes the parts inside `pages` of flexpages that reach over its ends; they are clean there then.
+    private func zeroStraddlers(of pages: Range<UInt64>) {
+        for page in [pages.lowerBound, pages.upperBound - 1] {
+            let shard = reach.map.shard(of: page)
+            shard.lock()
+            while true {
+                let id = reach.map.flexpage(at: page)
+                guard id != .none, !pages.contains(reach.table[id].pointee.covered) else { break }
+                // Readers in it, who came before the change was made, see old bytes or new ones, not both.
+                if PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).pins == 0 {
+                    zeroInPlace(pages.clamped(to: reach.table[id].pointee.covered), of: id)
+                    break
+                }
+                reach.waitUntilSettled(id, on: shard)
+            }
+            shard.unlock()
+        }
+    }
+
+    private func zeroInPlace(_ pages: Range<UInt64>, of id: FlexpageID) {
+        let position = Int(pages.lowerBound - reach.table[id].pointee.key.page) * BasePage.size
+        (reach.table.memory(of: id) + position)
+            .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
+        reach.dirt.release(reach.map.forgetDirt(of: pages))
+    }
+
+    /// Which flexpages a visit goes to.
+    private enum Visited {
+        /// Those that lie wholly in the range.
+        case inside
+        /// Those that have a page in the range.
+        case touching
+    }
+
+    /// Calls `body`, with the shard locked, with each flexpage of the range that `condition` holds for, until there is
+    /// none. The body brings that about, or sleeps at the shard.
+    private func visit(
+        _ pages: Range<UInt64>, _ visited: Visited, where condition: (PageState) -> Bool,
+        _ body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
+    ) {
+        func isDue(_ id: FlexpageID) -> Bool {
+            let covered = reach.table[id].pointee.covered
+            let isVisited = visited == .inside ? pages.contains(covered) : pages.overlaps(covered)
+            return isVisited && condition(PageState(reach.table[id].pointee.state.load(ordering: .acquiring)))
+        }
+        if pages.count / Leaf.pages <= self.pages.memory.metadata.frames / 4 + Chunk.pages {
+            visitByOffset(pages, where: isDue, body)
+        } else {
+            visitByShard(where: isDue, body)
+        }
+    }
+
+    /// Visits by walking along the range: O(leaves of the range).
+    private func visitByOffset(
+        _ pages: Range<UInt64>, where isDue: (FlexpageID) -> Bool,
+        _ body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
+    ) {
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let end = min((page | UInt64(Chunk.pages - 1)) + 1, pages.upperBound)
+            let shard = reach.map.shard(of: page)
+            shard.lock()
+            while page < end {
+                guard let leaf = reach.map.leaf(of: page) else {
+                    page = min((page | 7) + 1, end)
+                    continue
+                }
+                let id = leaf.pointee.flexpages[Int(page & 7)]
+                if id != .none, isDue(id) { body(id, shard) } else { page += 1 }
+            }
+            shard.unlock()
+        }
+    }
+
+    /// Visits by going through the image's flexpages: O(buckets + flexpages).
+    private func visitByShard(
+        where isDue: (FlexpageID) -> Bool, _ body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
+    ) {
+        for index in 0..<AccessMap.shardCount {
+            let shard = pages.memory.metadata.shards + index
+            shard.lock()
+            var bucket = 0
+            while let id = reach.map.firstFlexpage(inShard: index, from: &bucket, where: isDue) { body(id, shard) }
+            shard.unlock()
+        }
+    }
+}
+
+extension Range<UInt64> {
+    /// Whether all of `other` lies in it.
+    fileprivate func contains(_ other: Range<UInt64>) -> Bool {
+        lowerBound <= other.lowerBound && other.upperBound <= upperBound
     }
 }

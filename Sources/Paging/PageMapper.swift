@@ -15,21 +15,41 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let table: FlexpageTable
         let queue: PageQueue
         let waiters: MemoryWaiters
+        let dirt: DirtGauge
+        let reservations: Reservations
         /// To free the Region of a failed fill; outlives every loan.
         unowned(unsafe) let pages: Pages
     }
 
-    let reach: Reach
+    /// At a fixed place, because loans point there.
+    private let reachPointer: UnsafeMutablePointer<Reach>
     let pages: Pages
     let accessor: any Accessor
+    /// Bytes in the image.
+    let size: Int64
 
     init(image: UInt16, pages: Pages, accessor: any Accessor) {
         self.pages = pages
         self.accessor = accessor
-        reach = Reach(
-            map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
-            pages: pages)
+        size = accessor.size
+        reachPointer = .allocate(capacity: 1)
+        reachPointer.initialize(
+            to: Reach(
+                map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
+                dirt: pages.dirt, reservations: Reservations(), pages: pages))
     }
+
+    deinit {
+        reachPointer.pointee.reservations.destroy()
+        reachPointer.deinitialize(count: 1)
+        reachPointer.deallocate()
+    }
+
+    @inline(__always)
+    var reach: Reach { reachPointer.pointee }
+
+    @inline(__always)
+    var lender: Reach.Pointer { Reach.Pointer(reachPointer) }
 
     /// How far a request has come.
     struct Walk {
@@ -45,9 +65,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     @inline(__always)
     func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)
-        let shard = reach.map.shard(of: BasePage.number(of: wanted.lowerBound))
+        let shard = lender.pointee.map.prefetchedShard(of: BasePage.number(of: wanted.lowerBound))
         shard.lock()
-        let loan = reach.lendResident(wanted, on: shard, countingFrom: walk.populatedUpTo)
+        let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
         if loan.count > 0 {
             shard.unlock()
             return loan
@@ -62,7 +82,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan {
         while true {
-            let loan = reach.lendResident(wanted, on: shard, countingFrom: walk.populatedUpTo)
+            let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
             if loan.count > 0 {
                 shard.unlock()
                 return loan
@@ -74,9 +94,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
             } else if PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).has(PageState.populated) {
-                reach.waitUntilLendable(id, on: shard)
+                reach.waitUntilSettled(id, on: shard)
             } else if try waitForFill(of: id, on: shard, &walk) {
-                var loan = Loan(reach, at: wanted.lowerBound)
+                var loan = Loan(lender, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
                 shard.unlock()
                 return loan
@@ -118,14 +138,20 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     /// Populates as much of `run` as there is memory for, and lends what `wanted` begins with. No lock is held.
     /// - Returns: Nil where the caller must look again: memory was short, or somebody else was faster, or a wide fill
     ///   failed and the pages are now to be tried one by one.
-    private func fill(
+    func fill(
         _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan? {
         guard var fill = plan(run, on: shard) else { return nil }
         shard.lock()
-        let isInFlight = fill.issue()
+        let isReserved = reach.reservations.overlaps(fill.covered)
+        let isInFlight = !isReserved && fill.issue()
         shard.unlock()
-        guard isInFlight else { return nil }
+        guard isInFlight else {
+            let reserved = fill.covered
+            _ = consume fill
+            if isReserved { reach.reservations.wait(for: reserved) }
+            return nil
+        }
         do throws(AccessError) {
             try fill.populate(from: accessor)
         } catch {
@@ -147,11 +173,11 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     }
 
     /// A fill of the beginning of `run`, or nil after having slept until there may be memory for one.
-    private func plan(_ run: Range<UInt64>, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
-        let fill = Fill(run, reach: reach, pages: pages)
+    func plan(_ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
+        let fill = Fill(run, most: most, lender: lender, pages: pages)
         if fill.count > 0 { return fill }
         let ticket = reach.waiters.begin()
-        let again = Fill(run, reach: reach, pages: pages)
+        let again = Fill(run, most: most, lender: lender, pages: pages)
         if again.count > 0 {
             reach.waiters.end()
             return again

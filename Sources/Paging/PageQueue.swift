@@ -34,6 +34,8 @@ struct PageQueue: @unchecked Sendable {
 
     /// How many hits are remembered of a page.
     private static let mostHits: UInt32 = 3
+    /// Pages not yet durable are recycled last: so many are passed over in a search.
+    private static let mostPassedOver = 64
 
     private let table: FlexpageTable
     private let lock: Lock
@@ -124,17 +126,23 @@ struct PageQueue: @unchecked Sendable {
         defer { lock.unlock() }
         // A round visits each page; with at most three hits to take back, four visits are enough to reach any.
         var visits = (state.pointee.probation.flexpages + state.pointee.main.flexpages) * 4
+        // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.
+        var passedOver = (probation: 0, main: 0)
+        var unsynced = 0
         while visits > 0 {
             visits -= 1
-            let name = queueToTakeFrom
+            let name = queueToTakeFrom(passedOver.probation, passedOver.main)
             guard name != .none else { return nil }
             let id = name == .main ? state.pointee.main.head : state.pointee.probation.head
             let word = PageState(table[id].pointee.state.load(ordering: .relaxed))
             if word.hits > 0 {
                 advance(id, name)
-            } else if !word.isRecyclable {
+            } else if !word.isRecyclable || (word.has(PageState.unsynced) && unsynced < PageQueue.mostPassedOver) {
+                if word.has(PageState.unsynced) { unsynced += 1 }
+                // It keeps its place in time.
                 unlink(id)
-                link(id, to: name)
+                append(id, to: name)
+                if name == .main { passedOver.main += 1 } else { passedOver.probation += 1 }
             } else {
                 return candidate(id, from: name)
             }
@@ -142,11 +150,19 @@ struct PageQueue: @unchecked Sendable {
         return nil
     }
 
-    private var queueToTakeFrom: Name {
-        if state.pointee.probation.frames > probationTarget || state.pointee.main.head == .none {
-            return state.pointee.probation.head == .none ? .none : .probation
+    /// The queue whose turn it is, or the other one as long as that one has been passed over in vain oftener.
+    private func queueToTakeFrom(_ passedOverInProbation: Int, _ passedOverInMain: Int) -> Name {
+        if state.pointee.main.head == .none { return state.pointee.probation.head == .none ? .none : .probation }
+        if state.pointee.probation.head == .none { return .main }
+        guard passedOverInProbation | passedOverInMain != 0 else {
+            return state.pointee.probation.frames > probationTarget ? .probation : .main
         }
-        return .main
+        let rounds = (
+            probation: passedOverInProbation / state.pointee.probation.flexpages,
+            main: passedOverInMain / state.pointee.main.flexpages
+        )
+        if rounds.probation != rounds.main { return rounds.probation < rounds.main ? .probation : .main }
+        return state.pointee.probation.frames > probationTarget ? .probation : .main
     }
 
     /// A page with hits at the head: from probation it is promoted, in main it has another round for one hit less.
@@ -172,20 +188,27 @@ struct PageQueue: @unchecked Sendable {
         return Candidate(id: id, from: name, key: key)
     }
 
+    /// Queues a flexpage at the tail of `name`, as one that has just come there.
     private func link(_ id: FlexpageID, to name: Name) {
         let flexpage = table[id]
-        flexpage.pointee.queue = name
+        var place: UInt32 = 0
         if name == .probation {
-            let frames = UInt32(flexpage.pointee.pages)
-            var now = state.pointee.clock.add(frames, ordering: .relaxed).newValue
-            if now == 0 { now = 1 }
-            flexpage.pointee.place.store(now, ordering: .relaxed)
+            let now = state.pointee.clock.add(UInt32(flexpage.pointee.pages), ordering: .relaxed).newValue
+            place = max(now, 1)
+        }
+        flexpage.pointee.place.store(place, ordering: .relaxed)
+        append(id, to: name)
+    }
+
+    private func append(_ id: FlexpageID, to name: Name) {
+        let frames = Int(table[id].pointee.pages)
+        table[id].pointee.queue = name
+        if name == .probation {
             table.append(id, to: &state.pointee.probation.head, &state.pointee.probation.tail)
-            state.pointee.probation.count(Int(frames))
+            state.pointee.probation.count(frames)
         } else {
-            flexpage.pointee.place.store(0, ordering: .relaxed)
             table.append(id, to: &state.pointee.main.head, &state.pointee.main.tail)
-            state.pointee.main.count(Int(flexpage.pointee.pages))
+            state.pointee.main.count(frames)
         }
     }
 

@@ -63,6 +63,11 @@ struct PageState: Equatable {
             == PageState.populated
     }
 
+    /// Whether nobody fills it, writes it or writes it out.
+    var isSettled: Bool {
+        raw & (PageState.populated | PageState.exclusive | PageState.writing) == PageState.populated
+    }
+
     /// Whether it can be recycled now (invariants 4 and 5).
     @inline(__always)
     var isRecyclable: Bool {

@@ -1,13 +1,19 @@
 import Glibc
 
-/// What one client holds: reads on one Provider.
+/// What one client holds: reads, writes and flushes on one Provider.
 ///
 /// Thread rules: any number of requests at once, from any threads. Each ends (invariant 9), and one that fails fails
 /// alone. Nothing is allocated or retained by a read of what is resident.
 public final class Pager: Sendable {
     public let provider: Provider
 
-    public init(_ provider: Provider) { self.provider = provider }
+    /// Whether a write is answered only when it has reached the image (durable or not).
+    public let isWriteThrough: Bool
+
+    public init(_ provider: Provider, writeThrough: Bool = false) {
+        self.provider = provider
+        isWriteThrough = writeThrough
+    }
 
     /// Copies the image from `offset` on into `buffer`, whole.
     /// - Throws: EINVAL where the range is not inside the image; else the Accessor's error. The buffer's contents are
@@ -27,11 +33,6 @@ public final class Pager: Sendable {
         try walk(range) { _, _ in }
     }
 
-    /// Tells the extents of `range`, as `Accessor.extents`.
-    public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
-        try provider.accessor.extents(of: try checked(range.lowerBound, range.count), report)
-    }
-
     /// Calls `body` with the memory of each part of `range` while it is lent, and its position in the range.
     @inline(__always)
     private func walk(
@@ -48,9 +49,9 @@ public final class Pager: Sendable {
     }
 
     @inline(__always)
-    private func checked(_ offset: Int64, _ count: Int) throws(AccessError) -> Range<Int64> {
+    func checked(_ offset: Int64, _ count: Int) throws(AccessError) -> Range<Int64> {
         let (end, overflow) = offset.addingReportingOverflow(Int64(count))
-        guard offset >= 0, !overflow, end <= provider.accessor.size else { throw AccessError(EINVAL) }
+        guard offset >= 0, !overflow, end <= provider.size else { throw AccessError(EINVAL) }
         return offset..<end
     }
 }

@@ -10,27 +10,47 @@ public final class Pages: @unchecked Sendable {
     /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the time.
     public static let leastMemory = Memory.least
 
+    /// The share of the pages that may be dirty before writers wait, where nobody says otherwise.
+    public static let usualDirtyShare = 0.4
+    /// What that share can be: something must be left for reads.
+    public static let dirtyShares = 0.01...0.9
+
     let memory: Memory
     let table: FlexpageTable
     let leaves: LeafTable
     let queue: PageQueue
     let waiters: MemoryWaiters
+    let dirt: DirtGauge
+    let sweeps: SweepBoard
+    /// Tells whoever runs the server; called from any thread, with no lock held.
+    let notify: @Sendable (Notice) -> Void
 
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `leastMemory`.
+    /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
+    /// - Parameter notify: Told of troubles and their ends, from any thread.
     /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
-    public init(memory bytes: Int) throws(AccessError) {
+    public init(
+        memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare,
+        notify: @escaping @Sendable (Notice) -> Void = { _ in }
+    ) throws(AccessError) {
+        self.notify = notify
         memory = try Memory(bytes: bytes)
         table = FlexpageTable(memory)
         leaves = LeafTable(memory)
         queue = PageQueue(table: table, metadata: memory.metadata)
         waiters = MemoryWaiters(memory.metadata)
+        let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
+        dirt = DirtGauge(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
+        sweeps = SweepBoard(memory.metadata)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
     }
 
     deinit {
         queue.destroy()
         waiters.destroy()
+        dirt.destroy()
+        sweeps.destroy()
     }
 
     /// The AccessMap of image number `image`. Free of cost: it is a view of the shared tables.
@@ -77,7 +97,7 @@ public final class Pages: @unchecked Sendable {
         shard.lock()
         // Whoever drops a page that a recycler has in hand takes it out of the map and leaves the Region to the recycler.
         if map.flexpage(at: candidate.key.page) == candidate.id {
-            guard PageState(table[candidate.id].pointee.state.load(ordering: .relaxed)).isRecyclable else {
+            guard PageState(table[candidate.id].pointee.state.load(ordering: .acquiring)).isRecyclable else {
                 queue.putBack(candidate.id, to: candidate.from)
                 shard.unlock()
                 return false
@@ -99,6 +119,7 @@ public final class Pages: @unchecked Sendable {
             counters.add(shard.pointee)
             shard.unlock()
         }
+        counters.dirtyPages = UInt64(max(0, dirt.pages))
         counters.bytesInUse = UInt64(memory.bytesInUse)
         counters.peakBytesInUse = UInt64(memory.peakBytesInUse)
         return counters

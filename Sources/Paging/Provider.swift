@@ -1,17 +1,94 @@
+import Synchronization
+
 /// An open image: its Accessor, AccessMap and PageMapper. One per image however many clients have it open.
 ///
 /// Made and ended by the ProviderRegistry. Thread rules: any thread, any time.
-public final class Provider: Sendable {
+public final class Provider: @unchecked Sendable {
     /// What reaches the image.
     public let accessor: any Accessor
     public let identity: ImageIdentity
+    /// Bytes in the image.
+    public let size: Int64
     let mapper: PageMapper
     let image: UInt16
+    private let pages: Pages
+    private let syncs = Syncs()
+    /// What the Ledger had counted as unsettled when the last good sync began; only who leads a sync touches it.
+    private var settledUpTo: UInt64 = 0
+    /// The error of a failed sync that lost what is not in memory any more; 0 while there was none (invariant 6).
+    private let loss = Atomic<Int32>(0)
 
     init(identity: ImageIdentity, image: UInt16, pages: Pages, accessor: any Accessor) {
         self.identity = identity
         self.image = image
         self.accessor = accessor
+        self.pages = pages
+        size = accessor.size
         mapper = PageMapper(image: image, pages: pages, accessor: accessor)
+        mapper.reach.map.ledger.prepare()
+    }
+
+    deinit { syncs.destroy() }
+
+    /// What of the image is dirty or not yet durable.
+    var ledger: Ledger { mapper.reach.map.ledger }
+
+    /// Makes durable every write, zero and trim that was answered before the call.
+    ///
+    /// It ends the Ledger's epoch, writes out once what that and earlier ones dirtied, waits for what others are writing
+    /// out of it, and syncs. Pages dirtied later are not chased. O(what is dirty).
+    /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
+    ///   for good where it lost data that is not in memory any more.
+    func flush() throws(AccessError) {
+        let failure = writeOut(upTo: ledger.endEpoch())
+        tellNews()
+        try sync()
+        if let failure { throw failure }
+        if let error = ledger.error { throw error }
+    }
+
+    /// Tells of write-outs that have begun to fail, or to work again.
+    func tellNews() {
+        if let news = ledger.news(dirtyPages: pages.dirt.pages) { pages.notify(news) }
+    }
+
+    /// Writes out once everything dirtied in `epoch` or before.
+    private func writeOut(upTo epoch: UInt32) -> AccessError? {
+        var failure: AccessError?
+        while true {
+            let (leaves, error) = pages.sweeps.sweep(self) { ledger.oldestDirty(upTo: epoch, into: $0) }
+            failure = failure ?? error
+            if leaves == 0 { return failure }
+        }
+    }
+
+    /// Makes durable what has reached the image so far; shared among those who want it at the same time.
+    /// - Throws: The sync's error; that of an earlier one that lost data.
+    func sync() throws(AccessError) {
+        try syncs.share { syncAlone() }
+        if let lost { throw lost }
+    }
+
+    /// Why nothing written to this image can be called durable until it is opened anew, or nil.
+    var lost: AccessError? {
+        let code = loss.load(ordering: .acquiring)
+        return code == 0 ? nil : AccessError(code)
+    }
+
+    /// One sync, while no other is under way.
+    private func syncAlone() -> AccessError? {
+        let (number, unsettled) = ledger.beginSync()
+        do throws(AccessError) {
+            try accessor.makeDurable()
+        } catch {
+            mapper.dirtyUnsyncedAgain()
+            // What has been recycled, zeroed or trimmed since cannot be done again: it may be lost.
+            if ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }
+            pages.notify(.syncFailed(error, isLost: lost != nil))
+            return error
+        }
+        settledUpTo = unsettled
+        mapper.settle(bySync: number)
+        return nil
     }
 }

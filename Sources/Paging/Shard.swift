@@ -18,6 +18,10 @@ struct Shard {
     var fills: UInt64
     var failedFills: UInt64
     var recycles: UInt64
+    /// Writes of the Accessor that ended well, the base pages in them, and writes that failed.
+    var writes: UInt64
+    var pagesWritten: UInt64
+    var failedWrites: UInt64
 }
 
 extension UnsafeMutablePointer<Shard> {

@@ -19,4 +19,15 @@ enum Thread {
         precondition(result == 0, "pthread_create failed")
         return thread
     }
+
+    /// Runs `body` on `count` threads at once, with the number of each, and returns when all have ended.
+    static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+        let threads = (0..<count).map { number in start { body(number) } }
+        for thread in threads { pthread_join(thread, nil) }
+    }
+
+    /// Lets others run until `condition` holds. It is no timed wait: whether it ever ends is for the Watchdog.
+    static func wait(until condition: () -> Bool) {
+        while !condition() { usleep(100) }
+    }
 }

@@ -1,0 +1,95 @@
+/// What of the image is newer in memory than on disk. Everything here wants the shard's lock held.
+extension AccessMap {
+    /// Marks `pages`, all of them of flexpage `id`, dirty.
+    /// - Returns: How many were not dirty before.
+    func markDirty(_ pages: Range<UInt64>) -> Int {
+        var newly = 0
+        forEachLeaf(of: pages) { leaf, bits in
+            newly += (bits & ~leaf.pointee.dirty).nonzeroBitCount
+            leaf.pointee.dirty |= bits
+            ledger.dirtied(id(of: leaf))
+        }
+        return newly
+    }
+
+    /// `pages` have been written out.
+    func endWriteback(_ pages: Range<UInt64>) {
+        forEachLeaf(of: pages) { leaf, bits in
+            assert(leaf.pointee.writing & bits == bits, "what ends has begun")
+            leaf.pointee.writing &= ~bits
+            leaf.pointee.unsynced |= bits
+            ledger.wroteOut(id(of: leaf))
+        }
+        updateStates(of: pages)
+    }
+
+    /// `pages` could not be written out: they are dirty again.
+    func failWriteback(_ pages: Range<UInt64>, _ error: AccessError) {
+        forEachLeaf(of: pages) { leaf, bits in
+            leaf.pointee.writing &= ~bits
+            leaf.pointee.dirty |= bits
+            ledger.failedToWriteOut(id(of: leaf), error)
+        }
+        updateStates(of: pages)
+    }
+
+    /// What was written to `pages` no longer matters: the image has newer contents.
+    /// - Returns: How many were dirty.
+    func forgetDirt(of pages: Range<UInt64>) -> Int {
+        var forgotten = 0
+        forEachLeaf(of: pages) { leaf, bits in
+            assert(leaf.pointee.writing & bits == 0, "what is going out is waited for")
+            forgotten += (leaf.pointee.dirty & bits).nonzeroBitCount
+            leaf.pointee.dirty &= ~bits
+            if leaf.pointee.unsynced & bits != 0 {
+                leaf.pointee.unsynced &= ~bits
+                ledger.countUnsettled()
+            }
+            ledger.dropped(id(of: leaf))
+        }
+        updateStates(of: pages)
+        return forgotten
+    }
+
+    /// Brings the words of the flexpages that cover `pages` in line with the leaves' bits.
+    func updateStates(of pages: Range<UInt64>) {
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let id = flexpage(at: page)
+            guard id != FlexpageID.none else {
+                page += 1
+                continue
+            }
+            updateState(of: id)
+            page = table[id].pointee.covered.upperBound
+        }
+    }
+
+    private func updateState(of id: FlexpageID) {
+        var bits: UInt32 = 0
+        forEachLeaf(of: table[id].pointee.covered) { leaf, mask in
+            if leaf.pointee.dirty & mask != 0 { bits |= PageState.dirty }
+            if leaf.pointee.writing & mask != 0 { bits |= PageState.writing }
+            if leaf.pointee.unsynced & mask != 0 { bits |= PageState.unsynced }
+        }
+        let changed = PageState.dirty | PageState.writing | PageState.unsynced
+        var word = table[id].pointee.state.load(ordering: .relaxed)
+        while true {
+            let (exchanged, original) = table[id].pointee.state.weakCompareExchange(
+                expected: word, desired: word & ~changed | bits, ordering: .sequentiallyConsistent)
+            if exchanged { return }
+            word = original
+        }
+    }
+
+    /// Calls `body` with each leaf that there is of `pages`, which lie in one chunk, and the bits of those pages in it.
+    @inline(__always)
+    func forEachLeaf(of pages: Range<UInt64>, _ body: (UnsafeMutablePointer<Leaf>, UInt8) -> Void) {
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let next = min((page | 7) + 1, pages.upperBound)
+            if let leaf = leaf(of: page) { body(leaf, Leaf.bits(Int(page & 7)..<Int((next - 1) & 7) + 1)) }
+            page = next
+        }
+    }
+}

@@ -1,0 +1,320 @@
+import Glibc
+import Synchronization
+
+/// Of one image: which leaves are dirty, in the order of their dirtying, and which are written out but not yet durable.
+///
+/// A leaf is on one of two lists or on none:
+///
+///     none ── dirtied ──▶ dirty ── written out, nothing dirtied since ──▶ unsynced ── synced ──▶ none
+///                          ▲  ▲                                             │
+///                          │  └─────── written out, dirtied since ──┐       │
+///                          └── dirtied; sync failed ────────────────┴───────┘
+///
+/// The dirty list is in the order of epochs: a flush ends an epoch and writes out what that one and earlier ones
+/// dirtied. A leaf whose write-out failed goes to the tail, so that nobody tries it twice in one flush, and stays
+/// counted as failed until its data is out: every flush says so (invariant 6).
+///
+/// The unsynced list is in the order of syncs: a leaf remembers how many had begun when it was written out, and a good
+/// sync settles those that were written out before it began.
+///
+/// Ledgers lie in the Memory, one an image. Calls that take a leaf want its shard's lock held; `lock` comes after it
+/// and is a leaf of the lock order. O(1), but for what says otherwise.
+struct Ledger: @unchecked Sendable {
+    private let record: UnsafeMutablePointer<Record>
+    private let leaves: LeafTable
+
+    struct Record: ~Copyable {
+        /// Its place at the beginning is relied on.
+        var mutex = pthread_mutex_t()
+        fileprivate var dirty = LeafList()
+        fileprivate var unsynced = LeafList()
+        var epoch: UInt32 = 1
+        var syncsBegun: UInt32 = 0
+        var failedLeaves = 0
+        /// Write-outs that failed since all was well.
+        var failures: UInt64 = 0
+        /// Whether that has been told.
+        var isTold = false
+        var error: Int32 = 0
+        /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
+        /// of the image. Counted for ever; see `Provider`.
+        let unsettled = Atomic<UInt64>(0)
+    }
+
+    fileprivate struct LeafList {
+        var head = LeafID.none
+        var tail = LeafID.none
+        var count = 0
+    }
+
+    init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable) {
+        self.record = record
+        self.leaves = leaves
+    }
+
+    /// Makes the ledger that of a new image.
+    func prepare() {
+        record.initialize(to: Record())
+        _ = Lock(in: mutex)
+    }
+
+    @inline(__always)
+    private var mutex: UnsafeMutablePointer<pthread_mutex_t> {
+        UnsafeMutableRawPointer(record).assumingMemoryBound(to: pthread_mutex_t.self)
+    }
+
+    @inline(__always)
+    private var lock: Lock { Lock(at: mutex) }
+
+    // MARK: What happens to a leaf
+
+    /// Pages of the leaf have just become dirty.
+    func dirtied(_ id: LeafID) {
+        guard leaves[id].pointee.list != .dirty else { return }
+        let now = Ledger.milliseconds
+        lock.withLock {
+            unlink(id)
+            appendDirty(id, at: now)
+        }
+    }
+
+    /// Pages of the leaf have been written out; its bits say so already.
+    func wroteOut(_ id: LeafID) {
+        lock.withLock {
+            let leaf = leaves[id]
+            if leaf.pointee.writing != 0 { return }
+            unlink(id)
+            noteSuccess(id)
+            if leaf.pointee.dirty != 0 {
+                appendDirty(id, at: Ledger.milliseconds)
+            } else {
+                appendUnsynced(id)
+            }
+        }
+    }
+
+    /// Pages of the leaf could not be written out, and are dirty again.
+    func failedToWriteOut(_ id: LeafID, _ error: AccessError) {
+        lock.withLock {
+            let leaf = leaves[id]
+            let dirtiedAt = leaf.pointee.dirtiedAt
+            unlink(id)
+            appendDirty(id, at: dirtiedAt)
+            record.pointee.error = error.code
+            record.pointee.failures += 1
+            if !leaf.pointee.hasFailed {
+                leaf.pointee.hasFailed = true
+                record.pointee.failedLeaves += 1
+            }
+        }
+    }
+
+    /// Pages of the leaf have been dropped: it belongs where its bits say now.
+    func dropped(_ id: LeafID) {
+        guard leaves[id].pointee.list != .none else { return }
+        lock.withLock {
+            let leaf = leaves[id]
+            if leaf.pointee.dirty | leaf.pointee.writing != 0 { return }
+            noteSuccess(id)
+            unlink(id)
+            if leaf.pointee.unsynced != 0 { appendUnsynced(id) }
+        }
+    }
+
+    /// The last failed leaf's data is out, or gone: the image is well again.
+    private func noteSuccess(_ id: LeafID) {
+        guard leaves[id].pointee.hasFailed else { return }
+        leaves[id].pointee.hasFailed = false
+        record.pointee.failedLeaves -= 1
+        if record.pointee.failedLeaves == 0 { record.pointee.error = 0 }
+    }
+
+    // MARK: Epochs and write-outs
+
+    /// Ends the current epoch.
+    /// - Returns: Its number: what has been dirtied so far has this one or an earlier one.
+    func endEpoch() -> UInt32 {
+        lock.withLock {
+            defer { record.pointee.epoch &+= 1 }
+            return record.pointee.epoch
+        }
+    }
+
+    /// Copies the keys of the oldest dirty leaves into `keys`, as many as fit.
+    /// - Parameter epoch: Only leaves that this epoch or an earlier one dirtied.
+    /// - Parameter olderThan: Only leaves dirtied at least so many milliseconds ago.
+    /// - Returns: How many there are. O(that).
+    func oldestDirty(
+        upTo epoch: UInt32, olderThan age: UInt32 = 0, into keys: UnsafeMutableBufferPointer<UInt64>
+    ) -> Int {
+        let now = Ledger.milliseconds
+        return lock.withLock {
+            var id = record.pointee.dirty.head
+            var count = 0
+            while id != .none, count < keys.count {
+                let leaf = leaves[id]
+                if Int32(bitPattern: leaf.pointee.epoch &- epoch) > 0 { break }
+                if age > 0, Int32(bitPattern: now &- leaf.pointee.dirtiedAt) < Int32(bitPattern: age) { break }
+                keys[count] = leaf.pointee.key
+                count += 1
+                id = leaf.pointee.nextOnList
+            }
+            return count
+        }
+    }
+
+    /// Why data cannot be written out at present, or nil if all of it could be.
+    var error: AccessError? {
+        lock.withLock { record.pointee.failedLeaves > 0 ? AccessError(record.pointee.error) : nil }
+    }
+
+    /// What there is to be told of write-outs since the last call, or nil.
+    func news(dirtyPages: Int) -> Notice? {
+        lock.withLock {
+            if record.pointee.failedLeaves > 0, !record.pointee.isTold {
+                record.pointee.isTold = true
+                return .writeOutFails(AccessError(record.pointee.error), dirtyPages: dirtyPages)
+            }
+            if record.pointee.failedLeaves == 0, record.pointee.failures > 0 {
+                defer {
+                    record.pointee.failures = 0
+                    record.pointee.isTold = false
+                }
+                return record.pointee.isTold ? .writeOutWorksAgain(failures: record.pointee.failures) : nil
+            }
+            return nil
+        }
+    }
+
+    /// Leaves whose last write-out failed.
+    var failedLeaves: Int { lock.withLock { record.pointee.failedLeaves } }
+
+    /// Leaves that are dirty or being written out.
+    var dirtyLeaves: Int { lock.withLock { record.pointee.dirty.count } }
+
+    /// Leaves that are written out and not yet durable.
+    var unsyncedLeaves: Int { lock.withLock { record.pointee.unsynced.count } }
+
+    // MARK: Syncs
+
+    /// A sync begins.
+    /// - Returns: Its number, and what was unsettled when it began.
+    func beginSync() -> (number: UInt32, unsettled: UInt64) {
+        lock.withLock {
+            record.pointee.syncsBegun &+= 1
+            return (record.pointee.syncsBegun, unsettled)
+        }
+    }
+
+    /// The key of the first leaf that was written out before sync `number` began and is not settled, or nil.
+    func firstUnsynced(beforeSync number: UInt32) -> UInt64? {
+        lock.withLock {
+            let id = record.pointee.unsynced.head
+            guard id != .none, Int32(bitPattern: leaves[id].pointee.epoch &- number) < 0 else { return nil }
+            return leaves[id].pointee.key
+        }
+    }
+
+    /// Settles the leaf after a good sync `number`, if it still was written out before that and has not been dirtied
+    /// since: it is on no list then.
+    /// - Returns: Whether it was, so that its bits are to be cleared.
+    func settle(_ id: LeafID, bySync number: UInt32) -> Bool {
+        lock.withLock {
+            let leaf = leaves[id]
+            guard leaf.pointee.list == .unsynced, Int32(bitPattern: leaf.pointee.epoch &- number) < 0 else {
+                return false
+            }
+            unlink(id)
+            return true
+        }
+    }
+
+    /// The leaf's unsynced pages have become dirty again, after a failed sync.
+    func dirtiedAgain(_ id: LeafID) {
+        lock.withLock {
+            unlink(id)
+            appendDirty(id, at: Ledger.milliseconds)
+        }
+    }
+
+    /// How much has happened to the image that a failed sync would lose.
+    var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
+
+    /// Something that a failed sync would lose has happened to the image.
+    func countUnsettled() { record.pointee.unsettled.add(1, ordering: .sequentiallyConsistent) }
+
+    // MARK: The lists
+
+    private func appendDirty(_ id: LeafID, at milliseconds: UInt32) {
+        leaves[id].pointee.epoch = record.pointee.epoch
+        leaves[id].pointee.dirtiedAt = milliseconds
+        leaves[id].pointee.list = .dirty
+        leaves.append(id, to: &record.pointee.dirty)
+    }
+
+    private func appendUnsynced(_ id: LeafID) {
+        leaves[id].pointee.epoch = record.pointee.syncsBegun
+        leaves[id].pointee.list = .unsynced
+        leaves.append(id, to: &record.pointee.unsynced)
+    }
+
+    private func unlink(_ id: LeafID) {
+        switch leaves[id].pointee.list {
+        case .none: return
+        case .dirty: leaves.unlink(id, from: &record.pointee.dirty)
+        case .unsynced: leaves.unlink(id, from: &record.pointee.unsynced)
+        }
+        leaves[id].pointee.list = .none
+    }
+
+    /// The monotonic clock, modulo 2³².
+    static var milliseconds: UInt32 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+        return UInt32(truncatingIfNeeded: now.tv_sec * 1000 + now.tv_nsec / 1_000_000)
+    }
+
+    /// The links of both lists agree with the leaves' marks. O(leaves on them). All shards are locked.
+    func checkInvariants() {
+        lock.withLock {
+            check(record.pointee.dirty, .dirty)
+            check(record.pointee.unsynced, .unsynced)
+        }
+    }
+
+    private func check(_ list: LeafList, _ name: Leaf.List) {
+        var count = 0
+        var previous = LeafID.none
+        var id = list.head
+        while id != .none {
+            let leaf = leaves[id]
+            precondition(leaf.pointee.list == name && leaf.pointee.previousOnList == previous, "links must agree")
+            if name == .dirty {
+                precondition(leaf.pointee.dirty | leaf.pointee.writing != 0, "what is on the dirty list is dirty")
+            } else {
+                precondition(leaf.pointee.dirty | leaf.pointee.writing == 0, "what is dirty is on the dirty list")
+            }
+            previous = id
+            id = leaf.pointee.nextOnList
+            count += 1
+        }
+        precondition(previous == list.tail && count == list.count, "counts must agree")
+    }
+}
+
+extension LeafTable {
+    fileprivate func append(_ id: LeafID, to list: inout Ledger.LeafList) {
+        self[id].pointee.previousOnList = list.tail
+        self[id].pointee.nextOnList = .none
+        if list.tail == .none { list.head = id } else { self[list.tail].pointee.nextOnList = id }
+        list.tail = id
+        list.count += 1
+    }
+
+    fileprivate func unlink(_ id: LeafID, from list: inout Ledger.LeafList) {
+        let (previous, next) = (self[id].pointee.previousOnList, self[id].pointee.nextOnList)
+        if previous == .none { list.head = next } else { self[previous].pointee.nextOnList = next }
+        if next == .none { list.tail = previous } else { self[next].pointee.previousOnList = previous }
+        list.count -= 1
+    }
+}

@@ -1,0 +1,39 @@
+import Glibc
+
+/// A lock and a place to sleep, in memory of their own, for what is not on the way of a hit.
+///
+/// A copy is the same monitor. `destroy` ends it, when nobody uses it any more.
+struct Monitor: @unchecked Sendable {
+    private let state: UnsafeMutablePointer<State>
+
+    private struct State {
+        var mutex = pthread_mutex_t()
+        var condition = pthread_cond_t()
+    }
+
+    init() {
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
+        _ = Lock(in: state.pointer(to: \.mutex)!)
+        _ = Condition(in: state.pointer(to: \.condition)!)
+    }
+
+    func destroy() {
+        pthread_cond_destroy(state.pointer(to: \.condition)!)
+        pthread_mutex_destroy(state.pointer(to: \.mutex)!)
+        state.deallocate()
+    }
+
+    private var guardian: Lock { Lock(at: state.pointer(to: \.mutex)!) }
+    private var condition: Condition { Condition(at: state.pointer(to: \.condition)!) }
+
+    func lock() { guardian.lock() }
+    func unlock() { guardian.unlock() }
+    func withLock<Result>(_ body: () -> Result) -> Result { guardian.withLock(body) }
+
+    /// Gives the lock up, sleeps until woken, and takes it again.
+    func wait() { condition.wait(guardian) }
+    /// The same, for at most `milliseconds`.
+    func wait(milliseconds: Int) { condition.wait(guardian, milliseconds: milliseconds) }
+    func wakeAll() { condition.wakeAll() }
+}

@@ -1,0 +1,122 @@
+import Glibc
+
+/// The way of a write.
+///
+/// A page that is resident is latched by the writer alone. Missing base pages that are written whole are not read: new
+/// flexpages are made for them, and populated by the client's bytes. A missing base page that is written in part is
+/// filled first. Dirty is what the loan covers, from the moment it is taken: before the write is answered.
+extension PageMapper {
+    /// Lends flexpages for the beginning of `range` to a writer alone, dirty, as many as can be had at once and at least
+    /// one. Waits at the limit of dirt.
+    /// - Parameter range: Bytes inside the image, not empty.
+    /// - Throws: The Accessor's error where a base page had to be filled; the error that keeps dirty data from going out
+    ///   where that has reached the limit.
+    func lendForWriting(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
+        let wanted = partToWrite(of: range)
+        let admitted = BasePage.numbers(covering: wanted).count
+        try admit(admitted)
+        var dirtied = 0
+        defer { reach.dirt.release(admitted - dirtied) }
+        let shard = reach.map.shard(of: BasePage.number(of: wanted.lowerBound))
+        shard.lock()
+        while true {
+            if reach.reservations.overlaps(BasePage.numbers(covering: wanted)) {
+                shard.unlock()
+                reach.reservations.wait(for: BasePage.numbers(covering: wanted))
+                shard.lock()
+                continue
+            }
+            let loan = lendResidentForWriting(wanted, on: shard, dirtied: &dirtied)
+            if loan.count > 0 {
+                shard.unlock()
+                return loan
+            }
+            _ = consume loan
+            let id = reach.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
+            if id != .none {
+                reach.waitUntilSettled(id, on: shard)
+                continue
+            }
+            let run = wholePagesMissing(of: wanted)
+            shard.unlock()
+            if run.isEmpty {
+                try fillFirstPage(of: wanted, on: shard, &walk)
+            } else if let loan = make(run, for: wanted, on: shard, dirtied: &dirtied) {
+                return loan
+            }
+            shard.lock()
+        }
+    }
+
+    /// The beginning of `range`, in one chunk and no more than a fill's share of the Memory or of the limit of dirt.
+    private func partToWrite(of range: Range<Int64>) -> Range<Int64> {
+        let most = UInt64(min(pages.mostFramesOfFill, max(1, reach.dirt.limit / 2)))
+        let end = BasePage.offset(of: BasePage.number(of: range.lowerBound) + most)
+        let part = Chunk.first(of: range)
+        return part.lowerBound..<min(part.upperBound, end)
+    }
+
+    /// Waits until so many base pages more may be dirty.
+    private func admit(_ count: Int) throws(AccessError) {
+        if reach.dirt.admit(count) {
+            if reach.dirt.isAboveTarget { pages.sweeps.kick() }
+            return
+        }
+        pages.sweeps.kick()
+        // What cannot be written out will not make room: better say so than wait for ever.
+        if let error = reach.dirt.waitToAdmit(count, giveUp: { reach.map.ledger.error }) { throw error }
+    }
+
+    /// Latches the flexpages at the beginning of `wanted` that are resident and nobody's. The shard's lock is held.
+    private func lendResidentForWriting(
+        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, dirtied: inout Int
+    ) -> Loan {
+        var loan = Loan(lender, at: wanted.lowerBound, exclusively: true)
+        while loan.range.upperBound < wanted.upperBound, !loan.isFull {
+            let page = BasePage.number(of: loan.range.upperBound)
+            let id = reach.map.flexpage(at: page)
+            guard id != .none else { break }
+            let written = BasePage.numbers(covering: loan.range.upperBound..<wanted.upperBound)
+                .clamped(to: reach.table[id].pointee.covered)
+            guard let newly = reach.pinExclusively(id, dirtying: written) else { break }
+            dirtied += newly
+            loan.add(id, upTo: wanted.upperBound)
+        }
+        return loan
+    }
+
+    /// The base pages from the first of `wanted` on that no flexpage covers and that `wanted` covers whole; what lies
+    /// past the image's end needs no covering. The shard's lock is held.
+    private func wholePagesMissing(of wanted: Range<Int64>) -> Range<UInt64> {
+        let pages = BasePage.numbers(covering: wanted)
+        guard wanted.lowerBound == BasePage.offset(of: pages.lowerBound) else {
+            return pages.lowerBound..<pages.lowerBound
+        }
+        let endsWhole = wanted.upperBound == BasePage.offset(of: pages.upperBound) || wanted.upperBound == size
+        let last = endsWhole ? pages.upperBound : pages.upperBound - 1
+        var end = pages.lowerBound
+        while end < last, reach.map.flexpage(at: end) == .none { end += 1 }
+        return pages.lowerBound..<end
+    }
+
+    /// Populates the base page that `wanted` begins in from the image, because only part of it is to be written.
+    private func fillFirstPage(
+        of wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
+    ) throws(AccessError) {
+        let page = BasePage.number(of: wanted.lowerBound)
+        if let loan = try fill(page..<page + 1, for: wanted, on: shard, &walk) { _ = consume loan }
+    }
+
+    /// Makes flexpages for as much of `run` as there is memory for, and lends them. No lock is held.
+    /// - Returns: Nil where the caller must look again.
+    private func make(
+        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, dirtied: inout Int
+    ) -> Loan? {
+        guard var fill = plan(run, most: Loan.capacity, on: shard) else { return nil }
+        fill.zeroPastEnd(ofImage: size)
+        shard.lock()
+        defer { shard.unlock() }
+        guard !reach.reservations.overlaps(fill.covered), fill.issue() else { return nil }
+        return fill.publish(writing: wanted, dirtied: &dirtied)
+    }
+}

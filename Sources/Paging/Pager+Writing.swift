@@ -1,0 +1,105 @@
+import Glibc
+
+/// Writes, flushes, zeroes and trims.
+extension Pager {
+    /// Copies `buffer` into the image at `offset`.
+    /// - Parameter forced: Return only when the bytes are durable (FUA).
+    /// - Throws: EINVAL where the range is not inside the image; EROFS where the image cannot be written; the
+    ///   Accessor's error. Part of the bytes may have been written then, and are as good as any others.
+    public func write(from buffer: UnsafeRawBufferPointer, at offset: Int64, forced: Bool) throws(AccessError) {
+        let range = try checkedForWriting(offset, buffer.count)
+        guard let base = buffer.baseAddress else { return }
+        try walkWriting(range) { part, position in
+            part.baseAddress!.copyMemory(from: base + position, byteCount: part.count)
+        }
+        try settle(range, forced: forced)
+    }
+
+    /// Makes durable every write, zero and trim, of any client of this image, that was answered before the call.
+    public func flush() throws(AccessError) {
+        guard provider.accessor.isWritable else { return }
+        try provider.flush()
+    }
+
+    /// Makes `range` read as zeroes.
+    /// - Parameter mayTrim: Whether its space in the image may be given up.
+    /// - Parameter onlyIfFast: Throw EOPNOTSUPP, having changed nothing, where that would mean to write zeroes out.
+    /// - Parameter forced: Return only when that is durable (FUA).
+    /// - Throws: As `write`; nothing but a beginning and an end less than a base page may have changed then.
+    public func zero(
+        _ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool, forced: Bool
+    ) throws(AccessError) {
+        let range = try checkedForWriting(range.lowerBound, range.count)
+        guard !range.isEmpty else { return }
+        let inner = wholePages(of: range)
+        if !inner.isEmpty {
+            let bytes = byteRange(of: inner)
+            try provider.mapper.replace(inner) { () throws(AccessError) in
+                try provider.accessor.zero(bytes, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
+            }
+            try zeroInPlace(range.lowerBound..<bytes.lowerBound)
+            try zeroInPlace(bytes.upperBound..<range.upperBound)
+        } else {
+            try zeroInPlace(range)
+        }
+        try settle(range, forced: forced)
+    }
+
+    /// Lets the image forget `range`, which then reads as zeroes; base pages that lie in it only in part stay as they are.
+    /// - Parameter forced: Return only when that is durable (FUA).
+    /// - Throws: As `write`; EOPNOTSUPP where the image cannot. Nothing has changed then.
+    public func trim(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
+        let range = try checkedForWriting(range.lowerBound, range.count)
+        let inner = range.isEmpty ? 0..<0 : wholePages(of: range)
+        guard !inner.isEmpty else { return }
+        try provider.mapper.replace(inner) { () throws(AccessError) in
+            try provider.accessor.trim(byteRange(of: inner))
+        }
+        if forced { try provider.sync() }
+    }
+
+    /// What an answer promises beyond the write itself.
+    private func settle(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
+        guard forced || isWriteThrough, !range.isEmpty else { return }
+        try provider.mapper.writeOut(BasePage.numbers(covering: range))
+        if forced { try provider.sync() }
+    }
+
+    private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {
+        try walkWriting(range) { part, _ in memset(part.baseAddress!, 0, part.count) }
+    }
+
+    /// Calls `body` with the memory of each part of `range` while it is lent for writing, and its position in the range.
+    private func walkWriting(
+        _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void
+    ) throws(AccessError) {
+        var walk = PageMapper.Walk()
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let loan = try provider.mapper.lendForWriting(offset..<range.upperBound, &walk)
+            let position = Int(offset &- range.lowerBound)
+            loan.forEachPart { part, partPosition in body(part, position &+ partPosition) }
+            offset = loan.range.upperBound
+        }
+    }
+
+    /// The base pages that lie wholly in `range`; the image's last one does if all of it that there is does.
+    private func wholePages(of range: Range<Int64>) -> Range<UInt64> {
+        let touched = BasePage.numbers(covering: range)
+        let startsWhole = range.lowerBound == BasePage.offset(of: touched.lowerBound)
+        let endsWhole =
+            range.upperBound == BasePage.offset(of: touched.upperBound) || range.upperBound == provider.size
+        let first = startsWhole ? touched.lowerBound : touched.lowerBound + 1
+        let last = endsWhole ? touched.upperBound : touched.upperBound - 1
+        return first..<max(first, last)
+    }
+
+    private func byteRange(of pages: Range<UInt64>) -> Range<Int64> {
+        BasePage.offset(of: pages.lowerBound)..<min(BasePage.offset(of: pages.upperBound), provider.size)
+    }
+
+    private func checkedForWriting(_ offset: Int64, _ count: Int) throws(AccessError) -> Range<Int64> {
+        guard provider.accessor.isWritable else { throw AccessError(EROFS) }
+        return try checked(offset, count)
+    }
+}

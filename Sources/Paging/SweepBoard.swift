@@ -1,0 +1,229 @@
+import Glibc
+
+/// The sweeps under way: each writes out many dirty leaves of one image in the order of their offsets, with as many
+/// threads as come to help.
+///
+///     free ── take ──▶ taken ── open (leaves gathered, sorted) ──▶ open ── all claimed and ended ──▶ free
+///
+/// Who needs data written out leads a sweep: it gathers the leaves into a slot, claims runs of them until none is left,
+/// and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots and their room for leaves
+/// are preallocated and few; a sweep of more leaves is done in parts.
+///
+/// Thread rules: any thread; who waits here holds nothing. `lock` is a leaf of the lock order and is not held while
+/// leaves are gathered or written.
+struct SweepBoard: @unchecked Sendable {
+    /// How many sweeps can be under way at once, of all images.
+    static let slotCount = 4
+    /// Leaves that are worth another thread's help.
+    private static let leavesOfAClaim = 8
+    /// Most leaves that are claimed at once, if they are side by side: 1 MiB.
+    private static let mostLeavesOfAClaim = 32
+
+    private let keys: UnsafeMutablePointer<UInt64>
+    private let capacity: Int
+    private let state: UnsafeMutablePointer<State>
+
+    private struct State {
+        var mutex = pthread_mutex_t()
+        /// The crew waits here for work.
+        var work = pthread_cond_t()
+        /// Leaders wait here for their helpers, and for slots.
+        var done = pthread_cond_t()
+        var slots = InlineArray<4, Slot>(repeating: Slot())
+        var isKicked = false
+        var isStopping = false
+    }
+
+    private struct Slot {
+        var isTaken = false
+        var provider: Unmanaged<Provider>?
+        var count = 0
+        var next = 0
+        var workers = 0
+        var error: Int32 = 0
+    }
+
+    /// Leaves that a slot has room for.
+    static func capacity(frames: Int) -> Int { frames / slotCount + 16 }
+
+    init(_ metadata: borrowing Metadata) {
+        keys = metadata.sweepKeys
+        capacity = SweepBoard.capacity(frames: metadata.frames)
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
+        _ = Lock(in: state.pointer(to: \.mutex)!)
+        _ = Condition(in: state.pointer(to: \.work)!)
+        _ = Condition(in: state.pointer(to: \.done)!)
+    }
+
+    func destroy() { state.deallocate() }
+
+    private var lock: Lock { Lock(at: state.pointer(to: \.mutex)!) }
+    private var work: Condition { Condition(at: state.pointer(to: \.work)!) }
+    private var done: Condition { Condition(at: state.pointer(to: \.done)!) }
+
+    // MARK: Leading
+
+    /// Writes out the leaves that `gather` names, and waits for those of them that others are writing out.
+    /// - Parameter gather: Puts keys of leaves into the buffer and returns how many.
+    /// - Returns: How many leaves there were, and the first error.
+    func sweep(
+        _ provider: Provider, gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+    ) -> (leaves: Int, error: AccessError?) {
+        let slot = take()
+        let buffer = UnsafeMutableBufferPointer(start: keys + slot * capacity, count: capacity)
+        let count = gather(buffer)
+        buffer.prefix(count).sortInPlace()
+        open(slot, provider, count)
+        while let claim = claim(in: slot) { writeOut(claim, of: provider, in: slot) }
+        waitForHelpers(slot)
+        for key in buffer.prefix(count) { provider.mapper.waitForWriteback(ofLeaf: key) }
+        return (count, close(slot))
+    }
+
+    private func take() -> Int {
+        lock.lock()
+        defer { lock.unlock() }
+        while true {
+            for slot in 0..<SweepBoard.slotCount where !state.pointee.slots[slot].isTaken {
+                state.pointee.slots[slot] = Slot(isTaken: true)
+                return slot
+            }
+            done.wait(lock)
+        }
+    }
+
+    private func open(_ slot: Int, _ provider: Provider, _ count: Int) {
+        lock.lock()
+        state.pointee.slots[slot].provider = Unmanaged.passUnretained(provider)
+        state.pointee.slots[slot].count = count
+        if count > SweepBoard.leavesOfAClaim { work.wakeAll() }
+        lock.unlock()
+    }
+
+    private func waitForHelpers(_ slot: Int) {
+        lock.lock()
+        while state.pointee.slots[slot].workers > 0 { done.wait(lock) }
+        lock.unlock()
+    }
+
+    private func close(_ slot: Int) -> AccessError? {
+        lock.lock()
+        defer { lock.unlock() }
+        let error = state.pointee.slots[slot].error
+        state.pointee.slots[slot] = Slot()
+        done.wakeAll()
+        return error == 0 ? nil : AccessError(error)
+    }
+
+    // MARK: Working
+
+    /// Leaves that one thread writes out: places in the slot's keys.
+    private typealias Claim = Range<Int>
+
+    /// The next leaves of the slot that nobody has claimed, or nil where all are.
+    private func claim(in slot: Int) -> Claim? {
+        lock.lock()
+        defer { lock.unlock() }
+        return claimLocked(in: slot)
+    }
+
+    private func claimLocked(in slot: Int) -> Claim? {
+        let open = state.pointee.slots[slot]
+        guard open.next < open.count else { return nil }
+        let keys = keys + slot * capacity
+        var end = min(open.next + SweepBoard.leavesOfAClaim, open.count)
+        let most = min(open.next + SweepBoard.mostLeavesOfAClaim, open.count)
+        while end < most, keys[end] == keys[end - 1] + 1 { end += 1 }
+        state.pointee.slots[slot].next = end
+        state.pointee.slots[slot].workers += 1
+        return open.next..<end
+    }
+
+    private func writeOut(_ claim: Claim, of provider: Provider, in slot: Int) {
+        let keys = keys + slot * capacity
+        let error = provider.mapper.writeOut(
+            leaves: UnsafeBufferPointer(start: keys + claim.lowerBound, count: claim.count))
+        lock.lock()
+        if let error, state.pointee.slots[slot].error == 0 { state.pointee.slots[slot].error = error.code }
+        state.pointee.slots[slot].workers -= 1
+        if state.pointee.slots[slot].workers == 0 { done.wakeAll() }
+        lock.unlock()
+    }
+
+    // MARK: The crew
+
+    /// Helps with open sweeps until there are none, then sleeps until there may be one again.
+    /// - Returns: False when the crew is to go home.
+    func help() -> Bool {
+        lock.lock()
+        while !state.pointee.isStopping {
+            for slot in 0..<SweepBoard.slotCount {
+                guard let provider = state.pointee.slots[slot].provider, let claim = claimLocked(in: slot) else {
+                    continue
+                }
+                lock.unlock()
+                // Its leader waits for this claim, so the Provider is there.
+                provider._withUnsafeGuaranteedRef { writeOut(claim, of: $0, in: slot) }
+                return true
+            }
+            work.wait(lock)
+        }
+        lock.unlock()
+        return false
+    }
+
+    /// Sleeps until somebody wants write-back to begin, or for `milliseconds`.
+    /// - Returns: False when the crew is to go home.
+    func waitForKick(milliseconds: Int) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        if !state.pointee.isKicked, !state.pointee.isStopping { work.wait(lock, milliseconds: milliseconds) }
+        state.pointee.isKicked = false
+        return !state.pointee.isStopping
+    }
+
+    /// Write-back should begin: there is much that is dirty.
+    func kick() {
+        lock.lock()
+        if !state.pointee.isKicked {
+            state.pointee.isKicked = true
+            work.wakeAll()
+        }
+        lock.unlock()
+    }
+
+    /// Sends the crew home.
+    func stop() {
+        lock.lock()
+        state.pointee.isStopping = true
+        work.wakeAll()
+        lock.unlock()
+    }
+}
+
+extension Slice<UnsafeMutableBufferPointer<UInt64>> {
+    /// Sorts in place and allocates nothing, as the library's sort does (heapsort: Williams, CACM 7(6), 1964).
+    /// O(count log count).
+    fileprivate func sortInPlace() {
+        let keys = UnsafeMutableBufferPointer(rebasing: self)
+        for root in stride(from: keys.count / 2 - 1, through: 0, by: -1) { keys.siftDown(root, keys.count) }
+        for end in stride(from: keys.count - 1, to: 0, by: -1) {
+            keys.swapAt(0, end)
+            keys.siftDown(0, end)
+        }
+    }
+}
+
+extension UnsafeMutableBufferPointer<UInt64> {
+    fileprivate func siftDown(_ root: Int, _ end: Int) {
+        var root = root
+        while 2 * root + 1 < end {
+            var child = 2 * root + 1
+            if child + 1 < end, self[child] < self[child + 1] { child += 1 }
+            if self[root] >= self[child] { return }
+            swapAt(root, child)
+            root = child
+        }
+    }
+}

@@ -1,0 +1,62 @@
+/// The syncs of one image: who wants one while one is under way shares the next with all who want it by then.
+///
+/// A sync that a caller shares has begun after the call, and so after the write-outs that the caller has waited for: it
+/// covers them. Nobody waits for more than two.
+///
+/// Thread rules: any thread; who waits here holds nothing. its lock is a leaf of the lock order and is not held across the
+/// sync itself.
+struct Syncs: @unchecked Sendable {
+    private let monitor = Monitor()
+    private let state: UnsafeMutablePointer<State>
+
+    private struct State {
+        /// Syncs begun and ended since the image was opened.
+        var begun: UInt64 = 0
+        var ended: UInt64 = 0
+        /// The last sync that failed, and how.
+        var lastFailed: UInt64 = 0
+        var failure: Int32 = 0
+    }
+
+    init() {
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
+    }
+
+    func destroy() {
+        monitor.destroy()
+        state.deallocate()
+    }
+
+    /// Returns after a sync that began after the call has ended.
+    /// - Parameter sync: Does it; called by the one of the sharers who leads.
+    /// - Throws: Its error, to all sharers.
+    func share(_ sync: () -> AccessError?) throws(AccessError) {
+        monitor.lock()
+        let wanted = state.pointee.begun + 1
+        while state.pointee.ended < wanted {
+            if state.pointee.begun == state.pointee.ended {
+                lead(sync)
+            } else {
+                monitor.wait()
+            }
+        }
+        // A later failure counts too: what it lost was in part ours to keep.
+        let failure = state.pointee.lastFailed >= wanted ? state.pointee.failure : 0
+        monitor.unlock()
+        if failure != 0 { throw AccessError(failure) }
+    }
+
+    private func lead(_ sync: () -> AccessError?) {
+        state.pointee.begun += 1
+        monitor.unlock()
+        let error = sync()
+        monitor.lock()
+        state.pointee.ended = state.pointee.begun
+        if let error {
+            state.pointee.lastFailed = state.pointee.ended
+            state.pointee.failure = error.code
+        }
+        monitor.wakeAll()
+    }
+}

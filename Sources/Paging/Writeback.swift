@@ -1,0 +1,103 @@
+import Glibc
+import Synchronization
+
+/// Brings dirty flexpages to the Accessor by itself: begin, end, again.
+///
+/// A crew of threads of the system. One of them keeps watch: when more is dirty than the background target, or something
+/// has been dirty for longer than the age, it leads a sweep; the others help with whatever sweep is open, a flush's too.
+/// What could not be written out is tried again once a second.
+///
+/// Made after nbdkit has forked, ended before the Pages are; `stop` writes nothing out (that is `flush`).
+public final class Writeback: @unchecked Sendable {
+    private let pages: Pages
+    private let registry: ProviderRegistry
+    private let age: UInt32
+    private let threads: UnsafeMutableBufferPointer<pthread_t>
+    private var nextRetry: UInt32 = 0
+
+    /// Threads in the crew: enough write-outs at once to keep a disk busy.
+    public static let usualCrew = 8
+    /// How often the watch looks, milliseconds.
+    private static let watchInterval = 250
+    /// How long after a failure it is tried again, milliseconds.
+    private static let retryInterval: UInt32 = 1000
+
+    /// Starts the crew.
+    /// - Parameter dirtyAge: Milliseconds that something may be dirty before it goes out by itself, at least 1.
+    public init(pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.usualCrew) {
+        self.pages = pages
+        self.registry = registry
+        age = UInt32(clamping: max(1, dirtyAge))
+        threads = .allocate(capacity: max(2, crew))
+        for index in threads.indices { threads.initializeElement(at: index, to: start(isWatch: index == 0)) }
+    }
+
+    private func start(isWatch: Bool) -> pthread_t {
+        var thread = pthread_t()
+        let argument = Unmanaged.passUnretained(self).toOpaque()
+        let result =
+            isWatch
+            ? pthread_create(&thread, nil, { Writeback.from($0!).watch() }, argument)
+            : pthread_create(&thread, nil, { Writeback.from($0!).help() }, argument)
+        precondition(result == 0, "no thread could be had for writing back")
+        return thread
+    }
+
+    private static func from(_ argument: UnsafeMutableRawPointer) -> Writeback {
+        Unmanaged<Writeback>.fromOpaque(argument).takeUnretainedValue()
+    }
+
+    /// Sends the crew home and waits until it has gone. Called once, before the last reference goes.
+    public func stop() {
+        pages.sweeps.stop()
+        for thread in threads { pthread_join(thread, nil) }
+        threads.deallocate()
+    }
+
+    private func help() -> UnsafeMutableRawPointer? {
+        while pages.sweeps.help() {}
+        return nil
+    }
+
+    private func watch() -> UnsafeMutableRawPointer? {
+        var interval = Writeback.watchInterval
+        while pages.sweeps.waitForKick(milliseconds: interval) {
+            interval = Writeback.watchInterval
+            for provider in registry.all where !lookAfter(provider) { interval = 1 }
+        }
+        return nil
+    }
+
+    /// Does what is due for an image, for a while.
+    /// - Returns: False where more is due at once.
+    private func lookAfter(_ provider: Provider) -> Bool {
+        if provider.ledger.failedLeaves > 0 {
+            let now = Ledger.milliseconds
+            if Int32(bitPattern: now &- nextRetry) < 0 { return true }
+            nextRetry = now &+ Writeback.retryInterval
+        }
+        if pages.dirt.isAboveTarget {
+            let failure = sweep(provider, olderThan: 0)
+            if failure == nil, pages.dirt.isAboveTarget, provider.ledger.dirtyLeaves > 0 { return false }
+        } else {
+            _ = sweep(provider, olderThan: age)
+        }
+        provider.tellNews()
+        syncIfMuchIsUnsynced(provider)
+        return true
+    }
+
+    private func sweep(_ provider: Provider, olderThan age: UInt32) -> AccessError? {
+        let epoch = provider.ledger.endEpoch()
+        return pages.sweeps.sweep(provider) { keys in
+            provider.ledger.oldestDirty(upTo: epoch, olderThan: age, into: keys)
+        }.error
+    }
+
+    /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them. An
+    /// error is kept where the next flush finds it.
+    private func syncIfMuchIsUnsynced(_ provider: Provider) {
+        guard provider.ledger.unsyncedLeaves > pages.memory.metadata.frames / 16 else { return }
+        _ = try? provider.sync()
+    }
+}

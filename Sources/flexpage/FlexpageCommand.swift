@@ -1,0 +1,17 @@
+import ArgumentParser
+
+/// The command line tool: what measures the pager without a server around it.
+@main
+struct FlexpageCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "flexpage",
+        abstract: "Measures Flexpage's pager outside of nbdkit.",
+        subcommands: [Measure.self])
+}
+
+/// What can be measured.
+struct Measure: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measures one thing and prints a table.",
+        subcommands: [MeasureHit.self])
+}

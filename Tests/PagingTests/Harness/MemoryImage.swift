@@ -1,0 +1,95 @@
+import Glibc
+import Paging
+import Synchronization
+
+/// An Accessor of an image whose every byte can be told from its offset; it delays, reorders and fails as it is told. It
+/// takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.
+final class MemoryImage: Accessor, @unchecked Sendable {
+    let size: Int64
+    let isWritable = false
+    let pattern: Pattern
+    private let faults: Faults
+    private let seed: UInt64
+    private let healed = Atomic<Bool>(false)
+    /// Calls of `populate` so far, and base pages that they asked for.
+    let reads = Atomic<Int>(0)
+    let pagesRead = Atomic<Int>(0)
+    /// Called at the beginning of each read with the base pages asked for: to hold it up.
+    private let arriving: (@Sendable (Range<UInt64>) -> Void)?
+
+    init(
+        size: Int64, key: UInt64 = 0, faults: Faults = .none, seed: UInt64 = 0,
+        arriving: (@Sendable (Range<UInt64>) -> Void)? = nil
+    ) {
+        self.size = size
+        pattern = Pattern(key: key)
+        self.faults = faults
+        self.seed = seed
+        self.arriving = arriving
+    }
+
+    /// From now on nothing fails.
+    func heal() { healed.store(true, ordering: .relaxed) }
+
+    func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        let call = reads.add(1, ordering: .relaxed).newValue
+        var random = SplitMix64(seed: seed, stream: UInt64(call))
+        let bytes = pieces.reduce(0) { $0 + $1.iov_len }
+        checkAlignment(pieces, offset)
+        pagesRead.add(bytes / 4096, ordering: .relaxed)
+        let pages = UInt64(offset) / 4096..<UInt64(offset) / 4096 + UInt64(bytes / 4096)
+        arriving?(pages)
+        if faults.mostDelay > 0 { usleep(UInt32(random.pick(0...faults.mostDelay))) }
+        let isHealed = healed.load(ordering: .relaxed)
+        if !isHealed, random.once(in: faults.readFailsOnceIn) { throw AccessError(EIO) }
+        var position = offset
+        for piece in pieces {
+            let memory = UnsafeMutableRawBufferPointer(start: piece.iov_base, count: piece.iov_len)
+            try copy(to: memory, at: position, isHealed: isHealed, &random)
+            position += Int64(piece.iov_len)
+        }
+    }
+
+    /// What the protocol promises to whoever implements it.
+    private func checkAlignment(_ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64) {
+        precondition(offset % 4096 == 0 && !pieces.isEmpty, "reads begin on a base page")
+        for piece in pieces {
+            precondition(piece.iov_len % 4096 == 0 && piece.iov_len > 0, "pieces are whole base pages")
+            precondition(UInt(bitPattern: piece.iov_base) % 4096 == 0, "pieces lie on base pages")
+        }
+    }
+
+    /// Copies page by page up to the first bad one, so that a failed read leaves half its work behind.
+    private func copy(
+        to memory: UnsafeMutableRawBufferPointer, at offset: Int64, isHealed: Bool, _ random: inout SplitMix64
+    ) throws(AccessError) {
+        var done = 0
+        while done < memory.count {
+            let page = UInt64(offset) + UInt64(done)
+            if !isHealed, faults.badPages.contains(page / 4096) { throw AccessError(EIO) }
+            let most = 4096 - done % 4096
+            let count = faults.isShort ? random.pick(1...most) : most
+            let part = UnsafeMutableRawBufferPointer(rebasing: memory[done..<done + count])
+            copyClipped(to: part, at: offset + Int64(done))
+            if faults.isShort, random.once(in: 8) { sched_yield() }
+            done += count
+        }
+    }
+
+    /// The image's bytes, and zeroes past its end.
+    private func copyClipped(to part: UnsafeMutableRawBufferPointer, at offset: Int64) {
+        let inside = Int(max(0, min(Int64(part.count), size - offset)))
+        pattern.copy(to: UnsafeMutableRawBufferPointer(rebasing: part[..<inside]), at: offset)
+        if inside < part.count { memset(part.baseAddress! + inside, 0, part.count - inside) }
+    }
+
+    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        throw AccessError(EROFS)
+    }
+    func makeDurable() throws(AccessError) {}
+    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) { throw AccessError(EROFS) }
+    func trim(_ range: Range<Int64>) throws(AccessError) { throw AccessError(EROFS) }
+    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
+        _ = report(Extent(range, .data))
+    }
+}

@@ -1,0 +1,60 @@
+import Testing
+
+@testable import Paging
+
+/// A PageQueue with flexpages of no image in it, that a test queues, uses and recycles by hand.
+final class QueueRig {
+    let pages: Pages
+    var queue: PageQueue { pages.queue }
+    var table: FlexpageTable { pages.table }
+
+    init(memory: Int = Pages.leastMemory) throws { pages = try Pages(memory: memory) }
+
+    /// A populated flexpage that begins at base page `page`, in a Region of its own, not queued; a smaller one where
+    /// memory is in pieces.
+    func make(_ page: UInt64, order: Int = 0, image: UInt16 = 0) -> FlexpageID {
+        let region = pages.memory.take(orderAtMost: order)!
+        table[region.first].pointee.key = PageKey(image: image, page: page)
+        table[region.first].pointee.order = region.order
+        table[region.first].pointee.queue = .none
+        table[region.first].pointee.state.store(PageState.populated, ordering: .relaxed)
+        return region.first
+    }
+
+    /// The same, queued.
+    @discardableResult
+    func append(_ page: UInt64, order: Int = 0) -> FlexpageID {
+        let id = make(page, order: order)
+        queue.append(count: 1) { _ in id }
+        return id
+    }
+
+    /// Uses a flexpage once, as a reader would.
+    func hit(_ id: FlexpageID) {
+        let state = table[id]
+        let word = state.pointee.state.load(ordering: .relaxed)
+        let place = state.pointee.place.load(ordering: .relaxed)
+        state.pointee.state.store(queue.countingHit(word, place: place), ordering: .relaxed)
+    }
+
+    func hits(_ id: FlexpageID) -> UInt32 { PageState(table[id].pointee.state.load(ordering: .relaxed)).hits }
+
+    func set(_ bits: UInt32, _ id: FlexpageID) { table[id].pointee.state.bitwiseOr(bits, ordering: .relaxed) }
+    func clear(_ bits: UInt32, _ id: FlexpageID) { table[id].pointee.state.bitwiseAnd(~bits, ordering: .relaxed) }
+
+    /// Recycles the next flexpage, and says which base page it began with.
+    func recycle() -> UInt64? {
+        guard let candidate = queue.nextCandidate() else { return nil }
+        pages.memory.give(table.region(of: candidate.id))
+        return candidate.key.page
+    }
+
+    /// Brings in base page `page`, recycling what it must: what a miss does.
+    func miss(_ page: UInt64) -> FlexpageID {
+        while pages.memory.freeFrames == 0 { _ = recycle() }
+        return append(page)
+    }
+
+    /// Frames that must enter probation after a page before its hits count.
+    var correlation: Int { queue.probationTarget / 2 }
+}

@@ -1,0 +1,61 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// Pages, a registry and one image open: what most tests begin with.
+struct Rig {
+    let pages: Pages
+    let registry: ProviderRegistry
+    let provider: Provider
+    let image: MemoryImage
+    let pager: Pager
+
+    init(memory: Int = Pages.leastMemory, image: MemoryImage) throws {
+        pages = try Pages(memory: memory)
+        registry = ProviderRegistry(pages: pages)
+        self.image = image
+        provider = try registry.open(ImageIdentity(device: 1, inode: 1)) { image }
+        pager = Pager(provider)
+    }
+
+    var frames: Int { pages.memory.metadata.frames }
+
+    /// Closes the image; everything must be free then.
+    func end() throws {
+        pages.checkInvariants(isQuiet: true)
+        try registry.close(provider)
+        pages.checkInvariants(isQuiet: true)
+        #expect(pages.memory.freeFrames == frames)
+        #expect(pages.leaves.used == 0)
+    }
+
+    /// Reads `count` bytes at `offset` and says whether they are the image's.
+    func reads(_ count: Int, at offset: Int64) throws -> Bool {
+        let scratch = Scratch(max(1, count))
+        let buffer = scratch.buffer(count, skew: 1)
+        try pager.read(into: buffer, at: offset)
+        return scratch.holds(buffer, image.pattern, at: offset)
+    }
+
+    /// The error that a read gets, or nil.
+    func readError(_ count: Int, at offset: Int64) -> AccessError? {
+        let scratch = Scratch(max(1, count))
+        do throws(AccessError) {
+            try pager.read(into: scratch.buffer(count), at: offset)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// The flexpage that covers base page `page`, or nil. Nobody else uses the image meanwhile.
+    func flexpage(at page: UInt64) -> FlexpageID? {
+        let map = provider.mapper.reach.map
+        let shard = map.shard(of: page)
+        shard.lock()
+        defer { shard.unlock() }
+        let id = map.flexpage(at: page)
+        return id == .none ? nil : id
+    }
+}

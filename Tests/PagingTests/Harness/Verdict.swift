@@ -1,0 +1,23 @@
+import Synchronization
+import Testing
+
+/// What threads find wrong, for the test that started them: an expectation is only heard on the test's own thread.
+final class Verdict: Sendable {
+    private let findings = Mutex<[String]>([])
+
+    /// Something is wrong. The first few findings are kept.
+    func blame(_ finding: @autoclosure () -> String) {
+        findings.withLock { if $0.count < 5 { $0.append(finding()) } }
+    }
+
+    func expect(_ condition: Bool, _ finding: @autoclosure () -> String) {
+        if !condition { blame(finding()) }
+    }
+
+    /// Reports what was found to the test that runs on this thread.
+    func report(_ context: String, sourceLocation: SourceLocation = #_sourceLocation) {
+        for finding in findings.withLock({ $0 }) {
+            Issue.record("\(context): \(finding)", sourceLocation: sourceLocation)
+        }
+    }
+}

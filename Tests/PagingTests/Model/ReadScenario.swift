@@ -1,0 +1,43 @@
+import Paging
+
+/// What one seed of the read model test does: all of it follows from the seed but the order in which threads run.
+struct ReadScenario {
+    let seed: UInt64
+    let memory: Int
+    let images: [ImageSpec]
+    let threads: Int
+    let requestsPerThread: Int
+    let longestRequest: Int
+
+    /// One of the images that share the memory.
+    struct ImageSpec {
+        let size: Int64
+        let faults: Faults
+        let key: UInt64
+    }
+
+    init(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        self.seed = seed
+        let least = Pages.leastMemory
+        memory = [least, least, least + random.pick(0...3 << 20), 4 << 20, 16 << 20][random.pick(0...4)]
+        images = (0..<UInt64(random.pick(1...3))).map { ReadScenario.image($0, &random) }
+        threads = random.once(in: 8) ? 16 : 4
+        requestsPerThread = 240 / threads
+        longestRequest = random.once(in: 8) ? 3 << 20 : 256 << 10
+    }
+
+    private static func image(_ key: UInt64, _ random: inout SplitMix64) -> ImageSpec {
+        let sizes: [Int64] = [
+            random.place(below: 5000) + 1, random.place(below: 512 << 10) + 1, random.place(below: 8 << 20) + 1,
+            8 << 20, 1 << 45 | random.place(below: 1 << 20),
+        ]
+        let size = sizes[random.pick(0...4)]
+        // Of the largest, tests read a window alone; bad pages beyond it would be of no use.
+        let pages = UInt64(min(size, ReadScenario.window) + 4095) / 4096
+        return ImageSpec(size: size, faults: .random(&random, pages: pages), key: key)
+    }
+
+    /// Reads of larger images stay within their first and last so many bytes.
+    static let window: Int64 = 8 << 20
+}

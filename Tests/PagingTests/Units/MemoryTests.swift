@@ -1,0 +1,158 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// The arena hands Regions out and takes them back; a list of what is out is its model.
+@Suite struct MemoryTests {
+    /// Sizes from the least on, odd ones too: the last Regions of an arena are cut off at any place.
+    static let sizes = [1 << 20, 1 << 20 | 4095, 1_111_111, 3 << 20, 4 << 20 | 12345, 16 << 20 | 1]
+
+    /// Random takes and gives of every order: no two Regions that are out overlap, each is aligned and inside the arena,
+    /// free frames add up; and when all is given back the arena is whole again.
+    @Test(arguments: sizes) func handsOutWhatIsFree(bytes: Int) throws {
+        let memory = try Memory(bytes: bytes)
+        var model = RegionModel(frames: memory.metadata.frames)
+        var random = SplitMix64(seed: UInt64(bytes))
+        for step in 0..<600 {
+            if random.once(in: 2) || model.out.isEmpty {
+                let order = random.pick(0...Region.largestOrder)
+                if let region = random.once(in: 2) ? memory.take(order: order) : memory.take(orderAtMost: order) {
+                    let isSound = model.take(region)
+                    #expect(isSound, "a Region overlaps another or is not aligned")
+                }
+            } else {
+                memory.give(model.giveAny(&random))
+            }
+            #expect(memory.freeFrames == model.free)
+            if step % 50 == 0 { memory.checkInvariants() }
+        }
+        while !model.out.isEmpty { memory.give(model.giveAny(&random)) }
+        memory.checkInvariants()
+        #expect(memory.freeFrames == memory.metadata.frames)
+        let (orders, fresh) = (RegionModel.drain(memory), RegionModel.drain(try Memory(bytes: bytes)))
+        #expect(orders == fresh, "not whole again")
+    }
+
+    /// `take(order:)` gives just that order or nothing; `orderAtMost` gives something as long as there is a frame.
+    @Test(arguments: sizes) func saysNoWhenThereIsNone(bytes: Int) throws {
+        let memory = try Memory(bytes: bytes)
+        var singles: [Region] = []
+        while let region = memory.take(orderAtMost: 0) { singles.append(region) }
+        #expect(singles.count == memory.metadata.frames)
+        #expect(memory.freeFrames == 0)
+        #expect(memory.take(order: 0) == nil)
+        // Every second frame free: nothing larger than a frame can be had.
+        for region in singles where region.first % 2 == 0 { memory.give(region) }
+        #expect(memory.take(order: 1) == nil)
+        #expect(memory.take(orderAtMost: Region.largestOrder)?.order == 0)
+    }
+
+    /// Free buddies join, whatever the order in which they come back, so that the largest Regions can be had again.
+    @Test(arguments: 1...20) func buddiesJoin(seed: UInt64) throws {
+        let memory = try Memory(bytes: 8 << 20)
+        var random = SplitMix64(seed: seed)
+        var singles: [Region] = []
+        while let region = memory.take(order: 0) { singles.append(region) }
+        singles.shuffle(using: &random)
+        for region in singles { memory.give(region) }
+        memory.checkInvariants()
+        var large = 0
+        while memory.take(order: Region.largestOrder) != nil { large += 1 }
+        #expect(large == memory.metadata.frames / 256)
+    }
+
+    /// Every frame's memory is a page of its own inside the mapping and behind the metadata.
+    @Test func addressesArePages() throws {
+        let memory = try Memory(bytes: 1 << 20 | 5000)
+        let frames = memory.metadata.frames
+        #expect(memory.metadata.bytes + frames * BasePage.size <= memory.bytes)
+        for frame in 0..<frames {
+            let address = memory.address(ofFrame: UInt32(frame))
+            #expect(UInt(bitPattern: address) % 4096 == 0)
+            #expect(address == memory.base + frame * 4096)
+            memset(address, Int32(frame & 0xFF), 4096)
+        }
+        memory.checkInvariants()
+        #expect(memory.freeFrames == frames, "writing all frames spoils no table")
+    }
+
+    /// Bytes in use are the metadata and what is out; the peak stays when all comes back.
+    @Test func countsBytes() throws {
+        let memory = try Memory(bytes: 2 << 20)
+        #expect(memory.bytesInUse == memory.metadata.bytes)
+        let taken = memory.take(order: 5)
+        let region = try #require(taken)
+        #expect(memory.bytesInUse == memory.metadata.bytes + 32 * 4096)
+        memory.give(region)
+        #expect(memory.bytesInUse == memory.metadata.bytes)
+        #expect(memory.peakBytesInUse == memory.metadata.bytes + 32 * 4096)
+    }
+
+    /// Too little is EINVAL, and what no machine can map is ENOMEM.
+    @Test func refusesWhatCannotBe() {
+        for bytes in [-1, 0, 4096, Memory.least - 1] {
+            #expect(throws: AccessError(EINVAL)) { _ = try Memory(bytes: bytes) }
+        }
+        #expect(throws: AccessError(ENOMEM)) { _ = try Memory(bytes: 1 << 55) }
+    }
+
+    /// Many threads take and give at once: nobody gets what another has (each writes its own Regions and finds them
+    /// unchanged), and all comes back.
+    @Test func threadsGetRegionsOfTheirOwn() throws {
+        let pages = try Pages(memory: 2 << 20)
+        let verdict = Verdict()
+        Thread.run(4) { number in
+            var random = SplitMix64(seed: 99, stream: UInt64(number))
+            var mine: [Region] = []
+            for _ in 0..<500 {
+                if random.once(in: 2), let region = pages.memory.take(orderAtMost: random.pick(0...5)) {
+                    pages.memory.address(ofFrame: region.first).storeBytes(of: number, as: Int.self)
+                    mine.append(region)
+                } else if let region = mine.popLast() {
+                    let found = pages.memory.address(ofFrame: region.first).load(as: Int.self)
+                    verdict.expect(found == number, "a Region was handed out twice")
+                    pages.memory.give(region)
+                }
+            }
+            for region in mine { pages.memory.give(region) }
+        }
+        verdict.report("4 threads")
+        pages.memory.checkInvariants()
+        #expect(pages.memory.freeFrames == pages.memory.metadata.frames)
+    }
+}
+
+/// What is out of an arena.
+private struct RegionModel {
+    private(set) var out: [Region] = []
+    private var taken: [Bool]
+    var free: Int { taken.count { !$0 } }
+
+    init(frames: Int) { taken = Array(repeating: false, count: frames) }
+
+    mutating func take(_ region: Region) -> Bool {
+        let frames = Int(region.first)..<Int(region.first) + region.frames
+        guard frames.upperBound <= taken.count, frames.lowerBound % region.frames == 0 else { return false }
+        for frame in frames {
+            if taken[frame] { return false }
+            taken[frame] = true
+        }
+        out.append(region)
+        return true
+    }
+
+    mutating func giveAny(_ random: inout SplitMix64) -> Region {
+        out.swapAt(random.pick(0...out.count - 1), out.count - 1)
+        let region = out.removeLast()
+        for frame in Int(region.first)..<Int(region.first) + region.frames { taken[frame] = false }
+        return region
+    }
+
+    /// The orders of all that can be had, the largest first.
+    static func drain(_ memory: borrowing Memory) -> [UInt8] {
+        var orders: [UInt8] = []
+        while let region = memory.take(orderAtMost: Region.largestOrder) { orders.append(region.order) }
+        return orders
+    }
+}

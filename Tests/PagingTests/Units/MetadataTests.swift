@@ -1,0 +1,81 @@
+import Testing
+
+@testable import Paging
+
+/// The tables of paging fit beside the frames into what `memory=` says, at every size.
+@Suite struct MetadataTests {
+    private static var nowhere: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: 4096)! }
+
+    /// From the least to some GiB, odd sizes too.
+    static let sizes: [Int] = {
+        var random = SplitMix64(seed: 5)
+        var sizes: [Int] = []
+        for shift in 20...36 {
+            let power = 1 << shift
+            sizes += [power, power + 1, power / 2 * 3 - 1]
+        }
+        for _ in 0..<200 { sizes.append(Pages.leastMemory + random.pick(0...(1 << random.pick(1...35)))) }
+        return sizes
+    }()
+
+    private func bytes(_ frames: Int) -> Int {
+        frames * BasePage.size + Metadata(frames: frames, at: MetadataTests.nowhere).bytes
+    }
+
+    /// Frames and tables together fit, and one frame more would not: the bound is exact (invariant 8).
+    @Test(arguments: sizes) func isTheMostThatFits(size: Int) throws {
+        let frames = try #require(Metadata.frames(fittingInto: size, least: 64))
+        #expect(bytes(frames) <= size)
+        #expect(bytes(frames + 1) > size, "\(frames) frames are not the most for \(size) bytes")
+    }
+
+    /// The tables take at most 4 % of a memory of 16 MiB or more.
+    @Test(arguments: sizes.filter { $0 >= 16 << 20 }) func isASmallShare(size: Int) throws {
+        let frames = try #require(Metadata.frames(fittingInto: size, least: 64))
+        let tables = Metadata(frames: frames, at: MetadataTests.nowhere).bytes
+        #expect(tables * 25 <= size)
+    }
+
+    /// The tables follow one another without overlap, each on a cache line, and end where the frames begin.
+    @Test(arguments: [64, 65, 235, 4000, 1 << 20]) func tablesDoNotOverlap(frames: Int) {
+        let base = MetadataTests.nowhere
+        let metadata = Metadata(frames: frames, at: base)
+        let tables = MetadataTests.tables(of: metadata).sorted { $0.begin < $1.begin }
+        for (table, next) in zip(tables, tables.dropFirst()) {
+            #expect(table.begin + UInt(table.bytes) <= next.begin)
+        }
+        for table in tables { #expect(table.begin % 64 == 0) }
+        let last = tables[tables.count - 1]
+        #expect(last.begin + UInt(last.bytes) <= UInt(bitPattern: base) + UInt(metadata.bytes))
+        #expect(metadata.bytes % BasePage.size == 0)
+    }
+
+    /// Too few frames are none.
+    @Test func saysNoBelowTheLeast() {
+        #expect(Metadata.frames(fittingInto: 1 << 20, least: 1000) == nil)
+        #expect(Metadata.frames(fittingInto: 0, least: 1) == nil)
+        #expect(Metadata.frames(fittingInto: Pages.leastMemory, least: 64) != nil)
+    }
+
+    /// A leaf is a cache line and a flexpage half of one: what the budget rests on.
+    @Test func recordsAreAsSmallAsTheyLook() {
+        #expect(MemoryLayout<Leaf>.stride == 64)
+        #expect(MemoryLayout<Flexpage>.stride == 32)
+        #expect(MemoryLayout<GhostEntry>.stride == 8)
+    }
+
+    private static func tables(of metadata: Metadata) -> [(begin: UInt, bytes: Int)] {
+        var tables: [(begin: UInt, bytes: Int)] = [
+            (UInt(bitPattern: metadata.flexpages), metadata.frames * MemoryLayout<Flexpage>.stride),
+            (UInt(bitPattern: metadata.leaves), (metadata.frames + 1) * MemoryLayout<Leaf>.stride),
+            (UInt(bitPattern: metadata.buckets), metadata.bucketsPerShard * AccessMap.shardCount * 4),
+            (UInt(bitPattern: metadata.shards), AccessMap.shardCount * MemoryLayout<Shard>.stride),
+            (UInt(bitPattern: metadata.ghosts), metadata.ghostBuckets * Ghosts.entriesPerBucket * 8),
+        ]
+        for order in 0...Region.largestOrder {
+            let capacity = order == 0 ? metadata.frames : (metadata.frames >> order) + 1
+            tables.append((UInt(bitPattern: metadata.freeRegions[order]), BitTree.words(capacity: capacity) * 8))
+        }
+        return tables
+    }
+}

@@ -1,0 +1,193 @@
+import Testing
+
+@testable import Paging
+
+/// The order of recycling: S3-FIFO, with hits counted in the older half of probation only.
+@Suite struct PageQueueTests {
+    /// Pages used once leave in the order in which they came.
+    @Test func unusedPagesLeaveInOrder() throws {
+        let rig = try QueueRig()
+        for page in 0..<150 as Range<UInt64> { rig.append(page) }
+        for page in 0..<150 as Range<UInt64> { #expect(rig.recycle() == page) }
+        #expect(rig.recycle() == nil)
+        #expect(rig.queue.checkInvariants() == 0)
+    }
+
+    /// A hit in the newer half of probation does not count: block readers touch a page several times at once.
+    @Test func hitsAtOnceDoNotCount() throws {
+        let rig = try QueueRig()
+        let id = rig.append(0)
+        for page in 1...UInt64(rig.correlation) {
+            rig.hit(id)
+            #expect(rig.hits(id) == 0)
+            rig.append(page)
+        }
+        rig.append(1000)
+        rig.hit(id)
+        #expect(rig.hits(id) == 1)
+    }
+
+    /// One counted hit is enough for promotion, and no more than three are remembered.
+    @Test func aLaterHitPromotes() throws {
+        let rig = try QueueRig()
+        let id = rig.append(0)
+        for page in 1...150 as ClosedRange<UInt64> { rig.append(page) }
+        for _ in 0..<5 { rig.hit(id) }
+        #expect(rig.hits(id) == 3)
+        #expect(rig.recycle() == 1, "the page with hits is passed over")
+        #expect(rig.table[id].pointee.queue == .main)
+        #expect(rig.hits(id) == 0, "promotion takes all hits")
+        #expect(rig.queue.checkInvariants() == 150)
+    }
+
+    /// In main a page stays a round for each hit.
+    @Test func mainGivesAnotherRound() throws {
+        let rig = try QueueRig()
+        let (first, second, third) = (rig.make(1), rig.make(2), rig.make(3))
+        for id in [first, second, third] { rig.queue.putBack(id, to: .main) }
+        for _ in 0..<2 { rig.hit(first) }
+        rig.hit(second)
+        #expect(rig.recycle() == 3)
+        #expect(rig.recycle() == 2, "one hit lasts one round less than two")
+        #expect(rig.recycle() == 1)
+    }
+
+    /// A page recycled from probation that comes again soon goes to main; one recycled from main or long ago does not.
+    @Test func ghostsComeBackToMain() throws {
+        let rig = try QueueRig()
+        rig.append(7)
+        #expect(rig.recycle() == 7)
+        let again = rig.append(7)
+        #expect(rig.table[again].pointee.queue == .main)
+        #expect(rig.recycle() == 7)
+        #expect(rig.table[rig.append(7)].pointee.queue == .probation, "main leaves no ghosts")
+        #expect(rig.recycle() == 7)
+        for page in 1000..<1000 + UInt64(rig.pages.memory.metadata.frames) {
+            rig.append(page)
+            _ = rig.recycle()
+        }
+        #expect(rig.table[rig.append(7)].pointee.queue == .probation, "a ghost is forgotten in time")
+    }
+
+    /// A working set in use is still there after a scan of many times the memory, which LRU would lose all of it to.
+    @Test func scansDoNotWashOut() throws {
+        let rig = try QueueRig()
+        let frames = rig.pages.memory.metadata.frames
+        let working = (0..<UInt64(frames / 3)).map { rig.make($0) }
+        for id in working { rig.queue.putBack(id, to: .main) }
+        for page in 0..<UInt64(frames * 10) {
+            _ = rig.miss(1 << 20 + page)
+            if page % 50 == 0 { for id in working { rig.hit(id) } }
+        }
+        for (page, id) in working.enumerated() {
+            #expect(rig.table[id].pointee.key.page == UInt64(page) && rig.table[id].pointee.queue == .main)
+        }
+        #expect(rig.queue.checkInvariants() == frames)
+    }
+
+    /// What is lent, dirty or going out is passed over, keeps its place in the queue, and is had once it is idle.
+    @Test(arguments: [PageState.pin, PageState.exclusive, PageState.writing, PageState.dirty])
+    func pagesInUseArePassedOver(bits: UInt32) throws {
+        let rig = try QueueRig()
+        let ids = (0..<3 as Range<UInt64>).map { rig.append($0) }
+        for id in ids { rig.set(bits, id) }
+        #expect(rig.recycle() == nil, "nothing idle: it ends all the same")
+        #expect(rig.queue.checkInvariants() == 3)
+        rig.clear(bits, ids[1])
+        #expect(rig.recycle() == 1)
+        #expect(rig.recycle() == nil)
+        rig.clear(bits, ids[0])
+        rig.clear(bits, ids[2])
+        #expect(Set([rig.recycle(), rig.recycle()]) == [0, 2])
+    }
+
+    /// Where the queue whose turn it is has nothing idle, the other one is taken from: else a request would wait for
+    /// memory though there is some, for ever where dirty pages cannot be written.
+    @Test(arguments: [true, false]) func idlePagesAreAlwaysInReach(isMainBusy: Bool) throws {
+        let rig = try QueueRig()
+        let count = isMainBusy ? rig.queue.probationTarget / 2 : rig.queue.probationTarget * 3 / 2
+        let probation = (0..<UInt64(count)).map { rig.append($0) }
+        let main = (1000..<1005 as Range<UInt64>).map { rig.make($0) }
+        for id in main {
+            rig.queue.putBack(id, to: .main)
+            for _ in 0..<3 { rig.hit(id) }
+        }
+        for id in isMainBusy ? main : probation { rig.set(PageState.dirty, id) }
+        var recycled: [UInt64] = []
+        while let page = rig.recycle() { recycled.append(page) }
+        #expect(Set(recycled) == Set((isMainBusy ? probation : main).map { rig.table[$0].pointee.key.page }))
+    }
+
+    /// While a recycler has a page in hand `remove` says no: its Region is the recycler's; put back, it is queued again.
+    @Test func aPageInHandIsTheRecyclers() throws {
+        let rig = try QueueRig()
+        let id = rig.append(5)
+        let candidate = try #require(rig.queue.nextCandidate())
+        #expect(candidate.id == id && candidate.from == .probation && candidate.key.page == 5)
+        #expect(!rig.queue.remove(id))
+        #expect(rig.queue.nextCandidate() == nil)
+        rig.queue.putBack(id, to: candidate.from)
+        #expect(rig.queue.checkInvariants() == 1)
+        #expect(rig.queue.remove(id))
+        #expect(!rig.queue.remove(id))
+        #expect(rig.queue.checkInvariants() == 0)
+    }
+
+    /// Large flexpages count for as many frames as they have, and leave a ghost a base page.
+    @Test(arguments: 0...6) func sizesAreCountedInFrames(order: Int) throws {
+        let rig = try QueueRig()
+        rig.append(1 << 8, order: order)
+        #expect(rig.queue.checkInvariants() == 1 << order)
+        #expect(rig.recycle() == 1 << 8)
+        for page in (1 << 8)..<(1 << 8 + UInt64(min(1 << order, 50))) {
+            #expect(rig.table[rig.append(page)].pointee.queue == .main)
+        }
+    }
+
+    /// Random use of everything at once: links and counts agree throughout, a candidate is always idle, queued pages and
+    /// pages recycled are the model's, and a round ends even where all is in use.
+    @Test(arguments: 1...30 as ClosedRange<UInt64>) func agreesWithItsModel(seed: UInt64) throws {
+        let rig = try QueueRig(memory: 2 << 20)
+        var random = SplitMix64(seed: seed)
+        var queued: [FlexpageID: Int] = [:]
+        for step in 0..<800 {
+            let any = queued.keys.isEmpty ? nil : queued.keys.min { rig.hash($0, step) < rig.hash($1, step) }
+            switch random.pick(0...6) {
+            case 0, 1:
+                let order = random.pick(0...4)
+                guard rig.pages.memory.freeFrames > 0 else { break }
+                let id = rig.append(UInt64(random.pick(0...200) << order), order: order)
+                queued[id] = Int(rig.table[id].pointee.pages)
+            case 2: if let any { rig.hit(any) }
+            case 3: if let any { rig.set(random.once(in: 2) ? PageState.pin : PageState.dirty, any) }
+            case 4: if let any { rig.clear(PageState.pinMask | PageState.dirty, any) }
+            case 5:
+                guard let any, random.once(in: 4) else { break }
+                #expect(rig.queue.remove(any))
+                rig.pages.memory.give(rig.table.region(of: any))
+                queued[any] = nil
+            default:
+                guard let candidate = rig.queue.nextCandidate() else {
+                    #expect(queued.keys.allSatisfy { !rig.isIdle($0) })
+                    break
+                }
+                #expect(rig.isIdle(candidate.id))
+                #expect(queued[candidate.id] != nil)
+                if random.once(in: 3) {
+                    rig.queue.putBack(candidate.id, to: candidate.from)
+                } else {
+                    rig.pages.memory.give(rig.table.region(of: candidate.id))
+                    queued[candidate.id] = nil
+                }
+            }
+            if step % 20 == 0 { #expect(rig.queue.checkInvariants() == queued.values.reduce(0, +)) }
+        }
+    }
+}
+
+extension QueueRig {
+    func isIdle(_ id: FlexpageID) -> Bool { PageState(table[id].pointee.state.load(ordering: .relaxed)).isRecyclable }
+
+    /// An order of the flexpages that changes with each step, the same for the same seed.
+    func hash(_ id: FlexpageID, _ step: Int) -> UInt64 { SplitMix64.mix(UInt64(id) &* 1_000_003 &+ UInt64(step)) }
+}

@@ -1,3 +1,6 @@
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+// The names are those of Interface.h: an implementation is matched with its declaration by name.
+
 import Glibc
 import Interface
 import Paging
@@ -5,8 +8,8 @@ import Paging
 // The calls of Interface.h on a server. None comes from nbdkit's main thread.
 
 @c(flexpage_server_create) @implementation
-public func flexpage_server_create() -> OpaquePointer {
-    OpaquePointer(Unmanaged.passRetained(Server()).toOpaque())
+public func flexpage_server_create(_ log: flexpage_logger) -> OpaquePointer {
+    OpaquePointer(Unmanaged.passRetained(Server { log($0) }).toOpaque())
 }
 
 @c(flexpage_server_configure) @implementation
@@ -42,7 +45,10 @@ public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutab
 
 @c(flexpage_server_end) @implementation
 public func flexpage_server_end(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    answered(answer) { () throws(Complaint) in Server.at(server).end() }
+    let (counters, error) = Server.at(server).end()
+    answer.pointee.note = counters.flatMap { strdup("counters: \($0)") }
+    answer.pointee.error = error.flatMap { strdup($0.text) }
+    return error == nil
 }
 
 @c(flexpage_server_destroy) @implementation

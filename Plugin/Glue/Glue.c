@@ -37,10 +37,18 @@ static flexpage_server *server;
 
 // MARK: The life of the plugin, on nbdkit's main thread
 
+/// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no more
+/// to say then than the line.
+static void
+log_line(const char *line)
+{
+    nbdkit_error("%s", line);
+}
+
 static void
 run_load(struct errand *errand)
 {
-    server = flexpage_server_create();
+    server = flexpage_server_create(log_line);
     errand->succeeded = true;
 }
 

@@ -63,7 +63,9 @@ import Testing
         do {
             let client = try Client(server)
             try client.cache(1_000_001, at: 4_095)
-            for offset in stride(from: 4_095, to: 1_000_000, by: 50_000) { try image.checkRead(client, 4096, at: offset) }
+            for offset in stride(from: 4_095, to: 1_000_000, by: 50_000) {
+                try image.checkRead(client, 4096, at: offset)
+            }
         }
         #expect(try server.stop() == 0)
         // From page 0 to that of the last byte: all missed once, by the cache request.

@@ -47,9 +47,8 @@ final class Server {
     /// Peak resident size of the process so far, in bytes.
     func peakResidentBytes() throws -> Int {
         for line in try Files.text("/proc/\(pid)/status").split(separator: "\n") where line.hasPrefix("VmHWM:") {
-            if let kibibytes = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first.flatMap({ Int($0) }) {
-                return kibibytes << 10
-            }
+            let words = line.split { " \t".contains($0) }
+            if words.count > 1, let kibibytes = Int(words[1]) { return kibibytes << 10 }
         }
         throw Trouble("/proc/\(pid)/status tells no VmHWM")
     }

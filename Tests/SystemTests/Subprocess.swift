@@ -22,7 +22,7 @@ final class Subprocess {
         defer { posix_spawnattr_destroy(&attributes) }
         var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
         argv.append(nil)
-        defer { argv.forEach { free($0) } }
+        defer { for argument in argv { free(argument) } }
         var pid = pid_t()
         let failure = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, environ)
         guard failure == 0 else { throw Trouble("cannot start \(arguments[0]): \(String(cString: strerror(failure)))") }

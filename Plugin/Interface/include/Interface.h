@@ -52,8 +52,11 @@ enum flexpage_extent_kind {
 
 // The life of a server. What returns bool returns false, and an error in the answer, where it fails.
 
+/// Prints one line that a person should see, from any thread.
+typedef void (*flexpage_logger)(const char *line);
+
 /// A server with nothing configured.
-flexpage_server *flexpage_server_create(void);
+flexpage_server *flexpage_server_create(flexpage_logger log);
 
 /// Takes one key=value of the command line.
 bool flexpage_server_configure(
@@ -68,7 +71,7 @@ bool flexpage_server_open_image(flexpage_server *server, struct flexpage_answer 
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
 bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);
 
-/// Brings everything to its end. Clients that are still there are not served any more; nbdkit calls no close for them.
+/// Brings everything to its end: what was written is brought to the image. Says in the answer what could not be. Clients that are still there are not served any more; nbdkit calls no close for them.
 /// Does no harm to a server that never began.
 bool flexpage_server_end(flexpage_server *server, struct flexpage_answer *answer);
 

@@ -124,14 +124,13 @@ final class Server: @unchecked Sendable {
     }
 
     private func note(of image: ImageFile, _ file: String) -> String {
-        var note = "file=\(file): \(image.size) bytes, direct I/O: \(image.isDirect ? "yes" : "no")"
+        var lines = ["\(image.size) bytes, direct I/O: \(image.isDirect ? "yes" : "no")"]
         if settings.direct == .auto && !image.isDirect {
-            note += "\nfile=\(file): direct I/O is refused here; the host's page cache is used, and what was read "
-                + "is dropped from it at once"
+            lines.append("direct I/O is refused here; the host's page cache is used, and dropped behind each use")
         }
         if let reason = image.readOnlyReason, Stage.servesWrites {
-            note += "\nserved read-only: \(reason)"
+            lines.append("served read-only: \(reason)")
         }
-        return note
+        return lines.map { "file=\(file): \($0)" }.joined(separator: "\n")
     }
 }

@@ -12,8 +12,8 @@ final class Scratch: Sendable {
             throw Trouble("mkdtemp in \(parent): \(String(cString: strerror(errno)))")
         }
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        // Tests also serve as another user.
-        chmod(directory, 0o755)
+        // Tests also serve as another user, who leaves files in it.
+        chmod(directory, 0o777)
     }
 
     deinit {

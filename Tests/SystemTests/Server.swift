@@ -21,7 +21,7 @@ final class Server {
     /// Starts nbdkit and waits until clients can connect.
     init(_ parameters: [String], _ options: Options = Options()) throws {
         scratch = try Scratch()
-        var arguments = ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket")]
+        var arguments = ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
         if options.isVerbose { arguments += ["-v", "-D", "flexpage.verbose=1"] }
         arguments += options.nbdkit
         arguments.append(try options.plugin ?? Plugin.built())
@@ -62,9 +62,11 @@ final class Server {
         return number
     }
 
+    /// The socket has a name a moment before it takes connections; nbdkit writes its pid when it does.
     private func waitUntilServing() throws {
+        let pidFile = scratch.path("pid")
         try Patience.wait(seconds: 60, "nbdkit does not serve:\n\(log)") {
-            access(socket, F_OK) == 0 || process.hasEnded ? () : nil
+            access(pidFile, F_OK) == 0 || process.hasEnded ? () : nil
         }
         guard !process.hasEnded else { throw Trouble("nbdkit has ended:\n\(log)") }
     }

@@ -1,0 +1,65 @@
+import Accessors
+import Paging
+
+/// What the command line said, checked a key at a time. It knows nothing of nbdkit, nor of the machine.
+struct Settings: Equatable {
+    static let defaultMemory = 256 << 20
+
+    /// The image, as it was typed.
+    private(set) var file: String?
+    /// Bytes for pages and what describes them.
+    private(set) var memory = defaultMemory
+    /// memory= as it was typed.
+    private(set) var memoryText = "256M (the default)"
+    /// Whether the host's page cache is bypassed.
+    private(set) var direct = DirectMode.auto
+
+    /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
+    mutating func set(_ key: String, _ value: String) throws(Complaint) {
+        switch key {
+        case "file": try setFile(value)
+        case "memory": try setMemory(value)
+        case "direct": try setDirect(value)
+        default: throw Complaint(key, value, "there is no such key", wanted: "file=, memory= or direct=")
+        }
+    }
+
+    /// The image.
+    /// - Throws: where there is none.
+    func requireFile() throws(Complaint) -> String {
+        guard let file else {
+            throw Complaint("file= is missing; wanted is the path of the image to serve: nbdkit flexpage disk.img")
+        }
+        return file
+    }
+
+    private mutating func setFile(_ value: String) throws(Complaint) {
+        guard !value.isEmpty else {
+            throw Complaint("file", value, "the path is empty", wanted: "the path of the image to serve")
+        }
+        // Quietly serving the last of two images would be a surprise.
+        if let file {
+            throw Complaint("file", value, "file=\(file) was given before", wanted: "one image")
+        }
+        file = value
+    }
+
+    private mutating func setMemory(_ value: String) throws(Complaint) {
+        guard let bytes = ByteCount.parse(value) else {
+            throw Complaint("memory", value, "this is not a size", wanted: "a number with a unit, as in 256M or 4G")
+        }
+        guard bytes >= Pages.leastMemory else {
+            let least = ByteCount.text(Pages.leastMemory)
+            throw Complaint("memory", value, "this is too small to serve an image with", wanted: "at least \(least)")
+        }
+        memory = bytes
+        memoryText = value
+    }
+
+    private mutating func setDirect(_ value: String) throws(Complaint) {
+        guard let direct = DirectMode(rawValue: value) else {
+            throw Complaint("direct", value, "there is no such way", wanted: "auto, on or off")
+        }
+        self.direct = direct
+    }
+}

@@ -13,7 +13,9 @@ enum Linux {
     }
 
     /// Calls until a signal does not get in between.
-    static func uninterrupted<Answer: FixedWidthInteger & SignedInteger>(_ call: () -> Answer) throws(AccessError) -> Answer {
+    static func uninterrupted<Answer: FixedWidthInteger & SignedInteger>(
+        _ call: () -> Answer
+    ) throws(AccessError) -> Answer {
         while true {
             let answer = call()
             if answer >= 0 { return answer }

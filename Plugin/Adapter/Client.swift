@@ -22,8 +22,9 @@ final class Client: Sendable {
     var counters: String { server.counters }
 
     /// The connection is over.
-    func leave() {
-        server.disconnect(self)
+    /// - Throws: where what it wrote is not durable.
+    func leave() throws(Complaint) {
+        try server.disconnect(self)
     }
 
     /// The bytes that a request is about.

@@ -18,9 +18,13 @@ public func flexpage_client_open(
 }
 
 @c(flexpage_client_close) @implementation
-public func flexpage_client_close(_ client: OpaquePointer) {
+public func flexpage_client_close(_ client: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) {
     let client = Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeRetainedValue()
-    client.leave()
+    do {
+        try client.leave()
+    } catch {
+        answer.pointee.error = strdup(error.text)
+    }
 }
 
 @c(flexpage_client_facts) @implementation

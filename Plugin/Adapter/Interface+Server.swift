@@ -5,8 +5,8 @@ import Paging
 // The calls of Interface.h on a server. None comes from nbdkit's main thread.
 
 @c(flexpage_server_create) @implementation
-public func flexpage_server_create() -> OpaquePointer {
-    OpaquePointer(Unmanaged.passRetained(Server()).toOpaque())
+public func flexpage_server_create(_ tell: flexpage_teller) -> OpaquePointer {
+    OpaquePointer(Unmanaged.passRetained(Server { tell($0) }).toOpaque())
 }
 
 @c(flexpage_server_configure) @implementation
@@ -42,7 +42,10 @@ public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutab
 
 @c(flexpage_server_end) @implementation
 public func flexpage_server_end(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    answered(answer) { () throws(Complaint) in Server.at(server).end() }
+    let (counters, loss) = Server.at(server).end()
+    answer.pointee.note = counters.flatMap { strdup($0) }
+    answer.pointee.error = loss.flatMap { strdup($0.text) }
+    return loss == nil
 }
 
 @c(flexpage_server_destroy) @implementation
@@ -53,11 +56,6 @@ public func flexpage_server_destroy(_ server: OpaquePointer) {
 @c(flexpage_least_memory) @implementation
 public func flexpage_least_memory() -> UInt64 {
     UInt64(Pages.leastMemory)
-}
-
-@c(flexpage_serves_writes) @implementation
-public func flexpage_serves_writes() -> Bool {
-    Stage.servesWrites
 }
 
 extension Server {

@@ -1,7 +1,15 @@
+import Glibc
 import Interface
 import Paging
 
-// The writing calls of Interface.h on a connection. nbdkit makes none where `Client.canWrite` is false (`Stage`).
+// The writing calls of Interface.h on a connection. nbdkit makes none where `Client.canWrite` is false.
+
+@c(flexpage_client_is_known_trouble) @implementation
+public func flexpage_client_is_known_trouble(_ client: OpaquePointer, _ error: Int32) -> Bool {
+    Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client))._withUnsafeGuaranteedRef {
+        $0.pager.provider.trouble?.code == error
+    }
+}
 
 @c(flexpage_client_write) @implementation
 public func flexpage_client_write(
@@ -35,6 +43,13 @@ public func flexpage_client_trim(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64, _ is_forced: Bool
 ) -> Int32 {
     Client.with(client) { client throws(AccessError) in
-        try client.pager.trim(try Client.range(offset, count), forced: is_forced)
+        let range = try Client.range(offset, count)
+        do throws(AccessError) {
+            try client.pager.trim(range, forced: is_forced)
+        } catch {
+            // NBD's trim is advice. An image that can have no holes has taken it as well as it can: nothing has changed,
+            // and a filesystem that is mounted with discard must not take that for a failing disk.
+            if error.code != EOPNOTSUPP { throw error }
+        }
     }
 }

@@ -13,6 +13,19 @@ struct Settings: Equatable {
     private(set) var memoryText = "256M (the default)"
     /// Whether the host's page cache is bypassed.
     private(set) var direct = DirectMode.auto
+    /// When a write is answered.
+    private(set) var cache = CacheMode.writeback
+    /// The share of the memory that may be dirty before writers wait, percent.
+    private(set) var dirtyPercent = 40
+    /// Seconds that something may be dirty before it goes out by itself.
+    private(set) var dirtyAge = 5
+    /// Whether other writers are kept from the image.
+    private(set) var lock = LockMode.on
+
+    private static let keys = "file=, memory=, direct=, cache=, dirty=, dirty-age= or lock="
+    private static let dirtyPercents = 1...90
+    /// Seconds, up to a day.
+    private static let dirtyAges = 1...86_400
 
     /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
     mutating func set(_ key: String, _ value: String) throws(Complaint) {
@@ -20,7 +33,11 @@ struct Settings: Equatable {
         case "file": try setFile(value)
         case "memory": try setMemory(value)
         case "direct": try setDirect(value)
-        default: throw Complaint(key, value, "there is no such key", wanted: "file=, memory= or direct=")
+        case "cache": try setCache(value)
+        case "dirty": try setDirty(value)
+        case "dirty-age": try setDirtyAge(value)
+        case "lock": try setLock(value)
+        default: throw Complaint(key, value, "there is no such key", wanted: Self.keys)
         }
     }
 
@@ -61,5 +78,33 @@ struct Settings: Equatable {
             throw Complaint("direct", value, "there is no such way", wanted: "auto, on or off")
         }
         self.direct = direct
+    }
+
+    private mutating func setCache(_ value: String) throws(Complaint) {
+        guard let cache = CacheMode(rawValue: value) else {
+            throw Complaint("cache", value, "there is no such way", wanted: "writeback or writethrough")
+        }
+        self.cache = cache
+    }
+
+    private mutating func setDirty(_ value: String) throws(Complaint) {
+        guard let percent = Percentage.parse(value), Self.dirtyPercents.contains(percent) else {
+            throw Complaint("dirty", value, "this is no share of the memory", wanted: "1% to 90%")
+        }
+        dirtyPercent = percent
+    }
+
+    private mutating func setDirtyAge(_ value: String) throws(Complaint) {
+        guard let seconds = ByteCount.number(value.utf8[...]), Self.dirtyAges.contains(seconds) else {
+            throw Complaint("dirty-age", value, "this is no such time", wanted: "whole seconds, 1 to 86400")
+        }
+        dirtyAge = seconds
+    }
+
+    private mutating func setLock(_ value: String) throws(Complaint) {
+        guard let lock = LockMode(rawValue: value) else {
+            throw Complaint("lock", value, "there is no such way", wanted: "on or off")
+        }
+        self.lock = lock
     }
 }

@@ -44,7 +44,7 @@ enum ByteCount {
     }
 
     /// Digits only: Int's own initialiser would take a sign too.
-    static func number(_ digits: Substring.UTF8View.SubSequence) -> Int? {
+    private static func number(_ digits: Substring.UTF8View.SubSequence) -> Int? {
         guard !digits.isEmpty else { return nil }
         var number = 0
         for digit in digits {

@@ -22,9 +22,8 @@ final class Client: Sendable {
     var counters: String { server.counters }
 
     /// The connection is over.
-    /// - Throws: where what it wrote is not durable.
-    func leave() throws(Complaint) {
-        try server.disconnect(self)
+    func leave() {
+        server.disconnect(self)
     }
 
     /// The bytes that a request is about.

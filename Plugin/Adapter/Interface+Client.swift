@@ -1,3 +1,6 @@
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+// The names are those of Interface.h: an implementation is matched with its declaration by name.
+
 import Glibc
 import Interface
 import Paging
@@ -6,10 +9,10 @@ import Paging
 
 @c(flexpage_client_open) @implementation
 public func flexpage_client_open(
-    _ server: OpaquePointer, _ is_read_only: Bool, _ answer: UnsafeMutablePointer<flexpage_answer>
+    _ server: OpaquePointer, _ isReadOnly: Bool, _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> OpaquePointer? {
     do {
-        let client = try Server.at(server).connect(isReadOnly: is_read_only)
+        let client = try Server.at(server).connect(isReadOnly: isReadOnly)
         return OpaquePointer(Unmanaged.passRetained(client).toOpaque())
     } catch {
         answer.pointee.error = strdup(error.text)
@@ -18,13 +21,9 @@ public func flexpage_client_open(
 }
 
 @c(flexpage_client_close) @implementation
-public func flexpage_client_close(_ client: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) {
+public func flexpage_client_close(_ client: OpaquePointer) {
     let client = Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeRetainedValue()
-    do {
-        try client.leave()
-    } catch {
-        answer.pointee.error = strdup(error.text)
-    }
+    client.leave()
 }
 
 @c(flexpage_client_facts) @implementation

@@ -1,3 +1,6 @@
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+// The names are those of Interface.h: an implementation is matched with its declaration by name.
+
 import Glibc
 import Interface
 import Paging
@@ -5,8 +8,8 @@ import Paging
 // The calls of Interface.h on a server. None comes from nbdkit's main thread.
 
 @c(flexpage_server_create) @implementation
-public func flexpage_server_create(_ tell: flexpage_teller) -> OpaquePointer {
-    OpaquePointer(Unmanaged.passRetained(Server { tell($0) }).toOpaque())
+public func flexpage_server_create(_ log: flexpage_logger) -> OpaquePointer {
+    OpaquePointer(Unmanaged.passRetained(Server { log($0) }).toOpaque())
 }
 
 @c(flexpage_server_configure) @implementation
@@ -42,10 +45,10 @@ public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutab
 
 @c(flexpage_server_end) @implementation
 public func flexpage_server_end(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    let (counters, loss) = Server.at(server).end()
-    answer.pointee.note = counters.flatMap { strdup($0) }
-    answer.pointee.error = loss.flatMap { strdup($0.text) }
-    return loss == nil
+    let (counters, error) = Server.at(server).end()
+    answer.pointee.note = counters.flatMap { strdup("counters: \($0)") }
+    answer.pointee.error = error.flatMap { strdup($0.text) }
+    return error == nil
 }
 
 @c(flexpage_server_destroy) @implementation
@@ -56,6 +59,11 @@ public func flexpage_server_destroy(_ server: OpaquePointer) {
 @c(flexpage_least_memory) @implementation
 public func flexpage_least_memory() -> UInt64 {
     UInt64(Pages.leastMemory)
+}
+
+@c(flexpage_serves_writes) @implementation
+public func flexpage_serves_writes() -> Bool {
+    Stage.servesWrites
 }
 
 extension Server {

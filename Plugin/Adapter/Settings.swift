@@ -13,19 +13,23 @@ struct Settings: Equatable {
     private(set) var memoryText = "256M (the default)"
     /// Whether the host's page cache is bypassed.
     private(set) var direct = DirectMode.auto
-    /// When a write is answered.
-    private(set) var cache = CacheMode.writeback
-    /// The share of the memory that may be dirty before writers wait, percent.
-    private(set) var dirtyPercent = 40
-    /// Seconds that something may be dirty before it goes out by itself.
-    private(set) var dirtyAge = 5
-    /// Whether other writers are kept from the image.
+
+    // What writing takes.
+
+    /// Whether a write is answered when it is on the image, rather than in memory.
+    private(set) var isWriteThrough = false
+    /// The share of the pages that may be dirty before writers wait.
+    private(set) var dirtyShare = Pages.usualDirtyShare
+    /// Milliseconds that something may be dirty before it goes out by itself.
+    private(set) var dirtyAge = 5000
+    /// Whether an image being written is locked against a second writer.
     private(set) var lock = LockMode.on
 
-    private static let keys = "file=, memory=, direct=, cache=, dirty=, dirty-age= or lock="
-    private static let dirtyPercents = 1...90
-    /// Seconds, up to a day.
-    private static let dirtyAges = 1...86_400
+    /// The keys there are, for a person.
+    private static var keys: String {
+        let reading = "file=, memory= or direct="
+        return Stage.servesWrites ? "cache=, dirty=, dirty-age=, lock=, \(reading)" : reading
+    }
 
     /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
     mutating func set(_ key: String, _ value: String) throws(Complaint) {
@@ -33,10 +37,10 @@ struct Settings: Equatable {
         case "file": try setFile(value)
         case "memory": try setMemory(value)
         case "direct": try setDirect(value)
-        case "cache": try setCache(value)
-        case "dirty": try setDirty(value)
-        case "dirty-age": try setDirtyAge(value)
-        case "lock": try setLock(value)
+        case "cache" where Stage.servesWrites: try setCache(value)
+        case "dirty" where Stage.servesWrites: try setDirty(value)
+        case "dirty-age" where Stage.servesWrites: try setDirtyAge(value)
+        case "lock" where Stage.servesWrites: try setLock(value)
         default: throw Complaint(key, value, "there is no such key", wanted: Self.keys)
         }
     }
@@ -81,24 +85,32 @@ struct Settings: Equatable {
     }
 
     private mutating func setCache(_ value: String) throws(Complaint) {
-        guard let cache = CacheMode(rawValue: value) else {
-            throw Complaint("cache", value, "there is no such way", wanted: "writeback or writethrough")
+        switch value {
+        case "writeback": isWriteThrough = false
+        case "writethrough": isWriteThrough = true
+        default: throw Complaint("cache", value, "there is no such way", wanted: "writeback or writethrough")
         }
-        self.cache = cache
     }
 
+    /// A share in per cent, with or without the sign.
     private mutating func setDirty(_ value: String) throws(Complaint) {
-        guard let percent = Percentage.parse(value), Self.dirtyPercents.contains(percent) else {
-            throw Complaint("dirty", value, "this is no share of the memory", wanted: "1% to 90%")
+        let digits = value.hasSuffix("%") ? value.dropLast() : value[...]
+        guard let percent = Int(digits), Pages.dirtyShares.contains(Double(percent) / 100) else {
+            throw Complaint("dirty", value, "this is no share of memory= that can be dirty", wanted: "1% to 90%")
         }
-        dirtyPercent = percent
+        dirtyShare = Double(percent) / 100
     }
 
+    /// A time in seconds, or in milliseconds with `ms`.
     private mutating func setDirtyAge(_ value: String) throws(Complaint) {
-        guard let seconds = ByteCount.number(value.utf8[...]), Self.dirtyAges.contains(seconds) else {
-            throw Complaint("dirty-age", value, "this is no such time", wanted: "whole seconds, 1 to 86400")
+        let isFine = value.hasSuffix("ms")
+        let mostHours = 24
+        guard let number = Int(isFine ? value.dropLast(2) : value[...]), number > 0,
+            number <= mostHours * 3600 * (isFine ? 1000 : 1)
+        else {
+            throw Complaint("dirty-age", value, "this is no such time", wanted: "seconds as in 5, or 500ms")
         }
-        dirtyAge = seconds
+        dirtyAge = isFine ? number : number * 1000
     }
 
     private mutating func setLock(_ value: String) throws(Complaint) {

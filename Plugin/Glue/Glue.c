@@ -6,8 +6,7 @@
 // - The fork rule: callbacks that nbdkit's main thread makes go through an errand (Errand.h), all of them, always.
 //   The others come from threads that nbdkit made for a connection, after the fork. (With `nbdkit -s` the main thread
 //   serves the one connection itself; nbdkit does not fork then.)
-// - A request's error is that request's: logged, and handed to nbdkit for its reply. But what keeps all writes from the
-//   image is logged once when it begins and once when it ends, not for each that it fails.
+// - A request's error is that request's: logged, and handed to nbdkit for its reply.
 
 #include <errno.h>
 #include <inttypes.h>
@@ -38,9 +37,10 @@ static flexpage_server *server;
 
 // MARK: The life of the plugin, on nbdkit's main thread
 
-/// Prints a line about the server as a whole. On any thread: nbdkit_error takes threads that it does not know.
+/// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no more
+/// to say then than the line.
 static void
-tell(const char *line)
+log_line(const char *line)
 {
     nbdkit_error("%s", line);
 }
@@ -48,7 +48,7 @@ tell(const char *line)
 static void
 run_load(struct errand *errand)
 {
-    server = flexpage_server_create(tell);
+    server = flexpage_server_create(log_line);
     errand->succeeded = true;
 }
 
@@ -156,6 +156,7 @@ static void
 run_dump_plugin(struct errand *errand)
 {
     errand->number = flexpage_least_memory();
+    errand->flag = flexpage_serves_writes();
     errand->succeeded = true;
 }
 
@@ -166,6 +167,7 @@ flexpage_dump_plugin(void)
     if (errand_do(&errand) == -1)
         return;
     printf("flexpage_least_memory=%" PRIu64 "\n", errand.number);
+    printf("flexpage_writes=%s\n", errand.flag ? "yes" : "no");
 }
 
 // MARK: A connection
@@ -195,10 +197,8 @@ flexpage_open(int readonly)
 static void
 flexpage_close(void *handle)
 {
-    struct flexpage_answer answer = {0};
     tell_counters("a client leaves", handle);
-    flexpage_client_close(handle, &answer);
-    answer_print(&answer);
+    flexpage_client_close(handle);
 }
 
 static struct flexpage_facts
@@ -302,17 +302,6 @@ finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
     return -1;
 }
 
-/// The same for a request that writes or flushes.
-static int
-finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
-{
-    if (error == 0 || !flexpage_client_is_known_trouble(handle, error))
-        return finish(error, what, count, offset);
-    nbdkit_debug("flexpage: %s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
-    nbdkit_set_error(wire_error(error));
-    return -1;
-}
-
 static int
 flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
@@ -332,15 +321,14 @@ static int
 flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    int32_t error = flexpage_client_write(handle, buffer, count, offset, is_forced);
-    return finish_writing(handle, error, "a write", count, offset);
+    return finish(flexpage_client_write(handle, buffer, count, offset, is_forced), "a write", count, offset);
 }
 
 static int
 flexpage_flush(void *handle, uint32_t flags)
 {
     (void)flags;
-    return finish_writing(handle, flexpage_client_flush(handle), "a flush", 0, 0);
+    return finish(flexpage_client_flush(handle), "a flush", 0, 0);
 }
 
 static int
@@ -350,14 +338,14 @@ flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
     bool only_if_fast = (flags & NBDKIT_FLAG_FAST_ZERO) != 0;
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
     int32_t error = flexpage_client_zero(handle, count, offset, may_trim, only_if_fast, is_forced);
-    return finish_writing(handle, error, "a zero", count, offset);
+    return finish(error, "a zero", count, offset);
 }
 
 static int
 flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    return finish_writing(handle, flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
+    return finish(flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
 }
 
 /// Where extents go, and whether one is enough.
@@ -398,15 +386,7 @@ flexpage_extents(
     "direct=auto|on|off\n"                                                                                             \
     "                  Bypass the host's page cache: where the image's\n"                                              \
     "                  filesystem can (auto, the default), or fail (on), or\n"                                         \
-    "                  never (off).\n"                                                                                 \
-    "cache=writeback|writethrough\n"                                                                                   \
-    "                  A write is answered when it is in memory (writeback, the\n"                                     \
-    "                  default; a flush makes it durable), or on the image.\n"                                         \
-    "dirty=<PERCENT>   The share of the memory that may wait to be written\n"                                          \
-    "                  before writers wait too (default 40%).\n"                                                       \
-    "dirty-age=<SECONDS>\n"                                                                                            \
-    "                  How long it may wait there (default 5).\n"                                                      \
-    "lock=on|off       Keep other writers from the image (default on)."
+    "                  never (off)."
 
 static struct nbdkit_plugin plugin = {
     .name = "flexpage",

@@ -33,8 +33,9 @@ import Testing
         try expectRefusal([missing], saying: ["file=\(missing)", "no such file", "image file or a block device"])
         try expectRefusal(["file="], saying: ["file=:", "empty", "path of the image"])
         let directory = scratch.directory
-        try expectRefusal([directory], saying: ["file=\(directory)", "directory", "image file or a block device"])
-        try expectRefusal(["/dev/null"], saying: ["file=/dev/null", "character device", "image file or a block device"])
+        let wanted = "image file or a block device"
+        try expectRefusal([directory], saying: ["file=\(directory)", "directory", wanted])
+        try expectRefusal(["/dev/null"], saying: ["file=/dev/null", "character device", wanted])
         let fifo = scratch.path("fifo")
         mkfifo(fifo, 0o644)
         try expectRefusal([fifo], saying: ["file=\(fifo)", "FIFO", "image file or a block device"])
@@ -80,12 +81,12 @@ import Testing
     @Test func memory() throws {
         let image = try Image(size: 8192)
         for value in ["", "lots", "-1", "12Q", "1.5G", "0x100000", "99999999999999999999"] {
-            try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value):", "not a size", "256M or 4G"])
+            try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value):", "not a size", "4G"])
         }
         for value in ["0", "1", "4096", "1048575", "1023k"] {
-            try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value)", "too small", "at least 1M"])
+            try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value)", "too small", "least 1M"])
         }
-        try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T", "more than the", "machine has", "less"])
+        try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T", "more than", "machine has", "less"])
     }
 
     /// Proves it for memory= that is more than the control group of the server allows, and that what the group allows is
@@ -97,7 +98,8 @@ import Testing
         let plugin = try Plugin.built()
         for (memory, isServed) in [("65M", false), ("256M", false), ("16M", true)] {
             let result = try Subprocess.run(
-                "sh", "-c", "echo $$ > \(group.directory)/cgroup.procs; "
+                "sh", "-c",
+                "echo $$ > \(group.directory)/cgroup.procs; "
                     + "exec nbdkit -U - \(plugin) \(image.path) memory=\(memory) --run 'nbdinfo --size \"$uri\"'")
             #expect(result.status == (isServed ? 0 : 1), "\(result.output)")
             #expect(result.output.contains(isServed ? "8192" : "memory=\(memory): this is more than the 64M"))

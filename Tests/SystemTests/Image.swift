@@ -23,7 +23,8 @@ struct Image {
         var bytes = [UInt8](repeating: 0, count: (range.count + 7) & ~7)
         bytes.withUnsafeMutableBytes {
             for place in stride(from: 0, to: $0.count, by: 8) {
-                $0.storeBytes(of: word((range.lowerBound + place) / 8, seed: seed), toByteOffset: place, as: UInt64.self)
+                let word = word((range.lowerBound + place) / 8, seed: seed)
+                $0.storeBytes(of: word, toByteOffset: place, as: UInt64.self)
             }
         }
         bytes.removeLast(bytes.count - range.count)

@@ -19,9 +19,9 @@ enum Machine {
         isRoot && Subprocess.exists("losetup") && (try? Subprocess.run("losetup", "--find").status) == 0
     }
 
-    /// Whether a program can bring file systems of its own.
-    static var canFuse: Bool {
-        isRoot && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse")
+    /// Whether an export can be a file with nbdfuse, that file a loop device, and that device an ext4.
+    static var canMountExports: Bool {
+        canLoop && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse") && Subprocess.exists("mkfs.ext4")
     }
 
     /// Whether a process can be traced.

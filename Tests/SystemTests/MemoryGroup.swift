@@ -7,9 +7,12 @@ final class MemoryGroup {
     init(limit: Int) throws {
         guard let parent = Machine.memoryGroups else { throw Trouble("no control groups") }
         directory = "\(parent)/flexpage-test-\(getpid())"
-        guard mkdir(directory, 0o755) == 0 else { throw Trouble("mkdir \(directory): \(String(cString: strerror(errno)))") }
+        guard mkdir(directory, 0o755) == 0 else {
+            throw Trouble("mkdir \(directory): \(String(cString: strerror(errno)))")
+        }
         let isVersionOne = access("\(directory)/memory.limit_in_bytes", F_OK) == 0
-        try Files.write(Array("\(limit)".utf8), to: "\(directory)/\(isVersionOne ? "memory.limit_in_bytes" : "memory.max")")
+        let file = isVersionOne ? "memory.limit_in_bytes" : "memory.max"
+        try Files.write(Array("\(limit)".utf8), to: "\(directory)/\(file)")
     }
 
     deinit {

@@ -3,7 +3,9 @@ import Glibc
 /// Waiting for what other processes do. The limits are those past which something hangs, not what is good.
 enum Patience {
     /// Asks again and again until there is an answer.
-    static func wait<Answer>(seconds: Int, _ complaint: @autoclosure () -> String, _ ask: () -> Answer?) throws -> Answer {
+    static func wait<Answer>(
+        seconds: Int, _ complaint: @autoclosure () -> String, _ ask: () -> Answer?
+    ) throws -> Answer {
         let end = now + seconds * 1000
         while now < end {
             if let answer = ask() { return answer }

@@ -4,7 +4,8 @@ import Glibc
 enum Plugin {
     static var path: String {
         if let path = getenv("FLEXPAGE_PLUGIN") { return String(cString: path) }
-        let package = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+        let here = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+        let package = here.dropLast(3).joined(separator: "/")
         return "\(package)/.build/release/libnbdkit-flexpage-plugin.so"
     }
 

@@ -35,7 +35,13 @@ import Testing
     @Test func readErrors() throws {
         let image = try Image(size: 2 << 20)
         let server = try Server(image, "memory=4M")
-        let clients = [try Client(server), try Client(server)]
+        try checkReadErrors(image, [try Client(server), try Client(server)])
+        #expect(try server.stop() == 0)
+        #expect(server.log.contains("failed: Input/output error"))
+        #expect(try server.counter("failed_fills") > 0)
+    }
+
+    private func checkReadErrors(_ image: Image, _ clients: [Client]) throws {
         let end = (1 << 20) + 3 * 4096
         try Files.resize(image.path, to: end)
         for offset in stride(from: 0, to: image.bytes.count, by: 4096).reversed() {
@@ -51,9 +57,6 @@ import Testing
         try Files.write(Array(image.bytes[end...]), to: image.path, at: end)
         try image.checkRead(clients[0], 1 << 20, at: 1 << 20)
         try image.checkRead(clients[1], 2 << 20, at: 0)
-        #expect(try server.stop() == 0)
-        #expect(server.log.contains("failed: Input/output error"))
-        #expect(try server.counter("failed_fills") > 0)
     }
 
     /// Proves that a page that is resident is served even when the image has lost it, and that of pages asked for

@@ -21,7 +21,7 @@ final class Server {
     /// Starts nbdkit and waits until clients can connect.
     init(_ parameters: [String], _ options: Options = Options()) throws {
         scratch = try Scratch()
-        var arguments = ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket")]
+        var arguments = ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
         if options.isVerbose { arguments += ["-v", "-D", "flexpage.verbose=1"] }
         arguments += options.nbdkit
         arguments.append(try options.plugin ?? Plugin.built())
@@ -37,7 +37,7 @@ final class Server {
         _ = try? stop()
     }
 
-    /// Ends it as a supervisor would. Its exit status.
+    /// Ends it as a supervisor would. Its exit status. It waits for clients to leave: tests let go of theirs before.
     @discardableResult
     func stop() throws -> Int32 {
         if !process.hasEnded { kill(pid, SIGTERM) }
@@ -47,9 +47,8 @@ final class Server {
     /// Peak resident size of the process so far, in bytes.
     func peakResidentBytes() throws -> Int {
         for line in try Files.text("/proc/\(pid)/status").split(separator: "\n") where line.hasPrefix("VmHWM:") {
-            if let kibibytes = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first.flatMap({ Int($0) }) {
-                return kibibytes << 10
-            }
+            let words = line.split { " \t".contains($0) }
+            if words.count > 1, let kibibytes = Int(words[1]) { return kibibytes << 10 }
         }
         throw Trouble("/proc/\(pid)/status tells no VmHWM")
     }
@@ -63,9 +62,11 @@ final class Server {
         return number
     }
 
+    /// The socket has a name a moment before it takes connections; nbdkit writes its pid when it does.
     private func waitUntilServing() throws {
+        let pidFile = scratch.path("pid")
         try Patience.wait(seconds: 60, "nbdkit does not serve:\n\(log)") {
-            access(socket, F_OK) == 0 || process.hasEnded ? () : nil
+            access(pidFile, F_OK) == 0 || process.hasEnded ? () : nil
         }
         guard !process.hasEnded else { throw Trouble("nbdkit has ended:\n\(log)") }
     }

@@ -7,8 +7,7 @@
 //   remember thread ids that are stale in the forked child's first thread; Glue runs each of them on a thread of its
 //   own. The calls on a client come from nbdkit's threads for connections, which are all younger than the fork.
 // - Calls on a server come one at a time. Calls on a client come from many threads at once.
-// - nbdkit's functions for messages know the calling thread; so a call hands its text back, and Glue prints it. What is
-//   about the server as a whole goes to its teller instead, from whatever thread finds it out.
+// - nbdkit's functions for messages know the calling thread; so a call hands its text back, and Glue prints it.
 // - Nothing on the way of a read or a write allocates, as the promise of memory= and serving swap depend on it.
 
 #ifndef FLEXPAGE_INTERFACE_H
@@ -53,11 +52,11 @@ enum flexpage_extent_kind {
 
 // The life of a server. What returns bool returns false, and an error in the answer, where it fails.
 
-/// Takes a line about the server as a whole, for whoever runs it. Called from any thread.
-typedef void (*flexpage_teller)(const char *line);
+/// Prints one line that a person should see, from any thread.
+typedef void (*flexpage_logger)(const char *line);
 
 /// A server with nothing configured.
-flexpage_server *flexpage_server_create(flexpage_teller tell);
+flexpage_server *flexpage_server_create(flexpage_logger log);
 
 /// Takes one key=value of the command line.
 bool flexpage_server_configure(
@@ -72,8 +71,8 @@ bool flexpage_server_open_image(flexpage_server *server, struct flexpage_answer 
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
 bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);
 
-/// Brings everything to its end: what was written goes to the image, and is durable. Clients that are still there are not
-/// served any more; nbdkit calls no close for them. Does no harm to a server that never began.
+/// Brings everything to its end: what was written is brought to the image. Says in the answer what could not be. Clients that are still there are not served any more; nbdkit calls no close for them.
+/// Does no harm to a server that never began.
 bool flexpage_server_end(flexpage_server *server, struct flexpage_answer *answer);
 
 /// Releases the server. Nothing may use it or its clients afterwards.
@@ -82,14 +81,15 @@ void flexpage_server_destroy(flexpage_server *server);
 /// The least memory= that can serve, in bytes.
 uint64_t flexpage_least_memory(void);
 
+/// Whether exports can be written at all in this version.
+bool flexpage_serves_writes(void);
+
 // A connection. `is_read_only` says that nbdkit was told to serve read-only.
 
 /// Null, and an error in the answer, where the client is refused.
 flexpage_client *_Nullable flexpage_client_open(
     flexpage_server *server, bool is_read_only, struct flexpage_answer *answer);
-
-/// The client leaves. What it wrote goes to the image first, and is durable; an error in the answer says if it is not.
-void flexpage_client_close(flexpage_client *client, struct flexpage_answer *answer);
+void flexpage_client_close(flexpage_client *client);
 void flexpage_client_facts(flexpage_client *client, struct flexpage_facts *facts);
 
 /// The counters of the whole server, in words; to be freed.
@@ -101,11 +101,6 @@ int32_t flexpage_client_read(flexpage_client *client, void *buffer, uint32_t cou
 int32_t flexpage_client_cache(flexpage_client *client, uint32_t count, uint64_t offset);
 int32_t flexpage_client_extents(
     flexpage_client *client, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *context);
-
-/// Whether `error`, which a request that writes has ended with, is what keeps all of them from the image: the server's
-/// teller has been told then, once for all of them.
-bool flexpage_client_is_known_trouble(flexpage_client *client, int32_t error);
-
 int32_t flexpage_client_write(
     flexpage_client *client, const void *buffer, uint32_t count, uint64_t offset, bool is_forced);
 int32_t flexpage_client_flush(flexpage_client *client);

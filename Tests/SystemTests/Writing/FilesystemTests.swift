@@ -3,10 +3,8 @@ import Glibc
 import Testing
 
 /// A filesystem of the kernel's on a real export, by way of nbdfuse and a loop device.
-@Suite(.serialized, .enabled(if: FilesystemTests.isPossible, "it takes root, FUSE with nbdfuse, a loop device, and ext4"))
+@Suite(.serialized, .enabled(if: Machine.canMountExports, "it takes root, FUSE with nbdfuse, a loop device, and ext4"))
 struct FilesystemTests {
-    static var isPossible: Bool { Machine.canFuse && Machine.canLoop && Subprocess.exists("mkfs.ext4") }
-
     /// A tree of files of all sizes; their checksums are what the test goes by.
     private func makeTree(_ directory: String) throws {
         var random = SplitMix64(seed: 11)

@@ -4,7 +4,7 @@
 import Interface
 import Paging
 
-// The writing calls of Interface.h on a connection. nbdkit makes none where `Client.canWrite` is false (`Stage`).
+// The writing calls of Interface.h on a connection. nbdkit makes none where `Client.canWrite` is false.
 
 @c(flexpage_client_write) @implementation
 public func flexpage_client_write(

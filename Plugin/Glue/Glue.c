@@ -156,7 +156,6 @@ static void
 run_dump_plugin(struct errand *errand)
 {
     errand->number = flexpage_least_memory();
-    errand->flag = flexpage_serves_writes();
     errand->succeeded = true;
 }
 
@@ -167,7 +166,6 @@ flexpage_dump_plugin(void)
     if (errand_do(&errand) == -1)
         return;
     printf("flexpage_least_memory=%" PRIu64 "\n", errand.number);
-    printf("flexpage_writes=%s\n", errand.flag ? "yes" : "no");
 }
 
 // MARK: A connection
@@ -386,7 +384,15 @@ flexpage_extents(
     "direct=auto|on|off\n"                                                                                             \
     "                  Bypass the host's page cache: where the image's\n"                                              \
     "                  filesystem can (auto, the default), or fail (on), or\n"                                         \
-    "                  never (off)."
+    "                  never (off).\n"                                                                                 \
+    "cache=writeback|writethrough\n"                                                                                   \
+    "                  A write is answered when it is in memory (writeback, the\n"                                     \
+    "                  default; a flush makes it durable), or on the image.\n"                                         \
+    "dirty=<PERCENT>   The share of the memory that may wait to be written\n"                                          \
+    "                  before writers wait too (default 40%).\n"                                                       \
+    "dirty-age=<SECONDS>\n"                                                                                            \
+    "                  How long it may wait there (default 5).\n"                                                      \
+    "lock=on|off       Keep other writers from the image (default on)."
 
 static struct nbdkit_plugin plugin = {
     .name = "flexpage",

@@ -81,9 +81,6 @@ void flexpage_server_destroy(flexpage_server *server);
 /// The least memory= that can serve, in bytes.
 uint64_t flexpage_least_memory(void);
 
-/// Whether exports can be written at all in this version.
-bool flexpage_serves_writes(void);
-
 // A connection. `is_read_only` says that nbdkit was told to serve read-only.
 
 /// Null, and an error in the answer, where the client is refused.

@@ -300,6 +300,18 @@ finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
     return -1;
 }
 
+/// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and when
+/// it ends, not for each that it fails.
+static int
+finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
+{
+    if (error == 0 || !flexpage_client_is_known_trouble(handle, error))
+        return finish(error, what, count, offset);
+    nbdkit_debug("flexpage: %s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
+    nbdkit_set_error(wire_error(error));
+    return -1;
+}
+
 static int
 flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
@@ -319,14 +331,15 @@ static int
 flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    return finish(flexpage_client_write(handle, buffer, count, offset, is_forced), "a write", count, offset);
+    int32_t error = flexpage_client_write(handle, buffer, count, offset, is_forced);
+    return finish_writing(handle, error, "a write", count, offset);
 }
 
 static int
 flexpage_flush(void *handle, uint32_t flags)
 {
     (void)flags;
-    return finish(flexpage_client_flush(handle), "a flush", 0, 0);
+    return finish_writing(handle, flexpage_client_flush(handle), "a flush", 0, 0);
 }
 
 static int
@@ -336,14 +349,14 @@ flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
     bool only_if_fast = (flags & NBDKIT_FLAG_FAST_ZERO) != 0;
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
     int32_t error = flexpage_client_zero(handle, count, offset, may_trim, only_if_fast, is_forced);
-    return finish(error, "a zero", count, offset);
+    return finish_writing(handle, error, "a zero", count, offset);
 }
 
 static int
 flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    return finish(flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
+    return finish_writing(handle, flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
 }
 
 /// Where extents go, and whether one is enough.

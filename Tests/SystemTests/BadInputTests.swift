@@ -64,7 +64,7 @@ import Testing
             try expectRefusal([image.path, "dirty=\(value)"], saying: ["dirty=\(value):", "1% to 90%"])
         }
         for value in ["", "0", "5s", "-1", "1.5", "86401"] {
-            try expectRefusal([image.path, "dirty-age=\(value)"], saying: ["dirty-age=\(value):", "whole seconds"])
+            try expectRefusal([image.path, "dirty-age=\(value)"], saying: ["dirty-age=\(value):", "seconds as in 5"])
         }
         try expectRefusal([image.path, "lock=maybe"], saying: ["lock=maybe", "on or off"])
     }

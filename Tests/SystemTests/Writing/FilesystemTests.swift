@@ -70,14 +70,16 @@ struct FilesystemTests {
         #expect(try server.stop() == 0)
         server = try Server(parameters, options)
         try mounted(server) { directory, _ in
-            for copy in ["second", "third"] { #expect(try checksums("\(directory)/\(copy)") == wanted) }
+            #expect(try checksums("\(directory)/second") == wanted)
+            #expect(try checksums("\(directory)/third") == wanted)
         }
         #expect(try server.stop() == 0)
         #expect(!server.log.contains("error"))
         try run("fsck.ext4", "-f", "-n", path)
         let device = try LoopDevice(path, readOnly: true)
         let mount = try Mount("ext4", options: "noload", device: device.path, isReadOnly: true)
-        for copy in ["second", "third"] { #expect(try checksums("\(mount.directory)/\(copy)") == wanted) }
+        #expect(try checksums("\(mount.directory)/second") == wanted)
+        #expect(try checksums("\(mount.directory)/third") == wanted)
         try mount.end()
     }
 }

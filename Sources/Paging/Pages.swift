@@ -67,7 +67,7 @@ public final class Pages: @unchecked Sendable {
 
     /// The AccessMap of image number `image`. Free of cost: it is a view of the shared tables.
     func accessMap(ofImage image: UInt16) -> AccessMap {
-        AccessMap(image: image, leaves: leaves, table: table, metadata: memory.metadata)
+        AccessMap(image: image, leaves: leaves, table: table, gauge: dirt, metadata: memory.metadata)
     }
 
     /// The most frames that one fill takes, so that one request leaves others some to work with.

@@ -59,13 +59,13 @@ struct Metadata {
     /// `least`.
     static func frames(fittingInto bytes: Int, least: Int) -> Int? {
         let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
-        var frames = bytes / BasePage.size
-        while frames >= least {
-            let excess = frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes - bytes
-            if excess <= 0 { return frames }
-            frames -= (excess + BasePage.size - 1) / BasePage.size / 2 + 1
+        var (fitting, tooMany) = (least - 1, bytes / BasePage.size + 1)
+        while tooMany - fitting > 1 {
+            let middle = (fitting + tooMany) / 2
+            let fits = middle * BasePage.size + Metadata(frames: middle, at: nowhere).bytes <= bytes
+            if fits { fitting = middle } else { tooMany = middle }
         }
-        return nil
+        return fitting < least ? nil : fitting
     }
 }
 

@@ -61,11 +61,6 @@ public func flexpage_least_memory() -> UInt64 {
     UInt64(Pages.leastMemory)
 }
 
-@c(flexpage_serves_writes) @implementation
-public func flexpage_serves_writes() -> Bool {
-    Stage.servesWrites
-}
-
 extension Server {
     /// The server that Glue's pointer stands for.
     static func at(_ pointer: OpaquePointer) -> Server {

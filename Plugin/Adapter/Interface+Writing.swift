@@ -1,10 +1,11 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
 // The names are those of Interface.h: an implementation is matched with its declaration by name.
 
+import Glibc
 import Interface
 import Paging
 
-// The writing calls of Interface.h on a connection. nbdkit makes none where `Client.canWrite` is false (`Stage`).
+// The writing calls of Interface.h on a connection. nbdkit makes none where `Client.canWrite` is false.
 
 @c(flexpage_client_write) @implementation
 public func flexpage_client_write(
@@ -14,6 +15,13 @@ public func flexpage_client_write(
         let range = try Client.range(offset, count)
         let buffer = UnsafeRawBufferPointer(start: buffer, count: Int(count))
         try client.pager.write(from: buffer, at: range.lowerBound, forced: isForced)
+    }
+}
+
+@c(flexpage_client_is_known_trouble) @implementation
+public func flexpage_client_is_known_trouble(_ client: OpaquePointer, _ error: Int32) -> Bool {
+    Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client))._withUnsafeGuaranteedRef {
+        $0.pager.provider.trouble?.code == error
     }
 }
 
@@ -38,6 +46,13 @@ public func flexpage_client_trim(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64, _ isForced: Bool
 ) -> Int32 {
     Client.with(client) { client throws(AccessError) in
-        try client.pager.trim(try Client.range(offset, count), forced: isForced)
+        let range = try Client.range(offset, count)
+        do throws(AccessError) {
+            try client.pager.trim(range, forced: isForced)
+        } catch {
+            // NBD's trim is advice. An image that can have no holes has taken it as well as it can: nothing has changed,
+            // and a filesystem that is mounted with discard must not take that for a failing disk.
+            if error.code != EOPNOTSUPP { throw error }
+        }
     }
 }

@@ -41,8 +41,7 @@ final class Server: @unchecked Sendable {
     func openImage() throws(Complaint) -> String {
         let file = try settings.requireFile()
         do {
-            let image = try ImageFile(
-                path: FilePath(file), direct: settings.direct, lock: settings.lock, readOnly: !Stage.servesWrites)
+            let image = try ImageFile(path: FilePath(file), direct: settings.direct, lock: settings.lock)
             self.image = image
             return note(of: image, file)
         } catch {
@@ -77,7 +76,7 @@ final class Server: @unchecked Sendable {
     func connect(isReadOnly: Bool) throws(Complaint) -> Client {
         guard let serving else { throw Complaint("a client came before serving had begun, or after its end") }
         let image = serving.image
-        let canWrite = Stage.servesWrites && !isReadOnly && image.isWritable
+        let canWrite = !isReadOnly && image.isWritable
         if canWrite { try beginWriting(image) }
         do {
             let pager = Pager(try serving.open(), writeThrough: settings.isWriteThrough)
@@ -128,7 +127,7 @@ final class Server: @unchecked Sendable {
         if settings.direct == .auto && !image.isDirect {
             lines.append("direct I/O is refused here; the host's page cache is used, and dropped behind each use")
         }
-        if let reason = image.readOnlyReason, Stage.servesWrites {
+        if let reason = image.readOnlyReason {
             lines.append("served read-only: \(reason)")
         }
         return lines.map { "file=\(file): \($0)" }.joined(separator: "\n")

@@ -67,6 +67,8 @@ extension Notice {
                 + (isLost
                     ? "what was written before may be lost, and every flush fails until the image is opened anew"
                     : "what was written since the last good sync is in memory and is written again")
+        case .syncWorksAgain(let failures):
+            "making the image durable works again, after \(failures) failures; nothing is lost"
         }
     }
 }

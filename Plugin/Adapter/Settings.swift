@@ -26,10 +26,7 @@ struct Settings: Equatable {
     private(set) var lock = LockMode.on
 
     /// The keys there are, for a person.
-    private static var keys: String {
-        let reading = "file=, memory= or direct="
-        return Stage.servesWrites ? "cache=, dirty=, dirty-age=, lock=, \(reading)" : reading
-    }
+    private static var keys: String { "file=, memory=, direct=, cache=, dirty=, dirty-age= or lock=" }
 
     /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
     mutating func set(_ key: String, _ value: String) throws(Complaint) {
@@ -37,10 +34,10 @@ struct Settings: Equatable {
         case "file": try setFile(value)
         case "memory": try setMemory(value)
         case "direct": try setDirect(value)
-        case "cache" where Stage.servesWrites: try setCache(value)
-        case "dirty" where Stage.servesWrites: try setDirty(value)
-        case "dirty-age" where Stage.servesWrites: try setDirtyAge(value)
-        case "lock" where Stage.servesWrites: try setLock(value)
+        case "cache": try setCache(value)
+        case "dirty": try setDirty(value)
+        case "dirty-age": try setDirtyAge(value)
+        case "lock": try setLock(value)
         default: throw Complaint(key, value, "there is no such key", wanted: Self.keys)
         }
     }

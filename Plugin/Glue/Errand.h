@@ -20,7 +20,6 @@ struct errand {
     const char *value;
     /// What an errand that asks something brings back.
     uint64_t number;
-    bool flag;
     bool succeeded;
     struct flexpage_answer answer;
 };

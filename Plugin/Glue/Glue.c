@@ -156,7 +156,6 @@ static void
 run_dump_plugin(struct errand *errand)
 {
     errand->number = flexpage_least_memory();
-    errand->flag = flexpage_serves_writes();
     errand->succeeded = true;
 }
 
@@ -167,7 +166,6 @@ flexpage_dump_plugin(void)
     if (errand_do(&errand) == -1)
         return;
     printf("flexpage_least_memory=%" PRIu64 "\n", errand.number);
-    printf("flexpage_writes=%s\n", errand.flag ? "yes" : "no");
 }
 
 // MARK: A connection
@@ -302,6 +300,18 @@ finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
     return -1;
 }
 
+/// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and when
+/// it ends, not for each that it fails.
+static int
+finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
+{
+    if (error == 0 || !flexpage_client_is_known_trouble(handle, error))
+        return finish(error, what, count, offset);
+    nbdkit_debug("flexpage: %s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
+    nbdkit_set_error(wire_error(error));
+    return -1;
+}
+
 static int
 flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
@@ -321,14 +331,15 @@ static int
 flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    return finish(flexpage_client_write(handle, buffer, count, offset, is_forced), "a write", count, offset);
+    int32_t error = flexpage_client_write(handle, buffer, count, offset, is_forced);
+    return finish_writing(handle, error, "a write", count, offset);
 }
 
 static int
 flexpage_flush(void *handle, uint32_t flags)
 {
     (void)flags;
-    return finish(flexpage_client_flush(handle), "a flush", 0, 0);
+    return finish_writing(handle, flexpage_client_flush(handle), "a flush", 0, 0);
 }
 
 static int
@@ -338,14 +349,14 @@ flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
     bool only_if_fast = (flags & NBDKIT_FLAG_FAST_ZERO) != 0;
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
     int32_t error = flexpage_client_zero(handle, count, offset, may_trim, only_if_fast, is_forced);
-    return finish(error, "a zero", count, offset);
+    return finish_writing(handle, error, "a zero", count, offset);
 }
 
 static int
 flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    return finish(flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
+    return finish_writing(handle, flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
 }
 
 /// Where extents go, and whether one is enough.
@@ -386,7 +397,15 @@ flexpage_extents(
     "direct=auto|on|off\n"                                                                                             \
     "                  Bypass the host's page cache: where the image's\n"                                              \
     "                  filesystem can (auto, the default), or fail (on), or\n"                                         \
-    "                  never (off)."
+    "                  never (off).\n"                                                                                 \
+    "cache=writeback|writethrough\n"                                                                                   \
+    "                  A write is answered when it is in memory (writeback, the\n"                                     \
+    "                  default; a flush makes it durable), or on the image.\n"                                         \
+    "dirty=<PERCENT>   The share of the memory that may wait to be written\n"                                          \
+    "                  before writers wait too (default 40%).\n"                                                       \
+    "dirty-age=<SECONDS>\n"                                                                                            \
+    "                  How long it may wait there (default 5).\n"                                                      \
+    "lock=on|off       Keep other writers from the image (default on)."
 
 static struct nbdkit_plugin plugin = {
     .name = "flexpage",

@@ -32,7 +32,7 @@ import Testing
         var facts = flexpage_facts()
         flexpage_client_facts(client, &facts)
         #expect(facts.size == 100_003)
-        #expect(facts.can_write == flexpage_serves_writes())
+        #expect(facts.can_write)
         var read = [UInt8](repeating: 0, count: 50_001)
         #expect(flexpage_client_read(client, &read, 50_001, 50_002) == 0)
         #expect(read == Array(bytes[50_002...]))

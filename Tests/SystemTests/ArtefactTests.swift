@@ -36,7 +36,7 @@ import Testing
     @Test func help() throws {
         let result = try Subprocess.run("nbdkit", try Plugin.built(), "--help")
         #expect(result.status == 0)
-        for word in ["[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "disk image", "flexpage"] {
+        for word in ["[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "cache=", "dirty=", "lock=", "disk image", "flexpage"] {
             #expect(result.output.contains(word), "no \(word)")
         }
     }
@@ -48,7 +48,7 @@ import Testing
         let lines = Set(result.output.split(separator: "\n"))
         for line in [
             "name=flexpage", "api_version=2", "max_thread_model=parallel", "thread_model=parallel",
-            "magic_config_key=file", "flexpage_least_memory=1048576", "flexpage_writes=no",
+            "magic_config_key=file", "flexpage_least_memory=1048576",
         ] {
             #expect(lines.contains(Substring(line)), "no \(line)")
         }

@@ -56,10 +56,23 @@ import Testing
         #expect(!result.output.contains("served"))
     }
 
+    /// Proves it for the keys of writing.
+    @Test func writing() throws {
+        let image = try Image(size: 8192)
+        try expectRefusal([image.path, "cache=unsafe"], saying: ["cache=unsafe", "writeback or writethrough"])
+        for value in ["", "0", "91%", "x", "-3%", "40%%", "%"] {
+            try expectRefusal([image.path, "dirty=\(value)"], saying: ["dirty=\(value):", "1% to 90%"])
+        }
+        for value in ["", "0", "5s", "-1", "1.5", "86401"] {
+            try expectRefusal([image.path, "dirty-age=\(value)"], saying: ["dirty-age=\(value):", "seconds as in 5"])
+        }
+        try expectRefusal([image.path, "lock=maybe"], saying: ["lock=maybe", "on or off"])
+    }
+
     /// Proves it for keys that there are not, and for ways of direct= that there are not.
     @Test func keys() throws {
         let image = try Image(size: 8192)
-        try expectRefusal([image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory= or direct="])
+        try expectRefusal([image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory=, direct=, cache="])
         try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe", "auto, on or off"])
         try expectRefusal([image.path, "direct="], saying: ["direct=:", "auto, on or off"])
     }

@@ -9,7 +9,8 @@ final class Client {
         let text: String
     }
 
-    private let handle: OpaquePointer
+    let handle: OpaquePointer
+    private var isOver = false
 
     /// Connects. With `isStrict` false, requests that the server must refuse are sent nevertheless.
     init(socket: String, isStrict: Bool = true) throws {
@@ -26,7 +27,14 @@ final class Client {
 
     deinit {
         // Says good-bye if the server is still there; in any case closes.
+        if isOver { return }
         nbd_shutdown(handle, 0)
+        nbd_close(handle)
+    }
+
+    /// Is gone without a good-bye, as a client that was killed.
+    func vanish() {
+        isOver = true
         nbd_close(handle)
     }
 
@@ -55,18 +63,6 @@ final class Client {
         try Client.check(nbd_cache(handle, UInt64(count), UInt64(offset), 0))
     }
 
-    func write(_ bytes: [UInt8], at offset: Int) throws {
-        try Client.check(nbd_pwrite(handle, bytes, bytes.count, UInt64(offset), 0))
-    }
-
-    func trim(_ count: Int, at offset: Int) throws {
-        try Client.check(nbd_trim(handle, UInt64(count), UInt64(offset), 0))
-    }
-
-    func zero(_ count: Int, at offset: Int) throws {
-        try Client.check(nbd_zero(handle, UInt64(count), UInt64(offset), 0))
-    }
-
     /// What the server tells of the range: lengths, and flags (1 hole, 2 zeroes) for each.
     func blockStatus(_ count: Int, at offset: Int, onlyOne: Bool = false) throws -> [(length: Int, flags: UInt32)] {
         let found = Extents()
@@ -91,7 +87,7 @@ final class Client {
         var all: [(length: Int, flags: UInt32)] = []
     }
 
-    private static func check(_ result: Int32) throws {
+    static func check(_ result: Int32) throws {
         if result == -1 { throw failure() }
     }
 

@@ -2,11 +2,11 @@ import Testing
 
 /// What a client is told of the export while it connects.
 @Suite struct HandshakeTests {
-    /// Proves that the export offers what the pager has, and nothing that this stage does not: the flags of the
-    /// handshake, and the block sizes.
+    /// Proves that a read-only export offers what the pager has, and nothing that writes: the flags of the handshake, and
+    /// the block sizes.
     @Test func whatIsOffered() throws {
         let image = try Image(size: 1 << 20)
-        let server = try Server(image)
+        let server = try Server(image, options: Server.Options(nbdkit: ["-r"]))
         let client = try Client(server)
         #expect(client.isReadOnly)
         #expect(client.canMultiConnect)

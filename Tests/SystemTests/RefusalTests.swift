@@ -15,11 +15,11 @@ import Testing
         try image.checkRead(client, 1000, at: 99_000)
     }
 
-    /// Proves that nothing can be written in this stage: every command that would is refused as NBD wants it, and the
+    /// Proves that nothing can be written with nbdkit -r: every command that would is refused as NBD wants it, and the
     /// image is untouched.
     @Test func writesAreRefused() throws {
         let image = try Image(size: 1 << 20)
-        let server = try Server(image)
+        let server = try Server(image, options: Server.Options(nbdkit: ["-r"]))
         let client = try Client(server, isStrict: false)
         let refusals: [Int32?] = [EPERM, EROFS, EINVAL]
         #expect(refusals.contains(code { try client.write([1, 2, 3], at: 4096) }))

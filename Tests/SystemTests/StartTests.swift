@@ -48,7 +48,7 @@ import Testing
             defer { kill(pid, SIGKILL) }
             try image.checkRead(try Client(socket: socket), 10_000, at: 5_000)
             kill(pid, SIGTERM)
-            try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { isGone(pid) ? () : nil }
+            try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
         }
     }
 
@@ -56,11 +56,5 @@ import Testing
         try Threads.run(Self.atOnce) { number in
             for _ in 0..<Self.startsOfEachKind / Self.atOnce { try start(number) }
         }
-    }
-
-    /// Whether the process has ended. It may be a zombie for a while, as whoever adopted it is not us.
-    private func isGone(_ pid: pid_t) -> Bool {
-        guard let status = try? Files.text("/proc/\(pid)/stat") else { return true }
-        return status.split(separator: ")").last?.hasPrefix(" Z") == true
     }
 }

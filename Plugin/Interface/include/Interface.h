@@ -81,9 +81,6 @@ void flexpage_server_destroy(flexpage_server *server);
 /// The least memory= that can serve, in bytes.
 uint64_t flexpage_least_memory(void);
 
-/// Whether exports can be written at all in this version.
-bool flexpage_serves_writes(void);
-
 // A connection. `is_read_only` says that nbdkit was told to serve read-only.
 
 /// Null, and an error in the answer, where the client is refused.
@@ -103,6 +100,11 @@ int32_t flexpage_client_extents(
     flexpage_client *client, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *context);
 int32_t flexpage_client_write(
     flexpage_client *client, const void *buffer, uint32_t count, uint64_t offset, bool is_forced);
+
+/// Whether `error`, which a request that writes or flushes has ended with, is what keeps all of them from the image: that
+/// is logged once when it begins and once when it ends.
+bool flexpage_client_is_known_trouble(flexpage_client *client, int32_t error);
+
 int32_t flexpage_client_flush(flexpage_client *client);
 int32_t flexpage_client_zero(
     flexpage_client *client, uint32_t count, uint64_t offset, bool may_trim, bool only_if_fast, bool is_forced);

@@ -52,5 +52,6 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "PagingTests", dependencies: ["Paging"], swiftSettings: strict),
+        .testTarget(name: "FlexpageTests", dependencies: ["flexpage", "Paging"], swiftSettings: strict),
     ]
 )

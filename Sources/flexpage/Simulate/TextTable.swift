@@ -18,7 +18,8 @@ struct TextTable {
                 let blanks = String(repeating: " ", count: cell.1 - cell.0.count)
                 return column == 0 ? cell.0 + blanks : blanks + cell.0
             }
-            return cells.joined(separator: "  ")
+            let line = cells.joined(separator: "  ")
+            return String(line[...(line.lastIndex { $0 != " " } ?? line.startIndex)])
         }.joined(separator: "\n")
     }
 }

@@ -56,16 +56,22 @@ struct Metadata {
     }
 
     /// The largest number of frames for which frames and tables together fit into `bytes`, or nil if that is less than
-    /// `least`.
+    /// `least`. O(log frames).
     static func frames(fittingInto bytes: Int, least: Int) -> Int? {
-        let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
-        var frames = bytes / BasePage.size
-        while frames >= least {
-            let excess = frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes - bytes
-            if excess <= 0 { return frames }
-            frames -= (excess + BasePage.size - 1) / BasePage.size / 2 + 1
+        // By bisection, as more frames always take more bytes, though not evenly: the buckets double now and then.
+        var fits = 0
+        var tooMany = bytes / BasePage.size + 1
+        while tooMany - fits > 1 {
+            let frames = fits + (tooMany - fits) / 2
+            if self.bytes(forFrames: frames) <= bytes { fits = frames } else { tooMany = frames }
         }
-        return nil
+        return fits >= max(least, 1) ? fits : nil
+    }
+
+    /// The bytes that frames and tables together take.
+    static func bytes(forFrames frames: Int) -> Int {
+        let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
+        return frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes
     }
 }
 

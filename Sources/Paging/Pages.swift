@@ -70,10 +70,7 @@ public final class Pages: @unchecked Sendable {
     public var frames: Int { memory.metadata.frames }
 
     /// The `memory` that has room for exactly `frames` base pages beside its tables, bytes.
-    public static func memory(forFrames frames: Int) -> Int {
-        let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
-        return frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes
-    }
+    public static func memory(forFrames frames: Int) -> Int { Metadata.bytes(forFrames: frames) }
 
     /// A Region of `order` or, where that cannot be had, of the largest order below, recycling what it must; nil where
     /// every page is in use. Waits for nothing.

@@ -15,9 +15,10 @@ struct MemoryWaiters: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
     private struct State: ~Copyable {
-        let waiting = Atomic<UInt32>(0)
-        /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`.
+        /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`; first, because changing it in
+        /// place counts as a change of the first byte to the thread sanitizer, and `waiting` is used unlocked.
         var wakeups: UInt64 = 0
+        let waiting = Atomic<UInt32>(0)
     }
 
     init(_ metadata: borrowing Metadata) {
@@ -34,7 +35,7 @@ struct MemoryWaiters: @unchecked Sendable {
 
     /// Announces that the caller is about to try a last time and then to sleep. `sleep` or `end` must follow.
     func begin() -> UInt64 {
-        state.pointee.waiting.add(1, ordering: .sequentiallyConsistent)
+        state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         // What the caller looks at next must not have been read before the announcement.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         return lock.withLock { state.pointee.wakeups }
@@ -42,7 +43,7 @@ struct MemoryWaiters: @unchecked Sendable {
 
     /// Takes the announcement back.
     func end() {
-        state.pointee.waiting.subtract(1, ordering: .relaxed)
+        state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed)
     }
 
     /// Sleeps until something has been freed since `begin` returned `ticket`.

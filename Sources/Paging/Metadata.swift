@@ -58,14 +58,12 @@ struct Metadata {
     /// The largest number of frames for which frames and tables together fit into `bytes`, or nil if that is less than
     /// `least`. O(log frames).
     static func frames(fittingInto bytes: Int, least: Int) -> Int? {
-        // By bisection, as more frames always take more bytes, though not evenly: the buckets double now and then.
-        var fits = 0
-        var tooMany = bytes / BasePage.size + 1
-        while tooMany - fits > 1 {
-            let frames = fits + (tooMany - fits) / 2
-            if self.bytes(forFrames: frames) <= bytes { fits = frames } else { tooMany = frames }
+        var (fitting, tooMany) = (least - 1, bytes / BasePage.size + 1)
+        while tooMany - fitting > 1 {
+            let middle = (fitting + tooMany) / 2
+            if self.bytes(forFrames: middle) <= bytes { fitting = middle } else { tooMany = middle }
         }
-        return fits >= max(least, 1) ? fits : nil
+        return fitting < least ? nil : fitting
     }
 
     /// The bytes that frames and tables together take.

@@ -8,10 +8,13 @@ import Glibc
 /// Lock order: shard before anything else of Paging, never two shards at once (but `checkInvariants`, which takes all
 /// of them in ascending order). No lock is held across the Accessor's I/O (invariant 7).
 struct Shard {
+    /// Base pages lent without waiting for the Accessor; base pages that had to be populated; times a request slept.
+    ///
+    /// The mutex is not the first field: changing any field in place counts as a change of the Shard's first byte to the
+    /// thread sanitizer, and whoever is about to lock touches the mutex unlocked.
+    var hits: UInt64
     var mutex: pthread_mutex_t
     var condition: pthread_cond_t
-    /// Base pages lent without waiting for the Accessor; base pages that had to be populated; times a request slept.
-    var hits: UInt64
     var misses: UInt64
     var waits: UInt64
     /// Reads of the Accessor that ended well, and that failed; flexpages recycled.
@@ -27,12 +30,16 @@ struct Shard {
 extension UnsafeMutablePointer<Shard> {
     /// Makes the lock and the condition. Everything else is zero already.
     func prepare() {
+        precondition(MemoryLayout<Shard>.offset(of: \.mutex) == MemoryLayout<UInt64>.stride, "where guardian looks")
         _ = Lock(in: pointer(to: \.mutex)!)
         _ = Condition(in: pointer(to: \.condition)!)
     }
 
     @inline(__always)
-    private var guardian: Lock { Lock(at: UnsafeMutableRawPointer(self).assumingMemoryBound(to: pthread_mutex_t.self)) }
+    private var guardian: Lock {
+        let mutex = UnsafeMutableRawPointer(self) + MemoryLayout<UInt64>.stride
+        return Lock(at: mutex.assumingMemoryBound(to: pthread_mutex_t.self))
+    }
 
     @inline(__always)
     func lock() { guardian.lock() }

@@ -5,16 +5,21 @@ struct Figures: Equatable {
     let memory: Int
     /// The base pages that there was room for.
     let frames: Int
-    let pageSizes: PageSizes
+    let way: PagingWay
     let requests: Int
     /// Base pages that were read, each once a request.
     let pagesRead: Int
     /// Base pages among them that were not resident: the client waited for the image.
     let misses: Int
+    /// Reads of the image that no client waited for.
+    let readsAhead: Int
     let traffic: Traffic
 
     /// Of what was read, the share that was not resident; 0 where nothing was read.
     var missRatio: Double { pagesRead == 0 ? 0 : Double(misses) / Double(pagesRead) }
+
+    /// Reads of the image that a client waited for.
+    var readsAwaited: Int { traffic.reads - readsAhead }
 
     /// KiB in a read of the image, on average.
     var kibibytesPerRead: Double {

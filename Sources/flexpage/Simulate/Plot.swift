@@ -1,7 +1,7 @@
 import Glibc
 
 /// Curves over the amount of memory, as SVG: miss ratios on the left, I/Os for each 4 KiB read on the right. A colour is
-/// a trace; dashed curves are pages of fixed 4 KiB.
+/// a trace, dashes are ways of paging.
 struct Plot {
     private let figures: [Figures]
     private let traces: [String]
@@ -63,9 +63,9 @@ struct Plot {
             lines.append(
                 text(MemorySize(bytes: memory).text, left + across(memory), height(0) + 18, "middle"))
         }
-        for sizes in PageSizes.allCases {
+        for way in PagingWay.allCases {
             for (index, trace) in traces.enumerated() {
-                lines += curve(figures.filter { $0.trace == trace && $0.pageSizes == sizes }, index, left) {
+                lines += curve(figures.filter { $0.trace == trace && $0.way == way }, index, left) {
                     value($0) / top
                 }
             }
@@ -80,7 +80,7 @@ struct Plot {
         let stroke = Plot.colours[colour % Plot.colours.count]
         let points = figures.sorted { $0.memory < $1.memory }.map { (left + across($0.memory), height(share($0))) }
         let path = points.map { "\($0.0.text(digits: 1)),\($0.1.text(digits: 1))" }.joined(separator: " ")
-        let dashes = first.pageSizes == .fixed ? " stroke-dasharray=\"5 4\"" : ""
+        let dashes = " stroke-dasharray=\"\(Plot.dashes(first.way))\""
         return ["<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(stroke)\" stroke-width=\"2\"\(dashes)/>"]
             + points.map {
                 "<circle cx=\"\($0.0.text(digits: 1))\" cy=\"\($0.1.text(digits: 1))\" r=\"3\" fill=\"\(stroke)\"/>"
@@ -89,7 +89,8 @@ struct Plot {
 
     private var legend: [String] {
         let top = height(0) + 46
-        let note = text("dashed: fixed 4 KiB pages; solid: flexpages", Plot.panel.left + 200, top, "start")
+        let ways = "dashed: fixed 4 KiB pages; dotted: flexpages; solid: flexpages and reading ahead"
+        let note = text(ways, Plot.panel.left + 200, top, "start")
         return [note]
             + traces.enumerated().flatMap { index, trace in
                 let y = top + 18 * Double(index)
@@ -99,6 +100,14 @@ struct Plot {
                     text(trace, Plot.panel.left + 32, y, "start"),
                 ]
             }
+    }
+
+    private static func dashes(_ way: PagingWay) -> String {
+        switch way {
+        case .fixed: "7 4"
+        case .flexible: "2 3"
+        case .ahead: "none"
+        }
     }
 
     /// How far to the right an amount of memory is: by its logarithm.

@@ -9,18 +9,16 @@ struct Report {
     mutating func add(_ new: Figures) { figures.append(new) }
 
     /// The figures at fixed sizes that these are to be compared with, if they were made.
-    private func fixed(for flexible: Figures) -> Figures? {
-        guard flexible.pageSizes == .flexible else { return nil }
-        return figures.first {
-            $0.pageSizes == .fixed && $0.trace == flexible.trace && $0.memory == flexible.memory
-        }
+    private func fixed(for other: Figures) -> Figures? {
+        guard other.way != .fixed else { return nil }
+        return figures.first { $0.way == .fixed && $0.trace == other.trace && $0.memory == other.memory }
     }
 
     private func saved(_ figures: Figures) -> Double? { fixed(for: figures).flatMap(figures.operationsSaved) }
 
-    /// The mean of the miss ratios with these sizes of pages, each trace and amount of memory counted once.
-    func meanMissRatio(_ sizes: PageSizes) -> Double? {
-        let ratios = figures.filter { $0.pageSizes == sizes }.map(\.missRatio)
+    /// The mean of the miss ratios with this way of paging, each trace and amount of memory counted once.
+    func meanMissRatio(_ way: PagingWay) -> Double? {
+        let ratios = figures.filter { $0.way == way }.map(\.missRatio)
         return ratios.isEmpty ? nil : ratios.reduce(0, +) / Double(ratios.count)
     }
 
@@ -28,13 +26,14 @@ struct Report {
 
     /// A table for people, and under it the means.
     var table: String {
-        var titles = ["trace", "memory", "pages", "requests", "4 KiB read", "miss ratio", "reads", "MiB read"]
+        var titles = ["trace", "memory", "pages", "requests", "4 KiB read", "miss ratio"]
+        titles += ["reads", "waited for", "MiB read"]
         if writes { titles += ["writes", "MiB written"] }
         titles += ["KiB a read", "I/Os saved"]
         var table = TextTable(titles: titles)
         for figures in figures { table.add(row(figures)) }
-        let means = PageSizes.allCases.compactMap { sizes in
-            meanMissRatio(sizes).map { "mean miss ratio, \(sizes.title) pages: \($0.text(digits: 4))" }
+        let means = PagingWay.allCases.compactMap { way in
+            meanMissRatio(way).map { "mean miss ratio, \(way.title): \($0.text(digits: 4))" }
         }
         return ([table.text] + means).joined(separator: "\n")
     }
@@ -42,9 +41,9 @@ struct Report {
     private func row(_ figures: Figures) -> [String] {
         func mebibytes(_ bytes: Int) -> String { (Double(bytes) / 1_048_576).text(digits: 1) }
         var row = [
-            figures.trace, MemorySize(bytes: figures.memory).text, figures.pageSizes.title, "\(figures.requests)",
+            figures.trace, MemorySize(bytes: figures.memory).text, figures.way.title, "\(figures.requests)",
             "\(figures.pagesRead)", figures.missRatio.text(digits: 4), "\(figures.traffic.reads)",
-            mebibytes(figures.traffic.bytesRead),
+            "\(figures.readsAwaited)", mebibytes(figures.traffic.bytesRead),
         ]
         if writes { row += ["\(figures.traffic.writes)", mebibytes(figures.traffic.bytesWritten)] }
         row.append(figures.kibibytesPerRead.text(digits: 1))
@@ -62,10 +61,11 @@ struct Report {
     private func object(_ figures: Figures) -> String {
         var members = [
             "\"trace\": \(Report.quoted(figures.trace))", "\"memory\": \(figures.memory)",
-            "\"frames\": \(figures.frames)", "\"pages\": \"\(figures.pageSizes.rawValue)\"",
+            "\"frames\": \(figures.frames)", "\"pages\": \"\(figures.way.rawValue)\"",
             "\"requests\": \(figures.requests)", "\"pagesRead\": \(figures.pagesRead)",
             "\"misses\": \(figures.misses)", "\"missRatio\": \(figures.missRatio.text(digits: 6))",
-            "\"reads\": \(figures.traffic.reads)", "\"bytesRead\": \(figures.traffic.bytesRead)",
+            "\"reads\": \(figures.traffic.reads)", "\"readsAhead\": \(figures.readsAhead)",
+            "\"bytesRead\": \(figures.traffic.bytesRead)",
             "\"writes\": \(figures.traffic.writes)", "\"bytesWritten\": \(figures.traffic.bytesWritten)",
         ]
         if let saved = saved(figures) { members.append("\"operationsSaved\": \(saved.text(digits: 6))") }

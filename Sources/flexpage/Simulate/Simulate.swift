@@ -9,7 +9,8 @@ struct Simulate: ParsableCommand {
         discussion: """
             A trace is a file of `op,offset,length` (R or W, bytes, bytes), an iolog of fio (version 2 or 3), or what \
             nbdkit's log filter writes; plain, or ending in .gz or .zst. The requests go, one after the other, through \
-            the code that serves, with pages of fixed 4 KiB and as the plugin makes them; images are not needed.
+            the code that serves: with pages of fixed 4 KiB, with flexible ones, and with reading ahead as well, which is \
+            taken to be done before the next request. Images are not needed.
 
             --memory is the memory of pages alone, so that figures compare with other simulators; with --inside it is \
             what the plugin's memory= is, tables and all.
@@ -21,10 +22,10 @@ struct Simulate: ParsableCommand {
     @Option(help: "Amounts of memory (K, M, G), with commas between them.")
     var memory = MemorySizes(argument: "16M,64M,256M")!
 
-    @Option(help: "Pages of fixed 4 KiB, flexible ones, or both.")
-    var pages = PageSizesChoice.both
+    @Option(parsing: .upToNextOption, help: "The ways of paging: fixed, flexible, ahead.")
+    var pages = PagingWay.allCases
 
-    @Flag(help: "Write what the trace writes, with flexible pages; else all is read.")
+    @Flag(help: "Write what the trace writes; else all is read.")
     var writes = false
 
     @Flag(help: "Count the tables of paging as part of the memory.")
@@ -48,7 +49,7 @@ struct Simulate: ParsableCommand {
             let trace = try Trace(path: path)
             if trace.leftOut > 0 { note("\(path): left out \(trace.leftOut) requests that read and write no data") }
             for size in memory.sizes {
-                for pageSizes in pages.pageSizes { report.add(try simulate(trace, path, size, pageSizes)) }
+                for way in pages { report.add(try simulate(trace, path, size, way)) }
             }
         }
         print(json ? report.json : report.table)
@@ -56,11 +57,10 @@ struct Simulate: ParsableCommand {
     }
 
     private func simulate(
-        _ trace: Trace, _ path: String, _ size: MemorySize, _ pageSizes: PageSizes
+        _ trace: Trace, _ path: String, _ size: MemorySize, _ way: PagingWay
     ) throws -> Figures {
         let simulation = Simulation(
-            memory: size.bytes, pageSizes: pageSizes, countsTables: inside,
-            writes: writes && pageSizes == .flexible)
+            memory: size.bytes, way: way, countsTables: inside, writes: writes)
         do {
             return try simulation.run(trace)
         } catch let error as AccessError {

@@ -4,7 +4,7 @@ import Paging
 struct Simulation {
     /// Bytes; what they bound says `countsTables`.
     let memory: Int
-    let pageSizes: PageSizes
+    let way: PagingWay
     /// Whether `memory` bounds pages and tables together, as the plugin's `memory=` does, or pages alone, as other
     /// simulators have it.
     var countsTables = false
@@ -19,6 +19,9 @@ struct Simulation {
         let pagers = try images.enumerated().map { number, image in
             Pager(try registry.open(ImageIdentity(device: 0, inode: UInt64(number))) { image })
         }
+        let prefetcher = Prefetcher(pages: pages, threads: 0)
+        defer { prefetcher.stop() }
+        var readsAhead = 0
         let writer = SimulatedWriter(pages: pages, pagers: pagers)
         for request in trace.requests {
             if writes, request.operation == .write {
@@ -26,18 +29,23 @@ struct Simulation {
             } else {
                 try pagers[request.image].populate(request.range)
             }
+            guard way == .ahead else { continue }
+            let before = images[request.image].traffic.reads
+            prefetcher.drain()
+            readsAhead += images[request.image].traffic.reads - before
         }
         try writer.flush()
         let counters = pages.counters
         return Figures(
-            trace: trace.name, memory: memory, frames: pages.frames, pageSizes: pageSizes,
+            trace: trace.name, memory: memory, frames: pages.frames, way: way,
             requests: trace.requests.count, pagesRead: Int(counters.hits + counters.misses),
-            misses: Int(counters.misses), traffic: images.map(\.traffic).reduce(Traffic(), +))
+            misses: Int(counters.misses), readsAhead: readsAhead, traffic: images.map(\.traffic).reduce(Traffic(), +))
     }
 
     private func makePages() throws -> Pages {
         try Pages(
             memory: countsTables ? memory : Pages.memory(forFrames: memory / BasePage.size),
-            mostPagesOfFill: pageSizes == .fixed ? 1 : Pages.widestFill)
+            readahead: way == .ahead ? Pages.usualReadahead : 0,
+            mostPagesOfFill: way == .fixed ? 1 : Pages.widestFill)
     }
 }

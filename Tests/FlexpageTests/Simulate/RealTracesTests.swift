@@ -31,7 +31,7 @@ struct RealTracesTests {
         for trial in RealTracesTests.trials {
             let trace = try Trace(path: RealTraces.path(trial.trace))
             for (memory, others) in zip([16 << 20, 64 << 20, 256 << 20], trial.leastRecentlyUsed) {
-                let figures = try Simulation(memory: memory, pageSizes: .fixed).run(trace)
+                let figures = try Simulation(memory: memory, way: .fixed).run(trace)
                 #expect(figures.missRatio <= others + 0.005, "\(trial.trace) with \(memory >> 20) MiB")
                 report.add(figures)
             }

@@ -13,21 +13,24 @@ import Testing
         return report
     }
 
-    private func figures(_ memory: Int, _ sizes: PageSizes, _ traffic: Traffic) -> Figures {
+    private func figures(_ memory: Int, _ way: PagingWay, _ traffic: Traffic) -> Figures {
         Figures(
-            trace: "a\"b", memory: memory, frames: memory / 4096, pageSizes: sizes, requests: 500, pagesRead: 3000,
-            misses: 1000, traffic: traffic)
+            trace: "a\"b", memory: memory, frames: memory / 4096, way: way, requests: 500, pagesRead: 3000,
+            misses: 1000, readsAhead: way == .flexible ? 50 : 0, traffic: traffic)
     }
 
     @Test func table() {
         let lines = report.table.split(separator: "\n")
         #expect(lines.count == 7)
         #expect(lines[0].hasPrefix("trace  memory  pages  requests") && lines[0].hasSuffix("KiB a read  I/Os saved"))
-        #expect(lines[1] == "a\"b       16M  4 KiB       500        3000      0.3333   1000       3.9         4.0")
         #expect(
-            lines[2]
-                == "a\"b       16M   flex       500        3000      0.3333    250       7.8        32.0      75.0 %")
-        #expect(lines[5] == "mean miss ratio, 4 KiB pages: 0.3333")
+            lines[1].split(separator: " ")
+                == ["a\"b", "16M", "4", "KiB", "500", "3000", "0.3333", "1000", "1000", "3.9", "4.0"])
+        #expect(
+            lines[2].split(separator: " ")
+                == ["a\"b", "16M", "flex", "500", "3000", "0.3333", "250", "200", "7.8", "32.0", "75.0", "%"])
+        #expect(lines[1].count < lines[0].count && lines[2].count == lines[0].count)
+        #expect(lines[5] == "mean miss ratio, 4 KiB: 0.3333")
     }
 
     @Test func json() {
@@ -37,7 +40,8 @@ import Testing
             lines[4]
                 == "  {\"trace\": \"a\\\"b\", \"memory\": 67108864, \"frames\": 16384, \"pages\": \"flexible\", "
                 + "\"requests\": 500, \"pagesRead\": 3000, \"misses\": 1000, \"missRatio\": 0.333333, \"reads\": 250, "
-                + "\"bytesRead\": 8192000, \"writes\": 0, \"bytesWritten\": 0, \"operationsSaved\": 0.750000}")
+                + "\"readsAhead\": 50, \"bytesRead\": 8192000, \"writes\": 0, \"bytesWritten\": 0, "
+                + "\"operationsSaved\": 0.750000}")
     }
 
     /// A curve for each trace and way of paging on both sides, and what cannot be written is said.

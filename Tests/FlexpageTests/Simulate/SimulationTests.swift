@@ -8,26 +8,35 @@ import Testing
     private static let mebibyte = 1 << 20
 
     private func run(
-        _ trace: Trace, memory: Int = mebibyte, _ sizes: PageSizes = .fixed, writes: Bool = false
+        _ trace: Trace, memory: Int = mebibyte, _ way: PagingWay = .fixed, writes: Bool = false
     ) throws -> Figures {
-        try Simulation(memory: memory, pageSizes: sizes, writes: writes).run(trace)
+        try Simulation(memory: memory, way: way, writes: writes).run(trace)
     }
 
     /// All that fits into memory misses once, whatever the order.
-    @Test(arguments: PageSizes.allCases) func whatFitsMissesOnce(sizes: PageSizes) throws {
+    @Test(arguments: PagingWay.allCases) func whatFitsMissesOnce(way: PagingWay) throws {
         var pages: [Int] = []
         for round in 0..<5 { pages += (0..<256).map { ($0 * 37 + round) % 256 * 1000 } }
-        let figures = try run(try Trace(reading: pages), sizes)
+        let figures = try run(try Trace(reading: pages), way)
         #expect(figures.frames == 256, "as many pages as the memory has base pages, its tables left aside")
         #expect(figures.pagesRead == 1280 && figures.misses == 256)
         #expect(figures.missRatio == 0.2)
         #expect(figures.traffic == Traffic(reads: 256, bytesRead: SimulationTests.mebibyte))
     }
 
-    /// What is never used again misses always.
-    @Test(arguments: PageSizes.allCases) func aScanMissesAlways(sizes: PageSizes) throws {
-        let figures = try run(try Trace(reading: Array(0..<2000)), sizes)
-        #expect(figures.misses == 2000 && figures.traffic.reads == 2000)
+    /// What is never used again misses always; where it is a stream, reading ahead leaves little to wait for, and reads
+    /// it in large pieces.
+    @Test func aScanMissesAlways() throws {
+        let trace = try Trace(reading: Array(0..<2000))
+        for way in [PagingWay.fixed, .flexible] {
+            let figures = try run(trace, way)
+            #expect(figures.misses == 2000 && figures.traffic.reads == 2000 && figures.readsAhead == 0)
+        }
+        let ahead = try run(trace, .ahead)
+        #expect(ahead.pagesRead == 2000)
+        #expect(ahead.misses == ahead.readsAwaited && ahead.readsAwaited < 20)
+        #expect(ahead.traffic.reads < 200)
+        #expect(ahead.traffic.bytesRead <= 2048 * BasePage.size)
     }
 
     /// Each page of a request counts once; pages of 4 KiB are read one by one, flexible ones at once.
@@ -43,13 +52,13 @@ import Testing
     }
 
     /// A hot set in use outlives a scan of many times the memory.
-    @Test(arguments: PageSizes.allCases) func aHotSetOutlivesAScan(sizes: PageSizes) throws {
+    @Test(arguments: PagingWay.allCases) func aHotSetOutlivesAScan(way: PagingWay) throws {
         let hot = (0..<64).map { 100_000 + $0 * 300 }
         // Used at long intervals at first, so that it is known for hot.
         var pages = (0..<20).flatMap { round in hot + (0..<60).map { 200_000 + round * 60 + $0 } }
-        let before = try run(try Trace(reading: pages), sizes).misses
+        let before = try run(try Trace(reading: pages), way).misses
         for round in 0..<200 { pages += (0..<40).map { 1_000_000 + round * 40 + $0 } + [hot[round % 64]] }
-        let during = try run(try Trace(reading: pages), sizes).misses - before
+        let during = try run(try Trace(reading: pages), way).misses - before
         #expect(during >= 8000)
         #expect(during <= 8000 + 10, "of 200 uses of the hot set \(during - 8000) missed")
     }
@@ -65,7 +74,7 @@ import Testing
     /// The tables can be counted in, as the plugin does.
     @Test func tablesCanBeCountedIn() throws {
         let trace = try Trace(reading: [1])
-        let figures = try Simulation(memory: 16 << 20, pageSizes: .flexible, countsTables: true).run(trace)
+        let figures = try Simulation(memory: 16 << 20, way: .flexible, countsTables: true).run(trace)
         #expect(figures.frames < 4096 && figures.frames * 25 > 4096 * 24)
     }
 
@@ -92,9 +101,9 @@ import Testing
     }
 
     /// The same trace gives the same figures.
-    @Test(arguments: PageSizes.allCases) func isRepeatable(sizes: PageSizes) throws {
+    @Test(arguments: PagingWay.allCases) func isRepeatable(way: PagingWay) throws {
         let trace = try Trace(lines: (0..<3000).map { "\($0 % 3 == 0 ? "W" : "R"),\($0 * $0 % 977 * 4096),16384" })
-        let first = try run(trace, sizes, writes: sizes == .flexible)
-        #expect(try run(trace, sizes, writes: sizes == .flexible) == first)
+        let first = try run(trace, way, writes: way == .flexible)
+        #expect(try run(trace, way, writes: way == .flexible) == first)
     }
 }

@@ -49,9 +49,15 @@ struct Rig {
         }
     }
 
+    /// The pins on the flexpage that covers base page `page`.
+    func pins(_ page: UInt64) -> UInt32 {
+        guard let id = flexpage(at: page) else { return 0 }
+        return PageState(pages.table[id].pointee.state.load(ordering: .relaxed)).pins
+    }
+
     /// The flexpage that covers base page `page`, or nil. Nobody else uses the image meanwhile.
     func flexpage(at page: UInt64) -> FlexpageID? {
-        let map = provider.mapper.reach.map
+        let map = pages.accessMap(ofImage: provider.image)
         let shard = map.shard(of: page)
         shard.lock()
         defer { shard.unlock() }

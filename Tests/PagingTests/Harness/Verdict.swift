@@ -14,6 +14,8 @@ final class Verdict: Sendable {
         if !condition { blame(finding()) }
     }
 
+    var hasFindings: Bool { findings.withLock { !$0.isEmpty } }
+
     /// Reports what was found to the test that runs on this thread.
     func report(_ context: String, sourceLocation: SourceLocation = #_sourceLocation) {
         for finding in findings.withLock({ $0 }) {

@@ -1,0 +1,81 @@
+import Paging
+import Synchronization
+
+/// A pager with a flaw put in between: what the oracle and the power loss test must find.
+final class FlawedDisk: Disk, @unchecked Sendable {
+    enum Flaw: String, CaseIterable {
+        /// A flush is answered and not done.
+        case flushIsNotDone
+        /// A flush that fails is answered with success.
+        case flushHidesErrors
+        /// A forced write is answered like any other.
+        case forceIsIgnored
+        /// A write is answered and not done, once in ten times.
+        case writesGetLost
+        /// The last sector of a write is written in half.
+        case writesAreTorn
+        /// A zero is answered and not done.
+        case zeroIsNotDone
+        /// A trim zeroes the edges that it is to leave alone.
+        case trimTakesTheEdges
+        /// A read is answered twice with the same bytes, whatever was written between.
+        case readsAreStale
+
+        /// Whether it takes a crash to see it.
+        var isAboutDurability: Bool {
+            self == .flushIsNotDone || self == .flushHidesErrors || self == .forceIsIgnored
+        }
+    }
+
+    private let pager: Pager
+    private let flaw: Flaw
+    private let writes = Tally()
+    private let kept: Mutex<[Int64: [UInt8]]> = Mutex([:])
+
+    init(_ pager: Pager, _ flaw: Flaw) {
+        self.pager = pager
+        self.flaw = flaw
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
+        try pager.read(into: buffer, at: offset)
+        guard flaw == .readsAreStale, buffer.count == Sector.size else { return }
+        let old = kept.withLock { kept in
+            let old = kept.removeValue(forKey: offset)
+            if old == nil { kept[offset] = Array(buffer) }
+            return old
+        }
+        if let old { buffer.copyBytes(from: old) }
+    }
+
+    func populate(_ range: Range<Int64>) throws(AccessError) { try pager.populate(range) }
+
+    func write(from buffer: UnsafeRawBufferPointer, at offset: Int64, forced: Bool) throws(AccessError) {
+        if flaw == .writesGetLost, writes.add() % 10 == 0 { return }
+        let count = flaw == .writesAreTorn ? buffer.count - 200 : buffer.count
+        try pager.write(
+            from: UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset,
+            forced: forced && flaw != .forceIsIgnored)
+    }
+
+    func flush() throws(AccessError) {
+        switch flaw {
+        case .flushIsNotDone: return
+        case .flushHidesErrors: do throws(AccessError) { try pager.flush() } catch {}
+        default: try pager.flush()
+        }
+    }
+
+    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool, forced: Bool) throws(AccessError) {
+        if flaw == .zeroIsNotDone { return }
+        try pager.zero(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast, forced: forced)
+    }
+
+    func trim(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
+        if flaw == .trimTakesTheEdges {
+            try pager.zero(range, mayTrim: true, onlyIfFast: false, forced: forced)
+        } else {
+            try pager.trim(range, forced: forced)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+/// Knows for each sector which values concurrent commands allow: when it is read, and after a crash.
+///
+/// A command that changes a sector is *over* for a reader if another one that was answered with success began after it
+/// was answered, and was itself answered before the read began. Every command begun before the read ended and not over
+/// may be what the read finds. One that failed may have worked or not, but makes no other one over.
+///
+/// After a crash the same holds with "answered before the read began" replaced by "promised": answered before a flush
+/// began that was answered before the crash, or forced and answered before the crash.
+struct Oracle {
+    private let commands: [Command]
+    /// For each sector the commands that may have changed it.
+    private let changes: [[Int32]]
+    /// Every flush that was answered with success.
+    private let flushes: [Command]
+
+    init(_ commands: [Command], sectors: Int) {
+        self.commands = commands
+        var changes: [[Int32]] = Array(repeating: [], count: sectors)
+        for (index, command) in commands.enumerated() where command.mayHaveChanged {
+            for sector in command.sectors { changes[sector].append(Int32(index)) }
+        }
+        self.changes = changes
+        flushes = commands.filter { $0.kind == .flush && $0.error == 0 }
+    }
+
+    /// The values that sector `sector` may have for who looked from `start` to `end`.
+    func allowed(in sector: Int, from start: UInt64, to end: UInt64) -> [UInt32] {
+        allowed(in: sector, begunBefore: end) { $0.end < start }
+    }
+
+    /// The values that sector `sector` may have after a crash at `time`.
+    /// - Parameter promise: `lastPromise(before: time)`.
+    func allowed(in sector: Int, afterCrashAt time: UInt64, promise: UInt64) -> [UInt32] {
+        allowed(in: sector, begunBefore: time) { $0.end < promise || $0.isForced && $0.end < time }
+    }
+
+    /// When the last flush began that had been answered by `time`.
+    func lastPromise(before time: UInt64) -> UInt64 {
+        flushes.reduce(0) { $1.end < time ? max($0, $1.start) : $0 }
+    }
+
+    private func allowed(
+        in sector: Int, begunBefore end: UInt64, _ isSettled: (borrowing Command) -> Bool
+    ) -> [UInt32] {
+        var settled: UInt64 = 0
+        for index in changes[sector] {
+            let change = commands[Int(index)]
+            if change.error == 0, isSettled(change) { settled = max(settled, change.start) }
+        }
+        var values = settled == 0 ? [Sector.original] : []
+        for index in changes[sector] {
+            let change = commands[Int(index)]
+            if change.start < end, change.end >= settled { values.append(change.value) }
+        }
+        return values
+    }
+
+    /// Whether any command may have changed the sector.
+    func isChanged(_ sector: Int) -> Bool { !changes[sector].isEmpty }
+
+    /// Moments at which something had just been promised: the best ones to crash at.
+    var promises: [UInt64] {
+        commands.filter { $0.error == 0 && ($0.kind == .flush || $0.isForced) }.map { $0.end + 1 }
+    }
+
+    /// Blames each read that found what it must not.
+    func checkReads(_ verdict: Verdict) {
+        for read in commands where read.kind == .read && read.error == 0 {
+            for (sector, value) in zip(read.sectors, read.found)
+            where !allowed(in: sector, from: read.start, to: read.end).contains(value) {
+                verdict.blame("sector \(sector) read as \(describe(value)) at \(read.start)...\(read.end)\(story(sector))")
+            }
+        }
+    }
+
+    func describe(_ value: UInt32) -> String {
+        switch value {
+        case UInt32.max: "torn"
+        case Sector.zeroes: "zeroes"
+        case Sector.original: "the original"
+        default: "write \(value)"
+        }
+    }
+
+    /// All that was done to a sector, in order of answers.
+    func story(_ sector: Int) -> String {
+        let lines = changes[sector].map { commands[Int($0)] }.sorted { $0.end < $1.end }.suffix(12).map {
+            "\n    \($0.kind) \(describe($0.value)) \($0.start)...\($0.end) forced \($0.isForced) error \($0.error)"
+        }
+        let flush = flushes.suffix(4).map { "\n    flush \($0.start)...\($0.end)" }
+        return lines.joined() + flush.joined()
+    }
+}

@@ -1,0 +1,108 @@
+/// Takes the power away at some moments of a workload that is over, and looks at every image that may be left.
+///
+/// What is durable by then is there. Of every other write begun by then each sector may be there or not, whatever became
+/// of its neighbours. So the images that may be left are, for each sector, any of a few values; the promise too is about
+/// each sector alone. Checking every value that a sector may be left with is therefore checking all images at once. Some
+/// whole images are built all the same, with writes there, absent and torn, so that this argument is itself tested.
+struct PowerLoss {
+    /// What has been looked at, and found.
+    struct Numbers {
+        var workloads = 0
+        var crashPoints = 0
+        var sectorsChecked = 0
+        var images = 0
+        var violations = 0
+
+        static func += (sum: inout Numbers, more: Numbers) {
+            sum.workloads += more.workloads
+            sum.crashPoints += more.crashPoints
+            sum.sectorsChecked += more.sectorsChecked
+            sum.images += more.images
+            sum.violations += more.violations
+        }
+    }
+
+    let oracle: Oracle
+    let sectors: Int
+    private let history: [ImageRecord]
+    /// For each sector its records, in order.
+    private let writes: [[Int32]]
+    private static let imagesPerCrash = 3
+
+    init(_ oracle: Oracle, _ history: [ImageRecord], sectors: Int) {
+        self.oracle = oracle
+        self.sectors = sectors
+        let writing = history.filter { $0.kind == .write }.sorted { $0.start < $1.start }
+        var writes: [[Int32]] = Array(repeating: [], count: sectors)
+        for (index, record) in writing.enumerated() {
+            for sector in record.sectors { writes[sector].append(Int32(index)) }
+        }
+        self.writes = writes
+        self.history = writing
+    }
+
+    /// Crashes right after each promise, or as many of them as `points`, and at as many other moments up to `end`.
+    func check(points: Int, end: UInt64, _ random: inout SplitMix64, _ verdict: Verdict) -> Numbers {
+        var numbers = Numbers(workloads: 1)
+        var times = Array(oracle.promises.shuffled(using: &random).prefix(points))
+        for _ in 0..<points { times.append(1 + random.next() % end) }
+        times.append(end + 1)
+        for time in times { crash(at: time, &random, &numbers, verdict) }
+        return numbers
+    }
+
+    private func crash(at time: UInt64, _ random: inout SplitMix64, _ numbers: inout Numbers, _ verdict: Verdict) {
+        numbers.crashPoints += 1
+        let promise = oracle.lastPromise(before: time)
+        let images = (0..<PowerLoss.imagesPerCrash).map { image(at: time, style: $0, &random) }
+        numbers.images += images.count
+        for sector in 0..<sectors where !writes[sector].isEmpty || oracle.isChanged(sector) {
+            let allowed = oracle.allowed(in: sector, afterCrashAt: time, promise: promise)
+            let left = left(of: sector, at: time)
+            numbers.sectorsChecked += 1
+            for value in left where !allowed.contains(value) {
+                numbers.violations += 1
+                verdict.blame(
+                    "after a crash at \(time) sector \(sector) may be \(oracle.describe(value)), and must be one of "
+                        + "\(allowed.map(oracle.describe))\(oracle.story(sector))\(story(sector))")
+            }
+            for image in images where !left.contains(image[sector]) {
+                verdict.blame("sector \(sector) of a built image is not what it may be: the test is wrong")
+            }
+        }
+    }
+
+    /// The values that a sector may be left with.
+    private func left(of sector: Int, at time: UInt64) -> [UInt32] {
+        var settled: UInt64 = 0
+        for index in writes[sector] where history[Int(index)].durableAt < time {
+            settled = max(settled, history[Int(index)].start)
+        }
+        var values = settled == 0 ? [Sector.original] : []
+        for index in writes[sector] where history[Int(index)].start < time && history[Int(index)].end >= settled {
+            values.append(history[Int(index)].values[sector - history[Int(index)].sectors.lowerBound])
+        }
+        return values
+    }
+
+    /// An image that may be left: each write that is not durable is there (0), absent (1), or one of both or torn (2).
+    private func image(at time: UInt64, style: Int, _ random: inout SplitMix64) -> [UInt32] {
+        var image = Array(repeating: Sector.original, count: sectors)
+        for record in history where record.start < time {
+            let fate = record.durableAt < time ? 0 : style == 2 ? random.pick(0...2) : style
+            guard fate != 1 else { continue }
+            for (sector, value) in zip(record.sectors, record.values) where fate == 0 || random.once(in: 2) {
+                image[sector] = value
+            }
+        }
+        return image
+    }
+
+    private func story(_ sector: Int) -> String {
+        writes[sector].suffix(12).map { history[Int($0)] }.map {
+            let value = oracle.describe($0.values[sector - $0.sectors.lowerBound])
+            let durable = $0.durableAt == ImageRecord.never ? "never durable" : "durable at \($0.durableAt)"
+            return "\n    on the image: \(value) \($0.start)...\($0.end) failed \($0.hasFailed) \(durable)"
+        }.joined()
+    }
+}

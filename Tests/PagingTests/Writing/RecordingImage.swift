@@ -1,0 +1,233 @@
+import Glibc
+import Paging
+import Synchronization
+
+/// An Accessor of a writable image in memory that records every write, zero, trim and sync with its time, fails and
+/// delays as it is told, and watches that callers keep to the protocol: what is written out is stable and made of whole
+/// sectors, and no page is read or written while it is being written.
+///
+/// It takes no lock, so that it hides no race of the pager from the thread sanitizer: the bytes themselves are unguarded.
+final class RecordingImage: Accessor, @unchecked Sendable {
+    let size: Int64
+    let isWritable = true
+    private let memory: UnsafeMutableRawPointer
+    private let faults: WriteFaults
+    private let seed: UInt64
+    private let clock: Clock
+    private let verdict: Verdict
+    private let healed = Atomic<Bool>(false)
+    private let calls = Atomic<UInt64>(0)
+    /// One number a base page: 0, or 1 while a call changes it.
+    private let beingChanged: UnsafeMutablePointer<Atomic<UInt8>>
+    private let records: UnsafeMutablePointer<ImageRecord>
+    private let recorded = Atomic<Int>(0)
+    private static let mostRecords = 1 << 16
+
+    /// - Parameter size: A multiple of the sector.
+    init(size: Int64, faults: WriteFaults = WriteFaults(), seed: UInt64 = 0, clock: Clock, verdict: Verdict) {
+        self.size = size
+        self.faults = faults
+        self.seed = seed
+        self.clock = clock
+        self.verdict = verdict
+        memory = .allocate(byteCount: Int(size), alignment: 4096)
+        for sector in 0..<Int(size) / Sector.size {
+            Sector.store(Sector.original, sector: sector, to: memory + sector * Sector.size)
+        }
+        let pages = Int(size + 4095) / 4096
+        beingChanged = .allocate(capacity: pages)
+        for page in 0..<pages { (beingChanged + page).initialize(to: Atomic(0)) }
+        records = .allocate(capacity: RecordingImage.mostRecords)
+    }
+
+    deinit {
+        memory.deallocate()
+        beingChanged.deallocate()
+        records.deinitialize(count: recorded.load(ordering: .relaxed))
+        records.deallocate()
+    }
+
+    /// From now on nothing fails.
+    func heal() { healed.store(true, ordering: .relaxed) }
+
+    var sectorCount: Int { Int(size) / Sector.size }
+
+    /// What has been recorded, with the moment from which on it is durable. Nobody uses the image meanwhile.
+    var history: [ImageRecord] {
+        var history = (0..<recorded.load(ordering: .relaxed)).map { records[$0] }
+        RecordingImage.judgeDurability(&history)
+        return history
+    }
+
+    /// The values of all sectors now.
+    var values: [UInt32?] {
+        (0..<sectorCount).map { Sector.load(memory + $0 * Sector.size, sector: $0) }
+    }
+
+    private func record(_ record: ImageRecord) {
+        let index = recorded.add(1, ordering: .relaxed).oldValue
+        precondition(index < RecordingImage.mostRecords, "a test records too much")
+        (records + index).initialize(to: record)
+    }
+
+    /// A generator for one call.
+    private func arrive() -> SplitMix64 {
+        var random = SplitMix64(seed: seed ^ 0x5EED, stream: calls.add(1, ordering: .relaxed).newValue)
+        if faults.mostDelay > 0, random.once(in: 2) { usleep(UInt32(random.pick(0...faults.mostDelay))) }
+        return random
+    }
+
+    private func fails(_ random: inout SplitMix64, onceIn times: Int) -> Bool {
+        !healed.load(ordering: .relaxed) && random.once(in: times)
+    }
+
+    private func pages(_ range: Range<Int64>) -> Range<Int> {
+        Int(range.lowerBound) / 4096..<Int(range.upperBound + 4095) / 4096
+    }
+
+    private func clipped(_ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64) -> Range<Int64> {
+        let bytes = pieces.reduce(0) { $0 + $1.iov_len }
+        verdict.expect(offset % 4096 == 0 && bytes % 4096 == 0 && offset < size, "pieces are base pages of the image")
+        return offset..<min(offset + Int64(bytes), size)
+    }
+
+    // MARK: - Reading
+
+    func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        var random = arrive()
+        let range = clipped(pieces, offset)
+        checkUnchanged(range)
+        if fails(&random, onceIn: faults.readFailsOnceIn) { throw AccessError(EIO) }
+        var position = Int(offset)
+        for piece in pieces {
+            let inside = max(0, min(piece.iov_len, Int(size) - position))
+            memcpy(piece.iov_base, memory + position, inside)
+            memset(piece.iov_base + inside, 0, piece.iov_len - inside)
+            position += piece.iov_len
+        }
+        if random.once(in: 2) { sched_yield() }
+        checkUnchanged(range)
+    }
+
+    private func checkUnchanged(_ range: Range<Int64>) {
+        for page in pages(range) {
+            verdict.expect(beingChanged[page].load(ordering: .relaxed) == 0, "page \(page) is read while it is written")
+        }
+    }
+
+    // MARK: - Writing
+
+    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        let start = clock.tick()
+        let range = clipped(pieces, offset)
+        let values = sectorValues(pieces, range)
+        beginChange(range)
+        var random = arrive()
+        let hasFailed = fails(&random, onceIn: faults.writeFailsOnceIn)
+        let count = hasFailed ? random.pick(0...values.count) : values.count
+        copyOut(pieces, at: Int(offset), bytes: count * Sector.size, &random)
+        verdict.expect(sectorValues(pieces, range) == values, "bytes changed on their way out at \(range)")
+        endChange(range)
+        let first = Int(range.lowerBound) / Sector.size
+        record(
+            ImageRecord(
+                kind: .write, start: start, end: clock.tick(), sectors: first..<first + count,
+                values: Array(values[..<count]), hasFailed: hasFailed))
+        if hasFailed { throw AccessError(random.once(in: 2) ? EIO : ENOSPC) }
+    }
+
+    /// The values of the sectors of `range` that lie in `pieces`.
+    private func sectorValues(_ pieces: UnsafeBufferPointer<iovec>, _ range: Range<Int64>) -> [UInt32] {
+        var values: [UInt32] = []
+        values.reserveCapacity(range.count / Sector.size)
+        var sector = Int(range.lowerBound) / Sector.size
+        let end = Int(range.upperBound) / Sector.size
+        for piece in pieces {
+            for place in stride(from: 0, to: piece.iov_len, by: Sector.size) where sector < end {
+                let value = Sector.load(UnsafeRawPointer(piece.iov_base!) + place, sector: sector)
+                verdict.expect(value != nil, "sector \(sector) goes out torn")
+                values.append(value ?? UInt32.max)
+                sector += 1
+            }
+        }
+        return values
+    }
+
+    private func copyOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int, bytes: Int, _ random: inout SplitMix64) {
+        var (position, left) = (offset, bytes)
+        for piece in pieces {
+            let count = min(left, piece.iov_len)
+            memcpy(memory + position, piece.iov_base, count)
+            position += count
+            left -= count
+            if random.once(in: 4) { sched_yield() }
+        }
+    }
+
+    private func beginChange(_ range: Range<Int64>) {
+        for page in pages(range) {
+            let before = beingChanged[page].exchange(1, ordering: .relaxed)
+            verdict.expect(before == 0, "page \(page) is written by two calls at once")
+        }
+    }
+
+    private func endChange(_ range: Range<Int64>) {
+        for page in pages(range) { beingChanged[page].store(0, ordering: .relaxed) }
+    }
+
+    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
+        if onlyIfFast, !faults.canZeroFast { throw AccessError(EOPNOTSUPP) }
+        try makeZero(range)
+    }
+
+    func trim(_ range: Range<Int64>) throws(AccessError) {
+        if !faults.canTrim { throw AccessError(EOPNOTSUPP) }
+        verdict.expect(range.lowerBound % 4096 == 0, "a trim begins on a base page")
+        verdict.expect(range.upperBound % 4096 == 0 || range.upperBound == size, "a trim ends on a base page")
+        try makeZero(range)
+    }
+
+    private func makeZero(_ range: Range<Int64>) throws(AccessError) {
+        let start = clock.tick()
+        verdict.expect(range.lowerBound >= 0 && range.upperBound <= size, "zeroes stay inside the image")
+        beginChange(range)
+        var random = arrive()
+        let hasFailed = fails(&random, onceIn: faults.zeroFailsOnceIn)
+        if !hasFailed { memset(memory + Int(range.lowerBound), 0, range.count) }
+        endChange(range)
+        if hasFailed { throw AccessError(EIO) }
+        let sectors = Int(range.lowerBound) / Sector.size..<Int(range.upperBound) / Sector.size
+        record(
+            ImageRecord(
+                kind: .write, start: start, end: clock.tick(), sectors: sectors,
+                values: Array(repeating: Sector.zeroes, count: sectors.count), hasFailed: false))
+    }
+
+    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
+        _ = report(Extent(range, .data))
+    }
+
+    // MARK: - Durability
+
+    func makeDurable() throws(AccessError) {
+        let start = clock.tick()
+        var random = arrive()
+        let hasFailed = fails(&random, onceIn: faults.syncFailsOnceIn)
+        record(
+            ImageRecord(
+                kind: .sync, start: start, end: clock.tick(), sectors: 0..<0, values: [], hasFailed: hasFailed))
+        if hasFailed { throw AccessError(EIO) }
+    }
+
+    /// A write is durable from the end of the first good sync that began after it, and never if a sync failed that may
+    /// have been the one to bring it out: what a failed sync has dropped, no later one brings back.
+    private static func judgeDurability(_ history: inout [ImageRecord]) {
+        let syncs = history.filter { $0.kind == .sync }.sorted { $0.start < $1.start }
+        for index in history.indices where history[index].kind == .write {
+            let end = history[index].end
+            guard let good = syncs.first(where: { !$0.hasFailed && $0.start > end }) else { continue }
+            let isDropped = syncs.contains { $0.hasFailed && $0.end > end && $0.start < good.start }
+            if !isDropped { history[index].durableAt = good.end }
+        }
+    }
+}

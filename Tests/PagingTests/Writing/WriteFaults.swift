@@ -1,0 +1,24 @@
+/// How an image that is written misbehaves; each fails once in so many times, 0 for never.
+struct WriteFaults {
+    var readFailsOnceIn = 0
+    var writeFailsOnceIn = 0
+    var syncFailsOnceIn = 0
+    var zeroFailsOnceIn = 0
+    /// The most that a call takes, microseconds.
+    var mostDelay = 0
+    /// Whether it can have holes, and zeroes without writing them.
+    var canTrim = true
+    var canZeroFast = true
+
+    static func random(_ random: inout SplitMix64) -> WriteFaults {
+        var faults = WriteFaults()
+        if random.once(in: 3) { faults.readFailsOnceIn = random.pick(5...40) }
+        if random.once(in: 2) { faults.writeFailsOnceIn = random.pick(2...30) }
+        if random.once(in: 3) { faults.syncFailsOnceIn = random.pick(2...12) }
+        if random.once(in: 3) { faults.zeroFailsOnceIn = random.pick(2...8) }
+        if random.once(in: 2) { faults.mostDelay = random.pick(1...300) }
+        faults.canTrim = !random.once(in: 5)
+        faults.canZeroFast = !random.once(in: 3)
+        return faults
+    }
+}

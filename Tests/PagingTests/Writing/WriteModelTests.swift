@@ -1,0 +1,51 @@
+import Synchronization
+import Testing
+
+@testable import Paging
+
+/// Random reads, writes, zeroes, trims, flushes and cache requests by many threads on overlapping ranges.
+@Suite struct WriteModelTests {
+    private static let sum = Mutex(PowerLoss.Numbers())
+
+    /// Whatever the image does (delays, failures of every kind, no holes), the memory (from the least on), the share that
+    /// may be dirty and the age at which it goes out: every read finds what the commands before and beside it allow;
+    /// bytes are stable and whole on their way out, and no page is read or written while it is being written; once
+    /// nothing fails any more a flush succeeds, unless a failed sync has lost something for good; the image then holds
+    /// what was read last; and wherever power is lost, each sector holds what was promised last or something newer.
+    @Test(arguments: Seeds.of(plain: 300, sanitized: 100))
+    func commandsAgreeWithTheOracle(seed: UInt64) throws {
+        let trial = try WriteTrial(WriteScenario(seed: seed))
+        trial.verdict.report("FLEXPAGE_SEED=\(seed)")
+        let reads = Verdict()
+        trial.oracle.checkReads(reads)
+        reads.report("FLEXPAGE_SEED=\(seed), reads")
+        let power = Verdict()
+        let numbers = trial.losePower(points: Seeds.isSoak ? 40 : 6, power)
+        power.report("FLEXPAGE_SEED=\(seed), power loss")
+        let sum = WriteModelTests.sum.withLock { sum in
+            sum += numbers
+            return sum
+        }
+        if sum.workloads % 100 == 0 {
+            print(
+                "power loss: \(sum.workloads) workloads, \(sum.crashPoints) crash points, \(sum.sectorsChecked) sectors in "
+                    + "every state, \(sum.images) images built, \(sum.violations) violations")
+        }
+    }
+
+    /// The tests are themselves tested: each flaw put between the threads and the pager is found, by what reads find or
+    /// by what a crash leaves, within a few seeds.
+    @Test(arguments: FlawedDisk.Flaw.allCases) func flawsAreFound(flaw: FlawedDisk.Flaw) throws {
+        for seed in 1...60 as ClosedRange<UInt64> {
+            let trial = try WriteTrial(WriteScenario(seed: seed)) { FlawedDisk($0, flaw) }
+            let verdict = Verdict()
+            if flaw.isAboutDurability {
+                _ = trial.losePower(points: 20, verdict)
+            } else {
+                trial.oracle.checkReads(verdict)
+            }
+            if verdict.hasFindings || trial.verdict.hasFindings { return }
+        }
+        Issue.record("nobody noticed: \(flaw)")
+    }
+}

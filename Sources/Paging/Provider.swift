@@ -40,9 +40,10 @@ public final class Provider: @unchecked Sendable {
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good where it lost data that is not in memory any more.
     func flush() throws(AccessError) {
+        let mark = syncsEnded
         let failure = writeOut(upTo: ledger.endEpoch())
         tellNews()
-        try sync()
+        try sync(since: mark)
         if let failure { throw failure }
         if let error = ledger.error { throw error }
     }
@@ -63,11 +64,15 @@ public final class Provider: @unchecked Sendable {
     }
 
     /// Makes durable what has reached the image so far; shared among those who want it at the same time.
-    /// - Throws: The sync's error; that of an earlier one that lost data.
-    func sync() throws(AccessError) {
-        try syncs.share { syncAlone() }
+    /// - Parameter mark: `syncsEnded` as it was before the caller wrote out what it wants durable.
+    /// - Throws: The sync's error, or that of another one since `mark`; that of an earlier one that lost data.
+    func sync(since mark: UInt64) throws(AccessError) {
+        try syncs.share(since: mark) { syncAlone() }
         if let lost { throw lost }
     }
+
+    /// Syncs that have ended so far.
+    var syncsEnded: UInt64 { syncs.ended }
 
     /// Why nothing written to this image can be called durable until it is opened anew, or nil.
     var lost: AccessError? {

@@ -52,5 +52,9 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "PagingTests", dependencies: ["Paging"], swiftSettings: strict),
+        .testTarget(
+            name: "AccessorsTests",
+            dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
     ]
 )

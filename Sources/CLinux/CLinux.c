@@ -1,1 +1,191 @@
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+
 #include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+// Newer than the headers of the oldest distribution this is built on (Linux 6.14).
+#ifndef RWF_DONTCACHE
+#define RWF_DONTCACHE 0x00000080
+#endif
+
+static int result(int value) { return value < 0 ? -errno : value; }
+
+static int open_flags(bool writable, bool direct, bool exclusive)
+{
+    return O_CLOEXEC | O_NOCTTY | (writable ? O_RDWR : O_RDONLY) | (direct ? O_DIRECT : 0) | (exclusive ? O_EXCL : 0);
+}
+
+int linux_open(const char *path, bool writable, bool direct, bool exclusive)
+{
+    return result(open(path, open_flags(writable, direct, exclusive)));
+}
+
+int linux_reopen(int descriptor, bool writable, bool direct, bool exclusive)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    return linux_open(path, writable, direct, exclusive);
+}
+
+static enum linux_file_kind kind_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG: return LINUX_REGULAR;
+    case S_IFDIR: return LINUX_DIRECTORY;
+    case S_IFBLK: return LINUX_BLOCK_DEVICE;
+    case S_IFCHR: return LINUX_CHARACTER_DEVICE;
+    case S_IFIFO: return LINUX_FIFO;
+    case S_IFSOCK: return LINUX_SOCKET;
+    default: return LINUX_OTHER_KIND;
+    }
+}
+
+static void describe(const struct stat *status, struct linux_file *file)
+{
+    *file = (struct linux_file){
+        .kind = kind_of(status->st_mode),
+        .device = status->st_dev,
+        .inode = status->st_ino,
+        .special_device = status->st_rdev,
+        .size = status->st_size,
+    };
+}
+
+int linux_stat(const char *path, struct linux_file *file)
+{
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return -errno;
+    describe(&status, file);
+    return 0;
+}
+
+int linux_fstat(int descriptor, struct linux_file *file)
+{
+    struct stat status;
+    if (fstat(descriptor, &status) < 0)
+        return -errno;
+    describe(&status, file);
+    return 0;
+}
+
+int linux_direct_alignment(int descriptor, uint32_t *memory, uint32_t *offset)
+{
+#ifdef STATX_DIOALIGN
+    struct statx status;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) < 0)
+        return 0;
+    if ((status.stx_mask & STATX_DIOALIGN) == 0)
+        return 0;
+    *memory = status.stx_dio_mem_align;
+    *offset = status.stx_dio_offset_align;
+    return 1;
+#else
+    (void)descriptor, (void)memory, (void)offset;
+    return 0;
+#endif
+}
+
+ssize_t linux_preadv(int descriptor, const struct iovec *pieces, int count, int64_t offset, bool uncached)
+{
+    ssize_t bytes = preadv2(descriptor, pieces, count, offset, uncached ? RWF_DONTCACHE : 0);
+    return bytes < 0 ? -errno : bytes;
+}
+
+ssize_t linux_pwritev(int descriptor, const struct iovec *pieces, int count, int64_t offset, bool uncached)
+{
+    ssize_t bytes = pwritev2(descriptor, pieces, count, offset, uncached ? RWF_DONTCACHE : 0);
+    return bytes < 0 ? -errno : bytes;
+}
+
+static int64_t seek(int descriptor, int64_t offset, int whence)
+{
+    off_t found = lseek(descriptor, offset, whence);
+    return found < 0 ? -errno : found;
+}
+
+int64_t linux_seek_data(int descriptor, int64_t offset) { return seek(descriptor, offset, SEEK_DATA); }
+
+int64_t linux_seek_hole(int descriptor, int64_t offset) { return seek(descriptor, offset, SEEK_HOLE); }
+
+int linux_fdatasync(int descriptor) { return result(fdatasync(descriptor)); }
+
+int linux_write_back(int descriptor, int64_t offset, int64_t length)
+{
+    unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    return result(sync_file_range(descriptor, offset, length, flags));
+}
+
+// posix_fadvise returns its error, as POSIX has it, and leaves errno alone.
+int linux_drop_cache(int descriptor, int64_t offset, int64_t length)
+{
+    return -posix_fadvise(descriptor, offset, length, POSIX_FADV_DONTNEED);
+}
+
+int linux_expect_random(int descriptor) { return -posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM); }
+
+int linux_punch_hole(int descriptor, int64_t offset, int64_t length)
+{
+    return result(fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
+
+int linux_zero_range(int descriptor, int64_t offset, int64_t length)
+{
+    return result(fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
+
+int64_t linux_block_size(int descriptor)
+{
+    uint64_t bytes = 0;
+    if (ioctl(descriptor, BLKGETSIZE64, &bytes) < 0)
+        return -errno;
+    return bytes > INT64_MAX ? -EFBIG : (int64_t)bytes;
+}
+
+int linux_block_logical_size(int descriptor)
+{
+    int bytes = 0;
+    return ioctl(descriptor, BLKSSZGET, &bytes) < 0 ? -errno : bytes;
+}
+
+int linux_block_read_only(int descriptor)
+{
+    int answer = 0;
+    if (ioctl(descriptor, BLKROGET, &answer) < 0)
+        return -errno;
+    return answer != 0;
+}
+
+static int set_lock(int descriptor, short type)
+{
+    // l_len 0 is the whole file, as long as it may become; l_pid must be 0.
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+    return result(fcntl(descriptor, F_OFD_SETLK, &lock));
+}
+
+int linux_lock(int descriptor) { return set_lock(descriptor, F_WRLCK); }
+
+int linux_unlock(int descriptor) { return set_lock(descriptor, F_UNLCK); }
+
+const void *linux_map_zeroes(size_t length)
+{
+    void *address = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+void linux_unmap(const void *address, size_t length) { munmap((void *)address, length); }
+
+uint32_t linux_major(uint64_t device) { return major(device); }
+
+uint32_t linux_minor(uint64_t device) { return minor(device); }

@@ -34,42 +34,54 @@ struct AccessMap: @unchecked Sendable {
         bucketMask = UInt64(metadata.bucketsPerShard - 1)
     }
 
-    /// A well-mixed number for the chunk that `page` lies in (the finalizer of splitmix64, by Vigna).
+    /// Where a chunk is in the table: found once for all its pages.
+    struct Place {
+        fileprivate let hash: UInt64
+    }
+
+    /// The place of the chunk that `page` lies in: a well-mixed number (the finalizer of splitmix64, by Vigna).
     @inline(__always)
-    private func hash(ofChunkOf page: UInt64) -> UInt64 {
+    func place(of page: UInt64) -> Place {
         var x = (UInt64(image) &<< 48 | page &>> 8) &+ 0x9E37_79B9_7F4A_7C15
         x = (x ^ x &>> 30) &* 0xBF58_476D_1CE4_E5B9
         x = (x ^ x &>> 27) &* 0x94D0_49BB_1331_11EB
-        return x ^ x &>> 31
+        return Place(hash: x ^ x &>> 31)
+    }
+
+    /// The shard of a chunk.
+    @inline(__always)
+    func shard(at place: Place) -> UnsafeMutablePointer<Shard> {
+        shards + Int(truncatingIfNeeded: place.hash & UInt64(AccessMap.shardCount - 1))
     }
 
     /// The shard of the chunk that `page` lies in.
     @inline(__always)
-    func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> {
-        shards + Int(hash(ofChunkOf: page) & UInt64(AccessMap.shardCount - 1))
-    }
+    func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> { shard(at: place(of: page)) }
 
-    /// The same, asking for the page's bucket to be near by when the lock has been taken.
+    /// Asks for the bucket of `page` to be near by when its shard's lock has been taken.
     @inline(__always)
-    func prefetchedShard(of page: UInt64) -> UnsafeMutablePointer<Shard> {
-        flexpage_prefetch(bucket(of: page))
-        return shard(of: page)
-    }
+    func prefetch(_ page: UInt64, at place: Place) { flexpage_prefetch(bucket(of: page, at: place)) }
 
     @inline(__always)
-    private func bucket(of page: UInt64) -> UnsafeMutablePointer<LeafID> {
-        let hash = hash(ofChunkOf: page)
-        let shard = hash & UInt64(AccessMap.shardCount - 1)
+    private func bucket(of page: UInt64, at place: Place) -> UnsafeMutablePointer<LeafID> {
+        let shard = place.hash & UInt64(AccessMap.shardCount - 1)
         // The leaves of a chunk follow one another, so a sequential reader walks along a cache line of buckets.
-        let index = (hash &>> AccessMap.shardBits &+ page &>> 3) & bucketMask
-        return buckets + Int(shard &* (bucketMask &+ 1) &+ index)
+        let index = (place.hash &>> AccessMap.shardBits &+ page &>> 3) & bucketMask
+        return buckets + Int(truncatingIfNeeded: shard &* (bucketMask &+ 1) &+ index)
     }
+
+    @inline(__always)
+    private func bucket(of page: UInt64) -> UnsafeMutablePointer<LeafID> { bucket(of: page, at: place(of: page)) }
 
     /// The leaf that holds `page`, or nil where none of its eight pages is covered.
     @inline(__always)
-    func leaf(of page: UInt64) -> UnsafeMutablePointer<Leaf>? {
+    func leaf(of page: UInt64) -> UnsafeMutablePointer<Leaf>? { leaf(of: page, at: place(of: page)) }
+
+    /// The same, where the place of the page's chunk is known.
+    @inline(__always)
+    func leaf(of page: UInt64, at place: Place) -> UnsafeMutablePointer<Leaf>? {
         let key = Leaf.key(of: PageKey(image: image, page: page))
-        var id = bucket(of: page).pointee
+        var id = bucket(of: page, at: place).pointee
         while id != .none {
             let leaf = leaves[id]
             if leaf.pointee.key == key { return leaf }
@@ -83,8 +95,12 @@ struct AccessMap: @unchecked Sendable {
 
     /// The flexpage that covers `page`, or `.none`.
     @inline(__always)
-    func flexpage(at page: UInt64) -> FlexpageID {
-        guard let leaf = leaf(of: page) else { return .none }
+    func flexpage(at page: UInt64) -> FlexpageID { flexpage(at: page, place(of: page)) }
+
+    /// The same, where the place of the page's chunk is known.
+    @inline(__always)
+    func flexpage(at page: UInt64, _ place: Place) -> FlexpageID {
+        guard let leaf = leaf(of: page, at: place) else { return .none }
         return leaf.pointee.flexpages[Int(page & 7)]
     }
 

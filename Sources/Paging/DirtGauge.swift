@@ -46,7 +46,7 @@ struct DirtGauge: @unchecked Sendable {
     /// Admits `count` base pages if that does not pass the limit, or if nothing else is dirty.
     @inline(__always)
     func admit(_ count: Int) -> Bool {
-        let before = state.pointee.pages.add(count, ordering: .sequentiallyConsistent).oldValue
+        let before = state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent).oldValue
         if before + count <= limit || before == 0 { return true }
         release(count)
         return false
@@ -56,24 +56,24 @@ struct DirtGauge: @unchecked Sendable {
     @inline(__always)
     func release(_ count: Int) {
         guard count > 0 else { return }
-        state.pointee.pages.subtract(count, ordering: .sequentiallyConsistent)
+        state.pointee.pages.wrappingSubtract(count, ordering: .sequentiallyConsistent)
         if state.pointee.waiting.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
     }
 
     /// So many base pages are dirty again, whatever the limit.
-    func add(_ count: Int) { state.pointee.pages.add(count, ordering: .sequentiallyConsistent) }
+    func add(_ count: Int) { state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent) }
 
     /// Sleeps until `count` base pages are admitted, or until `giveUp`, looked at after each wake-up, says why not.
     /// - Returns: Nil if they are admitted.
     func waitToAdmit(_ count: Int, giveUp: () -> AccessError?) -> AccessError? {
         lock.lock()
         defer { lock.unlock() }
-        state.pointee.waiting.add(1, ordering: .sequentiallyConsistent)
-        defer { state.pointee.waiting.subtract(1, ordering: .relaxed) }
+        state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        defer { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
         while true {
-            let before = state.pointee.pages.add(count, ordering: .sequentiallyConsistent).oldValue
+            let before = state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent).oldValue
             if before + count <= limit || before == 0 { return nil }
-            state.pointee.pages.subtract(count, ordering: .sequentiallyConsistent)
+            state.pointee.pages.wrappingSubtract(count, ordering: .sequentiallyConsistent)
             if let error = giveUp() { return error }
             condition.wait(lock)
         }

@@ -10,7 +10,7 @@ import Glibc
 /// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want them
 /// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
 struct Fill: ~Copyable {
-    private let lender: PageMapper.Reach.Pointer
+    private let reach: PageMapper.Reach.Pointer
     private let pages: Pages
     private var ids = InlineArray<256, FlexpageID> { _ in .none }
     /// Flexpages planned, and how many of them are in flight: always the first ones.
@@ -19,13 +19,11 @@ struct Fill: ~Copyable {
     /// The base pages planned, or in flight after `issue`.
     private(set) var covered: Range<UInt64>
 
-    private var reach: PageMapper.Reach { lender.pointee }
-
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
     /// - Parameter run: Base pages of one chunk.
     /// - Parameter most: Flexpages that it has at the most.
-    init(_ run: Range<UInt64>, most: Int = 256, lender: PageMapper.Reach.Pointer, pages: Pages) {
-        self.lender = lender
+    init(_ run: Range<UInt64>, most: Int = 256, reach: PageMapper.Reach.Pointer, pages: Pages) {
+        self.reach = reach
         self.pages = pages
         covered = run.lowerBound..<run.lowerBound
         let end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
@@ -41,8 +39,8 @@ struct Fill: ~Copyable {
 
     /// Makes the flexpage of `region`, pinned and not populated. Nobody else knows of it yet.
     private mutating func prepare(_ region: Region, at page: UInt64) {
-        let flexpage = reach.table[region.first]
-        flexpage.pointee.key = PageKey(image: reach.map.image, page: page)
+        let flexpage = reach.pointee.table[region.first]
+        flexpage.pointee.key = PageKey(image: reach.pointee.map.image, page: page)
         flexpage.pointee.order = region.order
         flexpage.pointee.queue = .none
         flexpage.pointee.state.store(PageState.pin, ordering: .relaxed)
@@ -52,25 +50,25 @@ struct Fill: ~Copyable {
     }
 
     deinit {
-        for index in issued..<count { pages.give(reach.table.region(of: ids[index])) }
+        for index in issued..<count { pages.give(reach.pointee.table.region(of: ids[index])) }
     }
 
     /// Puts the flexpages into the AccessMap, up to the first whose place is not vacant any more.
     /// The shard's lock is held.
     /// - Returns: Whether any is in flight now.
     mutating func issue() -> Bool {
-        while issued < count, reach.map.isVacant(reach.table[ids[issued]].pointee.covered) {
-            reach.map.insert(ids[issued])
+        while issued < count, reach.pointee.map.isVacant(reach.pointee.table[ids[issued]].pointee.covered) {
+            reach.pointee.map.insert(ids[issued])
             issued += 1
         }
-        let end = issued == 0 ? covered.lowerBound : reach.table[ids[issued - 1]].pointee.covered.upperBound
+        let end = issued == 0 ? covered.lowerBound : reach.pointee.table[ids[issued - 1]].pointee.covered.upperBound
         covered = covered.lowerBound..<end
         return issued > 0
     }
 
     /// Reads the image into the flexpages in flight. No lock is held.
     func populate(from accessor: any Accessor) throws(AccessError) {
-        let table = reach.table
+        let table = reach.pointee.table
         var pieces = InlineArray<256, iovec> { _ in iovec() }
         for index in 0..<issued {
             let bytes = Int(table[ids[index]].pointee.pages) * BasePage.size
@@ -92,22 +90,22 @@ struct Fill: ~Copyable {
     /// held; the pages are queued under it, because a page in the map and not in the queue is taken for one that a
     /// recycler has in hand.
     func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
-        var loan = Loan(lender, at: wanted.lowerBound)
+        var loan = Loan(reach, at: wanted.lowerBound)
         var isAwaited = false
         for index in 0..<issued {
-            let state = reach.table[ids[index]]
+            let state = reach.pointee.table[ids[index]]
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
             isAwaited = isAwaited || PageState(word).has(PageState.awaited)
             if PageState(word).has(PageState.awaited) {
                 state.pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
             }
         }
-        reach.queue.append(count: issued) { ids[$0] }
+        reach.pointee.queue.append(count: issued) { ids[$0] }
         for index in 0..<issued {
-            if !loan.isFull, BasePage.offset(of: reach.table[ids[index]].pointee.key.page) < wanted.upperBound {
+            if !loan.isFull, BasePage.offset(of: reach.pointee.table[ids[index]].pointee.key.page) < wanted.upperBound {
                 loan.add(ids[index], upTo: wanted.upperBound)
             } else {
-                reach.table[ids[index]].pointee.state.subtract(PageState.pin, ordering: .releasing)
+                reach.pointee.table[ids[index]].pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
             }
         }
         if isAwaited { shard.wakeAll() }
@@ -115,17 +113,30 @@ struct Fill: ~Copyable {
         return loan
     }
 
+    /// Lets everybody see the flexpages, as read ahead and not used yet, but for those that somebody waits for; the one
+    /// that covers `mark` tells when somebody comes to it. The shard's lock is held.
+    func publishAhead(mark: UInt64?, on shard: UnsafeMutablePointer<Shard>) {
+        for index in 0..<issued {
+            let flexpage = reach.pointee.table[ids[index]]
+            var bits = PageState.ahead
+            if let mark, flexpage.pointee.covered.contains(mark) { bits |= PageState.marked }
+            flexpage.pointee.state.bitwiseOr(bits, ordering: .relaxed)
+        }
+        let none = BasePage.offset(of: covered.lowerBound)
+        _ = publish(lending: none..<none, on: shard)
+    }
+
     /// Lends the flexpages in flight to a writer who will populate them, all of them and dirty: nobody else sees them
     /// before the loan ends. There are no more of them than a loan takes. The shard's lock is held.
     func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {
-        var loan = Loan(lender, at: wanted.lowerBound, exclusively: true)
+        var loan = Loan(reach, at: wanted.lowerBound, exclusively: true)
         for index in 0..<issued {
-            reach.table[ids[index]].pointee.state.store(
+            reach.pointee.table[ids[index]].pointee.state.store(
                 PageState.populated | PageState.dirty | PageState.exclusive | PageState.pin, ordering: .releasing)
             loan.add(ids[index], upTo: wanted.upperBound)
         }
-        dirtied += reach.map.markDirty(covered)
-        reach.queue.append(count: issued) { ids[$0] }
+        dirtied += reach.pointee.map.markDirty(covered)
+        reach.pointee.queue.append(count: issued) { ids[$0] }
         return loan
     }
 
@@ -133,9 +144,9 @@ struct Fill: ~Copyable {
     func zeroPastEnd(ofImage size: Int64) {
         let past = BasePage.offset(of: covered.upperBound) - size
         guard past > 0, count > 0 else { return }
-        let last = reach.table[ids[count - 1]]
+        let last = reach.pointee.table[ids[count - 1]]
         let bytes = Int(last.pointee.pages) * BasePage.size
-        memset(reach.table.memory(of: ids[count - 1]) + (bytes - Int(past)), 0, Int(past))
+        memset(reach.pointee.table.memory(of: ids[count - 1]) + (bytes - Int(past)), 0, Int(past))
     }
 
     /// Takes the flexpages in flight out of the AccessMap again and wakes those who wait for them: with the error where
@@ -143,8 +154,8 @@ struct Fill: ~Copyable {
     func withdraw(_ error: AccessError, on shard: UnsafeMutablePointer<Shard>) {
         let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
         for index in 0..<issued {
-            reach.map.remove(ids[index])
-            reach.table[ids[index]].pointee.state.bitwiseOr(PageState.failed | code, ordering: .releasing)
+            reach.pointee.map.remove(ids[index])
+            reach.pointee.table[ids[index]].pointee.state.bitwiseOr(PageState.failed | code, ordering: .releasing)
         }
         shard.wakeAll()
         shard.pointee.failedFills += 1
@@ -152,7 +163,7 @@ struct Fill: ~Copyable {
 
     /// Gives the filler's pins on withdrawn flexpages back. No lock is held.
     func giveBackWithdrawn() {
-        for index in 0..<issued { reach.giveBack(ids[index]) }
+        for index in 0..<issued { PageMapper.Reach.giveBack(reach, ids[index]) }
     }
 
     /// Whether it is as small as a fill can be, so that its error is that of the page.

@@ -39,6 +39,8 @@ struct Ledger: @unchecked Sendable {
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. Counted for ever; see `Provider`.
         let unsettled = Atomic<UInt64>(0)
+        /// Base pages read ahead and recycled without use, since somebody asked.
+        let unused = Atomic<UInt64>(0)
     }
 
     fileprivate struct LeafList {
@@ -241,7 +243,17 @@ struct Ledger: @unchecked Sendable {
     var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
 
     /// Something that a failed sync would lose has happened to the image.
-    func countUnsettled() { record.pointee.unsettled.add(1, ordering: .sequentiallyConsistent) }
+    func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
+    // MARK: Reading ahead
+
+    /// So many base pages that were read ahead have been recycled and nobody has used them.
+    func countUnused(_ pages: UInt64) { record.pointee.unused.wrappingAdd(pages, ordering: .relaxed) }
+
+    /// How many base pages were read ahead in vain since the last call.
+    func takeUnused() -> UInt64 {
+        record.pointee.unused.load(ordering: .relaxed) == 0 ? 0 : record.pointee.unused.exchange(0, ordering: .relaxed)
+    }
 
     // MARK: The lists
 

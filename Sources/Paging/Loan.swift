@@ -10,10 +10,14 @@ struct Loan: ~Copyable {
     static let capacity = 16
 
     private let reach: UnsafePointer<PageMapper.Reach>
-    private var ids = InlineArray<16, FlexpageID>(repeating: .none)
+    /// The first flexpage by itself: most loans have no other, and it stays in a register.
+    private var first = FlexpageID.none
+    private var others = InlineArray<15, FlexpageID>(repeating: .none)
     /// What each flexpage's word has of this loan: a pin, and a writer's latch.
     private let pin: UInt32
     private(set) var count = 0
+    /// A marked page that the client has come to with this loan.
+    var mark: UInt64?
     /// The bytes of the image that the loan covers; empty where nothing could be lent.
     private(set) var range: Range<Int64>
 
@@ -29,11 +33,14 @@ struct Loan: ~Copyable {
     @inline(__always)
     var isFull: Bool { count == Loan.capacity }
 
+    @inline(__always)
+    private subscript(index: Int) -> FlexpageID { index == 0 ? first : others[index &- 1] }
+
     /// Adds flexpage `id`, pinned by the caller, which covers the loan's end; the loan then ends where the flexpage
     /// ends, but not after `limit`.
     @inline(__always)
     mutating func add(_ id: FlexpageID, upTo limit: Int64) {
-        ids[count] = id
+        if count == 0 { first = id } else { others[count &- 1] = id }
         count &+= 1
         let end = BasePage.offset(of: reach.pointee.table[id].pointee.covered.upperBound)
         range = range.lowerBound..<min(end, limit)
@@ -44,10 +51,11 @@ struct Loan: ~Copyable {
     func forEachPart(_ body: (UnsafeMutableRawBufferPointer, Int) -> Void) {
         var offset = range.lowerBound
         for index in 0..<count {
-            let flexpage = reach.pointee.table[ids[index]]
+            let id = self[index]
+            let flexpage = reach.pointee.table[id]
             let begin = BasePage.offset(of: flexpage.pointee.key.page)
             let end = min(BasePage.offset(of: flexpage.pointee.covered.upperBound), range.upperBound)
-            let memory = reach.pointee.table.memory(of: ids[index]) + Int(offset &- begin)
+            let memory = reach.pointee.table.memory(of: id) + Int(offset &- begin)
             let part = UnsafeMutableRawBufferPointer(start: memory, count: Int(end &- offset))
             body(part, Int(offset &- range.lowerBound))
             offset = end
@@ -56,6 +64,6 @@ struct Loan: ~Copyable {
 
     @inline(__always)
     deinit {
-        for index in 0..<count { reach.pointee.giveBack(ids[index], pin) }
+        for index in 0..<count { PageMapper.Reach.giveBack(reach, self[index], pin) }
     }
 }

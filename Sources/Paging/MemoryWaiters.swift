@@ -35,7 +35,7 @@ struct MemoryWaiters: @unchecked Sendable {
 
     /// Announces that the caller is about to try a last time and then to sleep. `sleep` or `end` must follow.
     func begin() -> UInt64 {
-        state.pointee.waiting.add(1, ordering: .sequentiallyConsistent)
+        state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         // What the caller looks at next must not have been read before the announcement.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         return lock.withLock { state.pointee.wakeups }
@@ -43,7 +43,7 @@ struct MemoryWaiters: @unchecked Sendable {
 
     /// Takes the announcement back.
     func end() {
-        state.pointee.waiting.subtract(1, ordering: .relaxed)
+        state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed)
     }
 
     /// Sleeps until something has been freed since `begin` returned `ticket`.

@@ -10,22 +10,22 @@ extension PageMapper {
     func replace(
         _ pages: Range<UInt64>, by change: () throws(AccessError) -> Void
     ) throws(AccessError) {
-        reach.reservations.reserve(pages)
-        defer { reach.reservations.release(pages) }
-        visit(pages, .touching, where: { !$0.isSettled }) { id, shard in reach.waitUntilSettled(id, on: shard) }
+        reach.pointee.reservations.reserve(pages)
+        defer { reach.pointee.reservations.release(pages) }
+        visit(pages, .touching, where: { !$0.isSettled }) { id, shard in reach.pointee.waitUntilSettled(id, on: shard) }
         try change()
-        reach.map.ledger.countUnsettled()
+        reach.pointee.map.ledger.countUnsettled()
         zeroStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }) { id, shard in
-            let state = PageState(reach.table[id].pointee.state.load(ordering: .acquiring))
+            let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
             if state.pins > 0 {
-                reach.waitUntilSettled(id, on: shard)
+                reach.pointee.waitUntilSettled(id, on: shard)
             } else {
-                reach.dirt.release(reach.map.forgetDirt(of: reach.table[id].pointee.covered))
+                reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].pointee.covered))
                 drop(id)
             }
         }
-        reach.waiters.wake()
+        reach.pointee.waiters.wake()
     }
 
     /// Drops every flexpage of the image, none of which is lent or dirty. O(buckets + flexpages).
@@ -34,7 +34,9 @@ extension PageMapper {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
             var bucket = 0
-            while let id = reach.map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) { drop(id) }
+            while let id = reach.pointee.map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) {
+                drop(id)
+            }
             shard.unlock()
         }
     }
@@ -42,38 +44,38 @@ extension PageMapper {
     /// Takes a flexpage out of the AccessMap and frees its Region, or leaves that to the recycler who has it in hand.
     /// The shard's lock is held.
     private func drop(_ id: FlexpageID) {
-        let region = reach.table.region(of: id)
+        let region = reach.pointee.table.region(of: id)
         precondition(
-            PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).isRecyclable,
+            PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).isRecyclable,
             "only what is neither lent nor dirty is dropped")
-        reach.map.remove(id)
-        if reach.queue.remove(id) { pages.give(region) }
+        reach.pointee.map.remove(id)
+        if reach.pointee.queue.remove(id) { pages.give(region) }
     }
 
     /// Zeroes the parts inside `pages` of flexpages that reach over its ends; they are clean there then.
     private func zeroStraddlers(of pages: Range<UInt64>) {
         for page in [pages.lowerBound, pages.upperBound - 1] {
-            let shard = reach.map.shard(of: page)
+            let shard = reach.pointee.map.shard(of: page)
             shard.lock()
             while true {
-                let id = reach.map.flexpage(at: page)
-                guard id != .none, !pages.contains(reach.table[id].pointee.covered) else { break }
+                let id = reach.pointee.map.flexpage(at: page)
+                guard id != .none, !pages.contains(reach.pointee.table[id].pointee.covered) else { break }
                 // Readers in it, who came before the change was made, see old bytes or new ones, not both.
-                if PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).pins == 0 {
-                    zeroInPlace(pages.clamped(to: reach.table[id].pointee.covered), of: id)
+                if PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).pins == 0 {
+                    zeroInPlace(pages.clamped(to: reach.pointee.table[id].pointee.covered), of: id)
                     break
                 }
-                reach.waitUntilSettled(id, on: shard)
+                reach.pointee.waitUntilSettled(id, on: shard)
             }
             shard.unlock()
         }
     }
 
     private func zeroInPlace(_ pages: Range<UInt64>, of id: FlexpageID) {
-        let position = Int(pages.lowerBound - reach.table[id].pointee.key.page) * BasePage.size
-        (reach.table.memory(of: id) + position)
+        let position = Int(pages.lowerBound - reach.pointee.table[id].pointee.key.page) * BasePage.size
+        (reach.pointee.table.memory(of: id) + position)
             .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
-        reach.dirt.release(reach.map.forgetDirt(of: pages))
+        reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: pages))
     }
 
     /// Which flexpages a visit goes to.
@@ -91,9 +93,9 @@ extension PageMapper {
         _ body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
     ) {
         func isDue(_ id: FlexpageID) -> Bool {
-            let covered = reach.table[id].pointee.covered
+            let covered = reach.pointee.table[id].pointee.covered
             let isVisited = visited == .inside ? pages.contains(covered) : pages.overlaps(covered)
-            return isVisited && condition(PageState(reach.table[id].pointee.state.load(ordering: .acquiring)))
+            return isVisited && condition(PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)))
         }
         if pages.count / Leaf.pages <= self.pages.memory.metadata.frames / 4 + Chunk.pages {
             visitByOffset(pages, where: isDue, body)
@@ -110,10 +112,10 @@ extension PageMapper {
         var page = pages.lowerBound
         while page < pages.upperBound {
             let end = min((page | UInt64(Chunk.pages - 1)) + 1, pages.upperBound)
-            let shard = reach.map.shard(of: page)
+            let shard = reach.pointee.map.shard(of: page)
             shard.lock()
             while page < end {
-                guard let leaf = reach.map.leaf(of: page) else {
+                guard let leaf = reach.pointee.map.leaf(of: page) else {
                     page = min((page | 7) + 1, end)
                     continue
                 }
@@ -132,7 +134,9 @@ extension PageMapper {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
             var bucket = 0
-            while let id = reach.map.firstFlexpage(inShard: index, from: &bucket, where: isDue) { body(id, shard) }
+            while let id = reach.pointee.map.firstFlexpage(inShard: index, from: &bucket, where: isDue) {
+                body(id, shard)
+            }
             shard.unlock()
         }
     }

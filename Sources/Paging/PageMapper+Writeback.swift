@@ -25,7 +25,7 @@ extension PageMapper {
         if let error = run.error { throw error }
         page = pages.lowerBound
         while page < pages.upperBound {
-            waitForWriteback(ofLeaf: Leaf.key(of: PageKey(image: reach.map.image, page: page)))
+            waitForWriteback(ofLeaf: Leaf.key(of: PageKey(image: reach.pointee.map.image, page: page)))
             page = (page | 7) + 1
         }
         if let error = failure(in: pages) { throw error }
@@ -33,14 +33,14 @@ extension PageMapper {
 
     /// Why some of `pages` could not be written out, by whomever, or nil if none is in that trouble.
     private func failure(in pages: Range<UInt64>) -> AccessError? {
-        guard let error = reach.map.ledger.error else { return nil }
+        guard let error = reach.pointee.map.ledger.error else { return nil }
         var page = pages.lowerBound
         while page < pages.upperBound {
             let end = min((page | 7) + 1, pages.upperBound)
-            let shard = reach.map.shard(of: page)
+            let shard = reach.pointee.map.shard(of: page)
             shard.lock()
             var hasFailed = false
-            reach.map.forEachLeaf(of: page..<end) { leaf, bits in
+            reach.pointee.map.forEachLeaf(of: page..<end) { leaf, bits in
                 hasFailed = leaf.pointee.hasFailed && leaf.pointee.dirty & bits != 0
             }
             shard.unlock()
@@ -53,23 +53,25 @@ extension PageMapper {
     /// Waits until no page of the leaf is being written out.
     func waitForWriteback(ofLeaf key: UInt64) {
         let page = Leaf.firstPage(ofKey: key)
-        let shard = reach.map.shard(of: page)
+        let shard = reach.pointee.map.shard(of: page)
         shard.lock()
-        while let leaf = reach.map.leaf(of: page), leaf.pointee.writing != 0 {
-            reach.waitUntilSettled(leaf.pointee.flexpages[leaf.pointee.writing.trailingZeroBitCount], on: shard)
+        while let leaf = reach.pointee.map.leaf(of: page), leaf.pointee.writing != 0 {
+            reach.pointee.waitUntilSettled(leaf.pointee.flexpages[leaf.pointee.writing.trailingZeroBitCount], on: shard)
         }
         shard.unlock()
     }
 
     /// Settles what had been written out before sync `number`, a good one, began. O(leaves settled).
     func settle(bySync number: UInt32) {
-        while let key = reach.map.ledger.firstUnsynced(beforeSync: number) {
+        while let key = reach.pointee.map.ledger.firstUnsynced(beforeSync: number) {
             let page = Leaf.firstPage(ofKey: key)
-            let shard = reach.map.shard(of: page)
+            let shard = reach.pointee.map.shard(of: page)
             shard.lock()
-            if let leaf = reach.map.leaf(of: page), reach.map.ledger.settle(reach.map.id(of: leaf), bySync: number) {
+            if let leaf = reach.pointee.map.leaf(of: page),
+                reach.pointee.map.ledger.settle(reach.pointee.map.id(of: leaf), bySync: number)
+            {
                 leaf.pointee.unsynced = 0
-                reach.map.updateStates(of: page..<page + UInt64(Leaf.pages))
+                reach.pointee.map.updateStates(of: page..<page + UInt64(Leaf.pages))
             }
             shard.unlock()
         }
@@ -81,14 +83,14 @@ extension PageMapper {
         for index in 0..<AccessMap.shardCount {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
-            reach.map.forEachLeaf(inShard: index) { id, leaf in
-                guard leaf.pointee.image == reach.map.image, leaf.pointee.unsynced != 0 else { return }
+            reach.pointee.map.forEachLeaf(inShard: index) { id, leaf in
+                guard leaf.pointee.image == reach.pointee.map.image, leaf.pointee.unsynced != 0 else { return }
                 let again = leaf.pointee.unsynced & ~leaf.pointee.writing & ~leaf.pointee.dirty
                 leaf.pointee.dirty |= again
                 leaf.pointee.unsynced &= leaf.pointee.writing
-                reach.dirt.add(again.nonzeroBitCount)
-                if leaf.pointee.list == .unsynced { reach.map.ledger.dirtiedAgain(id) }
-                reach.map.updateStates(
+                reach.pointee.dirt.add(again.nonzeroBitCount)
+                if leaf.pointee.list == .unsynced { reach.pointee.map.ledger.dirtiedAgain(id) }
+                reach.pointee.map.updateStates(
                     of: leaf.pointee.firstPage..<leaf.pointee.firstPage + UInt64(Leaf.pages))
             }
             shard.unlock()

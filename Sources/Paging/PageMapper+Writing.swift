@@ -16,13 +16,13 @@ extension PageMapper {
         let admitted = BasePage.numbers(covering: wanted).count
         try admit(admitted)
         var dirtied = 0
-        defer { reach.dirt.release(admitted - dirtied) }
-        let shard = reach.map.shard(of: BasePage.number(of: wanted.lowerBound))
+        defer { reach.pointee.dirt.release(admitted - dirtied) }
+        let shard = reach.pointee.map.shard(of: BasePage.number(of: wanted.lowerBound))
         shard.lock()
         while true {
-            if reach.reservations.overlaps(BasePage.numbers(covering: wanted)) {
+            if reach.pointee.reservations.overlaps(BasePage.numbers(covering: wanted)) {
                 shard.unlock()
-                reach.reservations.wait(for: BasePage.numbers(covering: wanted))
+                reach.pointee.reservations.wait(for: BasePage.numbers(covering: wanted))
                 shard.lock()
                 continue
             }
@@ -32,9 +32,9 @@ extension PageMapper {
                 return loan
             }
             _ = consume loan
-            let id = reach.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
+            let id = reach.pointee.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
             if id != .none {
-                reach.waitUntilSettled(id, on: shard)
+                reach.pointee.waitUntilSettled(id, on: shard)
                 continue
             }
             let run = wholePagesMissing(of: wanted)
@@ -50,7 +50,7 @@ extension PageMapper {
 
     /// The beginning of `range`, in one chunk and no more than a fill's share of the Memory or of the limit of dirt.
     private func partToWrite(of range: Range<Int64>) -> Range<Int64> {
-        let most = UInt64(min(pages.mostFramesOfFill, max(1, reach.dirt.limit / 2)))
+        let most = UInt64(min(pages.mostFramesOfFill, max(1, reach.pointee.dirt.limit / 2)))
         let end = BasePage.offset(of: BasePage.number(of: range.lowerBound) + most)
         let part = Chunk.first(of: range)
         return part.lowerBound..<min(part.upperBound, end)
@@ -58,27 +58,27 @@ extension PageMapper {
 
     /// Waits until so many base pages more may be dirty.
     private func admit(_ count: Int) throws(AccessError) {
-        if reach.dirt.admit(count) {
-            if reach.dirt.isAboveTarget { pages.sweeps.kick() }
+        if reach.pointee.dirt.admit(count) {
+            if reach.pointee.dirt.isAboveTarget { pages.sweeps.kick() }
             return
         }
         pages.sweeps.kick()
         // What cannot be written out will not make room: better say so than wait for ever.
-        if let error = reach.dirt.waitToAdmit(count, giveUp: { reach.map.ledger.error }) { throw error }
+        if let error = reach.pointee.dirt.waitToAdmit(count, giveUp: { reach.pointee.map.ledger.error }) { throw error }
     }
 
     /// Latches the flexpages at the beginning of `wanted` that are resident and nobody's. The shard's lock is held.
     private func lendResidentForWriting(
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, dirtied: inout Int
     ) -> Loan {
-        var loan = Loan(lender, at: wanted.lowerBound, exclusively: true)
+        var loan = Loan(reach, at: wanted.lowerBound, exclusively: true)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
             let page = BasePage.number(of: loan.range.upperBound)
-            let id = reach.map.flexpage(at: page)
+            let id = reach.pointee.map.flexpage(at: page)
             guard id != .none else { break }
             let written = BasePage.numbers(covering: loan.range.upperBound..<wanted.upperBound)
-                .clamped(to: reach.table[id].pointee.covered)
-            guard let newly = reach.pinExclusively(id, dirtying: written) else { break }
+                .clamped(to: reach.pointee.table[id].pointee.covered)
+            guard let newly = reach.pointee.pinExclusively(id, dirtying: written) else { break }
             dirtied += newly
             loan.add(id, upTo: wanted.upperBound)
         }
@@ -95,7 +95,7 @@ extension PageMapper {
         let endsWhole = wanted.upperBound == BasePage.offset(of: pages.upperBound) || wanted.upperBound == size
         let last = endsWhole ? pages.upperBound : pages.upperBound - 1
         var end = pages.lowerBound
-        while end < last, reach.map.flexpage(at: end) == .none { end += 1 }
+        while end < last, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
         return pages.lowerBound..<end
     }
 
@@ -116,7 +116,7 @@ extension PageMapper {
         fill.zeroPastEnd(ofImage: size)
         shard.lock()
         defer { shard.unlock() }
-        guard !reach.reservations.overlaps(fill.covered), fill.issue() else { return nil }
+        guard !reach.pointee.reservations.overlaps(fill.covered), fill.issue() else { return nil }
         return fill.publish(writing: wanted, dirtied: &dirtied)
     }
 }

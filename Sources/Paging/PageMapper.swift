@@ -10,13 +10,16 @@ import Glibc
 /// retains nothing.
 struct PageMapper: ~Copyable, @unchecked Sendable {
     /// What pinning and giving back need: pointers, cheap to copy, with nothing to retain.
-    struct Reach: @unchecked Sendable {
+    struct Reach: ~Copyable, @unchecked Sendable {
         let map: AccessMap
         let table: FlexpageTable
         let queue: PageQueue
         let waiters: MemoryWaiters
         let dirt: DirtGauge
         let reservations: Reservations
+        let readahead: Readahead
+        /// Whose image it is; outlives every request.
+        fileprivate(set) var provider: Unmanaged<Provider>?
         /// To free the Region of a failed fill; outlives every loan.
         unowned(unsafe) let pages: Pages
     }
@@ -36,20 +39,23 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         reachPointer.initialize(
             to: Reach(
                 map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
-                dirt: pages.dirt, reservations: Reservations(), pages: pages))
+                dirt: pages.dirt, reservations: Reservations(),
+                readahead: Readahead(imageSize: size, largestWindow: pages.largestReadahead), pages: pages))
     }
 
     deinit {
         reachPointer.pointee.reservations.destroy()
+        reachPointer.pointee.readahead.destroy()
         reachPointer.deinitialize(count: 1)
         reachPointer.deallocate()
     }
 
+    /// What pinning and giving back need.
     @inline(__always)
-    var reach: Reach { reachPointer.pointee }
+    var reach: Reach.Pointer { Reach.Pointer(reachPointer) }
 
-    @inline(__always)
-    var lender: Reach.Pointer { Reach.Pointer(reachPointer) }
+    /// Tells whose it is.
+    func attach(to provider: Provider) { reachPointer.pointee.provider = Unmanaged.passUnretained(provider) }
 
     /// How far a request has come.
     struct Walk {
@@ -65,11 +71,15 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     @inline(__always)
     func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)
-        let shard = lender.pointee.map.prefetchedShard(of: BasePage.number(of: wanted.lowerBound))
+        let page = BasePage.number(of: wanted.lowerBound)
+        let place = reach.pointee.map.place(of: page)
+        reach.pointee.map.prefetch(page, at: place)
+        let shard = reach.pointee.map.shard(at: place)
         shard.lock()
-        let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
+        let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
         if loan.count > 0 {
             shard.unlock()
+            if let mark = loan.mark { noteArrival(at: mark) }
             return loan
         }
         _ = consume loan
@@ -81,24 +91,31 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func supply(
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan {
+        let place = reach.pointee.map.place(of: BasePage.number(of: wanted.lowerBound))
         while true {
-            let loan = Reach.lendResident(lender, wanted, on: shard, countingFrom: walk.populatedUpTo)
+            let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
             if loan.count > 0 {
                 shard.unlock()
+                if let mark = loan.mark { noteArrival(at: mark) }
                 return loan
             }
-            let id = reach.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
+            let id = reach.pointee.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
             if id == .none {
                 let run = missingRun(of: wanted, cautious: wanted.lowerBound < walk.cautiousUpTo)
                 shard.unlock()
+                if walk.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
-            } else if PageState(reach.table[id].pointee.state.load(ordering: .acquiring)).has(PageState.populated) {
-                reach.waitUntilSettled(id, on: shard)
+            } else if PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).has(
+                PageState.populated)
+            {
+                reach.pointee.waitUntilSettled(id, on: shard)
             } else if try waitForFill(of: id, on: shard, &walk) {
-                var loan = Loan(lender, at: wanted.lowerBound)
+                var loan = Loan(reach, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
+                let mark = reach.pointee.takeMark(of: id)
                 shard.unlock()
+                if let mark { noteArrival(at: mark) }
                 return loan
             }
         }
@@ -108,7 +125,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func missingRun(of wanted: Range<Int64>, cautious: Bool) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
         var end = pages.lowerBound + 1
-        while !cautious, end < pages.upperBound, reach.map.flexpage(at: end) == .none { end += 1 }
+        while !cautious, end < pages.upperBound, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
         return pages.lowerBound..<end
     }
 
@@ -117,8 +134,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func waitForFill(
         of id: FlexpageID, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Bool {
-        let flexpage = reach.table[id]
-        flexpage.pointee.state.add(PageState.pin, ordering: .relaxed)
+        let flexpage = reach.pointee.table[id]
+        flexpage.pointee.state.wrappingAdd(PageState.pin, ordering: .relaxed)
         var state: PageState
         repeat {
             flexpage.pointee.state.bitwiseOr(PageState.awaited, ordering: .relaxed)
@@ -129,7 +146,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         // What failed was wider than a page, or it was just this page.
         walk.cautiousUpTo = BasePage.offset(of: flexpage.pointee.covered.upperBound)
         shard.unlock()
-        reach.giveBack(id)
+        PageMapper.Reach.giveBack(reach, id)
         guard state.error == 0 else { throw AccessError(state.error) }
         shard.lock()
         return false
@@ -143,13 +160,13 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     ) throws(AccessError) -> Loan? {
         guard var fill = plan(run, on: shard) else { return nil }
         shard.lock()
-        let isReserved = reach.reservations.overlaps(fill.covered)
+        let isReserved = reach.pointee.reservations.overlaps(fill.covered)
         let isInFlight = !isReserved && fill.issue()
         shard.unlock()
         guard isInFlight else {
             let reserved = fill.covered
             _ = consume fill
-            if isReserved { reach.reservations.wait(for: reserved) }
+            if isReserved { reach.pointee.reservations.wait(for: reserved) }
             return nil
         }
         do throws(AccessError) {
@@ -168,24 +185,24 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let loan = fill.publish(lending: wanted, on: shard)
         shard.unlock()
         walk.populatedUpTo = BasePage.offset(of: fill.covered.upperBound)
-        reach.waiters.wake()
+        reach.pointee.waiters.wake()
         return loan
     }
 
     /// A fill of the beginning of `run`, or nil after having slept until there may be memory for one.
     func plan(_ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
-        let fill = Fill(run, most: most, lender: lender, pages: pages)
+        let fill = Fill(run, most: most, reach: reach, pages: pages)
         if fill.count > 0 { return fill }
-        let ticket = reach.waiters.begin()
-        let again = Fill(run, most: most, lender: lender, pages: pages)
+        let ticket = reach.pointee.waiters.begin()
+        let again = Fill(run, most: most, reach: reach, pages: pages)
         if again.count > 0 {
-            reach.waiters.end()
+            reach.pointee.waiters.end()
             return again
         }
         shard.lock()
         shard.pointee.waits += 1
         shard.unlock()
-        reach.waiters.sleep(ticket)
+        reach.pointee.waiters.sleep(ticket)
         return nil
     }
 }

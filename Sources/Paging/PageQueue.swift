@@ -126,7 +126,7 @@ struct PageQueue: @unchecked Sendable {
         defer { lock.unlock() }
         // A round visits each page; with at most three hits to take back, four visits are enough to reach any.
         var visits = (state.pointee.probation.flexpages + state.pointee.main.flexpages) * 4
-        // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.
+        // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.pointee.
         var passedOver = (probation: 0, main: 0)
         var unsynced = 0
         while visits > 0 {
@@ -171,7 +171,7 @@ struct PageQueue: @unchecked Sendable {
         if name == .probation {
             table[id].pointee.state.bitwiseAnd(~taken, ordering: .relaxed)
         } else {
-            table[id].pointee.state.subtract(taken, ordering: .relaxed)
+            table[id].pointee.state.wrappingSubtract(taken, ordering: .relaxed)
         }
         unlink(id)
         link(id, to: .main)
@@ -193,7 +193,7 @@ struct PageQueue: @unchecked Sendable {
         let flexpage = table[id]
         var place: UInt32 = 0
         if name == .probation {
-            let now = state.pointee.clock.add(UInt32(flexpage.pointee.pages), ordering: .relaxed).newValue
+            let now = state.pointee.clock.wrappingAdd(UInt32(flexpage.pointee.pages), ordering: .relaxed).newValue
             place = max(now, 1)
         }
         flexpage.pointee.place.store(place, ordering: .relaxed)

@@ -25,7 +25,9 @@ struct PageState: Equatable {
 
     /// One pin. There are never more than one a request under way.
     static let pin: UInt32 = 1
-    static let pinMask: UInt32 = 0x3FFF
+    static let pinMask: UInt32 = 0x1FFF
+    /// Whoever comes to it has the next window read ahead.
+    static let marked: UInt32 = 1 << 13
     /// One hit of at most three that the PageQueue has yet to count.
     static let hit: UInt32 = 1 << 14
     static let hitMask: UInt32 = 3 << 14
@@ -37,6 +39,8 @@ struct PageState: Equatable {
     static let dirty: UInt32 = 1 << 21
     /// Written out, but not known to be durable: the last to be recycled.
     static let unsynced: UInt32 = 1 << 22
+    /// Read ahead, and not used by anybody yet.
+    static let ahead: UInt32 = 1 << 23
     /// The errno of a failed fill; 0 where those who wait should try for themselves.
     static let errorShift: UInt32 = 24
 

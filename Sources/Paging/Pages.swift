@@ -10,6 +10,9 @@ public final class Pages: @unchecked Sendable {
     /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the time.
     public static let leastMemory = Memory.least
 
+    /// The largest window of reading ahead where nobody says otherwise, bytes.
+    public static let usualReadahead = 4 << 20
+
     /// The share of the pages that may be dirty before writers wait, where nobody says otherwise.
     public static let usualDirtyShare = 0.4
     /// What that share can be: something must be left for reads.
@@ -22,16 +25,22 @@ public final class Pages: @unchecked Sendable {
     let waiters: MemoryWaiters
     let dirt: DirtGauge
     let sweeps: SweepBoard
+    let prefetches: PrefetchQueue
+    /// The largest window of reading ahead, base pages.
+    let largestReadahead: Int
     /// Tells whoever runs the server; called from any thread, with no lock held.
     let notify: @Sendable (Notice) -> Void
 
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `leastMemory`.
     /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
+    /// - Parameter readahead: The largest window that is read ahead of a stream, bytes; 0 for none. An eighth of the pages
+    ///   at the most.
     /// - Parameter notify: Told of troubles and their ends, from any thread.
     /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare,
+        readahead: Int = Pages.usualReadahead,
         notify: @escaping @Sendable (Notice) -> Void = { _ in }
     ) throws(AccessError) {
         self.notify = notify
@@ -43,6 +52,8 @@ public final class Pages: @unchecked Sendable {
         let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
         dirt = DirtGauge(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
         sweeps = SweepBoard(memory.metadata)
+        prefetches = PrefetchQueue(frames: memory.metadata.frames)
+        largestReadahead = min(readahead / BasePage.size, memory.metadata.frames / 8)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
     }
 
@@ -51,6 +62,7 @@ public final class Pages: @unchecked Sendable {
         waiters.destroy()
         dirt.destroy()
         sweeps.destroy()
+        prefetches.destroy()
     }
 
     /// The AccessMap of image number `image`. Free of cost: it is a view of the shared tables.
@@ -101,6 +113,9 @@ public final class Pages: @unchecked Sendable {
                 queue.putBack(candidate.id, to: candidate.from)
                 shard.unlock()
                 return false
+            }
+            if PageState(table[candidate.id].pointee.state.load(ordering: .relaxed)).has(PageState.ahead) {
+                map.ledger.countUnused(table[candidate.id].pointee.pages)
             }
             map.remove(candidate.id)
             shard.pointee.recycles += 1

@@ -25,13 +25,14 @@ public final class Provider: @unchecked Sendable {
         self.pages = pages
         size = accessor.size
         mapper = PageMapper(image: image, pages: pages, accessor: accessor)
-        mapper.reach.map.ledger.prepare()
+        mapper.reach.pointee.map.ledger.prepare()
+        mapper.attach(to: self)
     }
 
     deinit { syncs.destroy() }
 
     /// What of the image is dirty or not yet durable.
-    var ledger: Ledger { mapper.reach.map.ledger }
+    var ledger: Ledger { mapper.reach.pointee.map.ledger }
 
     /// Makes durable every write, zero and trim that was answered before the call.
     ///

@@ -57,6 +57,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
         providers[provider.identity] = (provider, open.users - 1)
         guard open.users == 1 else { return }
+        pages.prefetches.forget(provider)
         if provider.accessor.isWritable { try provider.flush() }
         provider.mapper.dropAll()
         providers[provider.identity] = nil

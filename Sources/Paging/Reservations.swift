@@ -58,7 +58,7 @@ struct Reservations: @unchecked Sendable {
         while true {
             if !isReserved(pages), let place = freePlace {
                 state.pointee.ranges[place] = pages
-                state.pointee.count.add(1, ordering: .sequentiallyConsistent)
+                state.pointee.count.wrappingAdd(1, ordering: .sequentiallyConsistent)
                 return
             }
             monitor.wait()
@@ -76,7 +76,7 @@ struct Reservations: @unchecked Sendable {
         defer { monitor.unlock() }
         for index in 0..<Reservations.capacity where state.pointee.ranges[index] == pages {
             state.pointee.ranges[index] = 0..<0
-            state.pointee.count.subtract(1, ordering: .sequentiallyConsistent)
+            state.pointee.count.wrappingSubtract(1, ordering: .sequentiallyConsistent)
             monitor.wakeAll()
             return
         }

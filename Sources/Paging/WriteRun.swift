@@ -10,7 +10,7 @@ struct WriteRun: ~Copyable {
     /// Most base pages in a run: 1 MiB.
     private static let capacity = 256
 
-    private let reach: PageMapper.Reach
+    private let reach: PageMapper.Reach.Pointer
     private let accessor: any Accessor
     private var pieces = InlineArray<256, iovec> { _ in iovec() }
     private var pieceCount = 0
@@ -19,7 +19,7 @@ struct WriteRun: ~Copyable {
     /// The first error of all that has been issued, or nil.
     private(set) var error: AccessError?
 
-    init(_ reach: PageMapper.Reach, _ accessor: any Accessor) {
+    init(_ reach: PageMapper.Reach.Pointer, _ accessor: any Accessor) {
         self.reach = reach
         self.accessor = accessor
     }
@@ -42,7 +42,7 @@ struct WriteRun: ~Copyable {
         let leafPages = (page & ~7)..<(page | 7) + 1
         var next = max(leafPages.lowerBound, limits.lowerBound)
         let end = min(leafPages.upperBound, limits.upperBound)
-        let shard = reach.map.shard(of: page)
+        let shard = reach.pointee.map.shard(of: page)
         while true {
             shard.lock()
             switch take(&next, upTo: end) {
@@ -53,29 +53,31 @@ struct WriteRun: ~Copyable {
                 shard.unlock()
                 issue()
             case .writer(let id):
-                reach.waitUntilSettled(id, on: shard)
+                reach.pointee.waitUntilSettled(id, on: shard)
                 shard.unlock()
             case .reservation(let page):
                 shard.unlock()
-                reach.reservations.wait(for: page..<page + 1)
+                reach.pointee.reservations.wait(for: page..<page + 1)
             }
         }
     }
 
     /// Begins dirty pages from `next` on, before `end`, while they join the run. The shard's lock is held.
     private mutating func take(_ next: inout UInt64, upTo end: UInt64) -> Obstacle {
-        guard let leaf = reach.map.leaf(of: next) else { return .nothing }
+        guard let leaf = reach.pointee.map.leaf(of: next) else { return .nothing }
         while next < end {
             let bit = UInt8(1) << UInt8(next & 7)
             if leaf.pointee.dirty & bit != 0 {
                 if !pages.isEmpty, next != pages.upperBound || pages.count == WriteRun.capacity { return .run }
                 let id = leaf.pointee.flexpages[Int(next & 7)]
-                let state = PageState(reach.table[id].pointee.state.load(ordering: .acquiring))
+                let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
                 if state.has(PageState.exclusive) { return pages.isEmpty ? .writer(id) : .run }
-                if reach.reservations.overlaps(next..<next + 1) { return pages.isEmpty ? .reservation(next) : .run }
+                if reach.pointee.reservations.overlaps(next..<next + 1) {
+                    return pages.isEmpty ? .reservation(next) : .run
+                }
                 leaf.pointee.dirty &= ~bit
                 leaf.pointee.writing |= bit
-                reach.table[id].pointee.state.bitwiseOr(PageState.writing, ordering: .acquiringAndReleasing)
+                reach.pointee.table[id].pointee.state.bitwiseOr(PageState.writing, ordering: .acquiringAndReleasing)
                 add(next, of: id)
             }
             next += 1
@@ -84,8 +86,8 @@ struct WriteRun: ~Copyable {
     }
 
     private mutating func add(_ page: UInt64, of id: FlexpageID) {
-        let position = Int(page - reach.table[id].pointee.key.page) * BasePage.size
-        let memory = reach.table.memory(of: id) + position
+        let position = Int(page - reach.pointee.table[id].pointee.key.page) * BasePage.size
+        let memory = reach.pointee.table.memory(of: id) + position
         if pieceCount > 0, pieces[pieceCount - 1].iov_base + pieces[pieceCount - 1].iov_len == memory {
             pieces[pieceCount - 1].iov_len += BasePage.size
         } else {
@@ -111,10 +113,10 @@ struct WriteRun: ~Copyable {
             left = end..<left.upperBound
         }
         if failure == nil {
-            reach.dirt.release(pages.count)
-            reach.waiters.wake()
+            reach.pointee.dirt.release(pages.count)
+            reach.pointee.waiters.wake()
         } else {
-            reach.dirt.wakeAll()
+            reach.pointee.dirt.wakeAll()
         }
         pages = 0..<0
         pieceCount = 0
@@ -134,17 +136,17 @@ struct WriteRun: ~Copyable {
 
     /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
     private func endWriteback(_ pages: Range<UInt64>, _ failure: AccessError?) {
-        let shard = reach.map.shard(of: pages.lowerBound)
+        let shard = reach.pointee.map.shard(of: pages.lowerBound)
         shard.lock()
         if let failure {
-            reach.map.failWriteback(pages, failure)
+            reach.pointee.map.failWriteback(pages, failure)
             shard.pointee.failedWrites += 1
         } else {
-            reach.map.endWriteback(pages)
+            reach.pointee.map.endWriteback(pages)
             shard.pointee.writes += 1
             shard.pointee.pagesWritten += UInt64(pages.count)
         }
-        reach.wakeWaiters(for: pages, on: shard)
+        reach.pointee.wakeWaiters(for: pages, on: shard)
         shard.unlock()
     }
 }

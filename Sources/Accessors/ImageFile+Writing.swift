@@ -1,0 +1,97 @@
+import CLinux
+import Glibc
+import Paging
+
+extension ImageFile {
+    /// Writes `pieces` to the image at `offset` (pwritev2).
+    ///
+    /// What O_DIRECT cannot write, the tail of an image whose size is no multiple of 4096, goes through the page cache,
+    /// exactly as long as it is, and is on its way to the device's cache when the call returns.
+    ///
+    /// That the image has become shorter is looked for before writing. One that is truncated between the look and the
+    /// write is made longer again, though never longer than `size`: the kernel has no write that forbids it.
+    ///
+    /// Cost: a look at the size, one call for each 1024 pieces, three for a tail; no lock, no allocation.
+    /// - Parameters:
+    ///   - pieces: Whole pages at addresses that are multiples of 4096.
+    ///   - offset: Bytes, a multiple of 4096. What lies past `size` is not written.
+    /// - Throws: The error of the write (some of it may be written then); EROFS where the image is open for reading
+    ///   only; EIO, with nothing written, where the image has become shorter than what is to be written.
+    public func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        try requireWritable()
+        var transfer = Transfer(pieces, at: offset)
+        let wanted = min(transfer.total, max(0, size - offset))
+        guard wanted > 0 else { return }
+        try requirePresent(upTo: offset + wanted)
+        try write(&transfer, to: wanted)
+    }
+
+    /// Makes durable whatever calls that had returned before this one began have written, zeroed or trimmed (fdatasync).
+    ///
+    /// One fdatasync on any descriptor of the file covers what went through all of them: it writes out the file's page
+    /// cache, commits the metadata that reading the data back needs (holes too), and flushes the device's cache, in
+    /// which O_DIRECT left its data. The same goes for a block device.
+    /// - Throws: The error of the sync, or that of a write-out by the kernel since the last one. What it was about may be
+    ///   lost: calling again proves nothing about it.
+    public func makeDurable() throws(AccessError) {
+        let number = opened.syncing.number
+        // EINTR says that the waiting ended, not that the data failed.
+        _ = try Linux.uninterrupted { linux_fdatasync(number) }
+    }
+
+    /// Writes whole pages past the page cache where that can be had, and the rest, up to `wanted` bytes, through it.
+    func write(_ transfer: inout Transfer, to wanted: Int64) throws(AccessError) {
+        if let direct = opened.directNumber {
+            let whole = Self.roundedDown(wanted)
+            _ = try transfer.run(to: whole, asking: whole, alignment: Self.pageSize) {
+                linux_pwritev(direct, $0, $1, $2, false)
+            }
+        }
+        // The tail; and what is left where O_DIRECT stopped inside of a page, which tells the reason if there is one.
+        if transfer.done < wanted { try writeBuffered(&transfer, to: wanted) }
+    }
+
+    /// Writes through the page cache what is left of `transfer` up to `wanted` bytes, and leaves nothing there.
+    func writeBuffered(_ transfer: inout Transfer, to wanted: Int64) throws(AccessError) {
+        let start = transfer.offset + transfer.done
+        let number = opened.buffered.number
+        // Beside O_DIRECT it must be out of the page cache on return, and not some time later.
+        let uncached = !isDirect && opened.dropsBehindByItself
+        let isComplete = try transfer.run(to: wanted, asking: wanted, alignment: 1) {
+            linux_pwritev(number, $0, $1, $2, uncached)
+        }
+        guard isComplete else { throw AccessError(EIO) }
+        if !uncached { try settle(start..<transfer.offset + wanted) }
+    }
+
+    /// Writes `range` back from the page cache and drops it there. Not durable; but reads past the page cache see it on
+    /// any filesystem.
+    ///
+    /// Synchronous, so that what is dirty in the page cache stays no more than what is being written this moment.
+    func settle(_ range: Range<Int64>) throws(AccessError) {
+        let number = opened.buffered.number
+        let length = range.upperBound - range.lowerBound
+        _ = try Linux.uninterrupted { linux_write_back(number, range.lowerBound, length) }
+        // Whole pages only are dropped, so name those around. An advice: that it fails harms nobody.
+        let start = Self.roundedDown(range.lowerBound)
+        _ = linux_drop_cache(number, start, Self.roundedUp(range.upperBound) - start)
+    }
+
+    func requireWritable() throws(AccessError) {
+        guard isWritable else { throw AccessError(EROFS) }
+    }
+
+    /// - Throws: EIO where the image is shorter than `end` bytes by now.
+    func requirePresent(upTo end: Int64) throws(AccessError) {
+        guard try currentSize() >= end else { throw AccessError(EIO) }
+    }
+
+    /// Bytes in the image at this moment.
+    func currentSize() throws(AccessError) -> Int64 {
+        let number = opened.buffered.number
+        if isBlockDevice { return try Linux.uninterrupted { linux_block_size(number) } }
+        var file = linux_file()
+        _ = try Linux.uninterrupted { linux_fstat(number, &file) }
+        return file.size
+    }
+}

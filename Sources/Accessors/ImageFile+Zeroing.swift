@@ -1,0 +1,177 @@
+import CLinux
+import Glibc
+import Paging
+
+/// Zeroing and trimming, by the cheapest means that is right:
+///
+/// |                      | regular file            | block device                                       |
+/// |----------------------|-------------------------|----------------------------------------------------|
+/// | trim                 | punch a hole            | punch (the device unmaps, and reads as zeroes)     |
+/// | zero, may trim       | punch, else as below    | punch whole blocks, else as below                  |
+/// | zero, fast           | zero the range          | zero the range, if the device does that itself     |
+/// | zero                 | …, else write zeroes    | zero the range (the kernel may write), else write  |
+///
+/// "Punch" and "zero the range" are fallocate(2) with FALLOC_FL_KEEP_SIZE: nothing gets longer. On a block device
+/// both mean blocks that read as zeroes afterwards; BLKDISCARD promises nothing about that, so it is not used.
+/// A block device takes whole blocks there: the edges of a range are written.
+///
+/// fallocate drops the page cache over the range, but for the pages at unaligned edges, which it zeroes there: they are
+/// written back at once, as all that goes through the page cache.
+extension ImageFile {
+    /// Makes `range` read as zeroes.
+    ///
+    /// Cost: a few calls, whatever the length, where the filesystem or the device has a means; else a call a MiB. No lock,
+    /// no allocation.
+    /// - Parameters:
+    ///   - range: Any bytes inside the image.
+    ///   - mayTrim: Whether it may become a hole. If not, its space stays allocated or becomes so.
+    ///   - onlyIfFast: Throw EOPNOTSUPP, having changed nothing, rather than write zeroes out.
+    /// - Throws: EOPNOTSUPP; ENOSPC where the space of a hole cannot be allocated, and other errors of the calls (some of
+    ///   the range may be zeroed then); EIO, with nothing changed, where the image has become shorter than the range;
+    ///   EROFS; EINVAL for a range outside of the image.
+    public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
+        guard try beginChanging(range) else { return }
+        let isDone =
+            isBlockDevice
+            ? try zeroDevice(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
+            : try zeroFile(range, mayTrim: mayTrim)
+        if isDone { return }
+        if onlyIfFast { throw AccessError(EOPNOTSUPP) }
+        try writeZeroes(range)
+    }
+
+    /// Makes `range` a hole.
+    ///
+    /// Cost: a few calls, whatever the length; no lock, no allocation.
+    /// - Parameter range: Multiples of 4096 bytes, but for the image's end.
+    /// - Throws: EOPNOTSUPP, with nothing changed, where there are no holes; otherwise as `zero`.
+    public func trim(_ range: Range<Int64>) throws(AccessError) {
+        guard try beginChanging(range) else { return }
+        guard try punch(range) else { throw AccessError(EOPNOTSUPP) }
+        if !isBlockDevice { try settleEdges(of: range) }
+    }
+
+    /// Whether there is anything to do.
+    private func beginChanging(_ range: Range<Int64>) throws(AccessError) -> Bool {
+        try requireWritable()
+        guard range.lowerBound >= 0, range.upperBound <= size else { throw AccessError(EINVAL) }
+        try requirePresent(upTo: range.upperBound)
+        return !range.isEmpty
+    }
+
+    // MARK: - Regular files
+
+    /// Whether the filesystem did it.
+    private func zeroFile(_ range: Range<Int64>, mayTrim: Bool) throws(AccessError) -> Bool {
+        var isDone = false
+        if mayTrim { isDone = try punch(range) }
+        if !isDone { isDone = try zeroInPlace(range) }
+        if isDone { try settleEdges(of: range) }
+        return isDone
+    }
+
+    /// Writes back the pages that `range` covers in part.
+    private func settleEdges(of range: Range<Int64>) throws(AccessError) {
+        let first = Self.roundedDown(range.lowerBound)
+        let last = Self.roundedDown(range.upperBound)
+        if first < range.lowerBound { try settle(first..<min(first + Self.pageSize, size)) }
+        if last < range.upperBound { try settle(last..<min(last + Self.pageSize, size)) }
+    }
+
+    // MARK: - Block devices
+
+    /// Whether the device, or the kernel for it, did it. Whole blocks first: if those are refused nothing has changed.
+    private func zeroDevice(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) -> Bool {
+        let inner = wholeBlocks(of: range)
+        if inner.isEmpty { return false }
+        var isDone = false
+        if mayTrim { isDone = try punch(inner) }
+        // Where the device has no means the kernel writes zeroes, and does not tell.
+        if !isDone, offloadsZeroes || !onlyIfFast { isDone = try zeroInPlace(inner) }
+        guard isDone else { return false }
+        try writeZeroes(range.lowerBound..<inner.lowerBound)
+        try writeZeroes(inner.upperBound..<range.upperBound)
+        return true
+    }
+
+    /// The part of `range` that fallocate on a block device takes. The end of the device is the end of a block.
+    private func wholeBlocks(of range: Range<Int64>) -> Range<Int64> {
+        let block = max(Self.pageSize, logicalBlockSize)
+        let lower = (range.lowerBound + block - 1) / block * block
+        let upper = range.upperBound == size ? size : range.upperBound / block * block
+        return lower < upper ? lower..<upper : range.lowerBound..<range.lowerBound
+    }
+
+    // MARK: - The means
+
+    /// Whether there is a hole now.
+    private func punch(_ range: Range<Int64>) throws(AccessError) -> Bool {
+        // A hole to the image's end takes the whole last page, else the filesystem would keep a block of zeroes there;
+        // unless the file has become longer, and the rest of the page is no business of ours.
+        var end = range.upperBound
+        if !isBlockDevice, end == size, try currentSize() == size { end = Self.roundedUp(size) }
+        let holeEnd = end
+        let number = opened.buffered.number
+        return try isSupported(range) { linux_punch_hole(number, range.lowerBound, holeEnd - range.lowerBound) }
+    }
+
+    /// Whether the range is zeroes now, allocated.
+    private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) -> Bool {
+        let number = opened.buffered.number
+        return try isSupported(range) {
+            linux_zero_range(number, range.lowerBound, range.upperBound - range.lowerBound)
+        }
+    }
+
+    /// Calls fallocate. False where it says that it can do no such thing, or not there: nothing has changed then.
+    ///
+    /// Our claim of a block device is on another open file description than the one called on. The kernel then does not
+    /// force the range out of the page cache, but says EBUSY if a page there is dirty, on its way out or being looked at
+    /// (by whoever else has the device open). Writing back what is dirty mends that; if it does not, the range is as
+    /// one that cannot be had.
+    private func isSupported(_ range: Range<Int64>, _ call: () -> Int32) throws(AccessError) -> Bool {
+        for _ in 0..<3 {
+            do throws(AccessError) {
+                _ = try Linux.uninterrupted(call)
+                return true
+            } catch {
+                switch error.code {
+                case EOPNOTSUPP, ENOSYS, EINVAL: return false
+                case EBUSY where isBlockDevice: try settle(range)
+                default: throw error
+                }
+            }
+        }
+        return false
+    }
+
+    /// Writes zeroes: to the end of the first page through the page cache, if the range begins inside of one, then on as
+    /// any write.
+    private func writeZeroes(_ range: Range<Int64>) throws(AccessError) {
+        var position = range.lowerBound
+        let aligned = min(Self.roundedUp(position), range.upperBound)
+        if position < aligned {
+            try writeZeroPiece(position..<aligned, buffered: true)
+            position = aligned
+        }
+        while position < range.upperBound {
+            let end = min(range.upperBound, position + Int64(ZeroBytes.count))
+            try writeZeroPiece(position..<end, buffered: false)
+            position = end
+        }
+    }
+
+    /// Writes at most `ZeroBytes.count` zeroes in one go. Begins at a page, unless `buffered`.
+    private func writeZeroPiece(_ range: Range<Int64>, buffered: Bool) throws(AccessError) {
+        let length = range.upperBound - range.lowerBound
+        var piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: zeroes.base), iov_len: Int(length))
+        try withUnsafePointer(to: &piece) { (piece) throws(AccessError) in
+            var transfer = Transfer(UnsafeBufferPointer(start: piece, count: 1), at: range.lowerBound)
+            if buffered {
+                try writeBuffered(&transfer, to: length)
+            } else {
+                try write(&transfer, to: length)
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+import CLinux
+import SystemPackage
+
+/// The descriptors of an image, and what was found out while opening them. They are closed when it goes.
+///
+/// Up to three open file descriptions of one file, all made at once, as later the process may lack the permission:
+/// - `buffered` goes through the page cache. It serves what O_DIRECT cannot: bytes that fill no block, the tail of an
+///   image, and everything where there is no O_DIRECT. It is also asked for holes: SEEK_DATA and SEEK_HOLE move its file
+///   position, which nothing here uses. Locks are held on it.
+/// - `direct` goes past the page cache.
+/// - `syncing` serves fdatasync alone. The kernel reports a failed write-out once to every open file description, and
+///   sync_file_range takes the report as fdatasync does: on a description of its own no sync ever misses one.
+struct OpenedImage: ~Copyable, Sendable {
+    let buffered: OwnedDescriptor
+    let direct: OwnedDescriptor?
+    let directNumber: Int32?
+    let syncing: OwnedDescriptor
+
+    let file: linux_file
+    /// Bytes in the image.
+    let size: Int64
+    /// Bytes in the least unit that the device reads and writes, or that O_DIRECT takes on its filesystem, if told.
+    let logicalBlockSize: Int64
+    /// Why it is not open for writing, if it is not.
+    let readOnlyReason: Errno?
+    /// Whether reads and writes through the page cache can be told to leave nothing there (RWF_DONTCACHE).
+    let dropsBehindByItself: Bool
+
+    var isBlockDevice: Bool { file.kind == LINUX_BLOCK_DEVICE }
+
+    /// - Parameter readOnly: Do not try for writing.
+    init(_ path: FilePath, direct mode: DirectMode, readOnly: Bool) throws(ImageError.Problem) {
+        let expected = try Self.kindOfImage(at: path)
+        var reason: Errno? = readOnly ? .readOnlyFileSystem : nil
+        let buffered = try Self.openBuffered(path, expected, &reason)
+        let file = try Self.status(of: buffered)
+        guard file.kind == expected else { throw .failed("opening", .staleNFSFileHandle) }
+        let size = try Self.size(of: buffered, file)
+        let syncing = try Self.openAgain(path, file, writable: false, direct: false)
+        let direct = try Self.openDirect(path, file, writable: reason == nil, size: size, mode)
+
+        self.file = file
+        self.size = size
+        readOnlyReason = reason
+        logicalBlockSize = Self.logicalBlockSize(of: buffered, file)
+        dropsBehindByItself = Self.probe(buffered, at: 0, uncached: true) == nil
+        // The pager reads ahead, and knows more than the kernel does. An advice: refused, nothing is lost.
+        _ = linux_expect_random(buffered.number)
+        directNumber = Self.number(of: direct)
+        self.direct = direct
+        self.buffered = buffered
+        self.syncing = syncing
+    }
+
+    private static func number(of descriptor: borrowing OwnedDescriptor?) -> Int32? {
+        switch descriptor {
+        case .some(let descriptor): descriptor.number
+        case .none: nil
+        }
+    }
+
+    // MARK: - The file
+
+    /// Looked at before opening it, as opening a FIFO waits and opening a device can do things.
+    private static func kindOfImage(at path: FilePath) throws(ImageError.Problem) -> linux_file_kind {
+        var file = linux_file()
+        do throws(Errno) {
+            _ = try Linux.checked(path.withPlatformString { linux_stat($0, &file) })
+        } catch {
+            throw problem(error, "opening")
+        }
+        switch file.kind {
+        case LINUX_REGULAR, LINUX_BLOCK_DEVICE: return file.kind
+        case LINUX_DIRECTORY: throw .directory
+        case LINUX_CHARACTER_DEVICE: throw .special("a character device")
+        case LINUX_FIFO: throw .special("a FIFO")
+        case LINUX_SOCKET: throw .special("a socket")
+        default: throw .special("no regular file")
+        }
+    }
+
+    private static func problem(_ errno: Errno, _ call: String) -> ImageError.Problem {
+        switch errno {
+        case .noSuchFileOrDirectory, .notDirectory: .missing
+        case .permissionDenied: .unreadable
+        default: .failed(call, errno)
+        }
+    }
+
+    private static func status(of descriptor: borrowing OwnedDescriptor) throws(ImageError.Problem) -> linux_file {
+        var file = linux_file()
+        do throws(Errno) {
+            _ = try Linux.checked(linux_fstat(descriptor.number, &file))
+        } catch {
+            throw .failed("fstat", error)
+        }
+        return file
+    }
+
+    private static func size(
+        of descriptor: borrowing OwnedDescriptor, _ file: linux_file
+    ) throws(ImageError.Problem) -> Int64 {
+        guard file.kind == LINUX_BLOCK_DEVICE else { return file.size }
+        do throws(Errno) {
+            return try Linux.checked(linux_block_size(descriptor.number))
+        } catch {
+            throw .failed("asking for the device's size", error)
+        }
+    }
+
+    private static func logicalBlockSize(of descriptor: borrowing OwnedDescriptor, _ file: linux_file) -> Int64 {
+        if file.kind == LINUX_BLOCK_DEVICE { return Int64(max(512, linux_block_logical_size(descriptor.number))) }
+        var memory: UInt32 = 0
+        var offset: UInt32 = 0
+        let isTold = linux_direct_alignment(descriptor.number, &memory, &offset) == 1
+        return isTold && offset > 0 ? Int64(offset) : 512
+    }
+
+    // MARK: - Descriptors
+
+    /// For writing if that can be had, and unless `reason` says already why not; else for reading.
+    ///
+    /// Whatever refuses the writing (permission, a read-only filesystem or device, a program that is being run, a
+    /// mounted device on a kernel that guards those), the image can be served for reading if that works.
+    private static func openBuffered(
+        _ path: FilePath, _ kind: linux_file_kind, _ reason: inout Errno?
+    ) throws(ImageError.Problem) -> OwnedDescriptor {
+        if reason == nil {
+            do throws(Errno) {
+                let descriptor = try open(path, writable: true, direct: false)
+                // Opening a read-only device for writing works; only the writing does not.
+                let isReadOnly = kind == LINUX_BLOCK_DEVICE && linux_block_read_only(descriptor.number) != 0
+                if !isReadOnly { return descriptor }
+                reason = .readOnlyFileSystem
+            } catch {
+                reason = error
+            }
+        }
+        do throws(Errno) {
+            return try open(path, writable: false, direct: false)
+        } catch {
+            throw problem(error, "opening")
+        }
+    }
+
+    /// The same file once more. By its path, as /proc may be missing; so it is looked at whether it is the same.
+    private static func openAgain(
+        _ path: FilePath, _ file: linux_file, writable: Bool, direct: Bool
+    ) throws(ImageError.Problem) -> OwnedDescriptor {
+        do throws(Errno) {
+            let descriptor = try open(path, writable: writable, direct: direct)
+            var found = linux_file()
+            _ = try Linux.checked(linux_fstat(descriptor.number, &found))
+            guard found.device == file.device, found.inode == file.inode else { throw .staleNFSFileHandle }
+            return descriptor
+        } catch {
+            throw .failed("opening", error)
+        }
+    }
+
+    private static func open(_ path: FilePath, writable: Bool, direct: Bool) throws(Errno) -> OwnedDescriptor {
+        try Linux.opened { path.withPlatformString { linux_open($0, writable, direct, false) } }
+    }
+
+    // MARK: - O_DIRECT
+
+    /// A descriptor past the page cache, or none where there is none and `mode` takes that.
+    private static func openDirect(
+        _ path: FilePath, _ file: linux_file, writable: Bool, size: Int64, _ mode: DirectMode
+    ) throws(ImageError.Problem) -> OwnedDescriptor? {
+        if mode == .off { return nil }
+        do throws(ImageError.Problem) {
+            let descriptor = try openAgain(path, file, writable: writable, direct: true)
+            if let refusal = directRefusal(of: descriptor, size: size) { throw .noDirect(refusal) }
+            return descriptor
+        } catch {
+            if mode == .auto { return nil }
+            if case .failed(_, let errno) = error { throw .noDirect(errno) }
+            throw error
+        }
+    }
+
+    /// Why pages of 4096 bytes cannot be had directly, if they cannot. Some filesystems accept the open and refuse the
+    /// transfer, some accept both and go through the page cache all the same (and tell, if asked), and a device can have
+    /// larger blocks; so it is asked and tried.
+    private static func directRefusal(of descriptor: borrowing OwnedDescriptor, size: Int64) -> Errno? {
+        var memory: UInt32 = 0
+        var offset: UInt32 = 0
+        if linux_direct_alignment(descriptor.number, &memory, &offset) == 1 {
+            let fits = (1...UInt32(ImageFile.pageSize)).contains(offset) && memory <= UInt32(ImageFile.pageSize)
+            if !fits { return .invalidArgument }
+        }
+        // The second page, if there is one: a place that only blocks of a page or less reach.
+        return probe(descriptor, at: size >= 2 * ImageFile.pageSize ? ImageFile.pageSize : 0, uncached: false)
+    }
+
+    /// Reads a page, and tells why this way of reading is refused, if it is. A page that cannot be read for another
+    /// reason, such as a bad sector, proves nothing against the way.
+    private static func probe(_ descriptor: borrowing OwnedDescriptor, at offset: Int64, uncached: Bool) -> Errno? {
+        let length = Int(ImageFile.pageSize)
+        let page = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: length)
+        defer { page.deallocate() }
+        var piece = iovec(iov_base: page, iov_len: length)
+        let number = descriptor.number
+        do throws(Errno) {
+            _ = try Linux.checked(linux_preadv(number, &piece, 1, offset, uncached))
+            return nil
+        } catch {
+            return [.invalidArgument, .notSupportedOnSocket, .notSupported].contains(error) ? error : nil
+        }
+    }
+}

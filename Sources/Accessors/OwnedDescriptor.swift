@@ -1,0 +1,17 @@
+import SystemPackage
+
+/// A file descriptor that is closed when its one owner goes.
+///
+/// The error of close(2) is dropped: what was written has been reported by the call that wrote it or by fdatasync.
+struct OwnedDescriptor: ~Copyable, Sendable {
+    let raw: FileDescriptor
+
+    init(_ raw: FileDescriptor) {
+        precondition(raw.rawValue >= 0, "a descriptor that is not open")
+        self.raw = raw
+    }
+
+    var number: Int32 { raw.rawValue }
+
+    deinit { try? raw.close() }
+}

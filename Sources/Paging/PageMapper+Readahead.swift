@@ -1,0 +1,72 @@
+/// The way of what is read ahead: filled by a thread of the Prefetcher, lent to nobody, and dropped where it fails.
+extension PageMapper {
+    /// A client has missed `wanted`: has what comes next read ahead.
+    func noteMiss(_ wanted: Range<Int64>) {
+        guard !reach.pointee.readahead.isOff else { return }
+        submit(
+            reach.pointee.readahead.missed(
+                BasePage.numbers(covering: wanted), unused: reach.pointee.map.ledger.takeUnused()))
+    }
+
+    /// A client has come to the marked page: has the next window read ahead.
+    @inline(never)
+    func noteArrival(at page: UInt64) {
+        submit(reach.pointee.readahead.arrived(at: page, unused: reach.pointee.map.ledger.takeUnused()))
+    }
+
+    private func submit(_ plan: ReadaheadPlan) {
+        guard !plan.isEmpty, let provider = reach.pointee.provider else { return }
+        pages.prefetches.submit(plan, of: provider)
+    }
+
+    /// Populates what is missing of `run`, base pages of one chunk, as far as memory can be had at once. Its errors are
+    /// nobody's.
+    /// - Parameter mark: The page of it that is to tell when a client comes to it.
+    func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
+        let shard = reach.pointee.map.shard(of: run.lowerBound)
+        var left = run
+        while !left.isEmpty {
+            shard.lock()
+            let missing = firstMissing(of: left)
+            shard.unlock()
+            guard !missing.isEmpty else { return }
+            guard let populated = readAheadOnce(missing, mark: mark, on: shard) else { return }
+            left = max(populated, left.lowerBound + 1)..<max(left.upperBound, populated)
+        }
+    }
+
+    /// The first base pages of `pages` that nothing covers. The shard's lock is held.
+    private func firstMissing(of pages: Range<UInt64>) -> Range<UInt64> {
+        var begin = pages.lowerBound
+        while begin < pages.upperBound, reach.pointee.map.flexpage(at: begin) != .none { begin += 1 }
+        var end = begin
+        while end < pages.upperBound, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
+        return begin..<end
+    }
+
+    /// - Returns: Up to which page it has come, or nil where there was no memory or the image could not be read.
+    private func readAheadOnce(
+        _ run: Range<UInt64>, mark: UInt64?, on shard: UnsafeMutablePointer<Shard>
+    ) -> UInt64? {
+        var fill = Fill(run, reach: reach, pages: pages)
+        guard fill.count > 0 else { return nil }
+        shard.lock()
+        let isInFlight = !reach.pointee.reservations.overlaps(fill.covered) && fill.issue()
+        shard.unlock()
+        guard isInFlight else { return nil }
+        do throws(AccessError) {
+            try fill.populate(from: accessor)
+        } catch {
+            shard.lock()
+            fill.withdraw(error, on: shard)
+            shard.unlock()
+            fill.giveBackWithdrawn()
+            return nil
+        }
+        shard.lock()
+        fill.publishAhead(mark: mark, on: shard)
+        shard.unlock()
+        reach.pointee.waiters.wake()
+        return fill.covered.upperBound
+    }
+}

@@ -1,0 +1,118 @@
+import Glibc
+
+/// What is to be read ahead, of all images, until a thread of the Prefetcher does it.
+///
+/// A bounded queue: where it is full, or the pages asked for are more than may be under way at once, the rest of a plan
+/// is dropped, because reading ahead is never waited for.
+///
+/// Thread rules: any thread. Its lock is a leaf of the lock order.
+struct PrefetchQueue: @unchecked Sendable {
+    private static let capacity = 64
+
+    private let monitor = Monitor()
+    private let state: UnsafeMutablePointer<State>
+    /// Base pages that may be asked for and not yet there.
+    private let mostPages: Int
+
+    /// A run of one chunk of an image.
+    struct Job {
+        var provider: Unmanaged<Provider>?
+        var pages: Range<UInt64> = 0..<0
+        var mark: UInt64?
+    }
+
+    private struct State {
+        var jobs = InlineArray<64, Job>(repeating: Job())
+        var first = 0
+        var count = 0
+        /// Base pages queued and being read.
+        var pages = 0
+        /// Jobs being done.
+        var busy = 0
+        var hasThreads = false
+        var isStopping = false
+    }
+
+    init(frames: Int) {
+        mostPages = min(max(1, frames / 4), 8192)
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
+    }
+
+    func destroy() {
+        monitor.destroy()
+        state.deallocate()
+    }
+
+    /// Queues as much of the plan as there is room for, if there are threads to do it.
+    func submit(_ plan: ReadaheadPlan, of provider: Unmanaged<Provider>) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        guard state.pointee.hasThreads else { return }
+        for index in 0..<plan.count {
+            var left = plan[index]
+            while !left.isEmpty {
+                let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
+                guard add(left.lowerBound..<end, plan.mark, provider) else { return }
+                left = end..<left.upperBound
+            }
+        }
+    }
+
+    private func add(_ pages: Range<UInt64>, _ mark: UInt64?, _ provider: Unmanaged<Provider>) -> Bool {
+        guard state.pointee.count < PrefetchQueue.capacity, state.pointee.pages + pages.count <= mostPages else {
+            return false
+        }
+        let isMarked = mark.map(pages.contains) ?? false
+        let place = (state.pointee.first + state.pointee.count) % PrefetchQueue.capacity
+        state.pointee.jobs[place] = Job(provider: provider, pages: pages, mark: isMarked ? mark : nil)
+        state.pointee.count += 1
+        state.pointee.pages += pages.count
+        monitor.wakeAll()
+        return true
+    }
+
+    /// Does the next job, waiting for one.
+    /// - Returns: False when the threads are to go home.
+    func work() -> Bool {
+        monitor.lock()
+        while state.pointee.count == 0, !state.pointee.isStopping { monitor.wait() }
+        guard !state.pointee.isStopping else {
+            monitor.unlock()
+            return false
+        }
+        let job = state.pointee.jobs[state.pointee.first]
+        state.pointee.first = (state.pointee.first + 1) % PrefetchQueue.capacity
+        state.pointee.count -= 1
+        state.pointee.busy += 1
+        monitor.unlock()
+        // Whoever closes an image first waits until its jobs are done.
+        job.provider?._withUnsafeGuaranteedRef { $0.mapper.readAhead(job.pages, mark: job.mark) }
+        monitor.lock()
+        state.pointee.pages -= job.pages.count
+        state.pointee.busy -= 1
+        if state.pointee.busy == 0 { monitor.wakeAll() }
+        monitor.unlock()
+        return true
+    }
+
+    /// Drops what is queued of an image, and waits until nothing is being read ahead of any.
+    func forget(_ provider: Provider) {
+        monitor.lock()
+        for index in 0..<PrefetchQueue.capacity
+        where state.pointee.jobs[index].provider?.toOpaque() == Unmanaged.passUnretained(provider).toOpaque() {
+            state.pointee.jobs[index].provider = nil
+        }
+        while state.pointee.busy > 0 { monitor.wait() }
+        monitor.unlock()
+    }
+
+    /// From now on there are threads that call `work`; or there are none any more.
+    func setWorking(_ isWorking: Bool) {
+        monitor.lock()
+        state.pointee.hasThreads = isWorking
+        state.pointee.isStopping = !isWorking
+        monitor.wakeAll()
+        monitor.unlock()
+    }
+}

@@ -1,0 +1,103 @@
+import Glibc
+
+/// Of one image: finds the sequential, backwards and strided streams among the accesses, and says what to read ahead.
+///
+/// It hears of misses and of arrivals at marked pages, not of hits: a reader whose pages are there costs nothing. Eight
+/// streams; the one that was not used for longest gives its place to a new one. Windows double from 64 KiB to the
+/// largest; pages that are recycled without ever having been used halve what "largest" is, and each plan that is of use
+/// brings some of it back.
+///
+/// Thread rules: any thread. Its lock is a leaf of the lock order. O(streams).
+struct Readahead: @unchecked Sendable {
+    private static let streamCount = 8
+    /// The smallest window, base pages.
+    private static let leastWindow: UInt64 = 16
+    /// Accesses that make a pattern.
+    private static let accessesOfPattern = 2
+
+    private let monitor = Monitor()
+    private let state: UnsafeMutablePointer<State>
+    /// Base pages in the image.
+    private let end: UInt64
+    /// Base pages of the largest window; 0 where nothing is read ahead.
+    private let largestWindow: UInt64
+
+    private struct State {
+        var streams = InlineArray<8, ReadaheadStream>(repeating: ReadaheadStream())
+        var time: UInt64 = 0
+        /// What the largest window is at present.
+        var mostNow: UInt64
+    }
+
+    init(imageSize: Int64, largestWindow: Int) {
+        end = (UInt64(imageSize) + UInt64(BasePage.size) - 1) / UInt64(BasePage.size)
+        self.largestWindow = UInt64(largestWindow)
+        state = .allocate(capacity: 1)
+        state.initialize(to: State(mostNow: UInt64(largestWindow)))
+    }
+
+    func destroy() {
+        monitor.destroy()
+        state.deallocate()
+    }
+
+    /// Whether anything is ever read ahead.
+    @inline(__always)
+    var isOff: Bool { largestWindow == 0 }
+
+    /// A client has missed `pages`.
+    /// - Parameter unused: Base pages that have been read ahead and recycled without use since the last call.
+    func missed(_ pages: Range<UInt64>, unused: UInt64) -> ReadaheadPlan {
+        guard !isOff else { return ReadaheadPlan() }
+        return monitor.withLock {
+            learn(unused)
+            state.pointee.time += 1
+            for index in 0..<Readahead.streamCount
+            where state.pointee.streams[index].accesses > 0 && state.pointee.streams[index].follow(pages) {
+                state.pointee.streams[index].usedAt = state.pointee.time
+                guard state.pointee.streams[index].accesses > Readahead.accessesOfPattern else {
+                    return ReadaheadPlan()
+                }
+                return advance(index, atLeast: 2 * UInt64(pages.count))
+            }
+            state.pointee.streams[leastRecentlyUsed] = ReadaheadStream(pages, at: state.pointee.time)
+            return ReadaheadPlan()
+        }
+    }
+
+    /// A client has come to the marked `page`.
+    func arrived(at page: UInt64, unused: UInt64) -> ReadaheadPlan {
+        guard !isOff else { return ReadaheadPlan() }
+        return monitor.withLock {
+            learn(unused)
+            state.pointee.time += 1
+            for index in 0..<Readahead.streamCount where state.pointee.streams[index].arrive(at: page) {
+                state.pointee.streams[index].usedAt = state.pointee.time
+                state.pointee.mostNow = min(largestWindow, state.pointee.mostNow + state.pointee.mostNow / 4 + 1)
+                return advance(index, atLeast: Readahead.leastWindow)
+            }
+            return ReadaheadPlan()
+        }
+    }
+
+    private func advance(_ index: Int, atLeast least: UInt64) -> ReadaheadPlan {
+        let most = state.pointee.mostNow
+        return state.pointee.streams[index].advance(
+            least: min(max(least, Readahead.leastWindow), most), most: most, end: end)
+    }
+
+    /// What was read ahead in vain shrinks the windows.
+    private func learn(_ unused: UInt64) {
+        guard unused > 0 else { return }
+        state.pointee.mostNow = max(min(Readahead.leastWindow, largestWindow), state.pointee.mostNow / 2)
+    }
+
+    private var leastRecentlyUsed: Int {
+        var least = 0
+        for index in 1..<Readahead.streamCount
+        where state.pointee.streams[index].usedAt < state.pointee.streams[least].usedAt {
+            least = index
+        }
+        return least
+    }
+}

@@ -1,0 +1,24 @@
+import SystemPackage
+import Testing
+
+@testable import Accessors
+
+@Suite("What a person is told")
+struct MessageTests {
+    private static let problems: [ImageError.Problem] = [
+        .missing, .unreadable, .directory, .special("a FIFO"), .noDirect(.invalidArgument),
+        .readOnly(.readOnlyFileSystem), .locked, .unlockable(.noLocks), .held, .unclaimable(.permissionDenied),
+        .failed("opening", .ioError),
+    ]
+
+    /// Proves: every message is one line that names the image, what is wrong and, after a semicolon, the way out.
+    @Test(arguments: problems)
+    func message(problem: ImageError.Problem) {
+        let error = ImageError("/a/disk.img", problem)
+        let text = error.description
+        #expect(text.hasPrefix("/a/disk.img: "))
+        #expect(text.split(separator: ";").count == 2)
+        #expect(!text.contains("\n"))
+        #expect((1...255).contains(error.code))
+    }
+}

@@ -1,0 +1,60 @@
+import Glibc
+
+@testable import Accessors
+
+/// Page-aligned memory and the pieces that it is handed out in, as the pager would.
+final class PageMemory {
+    let count: Int
+    private let base: UnsafeMutableRawPointer
+    private let pieces: UnsafeMutableBufferPointer<iovec>
+
+    /// - Parameters:
+    ///   - count: Bytes; made a multiple of the page.
+    ///   - pagesAPiece: How many pages the next piece takes.
+    init(_ count: Int, fill: UInt8 = 0xEE, pagesAPiece: () -> Int = { 1 }) {
+        let page = Int(ImageFile.pageSize)
+        self.count = Int(ImageFile.roundedUp(Int64(count)))
+        base = .allocate(byteCount: max(page, self.count), alignment: page)
+        memset(base, Int32(fill), max(page, self.count))
+        var made: [iovec] = []
+        var position = 0
+        while position < self.count {
+            let length = min(self.count - position, pagesAPiece() * page)
+            made.append(iovec(iov_base: base + position, iov_len: length))
+            position += length
+        }
+        pieces = .allocate(capacity: made.count)
+        _ = pieces.initialize(from: made)
+    }
+
+    convenience init(_ bytes: [UInt8], pagesAPiece: () -> Int = { 1 }) {
+        self.init(bytes.count, pagesAPiece: pagesAPiece)
+        bytes.withUnsafeBytes { _ = memcpy(base, $0.baseAddress ?? UnsafeRawPointer(base), bytes.count) }
+    }
+
+    deinit {
+        pieces.deallocate()
+        base.deallocate()
+    }
+
+    /// Valid while this lives, which is as long as it is used.
+    var all: UnsafeBufferPointer<iovec> { UnsafeBufferPointer(pieces) }
+    var bytes: [UInt8] { Array(UnsafeRawBufferPointer(start: base, count: count)) }
+}
+
+extension ImageFile {
+    func populate(_ memory: PageMemory, at offset: Int64) throws {
+        try withExtendedLifetime(memory) { try populate(memory.all, at: offset) }
+    }
+
+    func writeOut(_ memory: PageMemory, at offset: Int64) throws {
+        try withExtendedLifetime(memory) { try writeOut(memory.all, at: offset) }
+    }
+
+    /// All of the image, and zeroes to the end of its last page.
+    func allBytes(pagesAPiece: () -> Int = { 1 }) throws -> [UInt8] {
+        let memory = PageMemory(Int(size), pagesAPiece: pagesAPiece)
+        try populate(memory, at: 0)
+        return memory.bytes
+    }
+}

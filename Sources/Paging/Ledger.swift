@@ -80,17 +80,31 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
+    /// The last dirty page of the leaf has been taken to be written out: what becomes dirty of it from now on is of this
+    /// epoch or a later one.
+    func tookWhole(_ id: LeafID) {
+        lock.withLock {
+            leaves[id].pointee.isTakenWhole = true
+            leaves[id].pointee.dirtiedAt = record.pointee.epoch
+        }
+    }
+
     /// Pages of the leaf have been written out; its bits say so already.
+    ///
+    /// What is still dirty of it keeps its epoch, or a flush of that epoch would not wait for it: where a part of the
+    /// leaf was written out, the leaf's; else that of the moment when all of it had been taken.
     func wroteOut(_ id: LeafID) {
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
-            unlink(id)
-            noteSuccess(id)
-            if leaf.pointee.dirty != 0 {
-                appendDirty(id, at: Ledger.milliseconds)
-            } else {
+            if leaf.pointee.dirty == 0 {
+                unlink(id)
+                noteSuccess(id)
                 appendUnsynced(id)
+            } else if leaf.pointee.isTakenWhole {
+                unlink(id)
+                noteSuccess(id)
+                insertDirty(id, epoch: leaf.pointee.dirtiedAt)
             }
         }
     }
@@ -99,7 +113,7 @@ struct Ledger: @unchecked Sendable {
     func failedToWriteOut(_ id: LeafID, _ error: AccessError) {
         lock.withLock {
             let leaf = leaves[id]
-            let dirtiedAt = leaf.pointee.dirtiedAt
+            let dirtiedAt = leaf.pointee.isTakenWhole ? Ledger.milliseconds : leaf.pointee.dirtiedAt
             unlink(id)
             appendDirty(id, at: dirtiedAt)
             record.pointee.error = error.code
@@ -156,10 +170,13 @@ struct Ledger: @unchecked Sendable {
             while id != .none, count < keys.count {
                 let leaf = leaves[id]
                 if Int32(bitPattern: leaf.pointee.epoch &- epoch) > 0 { break }
-                if age > 0, Int32(bitPattern: now &- leaf.pointee.dirtiedAt) < Int32(bitPattern: age) { break }
+                id = leaf.pointee.nextOnList
+                if age > 0 {
+                    if leaf.pointee.isTakenWhole { continue }
+                    if Int32(bitPattern: now &- leaf.pointee.dirtiedAt) < Int32(bitPattern: age) { break }
+                }
                 keys[count] = leaf.pointee.key
                 count += 1
-                id = leaf.pointee.nextOnList
             }
             return count
         }
@@ -260,12 +277,28 @@ struct Ledger: @unchecked Sendable {
     private func appendDirty(_ id: LeafID, at milliseconds: UInt32) {
         leaves[id].pointee.epoch = record.pointee.epoch
         leaves[id].pointee.dirtiedAt = milliseconds
+        leaves[id].pointee.isTakenWhole = false
         leaves[id].pointee.list = .dirty
         leaves.append(id, to: &record.pointee.dirty)
     }
 
+    /// Puts the leaf where `epoch`, which may have ended, has its place. O(leaves dirtied in later epochs); there are
+    /// such only where a flush began while the leaf was being written out.
+    private func insertDirty(_ id: LeafID, epoch: UInt32) {
+        var before = record.pointee.dirty.tail
+        while before != .none, Int32(bitPattern: leaves[before].pointee.epoch &- epoch) > 0 {
+            before = leaves[before].pointee.previousOnList
+        }
+        leaves[id].pointee.epoch = epoch
+        leaves[id].pointee.dirtiedAt = Ledger.milliseconds
+        leaves[id].pointee.isTakenWhole = false
+        leaves[id].pointee.list = .dirty
+        leaves.insert(id, after: before, into: &record.pointee.dirty)
+    }
+
     private func appendUnsynced(_ id: LeafID) {
         leaves[id].pointee.epoch = record.pointee.syncsBegun
+        leaves[id].pointee.isTakenWhole = false
         leaves[id].pointee.list = .unsynced
         leaves.append(id, to: &record.pointee.unsynced)
     }
@@ -320,6 +353,15 @@ extension LeafTable {
         self[id].pointee.nextOnList = .none
         if list.tail == .none { list.head = id } else { self[list.tail].pointee.nextOnList = id }
         list.tail = id
+        list.count += 1
+    }
+
+    fileprivate func insert(_ id: LeafID, after before: LeafID, into list: inout Ledger.LeafList) {
+        let next = before == .none ? list.head : self[before].pointee.nextOnList
+        self[id].pointee.previousOnList = before
+        self[id].pointee.nextOnList = next
+        if before == .none { list.head = id } else { self[before].pointee.nextOnList = id }
+        if next == .none { list.tail = id } else { self[next].pointee.previousOnList = id }
         list.count += 1
     }
 

@@ -44,8 +44,10 @@ public final class Provider: @unchecked Sendable {
         let mark = syncsEnded
         let failure = writeOut(upTo: ledger.endEpoch())
         tellNews()
+        // Asked before the sync: what others bring out during it would not be durable, though no error were left after.
+        let stuck = ledger.error
         try sync(since: mark)
-        if let failure { throw failure }
+        if let failure = failure ?? stuck { throw failure }
         if let error = ledger.error { throw error }
     }
 

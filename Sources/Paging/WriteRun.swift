@@ -77,6 +77,7 @@ struct WriteRun: ~Copyable {
                 }
                 leaf.pointee.dirty &= ~bit
                 leaf.pointee.writing |= bit
+                if leaf.pointee.dirty == 0 { reach.pointee.map.ledger.tookWhole(reach.pointee.map.id(of: leaf)) }
                 reach.pointee.table[id].pointee.state.bitwiseOr(PageState.writing, ordering: .acquiringAndReleasing)
                 add(next, of: id)
             }

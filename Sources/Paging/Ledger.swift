@@ -39,6 +39,10 @@ struct Ledger: @unchecked Sendable {
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. Counted for ever; see `Provider`.
         let unsettled = Atomic<UInt64>(0)
+        /// Zeroes and trims under way: whether a failed sync loses them nobody can know.
+        let changes = Atomic<UInt32>(0)
+        /// Syncs that have failed, modulo 2³².
+        let failedSyncs = Atomic<UInt32>(0)
         /// Base pages read ahead and recycled without use, since somebody asked.
         let unused = Atomic<UInt64>(0)
     }
@@ -258,6 +262,27 @@ struct Ledger: @unchecked Sendable {
 
     /// How much has happened to the image that a failed sync would lose.
     var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
+
+    /// The image is about to be changed behind the cache's back. `endChange` must follow.
+    func beginChange() { record.pointee.changes.add(1, ordering: .sequentiallyConsistent) }
+
+    /// That has been done, or has failed. Counted before it stops being under way, so that it is always one or the other.
+    func endChange() {
+        countUnsettled()
+        record.pointee.changes.subtract(1, ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether a sync that has just failed may have lost what memory does not hold.
+    /// - Parameter settled: What was unsettled when the last good sync began.
+    func mayHaveLost(since settled: UInt64) -> Bool {
+        record.pointee.changes.load(ordering: .sequentiallyConsistent) != 0 || unsettled != settled
+    }
+
+    /// Syncs that have failed: what was being written out when this changed may have been dropped.
+    var failedSyncs: UInt32 { record.pointee.failedSyncs.load(ordering: .sequentiallyConsistent) }
+
+    /// A sync has failed. To be called before what is unsynced is made dirty again.
+    func countFailedSync() { record.pointee.failedSyncs.add(1, ordering: .sequentiallyConsistent) }
 
     /// Something that a failed sync would lose has happened to the image.
     func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }

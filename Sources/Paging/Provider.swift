@@ -89,9 +89,10 @@ public final class Provider: @unchecked Sendable {
         do throws(AccessError) {
             try accessor.makeDurable()
         } catch {
+            ledger.countFailedSync()
             mapper.dirtyUnsyncedAgain()
             // What has been recycled, zeroed or trimmed since cannot be done again: it may be lost.
-            if ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }
+            if ledger.mayHaveLost(since: settledUpTo) { loss.store(error.code, ordering: .releasing) }
             pages.notify(.syncFailed(error, isLost: lost != nil))
             return error
         }

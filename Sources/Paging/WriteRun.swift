@@ -105,20 +105,23 @@ struct WriteRun: ~Copyable {
 
     /// Writes what has been begun to the image and ends its write-back. No lock is held.
     private mutating func issue() {
+        let failedSyncs = reach.pointee.map.ledger.failedSyncs
         let failure = write()
-        if error == nil { error = failure }
+        var written = 0
         var left = pages
         while !left.isEmpty {
             let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-            endWriteback(left.lowerBound..<end, failure)
+            let failure = endWriteback(left.lowerBound..<end, failure, failedSyncs)
+            if error == nil { error = failure }
+            if failure == nil { written += Int(end - left.lowerBound) }
             left = end..<left.upperBound
         }
-        if failure == nil {
-            reach.pointee.dirt.release(pages.count)
+        if written > 0 {
+            reach.pointee.dirt.release(written)
             reach.pointee.waiters.wake()
-        } else {
-            reach.pointee.dirt.wakeAll()
         }
+        // Whoever waits at the limit must hear of a failure.
+        if written < pages.count { reach.pointee.dirt.wakeAll() }
         pages = 0..<0
         pieceCount = 0
     }
@@ -136,9 +139,18 @@ struct WriteRun: ~Copyable {
     }
 
     /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
-    private func endWriteback(_ pages: Range<UInt64>, _ failure: AccessError?) {
+    ///
+    /// What was going out while a sync failed may have been dropped with it, and counts as not written. Either this is
+    /// seen here, or whoever makes unsynced pages dirty again after the failure comes to this shard later.
+    /// - Parameter failedSyncs: How many syncs had failed before the write.
+    /// - Returns: Why the pages are dirty again, or nil.
+    private func endWriteback(
+        _ pages: Range<UInt64>, _ failure: AccessError?, _ failedSyncs: UInt32
+    ) -> AccessError? {
         let shard = reach.pointee.map.shard(of: pages.lowerBound)
         shard.lock()
+        let isDropped = reach.pointee.map.ledger.failedSyncs != failedSyncs
+        let failure = failure ?? (isDropped ? AccessError(EIO) : nil)
         if let failure {
             reach.pointee.map.failWriteback(pages, failure)
             shard.pointee.failedWrites += 1
@@ -149,5 +161,6 @@ struct WriteRun: ~Copyable {
         }
         reach.pointee.wakeWaiters(for: pages, on: shard)
         shard.unlock()
+        return failure
     }
 }

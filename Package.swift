@@ -31,8 +31,11 @@ let package = Package(
         // What knows nbdkit. Interface is what both languages call; Glue is the only part that needs nbdkit's symbols.
         .target(name: "Interface", path: "Plugin/Interface", cSettings: strictC),
         .target(
-            name: "Adapter", dependencies: ["Interface", "Paging", "Accessors"], path: "Plugin/Adapter",
-            swiftSettings: strict),
+            name: "Adapter",
+            dependencies: [
+                "Interface", "Paging", "Accessors", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Plugin/Adapter", swiftSettings: strict),
         .target(
             name: "Glue", dependencies: ["Interface", "Adapter"], path: "Plugin/Glue", cSettings: strictC,
             linkerSettings: [
@@ -56,5 +59,16 @@ let package = Package(
             name: "AccessorsTests",
             dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
+        .testTarget(
+            name: "AdapterTests",
+            dependencies: [
+                "Adapter", "Interface", "Paging", "Accessors",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+
+        // The built plugin in a real nbdkit. It links none of the plugin, but it needs it built: see Server.
+        .systemLibrary(name: "CLibNBD"),
+        .testTarget(name: "SystemTests", dependencies: ["CLibNBD"], swiftSettings: strict),
     ]
 )

@@ -4,7 +4,9 @@ public enum Notice: Sendable, Equatable {
     case writeOutFails(AccessError, dirtyPages: Int)
     /// All data that could not be written out is out now, after so many write-outs that failed.
     case writeOutWorksAgain(failures: UInt64)
-    /// A sync failed: why, and whether some of what it was to make durable is not in memory any more, so that no flush
-    /// of the image can succeed until it is opened anew.
+    /// Syncs have begun to fail: why, and whether some of what they were to make durable is not in memory any more, so
+    /// that no flush of the image can succeed until it is opened anew. Told again where that comes later.
     case syncFailed(AccessError, isLost: Bool)
+    /// A sync has succeeded, nothing is lost, after so many that failed.
+    case syncWorksAgain(failures: UInt64)
 }

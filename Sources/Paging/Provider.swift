@@ -17,6 +17,11 @@ public final class Provider: @unchecked Sendable {
     private var settledUpTo: UInt64 = 0
     /// The error of a failed sync that lost what is not in memory any more; 0 while there was none (invariant 6).
     private let loss = Atomic<Int32>(0)
+    /// The error of the last sync; 0 if it was a good one.
+    private let syncError = Atomic<Int32>(0)
+    /// Syncs that failed since the last good one, and whether the loss has been told; as `settledUpTo`.
+    private var failedSyncs: UInt64 = 0
+    private var isLossTold = false
 
     init(identity: ImageIdentity, image: UInt16, pages: Pages, accessor: any Accessor) {
         self.identity = identity
@@ -40,8 +45,7 @@ public final class Provider: @unchecked Sendable {
     /// out of it, and syncs. Pages dirtied later are not chased. O(what is dirty).
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good where it lost data that is not in memory any more.
-    func flush() throws(AccessError) {
-        let mark = syncsEnded
+    public func flush() throws(AccessError) {
         let failure = writeOut(upTo: ledger.endEpoch())
         tellNews()
         // Asked before the sync: what others bring out during it would not be durable, though no error were left after.
@@ -83,6 +87,13 @@ public final class Provider: @unchecked Sendable {
         return code == 0 ? nil : AccessError(code)
     }
 
+    /// What keeps data from becoming durable at present, or nil; `Notice`s tell of its beginning and its end.
+    public var trouble: AccessError? {
+        if let error = ledger.error ?? lost { return error }
+        let code = syncError.load(ordering: .acquiring)
+        return code == 0 ? nil : AccessError(code)
+    }
+
     /// One sync, while no other is under way.
     private func syncAlone() -> AccessError? {
         let (number, unsettled) = ledger.beginSync()
@@ -92,12 +103,28 @@ public final class Provider: @unchecked Sendable {
             ledger.countFailedSync()
             mapper.dirtyUnsyncedAgain()
             // What has been recycled, zeroed or trimmed since cannot be done again: it may be lost.
-            if ledger.mayHaveLost(since: settledUpTo) { loss.store(error.code, ordering: .releasing) }
-            pages.notify(.syncFailed(error, isLost: lost != nil))
+            if ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }
+            noteFailedSync(error)
             return error
         }
+        noteGoodSync()
         settledUpTo = unsettled
         mapper.settle(bySync: number)
         return nil
+    }
+
+    private func noteFailedSync(_ error: AccessError) {
+        syncError.store(error.code, ordering: .releasing)
+        failedSyncs += 1
+        let isLost = lost != nil
+        if failedSyncs == 1 || isLost && !isLossTold { pages.notify(.syncFailed(error, isLost: isLost)) }
+        isLossTold = isLossTold || isLost
+    }
+
+    private func noteGoodSync() {
+        guard failedSyncs > 0 else { return }
+        syncError.store(0, ordering: .releasing)
+        if !isLossTold { pages.notify(.syncWorksAgain(failures: failedSyncs)) }
+        failedSyncs = 0
     }
 }

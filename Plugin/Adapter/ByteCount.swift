@@ -1,0 +1,64 @@
+/// Numbers of bytes as people type and read them.
+///
+/// What is understood is what nbdkit's own options understand: digits, and at most one letter after them, of either
+/// case: b bytes, s sectors of 512 bytes, k, m, g, t, p, e powers of 1024. It is parsed here rather than by nbdkit because
+/// nbdkit's parser prints a message of its own, which names neither the key nor what is wanted.
+enum ByteCount {
+    /// The number of bytes that `text` says, or nil where it says none, or more than an Int holds.
+    static func parse(_ text: String) -> Int? {
+        var digits = text.utf8[...]
+        var unit = 1
+        if let last = digits.last, let scale = scale(of: last) {
+            unit = scale
+            digits.removeLast()
+        }
+        return number(digits).flatMap { multiply($0, unit) }
+    }
+
+    /// `bytes` with the largest unit that leaves no rest: 268435456 is 256M.
+    static func text(_ bytes: Int) -> String {
+        for (name, shift) in [("G", 30), ("M", 20), ("K", 10)] where bytes != 0 && bytes % (1 << shift) == 0 {
+            return "\(bytes >> shift)\(name)"
+        }
+        return "\(bytes)"
+    }
+
+    /// `bytes` in MiB, or as they are where they are fewer: what is read, not typed.
+    static func roughly(_ bytes: Int) -> String {
+        bytes < 1 << 20 ? "\(bytes)" : "\(bytes >> 20)M"
+    }
+
+    /// The unit that a letter stands for.
+    private static func scale(of letter: UInt8) -> Int? {
+        switch letter | 0x20 {
+        case UInt8(ascii: "b"): 1
+        case UInt8(ascii: "s"): 512
+        case UInt8(ascii: "k"): 1 << 10
+        case UInt8(ascii: "m"): 1 << 20
+        case UInt8(ascii: "g"): 1 << 30
+        case UInt8(ascii: "t"): 1 << 40
+        case UInt8(ascii: "p"): 1 << 50
+        case UInt8(ascii: "e"): 1 << 60
+        default: nil
+        }
+    }
+
+    /// Digits only: Int's own initialiser would take a sign too.
+    private static func number(_ digits: Substring.UTF8View.SubSequence) -> Int? {
+        guard !digits.isEmpty else { return nil }
+        var number = 0
+        for digit in digits {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
+            guard let tenfold = multiply(number, 10) else { return nil }
+            let (sum, overflow) = tenfold.addingReportingOverflow(Int(digit - UInt8(ascii: "0")))
+            guard !overflow else { return nil }
+            number = sum
+        }
+        return number
+    }
+
+    private static func multiply(_ left: Int, _ right: Int) -> Int? {
+        let (product, overflow) = left.multipliedReportingOverflow(by: right)
+        return overflow ? nil : product
+    }
+}

@@ -1,0 +1,49 @@
+import Glibc
+import Paging
+
+/// One connection: its Pager, and what was said when it was made.
+///
+/// nbdkit holds it as an opaque pointer that owns one reference, from open to close. The way of a request gets from that
+/// pointer to the Pager without counting references (`Client.with`), as nbdkit calls no close before the last request
+/// has ended. Any number of requests at once.
+final class Client: Sendable {
+    let pager: Pager
+    let isRotational: Bool
+    let canWrite: Bool
+    private let server: Server
+
+    init(_ server: Server, _ pager: Pager, canWrite: Bool, isRotational: Bool) {
+        self.server = server
+        self.pager = pager
+        self.isRotational = isRotational
+        self.canWrite = canWrite
+    }
+
+    var counters: String { server.counters }
+
+    /// The connection is over.
+    func leave() {
+        server.disconnect(self)
+    }
+
+    /// The bytes that a request is about.
+    /// - Throws: EINVAL where no image could have such a range; the Pager knows its image's size.
+    static func range(_ offset: UInt64, _ count: UInt32) throws(AccessError) -> Range<Int64> {
+        let (end, overflow) = Int64(truncatingIfNeeded: offset).addingReportingOverflow(Int64(count))
+        guard offset <= UInt64(Int64.max), !overflow else { throw AccessError(EINVAL) }
+        return Int64(truncatingIfNeeded: offset)..<end
+    }
+
+    /// Does a request on the client that nbdkit's handle stands for, and tells its end as an errno value, 0 for success.
+    @inline(__always)
+    static func with(_ handle: OpaquePointer, _ request: (Client) throws(AccessError) -> Void) -> Int32 {
+        Unmanaged<Client>.fromOpaque(UnsafeRawPointer(handle))._withUnsafeGuaranteedRef { client -> Int32 in
+            do throws(AccessError) {
+                try request(client)
+                return 0
+            } catch {
+                return error.code
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+// The names are those of Interface.h: an implementation is matched with its declaration by name.
+
+import Glibc
+import Interface
+import Paging
+
+// The calls of Interface.h on a connection. They come from nbdkit's threads for connections.
+
+@c(flexpage_client_open) @implementation
+public func flexpage_client_open(
+    _ server: OpaquePointer, _ isReadOnly: Bool, _ answer: UnsafeMutablePointer<flexpage_answer>
+) -> OpaquePointer? {
+    do {
+        let client = try Server.at(server).connect(isReadOnly: isReadOnly)
+        return OpaquePointer(Unmanaged.passRetained(client).toOpaque())
+    } catch {
+        answer.pointee.error = strdup(error.text)
+        return nil
+    }
+}
+
+@c(flexpage_client_close) @implementation
+public func flexpage_client_close(_ client: OpaquePointer) {
+    let client = Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeRetainedValue()
+    client.leave()
+}
+
+@c(flexpage_client_facts) @implementation
+public func flexpage_client_facts(_ client: OpaquePointer, _ facts: UnsafeMutablePointer<flexpage_facts>) {
+    let client = Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeUnretainedValue()
+    facts.pointee.size = client.pager.provider.accessor.size
+    facts.pointee.can_write = client.canWrite
+    facts.pointee.is_rotational = client.isRotational
+}
+
+@c(flexpage_client_counters) @implementation
+public func flexpage_client_counters(_ client: OpaquePointer) -> UnsafeMutablePointer<CChar>? {
+    strdup(Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeUnretainedValue().counters)
+}
+
+// MARK: Reading
+
+@c(flexpage_client_read) @implementation
+public func flexpage_client_read(
+    _ client: OpaquePointer, _ buffer: UnsafeMutableRawPointer, _ count: UInt32, _ offset: UInt64
+) -> Int32 {
+    Client.with(client) { client throws(AccessError) in
+        let range = try Client.range(offset, count)
+        let buffer = UnsafeMutableRawBufferPointer(start: buffer, count: Int(count))
+        try client.pager.read(into: buffer, at: range.lowerBound)
+    }
+}
+
+@c(flexpage_client_cache) @implementation
+public func flexpage_client_cache(_ client: OpaquePointer, _ count: UInt32, _ offset: UInt64) -> Int32 {
+    Client.with(client) { client throws(AccessError) in
+        try client.pager.populate(try Client.range(offset, count))
+    }
+}
+
+@c(flexpage_client_extents) @implementation
+public func flexpage_client_extents(
+    _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64,
+    _ take: flexpage_extent_taker, _ context: UnsafeMutableRawPointer
+) -> Int32 {
+    Client.with(client) { client throws(AccessError) in
+        try client.pager.extents(of: try Client.range(offset, count)) { extent in
+            let length = UInt64(extent.range.upperBound - extent.range.lowerBound)
+            return take(context, UInt64(extent.range.lowerBound), length, extent.kind.number)
+        }
+    }
+}
+
+extension Extent.Kind {
+    /// What Interface.h calls it.
+    fileprivate var number: Int32 {
+        switch self {
+        case .data: Int32(flexpage_extent_data.rawValue)
+        case .zeroes: Int32(flexpage_extent_zeroes.rawValue)
+        case .hole: Int32(flexpage_extent_hole.rawValue)
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import Accessors
+import Paging
+import Testing
+
+@testable import Adapter
+
+/// The command line, a key at a time, and what a person is told who gets one wrong.
+@Suite struct SettingsTests {
+    private func settings(_ pairs: (String, String)...) throws -> Settings {
+        var settings = Settings()
+        for (key, value) in pairs { try settings.set(key, value) }
+        return settings
+    }
+
+    private func complaint(_ pairs: (String, String)...) -> String? {
+        var settings = Settings()
+        do throws(Complaint) {
+            for (key, value) in pairs { try settings.set(key, value) }
+            return nil
+        } catch {
+            return error.text
+        }
+    }
+
+    /// Proves what holds where nothing is said.
+    @Test func defaults() throws {
+        let settings = try settings(("file", "disk.img"))
+        #expect(try settings.requireFile() == "disk.img")
+        #expect(settings.memory == 256 << 20)
+        #expect(settings.direct == .auto)
+    }
+
+    /// Proves that what is said is taken, and that a later memory= and direct= replace an earlier one.
+    @Test func taken() throws {
+        let settings = try settings(
+            ("file", "a b=c.img"), ("memory", "1M"), ("memory", "64M"), ("direct", "on"), ("direct", "off"))
+        #expect(try settings.requireFile() == "a b=c.img")
+        #expect(settings.memory == 64 << 20)
+        #expect(settings.direct == .off)
+    }
+
+    /// Proves that the least memory is taken, and one byte less is not.
+    @Test func leastMemory() throws {
+        #expect(try settings(("memory", "\(Pages.leastMemory)")).memory == Pages.leastMemory)
+        let text = complaint(("memory", "\(Pages.leastMemory - 1)"))
+        #expect(text?.hasPrefix("memory=\(Pages.leastMemory - 1): ") == true)
+        #expect(text?.hasSuffix("wanted is at least \(ByteCount.text(Pages.leastMemory))") == true)
+    }
+
+    /// Proves that each complaint names the key, the value and what is wanted.
+    @Test(arguments: [
+        ("memory", "lots", "a number with a unit"), ("memory", "0", "at least"), ("direct", "yes", "auto, on or off"),
+        ("direct", "ON", "auto, on or off"), ("file", "", "the path of the image"), ("files", "x", "file="),
+        ("Memory", "1G", "memory="),
+    ])
+    func complaints(_ key: String, _ value: String, _ wanted: String) {
+        let text = complaint((key, value))
+        #expect(text?.hasPrefix("\(key)=\(value): ") == true)
+        #expect(text?.contains(wanted) == true)
+        #expect(text?.contains("\n") == false)
+    }
+
+    /// Proves that the image must be named, and once.
+    @Test func oneImage() throws {
+        #expect(throws: Complaint.self) { try Settings().requireFile() }
+        let text = complaint(("file", "a"), ("file", "b"))
+        #expect(text == "file=b: file=a was given before; wanted is one image")
+    }
+
+    /// Proves that the keys of writing are taken.
+    @Test(arguments: [("cache", "writethrough"), ("dirty", "20%"), ("dirty-age", "500ms"), ("lock", "off")])
+    func keysOfWriting(_ key: String, _ value: String) {
+        #expect(complaint((key, value)) == nil)
+    }
+}

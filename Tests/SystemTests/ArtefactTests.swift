@@ -1,0 +1,63 @@
+import Glibc
+import Testing
+
+/// The file that is installed: what it shows, what it needs, what it says of itself.
+@Suite struct ArtefactTests {
+    /// Proves that nothing is exported but nbdkit's entry and our debug flags, so that no other plugin or filter in the
+    /// process can meet our symbols: nbdkit loads plugins RTLD_GLOBAL.
+    @Test(.enabled(if: Subprocess.exists("nm"), "nm is of binutils"))
+    func exports() throws {
+        let result = try Subprocess.run("nm", "-D", "--defined-only", try Plugin.built())
+        let symbols = result.output.split(separator: "\n").compactMap { line -> Substring? in
+            let fields = line.split(separator: " ")
+            return fields.count == 3 && fields[1].allSatisfy(\.isUppercase) ? fields[2] : nil
+        }
+        #expect(symbols.contains("plugin_init"))
+        #expect(symbols.allSatisfy { $0 == "plugin_init" || $0.hasPrefix("flexpage_debug_") }, "\(symbols)")
+    }
+
+    /// Proves that it is self-contained: it needs the C and C++ libraries that every machine with nbdkit can have, and no
+    /// Swift.
+    @Test(.enabled(if: Subprocess.exists("readelf"), "readelf is of binutils"))
+    func needs() throws {
+        let result = try Subprocess.run("readelf", "-d", try Plugin.built())
+        let needed = result.output.split(separator: "\n").filter { $0.contains("(NEEDED)") }.compactMap { line in
+            line.split(separator: "[").last?.dropLast()
+        }
+        // The loader stands for itself: it is libc's.
+        let allowed = ["libc.so", "libm.so", "libstdc++.so", "libgcc_s.so", "ld-linux"]
+        #expect(!needed.isEmpty)
+        #expect(needed.allSatisfy { library in allowed.contains { library.hasPrefix($0) } }, "\(needed)")
+        let searched = result.output.split(separator: "\n").filter { $0.contains("PATH)") }
+        #expect(searched.allSatisfy { $0.hasSuffix("[$ORIGIN]") }, "it would look for libraries where it was built")
+    }
+
+    /// Proves that --help tells every key, and the description.
+    @Test func help() throws {
+        let result = try Subprocess.run("nbdkit", try Plugin.built(), "--help")
+        #expect(result.status == 0)
+        for word in ["[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "cache=", "dirty=", "lock=", "disk image", "flexpage"] {
+            #expect(result.output.contains(word), "no \(word)")
+        }
+    }
+
+    /// Proves that --dump-plugin tells what scripts ask: name, API, thread model, magic key, and ours.
+    @Test func dumpPlugin() throws {
+        let result = try Subprocess.run("nbdkit", try Plugin.built(), "--dump-plugin")
+        #expect(result.status == 0)
+        let lines = Set(result.output.split(separator: "\n"))
+        for line in [
+            "name=flexpage", "api_version=2", "max_thread_model=parallel", "thread_model=parallel",
+            "magic_config_key=file", "flexpage_least_memory=1048576",
+        ] {
+            #expect(lines.contains(Substring(line)), "no \(line)")
+        }
+    }
+
+    /// Proves that the least memory that it tells of itself is one that it serves with.
+    @Test func leastMemory() throws {
+        let image = try Image(size: 3 << 20)
+        let server = try Server(image, "memory=1048576")
+        try image.checkRead(try Client(server), 3 << 20, at: 0)
+    }
+}

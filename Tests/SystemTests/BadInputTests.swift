@@ -1,0 +1,117 @@
+import Glibc
+import Testing
+
+/// What a person who types something wrong is told: one sentence with the key, the value and what is wanted, on the
+/// terminal, before nbdkit forks, and exit status 1.
+@Suite struct BadInputTests {
+    /// Runs nbdkit as a daemon would be started; what it prints and how it ends is what its first process does, before
+    /// the fork.
+    private func expectRefusal(
+        _ parameters: [String], saying words: [String], sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let scratch = try Scratch()
+        let pidFile = scratch.path("pid")
+        let command = ["nbdkit", "-P", pidFile, "-U", scratch.path("socket"), try Plugin.built()] + parameters
+        let result = try Subprocess.run(command)
+        #expect(result.status == 1, "\(result.output)", sourceLocation: sourceLocation)
+        for word in words {
+            #expect(result.output.contains(word), "no “\(word)” in: \(result.output)", sourceLocation: sourceLocation)
+        }
+        let lines = result.output.split(separator: "\n").count
+        #expect(lines == 1, "more than a sentence: \(result.output)", sourceLocation: sourceLocation)
+        if let pid = (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap({ pid_t($0) }) {
+            Issue.record("it serves", sourceLocation: sourceLocation)
+            kill(pid, SIGKILL)
+        }
+    }
+
+    /// Proves it for what is no image.
+    @Test func images() throws {
+        let scratch = try Scratch()
+        try expectRefusal([], saying: ["file=", "missing", "path of the image", "nbdkit flexpage disk.img"])
+        let missing = scratch.path("none.img")
+        try expectRefusal([missing], saying: ["file=\(missing)", "no such file", "image file or a block device"])
+        try expectRefusal(["file="], saying: ["file=:", "empty", "path of the image"])
+        let directory = scratch.directory
+        let wanted = "image file or a block device"
+        try expectRefusal([directory], saying: ["file=\(directory)", "directory", wanted])
+        try expectRefusal(["/dev/null"], saying: ["file=/dev/null", "character device", wanted])
+        let fifo = scratch.path("fifo")
+        mkfifo(fifo, 0o644)
+        try expectRefusal([fifo], saying: ["file=\(fifo)", "FIFO", "image file or a block device"])
+        try expectRefusal(["a.img", "b.img"], saying: ["file=b.img", "file=a.img was given before", "one image"])
+    }
+
+    /// Proves it for an image that may not be read.
+    @Test(.enabled(if: Machine.isRoot, "only root can become a user who may not read a file"))
+    func unreadableImage() throws {
+        let image = try Image(size: 8192)
+        chmod(image.path, 0)
+        let result = try Subprocess.run(
+            "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "nbdkit", "-U", "-", try Plugin.built(),
+            image.path, "--run", "echo served")
+        #expect(result.status == 1)
+        #expect(result.output.contains("file=\(image.path)"))
+        #expect(result.output.contains("may not be read"))
+        #expect(!result.output.contains("served"))
+    }
+
+    /// Proves it for the keys of writing.
+    @Test func writing() throws {
+        let image = try Image(size: 8192)
+        try expectRefusal([image.path, "cache=unsafe"], saying: ["cache=unsafe", "writeback or writethrough"])
+        for value in ["", "0", "91%", "x", "-3%", "40%%", "%"] {
+            try expectRefusal([image.path, "dirty=\(value)"], saying: ["dirty=\(value):", "1% to 90%"])
+        }
+        for value in ["", "0", "5s", "-1", "1.5", "86401"] {
+            try expectRefusal([image.path, "dirty-age=\(value)"], saying: ["dirty-age=\(value):", "seconds as in 5"])
+        }
+        try expectRefusal([image.path, "lock=maybe"], saying: ["lock=maybe", "on or off"])
+    }
+
+    /// Proves it for keys that there are not, and for ways of direct= that there are not.
+    @Test func keys() throws {
+        let image = try Image(size: 8192)
+        try expectRefusal([image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory=, direct=, cache="])
+        try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe", "auto, on or off"])
+        try expectRefusal([image.path, "direct="], saying: ["direct=:", "auto, on or off"])
+    }
+
+    /// Proves it for memory= that is no size, too little, or more than the machine has.
+    @Test func memory() throws {
+        let image = try Image(size: 8192)
+        for value in ["", "lots", "-1", "12Q", "1.5G", "0x100000", "99999999999999999999"] {
+            try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value):", "not a size", "4G"])
+        }
+        for value in ["0", "1", "4096", "1048575", "1023k"] {
+            try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value)", "too small", "least 1M"])
+        }
+        try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T", "more than", "machine has", "less"])
+    }
+
+    /// Proves it for memory= that is more than the control group of the server allows, and that what the group allows is
+    /// served.
+    @Test(.enabled(if: Machine.memoryGroups != nil, "making a control group takes root and a memory controller"))
+    func memoryOfTheControlGroup() throws {
+        let image = try Image(size: 8192)
+        let group = try MemoryGroup(limit: 64 << 20)
+        let plugin = try Plugin.built()
+        for (memory, isServed) in [("65M", false), ("256M", false), ("16M", true)] {
+            let result = try Subprocess.run(
+                "sh", "-c",
+                "echo $$ > \(group.directory)/cgroup.procs; "
+                    + "exec nbdkit -U - \(plugin) \(image.path) memory=\(memory) --run 'nbdinfo --size \"$uri\"'")
+            #expect(result.status == (isServed ? 0 : 1), "\(result.output)")
+            #expect(result.output.contains(isServed ? "8192" : "memory=\(memory): this is more than the 64M"))
+            #expect(isServed || result.output.contains("control group"))
+        }
+    }
+
+    /// Proves it for direct=on where O_DIRECT cannot be had.
+    @Test(.enabled(if: Machine.canMount("ramfs"), "mounting a ramfs takes root"))
+    func direct() throws {
+        let mounted = try Mount("ramfs")
+        let image = try Image(in: mounted.scratch, size: 8192)
+        try expectRefusal([image.path, "direct=on"], saying: ["file=\(image.path)", "direct=on", "direct=auto"])
+    }
+}

@@ -1,0 +1,43 @@
+import Glibc
+
+/// Whole files, for tests.
+enum Files {
+    static func text(_ path: String) throws -> String { String(decoding: try bytes(path), as: UTF8.self) }
+
+    static func bytes(_ path: String) throws -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw Trouble("open \(path): \(String(cString: strerror(errno)))") }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = read(file, &piece, piece.count)
+            guard count >= 0 else { throw Trouble("read \(path): \(String(cString: strerror(errno)))") }
+            if count == 0 { return bytes }
+            bytes += piece[..<count]
+        }
+    }
+
+    /// Writes `bytes` at `offset`, making the file if need be.
+    static func write(_ bytes: [UInt8], to path: String, at offset: Int = 0) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        guard file >= 0 else { throw Trouble("open \(path): \(String(cString: strerror(errno)))") }
+        defer { close(file) }
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                pwrite(file, $0.baseAddress! + done, $0.count - done, off_t(offset + done))
+            }
+            guard count > 0 else { throw Trouble("write \(path): \(String(cString: strerror(errno)))") }
+            done += count
+        }
+    }
+
+    /// Makes the file exactly so long.
+    static func resize(_ path: String, to size: Int) throws {
+        if access(path, F_OK) != 0 { try write([], to: path) }
+        guard truncate(path, off_t(size)) == 0 else {
+            throw Trouble("truncate \(path): \(String(cString: strerror(errno)))")
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import Foundation
+import Glibc
+
+/// What tests need that a machine may lack.
+enum Machine {
+    static var isRoot: Bool { geteuid() == 0 }
+
+    /// Whether a file system of `type` can be mounted.
+    static func canMount(_ type: String) -> Bool {
+        guard isRoot, let directory = try? Scratch(), mount(type, directory.path("."), type, 0, nil) == 0 else {
+            return false
+        }
+        umount2(directory.path("."), 0)
+        return true
+    }
+
+    /// Whether loop devices can be had.
+    static var canLoop: Bool {
+        isRoot && Subprocess.exists("losetup") && (try? Subprocess.run("losetup", "--find").status) == 0
+    }
+
+    /// Whether an export can be a file with nbdfuse, that file a loop device, and that device an ext4.
+    static var canMountExports: Bool {
+        canLoop && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse") && Subprocess.exists("mkfs.ext4")
+    }
+
+    /// Whether a process can be traced.
+    static var canTrace: Bool {
+        Subprocess.exists("strace") && (try? Subprocess.run("strace", "-qq", "-e", "trace=none", "true").status) == 0
+    }
+
+    /// Whether all threads of `pid` are traced by `tracer`.
+    static func isTraced(_ pid: pid_t, by tracer: pid_t) -> Bool {
+        guard let tasks = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task") else { return false }
+        return tasks.allSatisfy {
+            (try? Files.text("/proc/\(pid)/task/\($0)/status"))?.contains("TracerPid:\t\(tracer)\n") == true
+        }
+    }
+
+    /// Whether the process has ended. It may be a zombie for a while, as whoever adopted it is not us.
+    static func isGone(_ pid: pid_t) -> Bool {
+        guard let status = try? Files.text("/proc/\(pid)/stat") else { return true }
+        return status.split(separator: ")").last?.hasPrefix(" Z") == true
+    }
+
+    /// A directory in which a control group that bounds memory can be made.
+    static var memoryGroups: String? {
+        guard isRoot else { return nil }
+        let versionOne = "/sys/fs/cgroup/memory"
+        if access("\(versionOne)/memory.limit_in_bytes", W_OK) == 0 || access("\(versionOne)/cgroup.procs", W_OK) == 0 {
+            return versionOne
+        }
+        let versionTwo = try? Files.text("/sys/fs/cgroup/cgroup.subtree_control")
+        return versionTwo?.contains("memory") == true ? "/sys/fs/cgroup" : nil
+    }
+}

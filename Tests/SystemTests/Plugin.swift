@@ -1,0 +1,21 @@
+import Glibc
+
+/// The plugin that was built: .build/release/libnbdkit-flexpage-plugin.so of this package, or $FLEXPAGE_PLUGIN.
+enum Plugin {
+    static var path: String {
+        if let path = getenv("FLEXPAGE_PLUGIN") { return String(cString: path) }
+        let here = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+        let package = here.dropLast(3).joined(separator: "/")
+        return "\(package)/.build/release/libnbdkit-flexpage-plugin.so"
+    }
+
+    /// The path of a plugin that is there.
+    static func built() throws -> String {
+        guard access(path, R_OK) == 0 else {
+            throw Trouble(
+                "\(path) is not there. These tests are about the built plugin: build it first with "
+                    + "`swift build -c release --product nbdkit-flexpage-plugin`, or name one in FLEXPAGE_PLUGIN")
+        }
+        return path
+    }
+}

@@ -1,0 +1,86 @@
+import Glibc
+import Testing
+
+/// What a client may not do, and what the image cannot: the request alone fails, with its errno.
+@Suite struct RefusalTests {
+    /// Proves that requests outside of the image get EINVAL, and that the connection serves on.
+    @Test func outOfRange() throws {
+        let image = try Image(size: 100_000)
+        let server = try Server(image)
+        let client = try Client(server, isStrict: false)
+        for (count, offset) in [(1, 100_000), (2, 99_999), (4096, 99_000), (1, 1 << 40), (1, Int.max - 1)] {
+            #expect(code { _ = try client.read(count, at: offset) } == EINVAL)
+            #expect(code { try client.cache(count, at: offset) } == EINVAL)
+        }
+        try image.checkRead(client, 1000, at: 99_000)
+    }
+
+    /// Proves that nothing can be written with nbdkit -r: every command that would is refused as NBD wants it, and the
+    /// image is untouched.
+    @Test func writesAreRefused() throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(image, options: Server.Options(nbdkit: ["-r"]))
+        let client = try Client(server, isStrict: false)
+        let refusals: [Int32?] = [EPERM, EROFS, EINVAL]
+        #expect(refusals.contains(code { try client.write([1, 2, 3], at: 4096) }))
+        #expect(refusals.contains(code { try client.trim(4096, at: 4096) }))
+        #expect(refusals.contains(code { try client.zero(4096, at: 4096) }))
+        try image.checkRead(client, 1 << 20, at: 0)
+        try image.check(try Files.bytes(image.path), at: 0)
+    }
+
+    /// Proves that an error of the image reaches the request that met it, on whichever connection, and no other: with
+    /// the image cut short underneath, every page that is gone gets EIO, every page that is there is read. And that the
+    /// cause gone, the same places read well again.
+    @Test func readErrors() throws {
+        let image = try Image(size: 2 << 20)
+        let server = try Server(image, "memory=4M")
+        try checkReadErrors(image, [try Client(server), try Client(server)])
+        #expect(try server.stop() == 0)
+        #expect(server.log.contains("failed: Input/output error"))
+        #expect(try server.counter("failed_fills") > 0)
+    }
+
+    private func checkReadErrors(_ image: Image, _ clients: [Client]) throws {
+        let end = (1 << 20) + 3 * 4096
+        try Files.resize(image.path, to: end)
+        for offset in stride(from: 0, to: image.bytes.count, by: 4096).reversed() {
+            let client = clients[offset / 4096 % 2]
+            if offset < end {
+                try image.checkRead(client, 4096, at: offset)
+            } else {
+                #expect(code { _ = try client.read(4096, at: offset) } == EIO)
+            }
+        }
+        // One that needs what is there and what is gone.
+        #expect(code { _ = try clients[0].read(8192, at: end - 4096) } == EIO)
+        try Files.write(Array(image.bytes[end...]), to: image.path, at: end)
+        try image.checkRead(clients[0], 1 << 20, at: 1 << 20)
+        try image.checkRead(clients[1], 2 << 20, at: 0)
+    }
+
+    /// Proves that a page that is resident is served even when the image has lost it, and that of pages asked for
+    /// together only those that are lost are lost: a first read over both, then every page by itself.
+    @Test func aFailedWideReadLeavesTheGoodPagesReadable() throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(image, "memory=4M")
+        let client = try Client(server)
+        try image.checkRead(client, 4096, at: 900_000)
+        let end = 512 << 10
+        try Files.resize(image.path, to: end)
+        #expect(code { _ = try client.read(1 << 20, at: 0) } == EIO)
+        for offset in stride(from: 0, to: end, by: 4096) { try image.checkRead(client, 4096, at: offset) }
+        try image.checkRead(client, 100, at: 900_000)
+        #expect(code { _ = try client.read(4096, at: end) } == EIO)
+    }
+
+    /// The errno that `request` failed with, or nil.
+    private func code(_ request: () throws -> Void) -> Int32? {
+        do {
+            try request()
+            return nil
+        } catch {
+            return (error as? Client.Failure)?.code
+        }
+    }
+}

@@ -1,0 +1,73 @@
+import Glibc
+
+/// A real nbdkit that serves the built plugin (or another) on a Unix socket, until it is stopped or goes out of sight.
+final class Server {
+    /// What nbdkit is asked for beside the plugin and its parameters.
+    struct Options {
+        /// Options of nbdkit: -u, -r, --filter, …
+        var nbdkit: [String] = []
+        /// Whether it logs what is for finding trouble. One line or more a request.
+        var isVerbose = true
+        /// Another plugin than ours.
+        var plugin: String?
+    }
+
+    let scratch: Scratch
+    let process: Subprocess
+    var socket: String { scratch.path("socket") }
+    var log: String { process.output }
+    var pid: pid_t { process.pid }
+
+    /// Starts nbdkit and waits until clients can connect.
+    init(_ parameters: [String], _ options: Options = Options()) throws {
+        scratch = try Scratch()
+        var arguments = ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
+        if options.isVerbose { arguments += ["-v", "-D", "flexpage.verbose=1"] }
+        arguments += options.nbdkit
+        arguments.append(try options.plugin ?? Plugin.built())
+        process = try Subprocess(arguments + parameters, outputPath: scratch.path("log"))
+        try waitUntilServing()
+    }
+
+    convenience init(_ image: Image, _ parameters: String..., options: Options = Options()) throws {
+        try self.init([image.path] + parameters, options)
+    }
+
+    deinit {
+        _ = try? stop()
+    }
+
+    /// Ends it as a supervisor would. Its exit status. It waits for clients to leave: tests let go of theirs before.
+    @discardableResult
+    func stop() throws -> Int32 {
+        if !process.hasEnded { kill(pid, SIGTERM) }
+        return try process.wait()
+    }
+
+    /// Peak resident size of the process so far, in bytes.
+    func peakResidentBytes() throws -> Int {
+        for line in try Files.text("/proc/\(pid)/status").split(separator: "\n") where line.hasPrefix("VmHWM:") {
+            let words = line.split { " \t".contains($0) }
+            if words.count > 1, let kibibytes = Int(words[1]) { return kibibytes << 10 }
+        }
+        throw Trouble("/proc/\(pid)/status tells no VmHWM")
+    }
+
+    /// A number that the server printed with its counters when it ended.
+    func counter(_ name: String) throws -> Int {
+        guard let line = log.split(separator: "\n").last(where: { $0.contains("flexpage: counters: ") }),
+            let word = line.split(separator: " ").first(where: { $0.hasPrefix("\(name)=") }),
+            let number = Int(word.dropFirst(name.count + 1))
+        else { throw Trouble("the log has no counter \(name):\n\(log.suffix(2000))") }
+        return number
+    }
+
+    /// The socket has a name a moment before it takes connections; nbdkit writes its pid when it does.
+    private func waitUntilServing() throws {
+        let pidFile = scratch.path("pid")
+        try Patience.wait(seconds: 60, "nbdkit does not serve:\n\(log)") {
+            access(pidFile, F_OK) == 0 || process.hasEnded ? () : nil
+        }
+        guard !process.hasEnded else { throw Trouble("nbdkit has ended:\n\(log)") }
+    }
+}

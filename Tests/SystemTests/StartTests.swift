@@ -1,0 +1,60 @@
+import Glibc
+import Testing
+
+/// Three hundred starts, several at a time so that threads are held up: each serves a read, none hangs, none dies.
+///
+/// They prove the fork rule of Interface.h. When nbdkit's main thread runs Swift after the fork, 1 to 5 of 100 such starts
+/// hang or trap.
+@Suite(.serialized) struct StartTests {
+    private static let startsOfEachKind = 100
+    private static let atOnce = 4
+
+    /// Proves that starts in the foreground serve, and end with status 0.
+    @Test func foreground() throws {
+        let image = try Image(size: 1 << 20)
+        try starts { _ in
+            let server = try Server(image, "memory=2M", options: Server.Options(isVerbose: false))
+            try image.checkRead(try Client(server), 10_000, at: 5_000)
+            let status = try server.stop()
+            guard status == 0 else { throw Trouble("nbdkit has ended with \(status): \(server.log)") }
+        }
+    }
+
+    /// Proves that starts with --run, where the server is a forked child too, serve.
+    @Test func captive() throws {
+        let image = try Image(size: 1 << 20)
+        let plugin = try Plugin.built()
+        try starts { number in
+            let copy = image.scratch.path("copy.\(number)")
+            let script = "nbdcopy \"$uri\" \(copy) && cmp \(image.path) \(copy) && rm \(copy)"
+            let result = try Subprocess.run("nbdkit", "-U", "-", plugin, image.path, "memory=2M", "--run", script)
+            guard result.status == 0 else { throw Trouble("it has ended with \(result.status): \(result.output)") }
+        }
+    }
+
+    /// Proves that starts as a daemon serve, and that each daemon goes when it is told to.
+    @Test func daemonised() throws {
+        let image = try Image(size: 1 << 20)
+        let plugin = try Plugin.built()
+        try starts { _ in
+            let scratch = try Scratch()
+            let socket = scratch.path("socket")
+            let pidFile = scratch.path("pid")
+            let start = try Subprocess.run("nbdkit", "-P", pidFile, "-U", socket, plugin, image.path, "memory=2M")
+            guard start.status == 0 else { throw Trouble("nbdkit has ended with \(start.status): \(start.output)") }
+            let pid = try Patience.wait(seconds: 60, "there is no pid in \(pidFile)") {
+                (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap { pid_t($0) }
+            }
+            defer { kill(pid, SIGKILL) }
+            try image.checkRead(try Client(socket: socket), 10_000, at: 5_000)
+            kill(pid, SIGTERM)
+            try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
+        }
+    }
+
+    private func starts(_ start: (Int) throws -> Void) throws {
+        try Threads.run(Self.atOnce) { number in
+            for _ in 0..<Self.startsOfEachKind / Self.atOnce { try start(number) }
+        }
+    }
+}

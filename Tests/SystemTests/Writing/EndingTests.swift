@@ -1,0 +1,80 @@
+import Glibc
+import Testing
+
+/// How serving ends: what was answered is on the image when the process has gone.
+@Suite struct EndingTests {
+    /// Proves that on SIGTERM with an idle client, whom nbdkit waits for and for whom it then calls no close, all that was
+    /// answered is on the image when the process has ended.
+    @Test func anIdleClient() throws {
+        let image = try Image(size: 8 << 20)
+        let server = try Server(image, "memory=32M", "dirty-age=3600", "dirty=90%")
+        let client = try Client(server)
+        let new = Image.bytes(0..<8 << 20, seed: 99)
+        try client.write(new, at: 0)
+        try image.check(try Files.bytes(image.path), at: 0)
+        kill(server.pid, SIGTERM)
+        // So that the client is still there when nbdkit hears of it. If it is slow to, this proves less, but nothing false.
+        usleep(300_000)
+        #expect(!server.process.hasEnded)
+        client.vanish()
+        #expect(try server.process.wait() == 0)
+        try Bytes.check(try Files.bytes(image.path), new, "the image")
+        #expect(!server.log.contains("error:"))
+    }
+
+    /// Proves the same with clients in the middle of writing: each sector of the image holds the last value that was
+    /// answered, or one that was asked for later.
+    @Test(arguments: ["memory=2M", "memory=64M"])
+    func busyClients(_ memory: String) throws {
+        let scratch = try Scratch()
+        let path = scratch.path("disk.img")
+        let sectors = 16_384
+        try Files.resize(path, to: sectors * SectorLedger.sectorSize)
+        let ledger = SectorLedger(sectors: sectors)
+        for round in 0..<5 {
+            let server = try Server([path, memory, "dirty-age=3600"], Server.Options(isVerbose: false))
+            try SectorWriter.run(3, ledger, server, seed: UInt64(round), flushes: 2, then: SIGTERM)
+            #expect(try server.process.wait() == 0)
+            try ledger.check(try Files.bytes(path), keeps: .answered)
+        }
+    }
+
+    /// Proves that what a client wrote and did not flush goes to the image when it leaves, with a good-bye or without one,
+    /// while the server serves on.
+    @Test(arguments: [true, false])
+    func disconnect(_ saysGoodBye: Bool) throws {
+        let image = try Image(size: 4 << 20)
+        let server = try Server(image, "memory=32M", "dirty-age=3600", "dirty=90%")
+        let stays = try Client(server)
+        let new = Image.bytes(0..<4 << 20, seed: 99)
+        do {
+            let leaves = try Client(server)
+            try leaves.write(new, at: 0)
+            if !saysGoodBye { leaves.vanish() }
+        }
+        try Patience.wait(seconds: 60, "it has not gone out") { (try? Files.bytes(image.path)) == new ? () : nil }
+        try Bytes.check(try stays.read(4 << 20, at: 0), new)
+    }
+
+    /// Proves that the end writes out what nobody but the server knows to be dirty: a daemon, no -f, ended by SIGTERM after
+    /// its client has been killed.
+    @Test func aDaemon() throws {
+        let image = try Image(size: 4 << 20)
+        let scratch = try Scratch()
+        let (socket, pidFile) = (scratch.path("socket"), scratch.path("pid"))
+        let start = try Subprocess.run(
+            "nbdkit", "-P", pidFile, "-U", socket, try Plugin.built(), image.path, "memory=32M", "dirty-age=3600")
+        #expect(start.status == 0, "\(start.output)")
+        let pid = try Patience.wait(seconds: 60, "there is no pid in \(pidFile)") {
+            (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap { pid_t($0) }
+        }
+        defer { kill(pid, SIGKILL) }
+        let client = try Client(socket: socket)
+        let new = Image.bytes(0..<4 << 20, seed: 99)
+        try client.write(new, at: 0)
+        kill(pid, SIGTERM)
+        client.vanish()
+        try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
+        try Bytes.check(try Files.bytes(image.path), new, "the image")
+    }
+}

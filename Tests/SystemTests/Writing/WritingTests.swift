@@ -1,0 +1,99 @@
+import Glibc
+import Testing
+
+/// Every command that writes, over libnbd against the real nbdkit, compared with a model byte for byte.
+@Suite struct WritingTests {
+    private static let sizes = [1, 511, 513, 4095, 4097, 65_537, 1_048_575, 3_145_729, 8 << 20]
+
+    /// Proves that writes, zeroes, trims, flushes, FUA and cache requests of any size at any place, mixed over two
+    /// connections, leave the bytes that they should, in an image of any size, with the least memory, in both cache
+    /// modes: as read by the clients, as the image file is after a flush, and as it is after the server's end. And that
+    /// the image never gets longer.
+    @Test(arguments: ["writeback", "writethrough"], sizes)
+    func allCommands(_ cache: String, _ size: Int) throws {
+        let image = try Image(size: size)
+        let server = try Server(image, "memory=1M", "cache=\(cache)", options: Server.Options(isVerbose: false))
+        do {
+            var model = WriteModel(image.bytes, [try Client(server), try Client(server)], seed: UInt64(size))
+            for _ in 0..<4 {
+                try model.run(60)
+                try Client(server).flush()
+                try Bytes.check(try Files.bytes(image.path), model.bytes, "the image after a flush")
+            }
+            try model.run(60)
+            let wanted = model.bytes
+            model = WriteModel([0], [], seed: 0)
+            #expect(try server.stop() == 0)
+            try Bytes.check(try Files.bytes(image.path), wanted, "the image after the end")
+        }
+    }
+
+    /// Proves that a fast zero is answered honestly: done, and then the image says so before any flush; or refused, and
+    /// then nothing has changed. On a file system that can zero without writing it is done.
+    @Test func fastZero() throws {
+        let image = try Image(size: 4 << 20)
+        let server = try Server(image)
+        let client = try Client(server)
+        #expect(client.canFastZero)
+        let code = Client.code { try client.zero(1 << 20, at: 1 << 20, [.fast]) }
+        #expect(code == nil || code == ENOTSUP)
+        let onImage = Array(try Files.bytes(image.path)[1 << 20..<2 << 20])
+        let wanted = code == nil ? [UInt8](repeating: 0, count: 1 << 20) : Array(image.bytes[1 << 20..<2 << 20])
+        try Bytes.check(onImage, wanted, at: 1 << 20, "the image")
+        try Bytes.check(try client.read(1 << 20, at: 1 << 20), wanted, at: 1 << 20)
+        #expect(!server.log.contains("error:"), "a refused fast zero is no error to tell of")
+    }
+
+    /// Proves that write-through means that: an answered write is on the image, no flush, with its cached copy right; and
+    /// that with write-back it is not there yet, so that the other tests are about something.
+    @Test(arguments: ["writeback", "writethrough"])
+    func whenAWriteIsOnTheImage(_ cache: String) throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(image, "cache=\(cache)", "dirty-age=3600")
+        let client = try Client(server)
+        let new = [UInt8](repeating: 0x77, count: 100_001)
+        try client.write(new, at: 33_333)
+        var wanted = image.bytes
+        Bytes.put(new, into: &wanted, at: 33_333)
+        try Bytes.check(try client.read(1 << 20, at: 0), wanted)
+        try Bytes.check(try Files.bytes(image.path), cache == "writeback" ? image.bytes : wanted, "the image")
+    }
+
+    /// Proves that what is dirty goes out by itself when it is as old as dirty-age says, with no flush and with the
+    /// client still there.
+    @Test func dirtyAge() throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(image, "dirty-age=1")
+        let client = try Client(server)
+        let new = [UInt8](repeating: 0x77, count: 1 << 20)
+        try client.write(new, at: 0)
+        try Patience.wait(seconds: 60, "it has not gone out") { (try? Files.bytes(image.path)) == new ? () : nil }
+    }
+
+    /// Proves that the export offers writing with all that belongs to it.
+    @Test func whatIsOffered() throws {
+        let image = try Image(size: 1 << 20)
+        let client = try Client(try Server(image))
+        #expect(!client.isReadOnly)
+        #expect(client.canFlush && client.canForceUnitAccess && client.canMultiConnect)
+        #expect(client.canTrim && client.canZero && client.canFastZero)
+    }
+
+    /// Proves that nothing outside of the image can be written, that it fails with an error of its own, and that the image
+    /// is as long as it was.
+    @Test func outOfRange() throws {
+        let image = try Image(size: 100_000)
+        let server = try Server(image)
+        let client = try Client(server, isStrict: false)
+        for (count, offset) in [(1, 100_000), (2, 99_999), (4096, 99_000), (1, 1 << 40), (1, Int.max - 1)] {
+            let expected = [EINVAL, ENOSPC]
+            #expect(expected.contains(Client.code { try client.write(.init(repeating: 1, count: count), at: offset) } ?? 0))
+            #expect(expected.contains(Client.code { try client.trim(count, at: offset) } ?? 0))
+            #expect(expected.contains(Client.code { try client.zero(count, at: offset) } ?? 0))
+        }
+        try image.checkRead(client, 100_000, at: 0)
+        #expect(try server.stop() == 0)
+        try image.check(try Files.bytes(image.path), at: 0)
+        #expect(try Files.bytes(image.path).count == 100_000)
+    }
+}

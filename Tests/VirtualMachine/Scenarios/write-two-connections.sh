@@ -1,0 +1,10 @@
+# The same over two connections: the kernel spreads its requests over them, and a flush on one must cover both.
+# shellcheck shell=bash disable=SC2034,SC2154
+needs_writing=yes
+
+on_host() { make_tree_with_list "$1"; }
+
+in_guest() {
+    local kind
+    for kind in ext4 xfs btrfs; do filesystem_lives "$kind" memory=32M -- -C 2; done
+}

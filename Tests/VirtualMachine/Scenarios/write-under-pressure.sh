@@ -1,0 +1,49 @@
+# The export is mounted on the machine that serves it, and that machine is short of memory: the kernel can only free
+# memory by writing to the export, so a server that waits for memory to be freed waits for itself. What keeps it out of
+# that is PR_SET_IO_FLUSHER, and that the way of a write allocates nothing. Here: every thread of the server has it, and
+# more than the machine's memory goes through and comes back right. A server that gets stuck runs into the time limit.
+# shellcheck shell=bash disable=SC2034,SC2154
+needs_writing=yes
+guest_memory_mib=320
+
+# PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE of the kernel's <linux/sched.h>: what PR_SET_IO_FLUSHER sets.
+flusher_bits=$((0x00080000 | 0x00100000))
+bytes=$((320 << 20))
+
+on_host() { :; }
+
+in_guest() {
+    local image=$disk/images/pressure
+    truncate -s 2G "$image"
+    if ! { serve "$image" memory=16M && attach && mkfs.ext4 -q -F "$device" && mount "$device" "$mnt"; }; then
+        fail served "could not be served, attached and mounted"
+        return
+    fi
+    every_thread_is_flusher
+    # 64 MiB that cannot be freed: there is no swap.
+    head -c 64M /dev/zero >/run/hog
+    if pattern >"$mnt/big" && sync; then pass written; else fail written "the write failed"; fi
+    echo 3 >/proc/sys/vm/drop_caches
+    if cmp "$mnt/big" <(pattern); then pass compared; else fail compared "the bytes differ"; fi
+    umount "$mnt"
+    detach
+    if stop_serving; then pass server-ends; else fail server-ends "exit status $?"; fi
+    check check-image ext4 "$image"
+}
+
+# Not a pipe, as `yes` ends by a signal when head has enough.
+pattern() { head -c "$bytes" < <(yes flexpage); }
+
+every_thread_is_flusher() {
+    local stat flags count=0
+    for stat in /proc/"$server"/task/*/stat; do
+        flags=$(awk '{ print $9 }' "$stat")
+        [ $((flags & flusher_bits)) = "$flusher_bits" ] || {
+            fail io-flusher "$stat has the flags $flags"
+            return
+        }
+        count=$((count + 1))
+    done
+    # The main thread and at least one that serves: else this has looked at nothing.
+    if [ "$count" -ge 2 ]; then pass io-flusher; else fail io-flusher "only $count threads"; fi
+}

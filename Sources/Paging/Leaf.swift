@@ -15,8 +15,7 @@ struct Leaf {
     var writing: UInt8
     /// One bit a base page: written out since the image was last made durable.
     var unsynced: UInt8
-    /// Which list of its image's Ledger it is on, whether its last write-out failed (the top bit), and whether all that
-    /// was dirty of it has been taken to be written out (the next bit).
+    /// Which list of its image's Ledger it is on, and whether its last write-out failed (the top bit).
     private var mark: UInt8
     /// Neighbours on that list.
     var previousOnList: LeafID
@@ -69,21 +68,14 @@ struct Leaf {
 
     /// The list of its image's Ledger that it is on.
     var list: List {
-        get { List(rawValue: mark & 0x3F)! }
-        set { mark = mark & 0xC0 | newValue.rawValue }
+        get { List(rawValue: mark & 0x7F)! }
+        set { mark = mark & 0x80 | newValue.rawValue }
     }
 
     /// Whether its last write-out failed.
     var hasFailed: Bool {
         get { mark & 0x80 != 0 }
         set { mark = newValue ? mark | 0x80 : mark & 0x7F }
-    }
-
-    /// Whether, since it came onto the dirty list, all that was dirty of it has been taken to be written out: what is
-    /// dirty now became so after that. `dirtiedAt` is then the epoch of that moment.
-    var isTakenWhole: Bool {
-        get { mark & 0x40 != 0 }
-        set { mark = newValue ? mark | 0x40 : mark & 0xBF }
     }
 
     var image: UInt16 { UInt16(truncatingIfNeeded: key &>> 48) }

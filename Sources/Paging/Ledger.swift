@@ -39,10 +39,6 @@ struct Ledger: @unchecked Sendable {
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. Counted for ever; see `Provider`.
         let unsettled = Atomic<UInt64>(0)
-        /// Zeroes and trims under way: whether a failed sync loses them nobody can know.
-        let changes = Atomic<UInt32>(0)
-        /// Syncs that have failed, modulo 2³².
-        let failedSyncs = Atomic<UInt32>(0)
         /// Base pages read ahead and recycled without use, since somebody asked.
         let unused = Atomic<UInt64>(0)
     }
@@ -84,31 +80,17 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
-    /// The last dirty page of the leaf has been taken to be written out: what becomes dirty of it from now on is of this
-    /// epoch or a later one.
-    func tookWhole(_ id: LeafID) {
-        lock.withLock {
-            leaves[id].pointee.isTakenWhole = true
-            leaves[id].pointee.dirtiedAt = record.pointee.epoch
-        }
-    }
-
     /// Pages of the leaf have been written out; its bits say so already.
-    ///
-    /// What is still dirty of it keeps its epoch, or a flush of that epoch would not wait for it: where a part of the
-    /// leaf was written out, the leaf's; else that of the moment when all of it had been taken.
     func wroteOut(_ id: LeafID) {
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
-            if leaf.pointee.dirty == 0 {
-                unlink(id)
-                noteSuccess(id)
+            unlink(id)
+            noteSuccess(id)
+            if leaf.pointee.dirty != 0 {
+                appendDirty(id, at: Ledger.milliseconds)
+            } else {
                 appendUnsynced(id)
-            } else if leaf.pointee.isTakenWhole {
-                unlink(id)
-                noteSuccess(id)
-                insertDirty(id, epoch: leaf.pointee.dirtiedAt)
             }
         }
     }
@@ -117,7 +99,7 @@ struct Ledger: @unchecked Sendable {
     func failedToWriteOut(_ id: LeafID, _ error: AccessError) {
         lock.withLock {
             let leaf = leaves[id]
-            let dirtiedAt = leaf.pointee.isTakenWhole ? Ledger.milliseconds : leaf.pointee.dirtiedAt
+            let dirtiedAt = leaf.pointee.dirtiedAt
             unlink(id)
             appendDirty(id, at: dirtiedAt)
             record.pointee.error = error.code
@@ -174,13 +156,10 @@ struct Ledger: @unchecked Sendable {
             while id != .none, count < keys.count {
                 let leaf = leaves[id]
                 if Int32(bitPattern: leaf.pointee.epoch &- epoch) > 0 { break }
-                id = leaf.pointee.nextOnList
-                if age > 0 {
-                    if leaf.pointee.isTakenWhole { continue }
-                    if Int32(bitPattern: now &- leaf.pointee.dirtiedAt) < Int32(bitPattern: age) { break }
-                }
+                if age > 0, Int32(bitPattern: now &- leaf.pointee.dirtiedAt) < Int32(bitPattern: age) { break }
                 keys[count] = leaf.pointee.key
                 count += 1
+                id = leaf.pointee.nextOnList
             }
             return count
         }
@@ -263,27 +242,6 @@ struct Ledger: @unchecked Sendable {
     /// How much has happened to the image that a failed sync would lose.
     var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
 
-    /// The image is about to be changed behind the cache's back. `endChange` must follow.
-    func beginChange() { record.pointee.changes.add(1, ordering: .sequentiallyConsistent) }
-
-    /// That has been done, or has failed. Counted before it stops being under way, so that it is always one or the other.
-    func endChange() {
-        countUnsettled()
-        record.pointee.changes.subtract(1, ordering: .sequentiallyConsistent)
-    }
-
-    /// Whether a sync that has just failed may have lost what memory does not hold.
-    /// - Parameter settled: What was unsettled when the last good sync began.
-    func mayHaveLost(since settled: UInt64) -> Bool {
-        record.pointee.changes.load(ordering: .sequentiallyConsistent) != 0 || unsettled != settled
-    }
-
-    /// Syncs that have failed: what was being written out when this changed may have been dropped.
-    var failedSyncs: UInt32 { record.pointee.failedSyncs.load(ordering: .sequentiallyConsistent) }
-
-    /// A sync has failed. To be called before what is unsynced is made dirty again.
-    func countFailedSync() { record.pointee.failedSyncs.add(1, ordering: .sequentiallyConsistent) }
-
     /// Something that a failed sync would lose has happened to the image.
     func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
@@ -302,28 +260,12 @@ struct Ledger: @unchecked Sendable {
     private func appendDirty(_ id: LeafID, at milliseconds: UInt32) {
         leaves[id].pointee.epoch = record.pointee.epoch
         leaves[id].pointee.dirtiedAt = milliseconds
-        leaves[id].pointee.isTakenWhole = false
         leaves[id].pointee.list = .dirty
         leaves.append(id, to: &record.pointee.dirty)
     }
 
-    /// Puts the leaf where `epoch`, which may have ended, has its place. O(leaves dirtied in later epochs); there are
-    /// such only where a flush began while the leaf was being written out.
-    private func insertDirty(_ id: LeafID, epoch: UInt32) {
-        var before = record.pointee.dirty.tail
-        while before != .none, Int32(bitPattern: leaves[before].pointee.epoch &- epoch) > 0 {
-            before = leaves[before].pointee.previousOnList
-        }
-        leaves[id].pointee.epoch = epoch
-        leaves[id].pointee.dirtiedAt = Ledger.milliseconds
-        leaves[id].pointee.isTakenWhole = false
-        leaves[id].pointee.list = .dirty
-        leaves.insert(id, after: before, into: &record.pointee.dirty)
-    }
-
     private func appendUnsynced(_ id: LeafID) {
         leaves[id].pointee.epoch = record.pointee.syncsBegun
-        leaves[id].pointee.isTakenWhole = false
         leaves[id].pointee.list = .unsynced
         leaves.append(id, to: &record.pointee.unsynced)
     }
@@ -378,15 +320,6 @@ extension LeafTable {
         self[id].pointee.nextOnList = .none
         if list.tail == .none { list.head = id } else { self[list.tail].pointee.nextOnList = id }
         list.tail = id
-        list.count += 1
-    }
-
-    fileprivate func insert(_ id: LeafID, after before: LeafID, into list: inout Ledger.LeafList) {
-        let next = before == .none ? list.head : self[before].pointee.nextOnList
-        self[id].pointee.previousOnList = before
-        self[id].pointee.nextOnList = next
-        if before == .none { list.head = id } else { self[before].pointee.nextOnList = id }
-        if next == .none { list.tail = id } else { self[next].pointee.previousOnList = id }
         list.count += 1
     }
 

@@ -13,7 +13,8 @@ extension PageMapper {
         reach.pointee.reservations.reserve(pages)
         defer { reach.pointee.reservations.release(pages) }
         visit(pages, .touching, where: { !$0.isSettled }) { id, shard in reach.pointee.waitUntilSettled(id, on: shard) }
-        try changeImage(by: change)
+        try change()
+        reach.pointee.map.ledger.countUnsettled()
         zeroStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }) { id, shard in
             let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
@@ -25,12 +26,6 @@ extension PageMapper {
             }
         }
         reach.pointee.waiters.wake()
-    }
-
-    private func changeImage(by change: () throws(AccessError) -> Void) throws(AccessError) {
-        reach.pointee.map.ledger.beginChange()
-        defer { reach.pointee.map.ledger.endChange() }
-        try change()
     }
 
     /// Drops every flexpage of the image, none of which is lent or dirty. O(buckets + flexpages).

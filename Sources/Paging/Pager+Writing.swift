@@ -12,7 +12,7 @@ extension Pager {
         try walkWriting(range) { part, position in
             part.baseAddress!.copyMemory(from: base + position, byteCount: part.count)
         }
-        try settle(range, forced: forced, since: provider.syncsEnded)
+        try settle(range, forced: forced)
     }
 
     /// Makes durable every write, zero and trim, of any client of this image, that was answered before the call.
@@ -32,7 +32,6 @@ extension Pager {
         let range = try checkedForWriting(range.lowerBound, range.count)
         guard !range.isEmpty else { return }
         let inner = wholePages(of: range)
-        let mark = provider.syncsEnded
         if !inner.isEmpty {
             let bytes = byteRange(of: inner)
             try provider.mapper.replace(inner) { () throws(AccessError) in
@@ -43,7 +42,7 @@ extension Pager {
         } else {
             try zeroInPlace(range)
         }
-        try settle(range, forced: forced, since: mark)
+        try settle(range, forced: forced)
     }
 
     /// Lets the image forget `range`, which then reads as zeroes; base pages that lie in it only in part stay as they are.
@@ -53,19 +52,17 @@ extension Pager {
         let range = try checkedForWriting(range.lowerBound, range.count)
         let inner = range.isEmpty ? 0..<0 : wholePages(of: range)
         guard !inner.isEmpty else { return }
-        let mark = forced ? provider.syncsEnded : nil
         try provider.mapper.replace(inner) { () throws(AccessError) in
             try provider.accessor.trim(byteRange(of: inner))
         }
-        if let mark { try provider.sync(since: mark) }
+        if forced { try provider.sync() }
     }
 
     /// What an answer promises beyond the write itself.
-    /// - Parameter mark: `syncsEnded` before anything of it reached the image for this request.
-    private func settle(_ range: Range<Int64>, forced: Bool, since mark: UInt64) throws(AccessError) {
+    private func settle(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
         try provider.mapper.writeOut(BasePage.numbers(covering: range))
-        if forced { try provider.sync(since: mark) }
+        if forced { try provider.sync() }
     }
 
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {

@@ -48,10 +48,8 @@ public final class Provider: @unchecked Sendable {
     public func flush() throws(AccessError) {
         let failure = writeOut(upTo: ledger.endEpoch())
         tellNews()
-        // Asked before the sync: what others bring out during it would not be durable, though no error were left after.
-        let stuck = ledger.error
-        try sync(since: mark)
-        if let failure = failure ?? stuck { throw failure }
+        try sync()
+        if let failure { throw failure }
         if let error = ledger.error { throw error }
     }
 
@@ -71,15 +69,11 @@ public final class Provider: @unchecked Sendable {
     }
 
     /// Makes durable what has reached the image so far; shared among those who want it at the same time.
-    /// - Parameter mark: `syncsEnded` as it was before the caller wrote out what it wants durable.
-    /// - Throws: The sync's error, or that of another one since `mark`; that of an earlier one that lost data.
-    func sync(since mark: UInt64) throws(AccessError) {
-        try syncs.share(since: mark) { syncAlone() }
+    /// - Throws: The sync's error; that of an earlier one that lost data.
+    func sync() throws(AccessError) {
+        try syncs.share { syncAlone() }
         if let lost { throw lost }
     }
-
-    /// Syncs that have ended so far.
-    var syncsEnded: UInt64 { syncs.ended }
 
     /// Why nothing written to this image can be called durable until it is opened anew, or nil.
     var lost: AccessError? {
@@ -100,7 +94,6 @@ public final class Provider: @unchecked Sendable {
         do throws(AccessError) {
             try accessor.makeDurable()
         } catch {
-            ledger.countFailedSync()
             mapper.dirtyUnsyncedAgain()
             // What has been recycled, zeroed or trimmed since cannot be done again: it may be lost.
             if ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }

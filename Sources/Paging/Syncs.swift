@@ -28,15 +28,10 @@ struct Syncs: @unchecked Sendable {
         state.deallocate()
     }
 
-    /// Syncs ended so far: what `share` is to be told from before the caller's write-outs.
-    var ended: UInt64 { monitor.withLock { state.pointee.ended } }
-
     /// Returns after a sync that began after the call has ended.
-    /// - Parameter mark: `ended` as it was before the caller wrote out what it wants durable.
     /// - Parameter sync: Does it; called by the one of the sharers who leads.
-    /// - Throws: Its error, to all sharers; that of any sync that ended after `mark`, as it may have dropped what the
-    ///   caller, or somebody before it, had written out: that is dirty again, and no later sync brings it out.
-    func share(since mark: UInt64, _ sync: () -> AccessError?) throws(AccessError) {
+    /// - Throws: Its error, to all sharers.
+    func share(_ sync: () -> AccessError?) throws(AccessError) {
         monitor.lock()
         let wanted = state.pointee.begun + 1
         while state.pointee.ended < wanted {
@@ -46,7 +41,8 @@ struct Syncs: @unchecked Sendable {
                 monitor.wait()
             }
         }
-        let failure = state.pointee.lastFailed > mark ? state.pointee.failure : 0
+        // A later failure counts too: what it lost was in part ours to keep.
+        let failure = state.pointee.lastFailed >= wanted ? state.pointee.failure : 0
         monitor.unlock()
         if failure != 0 { throw AccessError(failure) }
     }

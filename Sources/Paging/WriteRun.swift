@@ -77,7 +77,6 @@ struct WriteRun: ~Copyable {
                 }
                 leaf.pointee.dirty &= ~bit
                 leaf.pointee.writing |= bit
-                if leaf.pointee.dirty == 0 { reach.pointee.map.ledger.tookWhole(reach.pointee.map.id(of: leaf)) }
                 reach.pointee.table[id].pointee.state.bitwiseOr(PageState.writing, ordering: .acquiringAndReleasing)
                 add(next, of: id)
             }
@@ -105,23 +104,20 @@ struct WriteRun: ~Copyable {
 
     /// Writes what has been begun to the image and ends its write-back. No lock is held.
     private mutating func issue() {
-        let failedSyncs = reach.pointee.map.ledger.failedSyncs
         let failure = write()
-        var written = 0
+        if error == nil { error = failure }
         var left = pages
         while !left.isEmpty {
             let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-            let failure = endWriteback(left.lowerBound..<end, failure, failedSyncs)
-            if error == nil { error = failure }
-            if failure == nil { written += Int(end - left.lowerBound) }
+            endWriteback(left.lowerBound..<end, failure)
             left = end..<left.upperBound
         }
-        if written > 0 {
-            reach.pointee.dirt.release(written)
+        if failure == nil {
+            reach.pointee.dirt.release(pages.count)
             reach.pointee.waiters.wake()
+        } else {
+            reach.pointee.dirt.wakeAll()
         }
-        // Whoever waits at the limit must hear of a failure.
-        if written < pages.count { reach.pointee.dirt.wakeAll() }
         pages = 0..<0
         pieceCount = 0
     }
@@ -139,18 +135,9 @@ struct WriteRun: ~Copyable {
     }
 
     /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
-    ///
-    /// What was going out while a sync failed may have been dropped with it, and counts as not written. Either this is
-    /// seen here, or whoever makes unsynced pages dirty again after the failure comes to this shard later.
-    /// - Parameter failedSyncs: How many syncs had failed before the write.
-    /// - Returns: Why the pages are dirty again, or nil.
-    private func endWriteback(
-        _ pages: Range<UInt64>, _ failure: AccessError?, _ failedSyncs: UInt32
-    ) -> AccessError? {
+    private func endWriteback(_ pages: Range<UInt64>, _ failure: AccessError?) {
         let shard = reach.pointee.map.shard(of: pages.lowerBound)
         shard.lock()
-        let isDropped = reach.pointee.map.ledger.failedSyncs != failedSyncs
-        let failure = failure ?? (isDropped ? AccessError(EIO) : nil)
         if let failure {
             reach.pointee.map.failWriteback(pages, failure)
             shard.pointee.failedWrites += 1
@@ -161,6 +148,5 @@ struct WriteRun: ~Copyable {
         }
         reach.pointee.wakeWaiters(for: pages, on: shard)
         shard.unlock()
-        return failure
     }
 }

@@ -98,6 +98,6 @@ public final class Writeback: @unchecked Sendable {
     /// error is kept where the next flush finds it.
     private func syncIfMuchIsUnsynced(_ provider: Provider) {
         guard provider.ledger.unsyncedLeaves > pages.memory.metadata.frames / 16 else { return }
-        _ = try? provider.sync(since: provider.syncsEnded)
+        _ = try? provider.sync()
     }
 }

@@ -3,7 +3,7 @@ import Paging
 import SystemPackage
 
 /// What it takes to serve an image, from after the fork to the end: the Pages, the registry, the image's Provider, and
-/// the Writeback where the image can be written.
+/// the Writeback where the image can be written, and the Prefetcher.
 ///
 /// It holds one use of the Provider as long as it lives, so that what was read for one client is still there for the next
 /// one. `end` is called once, when no request is under way any more.
@@ -13,15 +13,19 @@ final class Serving: Sendable {
     private let registry: ProviderRegistry
     private let provider: Provider
     private let writeback: Writeback?
+    private let prefetcher: Prefetcher?
 
     /// Takes the memory and starts the threads.
     /// - Throws: ENOMEM where the memory cannot be had.
     init(_ image: ImageFile, _ settings: Settings, log: @escaping @Sendable (String) -> Void) throws(AccessError) {
         self.image = image
-        pages = try Pages(memory: settings.memory, dirtyShare: settings.dirtyShare) { log($0.line) }
+        pages = try Pages(
+            memory: settings.memory, dirtyShare: settings.dirtyShare, readahead: settings.readahead
+        ) { log($0.line) }
         registry = ProviderRegistry(pages: pages)
         provider = try registry.open(image.identity) { () throws(AccessError) in image }
         image.privilegesSettled()
+        prefetcher = settings.readahead > 0 ? Prefetcher(pages: pages) : nil
         writeback = image.isWritable ? Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) : nil
     }
 
@@ -49,6 +53,7 @@ final class Serving: Sendable {
                     + "\(Errno(rawValue: error.code))")
         }
         writeback?.stop()
+        prefetcher?.stop()
         return complaint
     }
 }

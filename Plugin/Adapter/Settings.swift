@@ -14,6 +14,9 @@ struct Settings: Equatable {
     /// Whether the host's page cache is bypassed.
     private(set) var direct = DirectMode.auto
 
+    /// The largest window that is read ahead of a stream, bytes; 0 for none.
+    private(set) var readahead = Pages.usualReadahead
+
     // What writing takes.
 
     /// Whether a write is answered when it is on the image, rather than in memory.
@@ -26,7 +29,7 @@ struct Settings: Equatable {
     private(set) var lock = LockMode.on
 
     /// The keys there are, for a person.
-    private static var keys: String { "file=, memory=, direct=, cache=, dirty=, dirty-age= or lock=" }
+    private static var keys: String { "file=, memory=, direct=, readahead=, cache=, dirty=, dirty-age= or lock=" }
 
     /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
     mutating func set(_ key: String, _ value: String) throws(Complaint) {
@@ -34,6 +37,7 @@ struct Settings: Equatable {
         case "file": try setFile(value)
         case "memory": try setMemory(value)
         case "direct": try setDirect(value)
+        case "readahead": try setReadahead(value)
         case "cache": try setCache(value)
         case "dirty": try setDirty(value)
         case "dirty-age": try setDirtyAge(value)
@@ -79,6 +83,18 @@ struct Settings: Equatable {
             throw Complaint("direct", value, "there is no such way", wanted: "auto, on or off")
         }
         self.direct = direct
+    }
+
+    private mutating func setReadahead(_ value: String) throws(Complaint) {
+        if value == "off" {
+            readahead = 0
+            return
+        }
+        guard let bytes = ByteCount.parse(value), bytes >= Pages.leastReadahead else {
+            let least = ByteCount.text(Pages.leastReadahead)
+            throw Complaint("readahead", value, "this is no window to read ahead", wanted: "at least \(least), or off")
+        }
+        readahead = bytes
     }
 
     private mutating func setCache(_ value: String) throws(Complaint) {

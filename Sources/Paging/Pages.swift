@@ -10,6 +10,8 @@ public final class Pages: @unchecked Sendable {
     /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the time.
     public static let leastMemory = Memory.least
 
+    /// The smallest window of reading ahead, bytes.
+    public static let leastReadahead = 64 << 10
     /// The largest window of reading ahead where nobody says otherwise, bytes.
     public static let usualReadahead = 4 << 20
 

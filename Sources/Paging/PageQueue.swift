@@ -124,8 +124,11 @@ struct PageQueue: @unchecked Sendable {
     func nextCandidate() -> Candidate? {
         lock.lock()
         defer { lock.unlock() }
-        // A round visits each page; with at most three hits to take back, four visits are enough to reach any.
-        var visits = (state.pointee.probation.flexpages + state.pointee.main.flexpages) * 4
+        // A round visits each page. With at most three hits to take back, and one round in which those not yet durable are
+        // passed over, five visits are enough to reach any.
+        let flexpages = state.pointee.probation.flexpages + state.pointee.main.flexpages
+        let mostPassedOver = min(PageQueue.mostPassedOver, flexpages)
+        var visits = flexpages * 5
         // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.pointee.
         var passedOver = (probation: 0, main: 0)
         var unsynced = 0
@@ -137,7 +140,7 @@ struct PageQueue: @unchecked Sendable {
             let word = PageState(table[id].pointee.state.load(ordering: .relaxed))
             if word.hits > 0 {
                 advance(id, name)
-            } else if !word.isRecyclable || (word.has(PageState.unsynced) && unsynced < PageQueue.mostPassedOver) {
+            } else if !word.isRecyclable || (word.has(PageState.unsynced) && unsynced < mostPassedOver) {
                 if word.has(PageState.unsynced) { unsynced += 1 }
                 // It keeps its place in time.
                 unlink(id)

@@ -120,16 +120,21 @@ struct FullDiskTests {
         #expect(count(lost, in: server.log) == 1)
     }
 
-    /// Proves that a zero that cannot have its space fails with ENOSPC and leaves all as it was, dirty data too.
+    /// Proves that a zero that cannot have its space fails with ENOSPC and leaves all as it was: what is dirty, what is
+    /// clean, and what is on the image.
     @Test(arguments: FullDisk.kinds)
     func aZeroThatFailsChangesNothing(_ kind: String) throws {
-        let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)
+        let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)
         let server = try Server([disk.image, "memory=64M", "dirty-age=3600"])
         let client = try Client(server)
-        let new = Image.bytes(0..<1 << 20, seed: 5)
+        let (old, new) = (Image.bytes(0..<1 << 20, seed: 4), Image.bytes(0..<1 << 20, seed: 5))
+        try client.write(old, at: 4096)
+        try client.flush()
         try client.write(new, at: 8 << 20)
         #expect(Client.code { try client.zero(32 << 20, at: 0, .noHole) } == ENOSPC)
         try Bytes.check(try client.read(1 << 20, at: 8 << 20), new)
+        try Bytes.check(try client.read(1 << 20, at: 4096), old)
+        try Bytes.check(Array(try Files.bytes(disk.image)[4096..<(1 << 20) + 4096]), old, "the image")
         try disk.free()
         try client.flush()
         try Bytes.check(Array(try Files.bytes(disk.image)[8 << 20..<9 << 20]), new, "the image")

@@ -15,6 +15,9 @@ import Paging
 /// both mean blocks that read as zeroes afterwards; BLKDISCARD promises nothing about that, so it is not used.
 /// A block device takes whole blocks there: the edges of a range are written.
 ///
+/// What must stay allocated is allocated before the first byte is zeroed: a filesystem that is full says so then, with
+/// nothing changed, and not halfway.
+///
 /// fallocate drops the page cache over the range, but for the pages at unaligned edges, which it zeroes there: they are
 /// written back at once, as all that goes through the page cache.
 extension ImageFile {
@@ -26,9 +29,9 @@ extension ImageFile {
     ///   - range: Any bytes inside the image.
     ///   - mayTrim: Whether it may become a hole. If not, its space stays allocated or becomes so.
     ///   - onlyIfFast: Throw EOPNOTSUPP, having changed nothing, rather than write zeroes out.
-    /// - Throws: EOPNOTSUPP; ENOSPC where the space of a hole cannot be allocated, and other errors of the calls (some of
-    ///   the range may be zeroed then); EIO, with nothing changed, where the image has become shorter than the range;
-    ///   EROFS; EINVAL for a range outside of the image.
+    /// - Throws: With nothing changed: EOPNOTSUPP; ENOSPC where the space of a hole cannot be allocated (some of it may be
+    ///   allocated now); EIO where the image has become shorter than the range; EROFS; EINVAL for a range outside of the
+    ///   image. Other errors of the calls: some of the range may be zeroed then.
     public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
         guard try beginChanging(range) else { return }
         let isDone =
@@ -65,7 +68,10 @@ extension ImageFile {
     private func zeroFile(_ range: Range<Int64>, mayTrim: Bool) throws(AccessError) -> Bool {
         var isDone = false
         if mayTrim { isDone = try punch(range) }
-        if !isDone { isDone = try zeroInPlace(range) }
+        if !isDone {
+            try allocate(range)
+            isDone = try zeroInPlace(range)
+        }
         if isDone { try settleEdges(of: range) }
         return isDone
     }
@@ -113,6 +119,12 @@ extension ImageFile {
         let holeEnd = end
         let number = opened.buffered.number
         return try isSupported(range) { linux_punch_hole(number, range.lowerBound, holeEnd - range.lowerBound) }
+    }
+
+    /// Allocates the holes of the range, which go on reading as zeroes. Where the filesystem cannot, it is done by writing.
+    private func allocate(_ range: Range<Int64>) throws(AccessError) {
+        let number = opened.buffered.number
+        _ = try isSupported(range) { linux_allocate(number, range.lowerBound, range.upperBound - range.lowerBound) }
     }
 
     /// Whether the range is zeroes now, allocated.

@@ -140,6 +140,11 @@ int linux_punch_hole(int descriptor, int64_t offset, int64_t length)
     return result(fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
 }
 
+int linux_allocate(int descriptor, int64_t offset, int64_t length)
+{
+    return result(fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length));
+}
+
 int linux_zero_range(int descriptor, int64_t offset, int64_t length)
 {
     return result(fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length));

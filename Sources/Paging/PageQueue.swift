@@ -132,7 +132,7 @@ struct PageQueue: @unchecked Sendable {
         let flexpages = state.pointee.probation.flexpages + state.pointee.main.flexpages
         let mostUnsynced = min(PageQueue.mostPassedOver, flexpages)
         var visits = flexpages * 6
-        // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.pointee.
+        // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.
         var passedOver = (probation: 0, main: 0)
         var unsynced = 0
         while visits > 0 {

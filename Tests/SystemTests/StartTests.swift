@@ -11,8 +11,7 @@ import Testing
 
     /// Proves that starts in the foreground serve, and end with status 0.
     @Test func foreground() throws {
-        let image = try Image(size: 1 << 20)
-        try starts { _ in
+        try starts { image in
             let server = try Server(image, "memory=2M", options: Server.Options(isVerbose: false))
             try image.checkRead(try Client(server), 10_000, at: 5_000)
             let status = try server.stop()
@@ -22,10 +21,9 @@ import Testing
 
     /// Proves that starts with --run, where the server is a forked child too, serve.
     @Test func captive() throws {
-        let image = try Image(size: 1 << 20)
         let plugin = try Plugin.built()
-        try starts { number in
-            let copy = image.scratch.path("copy.\(number)")
+        try starts { image in
+            let copy = image.scratch.path("copy")
             let script = "nbdcopy \"$uri\" \(copy) && cmp \(image.path) \(copy) && rm \(copy)"
             let result = try Subprocess.run("nbdkit", "-U", "-", plugin, image.path, "memory=2M", "--run", script)
             guard result.status == 0 else { throw Trouble("it has ended with \(result.status): \(result.output)") }
@@ -34,9 +32,8 @@ import Testing
 
     /// Proves that starts as a daemon serve, and that each daemon goes when it is told to.
     @Test func daemonised() throws {
-        let image = try Image(size: 1 << 20)
         let plugin = try Plugin.built()
-        try starts { _ in
+        try starts { image in
             let scratch = try Scratch()
             let socket = scratch.path("socket")
             let pidFile = scratch.path("pid")
@@ -52,9 +49,11 @@ import Testing
         }
     }
 
-    private func starts(_ start: (Int) throws -> Void) throws {
-        try Threads.run(Self.atOnce) { number in
-            for _ in 0..<Self.startsOfEachKind / Self.atOnce { try start(number) }
+    /// An image for each thread: two servers may not write one.
+    private func starts(_ start: (Image) throws -> Void) throws {
+        try Threads.run(Self.atOnce) { _ in
+            let image = try Image(size: 1 << 20)
+            for _ in 0..<Self.startsOfEachKind / Self.atOnce { try start(image) }
         }
     }
 }

@@ -64,7 +64,8 @@ int linux_write_back(int descriptor, int64_t offset, int64_t length);
 int linux_drop_cache(int descriptor, int64_t offset, int64_t length);
 int linux_expect_random(int descriptor);
 
-// fallocate(2), FALLOC_FL_PUNCH_HOLE and FALLOC_FL_ZERO_RANGE, both with FALLOC_FL_KEEP_SIZE.
+// fallocate(2), plain, FALLOC_FL_PUNCH_HOLE and FALLOC_FL_ZERO_RANGE, all with FALLOC_FL_KEEP_SIZE.
+int linux_allocate(int descriptor, int64_t offset, int64_t length);
 int linux_punch_hole(int descriptor, int64_t offset, int64_t length);
 int linux_zero_range(int descriptor, int64_t offset, int64_t length);
 

@@ -13,6 +13,20 @@ import Testing
         #expect(rig.queue.checkInvariants() == 0)
     }
 
+    /// Pages that are not yet durable are recycled last, but recycled, however few and large the pages are: a writer waits
+    /// for nothing else.
+    @Test(arguments: [1, 5, 12, 63, 65, 150]) func pagesNotYetDurableAreRecycledLast(_ count: Int) throws {
+        let rig = try QueueRig()
+        let ids = (0..<UInt64(count)).map { rig.append($0) }
+        for id in ids { rig.set(PageState.unsynced, id) }
+        rig.set(PageState.dirty, ids[0])
+        if count > 1 { rig.clear(PageState.unsynced, ids[count - 1]) }
+        let order = (0..<count).map { _ in rig.recycle() }
+        #expect(order.last == .some(nil), "what is dirty stays")
+        #expect(Set(order.dropLast().compactMap(\.self)) == Set(1..<UInt64(count)))
+        if (2...64).contains(count) { #expect(order[0] == UInt64(count - 1), "what is durable goes first") }
+    }
+
     /// A hit in the newer half of probation does not count: block readers touch a page several times at once.
     @Test func hitsAtOnceDoNotCount() throws {
         let rig = try QueueRig()

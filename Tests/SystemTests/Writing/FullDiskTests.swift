@@ -19,6 +19,18 @@ struct FullDiskTests {
     func flushesFailUntilThereIsSpace(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)
         let server = try Server([disk.image, "memory=64M", "dirty-age=3600", "dirty=90%"])
+        try work(disk, server)
+        try Patience.wait(seconds: 60, "the log does not tell the end") {
+            count(Self.working, in: server.log) > 0 ? () : nil
+        }
+        #expect(try server.stop() == 0)
+        #expect(count(Self.failing, in: server.log) == 1)
+        #expect(count(Self.working, in: server.log) == 1)
+        #expect(count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
+    }
+
+    /// Two clients meet a full disk, and then space.
+    private func work(_ disk: FullDisk, _ server: Server) throws {
         let (one, other) = (try Client(server), try Client(server))
         let new = Image.bytes(0..<16 << 20, seed: 5)
         try one.write(new, at: 8 << 20)
@@ -40,14 +52,12 @@ struct FullDiskTests {
         let found = try Files.bytes(disk.image)
         #expect(found.count == 64 << 20)
         try Bytes.check(Array(found[8 << 20..<24 << 20]), new, "the image")
-        try Patience.wait(seconds: 60, "the log does not tell the end") {
-            count(Self.working, in: server.log) > 0 ? () : nil
-        }
-        #expect(try server.stop() == 0)
-        #expect(count(Self.failing, in: server.log) == 1)
-        #expect(count(Self.working, in: server.log) == 1)
-        #expect(count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
     }
+
+    private static let piece = 64 << 10
+
+    /// What clients write as piece `number`.
+    private func piece(_ number: Int) -> [UInt8] { Image.bytes(0..<Self.piece, seed: UInt64(number) + 1) }
 
     /// Proves that with the dirty limit reached by what cannot be written out, new writes fail with ENOSPC instead of
     /// waiting; that reads, of old and of new data, go on; that writes work again when there is space; and that what was
@@ -56,41 +66,41 @@ struct FullDiskTests {
     func writesFailAtTheLimit(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)
         let server = try Server([disk.image, "memory=4M", "dirty=40%"])
+        let answered = try writeToTheLimit(disk, server)
+        #expect(try server.stop() == 0)
+        let found = try Files.bytes(disk.image)
+        for number in 0..<answered {
+            try Bytes.check(Array(found[number * Self.piece..<(number + 1) * Self.piece]), piece(number), "the image")
+        }
+        #expect(count(Self.failing, in: server.log) == 1)
+    }
+
+    /// Writes pieces until one fails, and sees that all goes on when there is space. How many pieces were answered.
+    private func writeToTheLimit(_ disk: FullDisk, _ server: Server) throws -> Int {
         let client = try Client(server)
-        let piece = 64 << 10
         var answered = 0
-        while answered < 1000,
-            Client.code({ try client.write(Image.bytes(0..<piece, seed: UInt64(answered)), at: answered * piece) })
-                == nil
-        {
+        while answered < 800, Client.code({ try client.write(piece(answered), at: answered * Self.piece) }) == nil {
             answered += 1
         }
         #expect((16..<200).contains(answered), "\(answered) pieces of 64 KiB were answered")
-        for _ in 0..<3 {
-            #expect(Client.code { try client.write(.init(repeating: 7, count: piece), at: 50 << 20) } == ENOSPC)
-        }
-        func check() throws {
-            for number in 0..<answered {
-                let wanted = Image.bytes(0..<piece, seed: UInt64(number))
-                try Bytes.check(try client.read(piece, at: number * piece), wanted, at: number * piece)
-            }
-        }
-        try check()
+        for _ in 0..<3 { #expect(Client.code { try client.write(piece(7), at: 50 << 20) } == ENOSPC) }
+        try check(answered, client)
         _ = try client.read(4 << 20, at: 56 << 20)
         #expect(Client.code { try client.flush() } == ENOSPC)
         try disk.free()
         try Patience.wait(seconds: 60, "a flush does not succeed again") {
             Client.code { try client.flush() } == nil ? () : nil
         }
-        try client.write(.init(repeating: 7, count: piece), at: 50 << 20)
-        try check()
-        #expect(try server.stop() == 0)
-        let found = try Files.bytes(disk.image)
+        try client.write(piece(7), at: 50 << 20)
+        try check(answered, client)
+        return answered
+    }
+
+    private func check(_ answered: Int, _ client: Client) throws {
         for number in 0..<answered {
-            try Bytes.check(
-                Array(found[number * piece..<(number + 1) * piece]), Image.bytes(0..<piece, seed: UInt64(number)))
+            let found = try client.read(Self.piece, at: number * Self.piece)
+            try Bytes.check(found, piece(number), at: number * Self.piece)
         }
-        #expect(count(Self.failing, in: server.log) == 1)
     }
 
     /// Proves that a client who leaves and an end that cannot bring everything to the image say so, each in a line, and
@@ -110,16 +120,21 @@ struct FullDiskTests {
         #expect(count(lost, in: server.log) == 1)
     }
 
-    /// Proves that a zero that cannot have its space fails with ENOSPC and leaves all as it was, dirty data too.
+    /// Proves that a zero that cannot have its space fails with ENOSPC and leaves all as it was: what is dirty, what is
+    /// clean, and what is on the image.
     @Test(arguments: FullDisk.kinds)
     func aZeroThatFailsChangesNothing(_ kind: String) throws {
-        let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)
+        let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)
         let server = try Server([disk.image, "memory=64M", "dirty-age=3600"])
         let client = try Client(server)
-        let new = Image.bytes(0..<1 << 20, seed: 5)
+        let (old, new) = (Image.bytes(0..<1 << 20, seed: 4), Image.bytes(0..<1 << 20, seed: 5))
+        try client.write(old, at: 4096)
+        try client.flush()
         try client.write(new, at: 8 << 20)
         #expect(Client.code { try client.zero(32 << 20, at: 0, .noHole) } == ENOSPC)
         try Bytes.check(try client.read(1 << 20, at: 8 << 20), new)
+        try Bytes.check(try client.read(1 << 20, at: 4096), old)
+        try Bytes.check(Array(try Files.bytes(disk.image)[4096..<(1 << 20) + 4096]), old, "the image")
         try disk.free()
         try client.flush()
         try Bytes.check(Array(try Files.bytes(disk.image)[8 << 20..<9 << 20]), new, "the image")

@@ -55,6 +55,7 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "PagingTests", dependencies: ["Paging"], swiftSettings: strict),
+        .testTarget(name: "FlexpageTests", dependencies: ["flexpage", "Paging"], swiftSettings: strict),
         .testTarget(
             name: "AccessorsTests",
             dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],

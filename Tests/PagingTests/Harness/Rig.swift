@@ -12,7 +12,7 @@ struct Rig {
     let pager: Pager
 
     init(memory: Int = Pages.leastMemory, image: MemoryImage) throws {
-        pages = try Pages(memory: memory)
+        pages = try Pages(memory: memory, readahead: 0)
         registry = ProviderRegistry(pages: pages)
         self.image = image
         provider = try registry.open(ImageIdentity(device: 1, inode: 1)) { image }

@@ -68,7 +68,7 @@ struct Oracle {
         for read in commands where read.kind == .read && read.error == 0 {
             for (sector, value) in zip(read.sectors, read.found)
             where !allowed(in: sector, from: read.start, to: read.end).contains(value) {
-                verdict.blame("sector \(sector) read as \(describe(value)) at \(read.start)...\(read.end)\(story(sector))")
+                verdict.blame("sector \(sector) read as \(describe(value)) at \(read.start)...\(read.end)\(story(sector, before: read.end))")
             }
         }
     }
@@ -82,12 +82,12 @@ struct Oracle {
         }
     }
 
-    /// All that was done to a sector, in order of answers.
-    func story(_ sector: Int) -> String {
-        let lines = changes[sector].map { commands[Int($0)] }.sorted { $0.end < $1.end }.suffix(12).map {
-            "\n    \($0.kind) \(describe($0.value)) \($0.start)...\($0.end) forced \($0.isForced) error \($0.error)"
-        }
-        let flush = flushes.suffix(4).map { "\n    flush \($0.start)...\($0.end)" }
-        return lines.joined() + flush.joined()
+    /// What was done to a sector before `time`, in order of answers.
+    func story(_ sector: Int, before time: UInt64) -> String {
+        let changes = changes[sector].map { commands[Int($0)] } + commands.filter { $0.kind == .flush }
+        return changes.filter { $0.start < time }.sorted { $0.end < $1.end }.suffix(12).map {
+            let what = $0.kind == .flush ? "flush" : "\($0.kind) \(describe($0.value))"
+            return "\n    \(what) \($0.start)...\($0.end) forced \($0.isForced) error \($0.error)"
+        }.joined()
     }
 }

@@ -25,6 +25,7 @@ struct PowerLoss {
     let oracle: Oracle
     let sectors: Int
     private let history: [ImageRecord]
+    private let syncs: [ImageRecord]
     /// For each sector its records, in order.
     private let writes: [[Int32]]
     private static let imagesPerCrash = 3
@@ -39,6 +40,7 @@ struct PowerLoss {
         }
         self.writes = writes
         self.history = writing
+        syncs = history.filter { $0.kind == .sync }.sorted { $0.start < $1.start }
     }
 
     /// Crashes right after each promise, or as many of them as `points`, and at as many other moments up to `end`.
@@ -64,7 +66,8 @@ struct PowerLoss {
                 numbers.violations += 1
                 verdict.blame(
                     "after a crash at \(time) sector \(sector) may be \(oracle.describe(value)), and must be one of "
-                        + "\(allowed.map(oracle.describe))\(oracle.story(sector))\(story(sector))")
+                        + "\(allowed.map(oracle.describe))\(oracle.story(sector, before: time))"
+                        + story(sector, before: time))
             }
             for image in images where !left.contains(image[sector]) {
                 verdict.blame("sector \(sector) of a built image is not what it may be: the test is wrong")
@@ -98,11 +101,14 @@ struct PowerLoss {
         return image
     }
 
-    private func story(_ sector: Int) -> String {
-        writes[sector].suffix(12).map { history[Int($0)] }.map {
+    private func story(_ sector: Int, before time: UInt64) -> String {
+        let syncs = syncs.filter { $0.start < time }.suffix(6).map {
+            "\n    on the image: sync \($0.start)...\($0.end) failed \($0.hasFailed)"
+        }
+        return writes[sector].map { history[Int($0)] }.filter { $0.start < time }.suffix(8).map {
             let value = oracle.describe($0.values[sector - $0.sectors.lowerBound])
             let durable = $0.durableAt == ImageRecord.never ? "never durable" : "durable at \($0.durableAt)"
             return "\n    on the image: \(value) \($0.start)...\($0.end) failed \($0.hasFailed) \(durable)"
-        }.joined()
+        }.joined() + syncs.joined()
     }
 }

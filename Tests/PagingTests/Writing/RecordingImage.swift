@@ -73,8 +73,13 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     /// A generator for one call.
     private func arrive() -> SplitMix64 {
         var random = SplitMix64(seed: seed ^ 0x5EED, stream: calls.add(1, ordering: .relaxed).newValue)
-        if faults.mostDelay > 0, random.once(in: 2) { usleep(UInt32(random.pick(0...faults.mostDelay))) }
+        delay(&random)
         return random
+    }
+
+    /// Takes some time: before the work, or between the work and the caller's hearing of it.
+    private func delay(_ random: inout SplitMix64) {
+        if faults.mostDelay > 0, random.once(in: 4) { usleep(UInt32(random.pick(0...faults.mostDelay))) }
     }
 
     private func fails(_ random: inout SplitMix64, onceIn times: Int) -> Bool {
@@ -133,6 +138,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
             ImageRecord(
                 kind: .write, start: start, end: clock.tick(), sectors: first..<first + count,
                 values: Array(values[..<count]), hasFailed: hasFailed))
+        delay(&random)
         if hasFailed { throw AccessError(random.once(in: 2) ? EIO : ENOSPC) }
     }
 
@@ -201,6 +207,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
             ImageRecord(
                 kind: .write, start: start, end: clock.tick(), sectors: sectors,
                 values: Array(repeating: Sector.zeroes, count: sectors.count), hasFailed: false))
+        delay(&random)
     }
 
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
@@ -216,6 +223,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         record(
             ImageRecord(
                 kind: .sync, start: start, end: clock.tick(), sectors: 0..<0, values: [], hasFailed: hasFailed))
+        delay(&random)
         if hasFailed { throw AccessError(EIO) }
     }
 

@@ -12,7 +12,7 @@ import Testing
     /// bytes are stable and whole on their way out, and no page is read or written while it is being written; once
     /// nothing fails any more a flush succeeds, unless a failed sync has lost something for good; the image then holds
     /// what was read last; and wherever power is lost, each sector holds what was promised last or something newer.
-    @Test(arguments: Seeds.of(plain: 300, sanitized: 100))
+    @Test(arguments: Seeds.of(plain: 200, sanitized: 80))
     func commandsAgreeWithTheOracle(seed: UInt64) throws {
         let trial = try WriteTrial(WriteScenario(seed: seed))
         trial.verdict.report("FLEXPAGE_SEED=\(seed)")
@@ -20,13 +20,13 @@ import Testing
         trial.oracle.checkReads(reads)
         reads.report("FLEXPAGE_SEED=\(seed), reads")
         let power = Verdict()
-        let numbers = trial.losePower(points: Seeds.isSoak ? 40 : 6, power)
+        let numbers = trial.losePower(points: Seeds.isSoak ? 40 : 4, power)
         power.report("FLEXPAGE_SEED=\(seed), power loss")
         let sum = WriteModelTests.sum.withLock { sum in
             sum += numbers
             return sum
         }
-        if sum.workloads % 100 == 0 {
+        if sum.workloads % 200 == 0 {
             print(
                 "power loss: \(sum.workloads) workloads, \(sum.crashPoints) crash points, \(sum.sectorsChecked) sectors in "
                     + "every state, \(sum.images) images built, \(sum.violations) violations")

@@ -56,6 +56,7 @@ let package = Package(
 
         .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: strictC),
         .testTarget(name: "PagingTests", dependencies: ["Paging", "CAllocations"], swiftSettings: strict),
+        .testTarget(name: "FlexpageTests", dependencies: ["flexpage", "Paging"], swiftSettings: strict),
         .testTarget(
             name: "AccessorsTests",
             dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],

@@ -6,8 +6,9 @@ extension AccessMap {
         var newly = 0
         forEachLeaf(of: pages) { leaf, bits in
             newly += (bits & ~leaf.pointee.dirty).nonzeroBitCount
+            let wasClean = leaf.pointee.dirty == 0
             leaf.pointee.dirty |= bits
-            ledger.dirtied(id(of: leaf))
+            ledger.dirtied(id(of: leaf), wasClean: wasClean)
         }
         return newly
     }
@@ -17,6 +18,7 @@ extension AccessMap {
         forEachLeaf(of: pages) { leaf, bits in
             assert(leaf.pointee.writing & bits == bits, "what ends has begun")
             leaf.pointee.writing &= ~bits
+            ledger.countUnsynced((bits & ~leaf.pointee.unsynced).nonzeroBitCount)
             leaf.pointee.unsynced |= bits
             ledger.wroteOut(id(of: leaf))
         }
@@ -41,10 +43,7 @@ extension AccessMap {
             assert(leaf.pointee.writing & bits == 0, "what is going out is waited for")
             forgotten += (leaf.pointee.dirty & bits).nonzeroBitCount
             leaf.pointee.dirty &= ~bits
-            if leaf.pointee.unsynced & bits != 0 {
-                leaf.pointee.unsynced &= ~bits
-                ledger.countUnsettled()
-            }
+            forgetUnsynced(leaf, bits)
             ledger.dropped(id(of: leaf))
         }
         updateStates(of: pages)

@@ -23,10 +23,12 @@ struct AccessMap: @unchecked Sendable {
     static let shardCount = 64
     private static let shardBits: UInt64 = 6
 
-    init(image: UInt16, leaves: LeafTable, table: FlexpageTable, metadata: borrowing Metadata) {
+    init(
+        image: UInt16, leaves: LeafTable, table: FlexpageTable, gauge: DirtGauge, metadata: borrowing Metadata
+    ) {
         self.image = image
         self.leaves = leaves
-        ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves)
+        ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, gauge: gauge)
         self.table = table
         shards = metadata.shards
         buckets = UnsafeMutableRawPointer(metadata.buckets)
@@ -137,6 +139,7 @@ struct AccessMap: @unchecked Sendable {
                 leaf.pointee.flexpages[index] = .none
             }
             forgetUnsynced(leaf, Leaf.bits(indices))
+            ledger.dropped(leaves.id(of: leaf))
         }
         while !vacated.isEmpty {
             giveLeafBackIfEmpty(at: vacated.lowerBound)
@@ -146,13 +149,11 @@ struct AccessMap: @unchecked Sendable {
 
     /// The leaf's pages in `bits` leave the cache: what was written out of them and is not durable would be lost with a
     /// failed sync.
-    private func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
-        guard leaf.pointee.list != .none else { return }
-        if leaf.pointee.unsynced & bits != 0 {
-            leaf.pointee.unsynced &= ~bits
-            ledger.countUnsettled()
-        }
-        ledger.dropped(leaves.id(of: leaf))
+    func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
+        guard leaf.pointee.unsynced & bits != 0 else { return }
+        ledger.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
+        leaf.pointee.unsynced &= ~bits
+        ledger.countUnsettled()
     }
 
     /// Calls `body` with each leaf of flexpage `id` and the indices that the flexpage has in it.

@@ -19,6 +19,10 @@ struct DirtGauge: @unchecked Sendable {
     private struct State: ~Copyable {
         let pages = Atomic<Int>(0)
         let waiting = Atomic<Int>(0)
+        /// Leaves that are dirty, those of them whose write-out failed, and how the last of these did.
+        let dirtyLeaves = Atomic<Int>(0)
+        let failedLeaves = Atomic<Int>(0)
+        let error = Atomic<Int32>(0)
     }
 
     /// - Parameter limit: Base pages, at least one.
@@ -63,6 +67,20 @@ struct DirtGauge: @unchecked Sendable {
     /// So many base pages are dirty again, whatever the limit.
     func add(_ count: Int) { state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent) }
 
+    func countDirtyLeaves(_ count: Int) { state.pointee.dirtyLeaves.wrappingAdd(count, ordering: .relaxed) }
+
+    func countFailedLeaves(_ count: Int, _ error: AccessError?) {
+        if let error { state.pointee.error.store(error.code, ordering: .relaxed) }
+        state.pointee.failedLeaves.wrappingAdd(count, ordering: .relaxed)
+    }
+
+    /// Why nothing that is dirty can be written out, whose image's ever it is; nil while some of it can.
+    var stuck: AccessError? {
+        let failed = state.pointee.failedLeaves.load(ordering: .relaxed)
+        guard failed > 0, failed >= state.pointee.dirtyLeaves.load(ordering: .relaxed) else { return nil }
+        return AccessError(state.pointee.error.load(ordering: .relaxed))
+    }
+
     /// Sleeps until `count` base pages are admitted, or until `giveUp`, looked at after each wake-up, says why not.
     /// - Returns: Nil if they are admitted.
     func waitToAdmit(_ count: Int, giveUp: () -> AccessError?) -> AccessError? {
@@ -79,9 +97,13 @@ struct DirtGauge: @unchecked Sendable {
         }
     }
 
-    /// Wakes those who wait, to look again.
+    /// Wakes those who wait, if there are any, to look again.
+    func wakeWaiters() {
+        if state.pointee.waiting.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
+    }
+
     @inline(never)
-    func wakeAll() {
+    private func wakeAll() {
         lock.lock()
         condition.wakeAll()
         lock.unlock()

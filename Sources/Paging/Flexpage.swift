@@ -41,6 +41,9 @@ extension FlexpageID {
 struct PageKey: Equatable {
     let raw: UInt64
 
+    /// The largest image whose base pages have numbers that fit, bytes.
+    static let largestImage: Int64 = 1 << 60
+
     /// - Precondition: `page` < 2⁴⁸, which images of at most 2⁶⁰ bytes keep.
     @inline(__always)
     init(image: UInt16, page: UInt64) {

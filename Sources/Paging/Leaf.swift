@@ -15,15 +15,15 @@ struct Leaf {
     var writing: UInt8
     /// One bit a base page: written out since the image was last made durable.
     var unsynced: UInt8
-    /// Which list of its image's Ledger it is on, and whether its last write-out failed (the top bit).
+    /// Which list of its image's Ledger it is on, and the two bits about failed write-outs.
     private var mark: UInt8
     /// Neighbours on that list.
     var previousOnList: LeafID
     var nextOnList: LeafID
     /// On the dirty list the epoch that dirtied it first; on the unsynced list the syncs begun when it was written out.
     var epoch: UInt32
-    /// When it was dirtied first, milliseconds of the monotonic clock, modulo 2³².
-    var dirtiedAt: UInt32
+    /// The epoch that dirtied the oldest of `dirty`.
+    var dirtyEpoch: UInt32
 
     /// Base pages in a leaf.
     static let pages = 8
@@ -50,7 +50,7 @@ struct Leaf {
         previousOnList = .none
         nextOnList = .none
         epoch = 0
-        dirtiedAt = 0
+        dirtyEpoch = 0
     }
 
     /// Whether no flexpage is in it. O(1).
@@ -68,11 +68,17 @@ struct Leaf {
 
     /// The list of its image's Ledger that it is on.
     var list: List {
-        get { List(rawValue: mark & 0x7F)! }
-        set { mark = mark & 0x80 | newValue.rawValue }
+        get { List(rawValue: mark & 0x3F)! }
+        set { mark = mark & 0xC0 | newValue.rawValue }
     }
 
-    /// Whether its last write-out failed.
+    /// Whether pages whose write-out failed may be among `dirty`, not being tried again.
+    var keepsFailed: Bool {
+        get { mark & 0x40 != 0 }
+        set { mark = newValue ? mark | 0x40 : mark & ~0x40 }
+    }
+
+    /// Whether a write-out of it failed, and what failed is not out yet.
     var hasFailed: Bool {
         get { mark & 0x80 != 0 }
         set { mark = newValue ? mark | 0x80 : mark & 0x7F }

@@ -22,6 +22,7 @@ import Synchronization
 struct Ledger: @unchecked Sendable {
     private let record: UnsafeMutablePointer<Record>
     private let leaves: LeafTable
+    private let gauge: DirtGauge
 
     struct Record: ~Copyable {
         /// Its place at the beginning is relied on.
@@ -39,6 +40,12 @@ struct Ledger: @unchecked Sendable {
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. Counted for ever; see `Provider`.
         let unsettled = Atomic<UInt64>(0)
+        /// Zeroes and trims being done.
+        let changes = Atomic<Int>(0)
+        /// Syncs that failed, and how the last one did.
+        let failedSyncs = Atomic<UInt64>(0)
+        /// Base pages written out and not known to be durable.
+        let unsyncedPages = Atomic<Int>(0)
         /// Base pages read ahead and recycled without use, since somebody asked.
         let unused = Atomic<UInt64>(0)
     }
@@ -49,9 +56,10 @@ struct Ledger: @unchecked Sendable {
         var count = 0
     }
 
-    init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable) {
+    init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable, gauge: DirtGauge) {
         self.record = record
         self.leaves = leaves
+        self.gauge = gauge
     }
 
     /// Makes the ledger that of a new image.
@@ -71,12 +79,15 @@ struct Ledger: @unchecked Sendable {
     // MARK: What happens to a leaf
 
     /// Pages of the leaf have just become dirty.
-    func dirtied(_ id: LeafID) {
-        guard leaves[id].pointee.list != .dirty else { return }
-        let now = Ledger.milliseconds
+    /// - Parameter wasClean: No other page of it was.
+    func dirtied(_ id: LeafID, wasClean: Bool) {
+        guard wasClean || leaves[id].pointee.list != .dirty else { return }
         lock.withLock {
+            if wasClean { leaves[id].pointee.dirtyEpoch = record.pointee.epoch }
+            // A leaf with pages on their way out stays where it is: a flush that has to wait for them looks there.
+            guard leaves[id].pointee.list != .dirty else { return }
             unlink(id)
-            appendDirty(id, at: now)
+            append(id, dirtyIn: record.pointee.epoch)
         }
     }
 
@@ -85,28 +96,31 @@ struct Ledger: @unchecked Sendable {
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
+            if !leaf.pointee.keepsFailed { noteSuccess(id) }
             unlink(id)
-            noteSuccess(id)
             if leaf.pointee.dirty != 0 {
-                appendDirty(id, at: Ledger.milliseconds)
+                insert(id, dirtyIn: leaf.pointee.dirtyEpoch)
             } else {
                 appendUnsynced(id)
             }
         }
     }
 
-    /// Pages of the leaf could not be written out, and are dirty again.
+    /// Pages of the leaf could not be written out, and are dirty again. It goes to the tail, so that no flush tries it
+    /// twice; until it is out every flush fails, also those that it is now too late for.
     func failedToWriteOut(_ id: LeafID, _ error: AccessError) {
         lock.withLock {
             let leaf = leaves[id]
-            let dirtiedAt = leaf.pointee.dirtiedAt
+            leaf.pointee.keepsFailed = true
+            leaf.pointee.dirtyEpoch = record.pointee.epoch
             unlink(id)
-            appendDirty(id, at: dirtiedAt)
+            append(id, dirtyIn: record.pointee.epoch)
             record.pointee.error = error.code
             record.pointee.failures += 1
             if !leaf.pointee.hasFailed {
                 leaf.pointee.hasFailed = true
                 record.pointee.failedLeaves += 1
+                gauge.countFailedLeaves(1, error)
             }
         }
     }
@@ -118,16 +132,19 @@ struct Ledger: @unchecked Sendable {
             let leaf = leaves[id]
             if leaf.pointee.dirty | leaf.pointee.writing != 0 { return }
             noteSuccess(id)
+            if leaf.pointee.list == .unsynced, leaf.pointee.unsynced != 0 { return }
             unlink(id)
             if leaf.pointee.unsynced != 0 { appendUnsynced(id) }
         }
     }
 
-    /// The last failed leaf's data is out, or gone: the image is well again.
+    /// The leaf's failed data is out, or gone; with the last such leaf the image is well again.
     private func noteSuccess(_ id: LeafID) {
+        leaves[id].pointee.keepsFailed = false
         guard leaves[id].pointee.hasFailed else { return }
         leaves[id].pointee.hasFailed = false
         record.pointee.failedLeaves -= 1
+        gauge.countFailedLeaves(-1, nil)
         if record.pointee.failedLeaves == 0 { record.pointee.error = 0 }
     }
 
@@ -144,25 +161,30 @@ struct Ledger: @unchecked Sendable {
 
     /// Copies the keys of the oldest dirty leaves into `keys`, as many as fit.
     /// - Parameter epoch: Only leaves that this epoch or an earlier one dirtied.
-    /// - Parameter olderThan: Only leaves dirtied at least so many milliseconds ago.
-    /// - Returns: How many there are. O(that).
+    /// - Parameter includingFailed: Also those whose write-out has failed.
+    /// - Returns: How many there are. O(that), and O(failed leaves).
     func oldestDirty(
-        upTo epoch: UInt32, olderThan age: UInt32 = 0, into keys: UnsafeMutableBufferPointer<UInt64>
+        upTo epoch: UInt32, includingFailed: Bool = true, into keys: UnsafeMutableBufferPointer<UInt64>
     ) -> Int {
-        let now = Ledger.milliseconds
-        return lock.withLock {
+        lock.withLock {
             var id = record.pointee.dirty.head
             var count = 0
             while id != .none, count < keys.count {
                 let leaf = leaves[id]
-                if Int32(bitPattern: leaf.pointee.epoch &- epoch) > 0 { break }
-                if age > 0, Int32(bitPattern: now &- leaf.pointee.dirtiedAt) < Int32(bitPattern: age) { break }
-                keys[count] = leaf.pointee.key
-                count += 1
+                if Ledger.isLater(leaf.pointee.epoch, than: epoch) { break }
+                if includingFailed || !leaf.pointee.hasFailed {
+                    keys[count] = leaf.pointee.key
+                    count += 1
+                }
                 id = leaf.pointee.nextOnList
             }
             return count
         }
+    }
+
+    /// Whether one epoch or sync is later than another; they count up modulo 2³².
+    private static func isLater(_ one: UInt32, than other: UInt32) -> Bool {
+        Int32(bitPattern: one &- other) > 0
     }
 
     /// Why data cannot be written out at present, or nil if all of it could be.
@@ -188,14 +210,19 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
+    /// Why nothing of the image that is dirty can be written out; nil while some of it can.
+    var stuck: AccessError? {
+        lock.withLock {
+            let (failed, dirty) = (record.pointee.failedLeaves, record.pointee.dirty.count)
+            return failed > 0 && failed >= dirty ? AccessError(record.pointee.error) : nil
+        }
+    }
+
     /// Leaves whose last write-out failed.
     var failedLeaves: Int { lock.withLock { record.pointee.failedLeaves } }
 
     /// Leaves that are dirty or being written out.
     var dirtyLeaves: Int { lock.withLock { record.pointee.dirty.count } }
-
-    /// Leaves that are written out and not yet durable.
-    var unsyncedLeaves: Int { lock.withLock { record.pointee.unsynced.count } }
 
     // MARK: Syncs
 
@@ -212,7 +239,7 @@ struct Ledger: @unchecked Sendable {
     func firstUnsynced(beforeSync number: UInt32) -> UInt64? {
         lock.withLock {
             let id = record.pointee.unsynced.head
-            guard id != .none, Int32(bitPattern: leaves[id].pointee.epoch &- number) < 0 else { return nil }
+            guard id != .none, Ledger.isLater(number, than: leaves[id].pointee.epoch) else { return nil }
             return leaves[id].pointee.key
         }
     }
@@ -223,7 +250,7 @@ struct Ledger: @unchecked Sendable {
     func settle(_ id: LeafID, bySync number: UInt32) -> Bool {
         lock.withLock {
             let leaf = leaves[id]
-            guard leaf.pointee.list == .unsynced, Int32(bitPattern: leaf.pointee.epoch &- number) < 0 else {
+            guard leaf.pointee.list == .unsynced, Ledger.isLater(number, than: leaf.pointee.epoch) else {
                 return false
             }
             unlink(id)
@@ -234,8 +261,9 @@ struct Ledger: @unchecked Sendable {
     /// The leaf's unsynced pages have become dirty again, after a failed sync.
     func dirtiedAgain(_ id: LeafID) {
         lock.withLock {
+            leaves[id].pointee.dirtyEpoch = record.pointee.epoch
             unlink(id)
-            appendDirty(id, at: Ledger.milliseconds)
+            append(id, dirtyIn: record.pointee.epoch)
         }
     }
 
@@ -244,6 +272,38 @@ struct Ledger: @unchecked Sendable {
 
     /// Something that a failed sync would lose has happened to the image.
     func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
+    /// So many base pages more (or fewer) are written out and not durable.
+    func countUnsynced(_ pages: Int) { record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed) }
+
+    /// Base pages that are written out and not known to be durable.
+    var unsyncedPages: Int { record.pointee.unsyncedPages.load(ordering: .relaxed) }
+
+    /// A zero or trim of the image is about to be done: a sync that fails meanwhile may lose it.
+    func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+    /// It has been done, or part of it.
+    func endChange() {
+        countUnsettled()
+        record.pointee.changes.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    }
+    /// Whether one is being done.
+    var isChanging: Bool { record.pointee.changes.load(ordering: .sequentiallyConsistent) > 0 }
+
+    /// A sync has failed. What is being written out now counts as not written out, because the image may have forgotten
+    /// it already; called before what was written out earlier becomes dirty again.
+    func countFailedSync(_ error: AccessError) {
+        let count = failedSyncs & 0xFF_FFFF_FFFF_FFFF &+ 1
+        record.pointee.failedSyncs.store(UInt64(error.code) << 56 | count, ordering: .sequentiallyConsistent)
+    }
+
+    /// Syncs that have failed (the low 56 bits), and how the last one did.
+    var failedSyncs: UInt64 { record.pointee.failedSyncs.load(ordering: .sequentiallyConsistent) }
+
+    /// The error of the last failed sync if there was one since `failedSyncs` was `count`.
+    func syncFailure(since count: UInt64) -> AccessError? {
+        let now = failedSyncs
+        return now == count ? nil : AccessError(Int32(now >> 56))
+    }
 
     // MARK: Reading ahead
 
@@ -257,33 +317,40 @@ struct Ledger: @unchecked Sendable {
 
     // MARK: The lists
 
-    private func appendDirty(_ id: LeafID, at milliseconds: UInt32) {
-        leaves[id].pointee.epoch = record.pointee.epoch
-        leaves[id].pointee.dirtiedAt = milliseconds
+    private func append(_ id: LeafID, dirtyIn epoch: UInt32) {
+        leaves[id].pointee.epoch = epoch
         leaves[id].pointee.list = .dirty
-        leaves.append(id, to: &record.pointee.dirty)
+        gauge.countDirtyLeaves(1)
+        leaves.insert(id, after: record.pointee.dirty.tail, in: &record.pointee.dirty)
+    }
+
+    /// Puts a leaf where its epoch belongs, which is near the tail: O(leaves that later epochs have dirtied).
+    private func insert(_ id: LeafID, dirtyIn epoch: UInt32) {
+        var before = record.pointee.dirty.tail
+        while before != .none, Ledger.isLater(leaves[before].pointee.epoch, than: epoch) {
+            before = leaves[before].pointee.previousOnList
+        }
+        leaves[id].pointee.epoch = epoch
+        leaves[id].pointee.list = .dirty
+        gauge.countDirtyLeaves(1)
+        leaves.insert(id, after: before, in: &record.pointee.dirty)
     }
 
     private func appendUnsynced(_ id: LeafID) {
         leaves[id].pointee.epoch = record.pointee.syncsBegun
         leaves[id].pointee.list = .unsynced
-        leaves.append(id, to: &record.pointee.unsynced)
+        leaves.insert(id, after: record.pointee.unsynced.tail, in: &record.pointee.unsynced)
     }
 
     private func unlink(_ id: LeafID) {
         switch leaves[id].pointee.list {
         case .none: return
-        case .dirty: leaves.unlink(id, from: &record.pointee.dirty)
+        case .dirty:
+            leaves.unlink(id, from: &record.pointee.dirty)
+            gauge.countDirtyLeaves(-1)
         case .unsynced: leaves.unlink(id, from: &record.pointee.unsynced)
         }
         leaves[id].pointee.list = .none
-    }
-
-    /// The monotonic clock, modulo 2³².
-    static var milliseconds: UInt32 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-        return UInt32(truncatingIfNeeded: now.tv_sec * 1000 + now.tv_nsec / 1_000_000)
     }
 
     /// The links of both lists agree with the leaves' marks. O(leaves on them). All shards are locked.
@@ -315,11 +382,12 @@ struct Ledger: @unchecked Sendable {
 }
 
 extension LeafTable {
-    fileprivate func append(_ id: LeafID, to list: inout Ledger.LeafList) {
-        self[id].pointee.previousOnList = list.tail
-        self[id].pointee.nextOnList = .none
-        if list.tail == .none { list.head = id } else { self[list.tail].pointee.nextOnList = id }
-        list.tail = id
+    fileprivate func insert(_ id: LeafID, after previous: LeafID, in list: inout Ledger.LeafList) {
+        let next = previous == .none ? list.head : self[previous].pointee.nextOnList
+        self[id].pointee.previousOnList = previous
+        self[id].pointee.nextOnList = next
+        if previous == .none { list.head = id } else { self[previous].pointee.nextOnList = id }
+        if next == .none { list.tail = id } else { self[next].pointee.previousOnList = id }
         list.count += 1
     }
 

@@ -56,16 +56,20 @@ struct Metadata {
     }
 
     /// The largest number of frames for which frames and tables together fit into `bytes`, or nil if that is less than
-    /// `least`.
+    /// `least`. O(log frames).
     static func frames(fittingInto bytes: Int, least: Int) -> Int? {
-        let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
         var (fitting, tooMany) = (least - 1, bytes / BasePage.size + 1)
         while tooMany - fitting > 1 {
             let middle = (fitting + tooMany) / 2
-            let fits = middle * BasePage.size + Metadata(frames: middle, at: nowhere).bytes <= bytes
-            if fits { fitting = middle } else { tooMany = middle }
+            if self.bytes(forFrames: middle) <= bytes { fitting = middle } else { tooMany = middle }
         }
         return fitting < least ? nil : fitting
+    }
+
+    /// The bytes that frames and tables together take.
+    static func bytes(forFrames frames: Int) -> Int {
+        let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
+        return frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes
     }
 }
 

@@ -13,8 +13,14 @@ extension PageMapper {
         reach.pointee.reservations.reserve(pages)
         defer { reach.pointee.reservations.release(pages) }
         visit(pages, .touching, where: { !$0.isSettled }) { id, shard in reach.pointee.waitUntilSettled(id, on: shard) }
-        try change()
-        reach.pointee.map.ledger.countUnsettled()
+        reach.pointee.map.ledger.beginChange()
+        do throws(AccessError) {
+            try change()
+        } catch {
+            reach.pointee.map.ledger.endChange()
+            throw error
+        }
+        reach.pointee.map.ledger.endChange()
         zeroStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }) { id, shard in
             let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))

@@ -70,11 +70,13 @@ extension PageMapper {
             if let leaf = reach.pointee.map.leaf(of: page),
                 reach.pointee.map.ledger.settle(reach.pointee.map.id(of: leaf), bySync: number)
             {
+                reach.pointee.map.ledger.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
                 leaf.pointee.unsynced = 0
                 reach.pointee.map.updateStates(of: page..<page + UInt64(Leaf.pages))
             }
             shard.unlock()
         }
+        reach.pointee.waiters.wake()
     }
 
     /// Makes everything dirty again that has been written out and is not known to be durable, after a failed sync.
@@ -85,15 +87,29 @@ extension PageMapper {
             shard.lock()
             reach.pointee.map.forEachLeaf(inShard: index) { id, leaf in
                 guard leaf.pointee.image == reach.pointee.map.image, leaf.pointee.unsynced != 0 else { return }
-                let again = leaf.pointee.unsynced & ~leaf.pointee.writing & ~leaf.pointee.dirty
-                leaf.pointee.dirty |= again
-                leaf.pointee.unsynced &= leaf.pointee.writing
-                reach.pointee.dirt.add(again.nonzeroBitCount)
-                if leaf.pointee.list == .unsynced { reach.pointee.map.ledger.dirtiedAgain(id) }
-                reach.pointee.map.updateStates(
-                    of: leaf.pointee.firstPage..<leaf.pointee.firstPage + UInt64(Leaf.pages))
+                dirtyAgain(id, leaf)
             }
             shard.unlock()
         }
+    }
+
+    /// Makes the leaf's unsynced pages dirty again. Where too little memory would be left for reads they count as lost
+    /// instead, as if they had been recycled. The shard's lock is held.
+    private func dirtyAgain(_ id: LeafID, _ leaf: UnsafeMutablePointer<Leaf>) {
+        let ledger = reach.pointee.map.ledger
+        // What is going out meanwhile is looked after by who writes it out.
+        let again = leaf.pointee.unsynced & ~leaf.pointee.writing
+        let newly = again & ~leaf.pointee.dirty
+        ledger.countUnsynced(-again.nonzeroBitCount)
+        leaf.pointee.unsynced &= ~again
+        if reach.pointee.dirt.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
+            ledger.countUnsettled()
+            ledger.dropped(id)
+        } else {
+            leaf.pointee.dirty |= again
+            reach.pointee.dirt.add(newly.nonzeroBitCount)
+            if leaf.pointee.list == .unsynced { ledger.dirtiedAgain(id) }
+        }
+        reach.pointee.map.updateStates(of: leaf.pointee.firstPage..<leaf.pointee.firstPage + UInt64(Leaf.pages))
     }
 }

@@ -64,7 +64,11 @@ extension PageMapper {
         }
         pages.sweeps.kick()
         // What cannot be written out will not make room: better say so than wait for ever.
-        if let error = reach.pointee.dirt.waitToAdmit(count, giveUp: { reach.pointee.map.ledger.error }) { throw error }
+        if let error = reach.pointee.dirt.waitToAdmit(
+            count, giveUp: { reach.pointee.map.ledger.stuck ?? reach.pointee.dirt.stuck })
+        {
+            throw error
+        }
     }
 
     /// Latches the flexpages at the beginning of `wanted` that are resident and nobody's. The shard's lock is held.

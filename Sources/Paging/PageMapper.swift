@@ -121,12 +121,15 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// The base pages from the first of `wanted` on that no flexpage covers. The shard's lock is held.
+    /// The base pages from the first of `wanted` on that no flexpage covers, as far as one fill can reach. The shard's
+    /// lock is held.
     private func missingRun(of wanted: Range<Int64>, cautious: Bool) -> Range<UInt64> {
-        let pages = BasePage.numbers(covering: wanted)
-        var end = pages.lowerBound + 1
-        while !cautious, end < pages.upperBound, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
-        return pages.lowerBound..<end
+        let wantedPages = BasePage.numbers(covering: wanted)
+        let most = cautious ? 1 : UInt64(pages.mostFramesOfFill)
+        let limit = min(wantedPages.upperBound, wantedPages.lowerBound + most)
+        var end = wantedPages.lowerBound + 1
+        while end < limit, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
+        return wantedPages.lowerBound..<end
     }
 
     /// Waits for somebody else's fill of flexpage `id`. The shard's lock is held before and, unless this throws, after.

@@ -19,7 +19,7 @@ extension Pager {
         var goesOn = true
         while goesOn, !window.isEmpty {
             let first = BasePage.number(of: window.lowerBound)
-            let end = min(BasePage.offset(of: first + Pager.windowPages), range.upperBound)
+            let end = min(BasePage.offset(of: (first & ~7) + Pager.windowPages), range.upperBound)
             let dirty = DirtyPages(provider.mapper.reach.pointee.map, window.lowerBound..<end)
             try provider.accessor.extents(of: window.lowerBound..<end) { extent in
                 goesOn = dirty.overlay(extent, report)
@@ -47,8 +47,7 @@ extension Pager {
                     if let leaf = map.leaf(of: page) {
                         let position = Int(page - first)
                         let newer = UInt64(leaf.pointee.dirty | leaf.pointee.writing)
-                        // A window may begin inside a leaf; one leaf more than it has words is not needed for that.
-                        if position >> 6 < 1024 { bits[position >> 6] |= newer << UInt64(position & 63) }
+                        bits[position >> 6] |= newer << UInt64(position & 63)
                     }
                     page = (page | 7) + 1
                 }
@@ -58,7 +57,7 @@ extension Pager {
 
         private func isDirty(_ page: UInt64) -> Bool {
             let position = Int(page - first)
-            return position >> 6 >= 1024 || bits[position >> 6] & (1 << UInt64(position & 63)) != 0
+            return bits[position >> 6] & (1 << UInt64(position & 63)) != 0
         }
 
         /// Reports the extent, with what is dirty in it as data of its own.

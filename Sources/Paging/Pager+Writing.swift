@@ -37,12 +37,17 @@ extension Pager {
             try provider.mapper.replace(inner) { () throws(AccessError) in
                 try provider.accessor.zero(bytes, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
             }
-            try zeroInPlace(range.lowerBound..<bytes.lowerBound)
-            try zeroInPlace(bytes.upperBound..<range.upperBound)
+            // The edges are written like anything else; what lies between them has reached the image.
+            let edges = (range.lowerBound..<bytes.lowerBound, bytes.upperBound..<range.upperBound)
+            try zeroInPlace(edges.0)
+            try zeroInPlace(edges.1)
+            try settle(edges.0, forced: forced)
+            try settle(edges.1, forced: forced)
+            if forced { try provider.sync() }
         } else {
             try zeroInPlace(range)
+            try settle(range, forced: forced)
         }
-        try settle(range, forced: forced)
     }
 
     /// Lets the image forget `range`, which then reads as zeroes; base pages that lie in it only in part stay as they are.
@@ -61,8 +66,9 @@ extension Pager {
     /// What an answer promises beyond the write itself.
     private func settle(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
+        let failedSyncs = provider.failedSyncCount
         try provider.mapper.writeOut(BasePage.numbers(covering: range))
-        if forced { try provider.sync() }
+        if forced { try provider.sync(since: failedSyncs) }
     }
 
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {

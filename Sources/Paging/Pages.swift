@@ -18,6 +18,9 @@ public final class Pages: @unchecked Sendable {
     /// What that share can be: something must be left for reads.
     public static let dirtyShares = 0.01...0.9
 
+    /// The most base pages that one read of an image populates: a chunk of 1 MiB.
+    public static let widestFill = 256
+
     let memory: Memory
     let table: FlexpageTable
     let leaves: LeafTable
@@ -25,6 +28,8 @@ public final class Pages: @unchecked Sendable {
     let waiters: MemoryWaiters
     let dirt: DirtGauge
     let sweeps: SweepBoard
+    /// The most frames that one fill takes, so that one request leaves others some to work with.
+    let mostFramesOfFill: Int
     let prefetches: PrefetchQueue
     /// The largest window of reading ahead, base pages.
     let largestReadahead: Int
@@ -36,11 +41,13 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
     /// - Parameter readahead: The largest window that is read ahead of a stream, bytes; 0 for none. An eighth of the pages
     ///   at the most.
+    /// - Parameter mostPagesOfFill: The most base pages that are populated by one read of an image, 1 to 256. With 1,
+    ///   every flexpage is a base page: what a simulation of fixed 4 KiB pages wants.
     /// - Parameter notify: Told of troubles and their ends, from any thread.
     /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare,
-        readahead: Int = Pages.usualReadahead,
+        readahead: Int = Pages.usualReadahead, mostPagesOfFill: Int = Pages.widestFill,
         notify: @escaping @Sendable (Notice) -> Void = { _ in }
     ) throws(AccessError) {
         self.notify = notify
@@ -49,6 +56,7 @@ public final class Pages: @unchecked Sendable {
         leaves = LeafTable(memory)
         queue = PageQueue(table: table, metadata: memory.metadata)
         waiters = MemoryWaiters(memory.metadata)
+        mostFramesOfFill = max(1, min(memory.metadata.frames / 8, mostPagesOfFill))
         let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
         dirt = DirtGauge(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
         sweeps = SweepBoard(memory.metadata)
@@ -67,11 +75,14 @@ public final class Pages: @unchecked Sendable {
 
     /// The AccessMap of image number `image`. Free of cost: it is a view of the shared tables.
     func accessMap(ofImage image: UInt16) -> AccessMap {
-        AccessMap(image: image, leaves: leaves, table: table, metadata: memory.metadata)
+        AccessMap(image: image, leaves: leaves, table: table, gauge: dirt, metadata: memory.metadata)
     }
 
-    /// The most frames that one fill takes, so that one request leaves others some to work with.
-    var mostFramesOfFill: Int { max(1, memory.metadata.frames / 8) }
+    /// How many base pages there is room for.
+    public var frames: Int { memory.metadata.frames }
+
+    /// The `memory` that has room for exactly `frames` base pages beside its tables, bytes.
+    public static func memory(forFrames frames: Int) -> Int { Metadata.bytes(forFrames: frames) }
 
     /// A Region of `order` or, where that cannot be had, of the largest order below, recycling what it must; nil where
     /// every page is in use. Waits for nothing.

@@ -81,6 +81,22 @@ struct PrefetchQueue: @unchecked Sendable {
             monitor.unlock()
             return false
         }
+        doNext()
+        return true
+    }
+
+    /// Does all that is queued, and waits for nothing.
+    func drain() {
+        monitor.lock()
+        while state.pointee.count > 0 {
+            doNext()
+            monitor.lock()
+        }
+        monitor.unlock()
+    }
+
+    /// Does the first job that is queued. The lock is held before and not after.
+    private func doNext() {
         let job = state.pointee.jobs[state.pointee.first]
         state.pointee.first = (state.pointee.first + 1) % PrefetchQueue.capacity
         state.pointee.count -= 1
@@ -93,7 +109,6 @@ struct PrefetchQueue: @unchecked Sendable {
         state.pointee.busy -= 1
         if state.pointee.busy == 0 { monitor.wakeAll() }
         monitor.unlock()
-        return true
     }
 
     /// Drops what is queued of an image, and waits until nothing is being read ahead of any.

@@ -10,9 +10,10 @@ public final class Prefetcher: @unchecked Sendable {
     /// Reads of a megabyte that are under way at once.
     public static let usualThreads = 4
 
+    /// - Parameter count: How many; with none, `drain` does the work.
     public init(pages: Pages, threads count: Int = Prefetcher.usualThreads) {
         self.pages = pages
-        threads = .allocate(capacity: max(1, count))
+        threads = .allocate(capacity: count)
         pages.prefetches.setWorking(true)
         for index in threads.indices { threads.initializeElement(at: index, to: start()) }
     }
@@ -29,6 +30,9 @@ public final class Prefetcher: @unchecked Sendable {
         precondition(result == 0, "no thread could be had for reading ahead")
         return thread
     }
+
+    /// Reads ahead what is queued, in the caller's thread: what a simulation does, to be the same each time.
+    public func drain() { pages.prefetches.drain() }
 
     /// Sends the threads home and waits until they have gone. Called once, before the last reference goes.
     public func stop() {

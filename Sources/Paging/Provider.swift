@@ -13,6 +13,9 @@ public final class Provider: @unchecked Sendable {
     let image: UInt16
     private let pages: Pages
     private let syncs = Syncs()
+    /// The watch's own: when epochs ended, and when what failed is to be tried again (milliseconds).
+    var epochs = EpochHistory()
+    var nextRetry = 0
     /// What the Ledger had counted as unsettled when the last good sync began; only who leads a sync touches it.
     private var settledUpTo: UInt64 = 0
     /// The error of a failed sync that lost what is not in memory any more; 0 while there was none (invariant 6).
@@ -46,10 +49,13 @@ public final class Provider: @unchecked Sendable {
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good where it lost data that is not in memory any more.
     public func flush() throws(AccessError) {
+        let failedSyncs = syncs.failures
         let failure = writeOut(upTo: ledger.endEpoch())
         tellNews()
-        try sync()
-        if let failure { throw failure }
+        // Older data may be written out by somebody else while the sync is under way: too late for it.
+        let standing = ledger.error
+        try sync(since: failedSyncs)
+        if let failure = failure ?? standing { throw failure }
         if let error = ledger.error { throw error }
     }
 
@@ -69,11 +75,15 @@ public final class Provider: @unchecked Sendable {
     }
 
     /// Makes durable what has reached the image so far; shared among those who want it at the same time.
+    /// - Parameter since: What `failedSyncCount` was before the caller began to write out what it wants durable.
     /// - Throws: The sync's error; that of an earlier one that lost data.
-    func sync() throws(AccessError) {
-        try syncs.share { syncAlone() }
+    func sync(since: UInt64? = nil) throws(AccessError) {
+        try syncs.share(since: since) { syncAlone() }
         if let lost { throw lost }
     }
+
+    /// Syncs that have failed so far.
+    var failedSyncCount: UInt64 { syncs.failures }
 
     /// Why nothing written to this image can be called durable until it is opened anew, or nil.
     var lost: AccessError? {
@@ -94,9 +104,11 @@ public final class Provider: @unchecked Sendable {
         do throws(AccessError) {
             try accessor.makeDurable()
         } catch {
+            ledger.countFailedSync(error)
+            let isChanging = ledger.isChanging
             mapper.dirtyUnsyncedAgain()
             // What has been recycled, zeroed or trimmed since cannot be done again: it may be lost.
-            if ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }
+            if isChanging || ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }
             noteFailedSync(error)
             return error
         }

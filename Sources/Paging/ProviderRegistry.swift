@@ -2,65 +2,132 @@ import Glibc
 
 /// The open images, found by identity, so that clients of one image share one Provider and see each other's writes.
 ///
-/// Thread rules: any thread. Opening and closing take one lock, and hold it while the image is opened: two clients who
-/// come at once must not open it twice. It is not on the data path.
+/// Thread rules: any thread. Its lock is held over no I/O: an image that is being opened or closed is marked, and who
+/// wants it meanwhile waits for that. It is not on the data path.
 public final class ProviderRegistry: @unchecked Sendable {
     private let pages: Pages
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private let lock: Lock
-    private var providers: [ImageIdentity: (provider: Provider, users: Int)] = [:]
-    private var inOrder: [Provider] = []
+    private let monitor = Monitor()
+    private var entries: [Entry] = []
+    /// Images being opened or closed.
+    private var changing: Set<ImageIdentity> = []
+    private var numbersInUse: Set<UInt16> = []
+    /// Whom `forEach` is with.
+    private var visited: Provider?
 
-    public init(pages: Pages) {
-        self.pages = pages
-        mutex = .allocate(capacity: 1)
-        lock = Lock(in: mutex)
+    private struct Entry {
+        let provider: Provider
+        var users: Int
     }
 
-    deinit {
-        pthread_mutex_destroy(mutex)
-        mutex.deallocate()
-    }
+    public init(pages: Pages) { self.pages = pages }
+
+    deinit { monitor.destroy() }
 
     /// The Provider of the image, for one user more. The first who asks opens it with `accessor`.
-    /// - Throws: What `accessor` throws; ENFILE where as many images are open as the Memory has ledgers for.
+    /// - Throws: What `accessor` throws; ENFILE where as many images are open as the Memory has ledgers for; EFBIG for
+    ///   an image of more than 2⁶⁰ bytes.
     public func open(
         _ identity: ImageIdentity, accessor: () throws(AccessError) -> any Accessor
     ) throws(AccessError) -> Provider {
-        lock.lock()
-        defer { lock.unlock() }
-        if let open = providers[identity] {
-            providers[identity] = (open.provider, open.users + 1)
-            return open.provider
+        monitor.lock()
+        defer { monitor.unlock() }
+        while changing.contains(identity) { monitor.wait() }
+        if let index = entries.firstIndex(where: { $0.provider.identity == identity }) {
+            entries[index].users += 1
+            return entries[index].provider
         }
-        let taken = Set(providers.values.map(\.provider.image))
-        guard let image = (0..<UInt16(pages.memory.metadata.images)).first(where: { !taken.contains($0) }) else {
-            throw AccessError(ENFILE)
+        let numbers = 0..<UInt16(pages.memory.metadata.images)
+        guard let number = numbers.first(where: { !numbersInUse.contains($0) }) else { throw AccessError(ENFILE) }
+        numbersInUse.insert(number)
+        do throws(AccessError) {
+            let accessor = try changingUnlocked(identity, accessor)
+            guard accessor.size <= PageKey.largestImage else { throw AccessError(EFBIG) }
+            let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
+            entries.append(Entry(provider: provider, users: 1))
+            return provider
+        } catch {
+            numbersInUse.remove(number)
+            throw error
         }
-        let provider = Provider(identity: identity, image: image, pages: pages, accessor: try accessor())
-        providers[identity] = (provider, 1)
-        inOrder.append(provider)
-        return provider
     }
-
-    /// Every open image. Copies nothing.
-    public var all: [Provider] { lock.withLock { inOrder } }
 
     /// One user less. When the last one leaves, the image is flushed, its flexpages are dropped and the Provider is
     /// forgotten; no request of it may be under way then.
-    /// - Throws: The flush's error. The Provider and what could not be written stay, for the next who opens the image.
+    /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, for the next who opens
+    ///   the image; what a failed sync has lost is lost, and the image can be opened anew.
     public func close(_ provider: Provider) throws(AccessError) {
-        lock.lock()
-        defer { lock.unlock() }
-        guard let open = providers[provider.identity], open.provider === provider, open.users > 0 else {
+        monitor.lock()
+        defer { monitor.unlock() }
+        guard let index = entries.firstIndex(where: { $0.provider === provider }), entries[index].users > 0 else {
             preconditionFailure("a Provider is closed once by each who opened it")
         }
-        providers[provider.identity] = (provider, open.users - 1)
-        guard open.users == 1 else { return }
+        entries[index].users -= 1
+        guard entries[index].users == 0 else { return }
+        while visited === provider { monitor.wait() }
+        // Somebody else may have come meanwhile.
+        guard let last = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 }),
+            !changing.contains(provider.identity)
+        else { return }
+        let failure = changingUnlocked(provider.identity) { end(provider) }
+        if provider.ledger.dirtyLeaves == 0 {
+            entries.remove(at: entries.firstIndex { $0.provider === provider } ?? last)
+            numbersInUse.remove(provider.image)
+        }
+        if let failure { throw failure }
+    }
+
+    /// Brings out what is dirty of an image that nobody uses any more and drops its pages, if that can be done.
+    private func end(_ provider: Provider) -> AccessError? {
+        var failure: AccessError?
         pages.prefetches.forget(provider)
-        if provider.accessor.isWritable { try provider.flush() }
-        provider.mapper.dropAll()
-        providers[provider.identity] = nil
-        inOrder.removeAll { $0 === provider }
+        do throws(AccessError) {
+            if provider.accessor.isWritable { try provider.flush() }
+        } catch {
+            failure = error
+        }
+        if provider.ledger.dirtyLeaves == 0 { provider.mapper.dropAll() }
+        return failure
+    }
+
+    /// Runs `body` without the lock, while the image is marked as being opened or closed.
+    private func changingUnlocked<Result, Failure>(
+        _ identity: ImageIdentity, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        changing.insert(identity)
+        monitor.unlock()
+        defer {
+            monitor.lock()
+            changing.remove(identity)
+            monitor.wakeAll()
+        }
+        return try body()
+    }
+
+    /// Calls `body` with each image that is neither being opened nor closed, one after the other, without the lock. An
+    /// image stays open while it is visited. One thread at a time.
+    func forEach(_ body: (Provider) -> Void) {
+        var index = 0
+        while let provider = visit(index) {
+            if let provider = provider { body(provider) }
+            endVisit()
+            index += 1
+        }
+    }
+
+    /// The image with this index, or nil in nil's place where it cannot be visited; nil past the last.
+    private func visit(_ index: Int) -> Provider?? {
+        monitor.withLock {
+            guard index < entries.count else { return nil }
+            let provider = entries[index].provider
+            visited = changing.contains(provider.identity) ? nil : provider
+            return .some(visited)
+        }
+    }
+
+    private func endVisit() {
+        monitor.withLock {
+            visited = nil
+            monitor.wakeAll()
+        }
     }
 }

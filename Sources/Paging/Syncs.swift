@@ -16,6 +16,8 @@ struct Syncs: @unchecked Sendable {
         /// The last sync that failed, and how.
         var lastFailed: UInt64 = 0
         var failure: Int32 = 0
+        /// Syncs that failed, counted when what they lost is dirty again.
+        var failures: UInt64 = 0
     }
 
     init() {
@@ -28,10 +30,15 @@ struct Syncs: @unchecked Sendable {
         state.deallocate()
     }
 
+    /// Syncs that failed so far.
+    var failures: UInt64 { monitor.withLock { state.pointee.failures } }
+
     /// Returns after a sync that began after the call has ended.
+    /// - Parameter since: What `failures` was before the caller began to write out what it wants durable: a sync that
+    ///   has failed since then has made some of that dirty again.
     /// - Parameter sync: Does it; called by the one of the sharers who leads.
     /// - Throws: Its error, to all sharers.
-    func share(_ sync: () -> AccessError?) throws(AccessError) {
+    func share(since: UInt64? = nil, _ sync: () -> AccessError?) throws(AccessError) {
         monitor.lock()
         let wanted = state.pointee.begun + 1
         while state.pointee.ended < wanted {
@@ -42,7 +49,8 @@ struct Syncs: @unchecked Sendable {
             }
         }
         // A later failure counts too: what it lost was in part ours to keep.
-        let failure = state.pointee.lastFailed >= wanted ? state.pointee.failure : 0
+        let hasFailed = state.pointee.lastFailed >= wanted || (since != nil && since != state.pointee.failures)
+        let failure = hasFailed ? state.pointee.failure : 0
         monitor.unlock()
         if failure != 0 { throw AccessError(failure) }
     }
@@ -56,6 +64,7 @@ struct Syncs: @unchecked Sendable {
         if let error {
             state.pointee.lastFailed = state.pointee.ended
             state.pointee.failure = error.code
+            state.pointee.failures += 1
         }
         monitor.wakeAll()
     }

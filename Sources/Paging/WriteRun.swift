@@ -16,6 +16,8 @@ struct WriteRun: ~Copyable {
     private var pieceCount = 0
     /// The base pages begun.
     private var pages: Range<UInt64> = 0..<0
+    /// The Ledger's count of failed syncs when the first of them was begun.
+    private var failedSyncs: UInt64 = 0
     /// The first error of all that has been issued, or nil.
     private(set) var error: AccessError?
 
@@ -82,6 +84,8 @@ struct WriteRun: ~Copyable {
             }
             next += 1
         }
+        // All that failed of it is being tried again.
+        if leaf.pointee.dirty == 0 { leaf.pointee.keepsFailed = false }
         return .nothing
     }
 
@@ -94,6 +98,7 @@ struct WriteRun: ~Copyable {
             pieces[pieceCount] = iovec(iov_base: memory, iov_len: BasePage.size)
             pieceCount += 1
         }
+        if pages.isEmpty { failedSyncs = reach.pointee.map.ledger.failedSyncs }
         pages = pages.isEmpty ? page..<page + 1 : pages.lowerBound..<page + 1
     }
 
@@ -105,19 +110,15 @@ struct WriteRun: ~Copyable {
     /// Writes what has been begun to the image and ends its write-back. No lock is held.
     private mutating func issue() {
         let failure = write()
-        if error == nil { error = failure }
         var left = pages
         while !left.isEmpty {
             let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-            endWriteback(left.lowerBound..<end, failure)
+            let partFailure = endWriteback(left.lowerBound..<end, failure)
+            if error == nil { error = partFailure }
             left = end..<left.upperBound
         }
-        if failure == nil {
-            reach.pointee.dirt.release(pages.count)
-            reach.pointee.waiters.wake()
-        } else {
-            reach.pointee.dirt.wakeAll()
-        }
+        reach.pointee.dirt.wakeWaiters()
+        reach.pointee.waiters.wake()
         pages = 0..<0
         pieceCount = 0
     }
@@ -135,18 +136,23 @@ struct WriteRun: ~Copyable {
     }
 
     /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
-    private func endWriteback(_ pages: Range<UInt64>, _ failure: AccessError?) {
+    /// - Parameter failure: Why they are not on the image, or nil.
+    /// - Returns: The same, or the error of a sync that has failed since they were begun: it may have lost them.
+    private func endWriteback(_ pages: Range<UInt64>, _ failure: AccessError?) -> AccessError? {
         let shard = reach.pointee.map.shard(of: pages.lowerBound)
         shard.lock()
+        defer { shard.unlock() }
+        let failure = failure ?? reach.pointee.map.ledger.syncFailure(since: failedSyncs)
         if let failure {
             reach.pointee.map.failWriteback(pages, failure)
             shard.pointee.failedWrites += 1
         } else {
             reach.pointee.map.endWriteback(pages)
+            reach.pointee.dirt.release(pages.count)
             shard.pointee.writes += 1
             shard.pointee.pagesWritten += UInt64(pages.count)
         }
         reach.pointee.wakeWaiters(for: pages, on: shard)
-        shard.unlock()
+        return failure
     }
 }

@@ -11,23 +11,22 @@ import Synchronization
 public final class Writeback: @unchecked Sendable {
     private let pages: Pages
     private let registry: ProviderRegistry
-    private let age: UInt32
+    private let age: Int
     private let threads: UnsafeMutableBufferPointer<pthread_t>
-    private var nextRetry: UInt32 = 0
 
     /// Threads in the crew: enough write-outs at once to keep a disk busy.
     public static let usualCrew = 8
     /// How often the watch looks, milliseconds.
     private static let watchInterval = 250
     /// How long after a failure it is tried again, milliseconds.
-    private static let retryInterval: UInt32 = 1000
+    private static let retryInterval = 1000
 
     /// Starts the crew.
     /// - Parameter dirtyAge: Milliseconds that something may be dirty before it goes out by itself, at least 1.
     public init(pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.usualCrew) {
         self.pages = pages
         self.registry = registry
-        age = UInt32(clamping: max(1, dirtyAge))
+        age = max(1, dirtyAge)
         threads = .allocate(capacity: max(2, crew))
         for index in threads.indices { threads.initializeElement(at: index, to: start(isWatch: index == 0)) }
     }
@@ -63,7 +62,7 @@ public final class Writeback: @unchecked Sendable {
         var interval = Writeback.watchInterval
         while pages.sweeps.waitForKick(milliseconds: interval) {
             interval = Writeback.watchInterval
-            for provider in registry.all where !lookAfter(provider) { interval = 1 }
+            registry.forEach { if !lookAfter($0) { interval = 1 } }
         }
         return nil
     }
@@ -71,33 +70,35 @@ public final class Writeback: @unchecked Sendable {
     /// Does what is due for an image, for a while.
     /// - Returns: False where more is due at once.
     private func lookAfter(_ provider: Provider) -> Bool {
-        if provider.ledger.failedLeaves > 0 {
-            let now = Ledger.milliseconds
-            if Int32(bitPattern: now &- nextRetry) < 0 { return true }
-            nextRetry = now &+ Writeback.retryInterval
-        }
-        if pages.dirt.isAboveTarget {
-            let failure = sweep(provider, olderThan: 0)
-            if failure == nil, pages.dirt.isAboveTarget, provider.ledger.dirtyLeaves > 0 { return false }
-        } else {
-            _ = sweep(provider, olderThan: age)
+        let now = Writeback.milliseconds
+        let epoch = provider.ledger.endEpoch()
+        provider.epochs.note(epoch, at: now, age: age)
+        let isRetry = provider.ledger.failedLeaves > 0 && now >= provider.nextRetry
+        if isRetry { provider.nextRetry = now + Writeback.retryInterval }
+        let isAbove = pages.dirt.isAboveTarget
+        var leaves = 0
+        if let epoch = isAbove || isRetry ? epoch : provider.epochs.latest(endedBy: now - age) {
+            leaves =
+                pages.sweeps.sweep(provider) { keys in
+                    provider.ledger.oldestDirty(upTo: epoch, includingFailed: isRetry, into: keys)
+                }.leaves
         }
         provider.tellNews()
         syncIfMuchIsUnsynced(provider)
-        return true
-    }
-
-    private func sweep(_ provider: Provider, olderThan age: UInt32) -> AccessError? {
-        let epoch = provider.ledger.endEpoch()
-        return pages.sweeps.sweep(provider) { keys in
-            provider.ledger.oldestDirty(upTo: epoch, olderThan: age, into: keys)
-        }.error
+        return !(isAbove && leaves > 0 && pages.dirt.isAboveTarget)
     }
 
     /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them. An
     /// error is kept where the next flush finds it.
     private func syncIfMuchIsUnsynced(_ provider: Provider) {
-        guard provider.ledger.unsyncedLeaves > pages.memory.metadata.frames / 16 else { return }
+        guard provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4 else { return }
         _ = try? provider.sync()
+    }
+
+    /// The monotonic clock.
+    private static var milliseconds: Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
     }
 }

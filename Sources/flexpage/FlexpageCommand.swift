@@ -5,8 +5,8 @@ import ArgumentParser
 struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
-        abstract: "Measures Flexpage's pager outside of nbdkit.",
-        subcommands: [Measure.self])
+        abstract: "Measures Flexpage's pager, and simulates it, outside of nbdkit.",
+        subcommands: [Measure.self, Simulate.self])
 }
 
 /// What can be measured.

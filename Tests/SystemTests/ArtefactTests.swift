@@ -36,7 +36,10 @@ import Testing
     @Test func help() throws {
         let result = try Subprocess.run("nbdkit", try Plugin.built(), "--help")
         #expect(result.status == 0)
-        for word in ["[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "cache=", "dirty=", "lock=", "disk image", "flexpage"] {
+        for word in [
+            "[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "cache=", "dirty=", "lock=", "disk image",
+            "flexpage",
+        ] {
             #expect(result.output.contains(word), "no \(word)")
         }
     }

@@ -72,7 +72,8 @@ import Testing
     /// Proves it for keys that there are not, and for ways of direct= that there are not.
     @Test func keys() throws {
         let image = try Image(size: 8192)
-        try expectRefusal([image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory=, direct=, cache="])
+        try expectRefusal(
+            [image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory=, direct=, cache="])
         try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe", "auto, on or off"])
         try expectRefusal([image.path, "direct="], saying: ["direct=:", "auto, on or off"])
     }

@@ -5,7 +5,8 @@ enum Bytes {
     /// Where `one` and `other`, of the same length, first differ.
     static func difference(_ one: [UInt8], _ other: [UInt8]) -> Int? {
         let isSame = one.withUnsafeBytes { one in
-            other.withUnsafeBytes { other in one.isEmpty || memcmp(one.baseAddress!, other.baseAddress!, one.count) == 0 }
+            other.withUnsafeBytes { other in one.isEmpty || memcmp(one.baseAddress!, other.baseAddress!, one.count) == 0
+            }
         }
         return isSame ? nil : one.indices.first { one[$0] != other[$0] }
     }

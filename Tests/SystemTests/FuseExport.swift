@@ -24,7 +24,9 @@ final class FuseExport {
 
     /// Unmounts it, and waits until nbdfuse has left the server.
     func end() throws {
-        guard umount2(directory, 0) == 0 else { throw Trouble("umount \(directory): \(String(cString: strerror(errno)))") }
+        guard umount2(directory, 0) == 0 else {
+            throw Trouble("umount \(directory): \(String(cString: strerror(errno)))")
+        }
         _ = try process.wait()
     }
 

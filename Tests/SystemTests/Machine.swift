@@ -21,7 +21,8 @@ enum Machine {
 
     /// Whether an export can be a file with nbdfuse, that file a loop device, and that device an ext4.
     static var canMountExports: Bool {
-        canLoop && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse") && Subprocess.exists("mkfs.ext4")
+        canLoop && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse")
+            && Subprocess.exists("mkfs.ext4")
     }
 
     /// Whether a process can be traced.
@@ -31,7 +32,9 @@ enum Machine {
 
     /// Whether all threads of `pid` are traced by `tracer`.
     static func isTraced(_ pid: pid_t, by tracer: pid_t) -> Bool {
-        guard let tasks = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task") else { return false }
+        guard let tasks = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task") else {
+            return false
+        }
         return tasks.allSatisfy {
             (try? Files.text("/proc/\(pid)/task/\($0)/status"))?.contains("TracerPid:\t\(tracer)\n") == true
         }

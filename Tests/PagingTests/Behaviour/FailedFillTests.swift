@@ -74,7 +74,8 @@ import Testing
                 Thread.start {
                     let page = 256 + number * 11
                     let error = rig.readError(4096, at: page * 4096)
-                    verdict.expect((error != nil) == (UInt64(page) == FailedFillTests.bad), "page \(page): \(error as Any)")
+                    verdict.expect(
+                        (error != nil) == (UInt64(page) == FailedFillTests.bad), "page \(page): \(error as Any)")
                 }
             }
             Thread.wait { rig.pages.counters.waits >= 8 }

@@ -29,6 +29,11 @@ import Testing
         #expect(bytes(frames + 1) > size, "\(frames) frames are not the most for \(size) bytes")
     }
 
+    /// What is asked for a number of frames has room for just so many: simulations count on it.
+    @Test(arguments: sizes.map { $0 / BasePage.size }.filter { $0 >= 256 }) func framesCanBeAskedFor(frames: Int) {
+        #expect(Metadata.frames(fittingInto: Pages.memory(forFrames: frames), least: 64) == frames)
+    }
+
     /// The tables take at most 4 % of a memory of 16 MiB or more.
     @Test(arguments: sizes.filter { $0 >= 16 << 20 }) func isASmallShare(size: Int) throws {
         let frames = try #require(Metadata.frames(fittingInto: size, least: 64))

@@ -34,7 +34,8 @@ struct WriteTrial {
         writeback.stop()
         pages.checkInvariants(isQuiet: true)
         if !hasLost {
-            verdict.expect(pages.memory.freeFrames == pages.memory.metadata.frames, "a closed image leaves frames behind")
+            verdict.expect(
+                pages.memory.freeFrames == pages.memory.metadata.frames, "a closed image leaves frames behind")
         }
     }
 

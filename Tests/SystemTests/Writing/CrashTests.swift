@@ -29,7 +29,8 @@ import Testing
             try SectorWriter.run(Self.writers, ledger, server, seed: UInt64(round), flushes: goal, then: SIGKILL)
             #expect(try server.process.wait() == 128 + SIGKILL)
             do {
-                try ledger.check(try Files.bytes(path), keeps: way.contains("cache=writethrough") ? .answered : .flushed)
+                try ledger.check(
+                    try Files.bytes(path), keeps: way.contains("cache=writethrough") ? .answered : .flushed)
             } catch {
                 throw Trouble("round \(round), \(way): \(error)")
             }

@@ -37,7 +37,8 @@ import Testing
         }
         // Over dirty data, over clean data, over holes. Edges inside of a page stay data.
         for (isTrim, range) in [
-            (true, 65_536..<69_632), (false, (2 << 20) + 4096..<(2 << 20) + 131_072), (true, 3 << 20..<(3 << 20) + 262_144),
+            (true, 65_536..<69_632), (false, (2 << 20) + 4096..<(2 << 20) + 131_072),
+            (true, 3 << 20..<(3 << 20) + 262_144),
             (false, 12 << 20..<13 << 20), (true, (8 << 20) + 131_072..<(8 << 20) + 196_608),
         ] {
             if isTrim { try client.trim(range.count, at: range.lowerBound) }

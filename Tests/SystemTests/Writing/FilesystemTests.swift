@@ -12,7 +12,8 @@ struct FilesystemTests {
             let path = "\(directory)/\(folder)"
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             for file in 0..<24 {
-                let size = Int.random(in: 0...[100, 5000, 70_000, 900_000].randomElement(using: &random)!, using: &random)
+                let size = Int.random(
+                    in: 0...[100, 5000, 70_000, 900_000].randomElement(using: &random)!, using: &random)
                 try Files.write(Image.bytes(0..<size, seed: UInt64(folder * 100 + file)), to: "\(path)/\(file)")
             }
         }

@@ -33,12 +33,16 @@ struct FullDiskTests {
         #expect(count(Self.failing, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 0)
         try disk.free()
-        try Patience.wait(seconds: 60, "a flush does not succeed again") { Client.code { try one.flush() } == nil ? () : nil }
+        try Patience.wait(seconds: 60, "a flush does not succeed again") {
+            Client.code { try one.flush() } == nil ? () : nil
+        }
         try other.flush()
         let found = try Files.bytes(disk.image)
         #expect(found.count == 64 << 20)
         try Bytes.check(Array(found[8 << 20..<24 << 20]), new, "the image")
-        try Patience.wait(seconds: 60, "the log does not tell the end") { count(Self.working, in: server.log) > 0 ? () : nil }
+        try Patience.wait(seconds: 60, "the log does not tell the end") {
+            count(Self.working, in: server.log) > 0 ? () : nil
+        }
         #expect(try server.stop() == 0)
         #expect(count(Self.failing, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 1)
@@ -55,11 +59,16 @@ struct FullDiskTests {
         let client = try Client(server)
         let piece = 64 << 10
         var answered = 0
-        while answered < 1000, Client.code({ try client.write(Image.bytes(0..<piece, seed: UInt64(answered)), at: answered * piece) }) == nil {
+        while answered < 1000,
+            Client.code({ try client.write(Image.bytes(0..<piece, seed: UInt64(answered)), at: answered * piece) })
+                == nil
+        {
             answered += 1
         }
         #expect((16..<200).contains(answered), "\(answered) pieces of 64 KiB were answered")
-        for _ in 0..<3 { #expect(Client.code { try client.write(.init(repeating: 7, count: piece), at: 50 << 20) } == ENOSPC) }
+        for _ in 0..<3 {
+            #expect(Client.code { try client.write(.init(repeating: 7, count: piece), at: 50 << 20) } == ENOSPC)
+        }
         func check() throws {
             for number in 0..<answered {
                 let wanted = Image.bytes(0..<piece, seed: UInt64(number))
@@ -70,13 +79,16 @@ struct FullDiskTests {
         _ = try client.read(4 << 20, at: 56 << 20)
         #expect(Client.code { try client.flush() } == ENOSPC)
         try disk.free()
-        try Patience.wait(seconds: 60, "a flush does not succeed again") { Client.code { try client.flush() } == nil ? () : nil }
+        try Patience.wait(seconds: 60, "a flush does not succeed again") {
+            Client.code { try client.flush() } == nil ? () : nil
+        }
         try client.write(.init(repeating: 7, count: piece), at: 50 << 20)
         try check()
         #expect(try server.stop() == 0)
         let found = try Files.bytes(disk.image)
         for number in 0..<answered {
-            try Bytes.check(Array(found[number * piece..<(number + 1) * piece]), Image.bytes(0..<piece, seed: UInt64(number)))
+            try Bytes.check(
+                Array(found[number * piece..<(number + 1) * piece]), Image.bytes(0..<piece, seed: UInt64(number)))
         }
         #expect(count(Self.failing, in: server.log) == 1)
     }

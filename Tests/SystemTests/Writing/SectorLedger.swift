@@ -121,8 +121,11 @@ final class SectorLedger: @unchecked Sendable {
         for sector in 0..<sectors {
             let floor = promise == .answered ? answered[sector] : flushed[sector]
             let found = Self.generation(of: sector, in: image)
-            let isKept = found.map { $0 == 0 ? lastZero[sector] >= floor : (floor...issued[sector]).contains($0) } ?? false
-            if !isKept { violations.append("\(sector): \(found.map(String.init) ?? "torn"), not \(floor)…\(issued[sector])") }
+            let isKept =
+                found.map { $0 == 0 ? lastZero[sector] >= floor : (floor...issued[sector]).contains($0) } ?? false
+            if !isKept {
+                violations.append("\(sector): \(found.map(String.init) ?? "torn"), not \(floor)…\(issued[sector])")
+            }
             let next = found ?? 0
             (issued[sector], answered[sector], flushed[sector], lastZero[sector]) = (next, next, next, 0)
         }

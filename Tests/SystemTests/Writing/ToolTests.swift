@@ -17,7 +17,9 @@ import Testing
     func nbdcopyBothWays(_ memory: String) throws {
         let scratch = try Scratch()
         let (source, path, back) = (scratch.path("source"), scratch.path("disk.img"), scratch.path("back"))
-        for place in [0, 5 << 20, 11 << 20] { try Files.write(Image.bytes(0..<2_000_000, seed: 3), to: source, at: place) }
+        for place in [0, 5 << 20, 11 << 20] {
+            try Files.write(Image.bytes(0..<2_000_000, seed: 3), to: source, at: place)
+        }
         try Files.resize(source, to: 24_000_007)
         // Not zeroes: what nbdcopy zeroes must be zeroed.
         try Files.write([UInt8](repeating: 0xee, count: 24_000_007), to: path)
@@ -37,7 +39,8 @@ import Testing
         let commands = [
             "write -P 0x11 0 1M", "write -P 0x22 1234 5678", "write -f -P 0x33 3M 64k", "write -z 2M 512k",
             "write -z -u 4M 512k", "discard 5M 1M", "writev -P 0x44 7M 4k 8k 512", "flush",
-            "read -P 0x11 0 1234", "read -P 0x22 1234 5678", "read -P 0x33 3M 64k", "read -P 0 2M 512k", "read -P 0 4M 512k",
+            "read -P 0x11 0 1234", "read -P 0x22 1234 5678", "read -P 0x33 3M 64k", "read -P 0 2M 512k",
+            "read -P 0 4M 512k",
             "read -P 0 5M 1M", "read -P 0x44 7M 12k",
         ]
         let arguments = commands.flatMap { ["-c", $0] }

@@ -33,7 +33,8 @@ struct WriteModel {
 
     /// Of any length, beginning or ending at an edge of something as often as not.
     private mutating func anyRange() -> Range<Int> {
-        let length = Int.random(in: 1...[16, 600, 5000, 70_000, 1_300_000].randomElement(using: &random)!, using: &random)
+        let length = Int.random(
+            in: 1...[16, 600, 5000, 70_000, 1_300_000].randomElement(using: &random)!, using: &random)
         let grain = [1, 512, 4096, 65_536].randomElement(using: &random)!
         let lower = Int.random(in: 0..<bytes.count, using: &random) / grain * grain
         let upper = min(lower + length, bytes.count)

@@ -87,7 +87,8 @@ import Testing
         let client = try Client(server, isStrict: false)
         for (count, offset) in [(1, 100_000), (2, 99_999), (4096, 99_000), (1, 1 << 40), (1, Int.max - 1)] {
             let expected = [EINVAL, ENOSPC]
-            #expect(expected.contains(Client.code { try client.write(.init(repeating: 1, count: count), at: offset) } ?? 0))
+            #expect(
+                expected.contains(Client.code { try client.write(.init(repeating: 1, count: count), at: offset) } ?? 0))
             #expect(expected.contains(Client.code { try client.trim(count, at: offset) } ?? 0))
             #expect(expected.contains(Client.code { try client.zero(count, at: offset) } ?? 0))
         }

@@ -29,6 +29,6 @@ in_guest() {
 }
 
 nothing_is_left() {
-    ! grep -E "nbd|$mnt" /proc/mounts && [ ! -e /sys/block/nbd0/pid ] && ! pgrep -l nbdkit &&
-        ! compgen -G "$TMPDIR/flexpage.*"
+    ! grep -E "nbd|$mnt" /proc/mounts && [ ! -e /sys/block/nbd0/pid ] &&
+        ! grep -lz nbdkit /proc/[0-9]*/cmdline 2>/dev/null && ! compgen -G "$TMPDIR/flexpage.*"
 }

@@ -1,0 +1,42 @@
+import ArgumentParser
+
+/// An amount of memory, as a person writes it: bytes, or with K, M or G binary multiples of them.
+struct MemorySize: Equatable {
+    let bytes: Int
+
+    private static let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+
+    init(bytes: Int) { self.bytes = bytes }
+
+    init?(_ text: Substring) {
+        let unit = text.last.flatMap { MemorySize.units[$0] }
+        guard let number = Int(unit == nil ? text : text.dropLast()), number > 0 else { return nil }
+        let (bytes, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
+        guard !overflow else { return nil }
+        self.bytes = bytes
+    }
+
+    /// The same as `init` reads it, in the largest unit that it is a multiple of.
+    var text: String {
+        for (unit, name) in [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")] where bytes % unit == 0 {
+            return "\(bytes / unit)\(name)"
+        }
+        return "\(bytes)"
+    }
+}
+
+/// Amounts of memory with commas between them.
+struct MemorySizes: ExpressibleByArgument {
+    let sizes: [MemorySize]
+
+    init?(argument: String) {
+        var sizes: [MemorySize] = []
+        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let size = MemorySize(part) else { return nil }
+            sizes.append(size)
+        }
+        self.sizes = sizes
+    }
+
+    var defaultValueDescription: String { sizes.map(\.text).joined(separator: ",") }
+}

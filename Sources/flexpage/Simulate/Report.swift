@@ -1,0 +1,86 @@
+/// The figures of all simulations of a command, in the order in which they were made, and how they are told.
+struct Report {
+    private(set) var figures: [Figures] = []
+    /// Whether writes were written: then there is more to tell.
+    let writes: Bool
+
+    init(writes: Bool) { self.writes = writes }
+
+    mutating func add(_ new: Figures) { figures.append(new) }
+
+    /// The figures at fixed sizes that these are to be compared with, if they were made.
+    private func fixed(for other: Figures) -> Figures? {
+        guard other.way != .fixed else { return nil }
+        return figures.first { $0.way == .fixed && $0.trace == other.trace && $0.memory == other.memory }
+    }
+
+    private func saved(_ figures: Figures) -> Double? { fixed(for: figures).flatMap(figures.operationsSaved) }
+
+    /// The mean of the miss ratios with this way of paging, each trace and amount of memory counted once.
+    func meanMissRatio(_ way: PagingWay) -> Double? {
+        let ratios = figures.filter { $0.way == way }.map(\.missRatio)
+        return ratios.isEmpty ? nil : ratios.reduce(0, +) / Double(ratios.count)
+    }
+
+    // MARK: Table
+
+    /// A table for people, and under it the means.
+    var table: String {
+        var titles = ["trace", "memory", "pages", "requests", "4 KiB read", "miss ratio"]
+        titles += ["reads", "waited for", "MiB read"]
+        if writes { titles += ["writes", "MiB written"] }
+        titles += ["KiB a read", "I/Os saved"]
+        var table = TextTable(titles: titles)
+        for figures in figures { table.add(row(figures)) }
+        let means = PagingWay.allCases.compactMap { way in
+            meanMissRatio(way).map { "mean miss ratio, \(way.title): \($0.text(digits: 4))" }
+        }
+        return ([table.text] + means).joined(separator: "\n")
+    }
+
+    private func row(_ figures: Figures) -> [String] {
+        func mebibytes(_ bytes: Int) -> String { (Double(bytes) / 1_048_576).text(digits: 1) }
+        var row = [
+            figures.trace, MemorySize(bytes: figures.memory).text, figures.way.title, "\(figures.requests)",
+            "\(figures.pagesRead)", figures.missRatio.text(digits: 4), "\(figures.traffic.reads)",
+            "\(figures.readsAwaited)", mebibytes(figures.traffic.bytesRead),
+        ]
+        if writes { row += ["\(figures.traffic.writes)", mebibytes(figures.traffic.bytesWritten)] }
+        row.append(figures.kibibytesPerRead.text(digits: 1))
+        row.append(saved(figures).map { "\(($0 * 100).text(digits: 1)) %" } ?? "")
+        return row
+    }
+
+    // MARK: JSON
+
+    /// An array with an object for each simulation.
+    var json: String {
+        "[\n" + figures.map { "  \(object($0))" }.joined(separator: ",\n") + "\n]"
+    }
+
+    private func object(_ figures: Figures) -> String {
+        var members = [
+            "\"trace\": \(Report.quoted(figures.trace))", "\"memory\": \(figures.memory)",
+            "\"frames\": \(figures.frames)", "\"pages\": \"\(figures.way.rawValue)\"",
+            "\"requests\": \(figures.requests)", "\"pagesRead\": \(figures.pagesRead)",
+            "\"misses\": \(figures.misses)", "\"missRatio\": \(figures.missRatio.text(digits: 6))",
+            "\"reads\": \(figures.traffic.reads)", "\"readsAhead\": \(figures.readsAhead)",
+            "\"bytesRead\": \(figures.traffic.bytesRead)",
+            "\"writes\": \(figures.traffic.writes)", "\"bytesWritten\": \(figures.traffic.bytesWritten)",
+        ]
+        if let saved = saved(figures) { members.append("\"operationsSaved\": \(saved.text(digits: 6))") }
+        return "{\(members.joined(separator: ", "))}"
+    }
+
+    private static func quoted(_ text: String) -> String {
+        let escaped = text.unicodeScalars.map { scalar in
+            switch scalar {
+            case "\"": "\\\""
+            case "\\": "\\\\"
+            case "\u{0}"..<" ": "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            default: String(scalar)
+            }
+        }
+        return "\"\(escaped.joined())\""
+    }
+}

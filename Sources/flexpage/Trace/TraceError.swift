@@ -1,0 +1,18 @@
+/// Why a trace cannot be used: the file, the line where there is one, and what is wanted.
+struct TraceError: Error, Equatable, CustomStringConvertible {
+    let path: String
+    /// From 1; nil where it is not about a line.
+    let line: Int?
+    let problem: String
+
+    init(_ path: String, line: Int? = nil, _ problem: String) {
+        self.path = path
+        self.line = line
+        self.problem = problem
+    }
+
+    var description: String {
+        guard let line else { return "\(path): \(problem)" }
+        return "\(path):\(line): \(problem)"
+    }
+}

@@ -54,7 +54,8 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        .testTarget(name: "PagingTests", dependencies: ["Paging"], swiftSettings: strict),
+        .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: strictC),
+        .testTarget(name: "PagingTests", dependencies: ["Paging", "CAllocations"], swiftSettings: strict),
         .testTarget(name: "FlexpageTests", dependencies: ["flexpage", "Paging"], swiftSettings: strict),
         .testTarget(
             name: "AccessorsTests",

@@ -186,9 +186,9 @@ struct AccessMap: @unchecked Sendable {
             let id = link.pointee
             let leaf = leaves[id]
             if leaf.pointee.key == key {
-                guard leaf.pointee.isEmpty else { return }
+                guard leaf.isEmpty else { return }
                 assert(leaf.pointee.dirty | leaf.pointee.writing == 0, "dirty pages are not dropped by the way")
-                assert(leaf.pointee.list == .none, "an empty leaf is on no list")
+                assert(leaf.pointee.mark.list == .none, "an empty leaf is on no list")
                 link.pointee = leaf.pointee.next
                 leaves.give(id)
                 return
@@ -229,7 +229,7 @@ struct AccessMap: @unchecked Sendable {
         var leafID = chain
         while leafID != .none {
             let leaf = leaves[leafID]
-            if leaf.pointee.image == image {
+            if leaf.image == image {
                 for index in 0..<Leaf.pages {
                     let id = leaf.pointee.flexpages[index]
                     if id != FlexpageID.none, condition(id) { return id }

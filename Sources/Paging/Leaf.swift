@@ -1,14 +1,15 @@
 /// A record of the AccessMap: eight base pages of one image, which flexpage covers each, and which are dirty.
 ///
 /// One cache line, so that looking a page up costs one miss. A leaf exists while at least one of its base pages is
-/// covered by a flexpage, hence there are never more leaves than frames. All of it is under the lock of its chunk.
+/// covered by a flexpage, hence there are never more leaves than frames. All of it is under the lock of its chunk, but
+/// for the links of the Ledger's lists, which are under the Ledger's: so no code takes a leaf by value, not even to ask it
+/// something.
 struct Leaf {
-    /// Its image, and the number of its first base page divided by `pages`.
-    var key: UInt64
     /// The next leaf of the same bucket, or of the free list.
+    ///
+    /// First, because changing any field in place counts as a change of the first byte to the thread sanitizer, and this
+    /// field the Ledger, which has a lock of its own, does not look at.
     var next: LeafID
-    /// The flexpage that covers each base page, or `.none`.
-    var flexpages: InlineArray<8, FlexpageID>
     /// One bit a base page: newer than the image, and not being written out.
     var dirty: UInt8
     /// One bit a base page: on its way out.
@@ -16,7 +17,11 @@ struct Leaf {
     /// One bit a base page: written out since the image was last made durable.
     var unsynced: UInt8
     /// Which list of its image's Ledger it is on, and the two bits about failed write-outs.
-    private var mark: UInt8
+    var mark: LeafMark
+    /// Its image, and the number of its first base page divided by `pages`.
+    var key: UInt64
+    /// The flexpage that covers each base page, or `.none`.
+    var flexpages: InlineArray<8, FlexpageID>
     /// Neighbours on that list.
     var previousOnList: LeafID
     var nextOnList: LeafID
@@ -46,50 +51,27 @@ struct Leaf {
         dirty = 0
         writing = 0
         unsynced = 0
-        mark = 0
+        mark = LeafMark()
         previousOnList = .none
         nextOnList = .none
         epoch = 0
         dirtyEpoch = 0
     }
 
+    /// The first base page of the leaf with this key.
+    static func firstPage(ofKey key: UInt64) -> UInt64 { (key & 0xFFFF_FFFF_FFFF) &<< 3 }
+}
+
+extension UnsafeMutablePointer<Leaf> {
     /// Whether no flexpage is in it. O(1).
     var isEmpty: Bool {
-        for index in flexpages.indices where flexpages[index] != FlexpageID.none { return false }
+        for index in 0..<Leaf.pages where pointee.flexpages[index] != FlexpageID.none { return false }
         return true
     }
 
-    /// The lists of a Ledger.
-    enum List: UInt8 {
-        case none = 0
-        case dirty
-        case unsynced
-    }
-
-    /// The list of its image's Ledger that it is on.
-    var list: List {
-        get { List(rawValue: mark & 0x3F)! }
-        set { mark = mark & 0xC0 | newValue.rawValue }
-    }
-
-    /// Whether pages whose write-out failed may be among `dirty`, not being tried again.
-    var keepsFailed: Bool {
-        get { mark & 0x40 != 0 }
-        set { mark = newValue ? mark | 0x40 : mark & ~0x40 }
-    }
-
-    /// Whether a write-out of it failed, and what failed is not out yet.
-    var hasFailed: Bool {
-        get { mark & 0x80 != 0 }
-        set { mark = newValue ? mark | 0x80 : mark & 0x7F }
-    }
-
-    var image: UInt16 { UInt16(truncatingIfNeeded: key &>> 48) }
+    var image: UInt16 { UInt16(truncatingIfNeeded: pointee.key &>> 48) }
     /// Its first base page.
-    var firstPage: UInt64 { Leaf.firstPage(ofKey: key) }
-
-    /// The first base page of the leaf with this key.
-    static func firstPage(ofKey key: UInt64) -> UInt64 { (key & 0xFFFF_FFFF_FFFF) &<< 3 }
+    var firstPage: UInt64 { Leaf.firstPage(ofKey: pointee.key) }
 }
 
 /// The number of a leaf in the LeafTable.

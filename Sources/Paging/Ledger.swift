@@ -25,16 +25,17 @@ struct Ledger: @unchecked Sendable {
     private let gauge: DirtGauge
 
     struct Record: ~Copyable {
-        /// Its place at the beginning is relied on.
+        /// Write-outs that failed since all was well. First, because changing any field in place counts as a change of the
+        /// first byte to the thread sanitizer, and whoever is about to lock touches the mutex unlocked.
+        var failures: UInt64 = 0
+        /// Its place behind that is relied on.
         var mutex = pthread_mutex_t()
         fileprivate var dirty = LeafList()
         fileprivate var unsynced = LeafList()
         var epoch: UInt32 = 1
         var syncsBegun: UInt32 = 0
         var failedLeaves = 0
-        /// Write-outs that failed since all was well.
-        var failures: UInt64 = 0
-        /// Whether that has been told.
+        /// Whether failures have been told.
         var isTold = false
         var error: Int32 = 0
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
@@ -65,12 +66,14 @@ struct Ledger: @unchecked Sendable {
     /// Makes the ledger that of a new image.
     func prepare() {
         record.initialize(to: Record())
+        let place = withUnsafePointer(to: &record.pointee.mutex) { UnsafeRawPointer($0) }
+        precondition(place == UnsafeRawPointer(mutex), "where the lock is looked for")
         _ = Lock(in: mutex)
     }
 
     @inline(__always)
     private var mutex: UnsafeMutablePointer<pthread_mutex_t> {
-        UnsafeMutableRawPointer(record).assumingMemoryBound(to: pthread_mutex_t.self)
+        (UnsafeMutableRawPointer(record) + MemoryLayout<UInt64>.stride).assumingMemoryBound(to: pthread_mutex_t.self)
     }
 
     @inline(__always)
@@ -81,14 +84,20 @@ struct Ledger: @unchecked Sendable {
     /// Pages of the leaf have just become dirty.
     /// - Parameter wasClean: No other page of it was.
     func dirtied(_ id: LeafID, wasClean: Bool) {
-        guard wasClean || leaves[id].pointee.list != .dirty else { return }
+        guard wasClean || leaves[id].pointee.mark.list != .dirty else { return }
         lock.withLock {
             if wasClean { leaves[id].pointee.dirtyEpoch = record.pointee.epoch }
             // A leaf with pages on their way out stays where it is: a flush that has to wait for them looks there.
-            guard leaves[id].pointee.list != .dirty else { return }
+            guard leaves[id].pointee.mark.list != .dirty else { return }
             unlink(id)
             append(id, dirtyIn: record.pointee.epoch)
         }
+    }
+
+    /// The last dirty page of the leaf has been taken to be written out: what had failed is being tried again.
+    func tookWhole(_ id: LeafID) {
+        guard leaves[id].pointee.mark.keepsFailed else { return }
+        lock.withLock { leaves[id].pointee.mark.keepsFailed = false }
     }
 
     /// Pages of the leaf have been written out; its bits say so already.
@@ -96,7 +105,7 @@ struct Ledger: @unchecked Sendable {
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
-            if !leaf.pointee.keepsFailed { noteSuccess(id) }
+            if !leaf.pointee.mark.keepsFailed { noteSuccess(id) }
             unlink(id)
             if leaf.pointee.dirty != 0 {
                 insert(id, dirtyIn: leaf.pointee.dirtyEpoch)
@@ -111,14 +120,14 @@ struct Ledger: @unchecked Sendable {
     func failedToWriteOut(_ id: LeafID, _ error: AccessError) {
         lock.withLock {
             let leaf = leaves[id]
-            leaf.pointee.keepsFailed = true
+            leaf.pointee.mark.keepsFailed = true
             leaf.pointee.dirtyEpoch = record.pointee.epoch
             unlink(id)
             append(id, dirtyIn: record.pointee.epoch)
             record.pointee.error = error.code
             record.pointee.failures += 1
-            if !leaf.pointee.hasFailed {
-                leaf.pointee.hasFailed = true
+            if !leaf.pointee.mark.hasFailed {
+                leaf.pointee.mark.hasFailed = true
                 record.pointee.failedLeaves += 1
                 gauge.countFailedLeaves(1, error)
             }
@@ -127,12 +136,12 @@ struct Ledger: @unchecked Sendable {
 
     /// Pages of the leaf have been dropped: it belongs where its bits say now.
     func dropped(_ id: LeafID) {
-        guard leaves[id].pointee.list != .none else { return }
+        guard leaves[id].pointee.mark.list != .none else { return }
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.dirty | leaf.pointee.writing != 0 { return }
             noteSuccess(id)
-            if leaf.pointee.list == .unsynced, leaf.pointee.unsynced != 0 { return }
+            if leaf.pointee.mark.list == .unsynced, leaf.pointee.unsynced != 0 { return }
             unlink(id)
             if leaf.pointee.unsynced != 0 { appendUnsynced(id) }
         }
@@ -140,9 +149,9 @@ struct Ledger: @unchecked Sendable {
 
     /// The leaf's failed data is out, or gone; with the last such leaf the image is well again.
     private func noteSuccess(_ id: LeafID) {
-        leaves[id].pointee.keepsFailed = false
-        guard leaves[id].pointee.hasFailed else { return }
-        leaves[id].pointee.hasFailed = false
+        leaves[id].pointee.mark.keepsFailed = false
+        guard leaves[id].pointee.mark.hasFailed else { return }
+        leaves[id].pointee.mark.hasFailed = false
         record.pointee.failedLeaves -= 1
         gauge.countFailedLeaves(-1, nil)
         if record.pointee.failedLeaves == 0 { record.pointee.error = 0 }
@@ -172,7 +181,7 @@ struct Ledger: @unchecked Sendable {
             while id != .none, count < keys.count {
                 let leaf = leaves[id]
                 if Ledger.isLater(leaf.pointee.epoch, than: epoch) { break }
-                if includingFailed || !leaf.pointee.hasFailed {
+                if includingFailed || !leaf.pointee.mark.hasFailed {
                     keys[count] = leaf.pointee.key
                     count += 1
                 }
@@ -250,7 +259,7 @@ struct Ledger: @unchecked Sendable {
     func settle(_ id: LeafID, bySync number: UInt32) -> Bool {
         lock.withLock {
             let leaf = leaves[id]
-            guard leaf.pointee.list == .unsynced, Ledger.isLater(number, than: leaf.pointee.epoch) else {
+            guard leaf.pointee.mark.list == .unsynced, Ledger.isLater(number, than: leaf.pointee.epoch) else {
                 return false
             }
             unlink(id)
@@ -319,7 +328,7 @@ struct Ledger: @unchecked Sendable {
 
     private func append(_ id: LeafID, dirtyIn epoch: UInt32) {
         leaves[id].pointee.epoch = epoch
-        leaves[id].pointee.list = .dirty
+        leaves[id].pointee.mark.list = .dirty
         gauge.countDirtyLeaves(1)
         leaves.insert(id, after: record.pointee.dirty.tail, in: &record.pointee.dirty)
     }
@@ -331,26 +340,26 @@ struct Ledger: @unchecked Sendable {
             before = leaves[before].pointee.previousOnList
         }
         leaves[id].pointee.epoch = epoch
-        leaves[id].pointee.list = .dirty
+        leaves[id].pointee.mark.list = .dirty
         gauge.countDirtyLeaves(1)
         leaves.insert(id, after: before, in: &record.pointee.dirty)
     }
 
     private func appendUnsynced(_ id: LeafID) {
         leaves[id].pointee.epoch = record.pointee.syncsBegun
-        leaves[id].pointee.list = .unsynced
+        leaves[id].pointee.mark.list = .unsynced
         leaves.insert(id, after: record.pointee.unsynced.tail, in: &record.pointee.unsynced)
     }
 
     private func unlink(_ id: LeafID) {
-        switch leaves[id].pointee.list {
+        switch leaves[id].pointee.mark.list {
         case .none: return
         case .dirty:
             leaves.unlink(id, from: &record.pointee.dirty)
             gauge.countDirtyLeaves(-1)
         case .unsynced: leaves.unlink(id, from: &record.pointee.unsynced)
         }
-        leaves[id].pointee.list = .none
+        leaves[id].pointee.mark.list = .none
     }
 
     /// The links of both lists agree with the leaves' marks. O(leaves on them). All shards are locked.
@@ -361,13 +370,13 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
-    private func check(_ list: LeafList, _ name: Leaf.List) {
+    private func check(_ list: LeafList, _ name: LeafMark.List) {
         var count = 0
         var previous = LeafID.none
         var id = list.head
         while id != .none {
             let leaf = leaves[id]
-            precondition(leaf.pointee.list == name && leaf.pointee.previousOnList == previous, "links must agree")
+            precondition(leaf.pointee.mark.list == name && leaf.pointee.previousOnList == previous, "links must agree")
             if name == .dirty {
                 precondition(leaf.pointee.dirty | leaf.pointee.writing != 0, "what is on the dirty list is dirty")
             } else {

@@ -41,7 +41,7 @@ extension PageMapper {
             shard.lock()
             var hasFailed = false
             reach.pointee.map.forEachLeaf(of: page..<end) { leaf, bits in
-                hasFailed = leaf.pointee.hasFailed && leaf.pointee.dirty & bits != 0
+                hasFailed = leaf.pointee.mark.hasFailed && leaf.pointee.dirty & bits != 0
             }
             shard.unlock()
             if hasFailed { return error }
@@ -86,7 +86,7 @@ extension PageMapper {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
             reach.pointee.map.forEachLeaf(inShard: index) { id, leaf in
-                guard leaf.pointee.image == reach.pointee.map.image, leaf.pointee.unsynced != 0 else { return }
+                guard leaf.image == reach.pointee.map.image, leaf.pointee.unsynced != 0 else { return }
                 dirtyAgain(id, leaf)
             }
             shard.unlock()
@@ -108,8 +108,8 @@ extension PageMapper {
         } else {
             leaf.pointee.dirty |= again
             reach.pointee.dirt.add(newly.nonzeroBitCount)
-            if leaf.pointee.list == .unsynced { ledger.dirtiedAgain(id) }
+            if leaf.pointee.mark.list == .unsynced { ledger.dirtiedAgain(id) }
         }
-        reach.pointee.map.updateStates(of: leaf.pointee.firstPage..<leaf.pointee.firstPage + UInt64(Leaf.pages))
+        reach.pointee.map.updateStates(of: leaf.firstPage..<leaf.firstPage + UInt64(Leaf.pages))
     }
 }

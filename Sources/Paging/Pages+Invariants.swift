@@ -37,14 +37,14 @@ extension Pages {
     /// Checks one leaf and the flexpages in it.
     /// - Returns: The frames that the leaf names.
     private func check(_ leaf: UnsafeMutablePointer<Leaf>, inShard shard: UnsafeMutablePointer<Shard>) -> Int {
-        let image = leaf.pointee.image
+        let image = leaf.image
         let map = accessMap(ofImage: image)
-        precondition(map.shard(of: leaf.pointee.firstPage) == shard, "a leaf is in its shard")
-        precondition(!leaf.pointee.isEmpty, "an empty leaf is given back")
+        precondition(map.shard(of: leaf.firstPage) == shard, "a leaf is in its shard")
+        precondition(!leaf.isEmpty, "an empty leaf is given back")
         var frames = 0
         for index in 0..<Leaf.pages where leaf.pointee.flexpages[index] != .none {
             let id = leaf.pointee.flexpages[index]
-            let page = leaf.pointee.firstPage + UInt64(index)
+            let page = leaf.firstPage + UInt64(index)
             let flexpage = table[id]
             let state = PageState(flexpage.pointee.state.load(ordering: .relaxed))
             precondition(flexpage.pointee.key.image == image, "(1) a flexpage is of its image")

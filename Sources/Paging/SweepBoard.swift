@@ -24,14 +24,15 @@ struct SweepBoard: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
     private struct State {
+        var isKicked = false
+        var isStopping = false
+        /// Not first: see Shard.
         var mutex = pthread_mutex_t()
         /// The crew waits here for work.
         var work = pthread_cond_t()
         /// Leaders wait here for their helpers, and for slots.
         var done = pthread_cond_t()
         var slots = InlineArray<4, Slot>(repeating: Slot())
-        var isKicked = false
-        var isStopping = false
     }
 
     private struct Slot {

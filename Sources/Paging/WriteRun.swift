@@ -84,8 +84,7 @@ struct WriteRun: ~Copyable {
             }
             next += 1
         }
-        // All that failed of it is being tried again.
-        if leaf.pointee.dirty == 0 { leaf.pointee.keepsFailed = false }
+        if leaf.pointee.dirty == 0 { reach.pointee.map.ledger.tookWhole(reach.pointee.map.id(of: leaf)) }
         return .nothing
     }
 

@@ -4,14 +4,14 @@ import Testing
 @testable import Paging
 
 /// Pages, a registry and one image open: what most tests begin with.
-struct Rig {
+struct PagingRig<Image: Accessor> {
     let pages: Pages
     let registry: ProviderRegistry
     let provider: Provider
-    let image: MemoryImage
+    let image: Image
     let pager: Pager
 
-    init(memory: Int = Pages.leastMemory, image: MemoryImage) throws {
+    init(memory: Int = Pages.leastMemory, image: Image) throws {
         pages = try Pages(memory: memory, readahead: 0)
         registry = ProviderRegistry(pages: pages)
         self.image = image
@@ -28,14 +28,6 @@ struct Rig {
         pages.checkInvariants(isQuiet: true)
         #expect(pages.memory.freeFrames == frames)
         #expect(pages.leaves.used == 0)
-    }
-
-    /// Reads `count` bytes at `offset` and says whether they are the image's.
-    func reads(_ count: Int, at offset: Int64) throws -> Bool {
-        let scratch = Scratch(max(1, count))
-        let buffer = scratch.buffer(count, skew: 1)
-        try pager.read(into: buffer, at: offset)
-        return scratch.holds(buffer, image.pattern, at: offset)
     }
 
     /// The error that a read gets, or nil.
@@ -63,5 +55,18 @@ struct Rig {
         defer { shard.unlock() }
         let id = map.flexpage(at: page)
         return id == .none ? nil : id
+    }
+}
+
+/// With an image whose every byte is known.
+typealias Rig = PagingRig<MemoryImage>
+
+extension PagingRig where Image == MemoryImage {
+    /// Reads `count` bytes at `offset` and says whether they are the image's.
+    func reads(_ count: Int, at offset: Int64) throws -> Bool {
+        let scratch = Scratch(max(1, count))
+        let buffer = scratch.buffer(count, skew: 1)
+        try pager.read(into: buffer, at: offset)
+        return scratch.holds(buffer, image.pattern, at: offset)
     }
 }

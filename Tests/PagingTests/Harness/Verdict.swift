@@ -1,9 +1,8 @@
-import Synchronization
 import Testing
 
 /// What threads find wrong, for the test that started them: an expectation is only heard on the test's own thread.
 final class Verdict: Sendable {
-    private let findings = Mutex<[String]>([])
+    private let findings = Guarded<[String]>([])
 
     /// Something is wrong. The first few findings are kept.
     func blame(_ finding: @autoclosure () -> String) {

@@ -1,11 +1,10 @@
 import Glibc
-import Synchronization
 
 /// Ends the process, with a word on what hangs, where something has not ended after long minutes: a deadlock is then a
 /// failure and no wait for ever. No test's verdict hangs on how fast it is.
 enum Watchdog {
     private static let minutes = 10
-    private static let deadlines = Mutex<[String: Int]>([:])
+    private static let deadlines = Guarded<[String: Int]>([:])
     private static let thread: pthread_t = Thread.start {
         while true {
             sleep(1)

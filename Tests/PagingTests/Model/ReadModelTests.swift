@@ -5,13 +5,14 @@ import Testing
 
 /// Random reads of random ranges by many threads, against images whose every byte is known.
 @Suite struct ReadModelTests {
-    /// Any mix of reads and populates, sizes of memory and image, delays, bad pages and failures that come and go: each
+    /// Any mix of reads and populates, with readahead and without, sizes of memory and image, delays, bad pages and failures that come and go: each
     /// request gets exactly the image's bytes, or fails if it touched what cannot be read; the invariants hold
     /// throughout; once the cause of failures is gone all can be read; and in the end no frame is lost.
-    @Test(arguments: Seeds.of(plain: 300, sanitized: 100))
+    @Test(arguments: Seeds.of(plain: 300, sanitized: 60))
     func readsAreTheImage(seed: UInt64) throws {
         let scenario = ReadScenario(seed: seed)
-        let pages = try Pages(memory: scenario.memory)
+        let pages = try Pages(memory: scenario.memory, readahead: scenario.readahead)
+        let prefetcher = Prefetcher(pages: pages, threads: 2)
         let registry = ProviderRegistry(pages: pages)
         let images = scenario.images.map {
             MemoryImage(size: $0.size, key: $0.key, faults: $0.faults, seed: seed)
@@ -27,8 +28,10 @@ import Testing
                 reader.run()
             }
         }
-        pages.checkInvariants(isQuiet: true)
+        pages.checkInvariants()
         checkHealed(images, pagers, verdict)
+        prefetcher.stop()
+        pages.checkInvariants(isQuiet: true)
         checkCounters(pages, images, verdict)
         for provider in providers { try registry.close(provider) }
         pages.checkInvariants(isQuiet: true)

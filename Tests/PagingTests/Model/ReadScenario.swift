@@ -4,6 +4,8 @@ import Paging
 struct ReadScenario {
     let seed: UInt64
     let memory: Int
+    /// Bytes that are read ahead of a stream at the most.
+    let readahead: Int
     let images: [ImageSpec]
     let threads: Int
     let requestsPerThread: Int
@@ -21,6 +23,7 @@ struct ReadScenario {
         self.seed = seed
         let least = Pages.leastMemory
         memory = [least, least, least + random.pick(0...3 << 20), 4 << 20, 16 << 20][random.pick(0...4)]
+        readahead = random.once(in: 2) ? 0 : 1 << random.pick(13...21)
         images = (0..<UInt64(random.pick(1...3))).map { ReadScenario.image($0, &random) }
         threads = random.once(in: 8) ? 16 : 4
         requestsPerThread = 240 / threads

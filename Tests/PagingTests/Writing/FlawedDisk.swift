@@ -1,5 +1,4 @@
 import Paging
-import Synchronization
 
 /// A pager with a flaw put in between: what the oracle and the power loss test must find.
 final class FlawedDisk: Disk, @unchecked Sendable {
@@ -30,7 +29,7 @@ final class FlawedDisk: Disk, @unchecked Sendable {
     private let pager: Pager
     private let flaw: Flaw
     private let writes = Tally()
-    private let kept: Mutex<[Int64: [UInt8]]> = Mutex([:])
+    private let kept = Guarded<[Int64: [UInt8]]>([:])
 
     init(_ pager: Pager, _ flaw: Flaw) {
         self.pager = pager

@@ -68,7 +68,9 @@ struct Oracle {
         for read in commands where read.kind == .read && read.error == 0 {
             for (sector, value) in zip(read.sectors, read.found)
             where !allowed(in: sector, from: read.start, to: read.end).contains(value) {
-                verdict.blame("sector \(sector) read as \(describe(value)) at \(read.start)...\(read.end)\(story(sector, before: read.end))")
+                verdict.blame(
+                    "sector \(sector) read as \(describe(value)) at \(read.start)...\(read.end)"
+                        + story(sector, before: read.end))
             }
         }
     }

@@ -4,12 +4,12 @@
 
 on_host() {
     local tree=$1 kind
-    make_tree "$work/files" $((16 << 20))
-    list_files "$work/files" "$tree/files.sha256"
+    make_tree "$tree.files" $((16 << 20))
+    list_files "$tree.files" "$tree/files.sha256"
     for kind in ext4 xfs btrfs; do
-        make_image "$kind" "$work/files" "$tree/images/$kind"
+        make_image "$kind" "$tree.files" "$tree/images/$kind"
     done
-    rm -rf "$work/files"
+    rm -rf "$tree.files"
 }
 
 in_guest() {

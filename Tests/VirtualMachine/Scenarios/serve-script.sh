@@ -6,10 +6,10 @@ on_host() {
     local tree=$1
     mkdir -p "$tree/source/Scripts"
     cp -r "$root/Scripts/." "$tree/source/Scripts"
-    make_tree "$work/files" $((4 << 20))
-    list_files "$work/files" "$tree/files.sha256"
-    make_image ext4 "$work/files" "$tree/images/ext4"
-    rm -rf "$work/files"
+    make_tree "$tree.files" $((4 << 20))
+    list_files "$tree.files" "$tree/files.sha256"
+    make_image ext4 "$tree.files" "$tree/images/ext4"
+    rm -rf "$tree.files"
 }
 
 in_guest() {

@@ -1,14 +1,14 @@
 # The export is mounted on the machine that serves it, and that machine is short of memory: the kernel can only free
 # memory by writing to the export, so a server that waits for memory to be freed waits for itself. What keeps it out of
 # that is PR_SET_IO_FLUSHER, and that the way of a write allocates nothing. Here: every thread of the server has it, and
-# more than the machine's memory goes through and comes back right. A server that gets stuck runs into the time limit.
+# more than the memory that is left for it goes through and comes back right. A server that gets stuck runs into the time limit.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
-guest_memory_mib=320
+guest_memory_mib=288
 
 # PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE of the kernel's <linux/sched.h>: what PR_SET_IO_FLUSHER sets.
 flusher_bits=$((0x00080000 | 0x00100000))
-bytes=$((320 << 20))
+bytes=$((256 << 20))
 
 on_host() { :; }
 

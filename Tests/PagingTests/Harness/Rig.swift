@@ -11,8 +11,8 @@ struct Rig {
     let image: MemoryImage
     let pager: Pager
 
-    init(memory: Int = Pages.leastMemory, image: MemoryImage) throws {
-        pages = try Pages(memory: memory, readahead: 0)
+    init(memory: Int = Pages.leastMemory, readahead: Int = 0, image: MemoryImage) throws {
+        pages = try Pages(memory: memory, readahead: readahead)
         registry = ProviderRegistry(pages: pages)
         self.image = image
         provider = try registry.open(ImageIdentity(device: 1, inode: 1)) { image }

@@ -32,11 +32,12 @@ final class ReadaheadRig {
     private func accept(_ plan: ReadaheadPlan) {
         guard !plan.isEmpty else { return }
         plans.append(plan)
+        // A page that is there already is not read ahead, and so not marked.
+        if let mark = plan.mark, !isDropping, !resident.contains(mark) { marks.insert(mark) }
         for index in 0..<plan.count {
             planned.append(plan[index])
             if !isDropping { resident.formUnion(plan[index]) }
         }
-        if let mark = plan.mark, !isDropping { marks.insert(mark) }
     }
 
     /// Base pages in plans that had been in an earlier one.

@@ -398,6 +398,9 @@ flexpage_extents(
     "                  Bypass the host's page cache: where the image's\n"                                              \
     "                  filesystem can (auto, the default), or fail (on), or\n"                                         \
     "                  never (off).\n"                                                                                 \
+    "readahead=<SIZE>|off\n"                                                                                           \
+    "                  The most that is read ahead of a sequential reader\n"                                          \
+    "                  (default 4M).\n"                                                                                \
     "cache=writeback|writethrough\n"                                                                                   \
     "                  A write is answered when it is in memory (writeback, the\n"                                     \
     "                  default; a flush makes it durable), or on the image.\n"                                         \

@@ -12,7 +12,9 @@ extension PageMapper {
     ) throws(AccessError) {
         reach.pointee.reservations.reserve(pages)
         defer { reach.pointee.reservations.release(pages) }
-        visit(pages, .touching, where: { !$0.isSettled }) { id, shard in reach.pointee.waitUntilSettled(id, on: shard) }
+        visit(
+            pages, .touching, where: { !$0.isSettled },
+            do: { id, shard in reach.pointee.waitUntilSettled(id, on: shard) })
         reach.pointee.map.ledger.beginChange()
         do throws(AccessError) {
             try change()
@@ -22,16 +24,19 @@ extension PageMapper {
         }
         reach.pointee.map.ledger.endChange()
         zeroStraddlers(of: pages)
-        visit(pages, .inside, where: { _ in true }) { id, shard in
-            let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
-            if state.pins > 0 {
-                reach.pointee.waitUntilSettled(id, on: shard)
-            } else {
-                reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].pointee.covered))
-                drop(id)
-            }
-        }
+        visit(pages, .inside, where: { _ in true }, do: { id, shard in dropOrWait(id, on: shard) })
         reach.pointee.waiters.wake()
+    }
+
+    /// Drops a flexpage and what is dirty of it, or where readers have it waits for them. The shard's lock is held.
+    private func dropOrWait(_ id: FlexpageID, on shard: UnsafeMutablePointer<Shard>) {
+        let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
+        guard state.pins == 0 else {
+            reach.pointee.waitUntilSettled(id, on: shard)
+            return
+        }
+        reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].pointee.covered))
+        drop(id)
     }
 
     /// Drops every flexpage of the image, none of which is lent or dirty. O(buckets + flexpages).
@@ -96,7 +101,7 @@ extension PageMapper {
     /// none. The body brings that about, or sleeps at the shard.
     private func visit(
         _ pages: Range<UInt64>, _ visited: Visited, where condition: (PageState) -> Bool,
-        _ body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
+        do body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
     ) {
         func isDue(_ id: FlexpageID) -> Bool {
             let covered = reach.pointee.table[id].pointee.covered

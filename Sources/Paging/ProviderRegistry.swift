@@ -11,7 +11,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     /// Images being opened or closed.
     private var changing: Set<ImageIdentity> = []
     private var numbersInUse: Set<UInt16> = []
-    /// Whom `forEach` is with.
+    /// Whom `visitEach` is with.
     private var visited: Provider?
 
     private struct Entry {
@@ -105,7 +105,7 @@ public final class ProviderRegistry: @unchecked Sendable {
 
     /// Calls `body` with each image that is neither being opened nor closed, one after the other, without the lock. An
     /// image stays open while it is visited. One thread at a time.
-    func forEach(_ body: (Provider) -> Void) {
+    func visitEach(_ body: (Provider) -> Void) {
         var index = 0
         while let provider = visit(index) {
             if let provider = provider { body(provider) }

@@ -12,7 +12,9 @@ extension PageMapper {
     ) throws(AccessError) {
         reach.pointee.reservations.reserve(pages)
         defer { reach.pointee.reservations.release(pages) }
-        visit(pages, .touching, where: { !$0.isSettled }) { id, shard in reach.pointee.waitUntilSettled(id, on: shard) }
+        visit(
+            pages, .touching, where: { !$0.isSettled },
+            { id, shard in reach.pointee.waitUntilSettled(id, on: shard) })
         reach.pointee.map.ledger.beginChange()
         do throws(AccessError) {
             try change()
@@ -22,16 +24,20 @@ extension PageMapper {
         }
         reach.pointee.map.ledger.endChange()
         zeroStraddlers(of: pages)
-        visit(pages, .inside, where: { _ in true }) { id, shard in
-            let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
-            if state.pins > 0 {
-                reach.pointee.waitUntilSettled(id, on: shard)
-            } else {
-                reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].pointee.covered))
-                drop(id)
-            }
-        }
+        visit(pages, .inside, where: { _ in true }, { id, shard in discard(id, shard) })
         reach.pointee.waiters.wake()
+    }
+
+    /// Drops a flexpage whose image has been changed behind it, dirty or not; sleeps at the shard, which is locked, where
+    /// somebody has it.
+    private func discard(_ id: FlexpageID, _ shard: UnsafeMutablePointer<Shard>) {
+        let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
+        if state.pins > 0 {
+            reach.pointee.waitUntilSettled(id, on: shard)
+            return
+        }
+        reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].pointee.covered))
+        drop(id)
     }
 
     /// Drops every flexpage of the image, none of which is lent or dirty. O(buckets + flexpages).

@@ -105,7 +105,7 @@ public final class ProviderRegistry: @unchecked Sendable {
 
     /// Calls `body` with each image that is neither being opened nor closed, one after the other, without the lock. An
     /// image stays open while it is visited. One thread at a time.
-    func forEach(_ body: (Provider) -> Void) {
+    func visitAll(_ body: (Provider) -> Void) {
         var index = 0
         while let provider = visit(index) {
             if let provider = provider { body(provider) }

@@ -62,7 +62,7 @@ public final class Writeback: @unchecked Sendable {
         var interval = Writeback.watchInterval
         while pages.sweeps.waitForKick(milliseconds: interval) {
             interval = Writeback.watchInterval
-            registry.forEach { if !lookAfter($0) { interval = 1 } }
+            registry.visitAll { if !lookAfter($0) { interval = 1 } }
         }
         return nil
     }

@@ -73,7 +73,7 @@ import Testing
     @Test func keys() throws {
         let image = try Image(size: 8192)
         try expectRefusal(
-            [image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory=, direct=, cache="])
+            [image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory=, direct=, "])
         try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe", "auto, on or off"])
         try expectRefusal([image.path, "direct="], saying: ["direct=:", "auto, on or off"])
     }

@@ -12,7 +12,7 @@ struct PrefetchQueue: @unchecked Sendable {
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
     /// Base pages that may be asked for and not yet there.
-    private let mostPages: Int
+    let mostPages: Int
 
     /// A run of one chunk of an image.
     struct Job {
@@ -27,8 +27,6 @@ struct PrefetchQueue: @unchecked Sendable {
         var count = 0
         /// Base pages queued and being read.
         var pages = 0
-        /// Jobs being done.
-        var busy = 0
         var hasThreads = false
         var isStopping = false
     }
@@ -72,6 +70,9 @@ struct PrefetchQueue: @unchecked Sendable {
         return true
     }
 
+    /// Base pages queued and being read.
+    var pagesUnderWay: Int { monitor.withLock { state.pointee.pages } }
+
     /// Does the next job, waiting for one.
     /// - Returns: False when the threads are to go home.
     func work() -> Bool {
@@ -100,25 +101,28 @@ struct PrefetchQueue: @unchecked Sendable {
         let job = state.pointee.jobs[state.pointee.first]
         state.pointee.first = (state.pointee.first + 1) % PrefetchQueue.capacity
         state.pointee.count -= 1
-        state.pointee.busy += 1
+        job.provider?._withUnsafeGuaranteedRef { $0.prefetchesUnderWay += 1 }
         monitor.unlock()
         // Whoever closes an image first waits until its jobs are done.
         job.provider?._withUnsafeGuaranteedRef { $0.mapper.readAhead(job.pages, mark: job.mark) }
         monitor.lock()
         state.pointee.pages -= job.pages.count
-        state.pointee.busy -= 1
-        if state.pointee.busy == 0 { monitor.wakeAll() }
+        job.provider?._withUnsafeGuaranteedRef {
+            $0.prefetchesUnderWay -= 1
+            if $0.prefetchesUnderWay == 0 { monitor.wakeAll() }
+        }
         monitor.unlock()
     }
 
-    /// Drops what is queued of an image, and waits until nothing is being read ahead of any.
+    /// Drops what is queued of an image, and waits until nothing of it is being read ahead. It waits for no other image:
+    /// with threads that are always busy with those it would never end (invariant 9).
     func forget(_ provider: Provider) {
         monitor.lock()
         for index in 0..<PrefetchQueue.capacity
         where state.pointee.jobs[index].provider?.toOpaque() == Unmanaged.passUnretained(provider).toOpaque() {
             state.pointee.jobs[index].provider = nil
         }
-        while state.pointee.busy > 0 { monitor.wait() }
+        while provider.prefetchesUnderWay > 0 { monitor.wait() }
         monitor.unlock()
     }
 

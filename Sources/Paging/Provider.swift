@@ -16,6 +16,8 @@ public final class Provider: @unchecked Sendable {
     /// The watch's own: when epochs ended, and when what failed is to be tried again (milliseconds).
     var epochs = EpochHistory()
     var nextRetry = 0
+    /// Jobs of reading ahead that are being done; the PrefetchQueue's own, under its lock.
+    var prefetchesUnderWay = 0
     /// What the Ledger had counted as unsettled when the last good sync began; only who leads a sync touches it.
     private var settledUpTo: UInt64 = 0
     /// The error of a failed sync that lost what is not in memory any more; 0 while there was none (invariant 6).

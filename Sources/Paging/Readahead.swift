@@ -12,8 +12,6 @@ struct Readahead: @unchecked Sendable {
     private static let streamCount = 8
     /// The smallest window, base pages.
     private static let leastWindow: UInt64 = 16
-    /// Accesses that make a pattern.
-    private static let accessesOfPattern = 2
 
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
@@ -55,14 +53,29 @@ struct Readahead: @unchecked Sendable {
             for index in 0..<Readahead.streamCount
             where state.pointee.streams[index].accesses > 0 && state.pointee.streams[index].follow(pages) {
                 state.pointee.streams[index].usedAt = state.pointee.time
-                guard state.pointee.streams[index].accesses > Readahead.accessesOfPattern else {
-                    return ReadaheadPlan()
-                }
+                guard state.pointee.streams[index].isDue(pages) else { return ReadaheadPlan() }
                 return advance(index, atLeast: 2 * UInt64(pages.count))
             }
-            state.pointee.streams[leastRecentlyUsed] = ReadaheadStream(pages, at: state.pointee.time)
+            if !stride(to: pages) {
+                state.pointee.streams[leastRecentlyUsed] = ReadaheadStream(pages, at: state.pointee.time)
+            }
             return ReadaheadPlan()
         }
+    }
+
+    /// Makes a strided stream of an access to `pages` and two streams of one access each, if there are such.
+    private func stride(to pages: Range<UInt64>) -> Bool {
+        let time = state.pointee.time
+        for second in 0..<Readahead.streamCount where state.pointee.streams[second].accesses == 1 {
+            for first in 0..<Readahead.streamCount where state.pointee.streams[first].accesses == 1 {
+                let (one, two) = (state.pointee.streams[first], state.pointee.streams[second])
+                guard let stream = ReadaheadStream(one, two, pages, at: time) else { continue }
+                // The two may yet turn out to be streams of their own.
+                state.pointee.streams[leastRecentlyUsed] = stream
+                return true
+            }
+        }
+        return false
     }
 
     /// A client has come to the marked `page`.

@@ -1,10 +1,11 @@
 /// A reader that seems to go through an image in a pattern, and how far has been read ahead of it.
 ///
-///     forming ── a second access where the pattern puts it ──▶ running (windows double) ──▶ forgotten, when others need
-///                                                                                          its place
+///     forming ── accesses go on where the pattern puts them ──▶ running (windows double) ──▶ forgotten, when others need
+///                                                                                             its place
 ///
 /// All numbers are base pages. Tolerant of reordering: threads that serve one client's requests at once come here in
-/// another order than the requests came to them.
+/// another order than the requests came to them. So one access says little about where the reader goes: the direction is
+/// what most accesses say that widen what the stream has seen, and the same page missed again says nothing.
 struct ReadaheadStream {
     /// How the reader moves.
     enum Direction {
@@ -14,74 +15,126 @@ struct ReadaheadStream {
     }
 
     var direction = Direction.forwards
-    /// The pages that the latest access was to, in the stream's order.
+    /// The pages that the latest access was to; of a strided stream, the furthest one.
     var latest: Range<UInt64> = 0..<0
-    /// Where the next access should begin (backwards: end).
-    var next: UInt64 = 0
-    /// Up to where (backwards: down to where) pages have been asked for ahead of the reader.
+    /// From the least to the most page that the reader has come to.
+    private var seen: Range<UInt64> = 0..<0
+    /// Accesses that went on upwards less those that went on downwards, cut off at `mostLead`.
+    private var lead = 0
+    /// Up to where (backwards: down to where) pages have been asked for ahead of the reader; strided: the furthest place.
     var ahead: UInt64 = 0
+    /// The page that was marked last, until the reader comes to it.
+    private var mark: UInt64?
     /// Pages that are asked for at once; 0 while the stream is forming.
     var window: UInt64 = 0
-    /// Accesses that have followed the pattern.
+    /// Accesses that have followed the pattern; 0 where there is no stream.
     var accesses = 0
     /// The number of the access, of all to the image, that used it last.
     var usedAt: UInt64 = 0
+
+    /// A lead that makes a direction, and the largest one.
+    private static let leadOfDirection = 2
+    private static let mostLead = 8
+    /// Requests of a client that come in any order.
+    private static let reordered: UInt64 = 16
+    /// The longest stride: 256 MiB.
+    private static let longestStride: Int64 = 65536
+    /// Places in a row that a strided reader must have come to.
+    private static let stridesOfPattern = 4
 
     init() {}
 
     /// A stream that begins with an access to `pages`.
     init(_ pages: Range<UInt64>, at time: UInt64) {
         latest = pages
-        next = pages.upperBound
+        seen = pages
         ahead = pages.upperBound
         accesses = 1
         usedAt = time
     }
 
+    /// The strided stream that accesses of two streams and one to `pages` make, if they lie at equal distances and none
+    /// of the three has been followed by a neighbour. One access more is to confirm it, because among many random places
+    /// some three lie so.
+    init?(_ first: ReadaheadStream, _ second: ReadaheadStream, _ pages: Range<UInt64>, at time: UInt64) {
+        let distance = Int64(pages.lowerBound) - Int64(second.latest.lowerBound)
+        guard first.accesses == 1, second.accesses == 1, first.usedAt < second.usedAt,
+            Int64(second.latest.lowerBound) - Int64(first.latest.lowerBound) == distance,
+            first.latest.count == pages.count, second.latest.count == pages.count,
+            distance != 0, abs(distance) <= ReadaheadStream.longestStride
+        else { return nil }
+        self.init(pages, at: time)
+        direction = .strided(distance)
+        ahead = pages.lowerBound
+        accesses = 3
+    }
+
+    /// Whether a miss of `pages`, which it has followed, is to have more read ahead: it has a pattern, and there was
+    /// nothing read ahead or the reader has come to its end. A miss before that (what was asked for is late or has been
+    /// dropped) says nothing new; if it made the window grow, a stream taken for one in the wrong direction would ask for
+    /// megabytes before it is known better.
+    func isDue(_ pages: Range<UInt64>) -> Bool {
+        switch direction {
+        case .strided: accesses >= ReadaheadStream.stridesOfPattern && ahead == latest.lowerBound
+        case .forwards: window > 0 ? pages.upperBound >= ahead : lead >= ReadaheadStream.leadOfDirection
+        case .backwards: window > 0 ? pages.lowerBound <= ahead : lead <= -ReadaheadStream.leadOfDirection
+        }
+    }
+
     /// How far from where it is expected an access may be, so that sixteen requests in any order are one stream.
-    private func slack(_ pages: Range<UInt64>) -> UInt64 { max(32, 16 * UInt64(pages.count)) }
+    private func slack(_ pages: Range<UInt64>) -> UInt64 {
+        max(2 * ReadaheadStream.reordered, ReadaheadStream.reordered * UInt64(pages.count))
+    }
 
     /// Follows an access to `pages` if it belongs to the stream.
     mutating func follow(_ pages: Range<UInt64>) -> Bool {
-        switch direction {
-        case .forwards:
-            guard continuesForwards(pages) else { return turn(pages) }
-            next = max(next, pages.upperBound)
-            ahead = max(ahead, next)
-        case .backwards:
-            guard pages.upperBound <= next + slack(pages), next <= pages.upperBound + slack(pages) else { return false }
-            next = min(next, pages.lowerBound)
-            ahead = min(ahead, next)
-        case .strided(let distance):
-            guard Int64(pages.lowerBound) - Int64(latest.lowerBound) == distance else { return false }
-            next = pages.upperBound
-        }
-        latest = pages
-        accesses += 1
-        return true
-    }
-
-    private func continuesForwards(_ pages: Range<UInt64>) -> Bool {
-        pages.lowerBound <= next + slack(pages) && next <= pages.lowerBound + slack(pages)
-            && (accesses > 1 || pages.lowerBound >= latest.lowerBound)
-    }
-
-    /// A stream of one access takes its direction from the second.
-    private mutating func turn(_ pages: Range<UInt64>) -> Bool {
-        guard accesses == 1 else { return false }
-        if pages.upperBound <= latest.lowerBound, latest.lowerBound - pages.upperBound <= slack(pages) {
-            direction = .backwards
-            next = pages.lowerBound
-            ahead = pages.lowerBound
+        if case .strided(let distance) = direction {
+            guard pages.count == latest.count, let steps = steps(to: pages.lowerBound, by: distance) else {
+                return false
+            }
+            if steps > 0 { accesses += 1 }
+            advanceStrided(to: pages.lowerBound, by: distance)
         } else {
-            let distance = Int64(pages.lowerBound) - Int64(latest.lowerBound)
-            guard abs(distance) <= 65536, pages.count == latest.count else { return false }
-            direction = .strided(distance)
-            next = pages.upperBound
+            guard near.overlaps(widened(pages, by: slack(pages))) else { return false }
+            if pages != latest { accesses += 1 }
+            note(pages)
+            latest = pages
         }
-        latest = pages
-        accesses = 2
         return true
+    }
+
+    /// Where the reader is, and what has been asked for ahead of it: what was dropped of that is missed there.
+    private var near: Range<UInt64> {
+        guard window > 0 else { return seen }
+        switch direction {
+        case .backwards: return min(ahead, seen.lowerBound)..<seen.lowerBound + 1
+        default: return seen.upperBound - 1..<max(ahead, seen.upperBound)
+        }
+    }
+
+    private func widened(_ pages: Range<UInt64>, by slack: UInt64) -> Range<UInt64> {
+        pages.lowerBound - min(pages.lowerBound, slack)..<pages.upperBound + slack
+    }
+
+    /// Learns from an access where the reader goes.
+    private mutating func note(_ pages: Range<UInt64>) {
+        let most = ReadaheadStream.mostLead
+        if pages.upperBound > seen.upperBound { lead = min(lead + 1, most) }
+        if pages.lowerBound < seen.lowerBound { lead = max(lead - 1, -most) }
+        seen = min(seen.lowerBound, pages.lowerBound)..<max(seen.upperBound, pages.upperBound)
+        switch direction {
+        case .forwards where lead <= -ReadaheadStream.leadOfDirection:
+            direction = .backwards
+            ahead = seen.lowerBound
+            window = 0
+        case .backwards where lead >= ReadaheadStream.leadOfDirection:
+            direction = .forwards
+            ahead = seen.upperBound
+            window = 0
+        case .forwards: ahead = max(ahead, seen.upperBound)
+        case .backwards: ahead = min(ahead, seen.lowerBound)
+        case .strided: break
+        }
     }
 
     /// The next pages to be read ahead, after a doubling of the window, which ends up at `least` to `most`; they are
@@ -92,12 +145,12 @@ struct ReadaheadStream {
         var plan = ReadaheadPlan()
         switch direction {
         case .forwards:
-            let upTo = min(next + 2 * window, end)
+            let upTo = min(seen.upperBound + 2 * window, end)
             guard ahead < upTo else { break }
             plan.add(ahead..<min(ahead + window, upTo), marked: ahead)
             ahead = min(ahead + window, upTo)
         case .backwards:
-            let downTo = next - min(next, 2 * window)
+            let downTo = seen.lowerBound - min(seen.lowerBound, 2 * window)
             guard ahead > downTo else { break }
             let from = max(ahead - min(ahead, window), downTo)
             plan.add(from..<ahead, marked: ahead - 1)
@@ -105,37 +158,61 @@ struct ReadaheadStream {
         case .strided(let distance):
             addSteps(by: distance, end: end, to: &plan)
         }
+        if plan.mark != nil { mark = plan.mark }
         return plan
     }
 
-    /// Asks for the places that the next steps lead to; the first step is marked.
-    private mutating func addSteps(by distance: Int64, end: UInt64, to plan: inout ReadaheadPlan) {
-        let count = UInt64(latest.count)
-        let steps = max(1, min(window / count, UInt64(ReadaheadPlan.capacity)))
-        var begin = Int64(latest.lowerBound)
-        for step in 0..<steps {
-            begin += distance
-            guard begin >= 0, UInt64(begin) + count <= end else { break }
-            let pages = UInt64(begin)..<UInt64(begin) + count
-            plan.add(pages, marked: step == 0 ? pages.lowerBound : nil)
-        }
-        // The reader's arrival at the mark continues from there.
+    // MARK: Strides
+
+    /// How many steps `page` is past the latest place (before it: less than 0), or nil where it is none of the places
+    /// that the reader goes to next or has just gone to.
+    private func steps(to page: UInt64, by distance: Int64) -> Int64? {
+        let (steps, rest) = (Int64(page) - Int64(latest.lowerBound)).quotientAndRemainder(dividingBy: distance)
+        let most = Int64(2 * ReadaheadPlan.capacity)
+        return rest == 0 && abs(steps) <= most ? steps : nil
     }
 
-    /// Whether the reader has come to what was read ahead of it, at `page`; the stream goes on from there.
+    /// The reader has come to the place that begins with `page`.
+    private mutating func advanceStrided(to page: UInt64, by distance: Int64) {
+        guard let steps = steps(to: page, by: distance), steps > 0 else { return }
+        latest = page..<page + UInt64(latest.count)
+        if (Int64(ahead) - Int64(page)) * distance.signum() < 0 { ahead = page }
+    }
+
+    /// Asks for the places that the next steps lead to and that have not been asked for; the first of them is marked.
+    private mutating func addSteps(by distance: Int64, end: UInt64, to plan: inout ReadaheadPlan) {
+        let count = UInt64(latest.count)
+        let atOnce = Int64(max(1, min(window / count, UInt64(ReadaheadPlan.capacity))))
+        // Of two windows, one is being read while the reader goes through the other.
+        let most = (Int64(latest.lowerBound) + 2 * atOnce * distance) * distance.signum()
+        for _ in 0..<atOnce {
+            let begin = Int64(ahead) + distance
+            guard begin >= 0, UInt64(begin) + count <= end, begin * distance.signum() <= most else { break }
+            plan.add(UInt64(begin)..<UInt64(begin) + count, marked: plan.isEmpty ? UInt64(begin) : nil)
+            ahead = UInt64(begin)
+        }
+    }
+
+    // MARK: Arrivals
+
+    /// Whether the reader has come to what was read ahead of it: to the flexpage with the mark, which begins with `page`.
+    /// The stream goes on from there. No other stream does: one that was taken for backwards by mistake would hear of the
+    /// marks of the right one, and go on.
     mutating func arrive(at page: UInt64) -> Bool {
-        guard window > 0 else { return false }
+        guard window > 0, let mark, isMark(mark, inFlexpageAt: page) else { return false }
+        self.mark = nil
         switch direction {
-        case .forwards:
-            guard page < ahead, page + 4 * window >= ahead else { return false }
-            next = max(next, page + 1)
-        case .backwards:
-            guard page >= ahead, page <= ahead + 4 * window else { return false }
-            next = min(next, page)
-        case .strided(let distance):
-            guard Int64(page) == Int64(latest.lowerBound) + distance else { return false }
-            latest = page..<page + UInt64(latest.count)
+        case .forwards: seen = seen.lowerBound..<max(seen.upperBound, page + 1)
+        case .backwards: seen = min(seen.lowerBound, page)..<seen.upperBound
+        case .strided(let distance): advanceStrided(to: page, by: distance)
         }
         return true
+    }
+
+    /// Whether a flexpage that begins with `page` can be the one with the mark. What is read ahead upwards begins with its
+    /// mark; downwards it ends with it, so that the flexpage may be as large as its place allows.
+    private func isMark(_ mark: UInt64, inFlexpageAt page: UInt64) -> Bool {
+        guard case .backwards = direction else { return page == mark }
+        return page <= mark && mark - page < 1 << UInt64(min(page.trailingZeroBitCount, Region.largestOrder))
     }
 }

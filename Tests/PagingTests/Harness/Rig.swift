@@ -11,8 +11,8 @@ struct PagingRig<Image: Accessor> {
     let image: Image
     let pager: Pager
 
-    init(memory: Int = Pages.leastMemory, image: Image) throws {
-        pages = try Pages(memory: memory, readahead: 0)
+    init(memory: Int = Pages.leastMemory, readahead: Int = 0, image: Image) throws {
+        pages = try Pages(memory: memory, readahead: readahead)
         registry = ProviderRegistry(pages: pages)
         self.image = image
         provider = try registry.open(ImageIdentity(device: 1, inode: 1)) { image }

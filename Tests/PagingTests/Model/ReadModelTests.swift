@@ -5,14 +5,13 @@ import Testing
 
 /// Random reads of random ranges by many threads, against images whose every byte is known.
 @Suite struct ReadModelTests {
-    /// Any mix of reads and populates, with readahead and without, sizes of memory and image, delays, bad pages and failures that come and go: each
-    /// request gets exactly the image's bytes, or fails if it touched what cannot be read; the invariants hold
+    /// Any mix of reads and populates, random and sequential, with and without reading ahead, sizes of memory and image,
+    /// delays, bad pages and failures that come and go: each request gets exactly the image's bytes, or fails if it touched what cannot be read; the invariants hold
     /// throughout; once the cause of failures is gone all can be read; and in the end no frame is lost.
     @Test(arguments: Seeds.of(plain: 300, sanitized: 60))
     func readsAreTheImage(seed: UInt64) throws {
         let scenario = ReadScenario(seed: seed)
         let pages = try Pages(memory: scenario.memory, readahead: scenario.readahead)
-        let prefetcher = Prefetcher(pages: pages, threads: 2)
         let registry = ProviderRegistry(pages: pages)
         let images = scenario.images.map {
             MemoryImage(size: $0.size, key: $0.key, faults: $0.faults, seed: seed)
@@ -22,16 +21,17 @@ import Testing
         }
         let verdict = Verdict()
         let pagers = providers.map { Pager($0) }
+        let prefetcher =
+            scenario.prefetchThreads > 0 ? Prefetcher(pages: pages, threads: scenario.prefetchThreads) : nil
         Watchdog.guarding("read model, seed \(seed)") {
             Thread.run(scenario.threads) { number in
                 var reader = Reader(number, scenario, pages: pages, images: images, pagers: pagers, verdict)
                 reader.run()
             }
+            prefetcher?.stop()
         }
-        pages.checkInvariants()
-        checkHealed(images, pagers, verdict)
-        prefetcher.stop()
         pages.checkInvariants(isQuiet: true)
+        checkHealed(images, pagers, verdict)
         checkCounters(pages, images, verdict)
         for provider in providers { try registry.close(provider) }
         pages.checkInvariants(isQuiet: true)

@@ -10,6 +10,10 @@ struct ReadScenario {
     let threads: Int
     let requestsPerThread: Int
     let longestRequest: Int
+    /// Threads that read ahead; where there are none nothing is read ahead.
+    let prefetchThreads: Int
+    /// Of so many requests and one more, all but one begin where the thread's last one in that image ended; 0 for none.
+    let continuesOnceIn: Int
 
     /// One of the images that share the memory.
     struct ImageSpec {
@@ -28,6 +32,9 @@ struct ReadScenario {
         threads = random.once(in: 8) ? 16 : 4
         requestsPerThread = 240 / threads
         longestRequest = random.once(in: 8) ? 3 << 20 : 256 << 10
+        var ahead = SplitMix64(seed: seed, stream: 1000)
+        prefetchThreads = ahead.once(in: 2) ? ahead.pick(1...4) : 0
+        continuesOnceIn = prefetchThreads > 0 ? ahead.pick(1...3) : 0
     }
 
     private static func image(_ key: UInt64, _ random: inout SplitMix64) -> ImageSpec {

@@ -10,6 +10,8 @@ struct Reader {
     let verdict: Verdict
     private var random: SplitMix64
     private let scratch: Scratch
+    /// Where the last request in each image ended.
+    private var ends: [Int64]
 
     init(
         _ number: Int, _ scenario: ReadScenario, pages: Pages, images: [MemoryImage], pagers: [Pager],
@@ -22,12 +24,15 @@ struct Reader {
         self.verdict = verdict
         random = SplitMix64(seed: scenario.seed, stream: UInt64(number + 1))
         scratch = Scratch(scenario.longestRequest)
+        ends = Array(repeating: 0, count: images.count)
     }
 
     mutating func run() {
         for request in 0..<scenario.requestsPerThread {
             let index = random.pick(0...images.count - 1)
-            let (offset, count) = range(in: images[index])
+            let continues = scenario.continuesOnceIn > 0 && !random.once(in: scenario.continuesOnceIn + 1)
+            let (offset, count) = continues ? nextRange(index) : range(in: images[index])
+            ends[index] = offset + Int64(count)
             let error = random.once(in: 6) ? populate(offset, count, index) : read(offset, count, index)
             judge(error, offset, count, index)
             if request % 16 == 0 { pages.checkInvariants() }
@@ -42,6 +47,13 @@ struct Reader {
         offset = min(offset, window - Int64(count))
         let isAtTail = image.size > window && random.once(in: 4)
         return (isAtTail ? image.size - window + offset : offset, count)
+    }
+
+    /// A sequential reader's next request; small, so that many of them make a stream.
+    private mutating func nextRange(_ index: Int) -> (Int64, Int) {
+        let size = images[index].size
+        let offset = ends[index] < size ? ends[index] : 0
+        return (offset, random.length(upTo: Int(min(size - offset, 16 << 10))))
     }
 
     private mutating func read(_ offset: Int64, _ count: Int, _ index: Int) -> AccessError? {

@@ -34,7 +34,10 @@ import Testing
 
     /// The tests are themselves tested: each flaw put between the threads and the pager is found, by what reads find or
     /// by what a crash leaves, within a few seeds. No sanitizer has anything to add to that.
-    @Test(.enabled(if: !Sanitizer.isThread, "the thread sanitizer's time is better spent"), arguments: FlawedDisk.Flaw.allCases) func flawsAreFound(flaw: FlawedDisk.Flaw) throws {
+    @Test(
+        .enabled(if: !Sanitizer.isThread, "the thread sanitizer's time is better spent"),
+        arguments: FlawedDisk.Flaw.allCases)
+    func flawsAreFound(flaw: FlawedDisk.Flaw) throws {
         for seed in 1...60 as ClosedRange<UInt64> {
             let trial = try WriteTrial(WriteScenario(seed: seed)) { FlawedDisk($0, flaw) }
             let verdict = Verdict()

@@ -18,6 +18,10 @@ struct WriteScenario {
     let longestRequest: Int
     let forcedOnceIn: Int
     let flushOnceIn: Int
+    /// Threads that read ahead; where there are none nothing is read ahead.
+    let prefetchThreads: Int
+    /// Of so many requests and one more, all but one begin where the thread's last one ended; 0 for none.
+    let continuesOnceIn: Int
 
     init(seed: UInt64) {
         var random = SplitMix64(seed: seed, stream: 77)
@@ -34,5 +38,8 @@ struct WriteScenario {
         longestRequest = [16, 256, 1024][random.pick(0...2)]
         forcedOnceIn = [0, 3, 10][random.pick(0...2)]
         flushOnceIn = random.pick(1...3)
+        var ahead = SplitMix64(seed: seed, stream: 1000)
+        prefetchThreads = ahead.once(in: 2) ? ahead.pick(1...4) : 0
+        continuesOnceIn = prefetchThreads > 0 ? ahead.pick(1...3) : 0
     }
 }

@@ -27,10 +27,13 @@ struct WriteTrial {
         let image = image
         let provider = try registry.open(ImageIdentity(device: 1, inode: scenario.seed)) { image }
         let pager = Pager(provider, writeThrough: scenario.isWriteThrough)
+        let prefetcher =
+            scenario.prefetchThreads > 0 ? Prefetcher(pages: pages, threads: scenario.prefetchThreads) : nil
         runThreads(disk(pager), pages)
         let afterwards = endOfRun(pager, pages)
         pages.checkInvariants(isQuiet: false)
         close(registry, provider, afterwards)
+        prefetcher?.stop()
         writeback.stop()
         pages.checkInvariants(isQuiet: true)
         if !hasLost {

@@ -12,6 +12,8 @@ struct Writer {
     /// The value of the next write: no other one in the scenario has it.
     private var nextValue: UInt32
     private(set) var commands: [Command] = []
+    /// Where the last command ended.
+    private var end = 0
 
     init(_ number: Int, _ scenario: WriteScenario, _ disk: any Disk, _ clock: Clock) {
         self.disk = disk
@@ -28,7 +30,9 @@ struct Writer {
     }
 
     private mutating func step() {
-        let sectors = someSectors()
+        let continues = scenario.continuesOnceIn > 0 && !random.once(in: scenario.continuesOnceIn + 1)
+        let sectors = continues ? nextSectors() : someSectors()
+        end = sectors.upperBound
         let isForced = random.once(in: scenario.forcedOnceIn)
         switch random.pick(0...19) {
         case 0...6: read(sectors)
@@ -48,6 +52,12 @@ struct Writer {
         var first = random.pick(0...within - count)
         if random.once(in: 3) { first = first / 8 * 8 }
         return first..<first + count
+    }
+
+    /// What comes after the last command; few, so that many of them make a stream.
+    private mutating func nextSectors() -> Range<Int> {
+        let first = end < scenario.sectors ? end : 0
+        return first..<first + random.length(upTo: min(scenario.sectors - first, 32, scenario.longestRequest))
     }
 
     private func bytes(_ sectors: Range<Int>) -> Range<Int64> {

@@ -1,0 +1,241 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import Paging
+
+/// Readers, with threads that read ahead of them.
+@Suite struct PrefetcherTests {
+    /// Base pages that the threads that read ahead have asked an image for, and all others.
+    private final class Counts: @unchecked Sendable {
+        let ahead = Tally()
+        let own = Tally()
+        /// The readers' threads. No Mutex: the thread sanitizer does not know what that orders.
+        private let readers: UnsafeMutablePointer<Atomic<UInt>>
+        private let readerCount = Tally()
+
+        init() {
+            readers = .allocate(capacity: 8)
+            for index in 0..<8 { (readers + index).initialize(to: Atomic(0)) }
+        }
+
+        deinit { readers.deallocate() }
+
+        /// The calling thread is a reader.
+        func isReader() { readers[readerCount.add() - 1].store(UInt(pthread_self()), ordering: .relaxed) }
+
+        func count(_ pages: Range<UInt64>) {
+            let isOwn = (0..<8).contains { readers[$0].load(ordering: .relaxed) == UInt(pthread_self()) }
+            (isOwn ? own : ahead).add(pages.count)
+        }
+    }
+
+    /// A sequential reader, who gives the threads their time, gets the right bytes; all but its first few pages, to the
+    /// image's odd end, have been read by others and once.
+    @Test(arguments: [false, true]) func aSequentialReaderFindsItAllThere(isBackwards: Bool) throws {
+        let counts = Counts()
+        let image = MemoryImage(size: 12 << 20 | 777) { counts.count($0) }
+        let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
+        let prefetcher = Prefetcher(pages: rig.pages, threads: 4)
+        counts.isReader()
+        let pages = (image.size + 4095) / 4096
+        try Watchdog.guarding("a sequential reader") { () throws in
+            for number in 0..<pages {
+                let offset = (isBackwards ? pages - 1 - number : number) * 4096
+                #expect(try rig.reads(Int(min(4096, image.size - offset)), at: offset))
+                Thread.wait { rig.pages.prefetches.pagesUnderWay == 0 }
+            }
+            prefetcher.stop()
+        }
+        #expect(counts.own.count == 3)
+        #expect(counts.own.count + counts.ahead.count == Int(pages))
+        try rig.end()
+    }
+
+    /// Readers in a hurry get the right bytes whoever reads them, and no page is read twice where there is room for all.
+    @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func readersInAHurry(seed: UInt64) throws {
+        let image = MemoryImage(size: 8 << 20 | 99, faults: Faults(mostDelay: 50), seed: seed)
+        let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
+        let prefetcher = Prefetcher(pages: rig.pages, threads: 3)
+        let verdict = Verdict()
+        Watchdog.guarding("readers in a hurry, seed \(seed)") {
+            Thread.run(4) { number in
+                var random = SplitMix64(seed: seed, stream: UInt64(number))
+                var offset: Int64 = Int64(number / 2) << 20
+                while offset < image.size {
+                    let count = min(Int64(random.length(upTo: 64 << 10)), image.size - offset)
+                    verdict.expect((try? rig.reads(Int(count), at: offset)) == true, "\(count) bytes at \(offset)")
+                    offset += count
+                }
+                rig.pages.checkInvariants()
+            }
+            prefetcher.stop()
+        }
+        verdict.report("FLEXPAGE_SEED=\(seed)")
+        #expect(image.pagesRead.load(ordering: .relaxed) == 2049)
+        try rig.end()
+    }
+
+    /// Random readers have nearly nothing read ahead.
+    @Test func randomReadersCauseNone() throws {
+        let counts = Counts()
+        let image = MemoryImage(size: 4 << 30) { counts.count($0) }
+        let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: image)
+        let prefetcher = Prefetcher(pages: rig.pages, threads: 2)
+        let verdict = Verdict()
+        Watchdog.guarding("random readers") {
+            Thread.run(4) { number in
+                counts.isReader()
+                var random = SplitMix64(seed: 21, stream: UInt64(number))
+                for _ in 0..<1500 {
+                    let offset = random.place(below: image.size / 4096) * 4096
+                    verdict.expect((try? rig.reads(4096, at: offset)) == true, "wrong bytes at \(offset)")
+                }
+            }
+            prefetcher.stop()
+        }
+        verdict.report("random readers")
+        #expect(counts.ahead.count * 50 <= counts.own.count)
+        try rig.end()
+    }
+
+    /// A bad page in what is read ahead is nobody's error but its readers': sequential readers get every other byte.
+    @Test(arguments: [0, 1, 300, 511] as [UInt64], [Pages.leastMemory, 8 << 20])
+    func badPagesAheadAreNobodysError(bad: UInt64, memory: Int) throws {
+        let image = MemoryImage(size: 2 << 20, faults: Faults(badPages: [bad], mostDelay: 20))
+        let rig = try Rig(memory: memory, readahead: 1 << 20, image: image)
+        let prefetcher = Prefetcher(pages: rig.pages, threads: 2)
+        let verdict = Verdict()
+        Watchdog.guarding("a bad page ahead") {
+            Thread.run(3) { number in
+                for step in 0..<512 as Range<UInt64> {
+                    let page = number == 2 ? 511 - step : step
+                    let error = rig.readError(4096, at: Int64(page) * 4096)
+                    verdict.expect(error?.code == (page == bad ? EIO : nil), "page \(page): \(error as Any)")
+                    if error == nil {
+                        let isRight = (try? rig.reads(4096, at: Int64(page) * 4096)) == true
+                        verdict.expect(isRight, "wrong bytes in page \(page)")
+                    }
+                }
+            }
+            prefetcher.stop()
+        }
+        verdict.report("bad page \(bad)")
+        try rig.end()
+    }
+
+    /// Pages read ahead enter probation unused; their first use is no hit, later ones are such as any; the reader's
+    /// arrival at the mark is told once.
+    @Test func theFirstUseIsNoHit() throws {
+        let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
+        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        func state(_ page: UInt64) throws -> PageState {
+            let id = try #require(rig.flexpage(at: page))
+            #expect(rig.pages.table[id].pointee.queue == .probation)
+            return PageState(rig.pages.table[id].pointee.state.load(ordering: .relaxed))
+        }
+        rig.provider.mapper.readAhead(64..<80, mark: 64)
+        #expect(try state(64).has(PageState.ahead) && state(64).has(PageState.marked))
+        #expect(try state(64).hits == 0 && state(64).pins == 0)
+        // It is old enough in probation for hits to count.
+        rig.provider.mapper.readAhead(1024..<1280, mark: nil)
+        #expect(try state(1024).has(PageState.ahead) && !state(1024).has(PageState.marked))
+        #expect(try rig.reads(4096, at: 64 << 12))
+        #expect(try !state(64).has(PageState.ahead | PageState.marked) && state(64).hits == 0)
+        #expect(try rig.reads(4096, at: 64 << 12))
+        #expect(try state(64).hits == 1)
+        prefetcher.stop()
+        try rig.end()
+    }
+
+    /// What was read ahead and recycled without use is counted, and used pages are not.
+    @Test func unusedPagesAreCounted() throws {
+        let rig = try Rig(memory: Pages.leastMemory, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
+        rig.provider.mapper.readAhead(0..<16, mark: nil)
+        rig.provider.mapper.readAhead(16..<17, mark: nil)
+        #expect(try rig.reads(4096, at: 16 << 12))
+        for page in 1000..<2000 as Range<Int64> { #expect(try rig.reads(4096, at: page * 4096)) }
+        #expect(rig.flexpage(at: 0) == nil && rig.flexpage(at: 16) == nil)
+        // The misses meanwhile have asked for the number; what they learnt is seen in the next window.
+        rig.provider.mapper.readAhead(0..<16, mark: nil)
+        let ledger = rig.provider.ledger
+        _ = ledger.takeUnused()
+        while rig.flexpage(at: 0) != nil {
+            let region = try #require(rig.pages.takeRegion(order: 0, room: rig.pages.memory.freeFrames + 1))
+            rig.pages.give(region)
+        }
+        #expect(ledger.takeUnused() == 16)
+        #expect(ledger.takeUnused() == 0)
+        try rig.end()
+    }
+
+    /// The least memory, and eight threads that read three images sequentially, with slow and failing reads: all of it
+    /// ends, with the right bytes.
+    @Test(arguments: Seeds.of(plain: 6, sanitized: 2)) func tinyMemory(seed: UInt64) throws {
+        let image = MemoryImage(
+            size: 6 << 20, faults: Faults(mostDelay: 60, isShort: seed % 2 == 0), seed: seed)
+        let rig = try Rig(readahead: 1 << 20, image: image)
+        let prefetcher = Prefetcher(pages: rig.pages, threads: 4)
+        let verdict = Verdict()
+        Watchdog.guarding("tiny memory, read ahead, seed \(seed)") {
+            Thread.run(8) { number in
+                var random = SplitMix64(seed: seed, stream: UInt64(number))
+                var offset = random.place(below: image.size / 2)
+                for _ in 0..<80 where offset < image.size {
+                    let count = min(Int64(random.length(upTo: 32 << 10)), image.size - offset)
+                    verdict.expect((try? rig.reads(Int(count), at: offset)) == true, "\(count) bytes at \(offset)")
+                    offset += count
+                }
+                rig.pages.checkInvariants()
+            }
+            prefetcher.stop()
+        }
+        verdict.report("FLEXPAGE_SEED=\(seed)")
+        #expect(rig.pages.counters.peakBytesInUse <= UInt64(Pages.leastMemory))
+        try rig.end()
+    }
+
+    /// An image is closed while it is being read ahead, by one thread, while others open, read and close theirs: none of
+    /// it is read after, and no frame is lost.
+    @Test(arguments: Seeds.of(plain: 8, sanitized: 3)) func closingWhileReadingAhead(seed: UInt64) throws {
+        let pages = try Pages(memory: 4 << 20, readahead: 1 << 20)
+        let registry = ProviderRegistry(pages: pages)
+        let prefetcher = Prefetcher(pages: pages, threads: 3)
+        let verdict = Verdict()
+        Watchdog.guarding("closing while reading ahead, seed \(seed)") {
+            Thread.run(3) { number in
+                for round in 0..<20 as Range<UInt64> {
+                    PrefetcherTests.openReadClose(registry, UInt64(number), round, seed: seed, verdict)
+                    pages.checkInvariants()
+                }
+            }
+            prefetcher.stop()
+        }
+        verdict.report("FLEXPAGE_SEED=\(seed)")
+        pages.checkInvariants(isQuiet: true)
+        #expect(pages.memory.freeFrames == pages.memory.metadata.frames)
+    }
+
+    private static func openReadClose(
+        _ registry: ProviderRegistry, _ number: UInt64, _ round: UInt64, seed: UInt64, _ verdict: Verdict
+    ) {
+        let isClosed = Tally()
+        let image = MemoryImage(size: 4 << 20, key: number, faults: Faults(mostDelay: 300), seed: seed &+ round) { _ in
+            verdict.expect(isClosed.count == 0, "a closed image is read")
+        }
+        do throws(AccessError) {
+            let provider = try registry.open(ImageIdentity(device: 9, inode: number)) { image }
+            let pager = Pager(provider)
+            let scratch = Scratch(8192)
+            for step in 0..<Int64(4 + round) {
+                let buffer = scratch.buffer(8192)
+                try pager.read(into: buffer, at: step * 8192)
+                verdict.expect(scratch.holds(buffer, image.pattern, at: step * 8192), "wrong bytes")
+            }
+            try registry.close(provider)
+            isClosed.add()
+        } catch {
+            verdict.blame("nothing fails here: \(error)")
+        }
+    }
+}

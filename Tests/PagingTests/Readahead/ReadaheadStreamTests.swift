@@ -1,0 +1,116 @@
+import Testing
+
+@testable import Paging
+
+/// What one reader makes of a Readahead: every kind of stream is found soon, and goes on to the image's end.
+@Suite struct ReadaheadStreamTests {
+    /// A reader upwards misses three times; then all is there, up to the last page and not past it, and no page was asked
+    /// for twice.
+    @Test(arguments: [1, 4, 7] as [UInt64]) func forwards(count: UInt64) {
+        let rig = ReadaheadRig()
+        for page in stride(from: 0, to: rig.end, by: Int(count)) { rig.access(page..<min(page + count, rig.end)) }
+        #expect(rig.misses == 3)
+        #expect(rig.planned.last?.upperBound == rig.end)
+        #expect(!rig.isPlannedTwice)
+    }
+
+    /// So does one downwards, down to page 0.
+    @Test(arguments: [1, 4, 7] as [UInt64]) func backwards(count: UInt64) {
+        let rig = ReadaheadRig()
+        var page = rig.end
+        while page > 0 {
+            let next = page - min(page, count)
+            rig.access(next..<page)
+            page = next
+        }
+        #expect(rig.misses == 3)
+        #expect(rig.planned.last?.lowerBound == 0)
+        #expect(!rig.isPlannedTwice)
+    }
+
+    /// One that goes by equal strides, up or down, misses four times, and nothing between its places is asked for.
+    @Test(arguments: [100, -100, 1000, -333] as [Int64]) func strided(distance: Int64) {
+        let rig = ReadaheadRig(pages: 50_000)
+        var page = distance > 0 ? 0 : Int64(rig.end) - 4
+        let first = page
+        while page >= 0, page + 4 <= Int64(rig.end) {
+            rig.access(UInt64(page)..<UInt64(page) + 4)
+            page += distance
+        }
+        #expect(rig.misses == 4)
+        #expect(!rig.isPlannedTwice)
+        #expect(rig.planned.allSatisfy { $0.count == 4 && (Int64($0.lowerBound) - first) % distance == 0 })
+    }
+
+    /// The windows double from 64 KiB to the largest and no further, each plan is one window, and its mark is in it.
+    @Test func windowsDouble() {
+        let rig = ReadaheadRig(pages: 100_000)
+        for page in 0..<rig.end { rig.access(page..<page + 1) }
+        let sizes = rig.planned.map(\.count)
+        #expect(Array(sizes.prefix(6)) == [16, 32, 64, 128, 256, 256])
+        #expect(sizes.allSatisfy { $0 <= 256 })
+        #expect(rig.plans.allSatisfy { $0.count == 1 && $0[0].contains($0.mark ?? 0) })
+    }
+
+    /// A client's requests that arrive in any order among sixteen are one stream, in the right direction: it is found
+    /// within the first few, and no more is planned twice or on the wrong side than a few small windows.
+    @Test(arguments: Seeds.of(plain: 40, sanitized: 10)) func reorderingAmongSixteen(seed: UInt64) {
+        let rig = ReadaheadRig(pages: 40_000)
+        var random = SplitMix64(seed: seed)
+        let isUpwards = random.once(in: 2)
+        let count = UInt64(random.pick(1...8))
+        var waiting: [UInt64] = []
+        var request: UInt64 = 0
+        while request < 800 || !waiting.isEmpty {
+            while waiting.count < 16, request < 800 {
+                waiting.append(request)
+                request += 1
+            }
+            let number = waiting.remove(at: random.pick(0...waiting.count - 1))
+            // The oldest does not wait for ever.
+            let oldest = waiting.first.map { number > $0 + 12 ? waiting.remove(at: 0) : number } ?? number
+            if oldest != number { waiting.append(number) }
+            waiting.sort()
+            let place = 10_000 + oldest * count
+            let page = isUpwards ? place : rig.end - place
+            rig.access(page..<page + count)
+        }
+        let wrong = rig.planned.filter { isUpwards ? $0.lowerBound < 10_000 : $0.upperBound > rig.end - 10_000 + count }
+        #expect(rig.misses < 64, "FLEXPAGE_SEED=\(seed)")
+        #expect(wrong.reduce(0) { $0 + $1.count } <= 128, "FLEXPAGE_SEED=\(seed)")
+        #expect(rig.pagesPlannedTwice <= 512, "FLEXPAGE_SEED=\(seed)")
+    }
+
+    /// Where what was planned was dropped (no memory, a failure, a full queue) the stream is not lost: it goes on from
+    /// where its reader misses next.
+    @Test func droppedPlansDoNotEndIt() {
+        let rig = ReadaheadRig()
+        for page in 0..<400 as Range<UInt64> {
+            rig.isDropping = page % 100 < 80
+            rig.access(page..<page + 1)
+        }
+        let missesSoFar = rig.misses
+        rig.isDropping = false
+        for page in 400..<rig.end { rig.access(page..<page + 1) }
+        // What had been asked for and dropped is missed once each; then all is there.
+        #expect(rig.misses - missesSoFar <= 512)
+        #expect(!rig.isPlannedTwice)
+    }
+
+    /// A miss that is told again and again, as where memory is short, is one access.
+    @Test func theSameMissAgainIsNoPattern() {
+        let rig = ReadaheadRig()
+        for _ in 0..<10 { #expect(rig.readahead.missed(100..<108, unused: 0).isEmpty) }
+        #expect(rig.readahead.missed(108..<116, unused: 0).isEmpty)
+        #expect(rig.readahead.missed(116..<124, unused: 0)[0] == 124..<140)
+    }
+
+    /// At an image's last pages and first pages there is nothing to read ahead.
+    @Test func endsOfTheImage() {
+        let rig = ReadaheadRig(pages: 12)
+        for page in 9..<12 as Range<UInt64> { rig.access(page..<page + 1) }
+        #expect(rig.plans.isEmpty)
+        for page in (0..<3 as Range<UInt64>).reversed() { rig.access(page..<page + 1) }
+        #expect(rig.plans.allSatisfy { $0[0].upperBound <= 12 })
+    }
+}

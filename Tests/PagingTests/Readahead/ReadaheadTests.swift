@@ -1,0 +1,111 @@
+import Testing
+
+@testable import Paging
+
+/// What many readers, and none in particular, make of a Readahead.
+@Suite struct ReadaheadTests {
+    /// Eight sequential readers of one image, in turns and in any order, up and down, are eight streams: each misses
+    /// three times.
+    @Test(arguments: [false, true]) func eightStreams(isRandomOrder: Bool) {
+        let rig = ReadaheadRig(pages: 150_000)
+        var random = SplitMix64(seed: 8)
+        var progress = [UInt64](repeating: 0, count: 8)
+        for turn in 0..<8 * 5000 {
+            let stream = isRandomOrder && turn > 64 ? random.pick(0...7) : turn % 8
+            guard progress[stream] < 5000 else { continue }
+            let begin = UInt64(stream * stream) * 1_000 + UInt64(stream) * 11_000
+            let page = stream % 2 == 0 ? begin + progress[stream] : begin + 9_999 - progress[stream]
+            rig.access(page..<page + 1)
+            progress[stream] += 1
+        }
+        #expect(rig.misses == 24)
+        #expect(!rig.isPlannedTwice)
+    }
+
+    /// Strided readers that take turns are told apart, too.
+    @Test func twoStridedStreams() {
+        let rig = ReadaheadRig(pages: 400_000)
+        for step in 0..<1000 as Range<UInt64> {
+            rig.access(step * 150..<step * 150 + 2)
+            rig.access(390_000 - step * 170..<390_000 - step * 170 + 2)
+        }
+        #expect(rig.misses == 8)
+    }
+
+    /// Random accesses of one size and of many, to a large and to a smaller image, have nearly nothing read ahead: plans
+    /// for one in a hundred at the most.
+    @Test(arguments: [16 << 10, 256 << 10] as [UInt64], [1, 8, 0]) func randomAccesses(pages: UInt64, count: Int) {
+        let rig = ReadaheadRig(pages: pages)
+        var random = SplitMix64(seed: 3)
+        var planned = 0
+        for _ in 0..<20_000 {
+            let count = UInt64(count > 0 ? count : random.length(upTo: 16))
+            let page = UInt64(random.place(below: Int64(pages - count)))
+            let plan = rig.readahead.missed(page..<page + count, unused: 0)
+            if !plan.isEmpty { planned += 1 }
+        }
+        #expect(planned <= 200)
+    }
+
+    /// Pages read ahead and recycled without use halve the windows, down to the least; arrivals bring them back.
+    @Test func unusedPagesShrinkTheWindows() {
+        let readahead = Readahead(imageSize: 1 << 40, largestWindow: 1024)
+        defer { readahead.destroy() }
+        for page in 0..<3 as Range<UInt64> { _ = readahead.missed(page..<page + 1, unused: 0) }
+        var (mark, end) = (3 as UInt64, 19 as UInt64)
+        func arrive(unused: UInt64 = 0) -> Int {
+            var plan = readahead.arrived(at: mark, unused: unused)
+            // Where there was more ahead than the smaller windows allow there is no mark: the reader comes to the end.
+            if plan.isEmpty { plan = readahead.missed(end..<end + 1, unused: 0) }
+            (mark, end) = (plan.mark ?? mark, plan.isEmpty ? end : plan[0].upperBound)
+            return plan.isEmpty ? 0 : plan[0].count
+        }
+        var sizes = (0..<10).map { _ in arrive() }
+        #expect(sizes.max() == 1024)
+        sizes = (0..<20).map { _ in arrive(unused: 5) }
+        #expect(sizes.filter { $0 > 0 }.allSatisfy { $0 <= 1024 })
+        #expect(sizes.suffix(4).allSatisfy { $0 < 32 })
+        sizes = (0..<40).map { _ in arrive() }
+        #expect(sizes.suffix(4).allSatisfy { $0 == 1024 })
+    }
+
+    /// With no window nothing is ever planned.
+    @Test func off() {
+        let rig = ReadaheadRig(largestWindow: 0)
+        for page in 0..<rig.end { rig.access(page..<page + 1) }
+        #expect(rig.readahead.isOff && rig.plans.isEmpty)
+    }
+
+    /// A largest window that is less than the usual least one is kept to.
+    @Test func tinyWindow() {
+        let rig = ReadaheadRig(largestWindow: 3)
+        for page in 0..<rig.end { rig.access(page..<page + 1) }
+        #expect(rig.misses == 3 && rig.planned.allSatisfy { $0.count <= 3 })
+    }
+
+    /// Any accesses, arrivals and numbers: what is planned is inside the image, not more than the largest window or eight
+    /// runs, and marked where it has been planned.
+    @Test(arguments: Seeds.of(plain: 100, sanitized: 20)) func anythingGoes(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        let pages = UInt64(random.pick(1...5000))
+        let most = random.pick(1...600)
+        let readahead = Readahead(imageSize: Int64(pages) * 4096, largestWindow: most)
+        defer { readahead.destroy() }
+        for _ in 0..<2000 {
+            let count = UInt64(random.length(upTo: Int(min(pages, 64))))
+            let page = random.next() % (pages - count + 1)
+            let unused = random.once(in: 10) ? UInt64(1) : 0
+            let plan =
+                random.once(in: 2)
+                ? readahead.missed(page..<page + count, unused: unused) : readahead.arrived(at: page, unused: unused)
+            for index in 0..<plan.count {
+                #expect(!plan[index].isEmpty && plan[index].upperBound <= pages, "FLEXPAGE_SEED=\(seed)")
+                #expect(plan.count > 1 || plan[index].count <= max(most, 64), "FLEXPAGE_SEED=\(seed)")
+            }
+            if let mark = plan.mark {
+                let isInside = (0..<plan.count).contains { plan[$0].contains(mark) }
+                #expect(isInside, "FLEXPAGE_SEED=\(seed)")
+            }
+        }
+    }
+}

@@ -66,6 +66,21 @@ struct Fill: ~Copyable {
         return issued > 0
     }
 
+    /// Reads the image into the flexpages in flight; where that fails, nothing is left of them. No lock is held.
+    func populateOrWithdraw(
+        from accessor: any Accessor, on shard: UnsafeMutablePointer<Shard>
+    ) throws(AccessError) {
+        do throws(AccessError) {
+            try populate(from: accessor)
+        } catch {
+            shard.lock()
+            withdraw(error, on: shard)
+            shard.unlock()
+            giveBackWithdrawn()
+            throw error
+        }
+    }
+
     /// Reads the image into the flexpages in flight. No lock is held.
     func populate(from accessor: any Accessor) throws(AccessError) {
         let table = reach.pointee.table

@@ -55,12 +55,8 @@ extension PageMapper {
         shard.unlock()
         guard isInFlight else { return nil }
         do throws(AccessError) {
-            try fill.populate(from: accessor)
+            try fill.populateOrWithdraw(from: accessor, on: shard)
         } catch {
-            shard.lock()
-            fill.withdraw(error, on: shard)
-            shard.unlock()
-            fill.giveBackWithdrawn()
             return nil
         }
         shard.lock()

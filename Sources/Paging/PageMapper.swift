@@ -173,12 +173,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
             return nil
         }
         do throws(AccessError) {
-            try fill.populate(from: accessor)
+            try fill.populateOrWithdraw(from: accessor, on: shard)
         } catch {
-            shard.lock()
-            fill.withdraw(error, on: shard)
-            shard.unlock()
-            fill.giveBackWithdrawn()
             walk.cautiousUpTo = BasePage.offset(of: fill.covered.upperBound)
             if fill.isOneBasePage { throw error }
             return nil

@@ -1,0 +1,17 @@
+"""Measurements of the whole plugin, in nbdkit. Scripts/bench starts them, and knows where things are: see its --help."""
+
+import signal
+import sys
+
+import cost
+import peers
+
+if __name__ == "__main__":
+    # What runs is taken down on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit({"peers": peers.main, "cost": cost.main}[sys.argv[1]](sys.argv[2:]))
+    except OSError as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,88 @@
+"""One run: a new server in a new memory group with cold caches, and fio as its client."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+import machine
+from fio import client, fio, latencies, requests, seeded, speed
+from memory_group import MemoryGroup
+from nbd import Flusher
+from rows import Row
+from running import Running
+from scan import run_scan
+from servers import Server, Setting
+
+
+@dataclass(frozen=True)
+class Length:
+    """Seconds of a run that count, and seconds before them in which caches fill and which do not count."""
+
+    seconds: int
+    warm_up: int
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--time_based", f"--runtime={self.seconds}", f"--ramp_time={self.warm_up}")
+
+
+def run(row: Row, server: Server, setting: Setting, has_groups: bool, length: Length, seed: int) -> dict:
+    """What a run of a row on a server gave: `value` in the row's unit, and what else is good to know."""
+    machine.drop_caches()
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(MemoryGroup(setting.limit)) if has_groups and server.is_grouped else None
+        running = stack.enter_context(Running(server, setting, group, setting.socket.with_name("server.log")))
+        if row.unit == "kept":
+            outcome = run_scan(running, setting.image.stat().st_size, seed)
+        else:
+            outcome = run_load(row, running, length, seed)
+        outcome["server_peak_bytes"] = running.peak_memory()
+        return outcome | (group.usage() if group else {})
+
+
+def run_load(row: Row, running: Running, length: Length, seed: int) -> dict:
+    job = client("load", running.uri)
+    if row.is_cached:
+        fio(*job, "--rw=read", "--bs=256k", "--iodepth=4", "--loops=2")
+    with flushing(row, running) as outcome:
+        before = running.usage()
+        result = fio(*job, *row.fio, *(() if row.is_one_pass else length.options), *seeded(seed))[0]
+        after = running.usage()
+    outcome |= {"value": speed(result, row.unit), "requests": requests(result)} | latencies(result)
+    # The warm-up is in these.
+    return outcome | {f"server_{key}": after[key] - before[key] for key in after}
+
+
+@contextlib.contextmanager
+def flushing(row: Row, running: Running) -> Iterator[dict]:
+    """Flushes beside the load, if the row wants that; gives what there is to tell of it, complete at the end."""
+    outcome: dict = {}
+    if row.flushes_each_second:
+        with Flusher(str(running.setting.socket)) as flusher:
+            yield outcome
+        outcome["flush_seconds"] = [round(seconds, 4) for seconds in flusher.times]
+        outcome["multi_conn"] = flusher.covers_other_connections
+    else:
+        yield outcome
+
+
+class Raw:
+    """The same load without any server: O_DIRECT reads of the image, at the depth that suits the disk best."""
+
+    depths = (1, 2, 4, 8, 16, 32)
+
+    def __init__(self) -> None:
+        self.best: int | None = None
+
+    def run(self, row: Row, image: Path) -> dict:
+        if self.best is None:
+            self.best = max(self.depths, key=lambda depth: self.at(depth, row, image)["value"])
+        return self.at(self.best, row, image)
+
+    @staticmethod
+    def at(depth: int, row: Row, image: Path) -> dict:
+        machine.drop_caches()
+        load = [option for option in row.fio if not option.startswith("--iodepth=")]
+        job = fio("--name=raw", "--ioengine=libaio", "--direct=1", f"--filename={image}", f"--iodepth={depth}", *load)[0]
+        return {"value": speed(job, row.unit), "requests": requests(job), "depth": depth} | latencies(job)

@@ -1,0 +1,79 @@
+"""What this machine is, and what is asked of it between runs."""
+
+import contextlib
+import fcntl
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Iterator
+
+
+@contextlib.contextmanager
+def reserved(work: Path) -> Iterator[None]:
+    """Works in a directory that no other session works in: two at once would measure each other, on one socket."""
+    work.mkdir(parents=True, exist_ok=True)
+    # fio leaves files where it is started.
+    os.chdir(work)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError("another benchmark is running") from None
+        yield
+
+
+def drop_caches() -> bool:
+    """Empties the page cache, so that no run profits from the one before. Needs root; tells whether it could."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+        return True
+    except OSError:
+        return False
+
+
+def description(directory: Path) -> dict[str, str]:
+    """The machine in words, for who reads the figures elsewhere; `directory` is where the images are."""
+    return {
+        "processor": f"{os.cpu_count()} × {processor()}",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        "kernel": f"Linux {platform.release()}",
+        "disk": disk(directory),
+        "nbdkit": first_line("nbdkit", "--version"),
+        "qemu-nbd": first_line("qemu-nbd", "--version"),
+        "fio": first_line("fio", "--version"),
+    }
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def disk(directory: Path) -> str:
+    """The filesystem that a directory is on, and the device under it."""
+    number = os.stat(directory).st_dev
+    device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    words = last_line("df", "--output=fstype", str(directory))
+    if (device / "queue/write_cache").exists():
+        words += f" on {device.resolve().name} ({(device / 'queue/write_cache').read_text().strip()})"
+    return words
+
+
+def first_line(*command: str) -> str:
+    """The first line that a command prints; nothing where there is no such command."""
+    return (lines(*command) or [""])[0]
+
+
+def last_line(*command: str) -> str:
+    return (lines(*command) or [""])[-1]
+
+
+def lines(*command: str) -> list[str]:
+    try:
+        return [line.strip() for line in subprocess.run(command, capture_output=True, text=True).stdout.splitlines()]
+    except OSError:
+        return []

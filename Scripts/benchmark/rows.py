@@ -1,0 +1,102 @@
+"""What is measured: the loads, as fio is told of them, the peers of each, and the goals."""
+
+from dataclasses import dataclass
+
+from servers import PEERS, RAW
+
+ANY = ("file", "file-cache", "qemu-none", "qemu-writeback")
+
+# Of a goal: the best peer, and the same server without what disturbs it.
+BEST = "best"
+ITSELF = "itself"
+
+SEQUENTIAL = ("--rw=read", "--bs=256k")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The least that the median of the ratios over a peer is to be."""
+
+    least: float
+    over: str = BEST
+
+
+@dataclass(frozen=True)
+class Row:
+    key: str
+    title: str
+    # fio's options, beside those of all rows.
+    fio: tuple[str, ...]
+    peers: tuple[str, ...] = ANY
+    goals: tuple[Goal, ...] = ()
+    # IOPS, MiB/s, or of a scan "kept": the share of its hit rate that a hot set keeps.
+    unit: str = "IOPS"
+    # Whether the image fits into memory, and is read before the run begins. Else it does not, and the run begins cold.
+    is_cached: bool = False
+    # Whether a run goes from end to end instead of for a time.
+    is_one_pass: bool = False
+    flushes_each_second: bool = False
+    # For the file plugin.
+    advice: str = "random"
+
+    @property
+    def writes(self) -> bool:
+        return "--rw=randwrite" in self.fio or "--rw=randrw" in self.fio
+
+    @property
+    def contenders(self) -> list[str]:
+        """The peers of which the best counts: those that have the image on the disk, and keep what they promise."""
+        keys = [key for key in self.peers if key in PEERS and not PEERS[key].is_filled]
+        return [key for key in keys if PEERS[key].keeps_flush or not self.writes]
+
+
+def anywhere(kind: str, depth: int, *more: str, spread: str = "random") -> tuple[str, ...]:
+    """4 KiB at random, each place as often as it comes."""
+    return (f"--rw={kind}", "--bs=4k", f"--iodepth={depth}", "--norandommap", f"--random_distribution={spread}", *more)
+
+
+def reads(key: str, title: str, spread: str, depth: int, *goals: Goal, more: tuple[str, ...] = ()) -> Row:
+    return Row(f"{key}-{depth}", f"4 KiB random reads, {title}, depth {depth}",
+               anywhere("randread", depth, spread=spread), ANY + more, goals)
+
+
+def in_order(key: str, depth: int, *goals: Goal) -> Row:
+    return Row(key, f"256 KiB sequential reads, cold, depth {depth}", (*SEQUENTIAL, f"--iodepth={depth}"),
+               ANY + (RAW,), goals, unit="MiB/s", is_one_pass=True, advice="sequential")
+
+
+def writes(key: str, title: str, spread: str, *goals: Goal) -> Row:
+    return Row(key, f"4 KiB random writes, {title}, depth 16, a flush each second",
+               anywhere("randwrite", 16, spread=spread), goals=goals, flushes_each_second=True)
+
+
+def flushes(clients: int, title: str, *goals: Goal) -> Row:
+    return Row(f"flush-{clients}", f"4 KiB random write + flush, {title}",
+               anywhere("randwrite", 1, "--fsync=1", f"--numjobs={clients}", "--group_reporting"), goals=goals)
+
+
+ROWS = (
+    Row("hits-4k", "all hits, 4 KiB random reads, depth 16", anywhere("randread", 16), ("memory", "file"),
+        (Goal(0.95, "memory"), Goal(0.98, "file")), is_cached=True),
+    Row("hits-256k", "all hits, 256 KiB sequential reads, depth 4", (*SEQUENTIAL, "--iodepth=4"), ("memory", "file"),
+        (Goal(0.95, "memory"), Goal(1.2, "file")), unit="MiB/s", is_cached=True, advice="sequential"),
+    reads("uniform", "uniform", "random", 1),
+    reads("uniform", "uniform", "random", 16, Goal(1.2, "file"), Goal(1.0, "qemu-none")),
+    reads("zipf09", "Zipf 0.9", "zipf:0.9", 1),
+    reads("zipf09", "Zipf 0.9", "zipf:0.9", 16, Goal(1.4)),
+    reads("zipf11", "Zipf 1.1", "zipf:1.1", 1),
+    reads("zipf11", "Zipf 1.1", "zipf:1.1", 16, Goal(1.1), Goal(0.9, "memory"), more=("memory",)),
+    in_order("sequential-1", 1),
+    in_order("sequential", 4, Goal(1.1, "file"), Goal(0.9, RAW)),
+    writes("write-uniform", "uniform", "random", Goal(1.8)),
+    writes("write-zipf09", "Zipf 0.9", "zipf:0.9", Goal(2.0)),
+    flushes(1, "1 connection"),
+    flushes(8, "8 connections", Goal(1.5)),
+    Row("mix", "70 % 4 KiB reads, 30 % writes, Zipf 0.9, depth 16, a flush each second",
+        anywhere("randrw", 16, "--rwmixread=70", spread="zipf:0.9"), flushes_each_second=True),
+    Row("scan", "hit rate that a hot set keeps while a scan runs through", (), ("file", "file-cache", "qemu-writeback"),
+        (Goal(0.95, ITSELF),), unit="kept"),
+)
+
+QUICK = ("uniform-16", "zipf09-16", "sequential", "write-zipf09")
+QUICK_PEERS = ("file", "qemu-none")

@@ -1,0 +1,141 @@
+"""A session of measurements: which rows and peers, in which order, and what is said meanwhile."""
+
+import datetime
+import dataclasses
+import os
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import machine
+import report
+from load import Length, Raw, run
+from memory_group import MemoryGroup
+from results import Comparison, Results, RowResult
+from rows import Row
+from servers import BASELINE, FLEXPAGE, PEERS, RAW, Server, Setting
+from table import amount, table
+
+
+def say(*words: object) -> None:
+    print(*words, file=sys.stderr, flush=True)
+
+
+def make_image(work: Path, mebibytes: int) -> Path:
+    """An image of bytes that nothing can compress. Kept from session to session, as rows that write have left it."""
+    path = work / f"image-{mebibytes}M"
+    if not path.exists() or path.stat().st_size != mebibytes << 20:
+        say(f"Making an image of {mebibytes} MiB")
+        source = random.Random(mebibytes)
+        with path.open("wb") as file:
+            for _ in range(mebibytes):
+                file.write(source.randbytes(1 << 20))
+    return path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session is to do. Sizes in MiB."""
+
+    rows: list[Row]
+    # Those of each row's peers that are measured; None for all of them.
+    peers: list[str] | None
+    pairs: int
+    length: Length
+    limit: int
+    image: int
+    plugin: Path
+    baseline: Path | None
+    # Further keys of the plugin's.
+    extra: tuple[str, ...]
+    # Where images and sockets are, and where results go.
+    work: Path
+    output: Path
+
+    @property
+    def cached_image(self) -> int:
+        """Two thirds of what a server has for its pages."""
+        return max((self.limit - 48) * 2 // 3, 2)
+
+
+class Session:
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.raw = Raw()
+        self.servers = PEERS | {BASELINE: dataclasses.replace(FLEXPAGE, key=BASELINE, title=BASELINE)}
+        self.failures = 0
+        why_not = MemoryGroup.why_not()
+        self.has_groups = why_not is None
+        if why_not:
+            say(f"{why_not}. Only those pairs are run whose servers need none.")
+        if not machine.drop_caches():
+            say("Caches cannot be dropped without root's rights.")
+        self.results = Results({
+            "date": datetime.date.today().isoformat(), "machine": machine.description(plan.work),
+            "load": f"{os.getloadavg()[0]:.1f}", "limit_mib": plan.limit, "image_mib": plan.image,
+            "cached_image_mib": plan.cached_image, "pairs": plan.pairs, "seconds": plan.length.seconds,
+            "warm_up": plan.length.warm_up, "has_groups": self.has_groups, "extra": plan.extra,
+        })
+
+    def run(self) -> Results:
+        """Measures it all; after each row the files are up to date."""
+        for row in self.plan.rows:
+            result = self.measure(row)
+            if result.comparisons:
+                self.results.rows.append(result)
+                self.results.about["raw_depth"] = self.raw.best
+                report.write(self.results, self.plan.output)
+        print(table(self.results))
+        return self.results
+
+    def measure(self, row: Row) -> RowResult:
+        say(f"\n{row.title}  ({row.key})")
+        image = make_image(self.plan.work, self.plan.cached_image if row.is_cached else self.plan.image)
+        result = RowResult(row)
+        for peer in self.peers(row):
+            comparison = self.compare(row, peer, image)
+            if comparison.pairs:
+                result.comparisons.append(comparison)
+        if result.comparisons:
+            for verdict in result.verdicts:
+                say(f"  {verdict.text}")
+        return result
+
+    def peers(self, row: Row) -> list[str]:
+        keys = [key for key in row.peers if self.plan.peers is None or key in self.plan.peers]
+        if not self.has_groups and not row.is_cached:
+            keys = [key for key in keys if key == RAW or not PEERS[key].needs_group]
+        return keys + ([BASELINE] if self.plan.baseline else [])
+
+    def compare(self, row: Row, peer: str, image: Path) -> Comparison:
+        comparison = Comparison(peer)
+        for number in range(self.plan.pairs):
+            try:
+                ours = self.one(row, FLEXPAGE, image, number)
+                theirs = self.raw.run(row, image) if peer == RAW else self.one(row, self.servers[peer], image, number)
+            except OSError as error:
+                say(f"  {peer}: {error}")
+                self.failures += 1
+                continue
+            comparison.pairs.append((ours, theirs))
+            say(f"  {peer:15}{amount(ours['value'], row.unit):>12}{amount(theirs['value'], row.unit):>12}"
+                f"   processor µs a request {cost(ours):>6} {cost(theirs):>6}")
+        if comparison.pairs:
+            ratios = comparison.ratios
+            say(f"  {peer:15}ratio {ratios[0]:.2f} {comparison.ratio:.2f} {ratios[-1]:.2f}")
+        return comparison
+
+    def one(self, row: Row, server: Server, image: Path, number: int) -> dict:
+        plan = self.plan
+        plugin = plan.baseline if server.key == BASELINE and plan.baseline else plan.plugin
+        extra = plan.extra if server is FLEXPAGE else ()
+        setting = Setting(image, plan.work / "socket", plugin, plan.limit << 20, row.advice, extra)
+        return run(row, server, setting, self.has_groups, plan.length, seed=1 + number)
+
+
+def cost(outcome: dict) -> str:
+    """A server's processor time, microseconds a request; the warm-up's requests are not counted, so it is a bit high."""
+    if "server_cpu_seconds" not in outcome:
+        return "-"
+    return f"{outcome['server_cpu_seconds'] * 1e6 / outcome['requests']:.1f}"

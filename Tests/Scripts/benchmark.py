@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""What Scripts/bench computes from its figures: ratios, goals, table, chart, the README's part.
+Prints `PASS name` and `FAIL name: why`."""
+
+import re
+import sys
+import tempfile
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "Scripts" / "benchmark"))
+sys.dont_write_bytecode = True
+
+import report  # noqa: E402
+from chart import BAR, LEFT, across, chart, text  # noqa: E402
+from results import Comparison, Results, RowResult  # noqa: E402
+from rows import ROWS  # noqa: E402
+from servers import PEERS, RAW  # noqa: E402
+from table import table  # noqa: E402
+
+failures = 0
+
+
+def expect(name: str, is_so: bool, found: object = "") -> None:
+    global failures
+    failures += not is_so
+    print(f"PASS {name}" if is_so else f"FAIL {name}: found {found}")
+
+
+def compared(peer: str, *pairs: tuple[float, float]) -> Comparison:
+    return Comparison(peer, [({"value": ours}, {"value": theirs}) for ours, theirs in pairs])
+
+
+def result(key: str, *comparisons: Comparison) -> RowResult:
+    return RowResult(next(row for row in ROWS if row.key == key), list(comparisons))
+
+
+def verdicts(key: str, *comparisons: Comparison) -> list[tuple[bool, float]]:
+    return [(verdict.is_met, round(verdict.measured, 6)) for verdict in result(key, *comparisons).verdicts]
+
+
+def ratios() -> None:
+    three = compared("file", (300, 100), (100, 100), (400, 200))
+    expect("ratios are taken pair by pair, and sorted", three.ratios == [1, 2, 3], three.ratios)
+    expect("the median is that of the ratios", three.ratio == 2, three.ratio)
+    expect("a peer that keeps nothing has a finite ratio", compared("file", (1, 0)).ratio < 1e6)
+    row = result("uniform-16", compared("file", (1, 1), (5, 1)), compared("qemu-none", (9, 1)))
+    expect("this plugin's figure is the median of all its runs", row.ours == 5, row.ours)
+
+
+def goals() -> None:
+    found = verdicts("zipf09-16", compared("file", (150, 100)), compared("qemu-none", (300, 100)))
+    expect("the best peer is the one with the least ratio", found == [(True, 1.5)], found)
+    found = verdicts("zipf09-16", compared("file", (139, 100)))
+    expect("a goal is missed below its ratio", found == [(False, 1.39)], found)
+    found = verdicts("write-uniform", compared("file-cache", (1, 100)), compared("file", (180, 100)))
+    expect("who does not keep a flush's promise is no peer of writes", found == [(True, 1.8)], found)
+    found = verdicts("zipf11-16", compared("memory", (95, 100)), compared("file", (120, 100)))
+    expect("the memory plugin has its own goal, and is not the best peer", found == [(True, 1.2), (True, 0.95)], found)
+    found = verdicts("scan", compared("file", (0.94, 0.2)))
+    expect("what a hot set keeps is held against itself", found == [(False, 0.94)], found)
+    found = verdicts("uniform-16", compared("file-cache", (100, 1)))
+    expect("a goal whose peer was not measured is not judged", found == [], found)
+
+
+def rows() -> None:
+    keys = [row.key for row in ROWS]
+    expect("rows have keys of their own", len(keys) == len(set(keys)), keys)
+    unknown = [peer for row in ROWS for peer in row.peers if peer not in PEERS and peer != RAW]
+    expect("rows name servers that there are", unknown == [], unknown)
+    named = [goal.over for row in ROWS for goal in row.goals if goal.over not in (*row.peers, "best", "itself")]
+    expect("goals name peers of their rows", named == [], named)
+
+
+def some_results() -> Results:
+    machine = {key: f"<{key}> & more" for key in ("processor", "memory", "kernel", "disk", "nbdkit", "qemu-nbd", "fio")}
+    about = {"date": "2000-01-01", "machine": machine, "load": "0.1", "limit_mib": 192, "image_mib": 2048, "pairs": 1,
+             "cached_image_mib": 96, "seconds": 1, "warm_up": 1, "has_groups": True, "raw_depth": 8}
+    return Results(about, [
+        result("uniform-16", compared("file", (2000, 1000)), compared("qemu-none", (1000, 4000))),
+        result("sequential", compared("file", (500, 400)), compared(RAW, (500, 1000))),
+        result("scan", compared("file", (0.99, 0.5))),
+    ])
+
+
+def outputs() -> None:
+    results = some_results()
+    lines = table(results).splitlines()
+    expect("the table has a line a row", len(lines) == 2 + len(results.rows), lines)
+    expect("the lines of the table have equally many cells", len({line.count("|") for line in lines}) == 1, lines)
+    drawing = xml.fromstring(chart(results))
+    svg = "{http://www.w3.org/2000/svg}"
+    bars = [float(shape.get("width")) for shape in drawing.iter(f"{svg}rect") if shape.get("height") == str(BAR - 1)]
+    lengths = [round(across(share) - LEFT, 1) for share in (1000 / 2000, 4000 / 1000, 400 / 500, 1000 / 500, 0.5 / 0.99)]
+    expect("the chart has a bar a comparison, as long as the peer's share", bars == lengths, (bars, lengths))
+    label = xml.fromstring(text(0, 0, "a < b & c", "start")).text
+    expect("the chart's labels may have any letters", label == "a < b & c", label)
+    labels = "".join(drawing.itertext())
+    expect("the chart names the rows", all(each.row.title in labels for each in results.rows), labels)
+
+
+def files() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        report.write(some_results(), directory)
+        again = Results.load(directory / "peers.json")
+        expect("results are read as they were written", table(again) == table(some_results()), table(again))
+        readme = directory / "README.md"
+        begin, end = re.findall(r"<!-- .*peers.* -->", report.README.read_text())
+        readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+        report.put_into_readme("peers", "new", readme)
+        text = readme.read_text()
+        expect("the README's part is replaced, and nothing else", text.startswith("before\n") and text.endswith("\nafter\n")
+               and "new" in text and "old" not in text, text)
+        report.put_into_readme("peers", "new", readme)
+        expect("and comes out the same a second time", readme.read_text() == text, readme.read_text())
+    expect("the README has a place for the cost", "<!-- end of cost -->" in report.README.read_text())
+
+
+for check in (ratios, goals, rows, outputs, files):
+    check()
+sys.exit(1 if failures else 0)

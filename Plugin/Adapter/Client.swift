@@ -28,7 +28,7 @@ final class Client: Sendable {
 
     /// The bytes that a request is about.
     /// - Throws: EINVAL where no image could have such a range; the Pager knows its image's size.
-    static func range(_ offset: UInt64, _ count: UInt32) throws(AccessError) -> Range<Int64> {
+    private static func range(_ offset: UInt64, _ count: UInt32) throws(AccessError) -> Range<Int64> {
         let (end, overflow) = Int64(truncatingIfNeeded: offset).addingReportingOverflow(Int64(count))
         guard offset <= UInt64(Int64.max), !overflow else { throw AccessError(EINVAL) }
         return Int64(truncatingIfNeeded: offset)..<end
@@ -45,5 +45,14 @@ final class Client: Sendable {
                 return error.code
             }
         }
+    }
+
+    /// The same for a request about `count` bytes at `offset`.
+    @inline(__always)
+    static func with(
+        _ handle: OpaquePointer, _ offset: UInt64, _ count: UInt32,
+        _ request: (Client, Range<Int64>) throws(AccessError) -> Void
+    ) -> Int32 {
+        with(handle) { client throws(AccessError) in try request(client, try range(offset, count)) }
     }
 }

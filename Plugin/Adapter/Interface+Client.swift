@@ -45,8 +45,7 @@ public func flexpage_client_counters(_ client: OpaquePointer) -> UnsafeMutablePo
 public func flexpage_client_read(
     _ client: OpaquePointer, _ buffer: UnsafeMutableRawPointer, _ count: UInt32, _ offset: UInt64
 ) -> Int32 {
-    Client.with(client) { client throws(AccessError) in
-        let range = try Client.range(offset, count)
+    Client.with(client, offset, count) { client, range throws(AccessError) in
         let buffer = UnsafeMutableRawBufferPointer(start: buffer, count: Int(count))
         try client.pager.read(into: buffer, at: range.lowerBound)
     }
@@ -54,8 +53,8 @@ public func flexpage_client_read(
 
 @c(flexpage_client_cache) @implementation
 public func flexpage_client_cache(_ client: OpaquePointer, _ count: UInt32, _ offset: UInt64) -> Int32 {
-    Client.with(client) { client throws(AccessError) in
-        try client.pager.populate(try Client.range(offset, count))
+    Client.with(client, offset, count) { client, range throws(AccessError) in
+        try client.pager.populate(range)
     }
 }
 
@@ -64,8 +63,8 @@ public func flexpage_client_extents(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64,
     _ take: flexpage_extent_taker, _ context: UnsafeMutableRawPointer
 ) -> Int32 {
-    Client.with(client) { client throws(AccessError) in
-        try client.pager.extents(of: try Client.range(offset, count)) { extent in
+    Client.with(client, offset, count) { client, range throws(AccessError) in
+        try client.pager.extents(of: range) { extent in
             let length = UInt64(extent.range.upperBound - extent.range.lowerBound)
             return take(context, UInt64(extent.range.lowerBound), length, extent.kind.number)
         }

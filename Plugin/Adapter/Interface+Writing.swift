@@ -11,8 +11,7 @@ import Paging
 public func flexpage_client_write(
     _ client: OpaquePointer, _ buffer: UnsafeRawPointer, _ count: UInt32, _ offset: UInt64, _ isForced: Bool
 ) -> Int32 {
-    Client.with(client) { client throws(AccessError) in
-        let range = try Client.range(offset, count)
+    Client.with(client, offset, count) { client, range throws(AccessError) in
         let buffer = UnsafeRawBufferPointer(start: buffer, count: Int(count))
         try client.pager.write(from: buffer, at: range.lowerBound, forced: isForced)
     }
@@ -35,8 +34,7 @@ public func flexpage_client_zero(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64, _ mayTrim: Bool, _ onlyIfFast: Bool,
     _ isForced: Bool
 ) -> Int32 {
-    Client.with(client) { client throws(AccessError) in
-        let range = try Client.range(offset, count)
+    Client.with(client, offset, count) { client, range throws(AccessError) in
         try client.pager.zero(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast, forced: isForced)
     }
 }
@@ -45,8 +43,7 @@ public func flexpage_client_zero(
 public func flexpage_client_trim(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64, _ isForced: Bool
 ) -> Int32 {
-    Client.with(client) { client throws(AccessError) in
-        let range = try Client.range(offset, count)
+    Client.with(client, offset, count) { client, range throws(AccessError) in
         do throws(AccessError) {
             try client.pager.trim(range, forced: isForced)
         } catch {

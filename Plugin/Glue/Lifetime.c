@@ -1,0 +1,150 @@
+// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (Errand.h) all of it goes
+// through an errand, always.
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "Callbacks.h"
+#include "Errand.h"
+
+// Since Linux 5.6; older headers lack it.
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+/// From load to unload. Written by errands only, while the main thread waits for them.
+static flexpage_server *server;
+
+flexpage_server *
+lifetime_server(void)
+{
+    return server;
+}
+
+/// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no more
+/// to say then than the line.
+static void
+log_line(const char *line)
+{
+    nbdkit_error("%s", line);
+}
+
+static void
+run_load(struct errand *errand)
+{
+    server = flexpage_server_create(log_line);
+    errand->succeeded = true;
+}
+
+void
+flexpage_load(void)
+{
+    // load cannot fail as far as nbdkit is concerned. There would be no server to serve with.
+    if (errand_do(&(struct errand){.run = run_load}) == -1)
+        exit(EXIT_FAILURE);
+}
+
+static void
+run_unload(struct errand *errand)
+{
+    flexpage_server_destroy(server);
+    server = NULL;
+    errand->succeeded = true;
+}
+
+void
+flexpage_unload(void)
+{
+    errand_do(&(struct errand){.run = run_unload});
+}
+
+static void
+run_config(struct errand *errand)
+{
+    errand->succeeded = flexpage_server_configure(server, errand->key, errand->value, &errand->answer);
+}
+
+int
+flexpage_config(const char *key, const char *value)
+{
+    return errand_do(&(struct errand){.run = run_config, .key = key, .value = value});
+}
+
+static void
+run_config_complete(struct errand *errand)
+{
+    errand->succeeded = flexpage_server_check(server, &errand->answer);
+}
+
+int
+flexpage_config_complete(void)
+{
+    return errand_do(&(struct errand){.run = run_config_complete});
+}
+
+/// Tells the kernel that this process is part of how dirty pages get written, when an export is mounted on the same
+/// machine: memory it asks for is then never sought by writing to that export. Threads made later inherit it. It needs
+/// CAP_SYS_RESOURCE; without it all works but for that case, so it is no error.
+static void
+become_io_flusher(void)
+{
+    if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == -1)
+        nbdkit_debug("flexpage: not an IO flusher, which only serving to this same machine needs: %s", strerror(errno));
+}
+
+static void
+run_get_ready(struct errand *errand)
+{
+    errand->succeeded = flexpage_server_open_image(server, &errand->answer);
+}
+
+int
+flexpage_get_ready(void)
+{
+    become_io_flusher();
+    return errand_do(&(struct errand){.run = run_get_ready});
+}
+
+static void
+run_after_fork(struct errand *errand)
+{
+    errand->succeeded = flexpage_server_begin(server, &errand->answer);
+}
+
+int
+flexpage_after_fork(void)
+{
+    return errand_do(&(struct errand){.run = run_after_fork});
+}
+
+static void
+run_cleanup(struct errand *errand)
+{
+    errand->succeeded = flexpage_server_end(server, &errand->answer);
+}
+
+void
+flexpage_cleanup(void)
+{
+    errand_do(&(struct errand){.run = run_cleanup});
+}
+
+static void
+run_dump_plugin(struct errand *errand)
+{
+    errand->number = flexpage_least_memory();
+    errand->succeeded = true;
+}
+
+void
+flexpage_dump_plugin(void)
+{
+    struct errand errand = {.run = run_dump_plugin};
+    if (errand_do(&errand) == -1)
+        return;
+    printf("flexpage_least_memory=%" PRIu64 "\n", errand.number);
+}

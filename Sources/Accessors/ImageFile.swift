@@ -46,6 +46,7 @@ public final class ImageFile: Accessor {
 
     let opened: OpenedImage
     let zeroes: ZeroBytes
+    let rings = WriteRings()
     let offloadsZeroes: Bool
     private let writeAccess: WriteAccess?
 
@@ -108,6 +109,7 @@ extension ImageFile {
         do throws(ImageError.Problem) {
             guard let writeAccess else { throw .readOnly(opened.readOnlyReason ?? .readOnlyFileSystem) }
             try writeAccess.begin()
+            rings.prepare()
         } catch {
             throw ImageError(path, error)
         }

@@ -119,6 +119,8 @@ int64_t linux_seek_data(int descriptor, int64_t offset) { return seek(descriptor
 
 int64_t linux_seek_hole(int descriptor, int64_t offset) { return seek(descriptor, offset, SEEK_HOLE); }
 
+int64_t linux_seek_end(int descriptor) { return seek(descriptor, 0, SEEK_END); }
+
 int linux_fdatasync(int descriptor) { return result(fdatasync(descriptor)); }
 
 int linux_write_back(int descriptor, int64_t offset, int64_t length)

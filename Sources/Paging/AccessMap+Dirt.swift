@@ -60,21 +60,21 @@ extension AccessMap {
                 continue
             }
             updateState(of: id)
-            page = table[id].pointee.covered.upperBound
+            page = table[id].covered.upperBound
         }
     }
 
     private func updateState(of id: FlexpageID) {
         var bits: UInt32 = 0
-        forEachLeaf(of: table[id].pointee.covered) { leaf, mask in
+        forEachLeaf(of: table[id].covered) { leaf, mask in
             if leaf.pointee.dirty & mask != 0 { bits |= PageState.dirty }
             if leaf.pointee.writing & mask != 0 { bits |= PageState.writing }
             if leaf.pointee.unsynced & mask != 0 { bits |= PageState.unsynced }
         }
         let changed = PageState.dirty | PageState.writing | PageState.unsynced
-        var word = table[id].pointee.state.load(ordering: .relaxed)
+        var word = table.word(id).pointee.state.load(ordering: .relaxed)
         while true {
-            let (exchanged, original) = table[id].pointee.state.weakCompareExchange(
+            let (exchanged, original) = table.word(id).pointee.state.weakCompareExchange(
                 expected: word, desired: word & ~changed | bits, ordering: .sequentiallyConsistent)
             if exchanged { return }
             word = original

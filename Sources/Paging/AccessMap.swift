@@ -15,7 +15,9 @@ struct AccessMap: @unchecked Sendable {
     let ledger: Ledger
     private let leaves: LeafTable
     let table: FlexpageTable
-    private let shards: UnsafeMutablePointer<Shard>
+    /// Which base pages are known to be zeroes.
+    let zeroes: ZeroMap
+    let shards: UnsafeMutablePointer<Shard>
     private let buckets: UnsafeMutablePointer<LeafID>
     private let bucketMask: UInt64
 
@@ -30,6 +32,7 @@ struct AccessMap: @unchecked Sendable {
         self.leaves = leaves
         ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, gauge: gauge)
         self.table = table
+        zeroes = ZeroMap(metadata)
         shards = metadata.shards
         buckets = UnsafeMutableRawPointer(metadata.buckets)
             .bindMemory(to: LeafID.self, capacity: metadata.bucketsPerShard * AccessMap.shardCount)
@@ -38,7 +41,11 @@ struct AccessMap: @unchecked Sendable {
 
     /// Where a chunk is in the table: found once for all its pages.
     struct Place {
-        fileprivate let hash: UInt64
+        let hash: UInt64
+
+        /// The number of its shard.
+        @inline(__always)
+        var shard: Int { Int(truncatingIfNeeded: hash & UInt64(AccessMap.shardCount - 1)) }
     }
 
     /// The place of the chunk that `page` lies in: a well-mixed number (the finalizer of splitmix64, by Vigna).
@@ -53,7 +60,7 @@ struct AccessMap: @unchecked Sendable {
     /// The shard of a chunk.
     @inline(__always)
     func shard(at place: Place) -> UnsafeMutablePointer<Shard> {
-        shards + Int(truncatingIfNeeded: place.hash & UInt64(AccessMap.shardCount - 1))
+        shards + place.shard
     }
 
     /// The shard of the chunk that `page` lies in.
@@ -62,7 +69,16 @@ struct AccessMap: @unchecked Sendable {
 
     /// Asks for the bucket of `page` to be near by when its shard's lock has been taken.
     @inline(__always)
-    func prefetch(_ page: UInt64, at place: Place) { flexpage_prefetch(bucket(of: page, at: place)) }
+    func prefetch(_ page: UInt64, at place: Place) {
+        flexpage_prefetch(bucket(of: page, at: place))
+        flexpage_prefetch(leaves[home(of: page, at: place)])
+    }
+
+    /// Where the leaf of `page` is, most likely.
+    @inline(__always)
+    private func home(of page: UInt64, at place: Place) -> LeafID {
+        leaves.home(chunk: place.hash, page &>> 3 & UInt64(Chunk.pages / Leaf.pages - 1))
+    }
 
     @inline(__always)
     private func bucket(of page: UInt64, at place: Place) -> UnsafeMutablePointer<LeafID> {
@@ -122,9 +138,10 @@ struct AccessMap: @unchecked Sendable {
         return true
     }
 
-    /// Records that flexpage `id` covers its range, which is vacant (invariant 1).
+    /// Records that flexpage `id` covers its range, which is vacant (invariant 1), and is no longer known to be zeroes.
     func insert(_ id: FlexpageID) {
-        assert(isVacant(table[id].pointee.covered), "flexpages must not overlap")
+        assert(isVacant(table[id].covered), "flexpages must not overlap")
+        forgetZeroes(in: table[id].covered)
         forEachLeaf(of: id, making: true) { leaf, indices in
             for index in indices { leaf.pointee.flexpages[index] = id }
         }
@@ -132,7 +149,7 @@ struct AccessMap: @unchecked Sendable {
 
     /// Records that flexpage `id` covers nothing any more. Leaves left empty are given back.
     func remove(_ id: FlexpageID) {
-        var vacated = table[id].pointee.covered
+        var vacated = table[id].covered
         forEachLeaf(of: id, making: false) { leaf, indices in
             for index in indices {
                 assert(leaf.pointee.flexpages[index] == id, "a flexpage is where it was put")
@@ -161,7 +178,7 @@ struct AccessMap: @unchecked Sendable {
     private func forEachLeaf(
         of id: FlexpageID, making: Bool, _ body: (UnsafeMutablePointer<Leaf>, Range<Int>) -> Void
     ) {
-        let covered = table[id].pointee.covered
+        let covered = table[id].covered
         var page = covered.lowerBound
         while page < covered.upperBound {
             let next = min((page | 7) + 1, covered.upperBound)
@@ -173,7 +190,8 @@ struct AccessMap: @unchecked Sendable {
 
     private func makeLeaf(at page: UInt64) -> UnsafeMutablePointer<Leaf> {
         let bucket = bucket(of: page)
-        let id = leaves.take(key: Leaf.key(of: PageKey(image: image, page: page)))
+        let id = leaves.take(
+            key: Leaf.key(of: PageKey(image: image, page: page)), home: home(of: page, at: place(of: page)))
         leaves[id].pointee.next = bucket.pointee
         bucket.pointee = id
         return leaves[id]

@@ -30,6 +30,10 @@ public protocol Accessor: AnyObject, Sendable {
     ///   bytes may have been written then.
     func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError)
 
+    /// Does several such writes at once, which do not overlap, and says of each what became of it. Accessors that gain
+    /// nothing from having them together need not implement it.
+    func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>)
+
     /// Makes durable whatever calls that had returned before this one began have written, zeroed or trimmed.
     func makeDurable() throws(AccessError)
 
@@ -46,4 +50,16 @@ public protocol Accessor: AnyObject, Sendable {
     /// Tells the extents of `range` in ascending order, touching one another, from its beginning on, clipped to it,
     /// until `report` returns false or the range ends. Where the image cannot tell, all is data.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)
+}
+
+extension Accessor {
+    public func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>) {
+        for index in writes.indices {
+            do throws(AccessError) {
+                try writeOut(writes[index].pieces, at: writes[index].offset)
+            } catch {
+                writes[index].error = error
+            }
+        }
+    }
 }

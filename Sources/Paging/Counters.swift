@@ -4,6 +4,10 @@ public struct Counters: Sendable, Equatable {
     public var hits: UInt64 = 0
     /// Base pages that had to be populated for a client.
     public var misses: UInt64 = 0
+    /// Base pages that clients read as zeroes without their being resident, because they were known to be.
+    public var zeroHits: UInt64 = 0
+    /// Base pages that are known to be zeroes and not resident, now.
+    public var knownZeroes: UInt64 = 0
     /// Reads of the image that ended well; each may have populated many pages.
     public var fills: UInt64 = 0
     /// Reads of the image that failed.
@@ -28,6 +32,8 @@ public struct Counters: Sendable, Equatable {
     mutating func add(_ shard: Shard) {
         hits += shard.hits
         misses += shard.misses
+        zeroHits += shard.zeroHits
+        knownZeroes += shard.knownZeroes
         fills += shard.fills
         failedFills += shard.failedFills
         recycles += shard.recycles

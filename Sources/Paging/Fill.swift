@@ -10,12 +10,17 @@ import Glibc
 /// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want them
 /// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
 struct Fill: ~Copyable {
-    private let reach: PageMapper.Reach.Pointer
+    let reach: PageMapper.Reach.Pointer
     private let pages: Pages
-    private var ids = InlineArray<256, FlexpageID> { _ in .none }
+    var ids = InlineArray<256, FlexpageID> { _ in .none }
     /// Flexpages planned, and how many of them are in flight: always the first ones.
-    private(set) var count = 0
-    private(set) var issued = 0
+    var count = 0
+    var issued = 0
+    /// Flexpages that were zeroes and have been taken out of the AccessMap: the last ones of `ids`.
+    var dropped = 0
+    /// Base pages that have been found to be zeroes, and those of dropped flexpages.
+    var zeroes = PageSet()
+    var droppedPages = PageSet()
     /// The base pages planned, or in flight after `issue`.
     private(set) var covered: Range<UInt64>
 
@@ -39,14 +44,15 @@ struct Fill: ~Copyable {
 
     /// Makes the flexpage of `region`, pinned and not populated. Nobody else knows of it yet.
     private mutating func prepare(_ region: Region, at page: UInt64) {
-        let flexpage = reach.pointee.table[region.first]
-        flexpage.pointee.key = PageKey(image: reach.pointee.map.image, page: page)
-        flexpage.pointee.order = region.order
-        flexpage.pointee.queue = .none
-        flexpage.pointee.state.store(PageState.pin, ordering: .relaxed)
-        ids[count] = region.first
+        ids[count] = make(region, at: page)
         count += 1
         covered = covered.lowerBound..<page + UInt64(region.frames)
+    }
+
+    /// Makes a flexpage, pinned and not populated.
+    func make(_ region: Region, at page: UInt64) -> FlexpageID {
+        reach.pointee.table.make(
+            region, key: PageKey(image: reach.pointee.map.image, page: page), state: PageState.pin)
     }
 
     deinit {
@@ -57,11 +63,11 @@ struct Fill: ~Copyable {
     /// The shard's lock is held.
     /// - Returns: Whether any is in flight now.
     mutating func issue() -> Bool {
-        while issued < count, reach.pointee.map.isVacant(reach.pointee.table[ids[issued]].pointee.covered) {
+        while issued < count, reach.pointee.map.isVacant(reach.pointee.table[ids[issued]].covered) {
             reach.pointee.map.insert(ids[issued])
             issued += 1
         }
-        let end = issued == 0 ? covered.lowerBound : reach.pointee.table[ids[issued - 1]].pointee.covered.upperBound
+        let end = issued == 0 ? covered.lowerBound : reach.pointee.table[ids[issued - 1]].covered.upperBound
         covered = covered.lowerBound..<end
         return issued > 0
     }
@@ -86,7 +92,7 @@ struct Fill: ~Copyable {
         let table = reach.pointee.table
         var pieces = InlineArray<256, iovec> { _ in iovec() }
         for index in 0..<issued {
-            let bytes = Int(table[ids[index]].pointee.pages) * BasePage.size
+            let bytes = Int(table[ids[index]].pages) * BasePage.size
             pieces[index] = iovec(iov_base: table.memory(of: ids[index]), iov_len: bytes)
         }
         let offset = BasePage.offset(of: covered.lowerBound)
@@ -101,14 +107,15 @@ struct Fill: ~Copyable {
         try result.get()
     }
 
-    /// Lets everybody see the flexpages, and lends those that `wanted` begins with to the filler. The shard's lock is
-    /// held; the pages are queued under it, because a page in the map and not in the queue is taken for one that a
-    /// recycler has in hand.
-    func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
+    /// Lets everybody see the flexpages, but for what of them are zeroes, and lends those that `wanted` begins with to the
+    /// filler. The shard's lock is held; the pages are queued under it, because a page in the map and not in the queue is
+    /// taken for one that a recycler has in hand.
+    mutating func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
+        dropZeroes(on: shard)
         var loan = Loan(reach, at: wanted.lowerBound)
         var isAwaited = false
         for index in 0..<issued {
-            let state = reach.pointee.table[ids[index]]
+            let state = reach.pointee.table.word(ids[index])
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
             isAwaited = isAwaited || PageState(word).has(PageState.awaited)
             if PageState(word).has(PageState.awaited) {
@@ -117,25 +124,29 @@ struct Fill: ~Copyable {
         }
         reach.pointee.queue.append(count: issued) { ids[$0] }
         for index in 0..<issued {
-            if !loan.isFull, BasePage.offset(of: reach.pointee.table[ids[index]].pointee.key.page) < wanted.upperBound {
+            let begin = BasePage.offset(of: reach.pointee.table[ids[index]].pointee.key.page)
+            // What comes after zeroes is another loan's.
+            if !loan.isFull, begin < wanted.upperBound, begin <= loan.range.upperBound {
                 loan.add(ids[index], upTo: wanted.upperBound)
             } else {
-                reach.pointee.table[ids[index]].pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
+                reach.pointee.table.word(ids[index]).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
             }
         }
         if isAwaited { shard.wakeAll() }
         shard.pointee.fills += 1
-        return loan
+        return loan.count > 0 ? loan : Loan(reach, zeroes: zeroes(of: wanted))
     }
 
     /// Lets everybody see the flexpages, as read ahead and not used yet, but for those that somebody waits for; the one
     /// that covers `mark` tells when somebody comes to it. The shard's lock is held.
-    func publishAhead(mark: UInt64?, on shard: UnsafeMutablePointer<Shard>) {
+    mutating func publishAhead(mark: UInt64?, on shard: UnsafeMutablePointer<Shard>) {
+        dropZeroes(on: shard)
+        if let mark { reach.pointee.map.markZeroes(at: mark) }
         for index in 0..<issued {
             let flexpage = reach.pointee.table[ids[index]]
             var bits = PageState.ahead
-            if let mark, flexpage.pointee.covered.contains(mark) { bits |= PageState.marked }
-            flexpage.pointee.state.bitwiseOr(bits, ordering: .relaxed)
+            if let mark, flexpage.covered.contains(mark) { bits |= PageState.marked }
+            reach.pointee.table.word(ids[index]).pointee.state.bitwiseOr(bits, ordering: .relaxed)
         }
         let none = BasePage.offset(of: covered.lowerBound)
         _ = publish(lending: none..<none, on: shard)
@@ -146,7 +157,7 @@ struct Fill: ~Copyable {
     func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {
         var loan = Loan(reach, at: wanted.lowerBound, exclusively: true)
         for index in 0..<issued {
-            reach.pointee.table[ids[index]].pointee.state.store(
+            reach.pointee.table.word(ids[index]).pointee.state.store(
                 PageState.populated | PageState.dirty | PageState.exclusive | PageState.pin, ordering: .releasing)
             loan.add(ids[index], upTo: wanted.upperBound)
         }
@@ -155,30 +166,28 @@ struct Fill: ~Copyable {
         return loan
     }
 
-    /// Zeroes the memory of what lies past the image's end.
-    func zeroPastEnd(ofImage size: Int64) {
-        let past = BasePage.offset(of: covered.upperBound) - size
-        guard past > 0, count > 0 else { return }
-        let last = reach.pointee.table[ids[count - 1]]
-        let bytes = Int(last.pointee.pages) * BasePage.size
-        memset(reach.pointee.table.memory(of: ids[count - 1]) + (bytes - Int(past)), 0, Int(past))
-    }
-
     /// Takes the flexpages in flight out of the AccessMap again and wakes those who wait for them: with the error where
     /// one base page alone was in flight, else to try for themselves. The shard's lock is held; it frees nothing yet.
     func withdraw(_ error: AccessError, on shard: UnsafeMutablePointer<Shard>) {
         let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
         for index in 0..<issued {
             reach.pointee.map.remove(ids[index])
-            reach.pointee.table[ids[index]].pointee.state.bitwiseOr(PageState.failed | code, ordering: .releasing)
+            reach.pointee.table.word(ids[index]).pointee.state.bitwiseOr(PageState.failed | code, ordering: .releasing)
         }
         shard.wakeAll()
         shard.pointee.failedFills += 1
     }
 
     /// Gives the filler's pins on withdrawn flexpages back. No lock is held.
-    func giveBackWithdrawn() {
-        for index in 0..<issued { PageMapper.Reach.giveBack(reach, ids[index]) }
+    func giveBackWithdrawn() { giveBack(0..<issued) }
+
+    /// Gives the filler's pins on some of `ids`, which are in no map any more, back. No lock is held.
+    func giveBack(_ indices: Range<Int>) {
+        for index in indices {
+            // The pin keeps the record.
+            let page = reach.pointee.table[ids[index]].pointee.key.page
+            PageMapper.Reach.giveBack(reach, ids[index], covering: page)
+        }
     }
 
     /// Whether it is as small as a fill can be, so that its error is that of the page.

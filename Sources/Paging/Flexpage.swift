@@ -3,30 +3,29 @@ import Synchronization
 /// A populated, size-aligned piece of an image: its offset, its size and, by its place in the FlexpageTable, its Region.
 ///
 /// A flexpage is known by the number of its Region's first frame (a FlexpageID), so that a record a frame is enough for
-/// any mix of sizes, and a Region is found from its flexpage by arithmetic.
+/// any mix of sizes, and a Region is found from its flexpage by arithmetic. What a hit needs of it is not here but in
+/// its FlexpageWord.
 ///
-/// Who may touch what: `state` is atomic, its rules are at PageState. `place` is atomic, written under the PageQueue's
-/// lock. `key` and `order` are written before the flexpage is published in the AccessMap and stay until it has been
-/// taken out. The queue's links are the PageQueue's, under its lock.
+/// Who may touch what: `key` and `order` are written before the flexpage is published in the AccessMap and stay until it
+/// has been taken out. The queue's links are the PageQueue's, under its lock.
 struct Flexpage: ~Copyable {
-    /// Pins, latch, and what is being done with it.
-    let state: Atomic<UInt32>
-    /// Where the PageQueue has it, for whoever counts a hit; see PageQueue.
-    let place: Atomic<UInt32>
     /// The image and the number of its first base page.
     var key: PageKey
     var previous: FlexpageID
     var next: FlexpageID
     var order: UInt8
     var queue: PageQueue.Name
+}
 
+// Asked of the pointer, because asking the record would read the whole of it, the queue's links too.
+extension UnsafeMutablePointer<Flexpage> {
     /// Base pages in it.
     @inline(__always)
-    var pages: UInt64 { 1 &<< UInt64(order) }
+    var pages: UInt64 { 1 &<< UInt64(pointee.order) }
 
     /// The base pages it covers.
     @inline(__always)
-    var covered: Range<UInt64> { key.page..<(key.page &+ pages) }
+    var covered: Range<UInt64> { pointee.key.page..<(pointee.key.page &+ pages) }
 }
 
 /// The number of a flexpage's first frame.
@@ -59,15 +58,21 @@ struct PageKey: Equatable {
 /// The flexpages of all images, and the memory they name: pointers into the Memory, cheap to copy.
 struct FlexpageTable: @unchecked Sendable {
     private let base: UnsafeMutablePointer<Flexpage>
+    private let words: UnsafeMutablePointer<FlexpageWord>
     private let frames: UnsafeMutableRawPointer
 
     init(_ memory: borrowing Memory) {
         base = memory.metadata.flexpages
+        words = memory.metadata.words
         frames = memory.base
     }
 
     @inline(__always)
     subscript(id: FlexpageID) -> UnsafeMutablePointer<Flexpage> { base + Int(id) }
+
+    /// What a hit needs of flexpage `id`.
+    @inline(__always)
+    func word(_ id: FlexpageID) -> UnsafeMutablePointer<FlexpageWord> { words + Int(id) }
 
     @inline(__always)
     func region(of id: FlexpageID) -> Region { Region(first: id, order: base[Int(id)].order) }
@@ -75,4 +80,16 @@ struct FlexpageTable: @unchecked Sendable {
     /// The memory of the flexpage's first base page.
     @inline(__always)
     func memory(of id: FlexpageID) -> UnsafeMutableRawPointer { frames + Int(id) &<< BasePage.shift }
+
+    /// Makes a flexpage of `region`, which is the caller's: nobody else knows of it, and it is on no queue.
+    func make(_ region: Region, key: PageKey, state: UInt32) -> FlexpageID {
+        let flexpage = self[region.first]
+        flexpage.pointee.key = key
+        flexpage.pointee.order = region.order
+        flexpage.pointee.queue = .none
+        let word = word(region.first)
+        word.pointee.place.store(FlexpagePlace(at: 0, order: region.order).raw, ordering: .relaxed)
+        word.pointee.state.store(state, ordering: .relaxed)
+        return region.first
+    }
 }

@@ -19,9 +19,12 @@ import Synchronization
 ///
 /// Ledgers lie in the Memory, one an image. Calls that take a leaf want its shard's lock held; `lock` comes after it
 /// and is a leaf of the lock order. O(1), but for what says otherwise.
+///
+/// Here is what happens to a leaf; in the extensions, epochs and write-outs (WriteOuts), syncs (Syncs), and Invariants.
 struct Ledger: @unchecked Sendable {
-    private let record: UnsafeMutablePointer<Record>
-    private let leaves: LeafTable
+    // The three are the Ledger's own: internal only because its extensions are files of their own.
+    let record: UnsafeMutablePointer<Record>
+    let leaves: LeafTable
     private let gauge: DirtGauge
 
     struct Record: ~Copyable {
@@ -30,8 +33,8 @@ struct Ledger: @unchecked Sendable {
         var failures: UInt64 = 0
         /// Its place behind that is relied on.
         var mutex = pthread_mutex_t()
-        fileprivate var dirty = LeafList()
-        fileprivate var unsynced = LeafList()
+        var dirty = LeafList()
+        var unsynced = LeafList()
         var epoch: UInt32 = 1
         var syncsBegun: UInt32 = 0
         var failedLeaves = 0
@@ -49,12 +52,6 @@ struct Ledger: @unchecked Sendable {
         let unsyncedPages = Atomic<Int>(0)
         /// Base pages read ahead and recycled without use, since somebody asked.
         let unused = Atomic<UInt64>(0)
-    }
-
-    fileprivate struct LeafList {
-        var head = LeafID.none
-        var tail = LeafID.none
-        var count = 0
     }
 
     init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable, gauge: DirtGauge) {
@@ -77,7 +74,7 @@ struct Ledger: @unchecked Sendable {
     }
 
     @inline(__always)
-    private var lock: Lock { Lock(at: mutex) }
+    var lock: Lock { Lock(at: mutex) }
 
     // MARK: What happens to a leaf
 
@@ -106,10 +103,14 @@ struct Ledger: @unchecked Sendable {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
             if !leaf.pointee.mark.keepsFailed { noteSuccess(id) }
-            unlink(id)
             if leaf.pointee.dirty != 0 {
+                // Most that is left of a leaf was dirty from the beginning: its place is right, and finding it anew would
+                // mean to go through the whole list.
+                guard leaf.pointee.dirtyEpoch != leaf.pointee.epoch else { return }
+                unlink(id)
                 insert(id, dirtyIn: leaf.pointee.dirtyEpoch)
             } else {
+                unlink(id)
                 appendUnsynced(id)
             }
         }
@@ -157,163 +158,6 @@ struct Ledger: @unchecked Sendable {
         if record.pointee.failedLeaves == 0 { record.pointee.error = 0 }
     }
 
-    // MARK: Epochs and write-outs
-
-    /// Ends the current epoch.
-    /// - Returns: Its number: what has been dirtied so far has this one or an earlier one.
-    func endEpoch() -> UInt32 {
-        lock.withLock {
-            defer { record.pointee.epoch &+= 1 }
-            return record.pointee.epoch
-        }
-    }
-
-    /// Copies the keys of the oldest dirty leaves into `keys`, as many as fit.
-    /// - Parameter epoch: Only leaves that this epoch or an earlier one dirtied.
-    /// - Parameter includingFailed: Also those whose write-out has failed.
-    /// - Returns: How many there are. O(that), and O(failed leaves).
-    func oldestDirty(
-        upTo epoch: UInt32, includingFailed: Bool = true, into keys: UnsafeMutableBufferPointer<UInt64>
-    ) -> Int {
-        lock.withLock {
-            var id = record.pointee.dirty.head
-            var count = 0
-            while id != .none, count < keys.count {
-                let leaf = leaves[id]
-                if Ledger.isLater(leaf.pointee.epoch, than: epoch) { break }
-                if includingFailed || !leaf.pointee.mark.hasFailed {
-                    keys[count] = leaf.pointee.key
-                    count += 1
-                }
-                id = leaf.pointee.nextOnList
-            }
-            return count
-        }
-    }
-
-    /// Whether one epoch or sync is later than another; they count up modulo 2³².
-    private static func isLater(_ one: UInt32, than other: UInt32) -> Bool {
-        Int32(bitPattern: one &- other) > 0
-    }
-
-    /// Why data cannot be written out at present, or nil if all of it could be.
-    var error: AccessError? {
-        lock.withLock { record.pointee.failedLeaves > 0 ? AccessError(record.pointee.error) : nil }
-    }
-
-    /// What there is to be told of write-outs since the last call, or nil.
-    func news(dirtyPages: Int) -> Notice? {
-        lock.withLock {
-            if record.pointee.failedLeaves > 0, !record.pointee.isTold {
-                record.pointee.isTold = true
-                return .writeOutFails(AccessError(record.pointee.error), dirtyPages: dirtyPages)
-            }
-            if record.pointee.failedLeaves == 0, record.pointee.failures > 0 {
-                defer {
-                    record.pointee.failures = 0
-                    record.pointee.isTold = false
-                }
-                return record.pointee.isTold ? .writeOutWorksAgain(failures: record.pointee.failures) : nil
-            }
-            return nil
-        }
-    }
-
-    /// Why nothing of the image that is dirty can be written out; nil while some of it can.
-    var stuck: AccessError? {
-        lock.withLock {
-            let (failed, dirty) = (record.pointee.failedLeaves, record.pointee.dirty.count)
-            return failed > 0 && failed >= dirty ? AccessError(record.pointee.error) : nil
-        }
-    }
-
-    /// Leaves whose last write-out failed.
-    var failedLeaves: Int { lock.withLock { record.pointee.failedLeaves } }
-
-    /// Leaves that are dirty or being written out.
-    var dirtyLeaves: Int { lock.withLock { record.pointee.dirty.count } }
-
-    // MARK: Syncs
-
-    /// A sync begins.
-    /// - Returns: Its number, and what was unsettled when it began.
-    func beginSync() -> (number: UInt32, unsettled: UInt64) {
-        lock.withLock {
-            record.pointee.syncsBegun &+= 1
-            return (record.pointee.syncsBegun, unsettled)
-        }
-    }
-
-    /// The key of the first leaf that was written out before sync `number` began and is not settled, or nil.
-    func firstUnsynced(beforeSync number: UInt32) -> UInt64? {
-        lock.withLock {
-            let id = record.pointee.unsynced.head
-            guard id != .none, Ledger.isLater(number, than: leaves[id].pointee.epoch) else { return nil }
-            return leaves[id].pointee.key
-        }
-    }
-
-    /// Settles the leaf after a good sync `number`, if it still was written out before that and has not been dirtied
-    /// since: it is on no list then.
-    /// - Returns: Whether it was, so that its bits are to be cleared.
-    func settle(_ id: LeafID, bySync number: UInt32) -> Bool {
-        lock.withLock {
-            let leaf = leaves[id]
-            guard leaf.pointee.mark.list == .unsynced, Ledger.isLater(number, than: leaf.pointee.epoch) else {
-                return false
-            }
-            unlink(id)
-            return true
-        }
-    }
-
-    /// The leaf's unsynced pages have become dirty again, after a failed sync.
-    func dirtiedAgain(_ id: LeafID) {
-        lock.withLock {
-            leaves[id].pointee.dirtyEpoch = record.pointee.epoch
-            unlink(id)
-            append(id, dirtyIn: record.pointee.epoch)
-        }
-    }
-
-    /// How much has happened to the image that a failed sync would lose.
-    var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
-
-    /// Something that a failed sync would lose has happened to the image.
-    func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
-
-    /// So many base pages more (or fewer) are written out and not durable.
-    func countUnsynced(_ pages: Int) { record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed) }
-
-    /// Base pages that are written out and not known to be durable.
-    var unsyncedPages: Int { record.pointee.unsyncedPages.load(ordering: .relaxed) }
-
-    /// A zero or trim of the image is about to be done: a sync that fails meanwhile may lose it.
-    func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }
-    /// It has been done, or part of it.
-    func endChange() {
-        countUnsettled()
-        record.pointee.changes.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-    }
-    /// Whether one is being done.
-    var isChanging: Bool { record.pointee.changes.load(ordering: .sequentiallyConsistent) > 0 }
-
-    /// A sync has failed. What is being written out now counts as not written out, because the image may have forgotten
-    /// it already; called before what was written out earlier becomes dirty again.
-    func countFailedSync(_ error: AccessError) {
-        let count = failedSyncs & 0xFF_FFFF_FFFF_FFFF &+ 1
-        record.pointee.failedSyncs.store(UInt64(error.code) << 56 | count, ordering: .sequentiallyConsistent)
-    }
-
-    /// Syncs that have failed (the low 56 bits), and how the last one did.
-    var failedSyncs: UInt64 { record.pointee.failedSyncs.load(ordering: .sequentiallyConsistent) }
-
-    /// The error of the last failed sync if there was one since `failedSyncs` was `count`.
-    func syncFailure(since count: UInt64) -> AccessError? {
-        let now = failedSyncs
-        return now == count ? nil : AccessError(Int32(now >> 56))
-    }
-
     // MARK: Reading ahead
 
     /// So many base pages that were read ahead have been recycled and nobody has used them.
@@ -326,7 +170,7 @@ struct Ledger: @unchecked Sendable {
 
     // MARK: The lists
 
-    private func append(_ id: LeafID, dirtyIn epoch: UInt32) {
+    func append(_ id: LeafID, dirtyIn epoch: UInt32) {
         leaves[id].pointee.epoch = epoch
         leaves[id].pointee.mark.list = .dirty
         gauge.countDirtyLeaves(1)
@@ -351,7 +195,7 @@ struct Ledger: @unchecked Sendable {
         leaves.insert(id, after: record.pointee.unsynced.tail, in: &record.pointee.unsynced)
     }
 
-    private func unlink(_ id: LeafID) {
+    func unlink(_ id: LeafID) {
         switch leaves[id].pointee.mark.list {
         case .none: return
         case .dirty:
@@ -360,50 +204,5 @@ struct Ledger: @unchecked Sendable {
         case .unsynced: leaves.unlink(id, from: &record.pointee.unsynced)
         }
         leaves[id].pointee.mark.list = .none
-    }
-
-    /// The links of both lists agree with the leaves' marks. O(leaves on them). All shards are locked.
-    func checkInvariants() {
-        lock.withLock {
-            check(record.pointee.dirty, .dirty)
-            check(record.pointee.unsynced, .unsynced)
-        }
-    }
-
-    private func check(_ list: LeafList, _ name: LeafMark.List) {
-        var count = 0
-        var previous = LeafID.none
-        var id = list.head
-        while id != .none {
-            let leaf = leaves[id]
-            precondition(leaf.pointee.mark.list == name && leaf.pointee.previousOnList == previous, "links must agree")
-            if name == .dirty {
-                precondition(leaf.pointee.dirty | leaf.pointee.writing != 0, "what is on the dirty list is dirty")
-            } else {
-                precondition(leaf.pointee.dirty | leaf.pointee.writing == 0, "what is dirty is on the dirty list")
-            }
-            previous = id
-            id = leaf.pointee.nextOnList
-            count += 1
-        }
-        precondition(previous == list.tail && count == list.count, "counts must agree")
-    }
-}
-
-extension LeafTable {
-    fileprivate func insert(_ id: LeafID, after previous: LeafID, in list: inout Ledger.LeafList) {
-        let next = previous == .none ? list.head : self[previous].pointee.nextOnList
-        self[id].pointee.previousOnList = previous
-        self[id].pointee.nextOnList = next
-        if previous == .none { list.head = id } else { self[previous].pointee.nextOnList = id }
-        if next == .none { list.tail = id } else { self[next].pointee.previousOnList = id }
-        list.count += 1
-    }
-
-    fileprivate func unlink(_ id: LeafID, from list: inout Ledger.LeafList) {
-        let (previous, next) = (self[id].pointee.previousOnList, self[id].pointee.nextOnList)
-        if previous == .none { list.head = next } else { self[previous].pointee.nextOnList = next }
-        if next == .none { list.tail = previous } else { self[next].pointee.previousOnList = previous }
-        list.count -= 1
     }
 }

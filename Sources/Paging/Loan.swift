@@ -4,7 +4,8 @@
 /// back, which its end does, unpins: the type system keeps it honest. Whoever has a loan waits for nothing until it is
 /// given back (invariant 9). A loan for reading is shared, one for writing is exclusive (invariant 11).
 ///
-/// It lives on the stack and costs one atomic addition a flexpage at each end.
+/// It lives on the stack and costs one atomic addition a flexpage at each end. A loan of zeroes has a range and no
+/// flexpage, and costs nothing.
 struct Loan: ~Copyable {
     /// Most flexpages in a loan.
     static let capacity = 16
@@ -18,7 +19,7 @@ struct Loan: ~Copyable {
     private(set) var count = 0
     /// A marked page that the client has come to with this loan.
     var mark: UInt64?
-    /// The bytes of the image that the loan covers; empty where nothing could be lent.
+    /// The bytes of the image that the loan covers; empty where nothing could be lent. Zeroes where `count` is 0.
     private(set) var range: Range<Int64>
 
     /// A loan of nothing yet, that begins at `offset`.
@@ -28,6 +29,12 @@ struct Loan: ~Copyable {
         pin = exclusively ? PageState.pin | PageState.exclusive : PageState.pin
         self.reach = reach
         range = offset..<offset
+    }
+
+    /// A loan of `range`, which is known to be zeroes, and of no flexpage.
+    init(_ reach: UnsafePointer<PageMapper.Reach>, zeroes range: Range<Int64>) {
+        self.init(reach, at: range.lowerBound)
+        self.range = range
     }
 
     @inline(__always)
@@ -42,8 +49,16 @@ struct Loan: ~Copyable {
     mutating func add(_ id: FlexpageID, upTo limit: Int64) {
         if count == 0 { first = id } else { others[count &- 1] = id }
         count &+= 1
-        let end = BasePage.offset(of: reach.pointee.table[id].pointee.covered.upperBound)
-        range = range.lowerBound..<min(end, limit)
+        range = range.lowerBound..<min(bytes(of: id, at: range.upperBound).upperBound, limit)
+    }
+
+    /// The bytes of the image that flexpage `id`, which is pinned and has `offset` in it, covers.
+    @inline(__always)
+    private func bytes(of id: FlexpageID, at offset: Int64) -> Range<Int64> {
+        let place = FlexpagePlace(reach.pointee.table.word(id).pointee.place.load(ordering: .relaxed))
+        let size = Int64(BasePage.size) &<< Int64(place.order)
+        let begin = offset & ~(size &- 1)
+        return begin..<begin &+ size
     }
 
     /// Calls `body` with the memory of each part of the loan, in order, and the offset of the part in the loan.
@@ -52,10 +67,9 @@ struct Loan: ~Copyable {
         var offset = range.lowerBound
         for index in 0..<count {
             let id = self[index]
-            let flexpage = reach.pointee.table[id]
-            let begin = BasePage.offset(of: flexpage.pointee.key.page)
-            let end = min(BasePage.offset(of: flexpage.pointee.covered.upperBound), range.upperBound)
-            let memory = reach.pointee.table.memory(of: id) + Int(offset &- begin)
+            let bytes = bytes(of: id, at: offset)
+            let end = min(bytes.upperBound, range.upperBound)
+            let memory = reach.pointee.table.memory(of: id) + Int(offset &- bytes.lowerBound)
             let part = UnsafeMutableRawBufferPointer(start: memory, count: Int(end &- offset))
             body(part, Int(offset &- range.lowerBound))
             offset = end
@@ -64,6 +78,13 @@ struct Loan: ~Copyable {
 
     @inline(__always)
     deinit {
-        for index in 0..<count { PageMapper.Reach.giveBack(reach, self[index], pin) }
+        var offset = range.lowerBound
+        for index in 0..<count {
+            let id = self[index]
+            let page = BasePage.number(of: offset)
+            // After the pin is gone the flexpage may be another's.
+            offset = bytes(of: id, at: offset).upperBound
+            PageMapper.Reach.giveBack(reach, id, covering: page, pin)
+        }
     }
 }

@@ -84,4 +84,8 @@ struct Condition: @unchecked Sendable {
     func wakeAll() {
         pthread_cond_broadcast(condition)
     }
+
+    func wakeOne() {
+        pthread_cond_signal(condition)
+    }
 }

@@ -25,21 +25,22 @@ extension PageMapper {
         reach.pointee.map.ledger.endChange()
         zeroStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }, do: { id, shard in dropOrWait(id, on: shard) })
+        noteZeroes(in: pages)
         reach.pointee.waiters.wake()
     }
 
     /// Drops a flexpage and what is dirty of it, or where readers have it waits for them. The shard's lock is held.
     private func dropOrWait(_ id: FlexpageID, on shard: UnsafeMutablePointer<Shard>) {
-        let state = PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring))
+        let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
         guard state.pins == 0 else {
             reach.pointee.waitUntilSettled(id, on: shard)
             return
         }
-        reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].pointee.covered))
+        reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].covered))
         drop(id)
     }
 
-    /// Drops every flexpage of the image, none of which is lent or dirty. O(buckets + flexpages).
+    /// Drops every flexpage of the image, none of which is lent or dirty, and every known zero. O(buckets + flexpages).
     func dropAll() {
         for index in 0..<AccessMap.shardCount {
             let shard = pages.memory.metadata.shards + index
@@ -48,6 +49,7 @@ extension PageMapper {
             while let id = reach.pointee.map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) {
                 drop(id)
             }
+            reach.pointee.map.forgetZeroes(inShard: index)
             shard.unlock()
         }
     }
@@ -57,7 +59,7 @@ extension PageMapper {
     private func drop(_ id: FlexpageID) {
         let region = reach.pointee.table.region(of: id)
         precondition(
-            PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).isRecyclable,
+            PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).isRecyclable,
             "only what is neither lent nor dirty is dropped")
         reach.pointee.map.remove(id)
         if reach.pointee.queue.remove(id) { pages.give(region) }
@@ -70,10 +72,10 @@ extension PageMapper {
             shard.lock()
             while true {
                 let id = reach.pointee.map.flexpage(at: page)
-                guard id != .none, !pages.contains(reach.pointee.table[id].pointee.covered) else { break }
+                guard id != .none, !pages.contains(reach.pointee.table[id].covered) else { break }
                 // Readers in it, who came before the change was made, see old bytes or new ones, not both.
-                if PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).pins == 0 {
-                    zeroInPlace(pages.clamped(to: reach.pointee.table[id].pointee.covered), of: id)
+                if PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).pins == 0 {
+                    zeroInPlace(pages.clamped(to: reach.pointee.table[id].covered), of: id)
                     break
                 }
                 reach.pointee.waitUntilSettled(id, on: shard)
@@ -104,9 +106,10 @@ extension PageMapper {
         do body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
     ) {
         func isDue(_ id: FlexpageID) -> Bool {
-            let covered = reach.pointee.table[id].pointee.covered
+            let covered = reach.pointee.table[id].covered
             let isVisited = visited == .inside ? pages.contains(covered) : pages.overlaps(covered)
-            return isVisited && condition(PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)))
+            return isVisited
+                && condition(PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)))
         }
         if pages.count / Leaf.pages <= self.pages.memory.metadata.frames / 4 + Chunk.pages {
             visitByOffset(pages, where: isDue, body)

@@ -12,8 +12,9 @@ extension PageMapper.Reach {
     ) -> Loan {
         var loan = Loan(reach, at: wanted.lowerBound)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
-            let id = reach.pointee.map.flexpage(at: BasePage.number(of: loan.range.upperBound), place)
-            guard id != .none, reach.pointee.pin(id, &loan.mark) else { break }
+            let page = BasePage.number(of: loan.range.upperBound)
+            let id = reach.pointee.map.flexpage(at: page, place)
+            guard id != .none, reach.pointee.pin(id, at: page, &loan.mark) else { break }
             loan.add(id, upTo: wanted.upperBound)
         }
         let counted = max(loan.range.lowerBound, countingFrom)..<max(loan.range.upperBound, countingFrom)
@@ -23,26 +24,26 @@ extension PageMapper.Reach {
         return loan
     }
 
-    /// Pins flexpage `id` for a reader and counts the hit, if it may be read now. The shard's lock is held.
+    /// Pins flexpage `id`, which covers `page`, for a reader and counts the hit, if it may be read now. The shard's lock is
+    /// held.
     @inline(__always)
-    private func pin(_ id: FlexpageID, _ mark: inout UInt64?) -> Bool {
-        let flexpage = table[id]
-        // The bytes are wanted next; the flexpage's own cache line is waited for meanwhile. Sixteen lines took 80 ns off
-        // a random hit of 4 KiB, four lines 30, and the processor's own prefetcher does the rest.
+    private func pin(_ id: FlexpageID, at page: UInt64, _ mark: inout UInt64?) -> Bool {
+        let flexpage = table.word(id)
+        // The bytes are wanted next; the flexpage's word is waited for meanwhile. Sixteen lines took 80 ns off a random
+        // hit of 4 KiB, four lines 30, and the processor's own prefetcher does the rest.
         let memory = table.memory(of: id)
         for line in 0..<16 { flexpage_prefetch(memory + line &* 64) }
-        let place = flexpage.pointee.place.load(ordering: .relaxed)
+        let place = FlexpagePlace(flexpage.pointee.place.load(ordering: .relaxed))
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendable {
             // The first use of what was read ahead is not a hit; it is what demand would have filled.
             let isFirstUse = PageState(word).has(PageState.ahead)
-            let counted =
-                isFirstUse ? word & ~(PageState.ahead | PageState.marked) : queue.countingHit(word, place: place)
+            let counted = isFirstUse ? word & ~(PageState.ahead | PageState.marked) : queue.countingHit(word, place)
             let pinned = counted &+ PageState.pin
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
             if exchanged {
-                if isFirstUse, PageState(word).has(PageState.marked) { mark = flexpage.pointee.key.page }
+                if isFirstUse, PageState(word).has(PageState.marked) { mark = place.covered(with: page).lowerBound }
                 return true
             }
             word = original
@@ -53,7 +54,7 @@ extension PageMapper.Reach {
     /// The caller, who has it pinned, is the first to use flexpage `id`, which may have been read ahead.
     /// - Returns: Its first page if it is marked.
     func takeMark(of id: FlexpageID) -> UInt64? {
-        let word = table[id].pointee.state.bitwiseAnd(~(PageState.ahead | PageState.marked), ordering: .relaxed)
+        let word = table.word(id).pointee.state.bitwiseAnd(~(PageState.ahead | PageState.marked), ordering: .relaxed)
             .oldValue
         return PageState(word).has(PageState.marked) ? table[id].pointee.key.page : nil
     }
@@ -62,11 +63,11 @@ extension PageMapper.Reach {
     /// is held.
     /// - Returns: How many of the pages were not dirty before, or nil where it may not be written now.
     func pinExclusively(_ id: FlexpageID, dirtying pages: Range<UInt64>) -> Int? {
-        let flexpage = table[id]
-        let place = flexpage.pointee.place.load(ordering: .relaxed)
+        let flexpage = table.word(id)
+        let place = FlexpagePlace(flexpage.pointee.place.load(ordering: .relaxed))
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendableExclusively {
-            let counted = queue.countingHit(word & ~(PageState.ahead | PageState.marked), place: place)
+            let counted = queue.countingHit(word & ~(PageState.ahead | PageState.marked), place)
             let pinned = counted &+ PageState.pin | PageState.exclusive | PageState.dirty
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
@@ -79,10 +80,10 @@ extension PageMapper.Reach {
     /// Sleeps until who has flexpage `id` (reads, writes, fills it or writes it out) may have let go of it. The shard's
     /// lock is held; the caller looks again.
     func waitUntilSettled(_ id: FlexpageID, on shard: UnsafeMutablePointer<Shard>) {
-        let word = table[id].pointee.state.bitwiseOr(PageState.awaited, ordering: .sequentiallyConsistent).oldValue
+        let word = table.word(id).pointee.state.bitwiseOr(PageState.awaited, ordering: .sequentiallyConsistent).oldValue
         // Whoever gives the last pin back after this wakes us; if it was given back before, nobody will.
         if PageState(word).pins == 0, !PageState(word).has(PageState.writing) {
-            table[id].pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
+            table.word(id).pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
             return
         }
         shard.wait()
@@ -98,24 +99,23 @@ extension PageMapper.Reach {
                 page += 1
                 continue
             }
-            let word = table[id].pointee.state.load(ordering: .relaxed)
+            let word = table.word(id).pointee.state.load(ordering: .relaxed)
             if PageState(word).has(PageState.awaited), !PageState(word).has(PageState.writing | PageState.exclusive) {
                 // Readers may still have pins: the last of them wakes who goes on waiting.
-                table[id].pointee.state.bitwiseAnd(~PageState.awaited, ordering: .sequentiallyConsistent)
+                table.word(id).pointee.state.bitwiseAnd(~PageState.awaited, ordering: .sequentiallyConsistent)
                 isAwaited = true
             }
-            page = table[id].pointee.covered.upperBound
+            page = table[id].covered.upperBound
         }
         if isAwaited { shard.wakeAll() }
     }
 
-    /// Gives a pin on flexpage `id` back: a reader's, or with `PageState.exclusive` added a writer's. No lock is held.
+    /// Gives a pin on flexpage `id`, which covers `page`, back: a reader's, or with `PageState.exclusive` added a writer's.
+    /// No lock is held.
     @inline(__always)
-    static func giveBack(_ reach: Pointer, _ id: FlexpageID, _ pin: UInt32 = PageState.pin) {
-        let flexpage = reach.pointee.table[id]
-        // After the pin is gone the flexpage may be another's.
-        let page = flexpage.pointee.key.page
-        let word = flexpage.pointee.state.wrappingSubtract(pin, ordering: .sequentiallyConsistent).oldValue
+    static func giveBack(_ reach: Pointer, _ id: FlexpageID, covering page: UInt64, _ pin: UInt32 = PageState.pin) {
+        let word = reach.pointee.table.word(id).pointee.state.wrappingSubtract(pin, ordering: .sequentiallyConsistent)
+            .oldValue
         if word & (PageState.awaited | PageState.failed) != 0 || reach.pointee.waiters.isAnyoneWaiting {
             wakeAfterGivingBack(reach, id, page: page, word: PageState(word))
         }
@@ -134,7 +134,7 @@ extension PageMapper.Reach {
             shard.lock()
             // Only while the map says so is it still the same flexpage.
             if reach.pointee.map.flexpage(at: page) == id {
-                reach.pointee.table[id].pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
+                reach.pointee.table.word(id).pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
             }
             shard.wakeAll()
             shard.unlock()

@@ -25,23 +25,32 @@ extension PageMapper {
     func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
         let shard = reach.pointee.map.shard(of: run.lowerBound)
         var left = run
+        var walk = Walk()
         while !left.isEmpty {
             shard.lock()
             let missing = firstMissing(of: left)
+            if let mark, !missing.contains(mark) { reach.pointee.map.markZeroes(at: mark) }
             shard.unlock()
             guard !missing.isEmpty else { return }
+            let begin = BasePage.offset(of: missing.lowerBound)
+            if isWorthAsking(at: begin, &walk) {
+                askForHole(at: begin, on: shard)
+                continue
+            }
             guard let populated = readAheadOnce(missing, mark: mark, on: shard) else { return }
             left = max(populated, left.lowerBound + 1)..<max(left.upperBound, populated)
         }
     }
 
-    /// The first base pages of `pages` that nothing covers. The shard's lock is held.
+    /// The first base pages of `pages` that nothing covers and that are not known to be zeroes. The shard's lock is held.
     private func firstMissing(of pages: Range<UInt64>) -> Range<UInt64> {
+        let zeroes = reach.pointee.map.knownZeroes(inChunkOf: pages.lowerBound)
         var begin = pages.lowerBound
-        while begin < pages.upperBound, reach.pointee.map.flexpage(at: begin) != .none { begin += 1 }
-        var end = begin
-        while end < pages.upperBound, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
-        return begin..<end
+        while begin < pages.upperBound, zeroes.contains(begin) || reach.pointee.map.flexpage(at: begin) != .none {
+            begin += 1
+        }
+        guard begin < pages.upperBound else { return begin..<begin }
+        return begin..<endOfMissing(from: begin, upTo: pages.upperBound)
     }
 
     /// - Returns: Up to which page it has come, or nil where there was no memory or the image could not be read.
@@ -59,10 +68,13 @@ extension PageMapper {
         } catch {
             return nil
         }
+        let isAllZero = fill.findZeroes()
         shard.lock()
         fill.publishAhead(mark: mark, on: shard)
         shard.unlock()
+        fill.giveBackDropped()
         reach.pointee.waiters.wake()
+        if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
         return fill.covered.upperBound
     }
 }

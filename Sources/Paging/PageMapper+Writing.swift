@@ -4,7 +4,7 @@ import Glibc
 ///
 /// A page that is resident is latched by the writer alone. Missing base pages that are written whole are not read: new
 /// flexpages are made for them, and populated by the client's bytes. A missing base page that is written in part is
-/// filled first. Dirty is what the loan covers, from the moment it is taken: before the write is answered.
+/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before the write is answered.
 extension PageMapper {
     /// Lends flexpages for the beginning of `range` to a writer alone, dirty, as many as can be had at once and at least
     /// one. Waits at the limit of dirt.
@@ -28,6 +28,7 @@ extension PageMapper {
             }
             let loan = lendResidentForWriting(wanted, on: shard, dirtied: &dirtied)
             if loan.count > 0 {
+                shard.pointee.writeLoans += 1
                 shard.unlock()
                 return loan
             }
@@ -37,10 +38,14 @@ extension PageMapper {
                 reach.pointee.waitUntilSettled(id, on: shard)
                 continue
             }
-            let run = wholePagesMissing(of: wanted)
+            let run = missingRunToWrite(of: wanted)
             shard.unlock()
             if run.isEmpty {
-                try fillFirstPage(of: wanted, on: shard, &walk)
+                if isWorthAsking(at: wanted.lowerBound, &walk) {
+                    askForHole(at: wanted.lowerBound, on: shard)
+                } else {
+                    try fillFirstPage(of: wanted, on: shard, &walk)
+                }
             } else if let loan = make(run, for: wanted, on: shard, dirtied: &dirtied) {
                 return loan
             }
@@ -81,7 +86,7 @@ extension PageMapper {
             let id = reach.pointee.map.flexpage(at: page)
             guard id != .none else { break }
             let written = BasePage.numbers(covering: loan.range.upperBound..<wanted.upperBound)
-                .clamped(to: reach.pointee.table[id].pointee.covered)
+                .clamped(to: reach.pointee.table[id].covered)
             guard let newly = reach.pointee.pinExclusively(id, dirtying: written) else { break }
             dirtied += newly
             loan.add(id, upTo: wanted.upperBound)
@@ -89,18 +94,27 @@ extension PageMapper {
         return loan
     }
 
-    /// The base pages from the first of `wanted` on that no flexpage covers and that `wanted` covers whole; what lies
-    /// past the image's end needs no covering. The shard's lock is held.
-    private func wholePagesMissing(of wanted: Range<Int64>) -> Range<UInt64> {
+    /// The base pages from the first of `wanted` on that no flexpage covers and that need not be read: `wanted` covers them
+    /// whole (what lies past the image's end needs no covering), or they are known to be zeroes. The shard's lock is held.
+    private func missingRunToWrite(of wanted: Range<Int64>) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
-        guard wanted.lowerBound == BasePage.offset(of: pages.lowerBound) else {
+        let zeroes = reach.pointee.map.knownZeroes(inChunkOf: pages.lowerBound)
+        guard startsWhole(wanted) || zeroes.contains(pages.lowerBound) else {
             return pages.lowerBound..<pages.lowerBound
         }
-        let endsWhole = wanted.upperBound == BasePage.offset(of: pages.upperBound) || wanted.upperBound == size
-        let last = endsWhole ? pages.upperBound : pages.upperBound - 1
+        let last = endsWhole(wanted) || zeroes.contains(pages.upperBound - 1) ? pages.upperBound : pages.upperBound - 1
         var end = pages.lowerBound
         while end < last, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
         return pages.lowerBound..<end
+    }
+
+    private func startsWhole(_ wanted: Range<Int64>) -> Bool {
+        wanted.lowerBound == BasePage.offset(of: BasePage.number(of: wanted.lowerBound))
+    }
+
+    private func endsWhole(_ wanted: Range<Int64>) -> Bool {
+        wanted.upperBound == size
+            || wanted.upperBound == BasePage.offset(of: BasePage.number(of: wanted.upperBound))
     }
 
     /// Populates the base page that `wanted` begins in from the image, because only part of it is to be written.
@@ -108,7 +122,7 @@ extension PageMapper {
         of wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) {
         let page = BasePage.number(of: wanted.lowerBound)
-        if let loan = try fill(page..<page + 1, for: wanted, on: shard, &walk) { _ = consume loan }
+        if let loan = try fill(page..<page + 1, for: wanted, on: shard, &walk, keepingZeroes: true) { _ = consume loan }
     }
 
     /// Makes flexpages for as much of `run` as there is memory for, and lends them. No lock is held.
@@ -117,10 +131,21 @@ extension PageMapper {
         _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, dirtied: inout Int
     ) -> Loan? {
         guard var fill = plan(run, most: Loan.capacity, on: shard) else { return nil }
-        fill.zeroPastEnd(ofImage: size)
+        fill.zeroAround(wanted)
         shard.lock()
         defer { shard.unlock() }
-        guard !reach.pointee.reservations.overlaps(fill.covered), fill.issue() else { return nil }
+        guard !reach.pointee.reservations.overlaps(fill.covered), needsNoReading(fill.covered, for: wanted),
+            fill.issue()
+        else { return nil }
+        shard.pointee.writeLoans += 1
         return fill.publish(writing: wanted, dirtied: &dirtied)
+    }
+
+    /// Whether what `wanted` covers only in part of `pages` is, still, known to be zeroes. The shard's lock is held.
+    private func needsNoReading(_ pages: Range<UInt64>, for wanted: Range<Int64>) -> Bool {
+        let zeroes = reach.pointee.map.knownZeroes(inChunkOf: pages.lowerBound)
+        let coversEnd = endsWhole(wanted) || BasePage.offset(of: pages.upperBound) <= wanted.upperBound
+        return (startsWhole(wanted) || zeroes.contains(pages.lowerBound))
+            && (coversEnd || zeroes.contains(pages.upperBound - 1))
     }
 }

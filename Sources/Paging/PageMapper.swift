@@ -18,6 +18,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let dirt: DirtGauge
         let reservations: Reservations
         let readahead: Readahead
+        let hole: HoleHint
         /// Whose image it is; outlives every request.
         fileprivate(set) var provider: Unmanaged<Provider>?
         /// To free the Region of a failed fill; outlives every loan.
@@ -40,7 +41,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
             to: Reach(
                 map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
                 dirt: pages.dirt, reservations: Reservations(),
-                readahead: Readahead(imageSize: size, largestWindow: pages.largestReadahead), pages: pages))
+                readahead: Readahead(imageSize: size, largestWindow: pages.largestReadahead),
+                hole: HoleHint(), pages: pages))
     }
 
     deinit {
@@ -61,6 +63,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     struct Walk {
         /// What this request had populated reaches up to here, so finding it is not a hit.
         var populatedUpTo: Int64 = 0
+        /// The image has been asked for holes up to here.
+        var askedUpTo: Int64 = 0
         /// A wide fill has failed; up to here fills are one base page each, so that only the bad page fails.
         var cautiousUpTo: Int64 = 0
     }
@@ -91,7 +95,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func supply(
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan {
-        let place = reach.pointee.map.place(of: BasePage.number(of: wanted.lowerBound))
+        let page = BasePage.number(of: wanted.lowerBound)
+        let place = reach.pointee.map.place(of: page)
         while true {
             let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
             if loan.count > 0 {
@@ -99,18 +104,25 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 if let mark = loan.mark { noteArrival(at: mark) }
                 return loan
             }
-            let id = reach.pointee.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
+            let id = reach.pointee.map.flexpage(at: page, place)
             if id == .none {
+                if let loan = lendZeroes(wanted, on: shard, countingFrom: walk.populatedUpTo) { return loan }
+                if isWorthAsking(at: wanted.lowerBound, &walk) {
+                    shard.unlock()
+                    askForHole(at: wanted.lowerBound, on: shard)
+                    shard.lock()
+                    continue
+                }
                 let run = missingRun(of: wanted, cautious: wanted.lowerBound < walk.cautiousUpTo)
                 shard.unlock()
                 if walk.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
-            } else if PageState(reach.pointee.table[id].pointee.state.load(ordering: .acquiring)).has(
+            } else if PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).has(
                 PageState.populated)
             {
                 reach.pointee.waitUntilSettled(id, on: shard)
-            } else if try waitForFill(of: id, on: shard, &walk) {
+            } else if try waitForFill(of: id, at: page, on: shard, &walk) {
                 var loan = Loan(reach, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
                 let mark = reach.pointee.takeMark(of: id)
@@ -127,17 +139,15 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         let wantedPages = BasePage.numbers(covering: wanted)
         let most = cautious ? 1 : UInt64(pages.mostFramesOfFill)
         let limit = min(wantedPages.upperBound, wantedPages.lowerBound + most)
-        var end = wantedPages.lowerBound + 1
-        while end < limit, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
-        return wantedPages.lowerBound..<end
+        return wantedPages.lowerBound..<endOfMissing(from: wantedPages.lowerBound, upTo: limit)
     }
 
     /// Waits for somebody else's fill of flexpage `id`. The shard's lock is held before and, unless this throws, after.
     /// - Returns: True if the page is populated, and pinned for the caller; false if the caller must look again.
     private func waitForFill(
-        of id: FlexpageID, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
+        of id: FlexpageID, at page: UInt64, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Bool {
-        let flexpage = reach.pointee.table[id]
+        let flexpage = reach.pointee.table.word(id)
         flexpage.pointee.state.wrappingAdd(PageState.pin, ordering: .relaxed)
         var state: PageState
         repeat {
@@ -147,19 +157,21 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         } while !state.has(PageState.populated | PageState.failed)
         if state.has(PageState.populated) { return true }
         // What failed was wider than a page, or it was just this page.
-        walk.cautiousUpTo = BasePage.offset(of: flexpage.pointee.covered.upperBound)
+        walk.cautiousUpTo = BasePage.offset(of: reach.pointee.table[id].covered.upperBound)
         shard.unlock()
-        PageMapper.Reach.giveBack(reach, id)
+        PageMapper.Reach.giveBack(reach, id, covering: page)
         guard state.error == 0 else { throw AccessError(state.error) }
         shard.lock()
         return false
     }
 
     /// Populates as much of `run` as there is memory for, and lends what `wanted` begins with. No lock is held.
+    /// - Parameter keepingZeroes: What is found to be zeroes stays, because the caller is about to write there.
     /// - Returns: Nil where the caller must look again: memory was short, or somebody else was faster, or a wide fill
     ///   failed and the pages are now to be tried one by one.
     func fill(
-        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
+        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk,
+        keepingZeroes: Bool = false
     ) throws(AccessError) -> Loan? {
         guard var fill = plan(run, on: shard) else { return nil }
         shard.lock()
@@ -179,12 +191,16 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
             if fill.isOneBasePage { throw error }
             return nil
         }
+        let isAllZero = fill.findZeroes(keeping: keepingZeroes)
         shard.lock()
         shard.pointee.misses += UInt64(fill.covered.count)
         let loan = fill.publish(lending: wanted, on: shard)
+        assert(!loan.range.isEmpty, "what a request begins with has been populated, or is zeroes")
         shard.unlock()
+        fill.giveBackDropped()
         walk.populatedUpTo = BasePage.offset(of: fill.covered.upperBound)
         reach.pointee.waiters.wake()
+        if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
         return loan
     }
 

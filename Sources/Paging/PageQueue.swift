@@ -67,7 +67,7 @@ struct PageQueue: @unchecked Sendable {
         self.table = table
         lock = Lock(in: metadata.mutexes + 2)
         probationTarget = max(metadata.frames / 10, min(100, metadata.frames / 2))
-        correlationFrames = UInt32(probationTarget / 2)
+        correlationFrames = UInt32(min(probationTarget / 2, 1 << 27))
         state = .allocate(capacity: 1)
         state.initialize(to: State(ghosts: Ghosts(metadata)))
     }
@@ -80,9 +80,11 @@ struct PageQueue: @unchecked Sendable {
 
     /// The word of a page whose word is `word` after one more use of it. Takes no lock.
     @inline(__always)
-    func countingHit(_ word: UInt32, place: UInt32) -> UInt32 {
+    func countingHit(_ word: UInt32, _ place: FlexpagePlace) -> UInt32 {
         if word & PageState.hitMask == PageQueue.mostHits &* PageState.hit { return word }
-        if place != 0, state.pointee.clock.load(ordering: .relaxed) &- place <= correlationFrames { return word }
+        if place.isTimed, place.age(at: state.pointee.clock.load(ordering: .relaxed)) <= correlationFrames {
+            return word
+        }
         return word &+ PageState.hit
     }
 
@@ -140,7 +142,7 @@ struct PageQueue: @unchecked Sendable {
             let name = queueToTakeFrom(passedOver.probation, passedOver.main)
             guard name != .none else { return nil }
             let id = name == .main ? state.pointee.main.head : state.pointee.probation.head
-            let word = PageState(table[id].pointee.state.load(ordering: .relaxed))
+            let word = PageState(table.word(id).pointee.state.load(ordering: .relaxed))
             if word.hits > 0 {
                 advance(id, name)
             } else if !word.isRecyclable || (word.has(PageState.unsynced) && unsynced < mostUnsynced) {
@@ -175,9 +177,9 @@ struct PageQueue: @unchecked Sendable {
     private func advance(_ id: FlexpageID, _ name: Name) {
         let taken = name == .probation ? PageState.hitMask : PageState.hit
         if name == .probation {
-            table[id].pointee.state.bitwiseAnd(~taken, ordering: .relaxed)
+            table.word(id).pointee.state.bitwiseAnd(~taken, ordering: .relaxed)
         } else {
-            table[id].pointee.state.wrappingSubtract(taken, ordering: .relaxed)
+            table.word(id).pointee.state.wrappingSubtract(taken, ordering: .relaxed)
         }
         unlink(id)
         link(id, to: .main)
@@ -187,7 +189,7 @@ struct PageQueue: @unchecked Sendable {
         unlink(id)
         let key = table[id].pointee.key
         if name == .probation {
-            for page in table[id].pointee.covered {
+            for page in table[id].covered {
                 state.pointee.ghosts.insert(PageKey(image: key.image, page: page))
             }
         }
@@ -197,17 +199,18 @@ struct PageQueue: @unchecked Sendable {
     /// Queues a flexpage at the tail of `name`, as one that has just come there.
     private func link(_ id: FlexpageID, to name: Name) {
         let flexpage = table[id]
-        var place: UInt32 = 0
+        var tick: UInt32 = 0
         if name == .probation {
-            let now = state.pointee.clock.wrappingAdd(UInt32(flexpage.pointee.pages), ordering: .relaxed).newValue
-            place = max(now, 1)
+            let now = state.pointee.clock.wrappingAdd(UInt32(flexpage.pages), ordering: .relaxed).newValue
+            tick = max(now & 0xFFF_FFFF, 1)
         }
-        flexpage.pointee.place.store(place, ordering: .relaxed)
+        let place = FlexpagePlace(at: tick, order: flexpage.pointee.order)
+        table.word(id).pointee.place.store(place.raw, ordering: .relaxed)
         append(id, to: name)
     }
 
     private func append(_ id: FlexpageID, to name: Name) {
-        let frames = Int(table[id].pointee.pages)
+        let frames = Int(table[id].pages)
         table[id].pointee.queue = name
         if name == .probation {
             table.append(id, to: &state.pointee.probation.head, &state.pointee.probation.tail)
@@ -222,10 +225,10 @@ struct PageQueue: @unchecked Sendable {
         let flexpage = table[id]
         if flexpage.pointee.queue == .probation {
             table.unlink(id, from: &state.pointee.probation.head, &state.pointee.probation.tail)
-            state.pointee.probation.uncount(Int(flexpage.pointee.pages))
+            state.pointee.probation.uncount(Int(flexpage.pages))
         } else {
             table.unlink(id, from: &state.pointee.main.head, &state.pointee.main.tail)
-            state.pointee.main.uncount(Int(flexpage.pointee.pages))
+            state.pointee.main.uncount(Int(flexpage.pages))
         }
         flexpage.pointee.queue = .none
     }
@@ -243,7 +246,7 @@ struct PageQueue: @unchecked Sendable {
                 precondition(table[id].pointee.queue == name, "a queued flexpage knows its queue")
                 precondition(table[id].pointee.previous == previous, "links must agree")
                 flexpages += 1
-                frames += Int(table[id].pointee.pages)
+                frames += Int(table[id].pages)
                 previous = id
                 id = table[id].pointee.next
             }

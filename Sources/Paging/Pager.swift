@@ -23,27 +23,36 @@ public final class Pager: Sendable {
         guard let base = buffer.baseAddress else { return }
         try walk(range) { part, position in
             (base + position).copyMemory(from: part.baseAddress!, byteCount: part.count)
+        } zeroes: { count, position in
+            memset(base + position, 0, count)
         }
     }
 
-    /// Makes the flexpages of `range` resident, as far as memory allows, and copies nothing.
+    /// Makes the flexpages of `range` resident, as far as memory allows, and copies nothing. Holes cost no I/O, but O(chunks).
     /// - Throws: As `read`.
     public func populate(_ range: Range<Int64>) throws(AccessError) {
         let range = try checked(range.lowerBound, range.count)
-        try walk(range) { _, _ in }
+        try walk(range) { _, _ in
+        } zeroes: { _, _ in
+        }
     }
 
-    /// Calls `body` with the memory of each part of `range` while it is lent, and its position in the range.
+    /// Calls `body` with the memory of each part of `range` while it is lent, and its position in the range; or `zeroes` with
+    /// the length and the position of a part that is zeroes.
     @inline(__always)
     private func walk(
-        _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void
+        _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void, zeroes: (Int, Int) -> Void
     ) throws(AccessError) {
         var walk = PageMapper.Walk()
         var offset = range.lowerBound
         while offset < range.upperBound {
             let loan = try provider.mapper.lend(offset..<range.upperBound, &walk)
             let position = Int(offset &- range.lowerBound)
-            loan.forEachPart { part, partPosition in body(part, position &+ partPosition) }
+            if loan.count > 0 {
+                loan.forEachPart { part, partPosition in body(part, position &+ partPosition) }
+            } else {
+                zeroes(loan.range.count, position)
+            }
             offset = loan.range.upperBound
         }
     }

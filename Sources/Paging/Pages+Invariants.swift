@@ -21,6 +21,7 @@ extension Pages {
                 leavesInUse += 1
                 mappedFrames += check(leaf, inShard: shards + index)
             }
+            checkZeroes(inShard: index)
         }
         memory.checkInvariants()
         let queuedFrames = queue.checkInvariants()
@@ -32,6 +33,22 @@ extension Pages {
             precondition(mappedFrames + freeFrames == memory.metadata.frames, "(3) frames were lost")
             precondition(queuedFrames == mappedFrames, "every flexpage is queued")
         }
+    }
+
+    /// Checks what is known to be zeroes in a shard: nothing of it is covered by a flexpage.
+    private func checkZeroes(inShard index: Int) {
+        let shard = memory.metadata.shards + index
+        var known = 0
+        accessMap(ofImage: 0).zeroes.forEachRecord(inShard: index) { record, key in
+            let map = accessMap(ofImage: key.image)
+            precondition(map.shard(of: key.page) == shard, "a record of zeroes is in its shard")
+            precondition(!record.pages.isEmpty, "an empty record is free")
+            for page in key.page..<key.page + UInt64(Chunk.pages) where record.pages.contains(page) {
+                precondition(map.flexpage(at: page) == .none, "a known zero is not resident")
+                known += 1
+            }
+        }
+        precondition(known == shard.pointee.knownZeroes, "known zeroes are counted")
     }
 
     /// Checks one leaf and the flexpages in it.
@@ -46,11 +63,13 @@ extension Pages {
             let id = leaf.pointee.flexpages[index]
             let page = leaf.firstPage + UInt64(index)
             let flexpage = table[id]
-            let state = PageState(flexpage.pointee.state.load(ordering: .relaxed))
+            let state = PageState(table.word(id).pointee.state.load(ordering: .relaxed))
             precondition(flexpage.pointee.key.image == image, "(1) a flexpage is of its image")
-            precondition(flexpage.pointee.covered.contains(page), "(1) a flexpage covers what names it")
-            precondition(flexpage.pointee.key.page % flexpage.pointee.pages == 0, "a flexpage is aligned")
-            precondition(Int(id) % Int(flexpage.pointee.pages) == 0, "a Region is aligned")
+            precondition(flexpage.covered.contains(page), "(1) a flexpage covers what names it")
+            let place = FlexpagePlace(table.word(id).pointee.place.load(ordering: .relaxed))
+            precondition(place.order == UInt64(flexpage.pointee.order), "a flexpage's word knows its order")
+            precondition(flexpage.pointee.key.page % flexpage.pages == 0, "a flexpage is aligned")
+            precondition(Int(id) % Int(flexpage.pages) == 0, "a Region is aligned")
             precondition(!state.has(PageState.failed), "(6) a failed fill leaves nothing")
             precondition(state.has(PageState.populated) || state.pins > 0, "a fill has its filler")
             precondition(state.has(PageState.populated) || !state.has(PageState.dirty), "(2) a dirty page is populated")

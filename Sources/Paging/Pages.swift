@@ -122,13 +122,13 @@ public final class Pages: @unchecked Sendable {
         shard.lock()
         // Whoever drops a page that a recycler has in hand takes it out of the map and leaves the Region to the recycler.
         if map.flexpage(at: candidate.key.page) == candidate.id {
-            guard PageState(table[candidate.id].pointee.state.load(ordering: .acquiring)).isRecyclable else {
+            guard PageState(table.word(candidate.id).pointee.state.load(ordering: .acquiring)).isRecyclable else {
                 queue.putBack(candidate.id, to: candidate.from)
                 shard.unlock()
                 return false
             }
-            if PageState(table[candidate.id].pointee.state.load(ordering: .relaxed)).has(PageState.ahead) {
-                map.ledger.countUnused(table[candidate.id].pointee.pages)
+            if PageState(table.word(candidate.id).pointee.state.load(ordering: .relaxed)).has(PageState.ahead) {
+                map.ledger.countUnused(table[candidate.id].pages)
             }
             map.remove(candidate.id)
             shard.pointee.recycles += 1

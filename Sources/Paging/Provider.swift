@@ -13,6 +13,7 @@ public final class Provider: @unchecked Sendable {
     let image: UInt16
     private let pages: Pages
     private let syncs = Syncs()
+    private let sweeps = Syncs()
     /// The watch's own: when epochs ended, and when what failed is to be tried again (milliseconds).
     var epochs = EpochHistory()
     var nextRetry = 0
@@ -39,7 +40,10 @@ public final class Provider: @unchecked Sendable {
         mapper.attach(to: self)
     }
 
-    deinit { syncs.destroy() }
+    deinit {
+        sweeps.destroy()
+        syncs.destroy()
+    }
 
     /// What of the image is dirty or not yet durable.
     var ledger: Ledger { mapper.reach.pointee.map.ledger }
@@ -52,7 +56,12 @@ public final class Provider: @unchecked Sendable {
     ///   for good where it lost data that is not in memory any more.
     public func flush() throws(AccessError) {
         let failedSyncs = syncs.failures
-        let failure = writeOut(upTo: ledger.endEpoch())
+        var failure: AccessError?
+        do throws(AccessError) {
+            try sweeps.share { writeOut(upTo: ledger.endEpoch()) }
+        } catch {
+            failure = error
+        }
         tellNews()
         // Older data may be written out by somebody else while the sync is under way: too late for it.
         let standing = ledger.error

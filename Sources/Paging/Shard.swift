@@ -25,6 +25,11 @@ struct Shard {
     var writes: UInt64
     var pagesWritten: UInt64
     var failedWrites: UInt64
+    /// Base pages known to be zeroes now, and those of them that reads were answered from.
+    var knownZeroes: UInt64
+    var zeroHits: UInt64
+    /// Loans to writers, so that who has looked at the image meanwhile can tell whether it may have changed.
+    var writeLoans: UInt64
 }
 
 extension UnsafeMutablePointer<Shard> {

@@ -15,9 +15,9 @@ struct SweepBoard: @unchecked Sendable {
     /// How many sweeps can be under way at once, of all images.
     static let slotCount = 4
     /// Leaves that are worth another thread's help.
-    private static let leavesOfAClaim = 8
+    private static let leavesOfAClaim = 32
     /// Most leaves that are claimed at once, if they are side by side: 1 MiB.
-    private static let mostLeavesOfAClaim = 32
+    private static let mostLeavesOfAClaim = 64
 
     private let keys: UnsafeMutablePointer<UInt64>
     private let capacity: Int
@@ -70,6 +70,30 @@ struct SweepBoard: @unchecked Sendable {
     /// - Returns: How many leaves there were, and the first error.
     func sweep(
         _ provider: Provider, gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+    ) -> (leaves: Int, error: AccessError?) {
+        var few = InlineArray<32, UInt64>(repeating: 0)
+        var span = few.mutableSpan
+        let done = span.withUnsafeMutableBufferPointer { sweepFew(provider, $0, gather) }
+        return done ?? sweepMany(provider, gather)
+    }
+
+    /// A sweep of so few leaves that nobody's help is worth its price: what a client that flushes after each write wants.
+    /// - Returns: Nil where there are more.
+    private func sweepFew(
+        _ provider: Provider, _ buffer: UnsafeMutableBufferPointer<UInt64>,
+        _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+    ) -> (leaves: Int, error: AccessError?)? {
+        let count = gather(buffer)
+        guard count < buffer.count else { return nil }
+        buffer.prefix(count).sortInPlace()
+        let keys = UnsafeBufferPointer(rebasing: buffer[0..<count])
+        let error = count == 0 ? nil : provider.mapper.writeOut(leaves: keys)
+        for key in keys { provider.mapper.waitForWriteback(ofLeaf: key) }
+        return (count, error)
+    }
+
+    private func sweepMany(
+        _ provider: Provider, _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
         let slot = take()
         let buffer = UnsafeMutableBufferPointer(start: keys + slot * capacity, count: capacity)

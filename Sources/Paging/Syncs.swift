@@ -1,16 +1,17 @@
+import Glibc
+
 /// The syncs of one image: who wants one while one is under way shares the next with all who want it by then.
 ///
 /// A sync that a caller shares has begun after the call, and so after the write-outs that the caller has waited for: it
 /// covers them. Nobody waits for more than two.
 ///
-/// Thread rules: any thread; who waits here holds nothing. its lock is a leaf of the lock order and is not held across the
+/// Thread rules: any thread; who waits here holds nothing. `lock` is a leaf of the lock order and is not held across the
 /// sync itself.
 struct Syncs: @unchecked Sendable {
-    private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
 
     private struct State {
-        /// Syncs begun and ended since the image was opened.
+        /// Syncs begun and ended since the image was opened. Before the mutex: see Shard.
         var begun: UInt64 = 0
         var ended: UInt64 = 0
         /// The last sync that failed, and how.
@@ -18,20 +19,37 @@ struct Syncs: @unchecked Sendable {
         var failure: Int32 = 0
         /// Syncs that failed, counted when what they lost is dirty again.
         var failures: UInt64 = 0
+        var mutex = pthread_mutex_t()
+        /// Where those wait who want the next sync of an even number, and those of an odd one: the end of a sync wakes
+        /// all who wanted that one, and one of the others, who is to lead the next.
+        var even = pthread_cond_t()
+        var odd = pthread_cond_t()
     }
 
     init() {
         state = .allocate(capacity: 1)
         state.initialize(to: State())
+        _ = Lock(in: state.pointer(to: \.mutex)!)
+        _ = Condition(in: state.pointer(to: \.even)!)
+        _ = Condition(in: state.pointer(to: \.odd)!)
     }
 
     func destroy() {
-        monitor.destroy()
+        pthread_cond_destroy(state.pointer(to: \.odd)!)
+        pthread_cond_destroy(state.pointer(to: \.even)!)
+        pthread_mutex_destroy(state.pointer(to: \.mutex)!)
         state.deallocate()
     }
 
+    private var lock: Lock { Lock(at: state.pointer(to: \.mutex)!) }
+
+    /// Where those wait who want sync `number`.
+    private func condition(_ number: UInt64) -> Condition {
+        Condition(at: number & 1 == 0 ? state.pointer(to: \.even)! : state.pointer(to: \.odd)!)
+    }
+
     /// Syncs that failed so far.
-    var failures: UInt64 { monitor.withLock { state.pointee.failures } }
+    var failures: UInt64 { lock.withLock { state.pointee.failures } }
 
     /// Returns after a sync that began after the call has ended.
     /// - Parameter since: What `failures` was before the caller began to write out what it wants durable: a sync that
@@ -39,33 +57,34 @@ struct Syncs: @unchecked Sendable {
     /// - Parameter sync: Does it; called by the one of the sharers who leads.
     /// - Throws: Its error, to all sharers.
     func share(since: UInt64? = nil, _ sync: () -> AccessError?) throws(AccessError) {
-        monitor.lock()
+        lock.lock()
         let wanted = state.pointee.begun + 1
         while state.pointee.ended < wanted {
             if state.pointee.begun == state.pointee.ended {
                 lead(sync)
             } else {
-                monitor.wait()
+                condition(wanted).wait(lock)
             }
         }
         // A later failure counts too: what it lost was in part ours to keep.
         let hasFailed = state.pointee.lastFailed >= wanted || (since != nil && since != state.pointee.failures)
         let failure = hasFailed ? state.pointee.failure : 0
-        monitor.unlock()
+        lock.unlock()
         if failure != 0 { throw AccessError(failure) }
     }
 
     private func lead(_ sync: () -> AccessError?) {
         state.pointee.begun += 1
-        monitor.unlock()
+        lock.unlock()
         let error = sync()
-        monitor.lock()
+        lock.lock()
         state.pointee.ended = state.pointee.begun
         if let error {
             state.pointee.lastFailed = state.pointee.ended
             state.pointee.failure = error.code
             state.pointee.failures += 1
         }
-        monitor.wakeAll()
+        condition(state.pointee.ended).wakeAll()
+        condition(state.pointee.ended + 1).wakeOne()
     }
 }

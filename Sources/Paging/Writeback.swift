@@ -15,7 +15,7 @@ public final class Writeback: @unchecked Sendable {
     private let threads: UnsafeMutableBufferPointer<pthread_t>
 
     /// Threads in the crew: enough write-outs at once to keep a disk busy.
-    public static let usualCrew = 8
+    public static let usualCrew = 4
     /// How often the watch looks, milliseconds.
     private static let watchInterval = 250
     /// How long after a failure it is tried again, milliseconds.

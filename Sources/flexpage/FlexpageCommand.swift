@@ -13,5 +13,5 @@ struct FlexpageCommand: ParsableCommand {
 struct Measure: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measures one thing and prints a table.",
-        subcommands: [MeasureHit.self])
+        subcommands: [MeasureHit.self, MeasureMetadata.self, MeasureZeroes.self])
 }

@@ -51,9 +51,10 @@ int linux_direct_alignment(int descriptor, uint32_t *memory, uint32_t *offset);
 ssize_t linux_preadv(int descriptor, const struct iovec *pieces, int count, int64_t offset, bool uncached);
 ssize_t linux_pwritev(int descriptor, const struct iovec *pieces, int count, int64_t offset, bool uncached);
 
-// lseek(2), SEEK_DATA and SEEK_HOLE.
+// lseek(2), SEEK_DATA, SEEK_HOLE, and SEEK_END: the size of a regular file.
 int64_t linux_seek_data(int descriptor, int64_t offset);
 int64_t linux_seek_hole(int descriptor, int64_t offset);
+int64_t linux_seek_end(int descriptor);
 
 int linux_fdatasync(int descriptor);
 

@@ -2,11 +2,10 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An image without bytes, that counts how it is reached. What it populates is left as it was: a simulation asks how
-/// often and how much, never what.
-final class SimulatedImage: Accessor {
+/// An image without bytes, that counts how it is reached. What it populates is left as it was but for a word a base page,
+/// which says that it is not zeroes: a simulation asks how often and how much, never what.
+final class SimulatedImage: ForgetfulImage {
     let size: Int64
-    let isWritable = true
     private let reads = Atomic<Int>(0)
     private let bytesRead = Atomic<Int>(0)
     private let writes = Atomic<Int>(0)
@@ -24,18 +23,16 @@ final class SimulatedImage: Accessor {
     func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
         reads.add(1, ordering: .relaxed)
         bytesRead.add(SimulatedImage.bytes(in: pieces), ordering: .relaxed)
+        for piece in pieces {
+            for place in stride(from: 0, to: piece.iov_len, by: BasePage.size) {
+                piece.iov_base.storeBytes(of: 1, toByteOffset: place, as: UInt64.self)
+            }
+        }
     }
 
     func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
         writes.add(1, ordering: .relaxed)
         bytesWritten.add(SimulatedImage.bytes(in: pieces), ordering: .relaxed)
-    }
-
-    func makeDurable() throws(AccessError) {}
-    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {}
-    func trim(_ range: Range<Int64>) throws(AccessError) {}
-    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
-        _ = report(Extent(range, .data))
     }
 
     private static func bytes(in pieces: UnsafeBufferPointer<iovec>) -> Int {

@@ -9,6 +9,9 @@ struct Faults {
     /// Whether bytes come in small odd portions with pauses between, as from short reads.
     var isShort = false
 
+    /// Whether every question for extents fails.
+    var questionsFail = false
+
     static let none = Faults()
 
     /// Some of everything.

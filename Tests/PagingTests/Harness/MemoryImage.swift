@@ -14,15 +14,19 @@ final class MemoryImage: Accessor, @unchecked Sendable {
     /// Calls of `populate` so far, and base pages that they asked for.
     let reads = Atomic<Int>(0)
     let pagesRead = Atomic<Int>(0)
+    /// Calls of `extents` so far.
+    let questions = Atomic<Int>(0)
     /// Called at the beginning of each read with the base pages asked for: to hold it up.
     private let arriving: (@Sendable (Range<UInt64>) -> Void)?
+    /// Base pages told as one extent at the most; long ones may be told in parts.
+    private static let longestExtent: UInt64 = 4096
 
     init(
-        size: Int64, key: UInt64 = 0, faults: Faults = .none, seed: UInt64 = 0,
+        size: Int64, key: UInt64 = 0, zeroes: Zeroes = .none, faults: Faults = .none, seed: UInt64 = 0,
         arriving: (@Sendable (Range<UInt64>) -> Void)? = nil
     ) {
         self.size = size
-        pattern = Pattern(key: key)
+        pattern = Pattern(key: key, zeroes: zeroes)
         self.faults = faults
         self.seed = seed
         self.arriving = arriving
@@ -90,6 +94,23 @@ final class MemoryImage: Accessor, @unchecked Sendable {
     func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) { throw AccessError(EROFS) }
     func trim(_ range: Range<Int64>) throws(AccessError) { throw AccessError(EROFS) }
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
-        _ = report(Extent(range, .data))
+        let call = questions.add(1, ordering: .relaxed).newValue
+        var random = SplitMix64(seed: seed, stream: UInt64(call) | 1 << 40)
+        if faults.mostDelay > 0 { usleep(UInt32(random.pick(0...faults.mostDelay))) }
+        let fails = faults.questionsFail || random.once(in: faults.readFailsOnceIn)
+        if fails, !healed.load(ordering: .relaxed) { throw AccessError(EIO) }
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let first = UInt64(offset) / 4096
+            let isHole = isHole(first)
+            var page = first + 1
+            while page - first < MemoryImage.longestExtent, self.isHole(page) == isHole { page += 1 }
+            let end = min(Int64(page) * 4096, range.upperBound)
+            guard report(Extent(offset..<end, isHole ? .hole : .data)) else { return }
+            offset = end
+        }
     }
+
+    /// A bad page is none: there would be nothing to read.
+    private func isHole(_ page: UInt64) -> Bool { pattern.zeroes.isHole(page) && !faults.badPages.contains(page) }
 }

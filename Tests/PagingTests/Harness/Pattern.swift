@@ -5,6 +5,8 @@ import Glibc
 struct Pattern {
     /// Which image's.
     let key: UInt64
+    /// Base pages with nothing in them.
+    var zeroes = Zeroes.none
 
     private static let tablePages = 64
     private static let pageSize = 4096
@@ -31,6 +33,10 @@ struct Pattern {
 
     /// One page's bytes: those of the table, but for a stamp of eight bytes at the page's beginning and one at its end.
     private func copyPart(to memory: UnsafeMutableRawPointer, page: Int, inPage: Int, count: Int) {
+        guard !zeroes.isZero(UInt64(page)) else {
+            memset(memory, 0, count)
+            return
+        }
         let source = Pattern.table + page % Pattern.tablePages * Pattern.pageSize
         memcpy(memory, source + inPage, count)
         var stamp = SplitMix64.mix(UInt64(page) &* 31 &+ key &+ 1)

@@ -14,11 +14,7 @@ final class QueueRig {
     /// memory is in pieces.
     func make(_ page: UInt64, order: Int = 0, image: UInt16 = 0) -> FlexpageID {
         let region = pages.memory.take(orderAtMost: order)!
-        table[region.first].pointee.key = PageKey(image: image, page: page)
-        table[region.first].pointee.order = region.order
-        table[region.first].pointee.queue = .none
-        table[region.first].pointee.state.store(PageState.populated, ordering: .relaxed)
-        return region.first
+        return table.make(region, key: PageKey(image: image, page: page), state: PageState.populated)
     }
 
     /// The same, queued.
@@ -31,16 +27,16 @@ final class QueueRig {
 
     /// Uses a flexpage once, as a reader would.
     func hit(_ id: FlexpageID) {
-        let state = table[id]
-        let word = state.pointee.state.load(ordering: .relaxed)
-        let place = state.pointee.place.load(ordering: .relaxed)
-        state.pointee.state.store(queue.countingHit(word, place: place), ordering: .relaxed)
+        let word = table.word(id)
+        let place = FlexpagePlace(word.pointee.place.load(ordering: .relaxed))
+        let counted = queue.countingHit(word.pointee.state.load(ordering: .relaxed), place)
+        word.pointee.state.store(counted, ordering: .relaxed)
     }
 
-    func hits(_ id: FlexpageID) -> UInt32 { PageState(table[id].pointee.state.load(ordering: .relaxed)).hits }
+    func hits(_ id: FlexpageID) -> UInt32 { PageState(table.word(id).pointee.state.load(ordering: .relaxed)).hits }
 
-    func set(_ bits: UInt32, _ id: FlexpageID) { table[id].pointee.state.bitwiseOr(bits, ordering: .relaxed) }
-    func clear(_ bits: UInt32, _ id: FlexpageID) { table[id].pointee.state.bitwiseAnd(~bits, ordering: .relaxed) }
+    func set(_ bits: UInt32, _ id: FlexpageID) { table.word(id).pointee.state.bitwiseOr(bits, ordering: .relaxed) }
+    func clear(_ bits: UInt32, _ id: FlexpageID) { table.word(id).pointee.state.bitwiseAnd(~bits, ordering: .relaxed) }
 
     /// Recycles the next flexpage, and says which base page it began with.
     func recycle() -> UInt64? {

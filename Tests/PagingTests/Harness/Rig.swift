@@ -41,10 +41,25 @@ struct PagingRig<Image: Accessor> {
         }
     }
 
+    /// Writes `count` bytes, all of them `byte`.
+    func write(_ byte: UInt8, count: Int, at offset: Int64) throws(AccessError) {
+        let scratch = Scratch(count)
+        let buffer = scratch.buffer(count)
+        memset(buffer.baseAddress!, Int32(byte), count)
+        try pager.write(from: UnsafeRawBufferPointer(buffer), at: offset, forced: false)
+    }
+
+    /// Recycles all that can be recycled. Nobody else uses the memory meanwhile.
+    func recycleAll() {
+        while pages.memory.freeFrames < frames, let region = pages.takeRegion(order: 0, room: frames) {
+            pages.give(region)
+        }
+    }
+
     /// The pins on the flexpage that covers base page `page`.
     func pins(_ page: UInt64) -> UInt32 {
         guard let id = flexpage(at: page) else { return 0 }
-        return PageState(pages.table[id].pointee.state.load(ordering: .relaxed)).pins
+        return PageState(pages.table.word(id).pointee.state.load(ordering: .relaxed)).pins
     }
 
     /// The flexpage that covers base page `page`, or nil. Nobody else uses the image meanwhile.

@@ -24,6 +24,12 @@ final class Scratch {
         return UnsafeMutableRawBufferPointer(start: room + skew, count: count)
     }
 
+    /// Whether every byte of `buffer` is `byte`.
+    func holds(_ buffer: UnsafeMutableRawBufferPointer, _ byte: UInt8) -> Bool {
+        memset(second, Int32(byte), buffer.count)
+        return buffer.count == 0 || memcmp(buffer.baseAddress!, second, buffer.count) == 0
+    }
+
     /// Whether `buffer` holds the bytes of `pattern` from `offset` on.
     func holds(_ buffer: UnsafeMutableRawBufferPointer, _ pattern: Pattern, at offset: Int64) -> Bool {
         let expected = UnsafeMutableRawBufferPointer(start: second, count: buffer.count)

@@ -6,15 +6,15 @@ import Testing
 /// Random reads of random ranges by many threads, against images whose every byte is known.
 @Suite struct ReadModelTests {
     /// Any mix of reads and populates, random and sequential, with and without reading ahead, sizes of memory and image,
-    /// delays, bad pages and failures that come and go: each request gets exactly the image's bytes, or fails if it touched what cannot be read; the invariants hold
-    /// throughout; once the cause of failures is gone all can be read; and in the end no frame is lost.
+    /// zeroes and holes, delays, bad pages and failures that come and go: each request gets exactly the image's bytes, or
+    /// fails if it touched what cannot be read; the invariants hold throughout; once the cause of failures is gone all can be read; and in the end no frame is lost.
     @Test(arguments: Seeds.of(plain: 300, sanitized: 60))
     func readsAreTheImage(seed: UInt64) throws {
         let scenario = ReadScenario(seed: seed)
         let pages = try Pages(memory: scenario.memory, readahead: scenario.readahead)
         let registry = ProviderRegistry(pages: pages)
         let images = scenario.images.map {
-            MemoryImage(size: $0.size, key: $0.key, faults: $0.faults, seed: seed)
+            MemoryImage(size: $0.size, key: $0.key, zeroes: $0.zeroes, faults: $0.faults, seed: seed)
         }
         let providers = try images.map { image in
             try registry.open(ImageIdentity(device: 1, inode: image.pattern.key)) { image }

@@ -19,6 +19,7 @@ struct ReadScenario {
     struct ImageSpec {
         let size: Int64
         let faults: Faults
+        let zeroes: Zeroes
         let key: UInt64
     }
 
@@ -45,7 +46,8 @@ struct ReadScenario {
         let size = sizes[random.pick(0...4)]
         // Of the largest, tests read a window alone; bad pages beyond it would be of no use.
         let pages = UInt64(min(size, ReadScenario.window) + 4095) / 4096
-        return ImageSpec(size: size, faults: .random(&random, pages: pages), key: key)
+        let faults = Faults.random(&random, pages: pages)
+        return ImageSpec(size: size, faults: faults, zeroes: .random(&random), key: key)
     }
 
     /// Reads of larger images stay within their first and last so many bytes.

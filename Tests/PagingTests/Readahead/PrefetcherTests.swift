@@ -61,12 +61,7 @@ import Testing
         Watchdog.guarding("readers in a hurry, seed \(seed)") {
             Thread.run(4) { number in
                 var random = SplitMix64(seed: seed, stream: UInt64(number))
-                var offset: Int64 = Int64(number / 2) << 20
-                while offset < image.size {
-                    let count = min(Int64(random.length(upTo: 64 << 10)), image.size - offset)
-                    verdict.expect((try? rig.reads(Int(count), at: offset)) == true, "\(count) bytes at \(offset)")
-                    offset += count
-                }
+                PrefetcherTests.readOn(rig, from: Int64(number / 2) << 20, longest: 64 << 10, &random, verdict)
                 rig.pages.checkInvariants()
             }
             prefetcher.stop()
@@ -74,6 +69,20 @@ import Testing
         verdict.report("FLEXPAGE_SEED=\(seed)")
         #expect(image.pagesRead.load(ordering: .relaxed) == 2049)
         try rig.end()
+    }
+
+    /// Reads on from `begin` in requests of any length up to `longest`, as many as are said or to the end.
+    private static func readOn(
+        _ rig: Rig, from begin: Int64, longest: Int, requests: Int = .max, _ random: inout SplitMix64,
+        _ verdict: Verdict
+    ) {
+        var (offset, left) = (begin, requests)
+        while offset < rig.image.size, left > 0 {
+            let count = min(Int64(random.length(upTo: longest)), rig.image.size - offset)
+            verdict.expect((try? rig.reads(Int(count), at: offset)) == true, "\(count) bytes at \(offset)")
+            offset += count
+            left -= 1
+        }
     }
 
     /// Random readers have nearly nothing read ahead.
@@ -132,7 +141,7 @@ import Testing
         func state(_ page: UInt64) throws -> PageState {
             let id = try #require(rig.flexpage(at: page))
             #expect(rig.pages.table[id].pointee.queue == .probation)
-            return PageState(rig.pages.table[id].pointee.state.load(ordering: .relaxed))
+            return PageState(rig.pages.table.word(id).pointee.state.load(ordering: .relaxed))
         }
         rig.provider.mapper.readAhead(64..<80, mark: 64)
         #expect(try state(64).has(PageState.ahead) && state(64).has(PageState.marked))
@@ -160,7 +169,7 @@ import Testing
         rig.provider.mapper.readAhead(0..<16, mark: nil)
         let ledger = rig.provider.ledger
         _ = ledger.takeUnused()
-        while rig.flexpage(at: 0) != nil {
+        while (0..<16).contains(where: { rig.flexpage(at: $0) != nil }) {
             let region = try #require(rig.pages.takeRegion(order: 0, room: rig.pages.memory.freeFrames + 1))
             rig.pages.give(region)
         }
@@ -180,12 +189,8 @@ import Testing
         Watchdog.guarding("tiny memory, read ahead, seed \(seed)") {
             Thread.run(8) { number in
                 var random = SplitMix64(seed: seed, stream: UInt64(number))
-                var offset = random.place(below: image.size / 2)
-                for _ in 0..<80 where offset < image.size {
-                    let count = min(Int64(random.length(upTo: 32 << 10)), image.size - offset)
-                    verdict.expect((try? rig.reads(Int(count), at: offset)) == true, "\(count) bytes at \(offset)")
-                    offset += count
-                }
+                let begin = random.place(below: image.size / 2)
+                PrefetcherTests.readOn(rig, from: begin, longest: 32 << 10, requests: 80, &random, verdict)
                 rig.pages.checkInvariants()
             }
             prefetcher.stop()

@@ -42,9 +42,7 @@ import Testing
         let isVacant = covered.allSatisfy { model[Key(image: image, page: $0)] == nil }
         #expect(map.isVacant(covered) == isVacant)
         guard isVacant, let region = pages.memory.take(order: order) else { return nil }
-        pages.table[region.first].pointee.key = PageKey(image: image, page: page)
-        pages.table[region.first].pointee.order = region.order
-        map.insert(region.first)
+        map.insert(pages.table.make(region, key: PageKey(image: image, page: page), state: PageState.populated))
         for page in covered { model[Key(image: image, page: page)] = region.first }
         return region.first
     }
@@ -52,7 +50,7 @@ import Testing
     private func remove(_ id: FlexpageID, _ pages: Pages, _ model: inout [Key: FlexpageID]) {
         let key = pages.table[id].pointee.key
         pages.accessMap(ofImage: key.image).remove(id)
-        for page in pages.table[id].pointee.covered { model[Key(image: key.image, page: page)] = nil }
+        for page in pages.table[id].covered { model[Key(image: key.image, page: page)] = nil }
         pages.memory.give(pages.table.region(of: id))
     }
 

@@ -11,7 +11,8 @@ import Testing
         for round in 0..<3 {
             var seen: Set<UInt32> = []
             for number in 0..<frames {
-                let id = leaves.take(key: UInt64(number))
+                let home = leaves.home(chunk: UInt64(number) &* 0x9E37_79B9_7F4A_7C15, UInt64(number) & 31)
+                let id = leaves.take(key: UInt64(number), home: home)
                 #expect(id != .none && Int(id.raw) <= frames)
                 #expect(seen.insert(id.raw).inserted, "round \(round): a leaf was handed out twice")
                 #expect(leaves[id].isEmpty && leaves[id].pointee.key == UInt64(number))
@@ -21,6 +22,24 @@ import Testing
             #expect(leaves.used == frames)
             for raw in seen { leaves.give(LeafID(raw: raw)) }
             #expect(leaves.used == 0)
+        }
+    }
+
+    /// Where it is free a leaf is put at its home; leaves of a chunk have adjacent homes, also across the table's end.
+    @Test func aLeafIsPutAtItsHome() throws {
+        let pages = try Pages(memory: 1 << 20)
+        let leaves = pages.leaves
+        let frames = UInt64(pages.memory.metadata.frames)
+        for hash in [0, 1 << 63, UInt64.max] {
+            let homes = (0..<32).map { leaves.home(chunk: hash, $0) }
+            let first = UInt64(homes[0].raw - 1)
+            for (index, home) in homes.enumerated() {
+                #expect(UInt64(home.raw - 1) == (first + UInt64(index)) % frames)
+                #expect(leaves.take(key: UInt64(index), home: home) == home)
+            }
+            let other = leaves.take(key: 99, home: homes[5])
+            #expect(other != .none && !homes.contains(other), "where the home is taken another leaf serves")
+            for id in homes + [other] { leaves.give(id) }
         }
     }
 

@@ -65,13 +65,16 @@ import Testing
     /// A leaf is a cache line and a flexpage half of one: what the budget rests on.
     @Test func recordsAreAsSmallAsTheyLook() {
         #expect(MemoryLayout<Leaf>.stride == 64)
-        #expect(MemoryLayout<Flexpage>.stride == 32)
+        #expect(MemoryLayout<Flexpage>.stride == 24)
+        #expect(MemoryLayout<FlexpageWord>.stride == 8)
         #expect(MemoryLayout<GhostEntry>.stride == 8)
     }
 
     private static func tables(of metadata: Metadata) -> [(begin: UInt, bytes: Int)] {
         var tables: [(begin: UInt, bytes: Int)] = [
             (UInt(bitPattern: metadata.flexpages), metadata.frames * MemoryLayout<Flexpage>.stride),
+            (UInt(bitPattern: metadata.words), metadata.frames * MemoryLayout<FlexpageWord>.stride),
+            (UInt(bitPattern: metadata.freeLeaves), BitTree.words(capacity: metadata.frames + 1) * 8),
             (UInt(bitPattern: metadata.leaves), (metadata.frames + 1) * MemoryLayout<Leaf>.stride),
             (UInt(bitPattern: metadata.buckets), metadata.bucketsPerShard * AccessMap.shardCount * 4),
             (UInt(bitPattern: metadata.shards), AccessMap.shardCount * MemoryLayout<Shard>.stride),

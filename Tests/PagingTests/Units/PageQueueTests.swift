@@ -171,7 +171,7 @@ import Testing
                 let order = random.pick(0...4)
                 guard rig.pages.memory.freeFrames > 0 else { break }
                 let id = rig.append(UInt64(random.pick(0...200) << order), order: order)
-                queued[id] = Int(rig.table[id].pointee.pages)
+                queued[id] = Int(rig.table[id].pages)
             case 2: if let any { rig.hit(any) }
             case 3: if let any { rig.set(random.once(in: 2) ? PageState.pin : PageState.dirty, any) }
             case 4: if let any { rig.clear(PageState.pinMask | PageState.dirty, any) }
@@ -200,7 +200,9 @@ import Testing
 }
 
 extension QueueRig {
-    func isIdle(_ id: FlexpageID) -> Bool { PageState(table[id].pointee.state.load(ordering: .relaxed)).isRecyclable }
+    func isIdle(_ id: FlexpageID) -> Bool {
+        PageState(table.word(id).pointee.state.load(ordering: .relaxed)).isRecyclable
+    }
 
     /// An order of the flexpages that changes with each step, the same for the same seed.
     func hash(_ id: FlexpageID, _ step: Int) -> UInt64 { SplitMix64.mix(UInt64(id) &* 1_000_003 &+ UInt64(step)) }

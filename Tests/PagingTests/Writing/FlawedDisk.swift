@@ -19,6 +19,8 @@ final class FlawedDisk: Disk, @unchecked Sendable {
         case trimTakesTheEdges
         /// A read is answered twice with the same bytes, whatever was written between.
         case readsAreStale
+        /// A sector that has been read as zeroes is read as zeroes for ever.
+        case zeroesAreKept
 
         /// Whether it takes a crash to see it.
         var isAboutDurability: Bool {
@@ -38,6 +40,7 @@ final class FlawedDisk: Disk, @unchecked Sendable {
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
         try pager.read(into: buffer, at: offset)
+        if flaw == .zeroesAreKept { keepZeroes(of: buffer, at: offset) }
         guard flaw == .readsAreStale, buffer.count == Sector.size else { return }
         let old = kept.withLock { kept in
             let old = kept.removeValue(forKey: offset)
@@ -45,6 +48,17 @@ final class FlawedDisk: Disk, @unchecked Sendable {
             return old
         }
         if let old { buffer.copyBytes(from: old) }
+    }
+
+    private func keepZeroes(of buffer: UnsafeMutableRawBufferPointer, at offset: Int64) {
+        kept.withLock { kept in
+            for place in stride(from: 0, to: buffer.count, by: Sector.size) {
+                let sector = offset + Int64(place)
+                let part = UnsafeMutableRawBufferPointer(rebasing: buffer[place..<place + Sector.size])
+                if kept[sector] != nil { part.initializeMemory(as: UInt8.self, repeating: 0) }
+                if part.allSatisfy({ $0 == 0 }) { kept[sector] = [] }
+            }
+        }
     }
 
     func populate(_ range: Range<Int64>) throws(AccessError) { try pager.populate(range) }

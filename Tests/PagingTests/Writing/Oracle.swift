@@ -12,10 +12,14 @@ struct Oracle {
     private let changes: [[Int32]]
     /// Every flush that was answered with success.
     private let flushes: [Command]
+    /// What the image held when it was fresh.
+    let originals: [UInt32]
 
-    init(_ commands: [Command], sectors: Int) {
+    /// - Parameter originals: The value of each sector before the first command.
+    init(_ commands: [Command], originals: [UInt32]) {
         self.commands = commands
-        var changes: [[Int32]] = Array(repeating: [], count: sectors)
+        self.originals = originals
+        var changes: [[Int32]] = Array(repeating: [], count: originals.count)
         for (index, command) in commands.enumerated() where command.mayHaveChanged {
             for sector in command.sectors { changes[sector].append(Int32(index)) }
         }
@@ -47,7 +51,7 @@ struct Oracle {
             let change = commands[Int(index)]
             if change.error == 0, isSettled(change) { settled = max(settled, change.start) }
         }
-        var values = settled == 0 ? [Sector.original] : []
+        var values = settled == 0 ? [originals[sector]] : []
         for index in changes[sector] {
             let change = commands[Int(index)]
             if change.start < end, change.end >= settled { values.append(change.value) }

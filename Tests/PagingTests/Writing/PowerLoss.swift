@@ -23,18 +23,17 @@ struct PowerLoss {
     }
 
     let oracle: Oracle
-    let sectors: Int
+    private var sectors: Int { oracle.originals.count }
     private let history: [ImageRecord]
     private let syncs: [ImageRecord]
     /// For each sector its records, in order.
     private let writes: [[Int32]]
     private static let imagesPerCrash = 3
 
-    init(_ oracle: Oracle, _ history: [ImageRecord], sectors: Int) {
+    init(_ oracle: Oracle, _ history: [ImageRecord]) {
         self.oracle = oracle
-        self.sectors = sectors
         let writing = history.filter { $0.kind == .write }.sorted { $0.start < $1.start }
-        var writes: [[Int32]] = Array(repeating: [], count: sectors)
+        var writes: [[Int32]] = Array(repeating: [], count: oracle.originals.count)
         for (index, record) in writing.enumerated() {
             for sector in record.sectors { writes[sector].append(Int32(index)) }
         }
@@ -81,7 +80,7 @@ struct PowerLoss {
         for index in writes[sector] where history[Int(index)].durableAt < time {
             settled = max(settled, history[Int(index)].start)
         }
-        var values = settled == 0 ? [Sector.original] : []
+        var values = settled == 0 ? [oracle.originals[sector]] : []
         for index in writes[sector] where history[Int(index)].start < time && history[Int(index)].end >= settled {
             values.append(history[Int(index)].values[sector - history[Int(index)].sectors.lowerBound])
         }
@@ -90,7 +89,7 @@ struct PowerLoss {
 
     /// An image that may be left: each write that is not durable is there (0), absent (1), or one of both or torn (2).
     private func image(at time: UInt64, style: Int, _ random: inout SplitMix64) -> [UInt32] {
-        var image = Array(repeating: Sector.original, count: sectors)
+        var image = oracle.originals
         for record in history where record.start < time {
             let fate = record.durableAt < time ? 0 : style == 2 ? random.pick(0...2) : style
             guard fate != 1 else { continue }

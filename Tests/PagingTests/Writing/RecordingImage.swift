@@ -19,30 +19,45 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     private let calls = Atomic<UInt64>(0)
     /// One number a base page: 0, or 1 while a call changes it.
     private let beingChanged: UnsafeMutablePointer<Atomic<UInt8>>
+    /// One number a base page: 1 where it is told as a hole.
+    private let holes: UnsafeMutablePointer<Atomic<UInt8>>
+    /// The value of each sector of the fresh image.
+    let originals: [UInt32]
     private let records: UnsafeMutablePointer<ImageRecord>
     private let recorded = Atomic<Int>(0)
     private static let mostRecords = 1 << 16
 
     /// - Parameter size: A multiple of the sector.
-    init(size: Int64, faults: WriteFaults = WriteFaults(), seed: UInt64 = 0, clock: Clock, verdict: Verdict) {
+    init(
+        size: Int64, zeroes: Zeroes = .none, faults: WriteFaults = WriteFaults(), seed: UInt64 = 0, clock: Clock,
+        verdict: Verdict
+    ) {
         self.size = size
         self.faults = faults
         self.seed = seed
         self.clock = clock
         self.verdict = verdict
         memory = .allocate(byteCount: Int(size), alignment: 4096)
-        for sector in 0..<Int(size) / Sector.size {
-            Sector.store(Sector.original, sector: sector, to: memory + sector * Sector.size)
+        originals = (0..<Int(size) / Sector.size).map { sector in
+            zeroes.isZero(UInt64(sector / 8)) ? Sector.zeroes : Sector.original
+        }
+        for (sector, value) in originals.enumerated() {
+            Sector.store(value, sector: sector, to: memory + sector * Sector.size)
         }
         let pages = Int(size + 4095) / 4096
         beingChanged = .allocate(capacity: pages)
-        for page in 0..<pages { (beingChanged + page).initialize(to: Atomic(0)) }
+        holes = .allocate(capacity: pages)
+        for page in 0..<pages {
+            (beingChanged + page).initialize(to: Atomic(0))
+            (holes + page).initialize(to: Atomic(zeroes.isHole(UInt64(page)) ? 1 : 0))
+        }
         records = .allocate(capacity: RecordingImage.mostRecords)
     }
 
     deinit {
         memory.deallocate()
         beingChanged.deallocate()
+        holes.deallocate()
         records.deinitialize(count: recorded.load(ordering: .relaxed))
         records.deallocate()
     }
@@ -127,6 +142,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         let range = clipped(pieces, offset)
         let values = sectorValues(pieces, range)
         beginChange(range)
+        tell(range, asHole: false)
         var random = arrive()
         let hasFailed = fails(&random, onceIn: faults.writeFailsOnceIn)
         let count = hasFailed ? random.pick(0...values.count) : values.count
@@ -183,23 +199,26 @@ final class RecordingImage: Accessor, @unchecked Sendable {
 
     func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
         if onlyIfFast, !faults.canZeroFast { throw AccessError(EOPNOTSUPP) }
-        try makeZero(range)
+        try makeZero(range, makesHole: mayTrim && faults.canTrim)
     }
 
     func trim(_ range: Range<Int64>) throws(AccessError) {
         if !faults.canTrim { throw AccessError(EOPNOTSUPP) }
         verdict.expect(range.lowerBound % 4096 == 0, "a trim begins on a base page")
         verdict.expect(range.upperBound % 4096 == 0 || range.upperBound == size, "a trim ends on a base page")
-        try makeZero(range)
+        try makeZero(range, makesHole: true)
     }
 
-    private func makeZero(_ range: Range<Int64>) throws(AccessError) {
+    private func makeZero(_ range: Range<Int64>, makesHole: Bool) throws(AccessError) {
         let start = clock.tick()
         verdict.expect(range.lowerBound >= 0 && range.upperBound <= size, "zeroes stay inside the image")
         beginChange(range)
         var random = arrive()
         let hasFailed = fails(&random, onceIn: faults.zeroFailsOnceIn)
-        if !hasFailed { memset(memory + Int(range.lowerBound), 0, range.count) }
+        if !hasFailed {
+            memset(memory + Int(range.lowerBound), 0, range.count)
+            if makesHole { tell(range, asHole: true) }
+        }
         endChange(range)
         if hasFailed { throw AccessError(EIO) }
         let sectors = Int(range.lowerBound) / Sector.size..<Int(range.upperBound) / Sector.size
@@ -210,8 +229,22 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         delay(&random)
     }
 
+    /// From now on the base pages of `range`, which begins and ends with base pages or the image, are told as a hole, or
+    /// as data.
+    private func tell(_ range: Range<Int64>, asHole isHole: Bool) {
+        for page in pages(range) { holes[page].store(isHole ? 1 : 0, ordering: .relaxed) }
+    }
+
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
-        _ = report(Extent(range, .data))
+        var random = arrive()
+        if fails(&random, onceIn: faults.readFailsOnceIn) { throw AccessError(EIO) }
+        for page in pages(range) {
+            let isHole = holes[page].load(ordering: .relaxed) == 1
+            let part = (Int64(page) * 4096..<Int64(page + 1) * 4096).clamped(to: range)
+            // What it has seen may be out of date when it is told.
+            if random.once(in: 4) { delay(&random) }
+            guard report(Extent(part, isHole ? .hole : .data)) else { return }
+        }
     }
 
     // MARK: - Durability

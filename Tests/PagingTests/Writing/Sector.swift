@@ -6,7 +6,7 @@ enum Sector {
     static let size = 512
     /// The value of a sector that is all zeroes.
     static let zeroes: UInt32 = 0
-    /// The value of every sector of a fresh image.
+    /// The value of a sector of a fresh image that is not zeroes.
     static let original: UInt32 = 1
 
     /// Makes `memory` hold what sector `number` holds with `value`.

@@ -12,6 +12,8 @@ struct WriteScenario {
     /// Most requests fall into so many sectors, so that threads meet.
     let hotSectors: Int
     let faults: WriteFaults
+    /// What of the fresh image is zeroes.
+    let zeroes: Zeroes
     let threads: Int
     let requestsPerThread: Int
     /// Sectors.
@@ -41,5 +43,7 @@ struct WriteScenario {
         var ahead = SplitMix64(seed: seed, stream: 1000)
         prefetchThreads = ahead.once(in: 2) ? ahead.pick(1...4) : 0
         continuesOnceIn = prefetchThreads > 0 ? ahead.pick(1...3) : 0
+        var zeroing = SplitMix64(seed: seed, stream: 1001)
+        zeroes = .random(&zeroing)
     }
 }

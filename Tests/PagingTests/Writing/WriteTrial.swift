@@ -19,8 +19,8 @@ struct WriteTrial {
         verdict = Verdict()
         clock = Clock()
         image = RecordingImage(
-            size: Int64(scenario.sectors * Sector.size), faults: scenario.faults, seed: scenario.seed, clock: clock,
-            verdict: verdict)
+            size: Int64(scenario.sectors * Sector.size), zeroes: scenario.zeroes, faults: scenario.faults,
+            seed: scenario.seed, clock: clock, verdict: verdict)
         let pages = try Pages(memory: scenario.memory, dirtyShare: scenario.dirtyShare)
         let registry = ProviderRegistry(pages: pages)
         let writeback = Writeback(pages: pages, registry: registry, dirtyAge: scenario.dirtyAge, crew: 3)
@@ -61,14 +61,22 @@ struct WriteTrial {
     /// - Returns: Whether the flush succeeded.
     private mutating func endOfRun(_ pager: Pager, _ pages: Pages) -> Bool {
         image.heal()
+        var error = flush(pager)
+        // A write-out that had begun to fail before that may have been waited for.
+        if error != 0, scenario.faults.writeFailsOnceIn > 0 { error = flush(pager) }
+        hasLost = error != 0
+        verdict.expect(!hasLost || scenario.faults.syncFailsOnceIn > 0, "nothing fails any more, but a flush does")
+        commands.append(readAll(pager))
+        return !hasLost
+    }
+
+    /// - Returns: The error, or 0.
+    private mutating func flush(_ pager: Pager) -> Int32 {
         var flush = Command(kind: .flush, sectors: 0..<0, start: clock.tick())
         do throws(AccessError) { try pager.flush() } catch { flush.error = error.code }
         flush.end = clock.tick()
         commands.append(flush)
-        hasLost = flush.error != 0
-        verdict.expect(!hasLost || scenario.faults.syncFailsOnceIn > 0, "nothing fails any more, but a flush does")
-        commands.append(readAll(pager))
-        return !hasLost
+        return flush.error
     }
 
     private func readAll(_ pager: Pager) -> Command {
@@ -99,12 +107,12 @@ struct WriteTrial {
         }
     }
 
-    var oracle: Oracle { Oracle(commands, sectors: scenario.sectors) }
+    var oracle: Oracle { Oracle(commands, originals: image.originals) }
 
     /// Takes the power away at some moments of the run.
     func losePower(points: Int, _ verdict: Verdict) -> PowerLoss.Numbers {
         var random = SplitMix64(seed: scenario.seed, stream: 99)
-        let powerLoss = PowerLoss(oracle, image.history, sectors: scenario.sectors)
+        let powerLoss = PowerLoss(oracle, image.history)
         return powerLoss.check(points: points, end: clock.tick(), &random, verdict)
     }
 }

@@ -1,0 +1,29 @@
+/// What must hold of the lists.
+extension Ledger {
+    /// The links of both lists agree with the leaves' marks. O(leaves on them). All shards are locked.
+    func checkInvariants() {
+        lock.withLock {
+            check(record.pointee.dirty, .dirty)
+            check(record.pointee.unsynced, .unsynced)
+        }
+    }
+
+    private func check(_ list: LeafList, _ name: LeafMark.List) {
+        var count = 0
+        var previous = LeafID.none
+        var id = list.head
+        while id != .none {
+            let leaf = leaves[id]
+            precondition(leaf.pointee.mark.list == name && leaf.pointee.previousOnList == previous, "links must agree")
+            if name == .dirty {
+                precondition(leaf.pointee.dirty | leaf.pointee.writing != 0, "what is on the dirty list is dirty")
+            } else {
+                precondition(leaf.pointee.dirty | leaf.pointee.writing == 0, "what is dirty is on the dirty list")
+            }
+            previous = id
+            id = leaf.pointee.nextOnList
+            count += 1
+        }
+        precondition(previous == list.tail && count == list.count, "counts must agree")
+    }
+}

@@ -1,0 +1,83 @@
+import Synchronization
+
+/// Syncs: what a good one settles, and what a failed one loses.
+extension Ledger {
+    /// A sync begins.
+    /// - Returns: Its number, and what was unsettled when it began.
+    func beginSync() -> (number: UInt32, unsettled: UInt64) {
+        lock.withLock {
+            record.pointee.syncsBegun &+= 1
+            return (record.pointee.syncsBegun, unsettled)
+        }
+    }
+
+    /// The key of the first leaf that was written out before sync `number` began and is not settled, or nil.
+    func firstUnsynced(beforeSync number: UInt32) -> UInt64? {
+        lock.withLock {
+            let id = record.pointee.unsynced.head
+            guard id != .none, Ledger.isLater(number, than: leaves[id].pointee.epoch) else { return nil }
+            return leaves[id].pointee.key
+        }
+    }
+
+    /// Settles the leaf after a good sync `number`, if it still was written out before that and has not been dirtied
+    /// since: it is on no list then.
+    /// - Returns: Whether it was, so that its bits are to be cleared.
+    func settle(_ id: LeafID, bySync number: UInt32) -> Bool {
+        lock.withLock {
+            let leaf = leaves[id]
+            guard leaf.pointee.mark.list == .unsynced, Ledger.isLater(number, than: leaf.pointee.epoch) else {
+                return false
+            }
+            unlink(id)
+            return true
+        }
+    }
+
+    /// The leaf's unsynced pages have become dirty again, after a failed sync.
+    func dirtiedAgain(_ id: LeafID) {
+        lock.withLock {
+            leaves[id].pointee.dirtyEpoch = record.pointee.epoch
+            unlink(id)
+            append(id, dirtyIn: record.pointee.epoch)
+        }
+    }
+
+    /// How much has happened to the image that a failed sync would lose.
+    var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
+
+    /// Something that a failed sync would lose has happened to the image.
+    func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
+    /// So many base pages more (or fewer) are written out and not durable.
+    func countUnsynced(_ pages: Int) { record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed) }
+
+    /// Base pages that are written out and not known to be durable.
+    var unsyncedPages: Int { record.pointee.unsyncedPages.load(ordering: .relaxed) }
+
+    /// A zero or trim of the image is about to be done: a sync that fails meanwhile may lose it.
+    func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+    /// It has been done, or part of it.
+    func endChange() {
+        countUnsettled()
+        record.pointee.changes.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    }
+    /// Whether one is being done.
+    var isChanging: Bool { record.pointee.changes.load(ordering: .sequentiallyConsistent) > 0 }
+
+    /// A sync has failed. What is being written out now counts as not written out, because the image may have forgotten
+    /// it already; called before what was written out earlier becomes dirty again.
+    func countFailedSync(_ error: AccessError) {
+        let count = failedSyncs & 0xFF_FFFF_FFFF_FFFF &+ 1
+        record.pointee.failedSyncs.store(UInt64(error.code) << 56 | count, ordering: .sequentiallyConsistent)
+    }
+
+    /// Syncs that have failed (the low 56 bits), and how the last one did.
+    var failedSyncs: UInt64 { record.pointee.failedSyncs.load(ordering: .sequentiallyConsistent) }
+
+    /// The error of the last failed sync if there was one since `failedSyncs` was `count`.
+    func syncFailure(since count: UInt64) -> AccessError? {
+        let now = failedSyncs
+        return now == count ? nil : AccessError(Int32(now >> 56))
+    }
+}

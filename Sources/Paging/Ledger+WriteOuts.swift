@@ -1,0 +1,76 @@
+/// Epochs and write-outs: what a sweep is to write out, and what has become of it.
+extension Ledger {
+    /// Ends the current epoch.
+    /// - Returns: Its number: what has been dirtied so far has this one or an earlier one.
+    func endEpoch() -> UInt32 {
+        lock.withLock {
+            defer { record.pointee.epoch &+= 1 }
+            return record.pointee.epoch
+        }
+    }
+
+    /// Copies the keys of the oldest dirty leaves into `keys`, as many as fit.
+    /// - Parameter epoch: Only leaves that this epoch or an earlier one dirtied.
+    /// - Parameter includingFailed: Also those whose write-out has failed.
+    /// - Returns: How many there are. O(that), and O(failed leaves).
+    func oldestDirty(
+        upTo epoch: UInt32, includingFailed: Bool = true, into keys: UnsafeMutableBufferPointer<UInt64>
+    ) -> Int {
+        lock.withLock {
+            var id = record.pointee.dirty.head
+            var count = 0
+            while id != .none, count < keys.count {
+                let leaf = leaves[id]
+                if Ledger.isLater(leaf.pointee.epoch, than: epoch) { break }
+                if includingFailed || !leaf.pointee.mark.hasFailed {
+                    keys[count] = leaf.pointee.key
+                    count += 1
+                }
+                id = leaf.pointee.nextOnList
+            }
+            return count
+        }
+    }
+
+    /// Whether one epoch or sync is later than another; they count up modulo 2³².
+    static func isLater(_ one: UInt32, than other: UInt32) -> Bool {
+        Int32(bitPattern: one &- other) > 0
+    }
+
+    /// Why data cannot be written out at present, or nil if all of it could be.
+    var error: AccessError? {
+        lock.withLock { record.pointee.failedLeaves > 0 ? AccessError(record.pointee.error) : nil }
+    }
+
+    /// What there is to be told of write-outs since the last call, or nil.
+    func news(dirtyPages: Int) -> Notice? {
+        lock.withLock {
+            if record.pointee.failedLeaves > 0, !record.pointee.isTold {
+                record.pointee.isTold = true
+                return .writeOutFails(AccessError(record.pointee.error), dirtyPages: dirtyPages)
+            }
+            if record.pointee.failedLeaves == 0, record.pointee.failures > 0 {
+                defer {
+                    record.pointee.failures = 0
+                    record.pointee.isTold = false
+                }
+                return record.pointee.isTold ? .writeOutWorksAgain(failures: record.pointee.failures) : nil
+            }
+            return nil
+        }
+    }
+
+    /// Why nothing of the image that is dirty can be written out; nil while some of it can.
+    var stuck: AccessError? {
+        lock.withLock {
+            let (failed, dirty) = (record.pointee.failedLeaves, record.pointee.dirty.count)
+            return failed > 0 && failed >= dirty ? AccessError(record.pointee.error) : nil
+        }
+    }
+
+    /// Leaves whose last write-out failed.
+    var failedLeaves: Int { lock.withLock { record.pointee.failedLeaves } }
+
+    /// Leaves that are dirty or being written out.
+    var dirtyLeaves: Int { lock.withLock { record.pointee.dirty.count } }
+}

@@ -1,0 +1,200 @@
+import Glibc
+
+/// Dirty base pages of an image on their way out: runs of neighbours, each one vectored write, issued together.
+///
+///     empty ── take ──▶ begun (pages are *writing*) ── issue ──▶ empty (pages clean and unsynced, or dirty again)
+///
+/// Issued together because a disk is kept busy, and a system call paid for, by many writes at once: on a virtual disk
+/// 4 KiB writes went out three times as fast, for a quarter of the processor time, as from eight threads one by one.
+///
+/// While pages are begun and not issued the batch waits for nothing: what cannot be had at once makes it issue what it has
+/// (invariant 9). It lives on the writer's stack: 6 KiB, nothing allocated. One thread's own.
+struct WriteBatch: ~Copyable {
+    /// Most base pages in a batch: 1 MiB.
+    private static let capacity = 256
+
+    /// Pages side by side.
+    private struct Run {
+        var pages: Range<UInt64>
+        var firstPiece: Int
+        var pieceCount: Int
+        /// The Ledger's count of failed syncs when the first page was begun.
+        var failedSyncs: UInt64
+    }
+
+    private let reach: PageMapper.Reach.Pointer
+    private let accessor: any Accessor
+    private var pieces = InlineArray<256, iovec> { _ in iovec() }
+    private var pieceCount = 0
+    private var runs = InlineArray<32, Run> { _ in Run(pages: 0..<0, firstPiece: 0, pieceCount: 0, failedSyncs: 0) }
+    private var runCount = 0
+    private var pageCount = 0
+    /// The first error of all that has been issued, or nil.
+    private(set) var error: AccessError?
+
+    init(_ reach: PageMapper.Reach.Pointer, _ accessor: any Accessor) {
+        self.reach = reach
+        self.accessor = accessor
+    }
+
+    /// Why a leaf's pages were not all taken.
+    private enum Obstacle {
+        /// None: all were.
+        case nothing
+        /// What has been begun must be issued first.
+        case batch
+        /// A writer holds this flexpage.
+        case writer(FlexpageID)
+        /// A zero or trim has reserved this page.
+        case reservation(UInt64)
+    }
+
+    /// Begins, and where there is no more room issues, the dirty pages of the leaf that `page` lies in, as far as they are in
+    /// `limits`. Waits for writers and reservations. No lock is held. `finish` must follow at last.
+    mutating func writeOut(leafOf page: UInt64, in limits: Range<UInt64>) {
+        let leafPages = (page & ~7)..<(page | 7) + 1
+        var next = max(leafPages.lowerBound, limits.lowerBound)
+        let end = min(leafPages.upperBound, limits.upperBound)
+        let shard = reach.pointee.map.shard(of: page)
+        while true {
+            shard.lock()
+            switch take(&next, upTo: end) {
+            case .nothing:
+                shard.unlock()
+                return
+            case .batch:
+                shard.unlock()
+                issue()
+            case .writer(let id):
+                reach.pointee.waitUntilSettled(id, on: shard)
+                shard.unlock()
+            case .reservation(let page):
+                shard.unlock()
+                reach.pointee.reservations.wait(for: page..<page + 1)
+            }
+        }
+    }
+
+    /// Begins dirty pages from `next` on, before `end`, while there is room. The shard's lock is held.
+    private mutating func take(_ next: inout UInt64, upTo end: UInt64) -> Obstacle {
+        guard let leaf = reach.pointee.map.leaf(of: next) else { return .nothing }
+        while next < end {
+            let bit = UInt8(1) << UInt8(next & 7)
+            if leaf.pointee.dirty & bit != 0 {
+                guard hasRoom(for: next) else { return .batch }
+                let id = leaf.pointee.flexpages[Int(next & 7)]
+                let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
+                if state.has(PageState.exclusive) { return runCount == 0 ? .writer(id) : .batch }
+                if reach.pointee.reservations.overlaps(next..<next + 1) {
+                    return runCount == 0 ? .reservation(next) : .batch
+                }
+                leaf.pointee.dirty &= ~bit
+                leaf.pointee.writing |= bit
+                reach.pointee.table.word(id).pointee.state.bitwiseOr(
+                    PageState.writing, ordering: .acquiringAndReleasing)
+                add(next, of: id)
+            }
+            next += 1
+        }
+        if leaf.pointee.dirty == 0 { reach.pointee.map.ledger.tookWhole(reach.pointee.map.id(of: leaf)) }
+        return .nothing
+    }
+
+    private func hasRoom(for page: UInt64) -> Bool {
+        pageCount < WriteBatch.capacity && (runCount < runs.count || runs[runCount - 1].pages.upperBound == page)
+    }
+
+    private mutating func add(_ page: UInt64, of id: FlexpageID) {
+        let position = Int(page - reach.pointee.table[id].pointee.key.page) * BasePage.size
+        let memory = reach.pointee.table.memory(of: id) + position
+        if runCount > 0, runs[runCount - 1].pages.upperBound == page {
+            runs[runCount - 1].pages = runs[runCount - 1].pages.lowerBound..<page + 1
+            let last = pieces[pieceCount - 1]
+            if last.iov_base + last.iov_len == memory {
+                pieces[pieceCount - 1].iov_len += BasePage.size
+            } else {
+                addPiece(memory)
+            }
+        } else {
+            runs[runCount] = Run(
+                pages: page..<page + 1, firstPiece: pieceCount, pieceCount: 0,
+                failedSyncs: reach.pointee.map.ledger.failedSyncs)
+            runCount += 1
+            addPiece(memory)
+        }
+        pageCount += 1
+    }
+
+    private mutating func addPiece(_ memory: UnsafeMutableRawPointer) {
+        pieces[pieceCount] = iovec(iov_base: memory, iov_len: BasePage.size)
+        pieceCount += 1
+        runs[runCount - 1].pieceCount += 1
+    }
+
+    /// Issues what has been begun.
+    mutating func finish() {
+        if runCount > 0 { issue() }
+    }
+
+    /// Writes what has been begun to the image and ends its write-back. No lock is held.
+    private mutating func issue() {
+        let failures = write()
+        for index in 0..<runCount { end(runs[index], failures[index]) }
+        reach.pointee.dirt.wakeWaiters()
+        reach.pointee.waiters.wake()
+        runCount = 0
+        pieceCount = 0
+        pageCount = 0
+    }
+
+    /// What became of each run.
+    private func write() -> InlineArray<32, AccessError?> {
+        pieces.span.withUnsafeBufferPointer { pieces in
+            var writes = InlineArray<32, WriteOut> { index in
+                guard index < runCount else { return WriteOut(UnsafeBufferPointer(rebasing: pieces[0..<0]), at: 0) }
+                let run = runs[index]
+                let part = pieces[run.firstPiece..<run.firstPiece + run.pieceCount]
+                return WriteOut(UnsafeBufferPointer(rebasing: part), at: BasePage.offset(of: run.pages.lowerBound))
+            }
+            var span = writes.mutableSpan
+            span.withUnsafeMutableBufferPointer { all in
+                accessor.writeOut(UnsafeMutableBufferPointer(rebasing: all[0..<runCount]))
+            }
+            return InlineArray { writes[$0].error }
+        }
+    }
+
+    private mutating func end(_ run: Run, _ failure: AccessError?) {
+        var left = run.pages
+        while !left.isEmpty {
+            let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
+            let partFailure = endWriteback(left.lowerBound..<end, failure, since: run.failedSyncs)
+            if error == nil { error = partFailure }
+            left = end..<left.upperBound
+        }
+    }
+
+    /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
+    /// - Parameter failure: Why they are not on the image, or nil.
+    /// - Parameter failedSyncs: The Ledger's count of failed syncs when they were begun.
+    /// - Returns: The same failure, or the error of a sync that has failed since: it may have lost them.
+    private func endWriteback(
+        _ pages: Range<UInt64>, _ failure: AccessError?, since failedSyncs: UInt64
+    ) -> AccessError? {
+        let shard = reach.pointee.map.shard(of: pages.lowerBound)
+        shard.lock()
+        defer { shard.unlock() }
+        let failure = failure ?? reach.pointee.map.ledger.syncFailure(since: failedSyncs)
+        if let failure {
+            reach.pointee.map.failWriteback(pages, failure)
+            shard.pointee.failedWrites += 1
+        } else {
+            reach.pointee.map.endWriteback(pages)
+            reach.pointee.dirt.release(pages.count)
+            shard.pointee.writes += 1
+            shard.pointee.pagesWritten += UInt64(pages.count)
+        }
+        reach.pointee.wakeWaiters(for: pages, on: shard)
+        return failure
+    }
+}

@@ -3,51 +3,45 @@ extension PageMapper {
     /// Writes out what is dirty of the leaves, whose keys are in ascending order.
     /// - Returns: The first error; one failure does not stop the rest.
     func writeOut(leaves keys: UnsafeBufferPointer<UInt64>) -> AccessError? {
-        var run = WriteRun(reach, accessor)
+        var batch = WriteBatch(reach, accessor)
         for key in keys {
             let page = Leaf.firstPage(ofKey: key)
-            run.writeOut(leafOf: page, in: page..<page + UInt64(Leaf.pages))
+            batch.writeOut(leafOf: page, in: page..<page + UInt64(Leaf.pages))
         }
-        run.finish()
-        return run.error
+        batch.finish()
+        return batch.error
     }
 
     /// Writes out what is dirty of `pages` and waits for what others are writing out of them: what was written to them
     /// before the call is on the image then. O(leaves of the range).
     func writeOut(_ pages: Range<UInt64>) throws(AccessError) {
-        var run = WriteRun(reach, accessor)
+        var batch = WriteBatch(reach, accessor)
         var page = pages.lowerBound
         while page < pages.upperBound {
-            run.writeOut(leafOf: page, in: pages)
+            batch.writeOut(leafOf: page, in: pages)
             page = (page | 7) + 1
         }
-        run.finish()
-        if let error = run.error { throw error }
+        batch.finish()
+        if let error = batch.error { throw error }
         page = pages.lowerBound
         while page < pages.upperBound {
-            waitForWriteback(ofLeaf: Leaf.key(of: PageKey(image: reach.pointee.map.image, page: page)))
-            page = (page | 7) + 1
+            let next = min((page | 7) + 1, pages.upperBound)
+            if let error = outcome(of: page..<next) { throw error }
+            page = next
         }
-        if let error = failure(in: pages) { throw error }
     }
 
-    /// Why some of `pages` could not be written out, by whomever, or nil if none is in that trouble.
-    private func failure(in pages: Range<UInt64>) -> AccessError? {
-        guard let error = reach.pointee.map.ledger.error else { return nil }
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            let end = min((page | 7) + 1, pages.upperBound)
-            let shard = reach.pointee.map.shard(of: page)
-            shard.lock()
-            var hasFailed = false
-            reach.pointee.map.forEachLeaf(of: page..<end) { leaf, bits in
-                hasFailed = leaf.pointee.mark.hasFailed && leaf.pointee.dirty & bits != 0
-            }
-            shard.unlock()
-            if hasFailed { return error }
-            page = end
-        }
-        return nil
+    /// Waits until none of `pages`, which lie in one leaf, is being written out.
+    /// - Returns: Why some of them could not be, by whomever, or nil. Looked at in the same moment as the end of the wait,
+    ///   because what has failed may be on its way out once more in the next.
+    private func outcome(of pages: Range<UInt64>) -> AccessError? {
+        let shard = reach.pointee.map.shard(of: pages.lowerBound)
+        shard.lock()
+        defer { shard.unlock() }
+        waitForWriteback(ofLeafOf: pages.lowerBound, on: shard)
+        guard let leaf = reach.pointee.map.leaf(of: pages.lowerBound), leaf.pointee.mark.hasFailed else { return nil }
+        let bits = Leaf.bits(Int(pages.lowerBound & 7)..<Int((pages.upperBound - 1) & 7) + 1)
+        return leaf.pointee.dirty & bits == 0 ? nil : reach.pointee.map.ledger.error
     }
 
     /// Waits until no page of the leaf is being written out.
@@ -55,10 +49,15 @@ extension PageMapper {
         let page = Leaf.firstPage(ofKey: key)
         let shard = reach.pointee.map.shard(of: page)
         shard.lock()
+        waitForWriteback(ofLeafOf: page, on: shard)
+        shard.unlock()
+    }
+
+    /// The same for the leaf that `page` lies in. The shard's lock is held.
+    private func waitForWriteback(ofLeafOf page: UInt64, on shard: UnsafeMutablePointer<Shard>) {
         while let leaf = reach.pointee.map.leaf(of: page), leaf.pointee.writing != 0 {
             reach.pointee.waitUntilSettled(leaf.pointee.flexpages[leaf.pointee.writing.trailingZeroBitCount], on: shard)
         }
-        shard.unlock()
     }
 
     /// Settles what had been written out before sync `number`, a good one, began. O(leaves settled).

@@ -147,6 +147,13 @@ struct AccessMap: @unchecked Sendable {
         }
     }
 
+    /// Records that flexpage `id` covers its range, where another one covered it that has been split.
+    func rename(_ id: FlexpageID) {
+        forEachLeaf(of: id, making: false) { leaf, indices in
+            for index in indices { leaf.pointee.flexpages[index] = id }
+        }
+    }
+
     /// Records that flexpage `id` covers nothing any more. Leaves left empty are given back.
     func remove(_ id: FlexpageID) {
         var vacated = table[id].covered

@@ -71,12 +71,12 @@ struct DirtGauge: @unchecked Sendable {
 
     func countFailedLeaves(_ count: Int, _ error: AccessError?) {
         if let error { state.pointee.error.store(error.code, ordering: .relaxed) }
-        state.pointee.failedLeaves.wrappingAdd(count, ordering: .relaxed)
+        state.pointee.failedLeaves.wrappingAdd(count, ordering: .releasing)
     }
 
     /// Why nothing that is dirty can be written out, whose image's ever it is; nil while some of it can.
     var stuck: AccessError? {
-        let failed = state.pointee.failedLeaves.load(ordering: .relaxed)
+        let failed = state.pointee.failedLeaves.load(ordering: .acquiring)
         guard failed > 0, failed >= state.pointee.dirtyLeaves.load(ordering: .relaxed) else { return nil }
         return AccessError(state.pointee.error.load(ordering: .relaxed))
     }

@@ -29,6 +29,10 @@ struct FlexpagePlace {
     @inline(__always)
     var order: UInt64 { UInt64(raw & 15) }
 
+    /// When it entered probation; 0 where it is not in probation.
+    @inline(__always)
+    var tick: UInt32 { raw &>> 4 }
+
     /// Whether it is in probation.
     @inline(__always)
     var isTimed: Bool { raw > 15 }

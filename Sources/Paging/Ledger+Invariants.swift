@@ -19,6 +19,7 @@ extension Ledger {
                 precondition(leaf.pointee.dirty | leaf.pointee.writing != 0, "what is on the dirty list is dirty")
             } else {
                 precondition(leaf.pointee.dirty | leaf.pointee.writing == 0, "what is dirty is on the dirty list")
+                precondition(!leaf.pointee.mark.hasFailed, "(6) what failed is dirty until it is out, and no longer")
             }
             previous = id
             id = leaf.pointee.nextOnList

@@ -102,7 +102,8 @@ struct Ledger: @unchecked Sendable {
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
-            if !leaf.pointee.mark.keepsFailed { noteSuccess(id) }
+            // Where nothing is dirty what had failed has been dropped meanwhile, if it was not written out.
+            if !leaf.pointee.mark.keepsFailed || leaf.pointee.dirty == 0 { noteSuccess(id) }
             if leaf.pointee.dirty != 0 {
                 // Most that is left of a leaf was dirty from the beginning: its place is right, and finding it anew would
                 // mean to go through the whole list.

@@ -1,15 +1,18 @@
 /// The way out: dirty pages to the Accessor.
 extension PageMapper {
     /// Writes out what is dirty of the leaves, whose keys are in ascending order.
-    /// - Returns: The first error; one failure does not stop the rest.
-    func writeOut(leaves keys: UnsafeBufferPointer<UInt64>) -> AccessError? {
-        var batch = WriteBatch(reach, accessor)
+    /// - Parameter passingOverReserved: Leave alone what a zero or trim has reserved, rather than wait for its end.
+    /// - Returns: Whether something was left alone, and the first error; one failure does not stop the rest.
+    func writeOut(
+        leaves keys: UnsafeBufferPointer<UInt64>, passingOverReserved: Bool = false
+    ) -> (hasPassedOver: Bool, error: AccessError?) {
+        var batch = WriteBatch(reach, accessor, passingOverReserved: passingOverReserved)
         for key in keys {
             let page = Leaf.firstPage(ofKey: key)
             batch.writeOut(leafOf: page, in: page..<page + UInt64(Leaf.pages))
         }
         batch.finish()
-        return batch.error
+        return (batch.hasPassedOver, batch.error)
     }
 
     /// Writes out what is dirty of `pages` and waits for what others are writing out of them: what was written to them
@@ -38,9 +41,9 @@ extension PageMapper {
         let shard = reach.pointee.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
-        waitForWriteback(ofLeafOf: pages.lowerBound, on: shard)
-        guard let leaf = reach.pointee.map.leaf(of: pages.lowerBound), leaf.pointee.mark.hasFailed else { return nil }
         let bits = Leaf.bits(Int(pages.lowerBound & 7)..<Int((pages.upperBound - 1) & 7) + 1)
+        waitForWriteback(of: bits, ofLeafOf: pages.lowerBound, on: shard)
+        guard let leaf = reach.pointee.map.leaf(of: pages.lowerBound), leaf.pointee.mark.hasFailed else { return nil }
         return leaf.pointee.dirty & bits == 0 ? nil : reach.pointee.map.ledger.error
     }
 
@@ -49,14 +52,15 @@ extension PageMapper {
         let page = Leaf.firstPage(ofKey: key)
         let shard = reach.pointee.map.shard(of: page)
         shard.lock()
-        waitForWriteback(ofLeafOf: page, on: shard)
+        waitForWriteback(of: UInt8.max, ofLeafOf: page, on: shard)
         shard.unlock()
     }
 
-    /// The same for the leaf that `page` lies in. The shard's lock is held.
-    private func waitForWriteback(ofLeafOf page: UInt64, on shard: UnsafeMutablePointer<Shard>) {
-        while let leaf = reach.pointee.map.leaf(of: page), leaf.pointee.writing != 0 {
-            reach.pointee.waitUntilSettled(leaf.pointee.flexpages[leaf.pointee.writing.trailingZeroBitCount], on: shard)
+    /// The same for the pages in `bits` of the leaf that `page` lies in. The shard's lock is held.
+    private func waitForWriteback(of bits: UInt8, ofLeafOf page: UInt64, on shard: UnsafeMutablePointer<Shard>) {
+        while let leaf = reach.pointee.map.leaf(of: page), leaf.pointee.writing & bits != 0 {
+            let index = (leaf.pointee.writing & bits).trailingZeroBitCount
+            reach.pointee.waitUntilSettled(leaf.pointee.flexpages[index], on: shard)
         }
     }
 

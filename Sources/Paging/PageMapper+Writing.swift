@@ -83,10 +83,11 @@ extension PageMapper {
         var loan = Loan(reach, at: wanted.lowerBound, exclusively: true)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
             let page = BasePage.number(of: loan.range.upperBound)
-            let id = reach.pointee.map.flexpage(at: page)
-            guard id != .none else { break }
-            let written = BasePage.numbers(covering: loan.range.upperBound..<wanted.upperBound)
-                .clamped(to: reach.pointee.table[id].covered)
+            let whole = reach.pointee.map.flexpage(at: page)
+            guard whole != .none else { break }
+            let left = BasePage.numbers(covering: loan.range.upperBound..<wanted.upperBound)
+            let id = splitOff(left.clamped(to: reach.pointee.table[whole].covered), from: whole, on: shard)
+            let written = left.clamped(to: reach.pointee.table[id].covered)
             guard let newly = reach.pointee.pinExclusively(id, dirtying: written) else { break }
             dirtied += newly
             loan.add(id, upTo: wanted.upperBound)

@@ -200,7 +200,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         fill.giveBackDropped()
         walk.populatedUpTo = BasePage.offset(of: fill.covered.upperBound)
         reach.pointee.waiters.wake()
-        if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
+        // A writer keeps zeroes, and holds a loan of them: who holds a loan asks nobody anything.
+        if isAllZero, !keepingZeroes { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
         return loan
     }
 
@@ -217,6 +218,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         shard.lock()
         shard.pointee.waits += 1
         shard.unlock()
+        pages.sweeps.kick()
         reach.pointee.waiters.sleep(ticket)
         return nil
     }

@@ -117,6 +117,26 @@ struct PageQueue: @unchecked Sendable {
         return true
     }
 
+    /// Puts `count` flexpages, which have its Region among them, in the place of flexpage `id`.
+    /// - Parameter make: Makes each of them, one after the other.
+    /// - Returns: False if a recycler has it in hand: nothing has been made then.
+    func split(_ id: FlexpageID, count: Int, _ make: (Int) -> FlexpageID) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        let name = table[id].pointee.queue
+        guard name != .none else { return false }
+        let tick = FlexpagePlace(table.word(id).pointee.place.load(ordering: .relaxed)).tick
+        let next = table[id].pointee.next
+        unlink(id)
+        for index in 0..<count {
+            let piece = make(index)
+            let place = FlexpagePlace(at: tick, order: table[piece].pointee.order)
+            table.word(piece).pointee.place.store(place.raw, ordering: .relaxed)
+            insert(piece, before: next, in: name)
+        }
+        return true
+    }
+
     /// A flexpage in the hands of a recycler, and the queue that it came from.
     struct Candidate {
         let id: FlexpageID
@@ -209,14 +229,17 @@ struct PageQueue: @unchecked Sendable {
         append(id, to: name)
     }
 
-    private func append(_ id: FlexpageID, to name: Name) {
+    private func append(_ id: FlexpageID, to name: Name) { insert(id, before: .none, in: name) }
+
+    /// Queues a flexpage before `next`, or at the tail where that is `.none`.
+    private func insert(_ id: FlexpageID, before next: FlexpageID, in name: Name) {
         let frames = Int(table[id].pages)
         table[id].pointee.queue = name
         if name == .probation {
-            table.append(id, to: &state.pointee.probation.head, &state.pointee.probation.tail)
+            table.insert(id, before: next, in: &state.pointee.probation.head, &state.pointee.probation.tail)
             state.pointee.probation.count(frames)
         } else {
-            table.append(id, to: &state.pointee.main.head, &state.pointee.main.tail)
+            table.insert(id, before: next, in: &state.pointee.main.head, &state.pointee.main.tail)
             state.pointee.main.count(frames)
         }
     }
@@ -270,12 +293,16 @@ extension PageQueue.List {
 }
 
 extension FlexpageTable {
-    /// Puts a flexpage that is on no list at the tail of the list with these ends.
-    fileprivate func append(_ id: FlexpageID, to head: inout FlexpageID, _ tail: inout FlexpageID) {
-        self[id].pointee.previous = tail
-        self[id].pointee.next = .none
-        if tail == .none { head = id } else { self[tail].pointee.next = id }
-        tail = id
+    /// Puts a flexpage that is on no list before `next`, which is on the list with these ends, or at its tail where that is
+    /// `.none`.
+    fileprivate func insert(
+        _ id: FlexpageID, before next: FlexpageID, in head: inout FlexpageID, _ tail: inout FlexpageID
+    ) {
+        let previous = next == .none ? tail : self[next].pointee.previous
+        self[id].pointee.previous = previous
+        self[id].pointee.next = next
+        if previous == .none { head = id } else { self[previous].pointee.next = id }
+        if next == .none { tail = id } else { self[next].pointee.previous = id }
     }
 
     /// Takes a flexpage off the list with these ends.

@@ -42,6 +42,8 @@ struct SweepBoard: @unchecked Sendable {
         var next = 0
         var workers = 0
         var error: Int32 = 0
+        /// Somebody has left alone what a zero or trim had reserved.
+        var hasPassedOver = false
     }
 
     /// Leaves that a slot has room for.
@@ -66,34 +68,36 @@ struct SweepBoard: @unchecked Sendable {
     // MARK: Leading
 
     /// Writes out the leaves that `gather` names, and waits for those of them that others are writing out.
+    /// - Parameter passingOverReserved: Leave alone what a zero or trim has reserved: for who has others to look after.
     /// - Parameter gather: Puts keys of leaves into the buffer and returns how many.
     /// - Returns: How many leaves there were, and the first error.
     func sweep(
-        _ provider: Provider, gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+        _ provider: Provider, passingOverReserved: Bool = false, gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
         var few = InlineArray<32, UInt64>(repeating: 0)
         var span = few.mutableSpan
-        let done = span.withUnsafeMutableBufferPointer { sweepFew(provider, $0, gather) }
-        return done ?? sweepMany(provider, gather)
+        let done = span.withUnsafeMutableBufferPointer { sweepFew(provider, passingOverReserved, $0, gather) }
+        return done ?? sweepMany(provider, passingOverReserved, gather)
     }
 
     /// A sweep of so few leaves that nobody's help is worth its price: what a client that flushes after each write wants.
     /// - Returns: Nil where there are more.
     private func sweepFew(
-        _ provider: Provider, _ buffer: UnsafeMutableBufferPointer<UInt64>,
+        _ provider: Provider, _ passingOverReserved: Bool, _ buffer: UnsafeMutableBufferPointer<UInt64>,
         _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?)? {
         let count = gather(buffer)
         guard count < buffer.count else { return nil }
         buffer.prefix(count).sortInPlace()
         let keys = UnsafeBufferPointer(rebasing: buffer[0..<count])
-        let error = count == 0 ? nil : provider.mapper.writeOut(leaves: keys)
+        guard count > 0 else { return (0, nil) }
+        let (_, error) = provider.mapper.writeOut(leaves: keys, passingOverReserved: passingOverReserved)
         for key in keys { provider.mapper.waitForWriteback(ofLeaf: key) }
         return (count, error)
     }
 
     private func sweepMany(
-        _ provider: Provider, _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+        _ provider: Provider, _ passingOverReserved: Bool, _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
         let slot = take()
         let buffer = UnsafeMutableBufferPointer(start: keys + slot * capacity, count: capacity)
@@ -101,9 +105,13 @@ struct SweepBoard: @unchecked Sendable {
         buffer.prefix(count).sortInPlace()
         open(slot, provider, count)
         while let claim = claim(in: slot) { writeOut(claim, of: provider, in: slot) }
-        waitForHelpers(slot)
+        var lateError: AccessError?
+        if waitForHelpers(slot), !passingOverReserved {
+            // What was left alone a zero or trim has reserved: only who leads waits for that.
+            lateError = provider.mapper.writeOut(leaves: UnsafeBufferPointer(rebasing: buffer[..<count])).error
+        }
         for key in buffer.prefix(count) { provider.mapper.waitForWriteback(ofLeaf: key) }
-        return (count, close(slot))
+        return (count, close(slot) ?? lateError)
     }
 
     private func take() -> Int {
@@ -126,10 +134,12 @@ struct SweepBoard: @unchecked Sendable {
         lock.unlock()
     }
 
-    private func waitForHelpers(_ slot: Int) {
+    /// - Returns: Whether something was left alone.
+    private func waitForHelpers(_ slot: Int) -> Bool {
         lock.lock()
+        defer { lock.unlock() }
         while state.pointee.slots[slot].workers > 0 { done.wait(lock) }
-        lock.unlock()
+        return state.pointee.slots[slot].hasPassedOver
     }
 
     private func close(_ slot: Int) -> AccessError? {
@@ -165,11 +175,13 @@ struct SweepBoard: @unchecked Sendable {
         return open.next..<end
     }
 
+    /// Writes out a claim, which counts as a worker, but for what a zero or trim has reserved.
     private func writeOut(_ claim: Claim, of provider: Provider, in slot: Int) {
         let keys = keys + slot * capacity
-        let error = provider.mapper.writeOut(
-            leaves: UnsafeBufferPointer(start: keys + claim.lowerBound, count: claim.count))
+        let (hasPassedOver, error) = provider.mapper.writeOut(
+            leaves: UnsafeBufferPointer(start: keys + claim.lowerBound, count: claim.count), passingOverReserved: true)
         lock.lock()
+        if hasPassedOver { state.pointee.slots[slot].hasPassedOver = true }
         if let error, state.pointee.slots[slot].error == 0 { state.pointee.slots[slot].error = error.code }
         state.pointee.slots[slot].workers -= 1
         if state.pointee.slots[slot].workers == 0 { done.wakeAll() }

@@ -10,6 +10,9 @@ import Glibc
 struct Syncs: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
+    /// How long who waits sleeps before looking again, milliseconds.
+    private static let longestSleep = 1000
+
     private struct State {
         /// Syncs begun and ended since the image was opened. Before the mutex: see Shard.
         var begun: UInt64 = 0
@@ -63,7 +66,8 @@ struct Syncs: @unchecked Sendable {
             if state.pointee.begun == state.pointee.ended {
                 lead(sync)
             } else {
-                condition(wanted).wait(lock)
+                // Not for ever: the signal that names the next leader can be lost to another waiter (glibc bug 25847).
+                condition(wanted).wait(lock, milliseconds: Syncs.longestSleep)
             }
         }
         // A later failure counts too: what it lost was in part ours to keep.

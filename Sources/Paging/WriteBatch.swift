@@ -31,10 +31,15 @@ struct WriteBatch: ~Copyable {
     private var pageCount = 0
     /// The first error of all that has been issued, or nil.
     private(set) var error: AccessError?
+    /// Whether pages that a zero or trim has reserved are left alone, and whether there were any: they may be reserved
+    /// for as long as an image takes to zero them, and who looks after all of them is not to wait so long.
+    private let passesOverReserved: Bool
+    private(set) var hasPassedOver = false
 
-    init(_ reach: PageMapper.Reach.Pointer, _ accessor: any Accessor) {
+    init(_ reach: PageMapper.Reach.Pointer, _ accessor: any Accessor, passingOverReserved: Bool = false) {
         self.reach = reach
         self.accessor = accessor
+        passesOverReserved = passingOverReserved
     }
 
     /// Why a leaf's pages were not all taken.
@@ -50,7 +55,7 @@ struct WriteBatch: ~Copyable {
     }
 
     /// Begins, and where there is no more room issues, the dirty pages of the leaf that `page` lies in, as far as they are in
-    /// `limits`. Waits for writers and reservations. No lock is held. `finish` must follow at last.
+    /// `limits`. Waits for writers, and unless it passes over them for reservations. No lock is held. `finish` must follow at last.
     mutating func writeOut(leafOf page: UInt64, in limits: Range<UInt64>) {
         let leafPages = (page & ~7)..<(page | 7) + 1
         var next = max(leafPages.lowerBound, limits.lowerBound)
@@ -86,6 +91,11 @@ struct WriteBatch: ~Copyable {
                 let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
                 if state.has(PageState.exclusive) { return runCount == 0 ? .writer(id) : .batch }
                 if reach.pointee.reservations.overlaps(next..<next + 1) {
+                    if passesOverReserved {
+                        hasPassedOver = true
+                        next += 1
+                        continue
+                    }
                     return runCount == 0 ? .reservation(next) : .batch
                 }
                 leaf.pointee.dirty &= ~bit

@@ -16,7 +16,7 @@ public final class Writeback: @unchecked Sendable {
 
     /// Threads in the crew: enough write-outs at once to keep a disk busy.
     public static let usualCrew = 4
-    /// How often the watch looks, milliseconds.
+    /// How often the watch looks, milliseconds; oftener where the age is short.
     private static let watchInterval = 250
     /// How long after a failure it is tried again, milliseconds.
     private static let retryInterval = 1000
@@ -59,9 +59,10 @@ public final class Writeback: @unchecked Sendable {
     }
 
     private func watch() -> UnsafeMutableRawPointer? {
-        var interval = Writeback.watchInterval
+        let usual = max(1, min(Writeback.watchInterval, age / 4))
+        var interval = usual
         while pages.sweeps.waitForKick(milliseconds: interval) {
-            interval = Writeback.watchInterval
+            interval = usual
             registry.visitEach { if !lookAfter($0) { interval = 1 } }
         }
         return nil
@@ -75,17 +76,19 @@ public final class Writeback: @unchecked Sendable {
         provider.epochs.note(epoch, at: now, age: age)
         let isRetry = provider.ledger.failedLeaves > 0 && now >= provider.nextRetry
         if isRetry { provider.nextRetry = now + Writeback.retryInterval }
-        let isAbove = pages.dirt.isAboveTarget
+        // Who waits for memory may be waiting for dirty pages: a large flexpage may be kept by one of them.
+        let isAbove = pages.dirt.isAboveTarget || pages.waiters.isAnyoneWaiting
+        let before = pages.dirt.pages
         var leaves = 0
         if let epoch = isAbove || isRetry ? epoch : provider.epochs.latest(endedBy: now - age) {
             leaves =
-                pages.sweeps.sweep(provider) { keys in
+                pages.sweeps.sweep(provider, passingOverReserved: true) { keys in
                     provider.ledger.oldestDirty(upTo: epoch, includingFailed: isRetry, into: keys)
                 }.leaves
         }
         provider.tellNews()
         syncIfMuchIsUnsynced(provider)
-        return !(isAbove && leaves > 0 && pages.dirt.isAboveTarget)
+        return !(isAbove && leaves > 0 && pages.dirt.pages < before)
     }
 
     /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them. An

@@ -51,9 +51,7 @@ struct PagingRig<Image: Accessor> {
 
     /// Recycles all that can be recycled. Nobody else uses the memory meanwhile.
     func recycleAll() {
-        while pages.memory.freeFrames < frames, let region = pages.takeRegion(order: 0, room: frames) {
-            pages.give(region)
-        }
+        if let region = pages.takeRegion(order: 0, room: frames) { pages.give(region) }
     }
 
     /// The pins on the flexpage that covers base page `page`.

@@ -1,0 +1,75 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// One dirty base page keeps one frame from being recycled, not all those of the large flexpage that it was read with.
+@Suite struct SplittingTests {
+    private static let chunkBytes = 1 << 20
+
+    /// Writes of every kind of part of a 1 MiB flexpage: what is around them stays clean and can be recycled, and every
+    /// byte is what it was or what was written.
+    @Test(arguments: [0..<1, 255..<256, 37..<38, 8..<16, 1..<255, 100..<131] as [Range<UInt64>])
+    func whatIsAroundAWriteIsRecycled(written: Range<UInt64>) throws {
+        let rig = try PagingRig(memory: 16 << 20, image: HookedImage(size: 4 << 20))
+        try rig.pager.populate(0..<Int64(Self.chunkBytes))
+        #expect(rig.flexpage(at: 0) == rig.flexpage(at: 255))
+        try rig.write(7, count: written.count * BasePage.size, at: BasePage.offset(of: written.lowerBound))
+        rig.pages.checkInvariants(isQuiet: true)
+        rig.recycleAll()
+        #expect(rig.pages.memory.freeFrames == rig.frames - written.count)
+        for page in 0..<256 as Range<UInt64> {
+            #expect((rig.flexpage(at: page) != nil) == written.contains(page))
+        }
+        for page in 0..<256 as Range<UInt64> {
+            #expect(try firstByte(rig, ofPage: page) == (written.contains(page) ? 7 : 0xEE))
+        }
+        try rig.pager.flush()
+        try rig.end()
+    }
+
+    /// A write of less than a base page dirties that page alone, and the rest of the page keeps its bytes.
+    @Test func aFewBytesSplitToo() throws {
+        let rig = try PagingRig(memory: 16 << 20, image: HookedImage(size: 4 << 20))
+        try rig.pager.populate(0..<Int64(Self.chunkBytes))
+        try rig.write(7, count: 10, at: 5 * 4096 + 100)
+        #expect(rig.pages.dirt.pages == 1)
+        rig.recycleAll()
+        #expect(rig.pages.memory.freeFrames == rig.frames - 1)
+        #expect(try firstByte(rig, ofPage: 5) == 0xEE)
+        try rig.pager.flush()
+        try rig.end()
+    }
+
+    /// Memory full of large flexpages, one page of each dirty, and an image that takes no writes for now: reads of what is
+    /// not resident go on all the same (invariant 9).
+    @Test func readsGoOnWhileScatteredWritesAreStuck() throws {
+        let gate = Gate()
+        let rig = try PagingRig(
+            memory: 8 << 20,
+            image: HookedImage(size: 64 << 20) { call, _ in
+                if call == .writeOut { gate.pass() }
+                return nil
+            })
+        let chunks = rig.frames / 256
+        try rig.pager.populate(0..<Int64(chunks * Self.chunkBytes))
+        for chunk in 0..<Int64(chunks) { try rig.write(7, count: 4096, at: chunk << 20 | 11 * 4096) }
+        let flushing = Thread.start { try? rig.pager.flush() }
+        try Watchdog.guarding("reads go on while scattered writes are stuck") { () throws in
+            Thread.wait { gate.arrivals > 0 }
+            for page in stride(from: UInt64(16 << 8), to: 64 << 8, by: 3) {
+                #expect(try firstByte(rig, ofPage: page) == 0xEE)
+            }
+            gate.open()
+            pthread_join(flushing, nil)
+        }
+        for chunk in 0..<UInt64(chunks) { #expect(rig.image.byte(ofPage: chunk << 8 | 11) == 7) }
+        try rig.end()
+    }
+
+    private func firstByte<Image>(_ rig: PagingRig<Image>, ofPage page: UInt64) throws -> UInt8 {
+        var byte: UInt8 = 0
+        try withUnsafeMutableBytes(of: &byte) { try rig.pager.read(into: $0, at: BasePage.offset(of: page)) }
+        return byte
+    }
+}

@@ -1,0 +1,72 @@
+import Glibc
+import Paging
+
+/// An Accessor of a writable image in memory that asks its test before it does anything: to hold a call up, or to fail it.
+final class HookedImage: Accessor, @unchecked Sendable {
+    enum Call: Sendable {
+        case populate, writeOut, zero, trim, sync
+    }
+
+    /// Called at the beginning of each call with the base pages concerned; its error becomes the call's.
+    typealias Hook = @Sendable (Call, Range<UInt64>) -> AccessError?
+
+    let size: Int64
+    let isWritable = true
+    private let memory: UnsafeMutableRawPointer
+    private let hook: Hook
+
+    init(size: Int64, _ hook: @escaping Hook = { _, _ in nil }) {
+        self.size = size
+        self.hook = hook
+        memory = .allocate(byteCount: Int(size), alignment: 4096)
+        memset(memory, 0xEE, Int(size))
+    }
+
+    deinit { memory.deallocate() }
+
+    /// The first byte of base page `page` of the image itself. No call on it is under way.
+    func byte(ofPage page: UInt64) -> UInt8 { memory.load(fromByteOffset: Int(page) * 4096, as: UInt8.self) }
+
+    private func ask(_ call: Call, _ range: Range<Int64>) throws(AccessError) {
+        let pages = UInt64(range.lowerBound) / 4096..<UInt64(range.upperBound + 4095) / 4096
+        if let error = hook(call, pages) { throw error }
+    }
+
+    /// Calls `body` with each piece, where it lies in the image, and how much of it does.
+    private func each(
+        _ call: Call, _ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64,
+        _ body: (UnsafeMutableRawPointer, UnsafeMutableRawPointer, Int) -> Void
+    ) throws(AccessError) {
+        let bytes = pieces.reduce(0) { $0 + $1.iov_len }
+        try ask(call, offset..<min(offset + Int64(bytes), size))
+        var position = Int(offset)
+        for piece in pieces {
+            body(piece.iov_base, memory + position, max(0, min(piece.iov_len, Int(size) - position)))
+            position += piece.iov_len
+        }
+    }
+
+    func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        try each(.populate, pieces, offset) { piece, image, count in memcpy(piece, image, count) }
+    }
+
+    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        try each(.writeOut, pieces, offset) { piece, image, count in memcpy(image, piece, count) }
+    }
+
+    func makeDurable() throws(AccessError) { try ask(.sync, 0..<0) }
+
+    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
+        try ask(.zero, range)
+        memset(memory + Int(range.lowerBound), 0, range.count)
+    }
+
+    func trim(_ range: Range<Int64>) throws(AccessError) {
+        try ask(.trim, range)
+        memset(memory + Int(range.lowerBound), 0, range.count)
+    }
+
+    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
+        _ = report(Extent(range, .data))
+    }
+}

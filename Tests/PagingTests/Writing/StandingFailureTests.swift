@@ -1,0 +1,78 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import Paging
+
+/// What a write-out that failed leaves behind, and that nothing of it stays when the data is out or gone.
+@Suite struct StandingFailureTests {
+    /// A page that could not be written out is trimmed while its neighbour of the same leaf is on its way out: with that
+    /// nothing is dirty, and flushes succeed again.
+    @Test func aTrimEndsTheFailureOfWhatItDrops() throws {
+        let gate = Gate()
+        let rig = try PagingRig(
+            image: HookedImage(size: 1 << 20) { call, pages in
+                guard call == .writeOut else { return nil }
+                if pages.contains(0) { return AccessError(EIO) }
+                gate.pass()
+                return nil
+            })
+        try rig.write(1, count: 4096, at: 0)
+        #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
+        try rig.write(2, count: 4096, at: 5 * 4096)
+        let neighbour = Thread.start { try? rig.provider.mapper.writeOut(5..<6) }
+        try Watchdog.guarding("a trim ends the failure of what it drops") { () throws in
+            Thread.wait { gate.arrivals == 1 }
+            try rig.pager.trim(0..<4096, forced: false)
+            gate.open()
+            pthread_join(neighbour, nil)
+        }
+        #expect(rig.provider.ledger.failedLeaves == 0)
+        try rig.pager.flush()
+        rig.pages.checkInvariants(isQuiet: true)
+        try rig.end()
+    }
+
+    /// While an image takes its time to zero a range in which something is dirty, what is dirty elsewhere goes out by itself
+    /// all the same; a flush waits for all of it.
+    @Test func aLongZeroHoldsUpNoWriteBackElsewhere() throws {
+        let gate = Gate()
+        let written = Atomic<Bool>(false)
+        let rig = try PagingRig(
+            memory: 4 << 20,
+            image: HookedImage(size: 16 << 20) { call, pages in
+                if call == .zero { gate.pass() }
+                if call == .writeOut, pages.contains(2048) { written.store(true, ordering: .relaxed) }
+                return nil
+            })
+        try rig.write(1, count: 4096, at: 0)
+        try rig.write(2, count: 4096, at: 2048 * 4096)
+        let verdict = Verdict()
+        let zeroing = Thread.start {
+            do throws(AccessError) {
+                try rig.pager.zero(0..<1 << 20, mayTrim: false, onlyIfFast: false, forced: false)
+            } catch {
+                verdict.blame("the zero failed: \(error)")
+            }
+        }
+        let hasFlushed = Atomic<Bool>(false)
+        try Watchdog.guarding("a long zero holds up no write-back elsewhere") { () throws in
+            Thread.wait { gate.arrivals == 1 }
+            let writeback = Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 1)
+            Thread.wait { written.load(ordering: .relaxed) }
+            let flushing = Thread.start {
+                try? rig.pager.flush()
+                hasFlushed.store(true, ordering: .relaxed)
+            }
+            usleep(20_000)
+            verdict.expect(!hasFlushed.load(ordering: .relaxed), "a flush left out what was reserved")
+            gate.open()
+            for thread in [zeroing, flushing] { pthread_join(thread, nil) }
+            writeback.stop()
+        }
+        verdict.report("a long zero")
+        #expect(rig.image.byte(ofPage: 0) == 0)
+        #expect(rig.image.byte(ofPage: 2048) == 2)
+        try rig.end()
+    }
+}

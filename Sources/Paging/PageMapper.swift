@@ -118,9 +118,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 if walk.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
-            } else if PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).has(
-                PageState.populated)
-            {
+            } else if isToBeSettled(id) {
                 reach.pointee.waitUntilSettled(id, on: shard)
             } else if try waitForFill(of: id, at: page, on: shard, &walk) {
                 var loan = Loan(reach, at: wanted.lowerBound)
@@ -131,6 +129,12 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 return loan
             }
         }
+    }
+
+    /// Whether who wants flexpage `id`, which could not be lent, is to wait for those who have it; else for its fill.
+    private func isToBeSettled(_ id: FlexpageID) -> Bool {
+        let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
+        return state.has(PageState.populated) || state.pins >= PageState.mostPins
     }
 
     /// The base pages from the first of `wanted` on that no flexpage covers, as far as one fill can reach. The shard's

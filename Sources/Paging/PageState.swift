@@ -26,6 +26,8 @@ struct PageState: Equatable {
     /// One pin. There are never more than one a request under way.
     static let pin: UInt32 = 1
     static let pinMask: UInt32 = 0x1FFF
+    /// So many requests at once may have a page; one more waits until they have given it back.
+    static let mostPins: UInt32 = 4096
     /// Whoever comes to it has the next window read ahead.
     static let marked: UInt32 = 1 << 13
     /// One hit of at most three that the PageQueue has yet to count.
@@ -56,8 +58,9 @@ struct PageState: Equatable {
     @inline(__always)
     var isLendable: Bool {
         // The common case first: populated, and none of the bits that could stand against it.
-        raw & (PageState.populated | PageState.exclusive | PageState.awaited) == PageState.populated
-            || (has(PageState.populated) && has(PageState.writing) && !has(PageState.exclusive))
+        (raw & (PageState.populated | PageState.exclusive | PageState.awaited) == PageState.populated
+            || (has(PageState.populated) && has(PageState.writing) && !has(PageState.exclusive)))
+            && pins < PageState.mostPins
     }
 
     /// Whether a writer may pin it now.

@@ -38,6 +38,14 @@ import Testing
         #expect(PageState(PageState.populated | PageState.dirty | 5).isLendable)
     }
 
+    /// However many come at once, pins stay in their field.
+    @Test func aCrowdWaits() {
+        #expect(PageState(PageState.populated | PageState.mostPins - 1).isLendable)
+        #expect(!PageState(PageState.populated | PageState.mostPins).isLendable)
+        #expect(!PageState(PageState.populated | PageState.writing | PageState.mostPins).isLendable)
+        #expect(PageState.mostPins < PageState.pinMask)
+    }
+
     /// Invariants 5 and 11: a writer has the page for itself, and no page on its way out.
     @Test func writersAreAlone() {
         for state in PageStateTests.states where state.isLendableExclusively {

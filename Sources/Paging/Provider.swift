@@ -13,7 +13,9 @@ public final class Provider: @unchecked Sendable {
     let image: UInt16
     private let pages: Pages
     private let syncs = Syncs()
-    private let sweeps = Syncs()
+    /// Flushes that wait together are one: a write-out of what is dirty, and a sync. Who wants just a sync, because it has
+    /// written out what it wants durable, shares that of a flush or another's.
+    private let flushes = Syncs()
     /// The watch's own: when epochs ended, and when what failed is to be tried again (milliseconds).
     var epochs = EpochHistory()
     var nextRetry = 0
@@ -41,7 +43,7 @@ public final class Provider: @unchecked Sendable {
     }
 
     deinit {
-        sweeps.destroy()
+        flushes.destroy()
         syncs.destroy()
     }
 
@@ -52,22 +54,28 @@ public final class Provider: @unchecked Sendable {
     ///
     /// It ends the Ledger's epoch, writes out once what that and earlier ones dirtied, waits for what others are writing
     /// out of it, and syncs. Pages dirtied later are not chased. O(what is dirty).
+    ///
+    /// Those who come while one is under way share the next, its write-out and its sync together: with each of the two
+    /// shared by itself, half of the clients waited for either, and twice as many syncs were made.
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good where it lost data that is not in memory any more.
     public func flush() throws(AccessError) {
+        try flushes.share { flushAlone() }
+    }
+
+    /// One flush, while no other is under way.
+    private func flushAlone() -> AccessError? {
         let failedSyncs = syncs.failures
-        var failure: AccessError?
-        do throws(AccessError) {
-            try sweeps.share { writeOut(upTo: ledger.endEpoch()) }
-        } catch {
-            failure = error
-        }
+        let failure = writeOut(upTo: ledger.endEpoch())
         tellNews()
         // Older data may be written out by somebody else while the sync is under way: too late for it.
         let standing = ledger.error
-        try sync(since: failedSyncs)
-        if let failure = failure ?? standing { throw failure }
-        if let error = ledger.error { throw error }
+        do throws(AccessError) {
+            try sync(since: failedSyncs)
+        } catch {
+            return error
+        }
+        return failure ?? standing ?? ledger.error
     }
 
     /// Tells of write-outs that have begun to fail, or to work again.

@@ -88,7 +88,8 @@ struct Syncs: @unchecked Sendable {
             state.pointee.failure = error.code
             state.pointee.failures += 1
         }
-        condition(state.pointee.ended).wakeAll()
+        // First who leads the next: what it does takes longest.
         condition(state.pointee.ended + 1).wakeOne()
+        condition(state.pointee.ended).wakeAll()
     }
 }

@@ -19,7 +19,10 @@ extension PageMapper.Reach {
         }
         let counted = max(loan.range.lowerBound, countingFrom)..<max(loan.range.upperBound, countingFrom)
         if !counted.isEmpty {
-            reach.pointee.map.shard(at: place).pointee.hits &+= UInt64(BasePage.numbers(covering: counted).count)
+            let shard = reach.pointee.map.shard(at: place)
+            let before = shard.pointee.hits
+            shard.pointee.hits = before &+ UInt64(BasePage.numbers(covering: counted).count)
+            reach.pointee.queue.countTime(ofHits: before, shard.pointee.hits)
         }
         return loan
     }

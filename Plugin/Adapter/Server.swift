@@ -87,20 +87,15 @@ final class Server: @unchecked Sendable {
         }
     }
 
-    /// Ends what `connect` began. What a client wrote is brought to the image before its lock goes; what cannot be
-    /// brought there stays in memory, and the image locked, to be tried again. A client that leaves after `end` has
-    /// nothing to give back.
+    /// Ends what `connect` began. A client that leaves after `end` has nothing to give back.
     func disconnect(_ client: Client) {
         guard let serving else { return }
-        do {
-            if client.canWrite {
-                try client.pager.flush()
-                serving.image.endWriting()
-            }
-            try serving.close(client.pager.provider)
-        } catch {
-            log("a client left, and what was written is not all on the image yet: \(Errno(rawValue: error.code))")
+        if client.canWrite, let error = serving.endWriting() {
+            log(
+                "a client left, and what was written is not all on the image yet: \(Errno(rawValue: error.code)); it "
+                    + "stays in memory\(settings.lock == .on ? ", and the image locked," : "") and is tried again")
         }
+        serving.close(client.pager.provider)
     }
 
     /// What has been counted so far, in words.

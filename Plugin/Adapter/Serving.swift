@@ -26,7 +26,12 @@ final class Serving: Sendable {
         provider = try registry.open(image.identity) { () throws(AccessError) in image }
         image.privilegesSettled()
         prefetcher = settings.readahead > 0 ? Prefetcher(pages: pages) : nil
-        writeback = image.isWritable ? Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) : nil
+        writeback =
+            image.isWritable
+            ? Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) { provider, count in
+                for _ in 0..<count { image.endWriting() }
+                log(Serving.line(settled: count, lost: provider.lost))
+            } : nil
     }
 
     /// One user of the Provider more.
@@ -36,8 +41,31 @@ final class Serving: Sendable {
     }
 
     /// One user less.
-    func close(_ provider: Provider) throws(AccessError) {
-        try registry.close(provider)
+    func close(_ provider: Provider) {
+        // It is not the last one, unless the end is under way, which tells by itself what cannot be written.
+        _ = try? registry.close(provider)
+    }
+
+    /// A client that could write is gone. What was written is brought to the image before other writers are let in there;
+    /// where that fails it stays in memory, and the image locked, until the Writeback has done it.
+    /// - Returns: Why it is not there yet, or nil.
+    func endWriting() -> AccessError? {
+        do throws(AccessError) {
+            try provider.flush()
+        } catch {
+            provider.leaveFlush()
+            return error
+        }
+        image.endWriting()
+        return nil
+    }
+
+    /// What a person is told when what clients left behind has been dealt with.
+    private static func line(settled count: Int, lost: AccessError?) -> String {
+        let clients = count == 1 ? "a client that has left" : "\(count) clients that have left"
+        return lost == nil
+            ? "all that was written by \(clients) is on the image now, and synced"
+            : "what is in memory of \(clients) is on the image now; what a failed sync has lost is not"
     }
 
     /// Brings what was written to the image, and stops. Hands back what went wrong. nbdkit calls no close for clients that
@@ -48,9 +76,11 @@ final class Serving: Sendable {
             if image.isWritable { try Pager(provider).flush() }
             try registry.close(provider)
         } catch {
-            complaint = Complaint(
-                "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.path) and are lost: "
-                    + "\(Errno(rawValue: error.code))")
+            let what =
+                provider.lost == nil || pages.counters.dirtyPages > 0
+                ? "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.path) and are lost"
+                : "what was written to \(image.path) could not be made durable and may be lost"
+            complaint = Complaint("\(what): \(Errno(rawValue: error.code))")
         }
         writeback?.stop()
         prefetcher?.stop()
@@ -70,7 +100,7 @@ extension Notice {
         case .syncFailed(let error, let isLost):
             "making the image durable failed (\(Errno(rawValue: error.code))); "
                 + (isLost
-                    ? "what was written before may be lost, and every flush fails until the image is opened anew"
+                    ? "what was written before may be lost, and every flush fails until the server is started anew"
                     : "what was written since the last good sync is in memory and is written again")
         case .syncWorksAgain(let failures):
             "making the image durable works again, after \(failures) failures; nothing is lost"

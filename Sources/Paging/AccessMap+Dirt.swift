@@ -35,6 +35,16 @@ extension AccessMap {
         updateStates(of: pages)
     }
 
+    /// `pages` have been written out, but a sync that failed meanwhile may have lost them: they are dirty again.
+    func undoWriteback(_ pages: Range<UInt64>) {
+        forEachLeaf(of: pages) { leaf, bits in
+            leaf.pointee.writing &= ~bits
+            leaf.pointee.dirty |= bits
+            ledger.overtaken(id(of: leaf))
+        }
+        updateStates(of: pages)
+    }
+
     /// What was written to `pages` no longer matters: the image has newer contents.
     /// - Returns: How many were dirty.
     func forgetDirt(of pages: Range<UInt64>) -> Int {

@@ -136,6 +136,16 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
+    /// Pages of the leaf have been written out while a sync failed, and are dirty again. That is no failure of theirs: the
+    /// leaf stays where it is, as if they had not gone, so that a flush that has begun after that sync, and waited for
+    /// them, writes them out anew. Those who began before it fail because of it.
+    func overtaken(_ id: LeafID) {
+        lock.withLock {
+            assert(leaves[id].pointee.mark.list == .dirty, "what is being written out is on the dirty list")
+            leaves[id].pointee.dirtyEpoch = leaves[id].pointee.epoch
+        }
+    }
+
     /// Pages of the leaf have been dropped: it belongs where its bits say now.
     func dropped(_ id: LeafID) {
         guard leaves[id].pointee.mark.list != .none else { return }

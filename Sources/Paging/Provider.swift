@@ -16,9 +16,13 @@ public final class Provider: @unchecked Sendable {
     /// Flushes that wait together are one: a write-out of what is dirty, and a sync. Who wants just a sync, because it has
     /// written out what it wants durable, shares that of a flush or another's.
     private let flushes = Syncs()
-    /// The watch's own: when epochs ended, and when what failed is to be tried again (milliseconds).
+    /// The watch's own: when epochs ended, and when what failed, writing out or syncing, is to be tried again
+    /// (milliseconds).
     var epochs = EpochHistory()
     var nextRetry = 0
+    var nextSync = 0
+    /// Flushes that have failed and whose clients have left; the Writeback goes on with them.
+    private let leftFlushes = Atomic<Int>(0)
     /// Jobs of reading ahead that are being done; the PrefetchQueue's own, under its lock.
     var prefetchesUnderWay = 0
     /// What the Ledger had counted as unsettled when the last good sync began; only who leads a sync touches it.
@@ -78,6 +82,28 @@ public final class Provider: @unchecked Sendable {
         return failure ?? standing ?? ledger.error
     }
 
+    /// Leaves a flush that has failed to the Writeback, which flushes once a second until that has done what this one was to
+    /// do, and then says so.
+    public func leaveFlush() { leftFlushes.wrappingAdd(1, ordering: .releasing) }
+
+    /// Whether there is a flush that somebody has left.
+    var hasLeftFlushes: Bool { leftFlushes.load(ordering: .relaxed) > 0 }
+
+    /// Flushes for those who have left their flushes behind. One thread at a time.
+    /// - Returns: How many flushes that has settled: what they were about is durable, but for what a failed sync has lost.
+    func flushForThoseWhoLeft() -> Int {
+        // Who leaves one after this may have written after the flush began.
+        let count = leftFlushes.load(ordering: .acquiring)
+        do throws(AccessError) {
+            try flush()
+        } catch {
+            // What a failed sync has lost no flush brings back. When all else is out there is nothing to try any more.
+            guard lost != nil, ledger.dirtyLeaves == 0 else { return 0 }
+        }
+        leftFlushes.wrappingSubtract(count, ordering: .relaxed)
+        return count
+    }
+
     /// Tells of write-outs that have begun to fail, or to work again.
     func tellNews() {
         if let news = ledger.news(dirtyPages: pages.dirt.pages) { pages.notify(news) }
@@ -85,11 +111,13 @@ public final class Provider: @unchecked Sendable {
 
     /// Writes out once everything dirtied in `epoch` or before.
     private func writeOut(upTo epoch: UInt32) -> AccessError? {
+        let failedSyncs = ledger.failedSyncs
         var failure: AccessError?
         while true {
             let (leaves, error) = pages.sweeps.sweep(self) { ledger.oldestDirty(upTo: epoch, into: $0) }
             failure = failure ?? error
-            if leaves == 0 { return failure }
+            // What a sync has overtaken by failing is not chased: whoever wants this sweep fails because of that sync.
+            if leaves == 0 || ledger.failedSyncs != failedSyncs { return failure }
         }
     }
 
@@ -105,7 +133,7 @@ public final class Provider: @unchecked Sendable {
     var failedSyncCount: UInt64 { syncs.failures }
 
     /// Why nothing written to this image can be called durable until it is opened anew, or nil.
-    var lost: AccessError? {
+    public var lost: AccessError? {
         let code = loss.load(ordering: .acquiring)
         return code == 0 ? nil : AccessError(code)
     }

@@ -54,7 +54,8 @@ public final class ProviderRegistry: @unchecked Sendable {
     /// One user less. When the last one leaves, the image is flushed, its flexpages are dropped and the Provider is
     /// forgotten; no request of it may be under way then.
     /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, for the next who opens
-    ///   the image; what a failed sync has lost is lost, and the image can be opened anew.
+    ///   the image, or until the Writeback has brought it out and closed it; what a failed sync has lost is lost, and the
+    ///   image can be opened anew.
     public func close(_ provider: Provider) throws(AccessError) {
         monitor.lock()
         defer { monitor.unlock() }
@@ -64,16 +65,30 @@ public final class ProviderRegistry: @unchecked Sendable {
         entries[index].users -= 1
         guard entries[index].users == 0 else { return }
         while visited === provider { monitor.wait() }
-        // Somebody else may have come meanwhile.
+        if let failure = closeIfUnused(provider) { throw failure }
+    }
+
+    /// Closes what nobody uses any more and is open only because its data could not be brought out, as far as it can be
+    /// by now. By the thread that visits.
+    func closeUnused() {
+        monitor.lock()
+        defer { monitor.unlock() }
+        for provider in entries.filter({ $0.users == 0 }).map(\.provider) { _ = closeIfUnused(provider) }
+    }
+
+    /// Flushes the image, drops its pages and forgets it, unless somebody has come meanwhile, or data stays. The monitor is
+    /// locked.
+    /// - Returns: The flush's error.
+    private func closeIfUnused(_ provider: Provider) -> AccessError? {
         guard let last = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 }),
             !changing.contains(provider.identity)
-        else { return }
+        else { return nil }
         let failure = changingUnlocked(provider.identity) { end(provider) }
         if provider.ledger.dirtyLeaves == 0 {
             entries.remove(at: entries.firstIndex { $0.provider === provider } ?? last)
             numbersInUse.remove(provider.image)
         }
-        if let failure { throw failure }
+        return failure
     }
 
     /// Brings out what is dirty of an image that nobody uses any more and drops its pages, if that can be done.

@@ -194,10 +194,12 @@ struct WriteBatch: ~Copyable {
         let shard = reach.pointee.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
-        let failure = failure ?? reach.pointee.map.ledger.syncFailure(since: failedSyncs)
+        let syncFailure = reach.pointee.map.ledger.syncFailure(since: failedSyncs)
         if let failure {
             reach.pointee.map.failWriteback(pages, failure)
             shard.pointee.failedWrites += 1
+        } else if syncFailure != nil {
+            reach.pointee.map.undoWriteback(pages)
         } else {
             reach.pointee.map.endWriteback(pages)
             reach.pointee.dirt.release(pages.count)
@@ -205,6 +207,6 @@ struct WriteBatch: ~Copyable {
             shard.pointee.pagesWritten += UInt64(pages.count)
         }
         reach.pointee.wakeWaiters(for: pages, on: shard)
-        return failure
+        return failure ?? syncFailure
     }
 }

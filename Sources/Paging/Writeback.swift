@@ -5,13 +5,14 @@ import Synchronization
 ///
 /// A crew of threads of the system. One of them keeps watch: when more is dirty than the background target, or something
 /// has been dirty for longer than the age, it leads a sweep; the others help with whatever sweep is open, a flush's too.
-/// What could not be written out is tried again once a second.
+/// What could not be written out is tried again once a second, and so are the flushes that clients have left behind.
 ///
 /// Made after nbdkit has forked, ended before the Pages are; `stop` writes nothing out (that is `flush`).
 public final class Writeback: @unchecked Sendable {
     private let pages: Pages
     private let registry: ProviderRegistry
     private let age: Int
+    private let settled: @Sendable (Provider, Int) -> Void
     private let threads: UnsafeMutableBufferPointer<pthread_t>
 
     /// Threads in the crew: enough write-outs at once to keep a disk busy.
@@ -23,9 +24,15 @@ public final class Writeback: @unchecked Sendable {
 
     /// Starts the crew.
     /// - Parameter dirtyAge: Milliseconds that something may be dirty before it goes out by itself, at least 1.
-    public init(pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.usualCrew) {
+    /// - Parameter settled: Told when flushes of an image that were left behind have been done, and how many; where a
+    ///   failed sync has lost something (`Provider.lost`) as far as they can be. Called from a thread of the crew.
+    public init(
+        pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.usualCrew,
+        settled: @escaping @Sendable (Provider, Int) -> Void = { _, _ in }
+    ) {
         self.pages = pages
         self.registry = registry
+        self.settled = settled
         age = max(1, dirtyAge)
         threads = .allocate(capacity: max(2, crew))
         for index in threads.indices { threads.initializeElement(at: index, to: start(isWatch: index == 0)) }
@@ -61,9 +68,14 @@ public final class Writeback: @unchecked Sendable {
     private func watch() -> UnsafeMutableRawPointer? {
         let usual = max(1, min(Writeback.watchInterval, age / 4))
         var interval = usual
+        var nextClosing = 0
         while pages.sweeps.waitForKick(milliseconds: interval) {
             interval = usual
             registry.visitEach { if !lookAfter($0) { interval = 1 } }
+            if Writeback.milliseconds >= nextClosing {
+                registry.closeUnused()
+                nextClosing = Writeback.milliseconds + Writeback.retryInterval
+            }
         }
         return nil
     }
@@ -72,6 +84,11 @@ public final class Writeback: @unchecked Sendable {
     /// - Returns: False where more is due at once.
     private func lookAfter(_ provider: Provider) -> Bool {
         let now = Writeback.milliseconds
+        if provider.hasLeftFlushes, now >= provider.nextRetry {
+            provider.nextRetry = now + Writeback.retryInterval
+            let count = provider.flushForThoseWhoLeft()
+            if count > 0 { settled(provider, count) }
+        }
         let epoch = provider.ledger.endEpoch()
         provider.epochs.note(epoch, at: now, age: age)
         let isRetry = provider.ledger.failedLeaves > 0 && now >= provider.nextRetry
@@ -87,15 +104,20 @@ public final class Writeback: @unchecked Sendable {
                 }.leaves
         }
         provider.tellNews()
-        syncIfMuchIsUnsynced(provider)
+        syncIfMuchIsUnsynced(provider, now)
         return !(isAbove && leaves > 0 && pages.dirt.pages < before)
     }
 
     /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them. An
-    /// error is kept where the next flush finds it.
-    private func syncIfMuchIsUnsynced(_ provider: Provider) {
-        guard provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4 else { return }
-        _ = try? provider.sync()
+    /// error is kept where the next flush finds it. As it makes them dirty again it is not tried again at once: that would be
+    /// to write the same pages for ever, as fast as the disk can.
+    private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int) {
+        guard provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4, now >= provider.nextSync else { return }
+        do throws(AccessError) {
+            try provider.sync()
+        } catch {
+            provider.nextSync = now + Writeback.retryInterval
+        }
     }
 
     /// The monotonic clock.

@@ -67,6 +67,15 @@ struct WritingManyTests {
         #expect(all.allSatisfy { $0.error == nil })
     }
 
+    /// Proves: an image that is let go of closes its rings: were they kept open, the next free descriptor would be far up.
+    @Test func ringsAreClosed() throws {
+        let path = scratch.hole(1 << 20)
+        for _ in 0..<300 { try ImageFile(path: path).rings.prepare() }
+        let next = try FileDescriptor.open("/dev/null", .readOnly)
+        #expect(next.rawValue < 1000)
+        try next.close()
+    }
+
     /// Proves: of an image that has become shorter what is gone is EIO, what is there is written, and it stays short.
     @Test(arguments: [DirectMode.auto, .off])
     func shrunk(direct: DirectMode) throws {

@@ -18,6 +18,27 @@ enum Files {
         }
     }
 
+    /// The names in a directory, in no order.
+    static func names(_ directory: String) throws -> [String] {
+        guard let stream = opendir(directory) else { throw Trouble("opendir \(directory)") }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    /// Where a symbolic link leads, or nil where there is none.
+    static func target(_ path: String) -> String? {
+        var target = [CChar](repeating: 0, count: 4096)
+        let length = readlink(path, &target, target.count - 1)
+        return length < 0 ? nil : String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     /// Writes `bytes` at `offset`, making the file if need be.
     static func write(_ bytes: [UInt8], to path: String, at offset: Int = 0) throws {
         let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)

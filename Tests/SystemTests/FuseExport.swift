@@ -7,14 +7,15 @@ final class FuseExport {
     private let process: Subprocess
     private let directory: String
 
-    init(_ server: Server) throws {
+    init(_ server: Server, connections: Int = 4) throws {
         scratch = try Scratch()
         directory = scratch.path("fuse")
         guard mkdir(directory, 0o755) == 0 else { throw Trouble("mkdir \(directory)") }
         let file = "\(directory)/disk"
         self.file = file
         let process = try Subprocess(
-            ["nbdfuse", file, "nbd+unix:///?socket=\(server.socket)"], outputPath: scratch.path("log"))
+            ["nbdfuse", "-C", "\(connections)", file, "nbd+unix:///?socket=\(server.socket)"],
+            outputPath: scratch.path("log"))
         self.process = process
         try Patience.wait(seconds: 60, "nbdfuse does not serve: \(process.output)") {
             access(file, F_OK) == 0 || process.hasEnded ? () : nil

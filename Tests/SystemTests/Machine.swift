@@ -19,10 +19,23 @@ enum Machine {
         isRoot && Subprocess.exists("losetup") && (try? Subprocess.run("losetup", "--find").status) == 0
     }
 
+    /// Whether an export can be a file with nbdfuse.
+    static var canExportFiles: Bool {
+        isRoot && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse")
+    }
+
     /// Whether an export can be a file with nbdfuse, that file a loop device, and that device an ext4.
-    static var canMountExports: Bool {
-        canLoop && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse")
-            && Subprocess.exists("mkfs.ext4")
+    static var canMountExports: Bool { canLoop && canExportFiles && Subprocess.exists("mkfs.ext4") }
+
+    /// Whether the kernel gives rings of io_uring to who asks.
+    static var hasRings: Bool {
+        typealias Setup = @convention(c) (Int, Int, UnsafeMutableRawPointer) -> Int
+        guard let call = dlsym(nil, "syscall") else { return false }
+        var parameters = [UInt8](repeating: 0, count: 120)
+        // io_uring_setup(2) has this number on every architecture that Flexpage runs on.
+        let ring = unsafeBitCast(call, to: Setup.self)(425, 1, &parameters)
+        if ring >= 0 { close(Int32(ring)) }
+        return ring >= 0
     }
 
     /// Whether a process can be traced.

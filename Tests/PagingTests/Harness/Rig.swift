@@ -11,8 +11,11 @@ struct PagingRig<Image: Accessor> {
     let image: Image
     let pager: Pager
 
-    init(memory: Int = Pages.leastMemory, readahead: Int = 0, image: Image) throws {
-        pages = try Pages(memory: memory, readahead: readahead)
+    init(
+        memory: Int = Pages.leastMemory, readahead: Int = 0, image: Image,
+        notify: @escaping @Sendable (Notice) -> Void = { _ in }
+    ) throws {
+        pages = try Pages(memory: memory, readahead: readahead, notify: notify)
         registry = ProviderRegistry(pages: pages)
         self.image = image
         provider = try registry.open(ImageIdentity(device: 1, inode: 1)) { image }
@@ -42,11 +45,11 @@ struct PagingRig<Image: Accessor> {
     }
 
     /// Writes `count` bytes, all of them `byte`.
-    func write(_ byte: UInt8, count: Int, at offset: Int64) throws(AccessError) {
+    func write(_ byte: UInt8, count: Int, at offset: Int64, forced: Bool = false) throws(AccessError) {
         let scratch = Scratch(count)
         let buffer = scratch.buffer(count)
         memset(buffer.baseAddress!, Int32(byte), count)
-        try pager.write(from: UnsafeRawBufferPointer(buffer), at: offset, forced: false)
+        try pager.write(from: UnsafeRawBufferPointer(buffer), at: offset, forced: forced)
     }
 
     /// Recycles all that can be recycled. Nobody else uses the memory meanwhile.

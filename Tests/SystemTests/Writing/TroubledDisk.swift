@@ -1,0 +1,90 @@
+import Glibc
+import Testing
+
+/// A file on a disk that behaves as it is told. Its syncs fail while they are to, and with each that fails it forgets all that
+/// was written since the last good one, as a disk can that loses its cache. Its reads or its writes hang while they are to.
+///
+/// The file is the export of another nbdkit, whose eval plugin does each request with a shell command, brought by
+/// nbdfuse: a write past the page cache is a write there, and an fsync a flush. Servers of it are to be stopped before it
+/// is let go of.
+final class TroubledDisk {
+    /// What it can be told.
+    enum Fault: String, CaseIterable {
+        case syncsFail, readsHang, writesHang
+    }
+
+    /// Whether there can be one here.
+    static var canBeHad: Bool {
+        Machine.canExportFiles && (try? Subprocess.run("nbdkit", "eval", "--dump-plugin").status) == 0
+    }
+    static let needs: Comment = "it takes root, FUSE with nbdfuse, and nbdkit's eval plugin"
+
+    /// The path of the file.
+    let path: String
+    private let scratch: Scratch
+    private let server: Server
+    private var export: FuseExport?
+
+    /// - Parameter bytes: What it holds, durably.
+    init(_ bytes: [UInt8]) throws {
+        scratch = try Scratch()
+        try Files.write(bytes, to: scratch.path("durable"))
+        try Files.write(bytes, to: scratch.path("current"))
+        try Files.write([], to: scratch.path("calls"))
+        server = try Server(
+            Self.commands(scratch.directory, size: bytes.count),
+            Server.Options(nbdkit: ["-t", "1"], isVerbose: false, plugin: "eval"))
+        // nbdfuse asks its connections by turns, and has nothing more to say on one where a request hangs.
+        let export = try FuseExport(server, connections: 64)
+        self.export = export
+        path = export.file
+    }
+
+    deinit {
+        for fault in Fault.allCases { end(fault) }
+        export = nil
+        _ = try? server.stop()
+    }
+
+    func begin(_ fault: Fault) throws { try Files.write([], to: scratch.path(fault.rawValue)) }
+    func end(_ fault: Fault) { unlink(scratch.path(fault.rawValue)) }
+
+    /// What is on the disk for good.
+    var durable: [UInt8] { get throws { try Files.bytes(scratch.path("durable")) } }
+
+    /// Requests that have come so far: their kind ("read", "write", "sync") and where they begin.
+    var calls: [(kind: Substring, offset: Int)] {
+        get throws {
+            try Files.text(scratch.path("calls")).split(separator: "\n").map { line in
+                let words = line.split(separator: " ")
+                return (words[0], words.count > 1 ? Int(words[1]) ?? 0 : 0)
+            }
+        }
+    }
+
+    /// Waits for a request of this kind, beyond the first `count` requests.
+    func waitForCall(_ kind: String, beyond count: Int) throws {
+        try Patience.wait(seconds: 60, "no \(kind) comes") {
+            (try? calls.dropFirst(count).contains { $0.kind == kind }) == true ? () : nil
+        }
+    }
+
+    /// What each request does; $3 is its length and $4 its place.
+    private static func commands(_ directory: String, size: Int) -> [String] {
+        let hang = { (fault: Fault) in "while [ -e \(directory)/\(fault.rawValue) ]; do sleep 0.01; done; " }
+        let note = { (call: String) in "echo \(call) >> \(directory)/calls; " }
+        let dd = "dd bs=64k status=none"
+        return [
+            "thread_model=echo parallel", "get_size=echo \(size)", "can_write=exit 0", "can_flush=exit 0",
+            "can_fua=echo emulate", "can_multi_conn=exit 0",
+            "pread=\(note("read $4"))\(hang(.readsHang))"
+                + "\(dd) if=\(directory)/current iflag=skip_bytes,count_bytes skip=$4 count=$3",
+            "pwrite=\(note("write $4"))\(hang(.writesHang))"
+                + "\(dd) of=\(directory)/current oflag=seek_bytes seek=$4 conv=notrunc",
+            "flush=\(note("sync"))if [ -e \(directory)/\(Fault.syncsFail.rawValue) ]; then "
+                + "cp \(directory)/durable \(directory)/old && mv \(directory)/old \(directory)/current; "
+                + "echo EIO the cache is lost >&2; exit 1; fi; "
+                + "cp \(directory)/current \(directory)/durable",
+        ]
+    }
+}

@@ -1,0 +1,72 @@
+import Glibc
+import Synchronization
+
+/// A thread beside the test's own, of which can be told that it sleeps: so that a test can see that something waits, and
+/// need not wait for a while and call that a proof.
+final class Companion: Sendable {
+    private let life: Life
+    private let thread: pthread_t
+
+    private final class Life: Sendable {
+        /// The system's number of the thread; 0 before it has begun.
+        let number = Atomic<Int>(0)
+        let hasEnded = Atomic<Bool>(false)
+    }
+
+    init(_ body: @escaping @Sendable () -> Void) {
+        let life = Life()
+        self.life = life
+        thread = Thread.start {
+            life.number.store(Companion.ownNumber, ordering: .relaxed)
+            body()
+            life.hasEnded.store(true, ordering: .relaxed)
+        }
+    }
+
+    func join() { pthread_join(thread, nil) }
+
+    var hasEnded: Bool { life.hasEnded.load(ordering: .relaxed) }
+
+    /// Returns when the thread sleeps and goes on sleeping, for whatever it does, or has ended. Who polls, as at a Gate,
+    /// does not go on sleeping. A test that finds it asleep too soon has proven less, and does not fail for it.
+    func waitUntilAsleep() {
+        var lastSleep = -1
+        var looks = 0
+        Thread.wait {
+            let sleep = sleepNumber
+            looks = sleep != nil && sleep == lastSleep ? looks + 1 : 0
+            lastSleep = sleep ?? -1
+            return hasEnded || looks == 8
+        }
+    }
+
+    /// How many times the thread has gone to sleep, if it sleeps now.
+    private var sleepNumber: Int? {
+        let number = life.number.load(ordering: .relaxed)
+        guard number != 0, let status = Companion.read("/proc/self/task/\(number)/status") else { return nil }
+        let lines = status.split(separator: "\n")
+        guard lines.contains(where: { $0.hasPrefix("State:\tS") }),
+            let switches = lines.first(where: { $0.hasPrefix("voluntary_ctxt_switches:") })
+        else { return nil }
+        return Int(switches.split(separator: "\t").last ?? "")
+    }
+
+    /// The system's number of the calling thread.
+    private static var ownNumber: Int {
+        var link = [UInt8](repeating: 0, count: 64)
+        let count = link.withUnsafeMutableBytes { link in
+            readlink("/proc/thread-self", link.baseAddress!.assumingMemoryBound(to: CChar.self), link.count)
+        }
+        precondition(count > 0, "there is no /proc")
+        return Int(String(decoding: link[..<count], as: UTF8.self).split(separator: "/").last ?? "")!
+    }
+
+    private static func read(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 8192)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+    }
+}

@@ -1,0 +1,211 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// What happens to a leaf, and where in its Ledger that puts it.
+@Suite struct LedgerTests {
+    /// Once around: dirty, going out, unsynced, durable.
+    @Test func onceAround() throws {
+        let rig = try LedgerRig()
+        #expect(rig.list(1) == .none)
+        rig.dirty(1)
+        #expect(rig.list(1) == .dirty)
+        rig.begin(1)
+        #expect(rig.list(1) == .dirty, "a flush that has to wait for it must find it")
+        rig.end(1)
+        #expect(rig.list(1) == .unsynced)
+        #expect(rig.settle(bySync: rig.ledger.beginSync().number) == [1])
+        #expect(rig.list(1) == .none)
+        rig.dirty(1)
+        #expect(rig.list(1) == .dirty)
+    }
+
+    /// However many of its pages become dirty, and whenever, a leaf is on the list once and where its first dirt put it.
+    @Test func dirtiedAgainItStaysWhereItIs() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b1)
+        rig.dirty(2)
+        _ = rig.ledger.endEpoch()
+        rig.dirty(1, 0b10)
+        rig.dirty(1, 0b1)
+        #expect(rig.dirtyList == [1, 2])
+        #expect(rig.ledger.dirtyLeaves == 2)
+        rig.ledger.checkInvariants()
+    }
+
+    /// What was unsynced and is dirtied leaves the one list for the other.
+    @Test func unsyncedAndDirtied() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1)
+        rig.writeOut(1)
+        rig.dirty(1)
+        #expect(rig.dirtyList == [1])
+        #expect(rig.ledger.firstUnsynced(beforeSync: rig.ledger.beginSync().number) == nil)
+        rig.ledger.checkInvariants()
+    }
+
+    /// A leaf that is dirtied while it is going out stays in its place meanwhile, and comes to that of its new dirt, between
+    /// others of older and newer dirt, when it is out.
+    @Test func dirtiedWhileGoingOut() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b1)
+        rig.begin(1)
+        let first = rig.ledger.endEpoch()
+        rig.dirty(2)
+        let second = rig.ledger.endEpoch()
+        rig.dirty(1, 0b10)
+        let third = rig.ledger.endEpoch()
+        rig.dirty(3)
+        rig.dirty(4)
+        #expect(rig.oldest(upTo: first) == [1])
+        rig.end(1)
+        #expect(rig.oldest(upTo: first) == [])
+        #expect(rig.oldest(upTo: second) == [2])
+        #expect(rig.oldest(upTo: third) == [2, 1])
+        #expect(rig.dirtyList == [2, 1, 3, 4])
+        rig.writeOut(1)
+        #expect(rig.list(1) == .unsynced)
+    }
+
+    /// The same where all others are newer: it comes to the head.
+    @Test func dirtiedWhileGoingOutBeforeAllOthers() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1)
+        rig.begin(1)
+        _ = rig.ledger.endEpoch()
+        rig.dirty(1, 0b10)
+        _ = rig.ledger.endEpoch()
+        for leaf in 2...4 as ClosedRange<UInt64> { rig.dirty(leaf) }
+        rig.end(1)
+        #expect(rig.dirtyList == [1, 2, 3, 4])
+        rig.ledger.checkInvariants()
+    }
+
+    /// What is left of a leaf that is written out in part keeps its place: it was dirty from the beginning.
+    @Test func writtenOutInPart() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b11)
+        rig.dirty(2)
+        let epoch = rig.ledger.endEpoch()
+        rig.begin(1, 0b1)
+        rig.end(1)
+        #expect(rig.oldest(upTo: epoch) == [1, 2])
+    }
+
+    /// While one page of a leaf is still going out, the leaf is not out, though others are.
+    @Test func outOnlyWhenAllOfItIs() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b11)
+        rig.begin(1)
+        rig.end(1, 0b1)
+        #expect(rig.list(1) == .dirty)
+        rig.end(1, 0b10)
+        #expect(rig.list(1) == .unsynced)
+    }
+
+    /// A leaf that could not be written out goes to the tail, behind what is dirtied later even, so that the epoch that
+    /// tried it does not try it twice; and it is counted once, however often it fails.
+    @Test func aFailedLeafGoesToTheTail() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1)
+        rig.dirty(2)
+        let epoch = rig.ledger.endEpoch()
+        rig.dirty(3)
+        rig.tryInVain(1)
+        #expect(rig.oldest(upTo: epoch) == [2])
+        #expect(rig.dirtyList == [2, 3, 1])
+        rig.tryInVain(1)
+        #expect(rig.ledger.failedLeaves == 1)
+        #expect(rig.ledger.dirtyLeaves == 3)
+        rig.writeOut(1)
+        #expect(rig.ledger.failedLeaves == 0)
+        #expect(rig.list(1) == .unsynced)
+        rig.ledger.checkInvariants()
+    }
+
+    /// As long as a page that failed is not out the leaf counts as failed, whatever else of it is.
+    @Test func failedUntilAllThatFailedIsOut() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b11)
+        rig.tryInVain(1)
+        rig.dirty(1, 0b100)
+        rig.begin(1, 0b101)
+        rig.end(1)
+        #expect(rig.ledger.failedLeaves == 1, "the second page is not out")
+        rig.begin(1, 0b10)
+        #expect(rig.ledger.failedLeaves == 1, "being tried again is not being out")
+        rig.dirty(1, 0b1000)
+        rig.end(1)
+        #expect(rig.ledger.failedLeaves == 0, "what is dirty now has not failed")
+        #expect(rig.list(1) == .dirty)
+    }
+
+    /// The one page fails while the other, of the same leaf, is going out and gets there: the leaf has failed.
+    @Test func oneOfTwoFails() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b11)
+        rig.begin(1)
+        rig.fail(1, 0b1)
+        rig.end(1, 0b10)
+        #expect(rig.ledger.failedLeaves == 1)
+        #expect(rig.leaf(1).pointee.dirty == 0b1)
+        rig.writeOut(1)
+        #expect(rig.ledger.failedLeaves == 0)
+    }
+
+    /// What is dropped is on the list that is left for it: that of what is still dirty, or unsynced, or none; and what had
+    /// failed of it is forgotten with the last dirty page.
+    @Test func dropped() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b111)
+        rig.begin(1, 0b1)
+        rig.end(1)
+        rig.begin(1, 0b10)
+        rig.fail(1)
+        rig.drop(1, 0b10)
+        #expect(rig.list(1) == .dirty)
+        rig.drop(1, 0b100)
+        #expect(rig.list(1) == .unsynced)
+        #expect(rig.ledger.failedLeaves == 0)
+        #expect(rig.ledger.error == nil)
+        rig.drop(1, 0b1)
+        #expect(rig.list(1) == .none)
+        rig.drop(1)
+        #expect(rig.list(1) == .none)
+        rig.ledger.checkInvariants()
+    }
+
+    /// A leaf of which some unsynced pages are dropped keeps its place for the others, however late that is.
+    @Test func droppedInPartItIsAsOldAsItWas() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b11)
+        rig.writeOut(1)
+        let sync = rig.ledger.beginSync().number
+        rig.drop(1, 0b1)
+        #expect(rig.settle(bySync: sync) == [1])
+    }
+
+    /// Pages read ahead in vain are added up until somebody asks.
+    @Test func countsWhatWasReadAheadInVain() throws {
+        let rig = try LedgerRig()
+        let ledger = rig.ledger
+        #expect(ledger.takeUnused() == 0)
+        ledger.countUnused(3)
+        ledger.countUnused(4)
+        #expect(ledger.takeUnused() == 7)
+        #expect(ledger.takeUnused() == 0)
+    }
+
+    /// Whatever happens, in whatever order, and also where the numbers of epochs and syncs begin anew: see LedgerTrial.
+    @Test(arguments: Seeds.of(plain: 60, sanitized: 20)) func anyOrderOfEvents(seed: UInt64) throws {
+        var trial = try LedgerTrial(seed: seed)
+        for step in 0..<400 {
+            let event = trial.doSomething()
+            if let finding = trial.finding {
+                Issue.record("FLEXPAGE_SEED=\(seed), step \(step), after \(event): \(finding)")
+                return
+            }
+        }
+    }
+}

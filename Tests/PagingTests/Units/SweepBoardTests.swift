@@ -1,0 +1,329 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// Sweeps: leaves go out in the order of their offsets, by as many threads as come to help, and their leader waits for all.
+@Suite struct SweepBoardTests {
+    /// Leads a sweep of the leaves with these numbers.
+    private static func sweep(_ leaves: [UInt64], of rig: ObservedRig) -> (leaves: Int, error: AccessError?) {
+        rig.pages.sweeps.sweep(rig.provider) { gather(leaves, of: rig, into: $0) }
+    }
+
+    private static func gather(
+        _ leaves: [UInt64], of rig: ObservedRig, into keys: UnsafeMutableBufferPointer<UInt64>
+    ) -> Int {
+        let count = min(keys.count, leaves.count)
+        for index in 0..<count { keys[index] = rig.key(ofLeaf: leaves[index]) }
+        return count
+    }
+
+    /// Helps with sweeps until it is sent home.
+    private static func help(_ rig: ObservedRig) { while rig.pages.sweeps.help() {} }
+
+    /// Leaves that are not side by side, and of each of them one page.
+    private func scattered(_ count: UInt64) -> [UInt64] { (0..<count).map { $0 * 2 } }
+    private static func page(_ leaf: UInt64) -> UInt64 { leaf * 8 + 3 }
+    private func dirty(_ leaves: [UInt64], _ rig: ObservedRig) throws {
+        try rig.dirty(leaves.map(SweepBoardTests.page))
+    }
+
+    /// Nothing to sweep is no call to the image and no error.
+    @Test func nothing() throws {
+        let rig = try ObservedRig()
+        let (leaves, error) = SweepBoardTests.sweep([], of: rig)
+        #expect(leaves == 0 && error == nil)
+        #expect(rig.image.calls.isEmpty)
+        try rig.end()
+    }
+
+    /// Any number of leaves in any order: gathered once where they are few, twice where they turn out to be many; each is
+    /// written once, in the order of the image.
+    @Test(arguments: [1, 2, 31, 32, 33, 64, 65, 200], 1...4 as ClosedRange<UInt64>)
+    func inTheOrderOfTheImage(count: UInt64, seed: UInt64) throws {
+        var random = SplitMix64(seed: seed, stream: count)
+        let rig = try ObservedRig()
+        let leaves = Array((0..<400 as Range<UInt64>).shuffled(using: &random).prefix(Int(count)))
+        try dirty(leaves, rig)
+        var gathered = 0
+        let (done, error) = rig.pages.sweeps.sweep(rig.provider) { keys in
+            gathered += 1
+            return SweepBoardTests.gather(leaves, of: rig, into: keys)
+        }
+        #expect(done == Int(count) && error == nil)
+        #expect(gathered == (count < 32 ? 1 : 2))
+        #expect(rig.image.written == leaves.map(SweepBoardTests.page).sorted())
+        #expect(rig.pages.dirt.pages == 0)
+        try rig.end()
+    }
+
+    /// Neighbours among few leaves, in whatever order they come, are one write.
+    @Test func neighboursAmongFew() throws {
+        let rig = try ObservedRig()
+        try rig.dirty(8..<32)
+        _ = SweepBoardTests.sweep([3, 1, 2], of: rig)
+        #expect(rig.image.calls.map(\.runs) == [[8..<32]])
+        try rig.end()
+    }
+
+    /// More leaves than there is room for are done in parts: the leader is told how many there were, and comes again.
+    @Test func inParts() throws {
+        let rig = try ObservedRig(memory: Pages.leastMemory)
+        let capacity = SweepBoard.capacity(frames: rig.frames)
+        let leaves = scattered(UInt64(capacity))
+        let limit = rig.pages.dirt.limit
+        let some = Array(leaves.prefix(limit))
+        try dirty(some, rig)
+        var asked = 0
+        let (done, _) = rig.pages.sweeps.sweep(rig.provider) { keys in
+            asked = keys.count
+            return SweepBoardTests.gather(some, of: rig, into: keys)
+        }
+        #expect(asked == capacity)
+        #expect(done == min(capacity, limit))
+        _ = SweepBoardTests.sweep(Array(some.dropFirst(done)), of: rig)
+        #expect(rig.pages.dirt.pages == 0)
+        try rig.end()
+    }
+
+    /// Who helps is woken by a sweep of many leaves, and does all the rest of it while the leader, or another, is held up;
+    /// then everybody's part is done.
+    @Test func helpersDoTheRest() throws {
+        let rig = try ObservedRig()
+        let leaves = scattered(100)
+        let gate = Gate()
+        let outcome = Guarded<(leaves: Int, error: AccessError?)>((0, nil))
+        rig.image.hold(SweepBoardTests.page(leaves[0]), at: gate)
+        try dirty(leaves, rig)
+        Watchdog.guarding("helpers do the rest") {
+            let helper = Companion { SweepBoardTests.help(rig) }
+            helper.waitUntilAsleep()
+            let leader = Companion {
+                let result = SweepBoardTests.sweep(leaves.reversed(), of: rig)
+                outcome.withLock { $0 = result }
+            }
+            Thread.wait { rig.image.written.count == 68 }
+            #expect(gate.arrivals == 1 && !leader.hasEnded)
+            gate.open()
+            leader.join()
+            rig.pages.sweeps.stop()
+            helper.join()
+        }
+        #expect(outcome.withLock { $0.leaves } == 100)
+        #expect(rig.image.written.sorted() == leaves.map(SweepBoardTests.page))
+        #expect(rig.pages.dirt.pages == 0)
+        try rig.end()
+    }
+
+    /// The leader does not return before its helpers have done their parts, and hears of their errors.
+    @Test func theLeaderWaitsForItsHelpers() throws {
+        let rig = try ObservedRig()
+        let leaves = scattered(64)
+        let gates = [Gate(), Gate()]
+        let outcome = Guarded<(leaves: Int, error: AccessError?)>((0, nil))
+        try dirty(leaves, rig)
+        rig.image.hold(SweepBoardTests.page(leaves[0]), at: gates[0])
+        rig.image.hold(SweepBoardTests.page(leaves[32]), at: gates[1])
+        rig.image.fail(SweepBoardTests.page(leaves[63]), with: ENOSPC)
+        Watchdog.guarding("the leader waits for its helpers") {
+            let leader = Companion {
+                let result = SweepBoardTests.sweep(leaves, of: rig)
+                outcome.withLock { $0 = result }
+            }
+            Thread.wait { gates[0].arrivals == 1 }
+            let helper = Companion { SweepBoardTests.help(rig) }
+            Thread.wait { gates[1].arrivals == 1 }
+            gates[0].open()
+            Thread.wait { rig.image.written.count == 32 }
+            leader.waitUntilAsleep()
+            #expect(!leader.hasEnded)
+            gates[1].open()
+            leader.join()
+            rig.pages.sweeps.stop()
+            helper.join()
+        }
+        #expect(outcome.withLock { $0.leaves } == 64)
+        #expect(outcome.withLock { $0.error } == AccessError(ENOSPC))
+        rig.image.heal()
+        try rig.end()
+    }
+
+    /// What one thread takes at a time is 32 leaves, or up to 64 where they are side by side: a run is not torn between two.
+    @Test(
+        arguments: zip(
+            [[0..<100], [0..<40, 50..<90], [0..<20, 30..<90]] as [[Range<UInt64>]], [64, 50, 74] as [UInt64]))
+    func neighboursAreClaimedTogether(runs: [Range<UInt64>], second: UInt64) throws {
+        let rig = try ObservedRig()
+        let gate = Gate()
+        for leaf in runs.joined() { try rig.write(1, count: 8 << 12, at: Int64(leaf) << 15) }
+        rig.image.hold(0, at: gate)
+        Watchdog.guarding("neighbours are claimed together, \(runs)") {
+            let leader = Companion { _ = SweepBoardTests.sweep(Array(runs.joined()), of: rig) }
+            Thread.wait { gate.arrivals == 1 }
+            let helper = Companion { SweepBoardTests.help(rig) }
+            Thread.wait { rig.image.calls.count > 1 }
+            #expect(rig.image.calls[1].runs[0].lowerBound == second * 8)
+            gate.open()
+            leader.join()
+            rig.pages.sweeps.stop()
+            helper.join()
+        }
+        #expect(rig.pages.dirt.pages == 0)
+        try rig.end()
+    }
+
+    /// One failure does not stop the rest, and of several errors the first is told: among few leaves, and among many.
+    @Test(arguments: [20, 64, 100] as [UInt64], [[EIO, ENOSPC], [ENOSPC, EIO]])
+    func theFirstErrorIsTold(count: UInt64, errors: [Int32]) throws {
+        let rig = try ObservedRig()
+        let leaves = scattered(count)
+        try dirty(leaves, rig)
+        rig.image.fail(SweepBoardTests.page(leaves[1]), with: errors[0])
+        rig.image.fail(SweepBoardTests.page(leaves.last!), with: errors[1])
+        let (done, error) = SweepBoardTests.sweep(leaves, of: rig)
+        #expect(done == Int(count) && error == AccessError(errors[0]))
+        #expect(rig.image.written.count == Int(count) - 2)
+        #expect(rig.pages.dirt.pages == 2)
+        #expect(SweepBoardTests.sweep(leaves, of: rig).error == AccessError(errors[0]))
+        rig.image.heal()
+        #expect(SweepBoardTests.sweep(leaves, of: rig).error == nil, "an error is told by the sweep that had it")
+        try rig.end()
+    }
+
+    /// A sweep waits for those of its leaves that others are writing out, whether it has anything to write or not.
+    @Test(arguments: [1, 40] as [UInt64]) func waitsForWhatOthersWrite(count: UInt64) throws {
+        let rig = try ObservedRig()
+        let leaves = scattered(count)
+        let gate = Gate()
+        try dirty(leaves, rig)
+        rig.image.hold(SweepBoardTests.page(0), at: gate)
+        Watchdog.guarding("waits for what others write, \(count)") {
+            let other = Companion { _ = try? rig.provider.mapper.writeOut(0..<8) }
+            Thread.wait { gate.arrivals == 1 }
+            let leader = Companion { _ = SweepBoardTests.sweep(leaves, of: rig) }
+            Thread.wait { rig.image.written.count == Int(count) - 1 }
+            leader.waitUntilAsleep()
+            #expect(!leader.hasEnded)
+            gate.open()
+            leader.join()
+            other.join()
+        }
+        #expect(rig.image.written.count == Int(count))
+        try rig.end()
+    }
+
+    /// Where as many sweeps are under way as there are slots, the next waits for one and is done then; but few leaves need
+    /// none.
+    @Test func waitsForASlot() throws {
+        let rig = try ObservedRig()
+        let gate = Gate()
+        let gathered = Tally()
+        let sets = (0..<5 as Range<UInt64>).map { set in scattered(33).map { $0 + set * 70 } }
+        for leaves in sets {
+            try dirty(leaves, rig)
+            rig.image.hold(SweepBoardTests.page(leaves[0]), at: gate)
+        }
+        try dirty([399], rig)
+        Watchdog.guarding("waits for a slot") {
+            let leaders = sets.prefix(SweepBoard.slotCount).map { leaves in
+                Companion { _ = SweepBoardTests.sweep(leaves, of: rig) }
+            }
+            Thread.wait { gate.arrivals == SweepBoard.slotCount }
+            let last = Companion {
+                _ = rig.pages.sweeps.sweep(rig.provider) { keys in
+                    gathered.add()
+                    return SweepBoardTests.gather(sets[4], of: rig, into: keys)
+                }
+            }
+            Thread.wait { gathered.count > 0 }
+            last.waitUntilAsleep()
+            #expect(gathered.count == 1)
+            #expect(SweepBoardTests.sweep([399], of: rig).leaves == 1)
+            gate.open()
+            for leader in leaders { leader.join() }
+            last.join()
+        }
+        #expect(rig.image.written.count == 5 * 33 + 1)
+        #expect(rig.pages.dirt.pages == 0)
+        try rig.end()
+    }
+
+    /// Leaders and helpers at any time, some writes failing: each sweep's leaves are out or it says that they are not.
+    @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func leadersAndHelpers(seed: UInt64) throws {
+        let rig = try ObservedRig()
+        let verdict = Verdict()
+        Watchdog.guarding("leaders and helpers, seed \(seed)") {
+            let helpers = (0..<2).map { _ in Companion { SweepBoardTests.help(rig) } }
+            Thread.run(6) { number in
+                var random = SplitMix64(seed: seed, stream: UInt64(number))
+                for round in 1...(Sanitizer.isThread ? 8 : 30) as ClosedRange<UInt8> {
+                    SweepBoardTests.leadOne(rig, leader: UInt64(number), round, &random, verdict)
+                }
+            }
+            rig.pages.sweeps.stop()
+            for helper in helpers { helper.join() }
+        }
+        verdict.report("FLEXPAGE_SEED=\(seed)")
+        rig.image.heal()
+        try rig.end()
+    }
+
+    /// Dirties some of a leader's own leaves, one of which may fail, and sweeps them.
+    private static func leadOne(
+        _ rig: ObservedRig, leader: UInt64, _ byte: UInt8, _ random: inout SplitMix64, _ verdict: Verdict
+    ) {
+        let leaves = (0..<80 as Range<UInt64>).filter { _ in random.once(in: 2) }.map { leader * 80 + $0 }
+        let pages = leaves.map(page)
+        let bad = random.once(in: 3) ? pages.randomElement(using: &random) : nil
+        if let bad { rig.image.fail(bad) }
+        do throws(AccessError) { try rig.dirty(pages, byte) } catch { return verdict.blame("\(error)") }
+        let (count, error) = sweep(leaves.shuffled(using: &random), of: rig)
+        verdict.expect(count == leaves.count, "\(count) of \(leaves.count)")
+        verdict.expect((error != nil) == (bad != nil), "\(error as Any) with \(bad as Any)")
+        for page in pages where page != bad { verdict.expect(rig.image.holds(byte, page), "page \(page) is not out") }
+        if let bad {
+            rig.image.heal(bad)
+            verdict.expect(sweep(leaves, of: rig).error == nil, "what is healed goes out")
+        }
+    }
+
+    /// The watch wakes when it is kicked, also where that came before it slept; a kick wakes it once.
+    @Test func kicked() throws {
+        let rig = try ObservedRig()
+        let sweeps = rig.pages.sweeps
+        let hour = 3_600_000
+        Watchdog.guarding("kicked") {
+            sweeps.kick()
+            sweeps.kick()
+            #expect(sweeps.waitForKick(milliseconds: hour))
+            let watch = Companion { _ = sweeps.waitForKick(milliseconds: hour) }
+            watch.waitUntilAsleep()
+            #expect(!watch.hasEnded)
+            sweeps.kick()
+            watch.join()
+            #expect(sweeps.waitForKick(milliseconds: 1), "it sleeps no longer than it is told")
+        }
+        try rig.end()
+    }
+
+    /// All of the crew go home when they are sent, also those who come later; and a sweep needs none of them.
+    @Test func goesHome() throws {
+        let rig = try ObservedRig()
+        let sweeps = rig.pages.sweeps
+        let stayed = Tally()
+        try dirty(scattered(50), rig)
+        Watchdog.guarding("goes home") {
+            let helpers = (0..<2).map { _ in Companion { if sweeps.help() { stayed.add() } } }
+            let watch = Companion { if sweeps.waitForKick(milliseconds: 3_600_000) { stayed.add() } }
+            for thread in helpers + [watch] { thread.waitUntilAsleep() }
+            sweeps.stop()
+            for thread in helpers + [watch] { thread.join() }
+            #expect(stayed.count == 0)
+            #expect(!sweeps.help())
+            #expect(!sweeps.waitForKick(milliseconds: 3_600_000))
+            #expect(SweepBoardTests.sweep(scattered(50), of: rig).leaves == 50)
+        }
+        #expect(rig.pages.dirt.pages == 0)
+        try rig.end()
+    }
+}

@@ -1,0 +1,160 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// Who wants a sync while one is under way shares the next one with all others.
+@Suite final class SyncsTests: Sendable {
+    private let syncs = Syncs()
+
+    deinit { syncs.destroy() }
+
+    /// Who comes alone has one of its own each time, and its error.
+    @Test func aloneEachHasItsOwn() throws {
+        var count = 0
+        func share(_ error: AccessError?) throws(AccessError) {
+            try syncs.share { () -> AccessError? in
+                count += 1
+                return error
+            }
+        }
+        try share(nil)
+        #expect(throws: AccessError(EIO)) { try share(AccessError(EIO)) }
+        try share(nil)
+        #expect(count == 3)
+        #expect(syncs.failures == 1)
+    }
+
+    /// All who come while a sync is under way share the one that begins after it has ended, and none of them returns before
+    /// that one has ended.
+    @Test func sharersShareTheNext() {
+        let syncs = self.syncs
+        let trial = HeldSyncs(held: 2)
+        Watchdog.guarding("sharers share the next") {
+            let first = Companion { _ = trial.share(syncs) }
+            Thread.wait { trial.gates[0].arrivals == 1 }
+            let sharers = (0..<5).map { _ in
+                let sharer = Companion { _ = trial.share(syncs) }
+                sharer.waitUntilAsleep()
+                return sharer
+            }
+            #expect(trial.begun.count == 1)
+            trial.gates[0].open()
+            first.join()
+            Thread.wait { trial.gates[1].arrivals == 1 }
+            #expect(!sharers.contains { $0.hasEnded })
+            trial.gates[1].open()
+            for sharer in sharers { sharer.join() }
+        }
+        #expect(trial.begun.count == 2)
+    }
+
+    /// Nobody waits for more than two: when the sync that it wanted has ended it returns, though the next one is under way
+    /// already and does not end.
+    @Test func nobodyWaitsForMoreThanTwo() {
+        let syncs = self.syncs
+        let trial = HeldSyncs(held: 3)
+        Watchdog.guarding("nobody waits for more than two") {
+            let first = Companion { _ = trial.share(syncs) }
+            Thread.wait { trial.gates[0].arrivals == 1 }
+            let second = (0..<3).map { _ in Companion { _ = trial.share(syncs) } }
+            for sharer in second { sharer.waitUntilAsleep() }
+            trial.gates[0].open()
+            Thread.wait { trial.gates[1].arrivals == 1 }
+            let third = Companion { _ = trial.share(syncs) }
+            third.waitUntilAsleep()
+            trial.gates[1].open()
+            Thread.wait { trial.gates[2].arrivals == 1 }
+            first.join()
+            for sharer in second { sharer.join() }
+            #expect(!third.hasEnded)
+            trial.gates[2].open()
+            third.join()
+        }
+    }
+
+    /// All who share a sync that fails hear so, and those of the one before do not.
+    @Test func aFailureReachesAllSharers() {
+        let syncs = self.syncs
+        let trial = HeldSyncs(held: 2, errors: [nil, ENOSPC])
+        let errors = Guarded<[AccessError?]>([])
+        Watchdog.guarding("a failure reaches all sharers") {
+            let first = Companion {
+                // The error of a later sync may be told it too: so it has ended before there is one.
+                let error = trial.share(syncs)
+                errors.withLock { $0.append(error) }
+            }
+            Thread.wait { trial.gates[0].arrivals == 1 }
+            let sharers = (0..<4).map { _ in
+                let sharer = Companion {
+                    let error = trial.share(syncs)
+                    errors.withLock { $0.append(error) }
+                }
+                sharer.waitUntilAsleep()
+                return sharer
+            }
+            trial.gates[0].open()
+            first.join()
+            trial.gates[1].open()
+            for sharer in sharers { sharer.join() }
+        }
+        let heard = errors.withLock { $0 }
+        #expect(heard[0] == nil)
+        #expect(heard.dropFirst().allSatisfy { $0 == AccessError(ENOSPC) })
+        #expect(syncs.failures == 1)
+    }
+
+    /// A sync that has failed since a caller began counts for it though its own succeeds; one that had failed before does
+    /// not.
+    @Test func failuresSince() throws {
+        let before = syncs.failures
+        #expect(throws: AccessError(EIO)) { try syncs.share { AccessError(EIO) } }
+        let after = syncs.failures
+        #expect(throws: AccessError(EIO)) { try syncs.share(since: before) { nil } }
+        try syncs.share(since: after) { nil }
+        try syncs.share { nil }
+    }
+
+    /// Callers at any time, with syncs of which some fail: a sync is done by one at a time; each caller's has begun after
+    /// it came and ended before it went; it hears of a failure where there was one alone, and of none where there was none;
+    /// and there are fewer syncs than callers.
+    @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func callersAtAnyTime(seed: UInt64) {
+        let syncs = self.syncs
+        let trial = SyncTrial(seed: seed)
+        let rounds = Sanitizer.isThread ? 100 : 200
+        Watchdog.guarding("callers at any time, seed \(seed)") {
+            Thread.run(8) { number in
+                for _ in 0..<rounds { trial.call(syncs) }
+            }
+        }
+        trial.verdict.report("FLEXPAGE_SEED=\(seed)")
+        #expect(trial.syncCount < 8 * rounds)
+    }
+}
+
+/// Syncs of which the first ones are held up, each at a gate of its own.
+private final class HeldSyncs: Sendable {
+    let gates: [Gate]
+    let begun = Tally()
+    private let errors: [Int32?]
+
+    /// - Parameter errors: What comes of the first, the second and so on; all others are good.
+    init(held: Int, errors: [Int32?] = []) {
+        gates = (0..<held).map { _ in Gate() }
+        self.errors = errors
+    }
+
+    /// Wants a sync.
+    func share(_ syncs: Syncs) -> AccessError? {
+        do throws(AccessError) {
+            try syncs.share { () -> AccessError? in
+                let number = begun.add() - 1
+                if number < gates.count { gates[number].pass() }
+                return number < errors.count ? errors[number].map { AccessError($0) } : nil
+            }
+            return nil
+        } catch {
+            return error
+        }
+    }
+}

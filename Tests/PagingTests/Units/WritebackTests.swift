@@ -1,0 +1,148 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// What is dirty goes out by itself: when it is old, when it is much, and once more after it has failed.
+@Suite struct WritebackTests {
+    /// An age that nothing reaches.
+    private static let forEver = 1 << 40
+
+    private func start(_ rig: ObservedRig, dirtyAge: Int) -> Writeback {
+        Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: dirtyAge)
+    }
+
+    /// Returns when the watch has looked after the image so many times more: it ends an epoch each time.
+    private func waitForLooks(_ count: UInt32, _ rig: ObservedRig) {
+        let ledger = rig.provider.ledger
+        func epoch() -> UInt32 { ledger.lock.withLock { ledger.record.pointee.epoch } }
+        let begin = epoch()
+        Thread.wait { epoch() &- begin > count }
+    }
+
+    /// What is older than the age goes out though it is little and nobody asks; it is not durable by that.
+    @Test func ageBringsItOut() throws {
+        let rig = try ObservedRig()
+        try rig.dirty([0, 1, 100], 5)
+        let writeback = start(rig, dirtyAge: 1)
+        Watchdog.guarding("age brings it out") {
+            Thread.wait { rig.image.written.count == 3 }
+            writeback.stop()
+        }
+        for page in [0, 1, 100] as [UInt64] { #expect(rig.image.holds(5, page) && rig.isUnsynced(page)) }
+        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.image.syncs == 0)
+        try rig.end()
+    }
+
+    /// What is young and little stays, however often the watch looks, and when the crew goes home; a flush brings it out.
+    @Test func whatIsYoungStays() throws {
+        let rig = try ObservedRig()
+        try rig.dirty(0..<10)
+        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        Watchdog.guarding("what is young stays") {
+            waitForLooks(3, rig)
+            writeback.stop()
+        }
+        #expect(rig.image.written.isEmpty)
+        #expect(rig.pages.dirt.pages == 10)
+        try rig.pager.flush()
+        #expect(rig.image.written.count == 10 && rig.image.syncs == 1)
+        try rig.end()
+    }
+
+    /// What is above the target goes out however young it is, until it is not above it any more.
+    @Test func muchGoesOut() throws {
+        let rig = try ObservedRig(memory: 4 << 20)
+        let target = rig.pages.dirt.backgroundTarget
+        try rig.dirty(0..<UInt64(target + 20))
+        #expect(rig.image.written.isEmpty, "without a crew nothing goes out")
+        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        Watchdog.guarding("much goes out") {
+            Thread.wait { rig.pages.dirt.pages <= target }
+            writeback.stop()
+        }
+        try rig.end()
+    }
+
+    /// A writer of many times the limit gets on, and all of what it wrote arrives.
+    @Test func aWriterAtTheLimitGetsOn() throws {
+        let rig = try ObservedRig(memory: 2 << 20)
+        let count = UInt64(rig.pages.dirt.limit * 4)
+        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        try Watchdog.guarding("a writer at the limit gets on") { () throws in
+            for page in 0..<count {
+                try rig.dirty([page], UInt8(page % 251 + 1))
+                #expect(rig.pages.dirt.pages <= rig.pages.dirt.limit)
+            }
+            try rig.pager.flush()
+            writeback.stop()
+        }
+        for page in 0..<count { #expect(rig.image.holds(UInt8(page % 251 + 1), page)) }
+        try rig.end()
+    }
+
+    /// What could not be written out is tried again without anybody's asking until it is out. The trouble is told once, and
+    /// its end once; a flush says so meanwhile.
+    @Test func whatFailedIsTriedAgain() throws {
+        let notices = Guarded<[Notice]>([])
+        let rig = try ObservedRig { notice in notices.withLock { $0.append(notice) } }
+        rig.image.fail(5, with: ENOSPC)
+        try rig.dirty([5, 6, 50])
+        let writeback = start(rig, dirtyAge: 1)
+        Watchdog.guarding("what failed is tried again") {
+            Thread.wait { rig.pages.counters.failedWrites > 0 }
+            #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
+            let failures = rig.pages.counters.failedWrites
+            Thread.wait { rig.pages.counters.failedWrites > failures }
+            #expect(rig.isUnsynced(50) || !rig.isDirty(50), "one failure does not stop the rest")
+            rig.image.heal()
+            Thread.wait { notices.withLock { $0.count } == 2 }
+            writeback.stop()
+        }
+        #expect(rig.image.holds(1, 5) && rig.pages.dirt.pages == 0)
+        let failures = rig.pages.counters.failedWrites
+        let told = notices.withLock { $0 }
+        #expect(told.last == .writeOutWorksAgain(failures: failures))
+        guard case .writeOutFails(AccessError(ENOSPC), _) = told[0] else {
+            Issue.record("told first: \(told[0])")
+            return
+        }
+        try rig.end()
+    }
+
+    /// Much that is out and not durable is synced by itself, because it is the last to be recycled; little is not.
+    @Test func muchThatIsUnsyncedIsSynced() throws {
+        let rig = try ObservedRig(memory: 4 << 20)
+        let writeback = start(rig, dirtyAge: 1)
+        try Watchdog.guarding("much that is unsynced is synced") { () throws in
+            try rig.dirty(0..<20)
+            Thread.wait { rig.provider.ledger.unsyncedPages == 20 }
+            waitForLooks(2, rig)
+            #expect(rig.image.syncs == 0)
+            try rig.dirty(0..<UInt64(rig.frames / 4 + 20))
+            Thread.wait { rig.image.syncs > 0 }
+            writeback.stop()
+        }
+        #expect(rig.provider.ledger.unsyncedPages <= rig.frames / 4)
+        try rig.end()
+    }
+
+    /// All images are looked after, those that are opened later too.
+    @Test func allImagesAreLookedAfter() throws {
+        let rig = try ObservedRig()
+        let writeback = start(rig, dirtyAge: 1)
+        let other = ObservedImage(size: 1 << 20)
+        let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) { other }
+        let bytes = [UInt8](repeating: 9, count: 4096)
+        try bytes.withUnsafeBytes { try Pager(second).write(from: $0, at: 0, forced: false) }
+        try rig.dirty([1])
+        Watchdog.guarding("all images are looked after") {
+            Thread.wait { other.written == [0] && rig.image.written == [1] }
+            writeback.stop()
+        }
+        #expect(other.holds(9, 0))
+        try rig.registry.close(second)
+        try rig.end()
+    }
+}

@@ -8,7 +8,7 @@ import Testing
     /// Any mix of reads and populates, random and sequential, with and without reading ahead, sizes of memory and image,
     /// zeroes and holes, delays, bad pages and failures that come and go: each request gets exactly the image's bytes, or
     /// fails if it touched what cannot be read; the invariants hold throughout; once the cause of failures is gone all can be read; and in the end no frame is lost.
-    @Test(arguments: Seeds.of(plain: 300, sanitized: 60))
+    @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 60))
     func readsAreTheImage(seed: UInt64) throws {
         let scenario = ReadScenario(seed: seed)
         let pages = try Pages(memory: scenario.memory, readahead: scenario.readahead)

@@ -11,7 +11,7 @@ import Testing
     /// bytes are stable and whole on their way out, and no page is read or written while it is being written; once
     /// nothing fails any more a flush succeeds, unless a failed sync has lost something for good; the image then holds
     /// what was read last; and wherever power is lost, each sector holds what was promised last or something newer.
-    @Test(arguments: Seeds.of(plain: 200, sanitized: 40))
+    @Test(arguments: Seeds.of(plain: 40, optimised: 400, sanitized: 40))
     func commandsAgreeWithTheOracle(seed: UInt64) throws {
         let trial = try WriteTrial(WriteScenario(seed: seed))
         trial.verdict.report("FLEXPAGE_SEED=\(seed)")

@@ -14,7 +14,8 @@ struct HitCodeTests {
 
     /// What function `name` calls, by name.
     private func callees(of name: String) throws -> [Substring] {
-        let result = try Subprocess.run("objdump", "-d", "--no-show-raw-insn", "--disassemble=\(name)", try Plugin.built())
+        let result = try Subprocess.run(
+            "objdump", "-d", "--no-show-raw-insn", "--disassemble=\(name)", try Plugin.built())
         return result.output.split(separator: "\n").compactMap { line in
             guard line.contains("call") || line.contains("jmp") || line.contains("\tbl\t") || line.contains("\tb\t"),
                 let begin = line.lastIndex(of: "<"), line.hasSuffix(">")
@@ -30,7 +31,8 @@ struct HitCodeTests {
     /// calls would be seen shows the opening of a client, which has them.
     @Test func nothingIsRetained() throws {
         #expect(try callees(of: "flexpage_client_open").contains(where: isForbidden))
-        for (function, next) in zip(HitCodeTests.functions, HitCodeTests.functions.dropFirst() + ["pthread_mutex_lock@plt"]) {
+        let next = HitCodeTests.functions.dropFirst() + ["pthread_mutex_lock@plt"]
+        for (function, next) in zip(HitCodeTests.functions, next) {
             let callees = try callees(of: function)
             #expect(callees.contains(Substring(next)), "\(function) calls \(callees)")
             #expect(!callees.contains(where: isForbidden), "\(function) calls \(callees)")

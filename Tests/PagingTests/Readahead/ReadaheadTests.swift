@@ -47,6 +47,30 @@ import Testing
         #expect(planned <= 200)
     }
 
+    /// A stream with large windows, which is heard of at its marks alone, outlives the random misses that come between two of
+    /// them; when its reader has gone, they take its place in the end.
+    @Test func aRunningStreamOutlivesMissesOfOthers() {
+        let readahead = Readahead(imageSize: 1 << 40, largestWindow: 1024)
+        defer { readahead.destroy() }
+        var mark = 0 as UInt64
+        for page in 0..<3 as Range<UInt64> { mark = readahead.missed(page..<page + 1, unused: 0).mark ?? mark }
+        for _ in 0..<20 { mark = readahead.arrived(at: mark, unused: 0).mark ?? mark }
+        func missElsewhere(_ times: UInt64) {
+            for number in 1...times {
+                let page = number * 100_003 % (1 << 28)
+                #expect(readahead.missed(page..<page + 1, unused: 0).isEmpty)
+            }
+        }
+        for _ in 0..<5 {
+            missElsewhere(40)
+            let plan = readahead.arrived(at: mark, unused: 0)
+            #expect(!plan.isEmpty)
+            mark = plan.mark ?? mark
+        }
+        missElsewhere(200)
+        #expect(readahead.arrived(at: mark, unused: 0).isEmpty)
+    }
+
     /// Pages read ahead and recycled without use halve the windows, down to the least; arrivals bring them back.
     @Test func unusedPagesShrinkTheWindows() {
         let readahead = Readahead(imageSize: 1 << 40, largestWindow: 1024)

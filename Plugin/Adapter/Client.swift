@@ -37,7 +37,7 @@ final class Client: Sendable {
     /// Does a request on the client that nbdkit's handle stands for, and tells its end as an errno value, 0 for success.
     @inline(__always)
     static func with(_ handle: OpaquePointer, _ request: (Client) throws(AccessError) -> Void) -> Int32 {
-        Unmanaged<Client>.fromOpaque(UnsafeRawPointer(handle))._withUnsafeGuaranteedRef { client -> Int32 in
+        unsafe Unmanaged<Client>.fromOpaque(UnsafeRawPointer(handle))._withUnsafeGuaranteedRef { client -> Int32 in
             do throws(AccessError) {
                 try request(client)
                 return 0
@@ -53,6 +53,6 @@ final class Client: Sendable {
         _ handle: OpaquePointer, _ offset: UInt64, _ count: UInt32,
         _ request: (Client, Range<Int64>) throws(AccessError) -> Void
     ) -> Int32 {
-        with(handle) { client throws(AccessError) in try request(client, try range(offset, count)) }
+        unsafe with(handle) { client throws(AccessError) in try request(client, try range(offset, count)) }
     }
 }

@@ -12,31 +12,31 @@ public func flexpage_client_open(
     _ server: OpaquePointer, _ isReadOnly: Bool, _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> OpaquePointer? {
     do {
-        let client = try Server.at(server).connect(isReadOnly: isReadOnly)
-        return OpaquePointer(Unmanaged.passRetained(client).toOpaque())
+        let client = try unsafe Server.at(server).connect(isReadOnly: isReadOnly)
+        return unsafe OpaquePointer(Unmanaged.passRetained(client).toOpaque())
     } catch {
-        answer.pointee.error = strdup(error.text)
+        unsafe answer.pointee.error = strdup(error.text)
         return nil
     }
 }
 
 @c(flexpage_client_close) @implementation
 public func flexpage_client_close(_ client: OpaquePointer) {
-    let client = Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeRetainedValue()
+    let client = unsafe Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeRetainedValue()
     client.leave()
 }
 
 @c(flexpage_client_facts) @implementation
 public func flexpage_client_facts(_ client: OpaquePointer, _ facts: UnsafeMutablePointer<flexpage_facts>) {
-    let client = Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeUnretainedValue()
-    facts.pointee.size = client.pager.provider.accessor.size
-    facts.pointee.can_write = client.canWrite
-    facts.pointee.is_rotational = client.isRotational
+    let client = unsafe Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeUnretainedValue()
+    unsafe facts.pointee.size = client.pager.provider.accessor.size
+    unsafe facts.pointee.can_write = client.canWrite
+    unsafe facts.pointee.is_rotational = client.isRotational
 }
 
 @c(flexpage_client_counters) @implementation
 public func flexpage_client_counters(_ client: OpaquePointer) -> UnsafeMutablePointer<CChar>? {
-    strdup(Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeUnretainedValue().counters)
+    unsafe strdup(Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeUnretainedValue().counters)
 }
 
 // MARK: Reading
@@ -45,15 +45,15 @@ public func flexpage_client_counters(_ client: OpaquePointer) -> UnsafeMutablePo
 public func flexpage_client_read(
     _ client: OpaquePointer, _ buffer: UnsafeMutableRawPointer, _ count: UInt32, _ offset: UInt64
 ) -> Int32 {
-    Client.with(client, offset, count) { client, range throws(AccessError) in
-        let buffer = UnsafeMutableRawBufferPointer(start: buffer, count: Int(count))
-        try client.pager.read(into: buffer, at: range.lowerBound)
+    unsafe Client.with(client, offset, count) { client, range throws(AccessError) in
+        let buffer = unsafe UnsafeMutableRawBufferPointer(start: buffer, count: Int(count))
+        try unsafe client.pager.read(into: buffer, at: range.lowerBound)
     }
 }
 
 @c(flexpage_client_cache) @implementation
 public func flexpage_client_cache(_ client: OpaquePointer, _ count: UInt32, _ offset: UInt64) -> Int32 {
-    Client.with(client, offset, count) { client, range throws(AccessError) in
+    unsafe Client.with(client, offset, count) { client, range throws(AccessError) in
         try client.pager.populate(range)
     }
 }
@@ -63,10 +63,10 @@ public func flexpage_client_extents(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64,
     _ take: flexpage_extent_taker, _ context: UnsafeMutableRawPointer
 ) -> Int32 {
-    Client.with(client, offset, count) { client, range throws(AccessError) in
+    unsafe Client.with(client, offset, count) { client, range throws(AccessError) in
         try client.pager.extents(of: range) { extent in
             let length = UInt64(extent.range.upperBound - extent.range.lowerBound)
-            return take(context, UInt64(extent.range.lowerBound), length, extent.kind.number)
+            return unsafe take(context, UInt64(extent.range.lowerBound), length, extent.kind.number)
         }
     }
 }

@@ -9,7 +9,7 @@ import Paging
 
 @c(flexpage_server_create) @implementation
 public func flexpage_server_create(_ log: flexpage_logger) -> OpaquePointer {
-    OpaquePointer(Unmanaged.passRetained(Server { log($0) }).toOpaque())
+    unsafe OpaquePointer(Unmanaged.passRetained(Server { unsafe log($0) }).toOpaque())
 }
 
 @c(flexpage_server_configure) @implementation
@@ -17,16 +17,16 @@ public func flexpage_server_configure(
     _ server: OpaquePointer, _ key: UnsafePointer<CChar>, _ value: UnsafePointer<CChar>,
     _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> Bool {
-    answered(answer) { () throws(Complaint) in
-        try Server.at(server).configure(String(cString: key), String(cString: value))
+    unsafe answered(answer) { () throws(Complaint) in
+        try unsafe Server.at(server).configure(String(cString: key), String(cString: value))
         return nil
     }
 }
 
 @c(flexpage_server_check) @implementation
 public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    answered(answer) { () throws(Complaint) in
-        try Server.at(server).check()
+    unsafe answered(answer) { () throws(Complaint) in
+        try unsafe Server.at(server).check()
         return nil
     }
 }
@@ -35,25 +35,25 @@ public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutab
 public func flexpage_server_open_image(
     _ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> Bool {
-    answered(answer) { () throws(Complaint) in try Server.at(server).openImage() }
+    unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).openImage() }
 }
 
 @c(flexpage_server_begin) @implementation
 public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    answered(answer) { () throws(Complaint) in try Server.at(server).begin() }
+    unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).begin() }
 }
 
 @c(flexpage_server_end) @implementation
 public func flexpage_server_end(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    let (counters, error) = Server.at(server).end()
-    answer.pointee.note = counters.flatMap { strdup("counters: \($0)") }
-    answer.pointee.error = error.flatMap { strdup($0.text) }
+    let (counters, error) = unsafe Server.at(server).end()
+    unsafe answer.pointee.note = counters.flatMap { unsafe strdup("counters: \($0)") }
+    unsafe answer.pointee.error = error.flatMap { unsafe strdup($0.text) }
     return error == nil
 }
 
 @c(flexpage_server_destroy) @implementation
 public func flexpage_server_destroy(_ server: OpaquePointer) {
-    Unmanaged<Server>.fromOpaque(UnsafeRawPointer(server)).release()
+    unsafe Unmanaged<Server>.fromOpaque(UnsafeRawPointer(server)).release()
 }
 
 @c(flexpage_least_memory) @implementation
@@ -64,7 +64,7 @@ public func flexpage_least_memory() -> UInt64 {
 extension Server {
     /// The server that Glue's pointer stands for.
     static func at(_ pointer: OpaquePointer) -> Server {
-        Unmanaged<Server>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
+        unsafe Unmanaged<Server>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
     }
 }
 
@@ -73,10 +73,10 @@ func answered(
     _ answer: UnsafeMutablePointer<flexpage_answer>, _ call: () throws(Complaint) -> String?
 ) -> Bool {
     do {
-        answer.pointee.note = try call().flatMap { strdup($0) }
+        unsafe answer.pointee.note = try call().flatMap { unsafe strdup($0) }
         return true
     } catch {
-        answer.pointee.error = strdup(error.text)
+        unsafe answer.pointee.error = strdup(error.text)
         return false
     }
 }

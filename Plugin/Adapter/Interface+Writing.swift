@@ -11,22 +11,22 @@ import Paging
 public func flexpage_client_write(
     _ client: OpaquePointer, _ buffer: UnsafeRawPointer, _ count: UInt32, _ offset: UInt64, _ isForced: Bool
 ) -> Int32 {
-    Client.with(client, offset, count) { client, range throws(AccessError) in
-        let buffer = UnsafeRawBufferPointer(start: buffer, count: Int(count))
-        try client.pager.write(from: buffer, at: range.lowerBound, forced: isForced)
+    unsafe Client.with(client, offset, count) { client, range throws(AccessError) in
+        let buffer = unsafe UnsafeRawBufferPointer(start: buffer, count: Int(count))
+        try unsafe client.pager.write(from: buffer, at: range.lowerBound, forced: isForced)
     }
 }
 
 @c(flexpage_client_is_known_trouble) @implementation
 public func flexpage_client_is_known_trouble(_ client: OpaquePointer, _ error: Int32) -> Bool {
-    Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client))._withUnsafeGuaranteedRef {
+    unsafe Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client))._withUnsafeGuaranteedRef {
         $0.pager.provider.trouble?.code == error
     }
 }
 
 @c(flexpage_client_flush) @implementation
 public func flexpage_client_flush(_ client: OpaquePointer) -> Int32 {
-    Client.with(client) { client throws(AccessError) in try client.pager.flush() }
+    unsafe Client.with(client) { client throws(AccessError) in try client.pager.flush() }
 }
 
 @c(flexpage_client_zero) @implementation
@@ -34,7 +34,7 @@ public func flexpage_client_zero(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64, _ mayTrim: Bool, _ onlyIfFast: Bool,
     _ isForced: Bool
 ) -> Int32 {
-    Client.with(client, offset, count) { client, range throws(AccessError) in
+    unsafe Client.with(client, offset, count) { client, range throws(AccessError) in
         try client.pager.zero(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast, forced: isForced)
     }
 }
@@ -43,7 +43,7 @@ public func flexpage_client_zero(
 public func flexpage_client_trim(
     _ client: OpaquePointer, _ count: UInt32, _ offset: UInt64, _ isForced: Bool
 ) -> Int32 {
-    Client.with(client, offset, count) { client, range throws(AccessError) in
+    unsafe Client.with(client, offset, count) { client, range throws(AccessError) in
         do throws(AccessError) {
             try client.pager.trim(range, forced: isForced)
         } catch {

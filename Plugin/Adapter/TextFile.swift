@@ -13,7 +13,9 @@ enum TextFile {
         var piece = [UInt8](repeating: 0, count: 4096)
         // Such files have no size that could be asked for, and may be given out a piece at a time.
         while bytes.count < mostBytes {
-            guard let count = try? piece.withUnsafeMutableBytes({ try file.read(into: $0) }) else { return nil }
+            guard let count = try? unsafe piece.withUnsafeMutableBytes({ try unsafe file.read(into: $0) }) else {
+                return nil
+            }
             if count == 0 { break }
             bytes += piece[..<count]
         }

@@ -84,7 +84,8 @@ public final class Writeback: @unchecked Sendable {
     /// - Returns: False where more is due at once.
     private func lookAfter(_ provider: Provider) -> Bool {
         let now = Writeback.milliseconds
-        if provider.hasLeftFlushes, now >= provider.nextRetry {
+        // A flush waits for what a zero or trim has reserved, and the watch has others to look after.
+        if provider.hasLeftFlushes, now >= provider.nextRetry, provider.mapper.reach.pointee.reservations.isEmpty {
             provider.nextRetry = now + Writeback.retryInterval
             let count = provider.flushForThoseWhoLeft()
             if count > 0 { settled(provider, count) }

@@ -138,11 +138,14 @@ struct Ledger: @unchecked Sendable {
 
     /// Pages of the leaf have been written out while a sync failed, and are dirty again. That is no failure of theirs: the
     /// leaf stays where it is, as if they had not gone, so that a flush that has begun after that sync, and waited for
-    /// them, writes them out anew. Those who began before it fail because of it.
+    /// them, writes them out anew. Those who began before it fail because of it. Where another page of the leaf has failed,
+    /// which has put it too late for such a flush, that failure stands until these pages are out too: the flush hears of it.
     func overtaken(_ id: LeafID) {
         lock.withLock {
-            assert(leaves[id].pointee.mark.list == .dirty, "what is being written out is on the dirty list")
-            leaves[id].pointee.dirtyEpoch = leaves[id].pointee.epoch
+            let leaf = leaves[id]
+            assert(leaf.pointee.mark.list == .dirty, "what is being written out is on the dirty list")
+            leaf.pointee.dirtyEpoch = leaf.pointee.epoch
+            if leaf.pointee.mark.hasFailed { leaf.pointee.mark.keepsFailed = true }
         }
     }
 

@@ -60,6 +60,14 @@ final class LedgerRig {
         ledger.failedToWriteOut(id(number), AccessError(code))
     }
 
+    /// Those of the pages that are going out are out, but a sync has failed meanwhile: they are dirty again.
+    func overtake(_ number: UInt64, _ bits: UInt8 = 0xFF) {
+        let overtaken = leaf(number).pointee.writing & bits
+        leaf(number).pointee.writing &= ~overtaken
+        leaf(number).pointee.dirty |= overtaken
+        ledger.overtaken(id(number))
+    }
+
     /// All of the leaf that is dirty is written out.
     func writeOut(_ number: UInt64) {
         begin(number)

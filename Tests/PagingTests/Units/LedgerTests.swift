@@ -154,6 +154,56 @@ import Testing
         #expect(rig.ledger.failedLeaves == 0)
     }
 
+    /// The one page fails, and is dropped while the other is still going out: with that all is well.
+    @Test func droppedWhileTheOtherGoesOut() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b11)
+        rig.begin(1)
+        rig.fail(1, 0b1)
+        rig.drop(1, 0b1)
+        #expect(rig.list(1) == .dirty)
+        rig.end(1)
+        #expect(rig.list(1) == .unsynced)
+        #expect(rig.ledger.failedLeaves == 0)
+        #expect(rig.ledger.error == nil)
+    }
+
+    /// What went out while a sync failed is dirty as if it had not gone: flushes of its epoch find it, whatever else has been
+    /// dirtied meanwhile, and it is no failure.
+    @Test func overtaken() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1)
+        let epoch = rig.ledger.endEpoch()
+        rig.dirty(2)
+        rig.begin(1)
+        rig.dirty(1, 0b10)
+        rig.overtake(1)
+        #expect(rig.oldest(upTo: epoch) == [1])
+        #expect(rig.ledger.failedLeaves == 0)
+        rig.begin(1, 0b10)
+        rig.end(1)
+        #expect(rig.oldest(upTo: epoch) == [1])
+        rig.writeOut(1)
+        #expect(rig.list(1) == .unsynced)
+    }
+
+    /// The same where another page of the leaf has failed, which puts it at the tail, too late for a flush that waits for
+    /// both: the failure stands until all of the leaf is out, so that this flush hears of it.
+    @Test func overtakenWhereAnotherHasFailed() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1, 0b11)
+        rig.begin(1)
+        let epoch = rig.ledger.endEpoch()
+        rig.fail(1, 0b1)
+        rig.begin(1, 0b1)
+        rig.overtake(1, 0b10)
+        rig.end(1, 0b1)
+        #expect(rig.leaf(1).pointee.dirty == 0b10)
+        #expect(rig.oldest(upTo: epoch) == [1] || rig.ledger.error == AccessError(EIO))
+        rig.writeOut(1)
+        #expect(rig.ledger.error == nil)
+    }
+
     /// What is dropped is on the list that is left for it: that of what is still dirty, or unsynced, or none; and what had
     /// failed of it is forgotten with the last dirty page.
     @Test func dropped() throws {

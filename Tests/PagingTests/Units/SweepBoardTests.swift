@@ -212,6 +212,50 @@ import Testing
         try rig.end()
     }
 
+    /// A sweep that passes over what is reserved writes all the rest and waits for nothing.
+    @Test(arguments: [20, 40] as [UInt64]) func passesOverWhatIsReserved(count: UInt64) throws {
+        let rig = try ObservedRig()
+        let leaves = scattered(count)
+        let reservations = rig.provider.mapper.reach.pointee.reservations
+        try dirty(leaves, rig)
+        reservations.reserve(0..<8)
+        Watchdog.guarding("passes over what is reserved, \(count)") {
+            let (done, error) = rig.pages.sweeps.sweep(rig.provider, passingOverReserved: true) {
+                SweepBoardTests.gather(leaves, of: rig, into: $0)
+            }
+            #expect(done == Int(count) && error == nil)
+        }
+        #expect(rig.image.written == leaves.dropFirst().map(SweepBoardTests.page))
+        #expect(rig.pages.dirt.pages == 1)
+        reservations.release(0..<8)
+        try rig.end()
+    }
+
+    /// Any other sweep waits for what is reserved, of many leaves when all the rest is written; and hears of its errors too.
+    @Test(arguments: [1, 40] as [UInt64]) func waitsForWhatIsReserved(count: UInt64) throws {
+        let rig = try ObservedRig()
+        let leaves = scattered(count)
+        let reservations = rig.provider.mapper.reach.pointee.reservations
+        let outcome = Guarded<AccessError?>(nil)
+        try dirty(leaves, rig)
+        rig.image.fail(SweepBoardTests.page(0), with: ENOSPC)
+        reservations.reserve(0..<8)
+        Watchdog.guarding("waits for what is reserved, \(count)") {
+            let leader = Companion {
+                let error = SweepBoardTests.sweep(leaves, of: rig).error
+                outcome.withLock { $0 = error }
+            }
+            Thread.wait { rig.image.written.count == Int(count) - 1 }
+            leader.waitUntilAsleep()
+            #expect(!leader.hasEnded)
+            reservations.release(0..<8)
+            leader.join()
+        }
+        #expect(outcome.withLock { $0 } == AccessError(ENOSPC))
+        rig.image.heal()
+        try rig.end()
+    }
+
     /// Where as many sweeps are under way as there are slots, the next waits for one and is done then; but few leaves need
     /// none.
     @Test func waitsForASlot() throws {

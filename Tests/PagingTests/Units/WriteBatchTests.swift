@@ -148,7 +148,8 @@ import Testing
             writer.join()
         }
         #expect(error.withLock { $0 } == AccessError(EDQUOT))
-        #expect(rig.isDirty(0) && rig.isDirty(1))
+        #expect(rig.isDirty(0) && rig.isDirty(1) && rig.pages.dirt.pages == 2)
+        #expect(rig.provider.ledger.failedLeaves == 0, "the write-out has not failed")
         #expect(WriteBatchTests.writeOut(0..<8, of: rig) == nil)
         #expect(!rig.isDirty(0) && !rig.isDirty(1))
         try rig.end()
@@ -192,6 +193,27 @@ import Testing
             writer.join()
         }
         #expect(runs(rig) == [[0..<4], [10..<11, 12..<13]])
+        try rig.end()
+    }
+
+    /// Who passes over what is reserved leaves just that alone, says so, and waits for nothing.
+    @Test func passesOverWhatIsReserved() throws {
+        let rig = try ObservedRig()
+        let reservations = rig.provider.mapper.reach.pointee.reservations
+        try rig.dirty(0..<16)
+        reservations.reserve(3..<6)
+        let keys = [rig.key(ofLeaf: 0), rig.key(ofLeaf: 1)]
+        func passOver() -> (hasPassedOver: Bool, error: AccessError?) {
+            keys.withUnsafeBufferPointer { rig.provider.mapper.writeOut(leaves: $0, passingOverReserved: true) }
+        }
+        Watchdog.guarding("passes over what is reserved") {
+            #expect(passOver() == (true, nil))
+        }
+        #expect(runs(rig) == [[0..<3, 6..<16]])
+        #expect((0..<16 as Range<UInt64>).filter { rig.isDirty($0) } == [3, 4, 5])
+        reservations.release(3..<6)
+        #expect(passOver() == (false, nil))
+        #expect(runs(rig).last == [3..<6])
         try rig.end()
     }
 

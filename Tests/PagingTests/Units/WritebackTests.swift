@@ -82,6 +82,22 @@ import Testing
         try rig.end()
     }
 
+    /// While somebody waits for memory what is dirty goes out, however young and little it is: it may be what is in the way.
+    @Test func whoWaitsForMemoryHasItWrittenOut() throws {
+        let rig = try ObservedRig()
+        try rig.dirty([3])
+        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        Watchdog.guarding("who waits for memory has it written out") {
+            waitForLooks(1, rig)
+            #expect(rig.image.written.isEmpty)
+            _ = rig.pages.waiters.begin()
+            Thread.wait { rig.image.written == [3] }
+            rig.pages.waiters.end()
+            writeback.stop()
+        }
+        try rig.end()
+    }
+
     /// What could not be written out is tried again without anybody's asking until it is out. The trouble is told once, and
     /// its end once; a flush says so meanwhile.
     @Test func whatFailedIsTriedAgain() throws {

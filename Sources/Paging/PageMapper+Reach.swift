@@ -46,7 +46,10 @@ extension PageMapper.Reach {
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
             if exchanged {
-                if isFirstUse, PageState(word).has(PageState.marked) { mark = place.covered(with: page).lowerBound }
+                if isFirstUse {
+                    queue.startTime(of: flexpage, place)
+                    if PageState(word).has(PageState.marked) { mark = place.covered(with: page).lowerBound }
+                }
                 return true
             }
             word = original
@@ -70,11 +73,15 @@ extension PageMapper.Reach {
         let place = FlexpagePlace(flexpage.pointee.place.load(ordering: .relaxed))
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendableExclusively {
-            let counted = queue.countingHit(word & ~(PageState.ahead | PageState.marked), place)
+            let isFirstUse = PageState(word).has(PageState.ahead)
+            let counted = isFirstUse ? word & ~(PageState.ahead | PageState.marked) : queue.countingHit(word, place)
             let pinned = counted &+ PageState.pin | PageState.exclusive | PageState.dirty
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
-            if exchanged { return map.markDirty(pages) }
+            if exchanged {
+                if isFirstUse { queue.startTime(of: flexpage, place) }
+                return map.markDirty(pages)
+            }
             word = original
         }
         return nil

@@ -97,6 +97,20 @@ struct PageQueue: @unchecked Sendable {
         state.pointee.clock.wrappingAdd(UInt32(truncatingIfNeeded: after &>> 6 &- before &>> 6), ordering: .relaxed)
     }
 
+    /// Has the time of a page begin with its first use, which is now, where it had been read ahead: else whoever reads a
+    /// large one piece by piece would have its hits counted, because it was read so far ahead, and a scan would fill main.
+    /// Takes no lock: where the page has been moved since `place` was read, it stays as it is.
+    @inline(__always)
+    func startTime(of word: UnsafeMutablePointer<FlexpageWord>, _ place: FlexpagePlace) {
+        guard place.isTimed else { return }
+        let begun = FlexpagePlace(at: tick(state.pointee.clock.load(ordering: .relaxed)), order: UInt8(place.order))
+        _ = word.pointee.place.compareExchange(expected: place.raw, desired: begun.raw, ordering: .relaxed)
+    }
+
+    /// What a place remembers of the clock; never 0.
+    @inline(__always)
+    private func tick(_ clock: UInt32) -> UInt32 { max(clock & 0xFFF_FFFF, 1) }
+
     /// Queues flexpages that have just been populated: the `count` that `flexpage` names.
     @inline(__always)
     func append(count: Int, _ flexpage: (Int) -> FlexpageID) {
@@ -231,7 +245,7 @@ struct PageQueue: @unchecked Sendable {
         var tick: UInt32 = 0
         if name == .probation {
             let now = state.pointee.clock.wrappingAdd(UInt32(flexpage.pages), ordering: .relaxed).newValue
-            tick = max(now & 0xFFF_FFFF, 1)
+            tick = self.tick(now)
         }
         let place = FlexpagePlace(at: tick, order: flexpage.pointee.order)
         table.word(id).pointee.place.store(place.raw, ordering: .relaxed)

@@ -133,8 +133,8 @@ import Testing
         try rig.end()
     }
 
-    /// Pages read ahead enter probation unused; their first use is no hit, later ones are such as any; the reader's
-    /// arrival at the mark is told once.
+    /// Pages read ahead enter probation unused; their first use is no hit, and later ones count from then on as those of any
+    /// page that has just come; the reader's arrival at the mark is told once.
     @Test func theFirstUseIsNoHit() throws {
         let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
         let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
@@ -152,8 +152,29 @@ import Testing
         #expect(try rig.reads(4096, at: 64 << 12))
         #expect(try !state(64).has(PageState.ahead | PageState.marked) && state(64).hits == 0)
         #expect(try rig.reads(4096, at: 64 << 12))
+        #expect(try state(64).hits == 0)
+        rig.provider.mapper.readAhead(2048..<2304, mark: nil)
+        #expect(try rig.reads(4096, at: 64 << 12))
         #expect(try state(64).hits == 1)
         prefetcher.stop()
+        try rig.end()
+    }
+
+    /// A scan that reads large flexpages in pieces does not fill main with them, however long before it they were read
+    /// ahead.
+    @Test func aScanInPiecesIsNotPromoted() throws {
+        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: 40 << 20))
+        for chunk in 0..<40 as Range<UInt64> {
+            rig.provider.mapper.readAhead(chunk * 256..<chunk * 256 + 256, mark: nil)
+            guard chunk >= 8 else { continue }
+            for piece in Int64(chunk - 8) * 16..<Int64(chunk - 7) * 16 {
+                #expect(try rig.reads(64 << 10, at: piece << 16))
+            }
+        }
+        for page in 0..<40 * 256 as Range<UInt64> {
+            guard let id = rig.flexpage(at: page) else { continue }
+            #expect(rig.pages.table[id].pointee.queue == .probation, "page \(page)")
+        }
         try rig.end()
     }
 

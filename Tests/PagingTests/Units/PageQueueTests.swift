@@ -41,6 +41,32 @@ import Testing
         #expect(rig.hits(id) == 1)
     }
 
+    /// The time of a page that had been read ahead begins with its first use; that of a page in main does not begin.
+    @Test func timeBeginsWithTheFirstUse() throws {
+        let rig = try QueueRig()
+        let id = rig.append(0, order: 1)
+        for page in 2...UInt64(rig.correlation) * 2 { rig.append(page) }
+        let word = rig.table.word(id)
+        let before = FlexpagePlace(word.pointee.place.load(ordering: .relaxed))
+        rig.queue.startTime(of: word, before)
+        #expect(FlexpagePlace(word.pointee.place.load(ordering: .relaxed)).order == 1)
+        for page in 1000..<1000 + UInt64(rig.correlation) {
+            rig.hit(id)
+            #expect(rig.hits(id) == 0)
+            rig.append(page)
+        }
+        rig.append(2000)
+        rig.hit(id)
+        #expect(rig.hits(id) == 1)
+        let main = rig.make(3000)
+        rig.queue.putBack(main, to: .main)
+        let place = FlexpagePlace(rig.table.word(main).pointee.place.load(ordering: .relaxed))
+        rig.queue.startTime(of: rig.table.word(main), place)
+        rig.queue.startTime(of: rig.table.word(main), before)
+        #expect(!FlexpagePlace(rig.table.word(main).pointee.place.load(ordering: .relaxed)).isTimed)
+        #expect(rig.queue.checkInvariants() > 0)
+    }
+
     /// One counted hit is enough for promotion, and no more than three are remembered.
     @Test func aLaterHitPromotes() throws {
         let rig = try QueueRig()

@@ -38,6 +38,11 @@ public func flexpage_server_open_image(
     unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).openImage() }
 }
 
+@c(flexpage_server_is_batch) @implementation
+public func flexpage_server_is_batch(_ server: OpaquePointer) -> Bool {
+    unsafe Server.at(server).isBatch
+}
+
 @c(flexpage_server_begin) @implementation
 public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
     unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).begin() }

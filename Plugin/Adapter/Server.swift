@@ -37,6 +37,9 @@ final class Server: @unchecked Sendable {
             wanted: "less than that")
     }
 
+    /// Whether the server's threads are to be scheduled as SCHED_BATCH.
+    var isBatch: Bool { settings.scheduling == .batch }
+
     /// Opens the image. Hands back what is good to know of it.
     func openImage() throws(Complaint) -> String {
         let file = try settings.requireFile()

@@ -17,6 +17,9 @@ struct Settings: Equatable {
     /// The largest window that is read ahead of a stream, bytes; 0 for none.
     private(set) var readahead = Pages.usualReadahead
 
+    /// How the kernel is to schedule the server's threads.
+    private(set) var scheduling = SchedulingMode.normal
+
     // What writing takes.
 
     /// Whether a write is answered when it is on the image, rather than in memory.
@@ -29,7 +32,9 @@ struct Settings: Equatable {
     private(set) var lock = LockMode.on
 
     /// The keys there are, for a person.
-    private static var keys: String { "file=, memory=, direct=, readahead=, cache=, dirty=, dirty-age= or lock=" }
+    private static var keys: String {
+        "file=, memory=, direct=, readahead=, scheduling=, cache=, dirty=, dirty-age= or lock="
+    }
 
     /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
     mutating func set(_ key: String, _ value: String) throws(Complaint) {
@@ -38,6 +43,7 @@ struct Settings: Equatable {
         case "memory": try setMemory(value)
         case "direct": try setDirect(value)
         case "readahead": try setReadahead(value)
+        case "scheduling": try setScheduling(value)
         case "cache": try setCache(value)
         case "dirty": try setDirty(value)
         case "dirty-age": try setDirtyAge(value)
@@ -95,6 +101,13 @@ struct Settings: Equatable {
             throw Complaint("readahead", value, "this is no window to read ahead", wanted: "at least \(least), or off")
         }
         readahead = bytes
+    }
+
+    private mutating func setScheduling(_ value: String) throws(Complaint) {
+        guard let scheduling = SchedulingMode(rawValue: value) else {
+            throw Complaint("scheduling", value, "there is no such way", wanted: "normal or batch")
+        }
+        self.scheduling = scheduling
     }
 
     private mutating func setCache(_ value: String) throws(Complaint) {

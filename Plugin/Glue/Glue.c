@@ -20,6 +20,10 @@
     "readahead=<SIZE>|off\n"                                                                                           \
     "                  The most that is read ahead of a sequential reader\n"                                          \
     "                  (default 4M).\n"                                                                                \
+    "scheduling=normal|batch\n"                                                                                        \
+    "                  How the kernel schedules the server's threads (default\n"                                      \
+    "                  normal); batch is faster where nothing else keeps all of\n"                                    \
+    "                  the processors busy.\n"                                                                        \
     "cache=writeback|writethrough\n"                                                                                   \
     "                  A write is answered when it is in memory (writeback, the\n"                                     \
     "                  default; a flush makes it durable), or on the image.\n"                                         \

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,11 @@
 
 #include "Callbacks.h"
 #include "Errand.h"
+
+// What sched.h calls it only for who asks for more than POSIX.
+#ifndef SCHED_BATCH
+#define SCHED_BATCH 3
+#endif
 
 // Since Linux 5.6; older headers lack it.
 #ifndef PR_SET_IO_FLUSHER
@@ -96,17 +102,32 @@ become_io_flusher(void)
         nbdkit_debug("flexpage: not an IO flusher, which only serving to this same machine needs: %s", strerror(errno));
 }
 
+/// scheduling=batch: a thread that has been answered by the disk or the client waits for its turn, rather than to push
+/// another one of the server, or the client, off its processor. Threads made later inherit it. Takes no privilege.
+static int
+become_batch(void)
+{
+    if (sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}) == 0)
+        return 0;
+    nbdkit_error("scheduling=batch: the system does not allow it (%s); leave it out", strerror(errno));
+    return -1;
+}
+
 static void
 run_get_ready(struct errand *errand)
 {
     errand->succeeded = flexpage_server_open_image(server, &errand->answer);
+    errand->number = flexpage_server_is_batch(server);
 }
 
 int
 flexpage_get_ready(void)
 {
     become_io_flusher();
-    return errand_do(&(struct errand){.run = run_get_ready});
+    struct errand errand = {.run = run_get_ready};
+    if (errand_do(&errand) == -1)
+        return -1;
+    return errand.number != 0 ? become_batch() : 0;
 }
 
 static void

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from servers import PEERS, RAW
 
 ANY = ("file", "file-cache", "qemu-none", "qemu-writeback")
+# What a goal is seen against: the plugin without its option, and what NBD takes by itself.
+ITSELF_AS_IT_COMES = ("default",)
+BACKGROUND = (*ITSELF_AS_IT_COMES, "null")
 
 # Of a goal: the best peer, and the same server without what disturbs it.
 BEST = "best"
@@ -46,7 +49,7 @@ class Row:
     @property
     def contenders(self) -> list[str]:
         """The peers of which the best counts: those that have the image on the disk, and keep what they promise."""
-        keys = [key for key in self.peers if key in PEERS and not PEERS[key].is_filled]
+        keys = [key for key in self.peers if key in PEERS and PEERS[key].is_rival]
         return [key for key in keys if PEERS[key].keeps_flush or not self.writes]
 
 
@@ -60,38 +63,39 @@ def reads(key: str, title: str, spread: str, depth: int, *goals: Goal, more: tup
                anywhere("randread", depth, spread=spread), ANY + more, goals)
 
 
-def in_order(key: str, depth: int, *goals: Goal) -> Row:
+def in_order(key: str, depth: int, *goals: Goal, more: tuple[str, ...] = ()) -> Row:
     return Row(key, f"256 KiB sequential reads, cold, depth {depth}", (*SEQUENTIAL, f"--iodepth={depth}"),
-               ANY + (RAW,), goals, unit="MiB/s", is_one_pass=True, advice="sequential")
+               ANY + (RAW,) + more, goals, unit="MiB/s", is_one_pass=True, advice="sequential")
 
 
 def writes(key: str, title: str, spread: str, *goals: Goal) -> Row:
     return Row(key, f"4 KiB random writes, {title}, depth 16, a flush each second",
-               anywhere("randwrite", 16, spread=spread), goals=goals, flushes_each_second=True)
+               anywhere("randwrite", 16, spread=spread), ANY + BACKGROUND, goals, flushes_each_second=True)
 
 
-def flushes(clients: int, title: str, *goals: Goal) -> Row:
+def flushes(clients: int, title: str, *goals: Goal, more: tuple[str, ...] = ()) -> Row:
     return Row(f"flush-{clients}", f"4 KiB random write + flush, {title}",
-               anywhere("randwrite", 1, "--fsync=1", f"--numjobs={clients}", "--group_reporting"), goals=goals)
+               anywhere("randwrite", 1, "--fsync=1", f"--numjobs={clients}", "--group_reporting"), ANY + more, goals)
 
 
 ROWS = (
-    Row("hits-4k", "all hits, 4 KiB random reads, depth 16", anywhere("randread", 16), ("memory", "file"),
-        (Goal(0.95, "memory"), Goal(0.98, "file")), is_cached=True),
+    Row("hits-4k", "all hits, 4 KiB random reads, depth 16", anywhere("randread", 16),
+        ("memory", "file", *ITSELF_AS_IT_COMES), (Goal(0.95, "memory"), Goal(0.98, "file")), is_cached=True),
     Row("hits-256k", "all hits, 256 KiB sequential reads, depth 4", (*SEQUENTIAL, "--iodepth=4"), ("memory", "file"),
         (Goal(0.95, "memory"), Goal(1.2, "file")), unit="MiB/s", is_cached=True, advice="sequential"),
     reads("uniform", "uniform", "random", 1),
-    reads("uniform", "uniform", "random", 16, Goal(1.2, "file"), Goal(1.0, "qemu-none")),
+    reads("uniform", "uniform", "random", 16, Goal(1.2, "file"), Goal(1.0, "qemu-none"), more=BACKGROUND),
     reads("zipf09", "Zipf 0.9", "zipf:0.9", 1),
-    reads("zipf09", "Zipf 0.9", "zipf:0.9", 16, Goal(1.4)),
+    reads("zipf09", "Zipf 0.9", "zipf:0.9", 16, Goal(1.4), more=ITSELF_AS_IT_COMES),
     reads("zipf11", "Zipf 1.1", "zipf:1.1", 1),
-    reads("zipf11", "Zipf 1.1", "zipf:1.1", 16, Goal(1.1), Goal(0.9, "memory"), more=("memory",)),
+    reads("zipf11", "Zipf 1.1", "zipf:1.1", 16, Goal(1.1), Goal(0.9, "memory"),
+          more=("memory", *ITSELF_AS_IT_COMES)),
     in_order("sequential-1", 1),
-    in_order("sequential", 4, Goal(1.1, "file"), Goal(0.9, RAW)),
+    in_order("sequential", 4, Goal(1.1, "file"), Goal(0.9, RAW), more=ITSELF_AS_IT_COMES),
     writes("write-uniform", "uniform", "random", Goal(1.8)),
     writes("write-zipf09", "Zipf 0.9", "zipf:0.9", Goal(2.0)),
     flushes(1, "1 connection"),
-    flushes(8, "8 connections", Goal(1.5)),
+    flushes(8, "8 connections", Goal(1.5), more=BACKGROUND),
     Row("mix", "70 % 4 KiB reads, 30 % writes, Zipf 0.9, depth 16, a flush each second",
         anywhere("randrw", 16, "--rwmixread=70", spread="zipf:0.9"), flushes_each_second=True),
     Row("scan", "hit rate that a hot set keeps while a scan runs through", (), ("file", "file-cache", "qemu-writeback"),

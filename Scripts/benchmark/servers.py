@@ -41,14 +41,16 @@ class Server:
     is_filled: bool = False
     # Whether what it has flushed is on the disk.
     keeps_flush: bool = True
+    # Whether it counts where the best peer is asked for: it has the image on the disk, and is not this plugin itself.
+    is_rival: bool = True
 
 
 def nbdkit(setting: Setting, *words: str) -> list[str]:
     return ["nbdkit", "-f", "-U", str(setting.socket), *words]
 
 
-def flexpage(setting: Setting) -> list[str]:
-    return nbdkit(setting, str(setting.plugin), str(setting.image), f"memory={setting.memory}", *setting.extra)
+def flexpage(setting: Setting, *words: str) -> list[str]:
+    return nbdkit(setting, str(setting.plugin), str(setting.image), f"memory={setting.memory}", *words, *setting.extra)
 
 
 def qemu(setting: Setting, *words: str) -> list[str]:
@@ -56,13 +58,25 @@ def qemu(setting: Setting, *words: str) -> list[str]:
     return ["qemu-nbd", "-t", "-e", "16", "-f", "raw", "-k", str(setting.socket), *words, str(setting.image)]
 
 
-FLEXPAGE = Server("flexpage", "Flexpage", "`memory=` the limit less 48 MiB", flexpage, needs_group=False)
+FLEXPAGE = Server(
+    "flexpage", "Flexpage", "`memory=` the limit less 48 MiB, `scheduling=batch`",
+    lambda setting: flexpage(setting, "scheduling=batch"), needs_group=False, is_rival=False)
+
+AS_IT_COMES = Server(
+    "default", "Flexpage as it comes", "without `scheduling=batch`", flexpage, needs_group=False, is_rival=False)
+
+NOTHING = Server(
+    "null", "null plugin",
+    "nbdkit's, which reads and keeps nothing: what is left for a server to do when all that the disk and a cache cost is "
+    "gone",
+    lambda setting: nbdkit(setting, "null", str(setting.image.stat().st_size)),
+    is_grouped=False, needs_group=False, keeps_flush=False, is_rival=False)
 
 MEMORY = Server(
     "memory", "memory plugin",
     "nbdkit's, filled with the image's data before each run; outside the group, as it holds the whole image in memory",
     lambda setting: nbdkit(setting, "memory", str(setting.image.stat().st_size)),
-    is_grouped=False, needs_group=False, is_filled=True, keeps_flush=False)
+    is_grouped=False, needs_group=False, is_filled=True, keeps_flush=False, is_rival=False)
 
 FILE = Server(
     "file", "file plugin",
@@ -86,7 +100,9 @@ QEMU_WRITEBACK = Server(
     "qemu-writeback", "qemu-nbd writeback", "`-e 16 --cache=writeback --aio=threads` (it refuses `native` with a page cache)",
     lambda setting: qemu(setting, "--cache=writeback", "--aio=threads"))
 
-PEERS = {server.key: server for server in (MEMORY, FILE, FILTERED, QEMU_NONE, QEMU_WRITEBACK)}
+PEERS = {
+    server.key: server for server in (MEMORY, FILE, FILTERED, QEMU_NONE, QEMU_WRITEBACK, AS_IT_COMES, NOTHING)
+}
 
 # No server, but what the disk gives without one. See raw.py.
 RAW = "raw"

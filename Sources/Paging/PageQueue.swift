@@ -88,13 +88,13 @@ struct PageQueue: @unchecked Sendable {
         return word &+ PageState.hit
     }
 
-    /// Moves the clock on by one for each 64 hits of a shard, which has had `before` of them and now `after`. Else a page
+    /// Moves the clock on by one for each 16 hits of a shard, which has had `before` of them and now `after`. Else a page
     /// that came last before all that is used had become resident would never have a hit counted, however long it was
     /// used, and would be lost to the first scan. Takes no lock.
     @inline(__always)
     func countTime(ofHits before: UInt64, _ after: UInt64) {
-        guard before &>> 6 != after &>> 6 else { return }
-        state.pointee.clock.wrappingAdd(UInt32(truncatingIfNeeded: after &>> 6 &- before &>> 6), ordering: .relaxed)
+        guard before &>> 4 != after &>> 4 else { return }
+        state.pointee.clock.wrappingAdd(UInt32(truncatingIfNeeded: after &>> 4 &- before &>> 4), ordering: .relaxed)
     }
 
     /// Has the time of a page begin with its first use, which is now, where it had been read ahead: else whoever reads a

@@ -72,4 +72,12 @@ import Testing
     func keysOfWriting(_ key: String, _ value: String) {
         #expect(complaint((key, value)) == nil)
     }
+
+    /// Proves both ways of scheduling, and that the last one said holds.
+    @Test func scheduling() throws {
+        #expect(try settings().scheduling == .normal)
+        #expect(try settings(("scheduling", "batch")).scheduling == .batch)
+        #expect(try settings(("scheduling", "batch"), ("scheduling", "normal")).scheduling == .normal)
+        #expect(complaint(("scheduling", "idle"))?.contains("normal or batch") == true)
+    }
 }

@@ -73,12 +73,14 @@ import Testing
     @Test func keys() throws {
         let image = try Image(size: 8192)
         try expectRefusal(
-            [image.path, "size=12"], saying: ["size=12", "no such key", "file=, memory=, direct=, readahead=, cache="])
+            [image.path, "size=12"],
+            saying: ["size=12", "no such key", "file=, memory=, direct=, readahead=, scheduling=, cache="])
         try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe", "auto, on or off"])
         for value in ["", "0", "63k", "x", "on"] {
             try expectRefusal(
                 [image.path, "readahead=\(value)"], saying: ["readahead=\(value):", "least 64K, or off"])
         }
+        try expectRefusal([image.path, "scheduling=fifo"], saying: ["scheduling=fifo:", "normal or batch"])
         try expectRefusal([image.path, "direct="], saying: ["direct=:", "auto, on or off"])
     }
 

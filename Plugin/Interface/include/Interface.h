@@ -68,6 +68,9 @@ bool flexpage_server_check(flexpage_server *server, struct flexpage_answer *answ
 /// Opens the image. Before the fork: later the process may be another user's, in another directory.
 bool flexpage_server_open_image(flexpage_server *server, struct flexpage_answer *answer);
 
+/// Whether the server's threads are to be scheduled as SCHED_BATCH.
+bool flexpage_server_is_batch(flexpage_server *server);
+
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
 bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);
 

@@ -88,8 +88,11 @@ struct Syncs: @unchecked Sendable {
             state.pointee.failure = error.code
             state.pointee.failures += 1
         }
-        // First who leads the next: what it does takes longest.
-        condition(state.pointee.ended + 1).wakeOne()
-        condition(state.pointee.ended).wakeAll()
+        let ended = state.pointee.ended
+        // Not under the lock, which all who wake up take first. First who leads the next: what it does takes longest.
+        lock.unlock()
+        condition(ended + 1).wakeOne()
+        condition(ended).wakeAll()
+        lock.lock()
     }
 }

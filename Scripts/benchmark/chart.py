@@ -14,7 +14,7 @@ WIDTH = 420
 TOP = 64
 # The share at the right end. Longer bars are cut, with their figure beside them.
 MOST = 1.6
-COLOURS = ("#0b6e99", "#c8501e", "#7b3fa0", "#2e7d32", "#b58900", "#5f6b6d", "#d6336c")
+COLOURS = ("#0b6e99", "#c8501e", "#7b3fa0", "#2e7d32", "#b58900", "#5f6b6d", "#d6336c", "#1b998b", "#8d5524")
 
 
 def chart(results: Results) -> str:

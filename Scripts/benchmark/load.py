@@ -45,6 +45,8 @@ def run_load(row: Row, running: Running, length: Length, seed: int) -> dict:
     job = client("load", running.uri)
     if row.is_cached:
         fio(*job, "--rw=read", "--bs=256k", "--iodepth=4", "--loops=2")
+    if row.before and not running.server.is_fresh:
+        fio(*job, *row.before, *seeded(seed + 1000))
     with flushing(row, running) as outcome:
         before = running.usage()
         result = fio(*job, *row.fio, *(() if row.is_one_pass else length.options), *seeded(seed))[0]

@@ -1,6 +1,7 @@
 """What is measured: the loads, as fio is told of them, the peers of each, and the goals."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from servers import PEERS, RAW
 
@@ -39,6 +40,8 @@ class Row:
     # Whether a run goes from end to end instead of for a time.
     is_one_pass: bool = False
     flushes_each_second: bool = False
+    # What a server has done before the run begins, unless it is to begin fresh; fio's options.
+    before: tuple[str, ...] = ()
     # For the file plugin.
     advice: str = "random"
 
@@ -68,6 +71,10 @@ def in_order(key: str, depth: int, *goals: Goal, more: tuple[str, ...] = ()) -> 
                ANY + (RAW,) + more, goals, unit="MiB/s", is_one_pass=True, advice="sequential")
 
 
+def phase(key: str, title: str, load: tuple[str, ...], before: tuple[str, ...], **more: Any) -> Row:
+    return Row(key, title, load, ("fresh",), (Goal(0.95, "fresh"),), before=before, **more)
+
+
 def writes(key: str, title: str, spread: str, *goals: Goal) -> Row:
     return Row(key, f"4 KiB random writes, {title}, depth 16, a flush each second",
                anywhere("randwrite", 16, spread=spread), ANY + BACKGROUND, goals, flushes_each_second=True)
@@ -92,6 +99,10 @@ ROWS = (
           more=("memory", *ITSELF_AS_IT_COMES)),
     in_order("sequential-1", 1),
     in_order("sequential", 4, Goal(1.1, "file"), Goal(0.9, RAW), more=ITSELF_AS_IT_COMES),
+    phase("random-after", "4 KiB random reads, uniform, depth 16, after sequential reads of it all",
+          anywhere("randread", 16), (*SEQUENTIAL, "--iodepth=4")),
+    phase("sequential-after", "256 KiB sequential reads, depth 4, after random reads of 512 MiB",
+          (*SEQUENTIAL, "--iodepth=4"), (*anywhere("randread", 16), "--io_size=512m"), unit="MiB/s", is_one_pass=True),
     writes("write-uniform", "uniform", "random", Goal(1.8)),
     writes("write-zipf09", "Zipf 0.9", "zipf:0.9", Goal(2.0)),
     flushes(1, "1 connection"),

@@ -1,6 +1,6 @@
 """The servers that are measured: how each is started, with the options that suit it best."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
@@ -43,6 +43,8 @@ class Server:
     keeps_flush: bool = True
     # Whether it counts where the best peer is asked for: it has the image on the disk, and is not this plugin itself.
     is_rival: bool = True
+    # Whether it is spared what a row has servers do before the run.
+    is_fresh: bool = False
 
 
 def nbdkit(setting: Setting, *words: str) -> list[str]:
@@ -64,6 +66,9 @@ FLEXPAGE = Server(
 
 AS_IT_COMES = Server(
     "default", "Flexpage as it comes", "without `scheduling=batch`", flexpage, needs_group=False, is_rival=False)
+
+FRESH = replace(
+    FLEXPAGE, key="fresh", title="Flexpage just started", options="the same, without what came before the run", is_fresh=True)
 
 NOTHING = Server(
     "null", "null plugin",
@@ -101,7 +106,7 @@ QEMU_WRITEBACK = Server(
     lambda setting: qemu(setting, "--cache=writeback", "--aio=threads"))
 
 PEERS = {
-    server.key: server for server in (MEMORY, FILE, FILTERED, QEMU_NONE, QEMU_WRITEBACK, AS_IT_COMES, NOTHING)
+    server.key: server for server in (MEMORY, FILE, FILTERED, QEMU_NONE, QEMU_WRITEBACK, AS_IT_COMES, NOTHING, FRESH)
 }
 
 # No server, but what the disk gives without one. See raw.py.

@@ -1,7 +1,7 @@
 """The results as Markdown."""
 
 from results import Comparison, Results, RowResult
-from servers import PEERS, RAW, title
+from servers import FLEXPAGE, PEERS, RAW, title
 
 
 def table(results: Results) -> str:
@@ -55,6 +55,7 @@ def notes(results: Results) -> str:
         "most), and of the scan what the peer kept.",
         "",
     ]
+    lines.append(f"- {FLEXPAGE.title}: {', '.join([FLEXPAGE.options, *(f'`{word}`' for word in about['extra'])])}")
     lines += [f"- {title(peer)}: {PEERS[peer].options}" for peer in results.peers if peer in PEERS]
     if RAW in results.peers:
         lines.append(f"- {title(RAW)}: fio's libaio on the image itself, at depth {about.get('raw_depth')}, the best of several")

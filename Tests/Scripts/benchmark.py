@@ -55,6 +55,8 @@ def goals() -> None:
     expect("a goal is missed below its ratio", found == [(False, 1.39)], found)
     found = verdicts("write-uniform", compared("file-cache", (1, 100)), compared("file", (180, 100)))
     expect("who does not keep a flush's promise is no peer of writes", found == [(True, 1.8)], found)
+    found = verdicts("flush-8", compared("null", (1, 100)), compared("default", (90, 100)), compared("file", (2, 1)))
+    expect("neither the plugin itself nor a server of nothing is a peer", found == [(True, 2)], found)
     found = verdicts("zipf11-16", compared("memory", (95, 100)), compared("file", (120, 100)))
     expect("the memory plugin has its own goal, and is not the best peer", found == [(True, 1.2), (True, 0.95)], found)
     found = verdicts("scan", compared("file", (0.94, 0.2)))
@@ -75,7 +77,8 @@ def rows() -> None:
 def some_results() -> Results:
     machine = {key: f"<{key}> & more" for key in ("processor", "memory", "kernel", "disk", "nbdkit", "qemu-nbd", "fio")}
     about = {"date": "2000-01-01", "machine": machine, "load": "0.1", "limit_mib": 192, "image_mib": 2048, "pairs": 1,
-             "cached_image_mib": 96, "seconds": 1, "warm_up": 1, "has_groups": True, "raw_depth": 8}
+             "cached_image_mib": 96, "seconds": 1, "warm_up": 1, "has_groups": True, "raw_depth": 8,
+             "extra": ["dirty=20%"]}
     return Results(about, [
         result("uniform-16", compared("file", (2000, 1000)), compared("qemu-none", (1000, 4000))),
         result("sequential", compared("file", (500, 400)), compared(RAW, (500, 1000))),
@@ -103,6 +106,8 @@ def files() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         report.write(some_results(), directory)
+        told = (directory / "peers.md").read_text()
+        expect("the notes tell with which options", "`scheduling=batch`, `dirty=20%`" in told, told)
         again = Results.load(directory / "peers.json")
         expect("results are read as they were written", table(again) == table(some_results()), table(again))
         readme = directory / "README.md"

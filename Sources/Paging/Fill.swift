@@ -89,22 +89,33 @@ struct Fill: ~Copyable {
 
     /// Reads the image into the flexpages in flight. No lock is held.
     func populate(from accessor: any Accessor) throws(AccessError) {
-        let table = reach.pointee.table
-        var pieces = InlineArray<256, iovec> { _ in iovec() }
-        for index in 0..<issued {
-            let bytes = Int(table[ids[index]].pages) * BasePage.size
-            pieces[index] = iovec(iov_base: table.memory(of: ids[index]), iov_len: bytes)
-        }
-        let offset = BasePage.offset(of: covered.lowerBound)
-        let result: Result<Void, AccessError> = pieces.span.extracting(first: issued).withUnsafeBufferPointer {
-            pieces in
-            do throws(AccessError) {
-                return .success(try accessor.populate(pieces, at: offset))
-            } catch {
-                return .failure(error)
+        let result: Result<Void, AccessError>
+        if issued == 1 {
+            // What most misses are, and they need not clear 4 KiB of room for pieces.
+            result = withUnsafePointer(to: piece(0)) {
+                read(UnsafeBufferPointer(start: $0, count: 1), from: accessor)
             }
+        } else {
+            let pieces = InlineArray<256, iovec> { $0 < issued ? piece($0) : iovec() }
+            result = pieces.span.extracting(first: issued).withUnsafeBufferPointer { read($0, from: accessor) }
         }
         try result.get()
+    }
+
+    /// The memory of the flexpage in flight that `ids` has at `index`.
+    private func piece(_ index: Int) -> iovec {
+        let bytes = Int(reach.pointee.table[ids[index]].pages) * BasePage.size
+        return iovec(iov_base: reach.pointee.table.memory(of: ids[index]), iov_len: bytes)
+    }
+
+    private func read(
+        _ pieces: UnsafeBufferPointer<iovec>, from accessor: any Accessor
+    ) -> Result<Void, AccessError> {
+        do throws(AccessError) {
+            return .success(try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound)))
+        } catch {
+            return .failure(error)
+        }
     }
 
     /// Lets everybody see the flexpages, but for what of them are zeroes, and lends those that `wanted` begins with to the

@@ -14,8 +14,7 @@ struct FlexpageWord: ~Copyable {
 /// The place of a flexpage in the PageQueue, and its order, in one word.
 ///
 /// Written under the PageQueue's lock, or before anybody knows the flexpage; but its time is set anew with the first use
-/// of what was read ahead. The order stays as long as the flexpage is
-/// pinned or in an AccessMap whose lock is held.
+/// of what was read ahead. The order stays as long as the flexpage is pinned or in an AccessMap whose lock is held.
 struct FlexpagePlace {
     let raw: UInt32
 

@@ -39,14 +39,11 @@ extension PageMapper.Reach {
         let place = FlexpagePlace(flexpage.pointee.place.load(ordering: .relaxed))
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendable {
-            // The first use of what was read ahead is not a hit; it is what demand would have filled.
-            let isFirstUse = PageState(word).has(PageState.ahead)
-            let counted = isFirstUse ? word & ~(PageState.ahead | PageState.marked) : queue.countingHit(word, place)
-            let pinned = counted &+ PageState.pin
+            let pinned = queue.countingUse(word, place) &+ PageState.pin
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
             if exchanged {
-                if isFirstUse {
+                if PageState(word).has(PageState.ahead) {
                     queue.startTime(of: flexpage, place)
                     if PageState(word).has(PageState.marked) { mark = place.covered(with: page).lowerBound }
                 }
@@ -60,7 +57,7 @@ extension PageMapper.Reach {
     /// The caller, who has it pinned, is the first to use flexpage `id`, which may have been read ahead.
     /// - Returns: Its first page if it is marked.
     func takeMark(of id: FlexpageID) -> UInt64? {
-        let word = table.word(id).pointee.state.bitwiseAnd(~(PageState.ahead | PageState.marked), ordering: .relaxed)
+        let word = table.word(id).pointee.state.bitwiseAnd(~PageState.untilUsed, ordering: .relaxed)
             .oldValue
         return PageState(word).has(PageState.marked) ? table[id].pointee.key.page : nil
     }
@@ -73,13 +70,12 @@ extension PageMapper.Reach {
         let place = FlexpagePlace(flexpage.pointee.place.load(ordering: .relaxed))
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while PageState(word).isLendableExclusively {
-            let isFirstUse = PageState(word).has(PageState.ahead)
-            let counted = isFirstUse ? word & ~(PageState.ahead | PageState.marked) : queue.countingHit(word, place)
-            let pinned = counted &+ PageState.pin | PageState.exclusive | PageState.dirty
+            let used = queue.countingUse(word, place)
+            let pinned = used &+ PageState.pin | PageState.exclusive | PageState.dirty
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
             if exchanged {
-                if isFirstUse { queue.startTime(of: flexpage, place) }
+                if PageState(word).has(PageState.ahead) { queue.startTime(of: flexpage, place) }
                 return map.markDirty(pages)
             }
             word = original

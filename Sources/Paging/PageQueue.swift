@@ -34,6 +34,8 @@ struct PageQueue: @unchecked Sendable {
 
     /// How many hits are remembered of a page.
     private static let mostHits: UInt32 = 3
+    /// The clock of probation moves on by one for each 2⁴ hits of a shard.
+    private static let hitsOfTickShift: UInt64 = 4
     /// Pages not yet durable are recycled last: so many are passed over in a search.
     private static let mostPassedOver = 64
     /// After so many pages in use or dirty at the head of one queue the other one is tried: with 40 % of 128 MiB dirty
@@ -78,7 +80,14 @@ struct PageQueue: @unchecked Sendable {
         state.deallocate()
     }
 
-    /// The word of a page whose word is `word` after one more use of it. Takes no lock.
+    /// The word of a page whose word is `word` after one more use of it. The first use of what was read ahead is not a hit;
+    /// it is what demand would have filled. Takes no lock.
+    @inline(__always)
+    func countingUse(_ word: UInt32, _ place: FlexpagePlace) -> UInt32 {
+        PageState(word).has(PageState.ahead) ? word & ~PageState.untilUsed : countingHit(word, place)
+    }
+
+    /// The word of a page whose word is `word` after one more hit. Takes no lock.
     @inline(__always)
     func countingHit(_ word: UInt32, _ place: FlexpagePlace) -> UInt32 {
         if word & PageState.hitMask == PageQueue.mostHits &* PageState.hit { return word }
@@ -88,13 +97,14 @@ struct PageQueue: @unchecked Sendable {
         return word &+ PageState.hit
     }
 
-    /// Moves the clock on by one for each 16 hits of a shard, which has had `before` of them and now `after`. Else a page
+    /// Moves the clock on with the hits of a shard, which has had `before` of them and now `after`. Else a page
     /// that came last before all that is used had become resident would never have a hit counted, however long it was
     /// used, and would be lost to the first scan. Takes no lock.
     @inline(__always)
     func countTime(ofHits before: UInt64, _ after: UInt64) {
-        guard before &>> 4 != after &>> 4 else { return }
-        state.pointee.clock.wrappingAdd(UInt32(truncatingIfNeeded: after &>> 4 &- before &>> 4), ordering: .relaxed)
+        let ticks = after &>> PageQueue.hitsOfTickShift &- before &>> PageQueue.hitsOfTickShift
+        guard ticks != 0 else { return }
+        state.pointee.clock.wrappingAdd(UInt32(truncatingIfNeeded: ticks), ordering: .relaxed)
     }
 
     /// Has the time of a page begin with its first use, which is now, where it had been read ahead: else whoever reads a

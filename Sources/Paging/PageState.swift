@@ -43,6 +43,8 @@ struct PageState: Equatable {
     static let unsynced: UInt32 = 1 << 22
     /// Read ahead, and not used by anybody yet.
     static let ahead: UInt32 = 1 << 23
+    /// What the first use of a page takes away.
+    static let untilUsed: UInt32 = ahead | marked
     /// The errno of a failed fill; 0 where those who wait should try for themselves.
     static let errorShift: UInt32 = 24
 

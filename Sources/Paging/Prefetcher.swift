@@ -2,7 +2,7 @@ import Glibc
 
 /// The threads that read ahead, of all images.
 ///
-/// Made after nbdkit has forked, stopped before the Pages end.
+/// Made after the process has forked, where it forks, stopped before the Pages end.
 public final class Prefetcher: @unchecked Sendable {
     private let pages: Pages
     private let threads: UnsafeMutableBufferPointer<pthread_t>

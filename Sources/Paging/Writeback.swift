@@ -7,7 +7,7 @@ import Synchronization
 /// has been dirty for longer than the age, it leads a sweep; the others help with whatever sweep is open, a flush's too.
 /// What could not be written out is tried again once a second, and so are the flushes that clients have left behind.
 ///
-/// Made after nbdkit has forked, ended before the Pages are; `stop` writes nothing out (that is `flush`).
+/// Made after the process has forked, where it forks, ended before the Pages are; `stop` writes nothing out (that is `flush`).
 public final class Writeback: @unchecked Sendable {
     private let pages: Pages
     private let registry: ProviderRegistry

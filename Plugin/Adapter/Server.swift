@@ -106,8 +106,8 @@ final class Server: @unchecked Sendable {
         guard let counters = serving?.pages.counters else { return "not serving" }
         return "hits=\(counters.hits) misses=\(counters.misses) zero_hits=\(counters.zeroHits) "
             + "known_zeroes=\(counters.knownZeroes) fills=\(counters.fills) "
-            + "failed_fills=\(counters.failedFills) recycles=\(counters.recycles) waits=\(counters.waits) "
-            + "writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
+            + "failed_fills=\(counters.failedFills) recycles=\(counters.recycles) moves=\(counters.moves) "
+            + "waits=\(counters.waits) writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
             + "failed_writes=\(counters.failedWrites) dirty_pages=\(counters.dirtyPages) "
             + "bytes_in_use=\(counters.bytesInUse) peak_bytes_in_use=\(counters.peakBytesInUse) "
             + "memory=\(settings.memory)"

@@ -14,6 +14,8 @@ public struct Counters: Sendable, Equatable {
     public var failedFills: UInt64 = 0
     /// Flexpages whose memory was taken for others.
     public var recycles: UInt64 = 0
+    /// Base pages moved inside the memory so that others could have a large piece of it.
+    public var moves: UInt64 = 0
     /// Writes of the image that ended well, and the base pages in them.
     public var writes: UInt64 = 0
     public var pagesWritten: UInt64 = 0
@@ -37,6 +39,7 @@ public struct Counters: Sendable, Equatable {
         fills += shard.fills
         failedFills += shard.failedFills
         recycles += shard.recycles
+        moves += shard.moves
         waits += shard.waits
         writes += shard.writes
         pagesWritten += shard.pagesWritten

@@ -14,6 +14,7 @@ struct Flexpage: ~Copyable {
     var previous: FlexpageID
     var next: FlexpageID
     var order: UInt8
+    /// The queue it is on; `.none` of a frame with which no queued flexpage begins. Under the PageQueue's lock.
     var queue: PageQueue.Name
 }
 
@@ -86,7 +87,8 @@ struct FlexpageTable: @unchecked Sendable {
         let flexpage = self[region.first]
         flexpage.pointee.key = key
         flexpage.pointee.order = region.order
-        flexpage.pointee.queue = .none
+        // Only the PageQueue writes that, because it looks at frames that are anybody's.
+        assert(flexpage.pointee.queue == .none, "what is made is on no queue")
         let word = word(region.first)
         word.pointee.place.store(FlexpagePlace(at: 0, order: region.order).raw, ordering: .relaxed)
         word.pointee.state.store(state, ordering: .relaxed)

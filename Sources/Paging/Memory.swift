@@ -140,6 +140,36 @@ struct Memory: ~Copyable {
         free[Int(region.order)].insert(Int(region.first) >> Int(region.order))
     }
 
+    /// How many frames of `block` are free. A snapshot; O(frames of it).
+    func freeFrames(in block: Region) -> Int {
+        lock.lock()
+        defer { lock.unlock() }
+        var frames = 0
+        forEachFree(in: block) { frames += $0.frames }
+        return frames
+    }
+
+    /// Takes every free Region that lies in `block`. O(frames of it).
+    func takeFree(in block: Region, addingTo taken: inout FrameSet) {
+        lock.lock()
+        defer { lock.unlock() }
+        forEachFree(in: block) { region in
+            _ = split(region, to: Int(region.order))
+            taken.insert(region)
+        }
+    }
+
+    /// Calls `body` with each free Region in `block`, ascending. The lock is held.
+    private func forEachFree(in block: Region, _ body: (Region) -> Void) {
+        let order = Int(block.order)
+        if free[order].contains(Int(block.first) >> order) {
+            body(block)
+        } else if order > 0 {
+            forEachFree(in: block.lowerHalf, body)
+            forEachFree(in: block.upperHalf, body)
+        }
+    }
+
     /// Bytes of the arena.
     var bytes: Int { mappedBytes }
 

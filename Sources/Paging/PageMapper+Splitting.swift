@@ -20,7 +20,7 @@ extension PageMapper {
         guard state.isLendableExclusively else { return id }
         var pieces = Pieces()
         pieces.cut(reach.pointee.table.region(of: id), at: covered.lowerBound, around: written)
-        let isSplit = reach.pointee.queue.split(id, count: pieces.count) { index in
+        let isSplit = reach.pointee.queue.replace(id, count: pieces.count) { index in
             makePiece(pieces.regions[index], of: covered, at: pieces.firstPages[index], like: state)
         }
         // Where a recycler has it in hand it stays whole: then there is no lack of memory either.

@@ -150,10 +150,10 @@ struct PageQueue: @unchecked Sendable {
         return true
     }
 
-    /// Puts `count` flexpages, which have its Region among them, in the place of flexpage `id`.
+    /// Puts `count` flexpages in the place of flexpage `id`: the pieces that it is split into, or itself in another Region.
     /// - Parameter make: Makes each of them, one after the other.
     /// - Returns: False if a recycler has it in hand: nothing has been made then.
-    func split(_ id: FlexpageID, count: Int, _ make: (Int) -> FlexpageID) -> Bool {
+    func replace(_ id: FlexpageID, count: Int, _ make: (Int) -> FlexpageID) -> Bool {
         lock.lock()
         defer { lock.unlock() }
         let name = table[id].pointee.queue
@@ -168,6 +168,39 @@ struct PageQueue: @unchecked Sendable {
             insert(piece, before: next, in: name)
         }
         return true
+    }
+
+    /// A flexpage that is queued, or was a moment ago.
+    struct Queued {
+        let key: PageKey
+        let region: Region
+    }
+
+    /// The flexpage whose first frame is `frame`, or nil where none begins there that is queued.
+    func flexpage(at frame: FlexpageID) -> Queued? {
+        lock.lock()
+        defer { lock.unlock() }
+        guard table[frame].pointee.queue != .none else { return nil }
+        return Queued(key: table[frame].pointee.key, region: table.region(of: frame))
+    }
+
+    /// How many frames of `block` are of queued flexpages that could be moved now. A snapshot; O(frames of it).
+    func movableFrames(in block: Region) -> Int {
+        lock.lock()
+        defer { lock.unlock() }
+        var movable = 0
+        var frame = block.first
+        while frame < block.end {
+            guard table[frame].pointee.queue != .none else {
+                frame += 1
+                continue
+            }
+            let region = table.region(of: frame)
+            let word = PageState(table.word(frame).pointee.state.load(ordering: .relaxed))
+            if word.isMovable, region.order <= Pages.largestMoved { movable += region.frames }
+            frame = region.end
+        }
+        return movable
     }
 
     /// A flexpage in the hands of a recycler, and the queue that it came from.

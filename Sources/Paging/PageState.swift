@@ -77,6 +77,13 @@ struct PageState: Equatable {
         raw & (PageState.populated | PageState.exclusive | PageState.writing) == PageState.populated
     }
 
+    /// Whether nobody has it, waits for it, or is about to have read what is in its memory: it can be moved then.
+    @inline(__always)
+    var isMovable: Bool {
+        raw & (PageState.pinMask | PageState.exclusive | PageState.writing | PageState.awaited | PageState.populated)
+            == PageState.populated
+    }
+
     /// Whether it can be recycled now (invariants 4 and 5).
     @inline(__always)
     var isRecyclable: Bool {

@@ -89,14 +89,14 @@ public final class Pages: @unchecked Sendable {
     /// The `memory` that has room for exactly `frames` base pages beside its tables, bytes.
     public static func memory(forFrames frames: Int) -> Int { Metadata.bytes(forFrames: frames) }
 
-    /// A Region of `order` or, where that cannot be had, of the largest order below, recycling what it must; nil where
-    /// every page is in use. Waits for nothing.
+    /// A Region of `order` or, where that cannot be had, of the largest order below, recycling and moving what it must; nil
+    /// where every page is in use. Waits for nothing.
     /// - Parameter room: Frames that the caller needs in all. So many are recycled at once, because pages that were
     ///   populated together lie together, and make larger Regions together.
     func takeRegion(order: Int, room: Int) -> Region? {
         while memory.freeFrames < room, recycleOne() {}
         repeat {
-            if let region = memory.take(orderAtMost: order) { return region }
+            if let region = memory.take(orderAtMost: order) { return widened(region, upTo: order) }
         } while recycleOne()
         return nil
     }
@@ -109,7 +109,7 @@ public final class Pages: @unchecked Sendable {
 
     /// Recycles the flexpage whose turn it is. Amortised O(leaves of the flexpage).
     /// - Returns: False where none can be recycled now.
-    private func recycleOne() -> Bool {
+    func recycleOne() -> Bool {
         while let candidate = queue.nextCandidate() {
             if recycle(candidate) { return true }
         }

@@ -15,6 +15,13 @@ struct Region: Equatable {
     @inline(__always)
     var frames: Int { 1 &<< Int(order) }
 
+    /// The frame after its last.
+    @inline(__always)
+    var end: UInt32 { first &+ UInt32(frames) }
+
+    func contains(_ frame: UInt32) -> Bool { first <= frame && frame < end }
+    func contains(_ other: Region) -> Bool { first <= other.first && other.end <= end }
+
     /// The Region of the same order that makes a Region of the next order together with this one.
     var buddy: Region { Region(first: first ^ (1 << UInt32(order)), order: order) }
 

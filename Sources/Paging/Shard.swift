@@ -21,6 +21,8 @@ struct Shard {
     var fills: UInt64
     var failedFills: UInt64
     var recycles: UInt64
+    /// Base pages moved so that others could have a large Region.
+    var moves: UInt64
     /// Writes of the Accessor that ended well, the base pages in them, and writes that failed.
     var writes: UInt64
     var pagesWritten: UInt64

@@ -24,7 +24,7 @@ extension Fill {
                 memory += BasePage.size
             }
         }
-        let isAllZero = zeroes.count == covered.count
+        let isAllZero = zeroes.count == pagesInFlight
         if keeping { zeroes = PageSet() }
         return isAllZero
     }

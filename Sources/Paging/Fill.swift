@@ -1,6 +1,6 @@
 import Glibc
 
-/// A fill: the flexpages, side by side in one chunk, that one vectored read is to populate, and their Regions.
+/// A fill: the flexpages in one chunk that one vectored read is to populate, and their Regions.
 ///
 ///     planned ── issue ──▶ in flight ── publish ──▶ (flexpages, lent or given back)
 ///        │                     └────── fail ──────▶ (nothing left)
@@ -9,6 +9,9 @@ import Glibc
 /// While it is planned its Regions are in the filler's hands, nobody waits for them, and the filler waits for nothing
 /// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want them
 /// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
+///
+/// They lie side by side, or have gaps between them, where something is resident: to read over a few base pages costs less
+/// than one read more. What is read there goes to a frame of its own and is nobody's.
 struct Fill: ~Copyable {
     let reach: PageMapper.Reach.Pointer
     private let pages: Pages
@@ -21,24 +24,39 @@ struct Fill: ~Copyable {
     /// Base pages that have been found to be zeroes, and those of dropped flexpages.
     var zeroes = PageSet()
     var droppedPages = PageSet()
-    /// The base pages planned, or in flight after `issue`.
+    /// From the first to the last base page planned, or in flight after `issue`.
     private(set) var covered: Range<UInt64>
+    /// What of it is read over.
+    private let resident: PageSet
+    /// Where that goes: a flexpage of the run's first page that is in no map; `.none` where nothing is read over.
+    private var sink = FlexpageID.none
 
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
     /// - Parameter run: Base pages of one chunk.
+    /// - Parameter resident: Those of them that are to be read over, not the first.
     /// - Parameter most: Flexpages that it has at the most.
-    init(_ run: Range<UInt64>, most: Int = 256, reach: PageMapper.Reach.Pointer, pages: Pages) {
+    init(
+        _ run: Range<UInt64>, over resident: PageSet = PageSet(), most: Int = 256, reach: PageMapper.Reach.Pointer,
+        pages: Pages
+    ) {
         self.reach = reach
         self.pages = pages
+        self.resident = resident
         covered = run.lowerBound..<run.lowerBound
-        let end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
-        while covered.upperBound < end, count < most {
-            let page = covered.upperBound
-            let left = Int(end - page)
+        var end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
+        if !resident.isEmpty, let region = pages.takeRegion(order: 0, room: 1) {
+            sink = make(region, at: run.lowerBound)
+        } else {
+            end = resident.end(ofGapFrom: run.lowerBound, upTo: end)
+        }
+        var page = run.lowerBound
+        while page < end, count < most {
+            let left = Int(resident.end(ofGapFrom: page, upTo: end) - page)
             let order = min(
                 page.trailingZeroBitCount, Int.bitWidth - 1 - left.leadingZeroBitCount, Region.largestOrder)
-            guard let region = pages.takeRegion(order: order, room: left) else { break }
+            guard let region = pages.takeRegion(order: order, room: Int(end - page)) else { break }
             prepare(region, at: page)
+            page = resident.end(ofRunFrom: covered.upperBound, upTo: end)
         }
     }
 
@@ -57,6 +75,7 @@ struct Fill: ~Copyable {
 
     deinit {
         for index in issued..<count { pages.give(reach.pointee.table.region(of: ids[index])) }
+        if sink != .none { pages.give(reach.pointee.table.region(of: sink)) }
     }
 
     /// Puts the flexpages into the AccessMap, up to the first whose place is not vacant any more.
@@ -96,11 +115,35 @@ struct Fill: ~Copyable {
                 read(UnsafeBufferPointer(start: $0, count: 1), from: accessor)
             }
         } else {
-            let pieces = InlineArray<256, iovec> { $0 < issued ? piece($0) : iovec() }
-            result = pieces.span.extracting(first: issued).withUnsafeBufferPointer { read($0, from: accessor) }
+            var pieces = InlineArray<256, iovec>(repeating: iovec())
+            let pieceCount = collect(&pieces)
+            result = pieces.span.extracting(first: pieceCount).withUnsafeBufferPointer { read($0, from: accessor) }
         }
         try result.get()
     }
+
+    /// The memory of all flexpages in flight and of the gaps between them, in order.
+    /// - Returns: How many pieces there are: no more than base pages.
+    private func collect(_ pieces: inout InlineArray<256, iovec>) -> Int {
+        var pieceCount = 0
+        var page = covered.lowerBound
+        for index in 0..<issued {
+            let flexpage = reach.pointee.table[ids[index]].covered
+            while page < flexpage.lowerBound {
+                let memory = reach.pointee.table.memory(of: sink)
+                pieces[pieceCount] = iovec(iov_base: memory, iov_len: BasePage.size)
+                pieceCount += 1
+                page += 1
+            }
+            pieces[pieceCount] = piece(index)
+            pieceCount += 1
+            page = flexpage.upperBound
+        }
+        return pieceCount
+    }
+
+    /// Base pages in flight.
+    var pagesInFlight: Int { covered.count - resident.count(in: covered) }
 
     /// The memory of the flexpage in flight that `ids` has at `index`.
     private func piece(_ index: Int) -> iovec {

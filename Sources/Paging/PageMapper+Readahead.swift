@@ -25,39 +25,56 @@ extension PageMapper {
     func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
         let shard = reach.pointee.map.shard(of: run.lowerBound)
         var left = run
+        var mark = mark
         var walk = Walk()
         while !left.isEmpty {
             shard.lock()
-            let missing = firstMissing(of: left)
-            if let mark, !missing.contains(mark) { reach.pointee.map.markZeroes(at: mark) }
+            let vacant = reach.pointee.map.vacantPages(in: left)
+            let missing = vacant.subtracting(reach.pointee.map.knownZeroes(inChunkOf: left.lowerBound))
+            if let place = mark, left.contains(place) { mark = markable(place, in: left, missing) }
             shard.unlock()
-            guard !missing.isEmpty else { return }
-            let begin = BasePage.offset(of: missing.lowerBound)
-            if isWorthAsking(at: begin, &walk) {
-                askForHole(at: begin, on: shard)
+            let begin = missing.end(ofGapFrom: left.lowerBound, upTo: left.upperBound)
+            guard begin < left.upperBound else { return }
+            if isWorthAsking(at: BasePage.offset(of: begin), &walk) {
+                askForHole(at: BasePage.offset(of: begin), on: shard)
                 continue
             }
-            guard let populated = readAheadOnce(missing, mark: mark, on: shard) else { return }
+            let run = begin..<endOfRead(of: missing, from: begin, upTo: left.upperBound)
+            let resident = PageSet(run).subtracting(vacant)
+            guard let populated = readAheadOnce(run, over: resident, mark: mark, on: shard) else { return }
             left = max(populated, left.lowerBound + 1)..<max(left.upperBound, populated)
         }
     }
 
-    /// The first base pages of `pages` that nothing covers and that are not known to be zeroes. The shard's lock is held.
-    private func firstMissing(of pages: Range<UInt64>) -> Range<UInt64> {
-        let zeroes = reach.pointee.map.knownZeroes(inChunkOf: pages.lowerBound)
-        var begin = pages.lowerBound
-        while begin < pages.upperBound, zeroes.contains(begin) || reach.pointee.map.flexpage(at: begin) != .none {
-            begin += 1
+    /// The end of the base pages from `begin`, which is missing, that are to be read at once: with what lies between missing
+    /// ones where there is no more in a row than is worth it.
+    private func endOfRead(of missing: PageSet, from begin: UInt64, upTo limit: UInt64) -> UInt64 {
+        var end = begin
+        var next = begin
+        while next < limit, next - end <= PageMapper.longestGap {
+            end = missing.end(ofRunFrom: next, upTo: limit)
+            next = missing.end(ofGapFrom: end, upTo: limit)
         }
-        guard begin < pages.upperBound else { return begin..<begin }
-        return begin..<endOfMissing(from: begin, upTo: pages.upperBound)
+        return end
+    }
+
+    /// Which page is to have the mark that was meant for page `mark` of `pages`: the nearest that is missing, because what
+    /// is read ahead alone tells when somebody comes to it; or known zeroes, which are marked at once. The shard's lock is
+    /// held.
+    private func markable(_ mark: UInt64, in pages: Range<UInt64>, _ missing: PageSet) -> UInt64? {
+        if missing.contains(mark) || reach.pointee.map.markZeroes(at: mark) { return mark }
+        if mark == pages.lowerBound {
+            let first = missing.end(ofGapFrom: mark, upTo: pages.upperBound)
+            return first < pages.upperBound ? first : nil
+        }
+        return pages.last(where: missing.contains)
     }
 
     /// - Returns: Up to which page it has come, or nil where there was no memory or the image could not be read.
     private func readAheadOnce(
-        _ run: Range<UInt64>, mark: UInt64?, on shard: UnsafeMutablePointer<Shard>
+        _ run: Range<UInt64>, over resident: PageSet, mark: UInt64?, on shard: UnsafeMutablePointer<Shard>
     ) -> UInt64? {
-        var fill = Fill(run, reach: reach, pages: pages)
+        var fill = Fill(run, over: resident, reach: reach, pages: pages)
         guard fill.count > 0 else { return nil }
         shard.lock()
         let isInFlight = !reach.pointee.reservations.overlaps(fill.covered) && fill.issue()

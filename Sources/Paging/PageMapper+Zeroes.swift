@@ -5,9 +5,9 @@
 /// a system call or two, and tells of all the holes in the chunk. So a sparse image costs no I/O, and one without holes no
 /// questions.
 extension PageMapper {
-    /// Known zeroes between missing base pages are read again with them where there are no more in a row: 32 KiB more
-    /// cost less than one read more.
-    private static let longestGap: UInt64 = 8
+    /// What lies between missing base pages and need not be read is read with them where there is no more in a row: 32 KiB
+    /// more cost less than one read more.
+    static let longestGap: UInt64 = 8
     /// Base pages that a zero or trim notes as known zeroes at the most: 64 MiB.
     private static let mostNoted = UInt64(64 * Chunk.pages)
 

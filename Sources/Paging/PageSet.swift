@@ -46,6 +46,12 @@ struct PageSet {
         for index in 0..<4 { words[index] &= ~other.words[index] }
     }
 
+    func subtracting(_ other: PageSet) -> PageSet {
+        var left = self
+        left.subtract(other)
+        return left
+    }
+
     @inline(__always)
     var isEmpty: Bool { words[0] | words[1] | words[2] | words[3] == 0 }
 
@@ -59,6 +65,16 @@ struct PageSet {
         var count = 0
         for index in 0..<4 { count += (words[index] & PageSet.mask(pages, index)).nonzeroBitCount }
         return count
+    }
+
+    /// The end of the run of pages that are not in it and that begins with `page`: `page` itself where that is in it, and never
+    /// past `limit`, which is in the same chunk or its end.
+    func end(ofGapFrom page: UInt64, upTo limit: UInt64) -> UInt64 { inverse.end(ofRunFrom: page, upTo: limit) }
+
+    private var inverse: PageSet {
+        var inverse = self
+        for index in 0..<4 { inverse.words[index] = ~words[index] }
+        return inverse
     }
 
     /// The end of the run of pages in it that begins with `page`: `page` itself where that is not in it, and never past

@@ -195,7 +195,8 @@ struct ReadaheadStream {
 
     // MARK: Arrivals
 
-    /// Whether the reader has come to what was read ahead of it: to the flexpage with the mark, which begins with `page`.
+    /// Whether the reader has come to what was read ahead of it: to the flexpage with the mark, which begins with `page`, and
+    /// is the next one where something else was resident at the mark.
     /// The stream goes on from there. No other stream does: one that was taken for backwards by mistake would hear of the
     /// marks of the right one, and go on.
     mutating func arrive(at page: UInt64) -> Bool {
@@ -209,10 +210,12 @@ struct ReadaheadStream {
         return true
     }
 
-    /// Whether a flexpage that begins with `page` can be the one with the mark. What is read ahead upwards begins with its
-    /// mark; downwards it ends with it, so that the flexpage may be as large as its place allows.
+    /// Whether a flexpage that begins with `page` can be the one with the mark: it lies in what was asked for with the mark.
     private func isMark(_ mark: UInt64, inFlexpageAt page: UInt64) -> Bool {
-        guard case .backwards = direction else { return page == mark }
-        return page <= mark && mark - page < 1 << UInt64(min(page.trailingZeroBitCount, Region.largestOrder))
+        switch direction {
+        case .forwards: mark <= page && page < max(ahead, mark + 1)
+        case .backwards: min(ahead, mark) <= page && page <= mark
+        case .strided: mark <= page && page < mark + UInt64(latest.count)
+        }
     }
 }

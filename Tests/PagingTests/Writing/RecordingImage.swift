@@ -1,6 +1,7 @@
 import Glibc
-import Paging
 import Synchronization
+
+@testable import Paging
 
 /// An Accessor of a writable image in memory that records every write, zero, trim and sync with its time, fails and
 /// delays as it is told, and watches that callers keep to the protocol: what is written out is stable and made of whole
@@ -25,6 +26,11 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     let originals: [UInt32]
     private let records: UnsafeMutablePointer<ImageRecord>
     private let recorded = Atomic<Int>(0)
+    /// Whose memory the pieces are, once it is known; it outlives the image's use.
+    private nonisolated(unsafe) var paging: Pages?
+
+    /// Tells whose memory the pieces will be. To be called before the image is opened.
+    func belongs(to pages: Pages) { paging = pages }
     private static let mostRecords = 1 << 16
 
     /// - Parameter size: A multiple of the sector.
@@ -116,23 +122,37 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
         var random = arrive()
         let range = clipped(pieces, offset)
-        checkUnchanged(range)
+        checkUnchanged(pieces, range)
         if fails(&random, onceIn: faults.readFailsOnceIn) { throw AccessError(EIO) }
         var position = Int(offset)
         for piece in pieces {
-            let inside = max(0, min(piece.iov_len, Int(size) - position))
+            let inside = isReadOver(piece, at: position) ? 0 : max(0, min(piece.iov_len, Int(size) - position))
             memcpy(piece.iov_base, memory + position, inside)
             memset(piece.iov_base + inside, 0, piece.iov_len - inside)
             position += piece.iov_len
         }
         if random.once(in: 2) { sched_yield() }
-        checkUnchanged(range)
+        checkUnchanged(pieces, range)
     }
 
-    private func checkUnchanged(_ range: Range<Int64>) {
-        for page in pages(range) {
-            verdict.expect(beingChanged[page].load(ordering: .relaxed) == 0, "page \(page) is read while it is written")
+    private func checkUnchanged(_ pieces: UnsafeBufferPointer<iovec>, _ range: Range<Int64>) {
+        var position = Int(range.lowerBound)
+        for piece in pieces {
+            if !isReadOver(piece, at: position) {
+                for page in pages(Int64(position)..<min(Int64(position + piece.iov_len), range.upperBound)) {
+                    let isUnchanged = beingChanged[page].load(ordering: .relaxed) == 0
+                    verdict.expect(isUnchanged, "page \(page) is read while it is written")
+                }
+            }
+            position += piece.iov_len
         }
+    }
+
+    /// Whether nobody wants what is read into `piece`: its frame is of another page than the one at `position`.
+    private func isReadOver(_ piece: iovec, at position: Int) -> Bool {
+        guard let paging else { return false }
+        let frame = FlexpageID((piece.iov_base - paging.memory.base) >> BasePage.shift)
+        return paging.table[frame].pointee.key.page != UInt64(position / BasePage.size)
     }
 
     // MARK: - Writing

@@ -22,6 +22,7 @@ struct WriteTrial {
             size: Int64(scenario.sectors * Sector.size), zeroes: scenario.zeroes, faults: scenario.faults,
             seed: scenario.seed, clock: clock, verdict: verdict)
         let pages = try Pages(memory: scenario.memory, dirtyShare: scenario.dirtyShare)
+        image.belongs(to: pages)
         let registry = ProviderRegistry(pages: pages)
         let writeback = Writeback(pages: pages, registry: registry, dirtyAge: scenario.dirtyAge, crew: 3)
         let image = image

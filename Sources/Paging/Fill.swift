@@ -11,7 +11,8 @@ import Glibc
 /// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
 ///
 /// They lie side by side, or have gaps between them, where something is resident: to read over a few base pages costs less
-/// than one read more. What is read there goes to a frame of its own and is nobody's.
+/// than one read more. What is read there goes to frames of the fill's own and is nobody's. Each of them takes one
+/// page of the read: filesystems and devices with checksums refuse a buffer that is named twice, or go another way.
 struct Fill: ~Copyable {
     let reach: PageMapper.Reach.Pointer
     private let pages: Pages
@@ -28,8 +29,11 @@ struct Fill: ~Copyable {
     private(set) var covered: Range<UInt64>
     /// What of it is read over.
     private let resident: PageSet
-    /// Where that goes: a flexpage of the run's first page that is in no map; `.none` where nothing is read over.
+    /// Where that goes: a flexpage at the run's first page that is in no map; `.none` where nothing is read over.
     private var sink = FlexpageID.none
+
+    /// Most base pages that one read reads over: 128 KiB. With little memory an eighth of what it populates.
+    private static let mostReadOver = 32
 
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
     /// - Parameter run: Base pages of one chunk.
@@ -44,20 +48,34 @@ struct Fill: ~Copyable {
         self.resident = resident
         covered = run.lowerBound..<run.lowerBound
         var end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
-        if !resident.isEmpty, let region = pages.takeRegion(order: 0, room: 1) {
-            sink = make(region, at: run.lowerBound)
-        } else {
-            end = resident.end(ofGapFrom: run.lowerBound, upTo: end)
-        }
+        if !resident.isEmpty { end = takeSink(for: run.lowerBound..<end) }
         var page = run.lowerBound
         while page < end, count < most {
             let left = Int(resident.end(ofGapFrom: page, upTo: end) - page)
-            let order = min(
-                page.trailingZeroBitCount, Int.bitWidth - 1 - left.leadingZeroBitCount, Region.largestOrder)
+            let order = min(page.trailingZeroBitCount, left.log2, Region.largestOrder)
             guard let region = pages.takeRegion(order: order, room: Int(end - page)) else { break }
             prepare(region, at: page)
             page = resident.end(ofRunFrom: covered.upperBound, upTo: end)
         }
+    }
+
+    /// Takes memory for what is read over in `run`.
+    /// - Returns: Where the run is to end, so that it is enough.
+    private mutating func takeSink(for run: Range<UInt64>) -> UInt64 {
+        let wanted = min(resident.count(in: run), Fill.mostReadOver, pages.mostFramesOfFill / 8)
+        var left = 0
+        if wanted > 0, let region = pages.takeRegion(order: (wanted * 2 - 1).log2, room: 1) {
+            sink = make(region, at: run.lowerBound)
+            left = region.frames
+        }
+        var end = resident.end(ofGapFrom: run.lowerBound, upTo: run.upperBound)
+        while end < run.upperBound {
+            let next = resident.end(ofRunFrom: end, upTo: run.upperBound)
+            left -= Int(next - end)
+            guard left >= 0 else { break }
+            end = resident.end(ofGapFrom: next, upTo: run.upperBound)
+        }
+        return end
     }
 
     /// Makes the flexpage of `region`, pinned and not populated. Nobody else knows of it yet.
@@ -127,13 +145,14 @@ struct Fill: ~Copyable {
     private func collect(_ pieces: inout InlineArray<256, iovec>) -> Int {
         var pieceCount = 0
         var page = covered.lowerBound
+        var readOver = 0
         for index in 0..<issued {
             let flexpage = reach.pointee.table[ids[index]].covered
-            while page < flexpage.lowerBound {
-                let memory = reach.pointee.table.memory(of: sink)
-                pieces[pieceCount] = iovec(iov_base: memory, iov_len: BasePage.size)
+            if page < flexpage.lowerBound {
+                let bytes = Int(flexpage.lowerBound - page) * BasePage.size
+                pieces[pieceCount] = iovec(iov_base: reach.pointee.table.memory(of: sink) + readOver, iov_len: bytes)
                 pieceCount += 1
-                page += 1
+                readOver += bytes
             }
             pieces[pieceCount] = piece(index)
             pieceCount += 1

@@ -21,17 +21,20 @@ extension PageMapper {
 
     /// Populates what is missing of `run`, base pages of one chunk, as far as memory can be had at once. Its errors are
     /// nobody's.
-    /// - Parameter mark: The page of it that is to tell when a client comes to it.
+    /// - Parameter mark: The page of it, the first or the last, that is to tell when a client comes to it.
     func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
         let shard = reach.pointee.map.shard(of: run.lowerBound)
-        var left = run
+        let isMarkedAtBegin = mark == run.lowerBound
         var mark = mark
+        var left = run
         var walk = Walk()
         while !left.isEmpty {
             shard.lock()
             let vacant = reach.pointee.map.vacantPages(in: left)
             let missing = vacant.subtracting(reach.pointee.map.knownZeroes(inChunkOf: left.lowerBound))
-            if let place = mark, left.contains(place) { mark = markable(place, in: left, missing) }
+            if let wanted = mark, left.contains(wanted) {
+                mark = place(mark: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin)
+            }
             shard.unlock()
             let begin = missing.end(ofGapFrom: left.lowerBound, upTo: left.upperBound)
             guard begin < left.upperBound else { return }
@@ -58,16 +61,17 @@ extension PageMapper {
         return end
     }
 
-    /// Which page is to have the mark that was meant for page `mark` of `pages`: the nearest that is missing, because what
-    /// is read ahead alone tells when somebody comes to it; or known zeroes, which are marked at once. The shard's lock is
-    /// held.
-    private func markable(_ mark: UInt64, in pages: Range<UInt64>, _ missing: PageSet) -> UInt64? {
-        if missing.contains(mark) || reach.pointee.map.markZeroes(at: mark) { return mark }
-        if mark == pages.lowerBound {
-            let first = missing.end(ofGapFrom: mark, upTo: pages.upperBound)
-            return first < pages.upperBound ? first : nil
-        }
-        return pages.last(where: missing.contains)
+    /// Marks what is to tell when a client comes to `mark`: that page, or where it is resident the nearest one of `vacant`,
+    /// which are missing or known to be zeroes. Zeroes are marked at once; what is missing when it has been read. The shard's
+    /// lock is held.
+    /// - Returns: The page that has or is to have the mark.
+    private func place(mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool) -> UInt64? {
+        let place =
+            upwards
+            ? (mark..<pages.upperBound).first(where: vacant.contains)
+            : (pages.lowerBound..<mark + 1).last(where: vacant.contains)
+        if let place { reach.pointee.map.markZeroes(at: place) }
+        return place
     }
 
     /// - Returns: Up to which page it has come, or nil where there was no memory or the image could not be read.
@@ -83,7 +87,11 @@ extension PageMapper {
         do throws(AccessError) {
             try fill.populateOrWithdraw(from: accessor, on: shard)
         } catch {
-            return nil
+            _ = consume fill
+            guard !resident.isEmpty else { return nil }
+            // It may be what was read over that cannot be read.
+            let end = resident.end(ofGapFrom: run.lowerBound, upTo: run.upperBound)
+            return readAheadOnce(run.lowerBound..<end, over: PageSet(), mark: mark, on: shard)
         }
         let isAllZero = fill.findZeroes()
         shard.lock()

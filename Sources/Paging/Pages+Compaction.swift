@@ -45,7 +45,7 @@ extension Pages {
         while frame < block.end {
             if taken.contains(frame) {
                 frame += 1
-            } else if let moved = queue.flexpage(at: frame), move(moved) {
+            } else if let moved = queue.flexpage(at: frame), moved.region.order <= Pages.largestMoved, move(moved) {
                 taken.insert(moved.region)
             } else {
                 // It has been taken into use since, or dropped; or there is no room for it.
@@ -66,10 +66,7 @@ extension Pages {
 
     /// Moves a flexpage, if nobody has it, to another Region of the same order; its own is the caller's then.
     private func move(_ flexpage: PageQueue.Queued) -> Bool {
-        let order = Int(flexpage.region.order)
-        guard let target = memory.take(order: order) ?? (recycleOne() ? memory.take(order: order) : nil) else {
-            return false
-        }
+        guard let target = memory.take(order: Int(flexpage.region.order)) else { return false }
         let map = accessMap(ofImage: flexpage.key.image)
         let shard = map.shard(of: flexpage.key.page)
         shard.lock()

@@ -109,7 +109,7 @@ public final class Pages: @unchecked Sendable {
 
     /// Recycles the flexpage whose turn it is. Amortised O(leaves of the flexpage).
     /// - Returns: False where none can be recycled now.
-    func recycleOne() -> Bool {
+    private func recycleOne() -> Bool {
         while let candidate = queue.nextCandidate() {
             if recycle(candidate) { return true }
         }

@@ -51,19 +51,26 @@ struct PrefetchQueue: @unchecked Sendable {
             var left = plan[index]
             while !left.isEmpty {
                 let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-                guard add(left.lowerBound..<end, plan.mark, provider) else { return }
+                let part = left.lowerBound..<end
+                guard add(part, mark(of: part, in: plan[index], plan.mark), provider) else { return }
                 left = end..<left.upperBound
             }
         }
+    }
+
+    /// Each part of the run that has the plan's mark has one at the same end: the reader's arrival at the first that could be
+    /// marked counts, and all is resident already in some.
+    private func mark(of part: Range<UInt64>, in run: Range<UInt64>, _ mark: UInt64?) -> UInt64? {
+        guard let mark, run.contains(mark) else { return nil }
+        return mark == run.lowerBound ? part.lowerBound : part.upperBound - 1
     }
 
     private func add(_ pages: Range<UInt64>, _ mark: UInt64?, _ provider: Unmanaged<Provider>) -> Bool {
         guard state.pointee.count < PrefetchQueue.capacity, state.pointee.pages + pages.count <= mostPages else {
             return false
         }
-        let isMarked = mark.map(pages.contains) ?? false
         let place = (state.pointee.first + state.pointee.count) % PrefetchQueue.capacity
-        state.pointee.jobs[place] = Job(provider: provider, pages: pages, mark: isMarked ? mark : nil)
+        state.pointee.jobs[place] = Job(provider: provider, pages: pages, mark: mark)
         state.pointee.count += 1
         state.pointee.pages += pages.count
         monitor.wakeAll()

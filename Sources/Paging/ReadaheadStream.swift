@@ -124,17 +124,21 @@ struct ReadaheadStream {
         seen = min(seen.lowerBound, pages.lowerBound)..<max(seen.upperBound, pages.upperBound)
         switch direction {
         case .forwards where lead <= -ReadaheadStream.leadOfDirection:
-            direction = .backwards
-            ahead = seen.lowerBound
-            window = 0
+            turn(.backwards, from: seen.lowerBound)
         case .backwards where lead >= ReadaheadStream.leadOfDirection:
-            direction = .forwards
-            ahead = seen.upperBound
-            window = 0
+            turn(.forwards, from: seen.upperBound)
         case .forwards: ahead = max(ahead, seen.upperBound)
         case .backwards: ahead = min(ahead, seen.lowerBound)
         case .strided: break
         }
+    }
+
+    /// It goes the other way.
+    private mutating func turn(_ direction: Direction, from page: UInt64) {
+        self.direction = direction
+        ahead = page
+        window = 0
+        mark = nil
     }
 
     /// The next pages to be read ahead, after a doubling of the window, which ends up at `least` to `most`; they are
@@ -205,7 +209,7 @@ struct ReadaheadStream {
         switch direction {
         case .forwards: seen = seen.lowerBound..<max(seen.upperBound, page + 1)
         case .backwards: seen = min(seen.lowerBound, page)..<seen.upperBound
-        case .strided(let distance): advanceStrided(to: page, by: distance)
+        case .strided(let distance): advanceStrided(to: mark, by: distance)
         }
         return true
     }

@@ -126,9 +126,13 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         if fails(&random, onceIn: faults.readFailsOnceIn) { throw AccessError(EIO) }
         var position = Int(offset)
         for piece in pieces {
-            let inside = isReadOver(piece, at: position) ? 0 : max(0, min(piece.iov_len, Int(size) - position))
-            memcpy(piece.iov_base, memory + position, inside)
-            memset(piece.iov_base + inside, 0, piece.iov_len - inside)
+            if isReadOver(piece, at: position) {
+                memset(piece.iov_base, 0xEE, piece.iov_len)
+            } else {
+                let inside = max(0, min(piece.iov_len, Int(size) - position))
+                memcpy(piece.iov_base, memory + position, inside)
+                memset(piece.iov_base + inside, 0, piece.iov_len - inside)
+            }
             position += piece.iov_len
         }
         if random.once(in: 2) { sched_yield() }

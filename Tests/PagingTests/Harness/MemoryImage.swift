@@ -61,6 +61,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
             precondition(piece.iov_len % 4096 == 0 && piece.iov_len > 0, "pieces are whole base pages")
             precondition(UInt(bitPattern: piece.iov_base) % 4096 == 0, "pieces lie on base pages")
         }
+        precondition(pieces.areDisjoint, "each piece has memory of its own")
     }
 
     /// Copies page by page up to the first bad one, so that a failed read leaves half its work behind.

@@ -122,6 +122,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
         var random = arrive()
         let range = clipped(pieces, offset)
+        verdict.expect(pieces.areDisjoint, "each piece has memory of its own")
         checkUnchanged(pieces, range)
         if fails(&random, onceIn: faults.readFailsOnceIn) { throw AccessError(EIO) }
         var position = Int(offset)

@@ -28,7 +28,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="a further key of the plugin's")
     add("--baseline", type=absolute, metavar="PLUGIN", help="another build of the plugin, as one more peer")
     add("--output", type=absolute, metavar="DIR", help="where results go (.build/bench/results)")
-    add("--keep", action="store_true", help="results go to Scripts/benchmark/results, and into the README")
+    add("--keep", action="store_true",
+        help="results go to Scripts/benchmark/results, and into the README; with --only in the place of those rows' kept ones")
     add("--show", type=absolute, metavar="DIR", help="measure nothing: write table and chart anew from results")
     add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
     add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
@@ -48,7 +49,18 @@ def plan(options: argparse.Namespace) -> Plan:
 
 
 def output(options: argparse.Namespace) -> Path:
+    if is_part(options):
+        return options.work / "results"
     return report.KEPT if options.keep else options.output or options.show or options.work / "results"
+
+
+def is_part(options: argparse.Namespace) -> bool:
+    """Whether some rows are to be kept beside the others that are kept."""
+    return options.keep and options.only is not None and not options.show
+
+
+def kept() -> Results:
+    return Results.load(report.KEPT / "peers.json")
 
 
 def main(words: list[str]) -> int:
@@ -61,7 +73,13 @@ def main(words: list[str]) -> int:
         session_plan = plan(options)
         with machine.reserved(session_plan.work):
             session = Session(session_plan)
+            if is_part(options):
+                # Before all the measuring: whether the rows can stand beside the others.
+                session.results.put_into(kept())
             results, failures = session.run(), session.failures
+    if is_part(options):
+        results = results.put_into(kept())
+        report.write(results, report.KEPT)
     if options.keep:
         report.put_into_readme("peers", report.peers_section(results))
     print(f"Results: {output(options)}", file=sys.stderr)

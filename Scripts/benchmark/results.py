@@ -90,6 +90,22 @@ class Results:
         keys = [comparison.peer for row in self.rows for comparison in row.comparisons]
         return sorted(set(keys), key=keys.index)
 
+    def put_into(self, kept: "Results") -> "Results":
+        """All that is kept, with these rows in the place of the same ones, and the day they were measured on.
+
+        Raises OSError where they cannot stand in one table: another machine, other memory, other runs.
+        """
+        for what in ("machine", "limit_mib", "image_mib", "cached_image_mib", "pairs", "seconds", "warm_up", "has_groups",
+                     "extra"):
+            if self.about[what] != kept.about[what]:
+                raise OSError(f"{what} is {self.about[what]}, of the results that are kept {kept.about[what]}: measure all rows")
+        new = {result.row.key: result for result in self.rows}
+        old = [result.row.key for result in kept.rows]
+        again = kept.about.get("again", {}) | {key: self.about["date"] for key in new}
+        rows = [new.get(result.row.key, result) for result in kept.rows]
+        rows += [result for key, result in new.items() if key not in old]
+        return Results(kept.about | {"again": again}, rows)
+
     def save(self, path: Path) -> None:
         document = {
             "about": self.about,

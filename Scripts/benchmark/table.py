@@ -54,12 +54,20 @@ def notes(results: Results) -> str:
         f"{about['pairs']}. In the table: the median of this plugin's runs; the median of the ratios pair by pair (least to "
         "most), and of the scan what the peer kept.",
         "",
+        *again(results),
     ]
     lines.append(f"- {FLEXPAGE.title}: {', '.join([FLEXPAGE.options, *(f'`{word}`' for word in about['extra'])])}")
     lines += [f"- {title(peer)}: {PEERS[peer].options}" for peer in results.peers if peer in PEERS]
     if RAW in results.peers:
         lines.append(f"- {title(RAW)}: fio's libaio on the image itself, at depth {about.get('raw_depth')}, the best of several")
     return "\n".join(lines) + "\n"
+
+
+def again(results: Results) -> list[str]:
+    """Which rows are of another day than the rest."""
+    days = results.about.get("again", {})
+    titles = {day: [row.row.title for row in results.rows if days.get(row.row.key) == day] for day in sorted(set(days.values()))}
+    return [line for day, rows in titles.items() for line in (f"Measured again on {day}, alone: {'; '.join(rows)}.", "") if rows]
 
 
 def bound(about: dict) -> str:

@@ -16,7 +16,7 @@ from chart import BAR, LEFT, across, chart, text  # noqa: E402
 from results import Comparison, Results, RowResult  # noqa: E402
 from rows import ROWS  # noqa: E402
 from servers import PEERS, RAW  # noqa: E402
-from table import table  # noqa: E402
+from table import notes, table  # noqa: E402
 
 failures = 0
 
@@ -102,6 +102,24 @@ def outputs() -> None:
     expect("the chart names the rows", all(each.row.title in labels for each in results.rows), labels)
 
 
+def parts() -> None:
+    kept, part = some_results(), some_results()
+    part.about["date"] = "2000-01-02"
+    part.rows = [result("sequential", compared("file", (900, 400))), result("mix", compared("file", (3, 2)))]
+    whole = part.put_into(kept)
+    keys = [each.row.key for each in whole.rows]
+    expect("rows measured again stand where they stood", keys == ["uniform-16", "sequential", "scan", "mix"], keys)
+    expect("with their new figures", whole.rows[1].ours == 900 and whole.rows[0].ours == kept.rows[0].ours)
+    told = notes(whole)
+    expect("and the notes tell of what day they are", "2000-01-01" in told and "again on 2000-01-02" in told, told)
+    part.about["seconds"] = 7
+    try:
+        part.put_into(kept)
+        expect("rows of other runs are refused", False)
+    except OSError as error:
+        expect("rows of other runs are refused", "seconds is 7" in str(error), error)
+
+
 def files() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -122,6 +140,6 @@ def files() -> None:
     expect("the README has a place for the cost", "<!-- end of cost -->" in report.README.read_text())
 
 
-for check in (ratios, goals, rows, outputs, files):
+for check in (ratios, goals, rows, outputs, parts, files):
     check()
 sys.exit(1 if failures else 0)

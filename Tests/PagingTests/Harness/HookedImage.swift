@@ -15,17 +15,26 @@ final class HookedImage: Accessor, @unchecked Sendable {
     private let memory: UnsafeMutableRawPointer
     private let hook: Hook
 
-    init(size: Int64, _ hook: @escaping Hook = { _, _ in nil }) {
+    /// - Parameter pattern: What is in it at first; nothing but bytes of 0xEE where there is none.
+    init(size: Int64, pattern: Pattern? = nil, _ hook: @escaping Hook = { _, _ in nil }) {
         self.size = size
         self.hook = hook
         memory = .allocate(byteCount: Int(size), alignment: 4096)
         memset(memory, 0xEE, Int(size))
+        pattern?.copy(to: UnsafeMutableRawBufferPointer(start: memory, count: Int(size)), at: 0)
     }
 
     deinit { memory.deallocate() }
 
     /// The first byte of base page `page` of the image itself. No call on it is under way.
     func byte(ofPage page: UInt64) -> UInt8 { memory.load(fromByteOffset: Int(page) * 4096, as: UInt8.self) }
+
+    /// Whether base page `page` of the image itself has the bytes of `pattern`. No call on it is under way.
+    func holds(_ pattern: Pattern, _ page: UInt64) -> Bool {
+        let scratch = Scratch(4096)
+        let bytes = UnsafeMutableRawBufferPointer(start: memory + Int(page) * 4096, count: 4096)
+        return scratch.holds(bytes, pattern, at: Int64(page) * 4096)
+    }
 
     private func ask(_ call: Call, _ range: Range<Int64>) throws(AccessError) {
         let pages = UInt64(range.lowerBound) / 4096..<UInt64(range.upperBound + 4095) / 4096
@@ -47,6 +56,7 @@ final class HookedImage: Accessor, @unchecked Sendable {
     }
 
     func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        precondition(pieces.areDisjoint, "each piece has memory of its own")
         try each(.populate, pieces, offset) { piece, image, count in memcpy(piece, image, count) }
     }
 

@@ -113,4 +113,66 @@ import Testing
         for page in (0..<3 as Range<UInt64>).reversed() { rig.access(page..<page + 1) }
         #expect(rig.plans.allSatisfy { $0[0].upperBound <= 12 })
     }
+
+    /// The stream that accesses to two pages each at `first`, `first` + `step` and so on make, and what it asks for ahead
+    /// after them.
+    private func running(from first: UInt64, by step: Int64) -> (stream: ReadaheadStream, plan: ReadaheadPlan) {
+        let places = (0..<4 as Range<Int64>).map { number in
+            let page = UInt64(Int64(first) + number * step)
+            return page..<page + 2
+        }
+        var stream = ReadaheadStream(places[0], at: 1)
+        if let strided = ReadaheadStream(stream, ReadaheadStream(places[1], at: 2), places[2], at: 3), abs(step) > 2 {
+            stream = strided
+            follow(places[3...], with: &stream)
+        } else {
+            follow(places[1...2], with: &stream)
+        }
+        let plan = stream.advance(least: 16, most: 256, end: 10_000)
+        return (stream, plan)
+    }
+
+    private func follow(_ accesses: ArraySlice<Range<UInt64>>, with stream: inout ReadaheadStream) {
+        for access in accesses {
+            let follows = stream.follow(access)
+            #expect(follows)
+        }
+    }
+
+    /// The pages of all where the stream takes an arrival for one at its mark.
+    private func arrivals(_ stream: ReadaheadStream) -> [UInt64] {
+        (0..<10_000 as Range<UInt64>).filter { page in
+            var stream = stream
+            return stream.arrive(at: page)
+        }
+    }
+
+    /// An arrival is one at the mark wherever it is in what was asked for with the mark, as something else may be resident at
+    /// the mark itself; of a strided stream, in the place that has the mark. Anywhere else it is none, and the mark stays; and
+    /// from wherever the reader has arrived the stream goes on.
+    @Test(arguments: [2, -2, 100, -100] as [Int64]) func arrivalsAreInWhatIsMarked(step: Int64) throws {
+        var (stream, plan) = running(from: 5000, by: step)
+        for _ in 0..<4 {
+            let mark = try #require(plan.mark)
+            #expect(plan[0].contains(mark))
+            #expect(arrivals(stream) == Array(plan[0]))
+            for page in [0, plan[0].lowerBound - 1, plan[0].upperBound, 9999] {
+                let isTaken = stream.arrive(at: page)
+                #expect(!isTaken)
+            }
+            // In the middle, and not where the mark was meant to be.
+            let isTaken = stream.arrive(at: plan[0].lowerBound + UInt64(plan[0].count / 2))
+            #expect(isTaken)
+            #expect(arrivals(stream).isEmpty, "an arrival is told once")
+            plan = stream.advance(least: 16, most: 256, end: 10_000)
+        }
+    }
+
+    /// A stream that has asked for nothing has no mark that a reader could come to.
+    @Test func aFormingStreamHasNoMark() {
+        var stream = ReadaheadStream(100..<102, at: 1)
+        #expect(arrivals(stream).isEmpty)
+        follow([102..<104, 104..<106], with: &stream)
+        #expect(arrivals(stream).isEmpty)
+    }
 }

@@ -62,6 +62,47 @@ import Testing
         #expect(large == memory.metadata.frames / 256)
     }
 
+    /// Of a block of any order in the arena, of which something is out, just what is free is counted and taken, and nothing outside of
+    /// it; given back frame by frame it is whole again.
+    @Test(arguments: sizes) func takesWhatIsFreeOfABlock(bytes: Int) throws {
+        let memory = try Memory(bytes: bytes)
+        var model = RegionModel(frames: memory.metadata.frames)
+        var random = SplitMix64(seed: UInt64(bytes), stream: 1)
+        for round in 0..<60 {
+            for _ in 0..<random.pick(1...30) {
+                if random.once(in: 3), model.out.count > 1 {
+                    memory.give(model.giveAny(&random))
+                } else if let region = memory.take(orderAtMost: random.pick(0...4)) {
+                    let isSound = model.take(region)
+                    #expect(isSound)
+                }
+            }
+            let mine = try #require(model.out.randomElement(using: &random))
+            var block = mine
+            for _ in 0..<random.pick(0...Region.largestOrder)
+            where block.order < Region.largestOrder && Int(block.parent.end) <= memory.metadata.frames {
+                block = block.parent
+            }
+            let free = (block.first..<block.end).filter { model.isFree($0) }
+            let freeFrames = memory.freeFrames(in: block)
+            #expect(freeFrames == free.count, "round \(round)")
+            var taken = FrameSet(mine)
+            memory.takeFree(in: block, addingTo: &taken)
+            memory.checkInvariants()
+            #expect(memory.freeFrames == model.free - free.count)
+            #expect(
+                (block.first..<block.end).allSatisfy { taken.contains($0) == (mine.contains($0) || model.isFree($0)) })
+            let freeFramesLeft = memory.freeFrames(in: block)
+            #expect(freeFramesLeft == 0)
+            for frame in free.shuffled(using: &random) { memory.give(Region(first: frame, order: 0)) }
+            memory.checkInvariants()
+            #expect(memory.freeFrames == model.free)
+        }
+        while !model.out.isEmpty { memory.give(model.giveAny(&random)) }
+        let (orders, fresh) = (RegionModel.drain(memory), RegionModel.drain(try Memory(bytes: bytes)))
+        #expect(orders == fresh, "not whole again")
+    }
+
     /// Every frame's memory is a page of its own inside the mapping and behind the metadata.
     @Test func addressesArePages() throws {
         let memory = try Memory(bytes: 1 << 20 | 5000)
@@ -128,6 +169,7 @@ private struct RegionModel {
     private(set) var out: [Region] = []
     private var taken: [Bool]
     var free: Int { taken.count { !$0 } }
+    func isFree(_ frame: UInt32) -> Bool { Int(frame) < taken.count && !taken[Int(frame)] }
 
     init(frames: Int) { taken = Array(repeating: false, count: frames) }
 

@@ -173,6 +173,84 @@ import Testing
         #expect(rig.queue.checkInvariants() == 0)
     }
 
+    /// Where a queued flexpage begins, there it is found, with its key and its Region; where none begins that is queued,
+    /// nothing is.
+    @Test func flexpagesAreFoundByTheirFrames() throws {
+        let rig = try QueueRig()
+        let id = rig.append(48, order: 4)
+        let main = rig.make(7)
+        rig.queue.putBack(main, to: .main)
+        for found in [(id, 48, 4), (main, 7, 0)] as [(FlexpageID, UInt64, UInt8)] {
+            let queued = try #require(rig.queue.flexpage(at: found.0))
+            #expect(queued.key == PageKey(image: 0, page: found.1))
+            #expect(queued.region == Region(first: found.0, order: found.2))
+        }
+        #expect((1..<16).allSatisfy { rig.queue.flexpage(at: id + $0) == nil })
+        #expect(rig.queue.flexpage(at: rig.make(9)) == nil, "not queued")
+        #expect(rig.queue.remove(id))
+        #expect(rig.queue.flexpage(at: id) == nil)
+        let candidate = try #require(rig.queue.nextCandidate())
+        #expect(candidate.id == main && rig.queue.flexpage(at: main) == nil, "a recycler has it in hand")
+        rig.queue.putBack(main, to: .main)
+        #expect(rig.queue.flexpage(at: main) != nil)
+    }
+
+    /// Of a block, the frames are counted of the flexpages that are queued, in nobody's use and no larger than what is moved;
+    /// whatever else they are.
+    @Test(arguments: 1...30 as ClosedRange<UInt64>) func movableFramesAreCounted(seed: UInt64) throws {
+        let rig = try QueueRig(memory: 4 << 20)
+        var random = SplitMix64(seed: seed)
+        let inUse = [PageState.pin, PageState.exclusive, PageState.writing, PageState.awaited]
+        let harmless = [PageState.dirty, PageState.unsynced, PageState.ahead | PageState.marked, PageState.hitMask, 0]
+        var movable: Set<UInt32> = []
+        var number: UInt64 = 0
+        while rig.pages.memory.freeFrames > 0 {
+            let id = rig.make(number << 8, order: random.pick(0...6))
+            number += 1
+            rig.set(harmless[random.pick(0...4)], id)
+            let isInUse = random.once(in: 8)
+            if isInUse { rig.set(inUse[random.pick(0...3)], id) }
+            let isFilling = random.once(in: 16)
+            if isFilling { rig.clear(PageState.populated, id) }
+            let isQueued = !random.once(in: 8)
+            if isQueued { rig.queue.putBack(id, to: random.once(in: 2) ? .main : .probation) }
+            let region = rig.table.region(of: id)
+            if isQueued, !isInUse, !isFilling, region.order <= 4 { movable.formUnion(region.first..<region.end) }
+        }
+        // Blocks are aligned, so no flexpage of at most their order lies in them only in part.
+        for order in 6...8 as ClosedRange<UInt8> {
+            for first in stride(from: 0, to: rig.pages.frames - 255, by: 1 << Int(order)) {
+                let block = Region(first: UInt32(first), order: order)
+                let expected = (block.first..<block.end).filter(movable.contains).count
+                #expect(rig.queue.movableFrames(in: block) == expected, "seed \(seed)")
+            }
+        }
+    }
+
+    /// A flexpage that is put into another Region has the place of the old one: in its queue, between its neighbours, and in
+    /// time. Nothing is made where a recycler has it in hand.
+    @Test(arguments: [0, 3, 6], [PageQueue.Name.probation, .main])
+    func aMovedFlexpageHasItsPlace(index: UInt64, name: PageQueue.Name) throws {
+        let rig = try QueueRig()
+        let ids = (0..<7 as Range<UInt64>).map { rig.make($0 << 4, order: Int($0 % 3)) }
+        for id in ids { rig.queue.putBack(id, to: name) }
+        let id = ids[Int(index)]
+        rig.set(PageState.ahead, id)
+        let before = rig.table.word(id).pointee.place.load(ordering: .relaxed)
+        let taken = rig.pages.memory.take(order: Int(index % 3))
+        let region = try #require(taken)
+        let isReplaced = rig.queue.replace(id, count: 1) { _ in
+            rig.table.make(region, key: rig.table[id].pointee.key, state: PageState.populated | PageState.ahead)
+        }
+        #expect(isReplaced)
+        #expect(rig.queue.flexpage(at: id) == nil && rig.queue.flexpage(at: region.first)?.region == region)
+        #expect(rig.table[region.first].pointee.queue == name)
+        #expect(rig.table.word(region.first).pointee.place.load(ordering: .relaxed) == before)
+        #expect(rig.queue.checkInvariants() == ids.reduce(0) { $0 + Int(rig.table[$1].pages) })
+        for page in 0..<7 as Range<UInt64> { #expect(rig.recycle() == page << 4) }
+        #expect(!rig.queue.replace(region.first, count: 1) { _ in fatalError("nothing is to be made") })
+    }
+
     /// Large flexpages count for as many frames as they have, and leave a ghost a base page.
     @Test(arguments: 0...6) func sizesAreCountedInFrames(order: Int) throws {
         let rig = try QueueRig()

@@ -53,6 +53,40 @@ import Testing
         }
     }
 
+    /// The gaps between runs of any length, over the words' ends and to any limit, and what is left of a set without
+    /// another, are the model's.
+    @Test(arguments: 1...40 as ClosedRange<UInt64>) func gapsAndDifferencesAgreeWithASet(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        let chunk = PageSetTests.chunks[Int(seed) % PageSetTests.chunks.count]
+        let (set, model) = PageSetTests.randomSet(chunk, &random)
+        let (other, otherModel) = PageSetTests.randomSet(chunk, &random)
+        let (left, leftModel) = (set.subtracting(other), model.subtracting(otherModel))
+        #expect((chunk..<chunk + 256).allSatisfy { left.contains($0) == leftModel.contains($0) })
+        #expect((chunk..<chunk + 256).allSatisfy { set.contains($0) == model.contains($0) }, "it is not changed itself")
+        for page in chunk..<chunk + 256 {
+            for limit in [page, page + 1, chunk + UInt64(random.pick(Int(page - chunk)...256)), chunk + 256] {
+                let expected = (page..<max(page, limit)).first(where: model.contains) ?? limit
+                #expect(set.end(ofGapFrom: page, upTo: limit) == expected)
+            }
+        }
+        #expect(PageSet().end(ofGapFrom: chunk, upTo: chunk + 256) == chunk + 256)
+        #expect(PageSet(chunk..<chunk + 256).end(ofGapFrom: chunk + 200, upTo: chunk + 256) == chunk + 200)
+    }
+
+    /// A set of runs and gaps between them of lengths up to a drawn one, and its model.
+    private static func randomSet(_ chunk: UInt64, _ random: inout SplitMix64) -> (PageSet, Set<UInt64>) {
+        var (set, model) = (PageSet(), Set<UInt64>())
+        let longest = random.pick(1...150)
+        var page = chunk + UInt64(random.pick(0...longest))
+        while page < chunk + 256 {
+            let end = min(page + UInt64(random.pick(1...longest)), chunk + 256)
+            set.formUnion(PageSet(page..<end))
+            model.formUnion(page..<end)
+            page = end + UInt64(random.pick(1...longest))
+        }
+        return (set, model)
+    }
+
     /// A run goes on over the words' ends, to the chunk's end.
     @Test(arguments: chunks) func runsGoOn(chunk: UInt64) {
         let set = PageSet(chunk + 3..<chunk + 256)

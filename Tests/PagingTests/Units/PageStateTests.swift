@@ -66,6 +66,18 @@ import Testing
         #expect(PageState(PageState.populated | PageState.hitMask).isRecyclable)
     }
 
+    /// Invariants 4 and 5, and nobody who waits: moved is what is populated and in nobody's hands; it may be dirty.
+    @Test func whatNobodyHasCanBeMoved() {
+        for state in PageStateTests.states {
+            let isInUse =
+                state.pins > 0 || state.has(PageState.exclusive | PageState.writing | PageState.awaited)
+            #expect(state.isMovable == (state.has(PageState.populated) && !isInUse))
+        }
+        let others = PageState.dirty | PageState.unsynced | PageState.untilUsed | PageState.hitMask
+        #expect(PageState(PageState.populated | others).isMovable)
+        #expect(!PageState(PageState.populated | PageState.mostPins).isMovable)
+    }
+
     /// An errno fits beside the bits of a failed fill.
     @Test func errorsFit() {
         for code: Int32 in [1, 5, 28, 255] {

@@ -36,4 +36,17 @@ import Testing
         #expect(Chunk.first(of: size..<size + 5) == size..<size + 5)
         #expect(Chunk.first(of: size + 7..<9 * size) == size + 7..<2 * size)
     }
+
+    /// A Region holds its frames and the Regions that lie in it, itself too, and nothing beside or around it.
+    @Test(arguments: 0...Region.largestOrder) func containsWhatLiesInIt(order: Int) {
+        for index in [1, 2, 7] {
+            let region = Region(first: UInt32(index << order), order: UInt8(order))
+            #expect(Int(region.end) == Int(region.first) + region.frames)
+            #expect(region.contains(region.first) && region.contains(region.end - 1))
+            #expect(!region.contains(region.first - 1) && !region.contains(region.end))
+            #expect(region.contains(region) && !region.contains(region.buddy) && !region.buddy.contains(region))
+            #expect(region.parent.contains(region) && !region.contains(region.parent))
+            if order > 0 { #expect(region.contains(region.lowerHalf) && region.contains(region.upperHalf)) }
+        }
+    }
 }

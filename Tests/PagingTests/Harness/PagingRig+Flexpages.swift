@@ -1,0 +1,56 @@
+import Testing
+
+@testable import Paging
+
+/// What a test sees of the flexpages of its image, and where it puts them. Nobody else uses the image meanwhile.
+extension PagingRig {
+    /// The word of the flexpage that covers base page `page`, or nil.
+    func state(_ page: UInt64) -> PageState? {
+        flexpage(at: page).map { PageState(pages.table.word($0).pointee.state.load(ordering: .relaxed)) }
+    }
+
+    /// Where the PageQueue has that flexpage in time, or nil.
+    func place(_ page: UInt64) -> FlexpagePlace? {
+        flexpage(at: page).map { FlexpagePlace(pages.table.word($0).pointee.place.load(ordering: .relaxed)) }
+    }
+
+    /// The order of that flexpage, or nil.
+    func order(_ page: UInt64) -> UInt8? { flexpage(at: page).map { pages.table[$0].pointee.order } }
+
+    /// The queue that it is on, or nil.
+    func queue(_ page: UInt64) -> PageQueue.Name? { flexpage(at: page).map { pages.table[$0].pointee.queue } }
+
+    /// Makes base pages resident as flexpages of their own, one after the other. Where they are the first in a fresh Memory
+    /// of whole chunks, base page n lies in frame n.
+    func populateSingly(_ pages: Range<UInt64>) throws {
+        for page in pages {
+            try pager.populate(BasePage.offset(of: page)..<BasePage.offset(of: page + 1))
+            try #require(flexpage(at: page) == FlexpageID(page))
+        }
+    }
+
+    /// Puts a flexpage at the tail of main, as one that has been used often.
+    func keep(_ page: UInt64, hits: UInt32 = 3) throws {
+        let id = try #require(flexpage(at: page))
+        #expect(pages.queue.remove(id))
+        pages.queue.putBack(id, to: .main)
+        pages.table.word(id).pointee.state.bitwiseAnd(~PageState.hitMask, ordering: .relaxed)
+        pages.table.word(id).pointee.state.bitwiseOr(hits * PageState.hit, ordering: .relaxed)
+    }
+
+    /// Puts a flexpage at the tail of probation, as one that has just come.
+    func renew(_ page: UInt64) throws {
+        let id = try #require(flexpage(at: page))
+        #expect(pages.queue.remove(id))
+        pages.queue.putBack(id, to: .probation)
+    }
+
+    /// The first base page of each flexpage that can be recycled, in the order in which that would be done. They lose their
+    /// hits, and stay.
+    func orderOfRecycling() -> [UInt64] {
+        var candidates: [PageQueue.Candidate] = []
+        while let candidate = pages.queue.nextCandidate() { candidates.append(candidate) }
+        for candidate in candidates { pages.queue.putBack(candidate.id, to: candidate.from) }
+        return candidates.map(\.key.page)
+    }
+}

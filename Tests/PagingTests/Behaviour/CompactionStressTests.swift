@@ -30,7 +30,7 @@ import Testing
                 switch number {
                 case 0, 1: Self.useHot(rig, hot, &random, verdict)
                 case 2, 3: Self.readRuns(rig, &random, verdict)
-                default: Self.writeOwn(rig, UInt64(number - 4), &random, verdict)
+                default: Self.writeOwn(rig, UInt64(number - 4), steps: 600, &random, verdict)
                 }
             }
             prefetcher.stop()
@@ -43,9 +43,8 @@ import Testing
 
     /// One thread has blocks cleared, one after the other, in which nearly all resident pages lie, while one borrows those
     /// and another writes and reads them: who has a page when its turn to be moved comes keeps it where it is.
-    @Test(arguments: Seeds.of(plain: 4, optimised: 20, sanitized: 2)) func whoComesMeanwhileIsLeftAlone(seed: UInt64)
-        throws
-    {
+    @Test(arguments: Seeds.of(plain: 4, optimised: 20, sanitized: 2))
+    func whoComesMeanwhileIsLeftAlone(seed: UInt64) throws {
         let (verdict, done) = (Verdict(), Tally())
         let image = VersionedImage(pages: Self.imagePages, verdict: verdict)
         let rig = try PagingRig(memory: Pages.memory(forFrames: 1024), image: image)
@@ -56,8 +55,8 @@ import Testing
                 var random = SplitMix64(seed: seed, stream: UInt64(number))
                 switch number {
                 case 0: Self.clearBlocks(rig, until: { done.count == 2 }, verdict)
-                case 1: for _ in 0..<6000 { Self.borrow(rig, used[random.pick(0...used.count - 1)], verdict) }
-                default: Self.writeOwn(rig, 0, &random, verdict)
+                case 1: for _ in 0..<2000 { Self.borrow(rig, used[random.pick(0...used.count - 1)], verdict) }
+                default: Self.writeOwn(rig, 0, steps: 180, &random, verdict)
                 }
                 done.add()
             }
@@ -71,10 +70,12 @@ import Testing
     private static func clearBlocks(
         _ rig: PagingRig<VersionedImage>, until isDone: () -> Bool, _ verdict: Verdict
     ) {
+        var rounds = 0
         repeat {
             guard let region = rig.pages.memory.take(order: 0) else { return verdict.blame("most of it is free") }
             rig.pages.give(rig.pages.widened(region, upTo: Region.largestOrder))
-            rig.pages.checkInvariants()
+            rounds += 1
+            if rounds % 32 == 0 { rig.pages.checkInvariants() }
         } while !isDone()
     }
 
@@ -156,11 +157,12 @@ import Testing
     /// Writes its own pages, each time the next version, and finds the latest one of each: in memory and, after a flush, on
     /// the image.
     private static func writeOwn(
-        _ rig: PagingRig<VersionedImage>, _ number: UInt64, _ random: inout SplitMix64, _ verdict: Verdict
+        _ rig: PagingRig<VersionedImage>, _ number: UInt64, steps: UInt64, _ random: inout SplitMix64,
+        _ verdict: Verdict
     ) {
         let scratch = Scratch(4096)
         var versions = [UInt64](repeating: 0, count: Int(ownPages))
-        for step in 1...600 as ClosedRange<UInt64> {
+        for step in 1...steps {
             let index = random.pick(0...versions.count - 1)
             let page = page(UInt64(index), of: number)
             let buffer = scratch.buffer(4096)

@@ -14,8 +14,8 @@ import Glibc
 /// Whoever compacts has a free Region of the block in hand, and takes all others in it before it begins; of two who want
 /// the same block, one lacks what the other has, and lets go.
 ///
-/// Costs: up to 256 base pages copied for a Region of 1 MiB, each under the lock of its chunk, some 0.5 µs a page. They lie
-/// together afterwards, so it is seldom done twice.
+/// Costs: up to 255 base pages copied for a Region of 1 MiB, each under the lock of its chunk. They lie together afterwards,
+/// so it is seldom done twice.
 extension Pages {
     /// Smaller Regions are not worth moving anything for: 64 KiB.
     private static let leastCompacted: UInt8 = 4

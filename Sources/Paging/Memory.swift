@@ -140,7 +140,8 @@ struct Memory: ~Copyable {
         free[Int(region.order)].insert(Int(region.first) >> Int(region.order))
     }
 
-    /// How many frames of `block` are free. A snapshot; O(frames of it).
+    /// How many frames of `block` are free, in Regions that lie in it. A snapshot; O(frames of it).
+    /// - Parameter block: Not past the arena's end.
     func freeFrames(in block: Region) -> Int {
         lock.lock()
         defer { lock.unlock() }
@@ -150,6 +151,7 @@ struct Memory: ~Copyable {
     }
 
     /// Takes every free Region that lies in `block`. O(frames of it).
+    /// - Parameter block: Not past the arena's end.
     func takeFree(in block: Region, addingTo taken: inout FrameSet) {
         lock.lock()
         defer { lock.unlock() }

@@ -14,7 +14,7 @@ import Testing
     /// up to 1 MiB and two write pages of their own and read them back, with and without reading ahead: pages are moved all
     /// the while; every byte is right, the invariants hold throughout, all that was written reaches the image, and no frame
     /// is lost.
-    @Test(arguments: Seeds.of(plain: 16, optimised: 80, sanitized: 8))
+    @Test(arguments: Seeds.of(plain: 12, optimised: 60, sanitized: 4))
     func everybodyAtOnce(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let memory = random.pick(3 << 20...16 << 20)
@@ -43,7 +43,7 @@ import Testing
 
     /// One thread has blocks cleared, one after the other, in which nearly all resident pages lie, while one borrows those
     /// and another writes and reads them: who has a page when its turn to be moved comes keeps it where it is.
-    @Test(arguments: Seeds.of(plain: 4, optimised: 20, sanitized: 2))
+    @Test(arguments: Seeds.of(plain: 3, optimised: 15, sanitized: 1))
     func whoComesMeanwhileIsLeftAlone(seed: UInt64) throws {
         let (verdict, done) = (Verdict(), Tally())
         let image = VersionedImage(pages: Self.imagePages, verdict: verdict)

@@ -84,7 +84,8 @@ final class TroubledDisk {
             "flush=\(note("sync"))if [ -e \(directory)/\(Fault.syncsFail.rawValue) ]; then "
                 + "cp \(directory)/durable \(directory)/old && mv \(directory)/old \(directory)/current; "
                 + "echo EIO the cache is lost >&2; exit 1; fi; "
-                + "cp \(directory)/current \(directory)/durable",
+                // At once, as somebody may look at it.
+                + "cp \(directory)/current \(directory)/new.$$ && mv \(directory)/new.$$ \(directory)/durable",
         ]
     }
 }

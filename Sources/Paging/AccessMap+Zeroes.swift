@@ -45,12 +45,9 @@ extension AccessMap {
     }
 
     /// Marks `page`, if it is known to be zeroes: reading ahead goes on when somebody comes to it.
-    /// - Returns: Whether it is.
-    @discardableResult
-    func markZeroes(at page: UInt64) -> Bool {
-        guard let record = record(of: page, at: place(of: page)), record.pages.contains(page) else { return false }
+    func markZeroes(at page: UInt64) {
+        guard let record = record(of: page, at: place(of: page)), record.pages.contains(page) else { return }
         zeroes.mark(page, in: record)
-        return true
     }
 
     /// Takes the mark off, if one of `pages`, which lie in one chunk, has it.

@@ -49,18 +49,6 @@ extension PageMapper {
         }
     }
 
-    /// The end of the base pages from `begin`, which is missing, that are to be read at once: with what lies between missing
-    /// ones where there is no more in a row than is worth it.
-    private func endOfRead(of missing: PageSet, from begin: UInt64, upTo limit: UInt64) -> UInt64 {
-        var end = begin
-        var next = begin
-        while next < limit, next - end <= PageMapper.longestGap {
-            end = missing.end(ofRunFrom: next, upTo: limit)
-            next = missing.end(ofGapFrom: end, upTo: limit)
-        }
-        return end
-    }
-
     /// Marks what is to tell when a client comes to `mark`: that page, or where it is resident the nearest one of `vacant`,
     /// which are missing or known to be zeroes. Zeroes are marked at once; what is missing when it has been read. The shard's
     /// lock is held.

@@ -7,7 +7,7 @@
 extension PageMapper {
     /// What lies between missing base pages and need not be read is read with them where there is no more in a row: 32 KiB
     /// more cost less than one read more.
-    static let longestGap: UInt64 = 8
+    private static let longestGap: UInt64 = 8
     /// Base pages that a zero or trim notes as known zeroes at the most: 64 MiB.
     private static let mostNoted = UInt64(64 * Chunk.pages)
 
@@ -33,11 +33,18 @@ extension PageMapper {
         guard page + 1 < limit else { return limit }
         let zeroes = reach.pointee.map.knownZeroes(inChunkOf: page)
         let vacant = reach.pointee.map.vacantPages(in: page..<limit)
-        var end = page + 1
-        var next = end
-        while next < limit, vacant.contains(next), next - end <= PageMapper.longestGap {
-            next += 1
-            if !zeroes.contains(next - 1) { end = next }
+        let firstResident = vacant.end(ofRunFrom: page, upTo: limit)
+        return max(endOfRead(of: vacant.subtracting(zeroes), from: page, upTo: firstResident), page + 1)
+    }
+
+    /// The end of the base pages from `begin`, which is missing, that are to be read at once: with what lies between missing
+    /// ones where there is no more in a row than is worth it.
+    func endOfRead(of missing: PageSet, from begin: UInt64, upTo limit: UInt64) -> UInt64 {
+        var end = begin
+        var next = begin
+        while next < limit, next - end <= PageMapper.longestGap {
+            end = missing.end(ofRunFrom: next, upTo: limit)
+            next = missing.end(ofGapFrom: end, upTo: limit)
         }
         return end
     }

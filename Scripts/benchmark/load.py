@@ -17,14 +17,16 @@ from servers import Server, Setting
 
 @dataclass(frozen=True)
 class Length:
-    """Seconds of a run that count, and seconds before them in which caches fill and which do not count."""
+    """Seconds of a run that count, and seconds before them that do not: of any row, and of one whose caches are to fill."""
 
     seconds: int
     warm_up: int
+    fill: int
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        return ("--time_based", f"--runtime={self.seconds}", f"--ramp_time={self.warm_up}")
+    def options(self, row: Row) -> tuple[str, ...]:
+        """fio's. What comes before is of the same job, as another one would have another hot set."""
+        before = self.fill if row.fills_cache else self.warm_up
+        return ("--time_based", f"--runtime={self.seconds}", f"--ramp_time={before}")
 
 
 def run(row: Row, server: Server, setting: Setting, has_groups: bool, length: Length, seed: int) -> dict:
@@ -49,7 +51,7 @@ def run_load(row: Row, running: Running, length: Length, seed: int) -> dict:
         fio(*job, *row.before, *seeded(seed + 1000))
     with flushing(row, running) as outcome:
         before = running.usage()
-        result = fio(*job, *row.fio, *(() if row.is_one_pass else length.options), *seeded(seed))[0]
+        result = fio(*job, *row.fio, *(() if row.is_one_pass else length.options(row)), *seeded(seed))[0]
         after = running.usage()
     outcome |= {"value": speed(result, row.unit), "requests": requests(result)} | latencies(result)
     # The warm-up is in these.

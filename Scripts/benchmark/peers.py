@@ -21,6 +21,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--pairs", type=positive, metavar="N", help="pairs of runs of each row with each peer (3)")
     add("--seconds", type=positive, metavar="S", help="seconds of a run that count (10)")
     add("--warm-up", type=positive, metavar="S", help="seconds before them that do not count (5)")
+    add("--fill", type=positive, metavar="S", help="the same for rows at random in an image larger than the memory (10)")
     add("--only", type=choice([row.key for row in ROWS]), metavar="ROW,…", help=", ".join(row.key for row in ROWS))
     add("--peers", type=choice([*PEERS, RAW]), metavar="PEER,…", help=", ".join([*PEERS, RAW]))
     add("--limit", type=positive, default=192, metavar="MIB", help="the memory of each server (192)")
@@ -43,7 +44,8 @@ def plan(options: argparse.Namespace) -> Plan:
         rows=[row for row in ROWS if row.key in keys],
         peers=options.peers or (list(QUICK_PEERS) if quick else None),
         pairs=options.pairs or (1 if quick else 3),
-        length=Length(options.seconds or (3 if quick else 10), options.warm_up or (1 if quick else 5)),
+        length=Length(options.seconds or (3 if quick else 10), options.warm_up or (1 if quick else 5),
+                      options.fill or (1 if quick else 10)),
         limit=options.limit, image=options.image, plugin=options.plugin, baseline=options.baseline,
         extra=tuple(options.set), work=options.work, output=output(options))
 

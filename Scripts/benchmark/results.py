@@ -95,8 +95,8 @@ class Results:
 
         Raises OSError where they cannot stand in one table: another machine, other memory, other runs.
         """
-        for what in ("machine", "limit_mib", "image_mib", "cached_image_mib", "pairs", "seconds", "warm_up", "has_groups",
-                     "extra"):
+        for what in ("machine", "limit_mib", "image_mib", "cached_image_mib", "pairs", "seconds", "warm_up", "fill",
+                     "has_groups", "extra"):
             if self.about[what] != kept.about[what]:
                 raise OSError(f"{what} is {self.about[what]}, of the results that are kept {kept.about[what]}: measure all rows")
         new = {result.row.key: result for result in self.rows}

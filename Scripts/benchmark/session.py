@@ -75,7 +75,8 @@ class Session:
             "date": datetime.date.today().isoformat(), "machine": machine.description(plan.work),
             "load": f"{os.getloadavg()[0]:.1f}", "limit_mib": plan.limit, "image_mib": plan.image,
             "cached_image_mib": plan.cached_image, "pairs": plan.pairs, "seconds": plan.length.seconds,
-            "warm_up": plan.length.warm_up, "has_groups": self.has_groups, "extra": list(plan.extra),
+            "warm_up": plan.length.warm_up, "fill": plan.length.fill,
+            "has_groups": self.has_groups, "extra": list(plan.extra),
         })
 
     def run(self) -> Results:

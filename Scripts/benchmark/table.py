@@ -49,7 +49,8 @@ def notes(results: Results) -> str:
         f"{about['load']}.",
         "",
         f"{bound(about)} An image of {about['image_mib']} MiB that nothing can compress, one of {about['cached_image_mib']} MiB "
-        f"for all hits; caches dropped before each run. Runs of {about['seconds']} s after {about['warm_up']} s that do not count; "
+        f"for all hits; caches dropped before each run. Runs of {about['seconds']} s after {about['warm_up']} s that do not count, "
+        f"or {about['fill']} s where the places are random and the image is larger than the memory, so that caches are full; "
         f"sequential reads once from end to end. Pairs of runs with each peer, one after the other with the same requests: "
         f"{about['pairs']}. In the table: the median of this plugin's runs; the median of the ratios pair by pair (least to "
         "most), and of the scan what the peer kept.",

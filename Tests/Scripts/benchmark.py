@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 import report  # noqa: E402
 from chart import BAR, LEFT, across, chart, text  # noqa: E402
+from load import Length  # noqa: E402
 from results import Comparison, Results, RowResult  # noqa: E402
 from rows import ROWS  # noqa: E402
 from servers import PEERS, RAW  # noqa: E402
@@ -74,10 +75,19 @@ def rows() -> None:
     expect("goals name peers of their rows", named == [], named)
 
 
+def lengths() -> None:
+    length = Length(seconds=3, warm_up=2, fill=10)
+    ramps = {row.key: length.options(row)[-1] for row in ROWS if not row.is_one_pass}
+    filling = sorted(key for key, ramp in ramps.items() if ramp == "--ramp_time=10")
+    at_random = sorted(row.key for row in ROWS if row.key.startswith(("uniform", "zipf", "write", "mix")))
+    expect("rows at random in a large image fill caches before they count", filling == at_random, ramps)
+    expect("and the others do not", set(ramps.values()) == {"--ramp_time=10", "--ramp_time=2"}, ramps)
+
+
 def some_results() -> Results:
     machine = {key: f"<{key}> & more" for key in ("processor", "memory", "kernel", "disk", "nbdkit", "qemu-nbd", "fio")}
     about = {"date": "2000-01-01", "machine": machine, "load": "0.1", "limit_mib": 192, "image_mib": 2048, "pairs": 1,
-             "cached_image_mib": 96, "seconds": 1, "warm_up": 1, "has_groups": True, "raw_depth": 8,
+             "cached_image_mib": 96, "seconds": 1, "warm_up": 1, "fill": 2, "has_groups": True, "raw_depth": 8,
              "extra": ["dirty=20%"]}
     return Results(about, [
         result("uniform-16", compared("file", (2000, 1000)), compared("qemu-none", (1000, 4000))),
@@ -140,6 +150,6 @@ def files() -> None:
     expect("the README has a place for the cost", "<!-- end of cost -->" in report.README.read_text())
 
 
-for check in (ratios, goals, rows, outputs, parts, files):
+for check in (ratios, goals, rows, lengths, outputs, parts, files):
     check()
 sys.exit(1 if failures else 0)

@@ -37,8 +37,8 @@ class Row:
     unit: str = "IOPS"
     # Whether the image fits into memory, and is read before the run begins. Else it does not, and the run begins cold.
     is_cached: bool = False
-    # Whether a cache has to be full, of what this row keeps coming back to, before figures are those of its size: one that
-    # has room left has only what nobody could have had before.
+    # Whether caches are to be full before the run counts. One with room left recycles nothing: how it performs does not
+    # depend on how large it is, or on what it keeps.
     fills_cache: bool = False
     # Whether a run goes from end to end instead of for a time.
     is_one_pass: bool = False

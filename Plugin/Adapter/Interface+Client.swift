@@ -12,7 +12,8 @@ public func flexpage_client_open(
     _ server: OpaquePointer, _ isReadOnly: Bool, _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> OpaquePointer? {
     do {
-        let client = try unsafe Server.at(server).connect(isReadOnly: isReadOnly)
+        let (client, note) = try unsafe Server.at(server).connect(isReadOnly: isReadOnly)
+        unsafe answer.pointee.note = note.flatMap { unsafe strdup($0) }
         return unsafe OpaquePointer(Unmanaged.passRetained(client).toOpaque())
     } catch {
         unsafe answer.pointee.error = strdup(error.text)

@@ -75,17 +75,17 @@ final class Server: @unchecked Sendable {
         return (counters, error)
     }
 
-    /// A client for one connection. One that may write keeps other writers from the image.
-    func connect(isReadOnly: Bool) throws(Complaint) -> Client {
+    /// A client for one connection, and what is good to know. One that may write keeps other writers from the image.
+    func connect(isReadOnly: Bool) throws(Complaint) -> (client: Client, note: String?) {
         guard let serving else { throw Complaint("a client came before serving had begun, or after its end") }
-        let image = serving.image
-        let canWrite = !isReadOnly && image.isWritable
-        if canWrite { try beginWriting(image) }
+        let canWrite = !isReadOnly && serving.image.isWritable
+        let forgotten = try letIn(to: serving, canWrite: canWrite)
         do {
             let pager = Pager(try serving.open(), writeThrough: settings.isWriteThrough)
-            return Client(self, pager, canWrite: canWrite, isRotational: image.isRotational)
+            let client = Client(self, pager, canWrite: canWrite, isRotational: serving.image.isRotational)
+            return (client, forgotten > 0 ? Self.note(forgotten: forgotten) : nil)
         } catch {
-            if canWrite { image.endWriting() }
+            if canWrite { serving.image.endWriting() }
             throw Complaint("the image cannot be served to one more client (\(Errno(rawValue: error.code)))")
         }
     }
@@ -113,12 +113,20 @@ final class Server: @unchecked Sendable {
             + "memory=\(settings.memory)"
     }
 
-    private func beginWriting(_ image: ImageFile) throws(Complaint) {
+    /// Lets a client in.
+    /// - Returns: How many cached pages others may have changed, and have been forgotten.
+    private func letIn(to serving: Serving, canWrite: Bool) throws(Complaint) -> Int {
+        guard canWrite else { return serving.beginReading() }
         do {
-            try image.beginWriting()
+            return try serving.beginWriting()
         } catch {
             throw Complaint("file=\(error)")
         }
+    }
+
+    private static func note(forgotten pages: Int) -> String {
+        "others may have changed the image while no client here could write it: "
+            + "\(pages) cached pages of 4096 bytes are forgotten"
     }
 
     private func note(of image: ImageFile, _ file: String) -> String {

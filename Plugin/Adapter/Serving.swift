@@ -46,6 +46,22 @@ final class Serving: Sendable {
         _ = try? registry.close(provider)
     }
 
+    /// A client that may write is about to be let in. What is cached is forgotten where others may have changed the
+    /// image while there was none.
+    /// - Returns: How many cached pages that were.
+    func beginWriting() throws(ImageError) -> Int {
+        var forgotten = 0
+        try image.beginWriting { forgotten = provider.forgetImage() }
+        return forgotten
+    }
+
+    /// The same for a client that only reads.
+    func beginReading() -> Int {
+        var forgotten = 0
+        image.beginReading { forgotten = provider.forgetImage() }
+        return forgotten
+    }
+
     /// A client that could write is gone. What was written is brought to the image before other writers are let in there;
     /// where that fails it stays in memory, and the image locked, until the Writeback has done it.
     /// - Returns: Why it is not there yet, or nil.

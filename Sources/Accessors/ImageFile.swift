@@ -20,7 +20,8 @@ import SystemPackage
 /// **Threads.** Any thread may call anything at any time, within the rules of `Accessor`. Nothing that serves allocates
 /// or takes a lock.
 ///
-/// It is split by concern: Reading, Writing, Zeroing, Extents. `OpenedImage` opens, `WriteAccess` locks.
+/// It is split by concern: Reading, Writing, Zeroing, Extents. `OpenedImage` opens, `WriteAccess` locks, `Handover`
+/// sees what others have changed.
 public final class ImageFile: Accessor {
     /// Bytes in a base page: the unit of O_DIRECT here.
     static let pageSize: Int64 = 4096
@@ -49,6 +50,7 @@ public final class ImageFile: Accessor {
     let rings = WriteRings()
     let offloadsZeroes: Bool
     private let writeAccess: WriteAccess?
+    private let handover: Handover
 
     /// Opens an image. To be called while the process still has its privileges; allocates.
     ///
@@ -80,8 +82,11 @@ public final class ImageFile: Accessor {
         isRotational = facts.isRotational
         offloadsZeroes = isBlockDevice && facts.offloadsZeroes
         let descriptor = opened.buffered.number
-        writeAccess =
-            isWritable ? WriteAccess(descriptor: descriptor, isBlockDevice: isBlockDevice, mode: lock) : nil
+        // The lock is on what rings write to. They may go on for a moment when the process has been killed, and the lock
+        // lasts as long.
+        let locked = opened.directNumber ?? descriptor
+        writeAccess = isWritable ? WriteAccess(descriptor: locked, isBlockDevice: isBlockDevice, mode: lock) : nil
+        handover = Handover(ChangeWatch(descriptor: descriptor, isBlockDevice: isBlockDevice))
     }
 
     /// No file has inode 0, so that no device is taken for one.
@@ -91,7 +96,7 @@ public final class ImageFile: Accessor {
     }
 }
 
-// MARK: - Who may write
+// MARK: - Who comes and leaves
 
 extension ImageFile {
     /// To be called once the process has the privileges that it keeps, and before the first client. Gives a block device
@@ -103,12 +108,15 @@ extension ImageFile {
 
     /// One client more may write. The first one locks the image (`LockMode`) and claims a block device.
     ///
-    /// To be called before the first write, zero or trim of that client. Takes a mutex; blocks on nothing else.
+    /// To be called before the first write, zero or trim of that client. Takes mutexes; it blocks on nothing else but
+    /// what `forget` does.
+    /// - Parameter forget: Called where others may have changed the image while there was no writer here. It is to
+    ///   forget all that was read of the image. It may wait for reads under way.
     /// - Throws: An error that says who is in the way: the image is read-only, locked, mounted, held, ….
-    public func beginWriting() throws(ImageError) {
+    public func beginWriting(ifChanged forget: () -> Void = {}) throws(ImageError) {
         do throws(ImageError.Problem) {
             guard let writeAccess else { throw .readOnly(opened.readOnlyReason ?? .readOnlyFileSystem) }
-            try writeAccess.begin()
+            try handover.beginWriting(writeAccess, forget)
             rings.prepare()
         } catch {
             throw ImageError(path, error)
@@ -116,9 +124,15 @@ extension ImageFile {
     }
 
     /// One client less may write; to be called as often as `beginWriting` succeeded, and after the last of its data has
-    /// been written out. The last one unlocks the image.
+    /// been written out and synced. The last one unlocks the image, up to 20 ms later where it has just been changed.
     public func endWriting() {
         guard let writeAccess else { preconditionFailure("nobody can have begun to write") }
-        writeAccess.end()
+        handover.endWriting(writeAccess)
+    }
+
+    /// One client more reads, and does not write.
+    /// - Parameter forget: As of `beginWriting`; called where something that others had made durable may not be found.
+    public func beginReading(ifChanged forget: () -> Void) {
+        handover.beginReading(forget)
     }
 }

@@ -6,13 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+// Those that linux/magic.h lacks, or lacks in older headers.
+#define BCACHEFS_MAGIC 0xca451a4e
+#define ZFS_MAGIC 0x2fc12fc1
 
 // Newer than the headers of the oldest distribution this is built on (Linux 6.14).
 #ifndef RWF_DONTCACHE
@@ -78,6 +84,49 @@ int linux_fstat(int descriptor, struct linux_file *file)
         return -errno;
     describe(&status, file);
     return 0;
+}
+
+// As unsigned, because a filesystem can hold a year that overflows: it is compared, and nothing else.
+static int64_t nanoseconds(struct statx_timestamp time)
+{
+    return (int64_t)((uint64_t)time.tv_sec * 1000000000u + time.tv_nsec);
+}
+
+int linux_stamp(int descriptor, struct linux_stamp *stamp)
+{
+    const unsigned wanted = STATX_SIZE | STATX_MTIME | STATX_CTIME;
+    struct statx status;
+    if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, wanted, &status) < 0)
+        return -errno;
+    if ((status.stx_mask & wanted) != wanted)
+        return -EOPNOTSUPP;
+    *stamp = (struct linux_stamp){
+        .size = status.stx_size,
+        .modified = nanoseconds(status.stx_mtime),
+        .changed = nanoseconds(status.stx_ctime),
+    };
+    return 0;
+}
+
+bool linux_tells_changes(int descriptor)
+{
+    struct statfs status;
+    if (fstatfs(descriptor, &status) < 0)
+        return false;
+    // Not those of several machines that take the times from each machine's clock, cache them, or have a server that
+    // moves them when a file is closed; nor FUSE, behind which may be any of these.
+    switch ((uint32_t)status.f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case BCACHEFS_MAGIC:
+    case ZFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case NFS_SUPER_MAGIC: return true;
+    default: return false;
+    }
 }
 
 int linux_direct_alignment(int descriptor, uint32_t *memory, uint32_t *offset)
@@ -184,6 +233,15 @@ static int set_lock(int descriptor, short type)
 int linux_lock(int descriptor) { return set_lock(descriptor, F_WRLCK); }
 
 int linux_unlock(int descriptor) { return set_lock(descriptor, F_UNLCK); }
+
+int linux_is_locked(int descriptor)
+{
+    // Who would read is hindered by those who write, and not by those who read, as qemu does of a byte for each right.
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    if (fcntl(descriptor, F_OFD_GETLK, &lock) < 0)
+        return -errno;
+    return lock.l_type != F_UNLCK;
+}
 
 const void *linux_map_zeroes(size_t length)
 {

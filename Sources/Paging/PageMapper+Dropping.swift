@@ -56,7 +56,7 @@ extension PageMapper {
 
     /// Takes a flexpage out of the AccessMap and frees its Region, or leaves that to the recycler who has it in hand.
     /// The shard's lock is held.
-    private func drop(_ id: FlexpageID) {
+    func drop(_ id: FlexpageID) {
         let region = reach.pointee.table.region(of: id)
         precondition(
             PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).isRecyclable,

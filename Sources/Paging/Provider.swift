@@ -89,6 +89,12 @@ public final class Provider: @unchecked Sendable {
     /// Whether there is a flush that somebody has left.
     var hasLeftFlushes: Bool { leftFlushes.load(ordering: .relaxed) > 0 }
 
+    /// Forgets all that was read of the image, because somebody else may have changed it: what is read from now on is
+    /// what the image holds now. Reads may be under way, and are waited for; nobody may be writing, and nothing be
+    /// dirty. O(all flexpages and buckets).
+    /// - Returns: How many base pages were in memory.
+    public func forgetImage() -> Int { mapper.forgetImage() }
+
     /// Flushes for those who have left their flushes behind. One thread at a time.
     /// - Returns: How many flushes that has settled: what they were about is durable, but for what a failed sync has lost.
     func flushForThoseWhoLeft() -> Int {

@@ -30,7 +30,8 @@ struct Shard {
     /// Base pages known to be zeroes now, and those of them that reads were answered from.
     var knownZeroes: UInt64
     var zeroHits: UInt64
-    /// Loans to writers, so that who has looked at the image meanwhile can tell whether it may have changed.
+    /// Loans to writers, and times that images were forgotten, so that who has looked at the image meanwhile can tell
+    /// whether it may have changed.
     var writeLoans: UInt64
 }
 

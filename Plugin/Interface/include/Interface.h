@@ -86,7 +86,7 @@ uint64_t flexpage_least_memory(void);
 
 // A connection. `is_read_only` says that nbdkit was told to serve read-only.
 
-/// Null, and an error in the answer, where the client is refused.
+/// Null, and an error in the answer, where the client is refused. A note may be in it where not.
 flexpage_client *_Nullable flexpage_client_open(
     flexpage_server *server, bool is_read_only, struct flexpage_answer *answer);
 void flexpage_client_close(flexpage_client *client);

@@ -42,6 +42,20 @@ int linux_reopen(int descriptor, bool writable, bool direct, bool exclusive);
 int linux_stat(const char *path, struct linux_file *file);
 int linux_fstat(int descriptor, struct linux_file *file);
 
+// What moves when a file's contents are changed. Times are nanoseconds since 1970.
+struct linux_stamp {
+    uint64_t size;
+    int64_t modified;
+    int64_t changed;
+};
+
+// statx(2), asked of the server where the filesystem has one. -EOPNOTSUPP where the filesystem does not tell.
+int linux_stamp(int descriptor, struct linux_stamp *stamp);
+
+// fstatfs(2): whether the file is on a filesystem of which it is known that every change of a file moves its times, and
+// that they are told as they are now.
+bool linux_tells_changes(int descriptor);
+
 // statx(2), STATX_DIOALIGN: 1 and what O_DIRECT wants of addresses and of offsets and lengths (0: no O_DIRECT here), or
 // 0 where the kernel or the filesystem does not tell.
 int linux_direct_alignment(int descriptor, uint32_t *memory, uint32_t *offset);
@@ -78,6 +92,9 @@ int linux_block_read_only(int descriptor);
 // fcntl(2), F_OFD_SETLK: an open-file-description lock for writing on the whole file, or none. EAGAIN: another has one.
 int linux_lock(int descriptor);
 int linux_unlock(int descriptor);
+
+// fcntl(2), F_OFD_GETLK: whether any of the file is locked for writing through another open file description (0 or 1).
+int linux_is_locked(int descriptor);
 
 // mmap(2): `length` bytes that read as zeroes and cannot be written. They are all the kernel's one zero page and take no
 // memory. NULL where it fails.

@@ -11,6 +11,7 @@ final class Gate: Sendable {
         Thread.wait { isOpen.load(ordering: .relaxed) }
     }
 
+    var isOpened: Bool { isOpen.load(ordering: .relaxed) }
     func open() { isOpen.store(true, ordering: .relaxed) }
     var arrivals: Int { come.load(ordering: .relaxed) }
 }

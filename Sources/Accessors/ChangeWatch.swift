@@ -1,0 +1,91 @@
+import CLinux
+import Glibc
+
+/// Finds out whether others may have changed an image while nobody here could write it, so that what is cached of it is
+/// to be forgotten.
+///
+///                      writersCame: changed?                writersLeave
+///     unlocked here ─────────────────────────▶ locked here ──────────────▶ unlocked here, `left` noted
+///       │     ▲
+///       └─────┘ readersCame: changed?
+///
+/// **Writers** compare, under the lock, with the stamp that the last writer here noted under the lock. Nobody's write
+/// was under way at either moment. If the two are equal, what was read in between is what the image holds; if not, any
+/// of it may be older, whenever it was read. A stamp is not noted where it proves little: on filesystems that keep
+/// whole seconds, where it would take too long to settle, and could come again when a clock is set back; and on those
+/// that do not move the times with each change (`linux_tells_changes`). There, as on a block device, the image always
+/// counts as changed.
+///
+/// **Readers** hold no lock, and what they read beside a writer elsewhere may be its old state or its new one. But a
+/// reader who comes is to find what others had made durable before. So what is cached counts as good only if it was
+/// forgotten after its stamp had settled, and at a time when no writer had the lock: a write that began with this
+/// stamp is over then. A block device tells a reader nothing.
+///
+/// Not thread-safe; see `Handover`. Each call is a system call or two; `writersLeave` can sleep for 20 ms.
+struct ChangeWatch {
+    private let descriptor: Int32
+    private let isBlockDevice: Bool
+    private let tellsChanges: Bool
+    /// The stamp at the last look, and when it was first seen.
+    private var stamp: ImageStamp?
+    private var stampSince = 0
+    /// The stamp that the last writer left, if it proves something.
+    private var left: ImageStamp?
+    /// Whether nothing is cached that is older than `stamp`.
+    private var isGood = false
+
+    /// - Parameter descriptor: Open for as long as this is used; not owned.
+    init(descriptor: Int32, isBlockDevice: Bool) {
+        self.descriptor = descriptor
+        self.isBlockDevice = isBlockDevice
+        tellsChanges = linux_tells_changes(descriptor)
+        look()
+    }
+
+    /// The first writer has come and has the lock.
+    /// - Returns: Whether the image may have been changed since the last one left.
+    mutating func writersCame() -> Bool {
+        look()
+        return left == nil || left != stamp
+    }
+
+    /// The last writer leaves and still has the lock, and all that was written is on the image. Waits until the stamp
+    /// has settled, where that does not take long.
+    mutating func writersLeave() {
+        look()
+        let isProof = tellsChanges && stamp?.isFine == true
+        while isProof, !isSettled { usleep(1000) }
+        left = isProof ? stamp : nil
+        isGood = isSettled
+    }
+
+    /// A reader has come while there are no writers here.
+    /// - Returns: Whether what is cached of the image may be older than what others had made durable.
+    mutating func readersCame() -> Bool {
+        look()
+        if stamp == nil || isGood { return false }
+        isGood = isSettled && linux_is_locked(descriptor) <= 0
+        return true
+    }
+
+    private mutating func look() {
+        let now = ImageStamp(of: descriptor, isBlockDevice: isBlockDevice)
+        guard now == nil || now != stamp else { return }
+        stamp = now
+        stampSince = Self.milliseconds
+        isGood = false
+    }
+
+    /// Whether every change from now on moves the stamp.
+    private var isSettled: Bool {
+        guard let stamp else { return false }
+        return Self.milliseconds - stampSince >= stamp.settlingTime
+    }
+
+    /// The monotonic clock.
+    private static var milliseconds: Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    }
+}

@@ -1,0 +1,226 @@
+import Glibc
+import Paging
+import SystemPackage
+import Testing
+
+@testable import Accessors
+
+@Suite("What others change while nobody here can write")
+struct HandoverTests {
+    private let scratch = Scratch()
+
+    /// Whether the image is taken for changed when its first writer comes.
+    private func isTold(_ image: ImageFile) throws -> Bool {
+        var isTold = false
+        try image.beginWriting { isTold = true }
+        return isTold
+    }
+
+    /// The same when a reader comes.
+    private func isToldReading(_ image: ImageFile) -> Bool {
+        var isTold = false
+        image.beginReading { isTold = true }
+        return isTold
+    }
+
+    /// A writer comes, writes a page, and leaves.
+    private func takeTurn(_ image: ImageFile, _ byte: UInt8 = 1) throws {
+        try image.beginWriting()
+        try image.writeOut(PageMemory([UInt8](repeating: byte, count: 4096)), at: 0)
+        try image.makeDurable()
+        image.endWriting()
+    }
+
+    /// Proves: the first writer ever is told; one who comes after another has left, and nobody has changed the image,
+    /// is not; and neither is one who comes beside another.
+    @Test func nobodyElse() throws {
+        let image = try ImageFile(path: scratch.file(pattern(8192)))
+        #expect(try isTold(image))
+        #expect(try !isTold(image))
+        image.endWriting()
+        image.endWriting()
+        for _ in 0..<3 {
+            try takeTurn(image)
+            #expect(try !isTold(image))
+            image.endWriting()
+        }
+    }
+
+    /// Proves: whatever another does to the image in its turn, at once after ours, is noticed, each time.
+    @Test(arguments: ["write", "buffered write", "hole", "shorter", "longer"])
+    func another(change: String) throws {
+        let path = scratch.file(pattern(65536))
+        let (one, other) = (try ImageFile(path: path), try ImageFile(path: path, direct: .off))
+        for _ in 0..<20 {
+            try takeTurn(one)
+            try other.beginWriting()
+            switch change {
+            case "write": try one.writeOut(PageMemory([UInt8](repeating: 2, count: 4096)), at: 4096)
+            case "buffered write": try other.writeOut(PageMemory([UInt8](repeating: 2, count: 4096)), at: 4096)
+            case "hole": try other.zero(0..<4096, mayTrim: true, onlyIfFast: false)
+            case "shorter": truncate(path.string, 65536 - 4096)
+            default: truncate(path.string, 65536 + 4096)
+            }
+            other.endWriting()
+            #expect(try isTold(one))
+            one.endWriting()
+            truncate(path.string, 65536)
+        }
+    }
+
+    /// Proves: so it is where the filesystem keeps whole seconds, though nothing may have moved.
+    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device can be had"))
+    func wholeSeconds() throws {
+        let mount = try Mount(ext4: 16 << 20, options: "-I 128 -b 4096 -O ^has_journal -m 0")
+        let path = mount.directory.file(pattern(65536))
+        let stamp = try #require(try ImageFile(path: path).stamp)
+        #expect(!stamp.isFine)
+        let (one, other) = (try ImageFile(path: path), try ImageFile(path: path))
+        for number in 0..<20 {
+            try takeTurn(one, UInt8(number))
+            try takeTurn(other, UInt8(number + 1))
+            #expect(try isTold(one))
+            one.endWriting()
+        }
+    }
+
+    /// Proves: so it is on a filesystem of which nothing is known.
+    @Test(.enabled(if: Mount.hasRamfs, "no ramfs can be had")) func unknownFilesystems() throws {
+        let mount = try Mount(memory: "ramfs")
+        let image = try ImageFile(path: mount.directory.file(pattern(8192)))
+        for _ in 0..<3 {
+            #expect(try isTold(image))
+            image.endWriting()
+        }
+    }
+
+    /// Proves: the stamp that a writer leaves had time to settle; and that nobody waits for one that has settled
+    /// already.
+    @Test func settling() throws {
+        let path = scratch.file(pattern(8192))
+        let image = try ImageFile(path: path)
+        let settling = try #require(image.stamp).settlingTime
+        usleep(UInt32(settling) * 1000)
+        var began = milliseconds()
+        for _ in 0..<50 {
+            try image.beginWriting()
+            image.endWriting()
+        }
+        #expect(milliseconds() - began < 50 * settling, "who changes nothing waits for nothing")
+        try image.beginWriting()
+        try image.writeOut(PageMemory([UInt8](repeating: 1, count: 4096)), at: 0)
+        began = milliseconds()
+        image.endWriting()
+        #expect(milliseconds() - began >= settling - 1)
+    }
+
+    /// Proves: a device that tells nothing counts as changed for writers; for readers it does not.
+    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    func devices() throws {
+        let image = try ImageFile(path: try LoopDevice(size: 1 << 20).path)
+        for _ in 0..<3 {
+            #expect(!isToldReading(image))
+            #expect(try isTold(image))
+            #expect(!isToldReading(image))
+            image.endWriting()
+        }
+    }
+
+    /// Proves: a reader is told of what has been changed, and again until the change had time to settle; then no more.
+    @Test func readers() throws {
+        let path = scratch.file(pattern(8192))
+        let other = try ImageFile(path: path)
+        let image = try ImageFile(path: path, readOnly: true)
+        for _ in 0..<3 {
+            try takeTurn(other)
+            #expect(isToldReading(image))
+            usleep(25_000)
+            #expect(isToldReading(image))
+            for _ in 0..<3 { #expect(!isToldReading(image)) }
+        }
+    }
+
+    /// Proves: while another has the lock, every reader who comes is told, as a write may be under way that has moved
+    /// the stamp already; those of our own writers are not.
+    @Test func readersBesideAWriter() throws {
+        let path = scratch.file(pattern(8192))
+        let (image, other) = (try ImageFile(path: path), try ImageFile(path: path))
+        try other.beginWriting()
+        for _ in 0..<3 {
+            usleep(25_000)
+            #expect(isToldReading(image))
+        }
+        other.endWriting()
+        #expect(isToldReading(image))
+        #expect(!isToldReading(image))
+        try image.beginWriting()
+        try image.writeOut(PageMemory([UInt8](repeating: 1, count: 4096)), at: 0)
+        #expect(!isToldReading(image))
+        image.endWriting()
+        #expect(!isToldReading(image), "what our own writers left is cached as it is")
+    }
+
+    /// Proves: what readers have seen does not make a writer believe: only what a writer here left does.
+    @Test func readersProveNothing() throws {
+        let path = scratch.file(pattern(8192))
+        let (image, other) = (try ImageFile(path: path), try ImageFile(path: path))
+        try takeTurn(image)
+        try takeTurn(other)
+        for _ in 0..<2 {
+            _ = isToldReading(image)
+            usleep(25_000)
+        }
+        #expect(!isToldReading(image))
+        #expect(try isTold(image))
+        image.endWriting()
+    }
+
+    /// Proves: nobody is let in before the first writer has had forgotten what is to be.
+    @Test func theSecondWaits() throws {
+        let image = try ImageFile(path: scratch.file(pattern(8192)))
+        let order = Order()
+        let first = Worker {
+            try image.beginWriting {
+                order.note("forgetting")
+                usleep(50_000)
+                order.note("forgotten")
+            }
+        }
+        first.start()
+        while order.notes.isEmpty { usleep(100) }
+        let others = [Worker { try image.beginWriting { order.note("again") } }, Worker { image.beginReading {} }]
+        for other in others { other.start() }
+        for other in others { try other.join() }
+        order.note("let in")
+        try first.join()
+        #expect(order.notes == ["forgetting", "forgotten", "let in"])
+    }
+
+    /// What happened, in order.
+    private final class Order: @unchecked Sendable {
+        private var mutex = pthread_mutex_t()
+        private var noted: [String] = []
+
+        func note(_ what: String) {
+            pthread_mutex_lock(&mutex)
+            noted.append(what)
+            pthread_mutex_unlock(&mutex)
+        }
+
+        var notes: [String] {
+            pthread_mutex_lock(&mutex)
+            defer { pthread_mutex_unlock(&mutex) }
+            return noted
+        }
+    }
+
+    private func milliseconds() -> Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    }
+}
+
+extension ImageFile {
+    fileprivate var stamp: ImageStamp? { ImageStamp(of: opened.buffered.number, isBlockDevice: isBlockDevice) }
+}

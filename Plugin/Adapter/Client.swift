@@ -21,6 +21,12 @@ final class Client: Sendable {
 
     var counters: String { server.counters }
 
+    /// Makes durable what was answered on any connection, and tells the log if nobody will find it.
+    func flush() throws(AccessError) {
+        server.tellOfName()
+        try pager.flush()
+    }
+
     /// The connection is over.
     func leave() {
         server.disconnect(self)

@@ -26,7 +26,7 @@ public func flexpage_client_is_known_trouble(_ client: OpaquePointer, _ error: I
 
 @c(flexpage_client_flush) @implementation
 public func flexpage_client_flush(_ client: OpaquePointer) -> Int32 {
-    unsafe Client.with(client) { client throws(AccessError) in try client.pager.flush() }
+    unsafe Client.with(client) { client throws(AccessError) in try client.flush() }
 }
 
 @c(flexpage_client_zero) @implementation

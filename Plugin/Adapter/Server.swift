@@ -118,10 +118,17 @@ final class Server: @unchecked Sendable {
     private func letIn(to serving: Serving, canWrite: Bool) throws(Complaint) -> Int {
         guard canWrite else { return serving.beginReading() }
         do {
-            return try serving.beginWriting()
+            let forgotten = try serving.beginWriting()
+            tellOfName()
+            return forgotten
         } catch {
             throw Complaint("file=\(error)")
         }
+    }
+
+    /// Tells if the image's path has come to lead elsewhere: where that is, nobody will find what is written.
+    func tellOfName() {
+        if let news = serving?.image.newsOfName() { log("file=\(news)") }
     }
 
     private static func note(forgotten pages: Int) -> String {

@@ -21,7 +21,7 @@ import SystemPackage
 /// or takes a lock.
 ///
 /// It is split by concern: Reading, Writing, Zeroing, Extents. `OpenedImage` opens, `WriteAccess` locks, `Handover`
-/// sees what others have changed.
+/// sees what others have changed, `ImageName` whether the path still leads here.
 public final class ImageFile: Accessor {
     /// Bytes in a base page: the unit of O_DIRECT here.
     static let pageSize: Int64 = 4096
@@ -51,6 +51,7 @@ public final class ImageFile: Accessor {
     let offloadsZeroes: Bool
     private let writeAccess: WriteAccess?
     private let handover: Handover
+    private let name: ImageName
 
     /// Opens an image. To be called while the process still has its privileges; allocates.
     ///
@@ -87,6 +88,7 @@ public final class ImageFile: Accessor {
         let locked = opened.directNumber ?? descriptor
         writeAccess = isWritable ? WriteAccess(descriptor: locked, isBlockDevice: isBlockDevice, mode: lock) : nil
         handover = Handover(ChangeWatch(descriptor: descriptor, isBlockDevice: isBlockDevice))
+        name = ImageName(path, opened.file, descriptor: descriptor)
     }
 
     /// No file has inode 0, so that no device is taken for one.
@@ -134,5 +136,11 @@ extension ImageFile {
     /// - Parameter forget: As of `beginWriting`; called where something that others had made durable may not be found.
     public func beginReading(ifChanged forget: () -> Void) {
         handover.beginReading(forget)
+    }
+
+    /// Looks whether the path still leads to the image, at most once a second.
+    /// - Returns: A sentence for a person where it does not, once until it has done so again.
+    public func newsOfName() -> String? {
+        name.news().map { "\(path): \($0.text)" }
     }
 }

@@ -86,6 +86,17 @@ int linux_fstat(int descriptor, struct linux_file *file)
     return 0;
 }
 
+int linux_stat_at(int directory, const char *path, struct linux_file *file)
+{
+    struct stat status;
+    if (fstatat(directory, path, &status, 0) < 0)
+        return -errno;
+    describe(&status, file);
+    return 0;
+}
+
+int linux_open_directory(const char *path) { return result(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)); }
+
 // As unsigned, because a filesystem can hold a year that overflows: it is compared, and nothing else.
 static int64_t nanoseconds(struct statx_timestamp time)
 {
@@ -127,6 +138,16 @@ bool linux_tells_changes(int descriptor)
     case NFS_SUPER_MAGIC: return true;
     default: return false;
     }
+}
+
+int linux_link_count(int descriptor)
+{
+    struct statx status;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_NLINK, &status) < 0)
+        return -errno;
+    if ((status.stx_mask & STATX_NLINK) == 0)
+        return -EOPNOTSUPP;
+    return status.stx_nlink > INT32_MAX ? INT32_MAX : (int)status.stx_nlink;
 }
 
 int linux_direct_alignment(int descriptor, uint32_t *memory, uint32_t *offset)

@@ -42,6 +42,12 @@ int linux_reopen(int descriptor, bool writable, bool direct, bool exclusive);
 int linux_stat(const char *path, struct linux_file *file);
 int linux_fstat(int descriptor, struct linux_file *file);
 
+// fstatat(2), following symbolic links. `directory` may be -1 where `path` is an absolute one.
+int linux_stat_at(int directory, const char *path, struct linux_file *file);
+
+// open(2) of a directory as a place to begin paths at (O_PATH): no permission to read it is needed.
+int linux_open_directory(const char *path);
+
 // What moves when a file's contents are changed. Times are nanoseconds since 1970.
 struct linux_stamp {
     uint64_t size;
@@ -55,6 +61,10 @@ int linux_stamp(int descriptor, struct linux_stamp *stamp);
 // fstatfs(2): whether the file is on a filesystem of which it is known that every change of a file moves its times, and
 // that they are told as they are now.
 bool linux_tells_changes(int descriptor);
+
+// statx(2), STATX_NLINK alone: how many names the file has. Asking for times would cost the next write an update of the
+// inode.
+int linux_link_count(int descriptor);
 
 // statx(2), STATX_DIOALIGN: 1 and what O_DIRECT wants of addresses and of offsets and lengths (0: no O_DIRECT here), or
 // 0 where the kernel or the filesystem does not tell.

@@ -1,0 +1,104 @@
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import Accessors
+
+@Suite("Whether the path still leads to the image")
+struct ImageNameTests {
+    private let scratch = Scratch()
+
+    private func name(_ image: ImageFile, as path: FilePath? = nil) -> ImageName {
+        ImageName(path ?? image.path, image.opened.file, descriptor: image.opened.buffered.number, interval: 0)
+    }
+
+    /// Proves: a deleted image is told of, once.
+    @Test func deleted() throws {
+        let image = try ImageFile(path: scratch.file(pattern(4096)))
+        let name = name(image)
+        #expect(name.news() == nil)
+        unlink(image.path.string)
+        #expect(name.news() == .deleted)
+        for _ in 0..<3 { #expect(name.news() == nil) }
+    }
+
+    /// Proves: so it is when `mv`, or an editor, has put another file in its place, whether the image has another name
+    /// or not.
+    @Test(arguments: [false, true]) func replaced(isLinked: Bool) throws {
+        let image = try ImageFile(path: scratch.file(pattern(4096)))
+        let name = name(image)
+        if isLinked { link(image.path.string, "\(image.path).kept") }
+        let new = scratch.file(pattern(4096), named: "new")
+        #expect(name.news() == nil)
+        rename(new.string, image.path.string)
+        #expect(name.news() == (isLinked ? .replaced : .deleted))
+        #expect(name.news() == nil)
+    }
+
+    /// Proves: an image that was moved is told of, again after it has been back, and not while it is.
+    @Test func movedAndBack() throws {
+        let image = try ImageFile(path: scratch.file(pattern(4096)))
+        let name = name(image)
+        for _ in 0..<3 {
+            rename(image.path.string, "\(image.path).moved")
+            #expect(name.news() == .moved)
+            #expect(name.news() == nil)
+            rename("\(image.path).moved", image.path.string)
+            for _ in 0..<2 { #expect(name.news() == nil) }
+        }
+    }
+
+    /// Proves: a symbolic link is followed, at each look; hard links do no harm.
+    @Test func links() throws {
+        let image = try ImageFile(path: scratch.file(pattern(4096)))
+        let other = scratch.file(pattern(4096), named: "other")
+        let link = "\(image.path).link"
+        symlink(image.path.string, link)
+        let name = name(image, as: FilePath(link))
+        Glibc.link(image.path.string, "\(image.path).kept")
+        #expect(name.news() == nil)
+        unlink(link)
+        symlink(other.string, link)
+        #expect(name.news() == .replaced)
+        unlink(link)
+        symlink("\(image.path).kept", link)
+        #expect(name.news() == nil)
+    }
+
+    /// Proves: a relative path is followed from where the image was opened.
+    @Test func relative() throws {
+        let image = try ImageFile(path: scratch.file(pattern(4096)))
+        let up = FilePath(String(repeating: "../", count: 32) + image.path.string.dropFirst())
+        #expect(up.isRelative)
+        let name = name(image, as: up)
+        #expect(name.news() == nil)
+        rename(image.path.string, "\(image.path).moved")
+        #expect(name.news() == .moved)
+    }
+
+    /// Proves: what cannot be looked at is not called lost.
+    @Test(.enabled(if: Machine.isRoot, "it takes root to be somebody else")) func forbidden() throws {
+        let directory = FilePath("\(scratch.path)/closed")
+        mkdir(directory.string, 0o700)
+        let path = directory.appending("image")
+        let bytes = scratch.file(pattern(4096), named: "open")
+        rename(bytes.string, path.string)
+        let image = try ImageFile(path: path)
+        let name = name(image)
+        #expect(asNobody { name.news() } == nil)
+        #expect(name.news() == nil)
+    }
+
+    /// Proves: it is looked at once a second at most.
+    @Test func seldom() throws {
+        let image = try ImageFile(path: scratch.file(pattern(4096)))
+        #expect(image.newsOfName() == nil)
+        unlink(image.path.string)
+        var news: String?
+        for _ in 0..<1000 where news == nil {
+            news = image.newsOfName()
+            usleep(5000)
+        }
+        #expect(news?.hasPrefix("\(image.path): the image has been deleted; ") == true)
+    }
+}

@@ -22,7 +22,7 @@ import Synchronization
 /// Links are in the flexpages; a queue is its two ends. Who takes a flexpage off the queue decides what becomes of its
 /// Region: while a recycler has one in hand, `remove` says no.
 ///
-/// Thread rules: any thread. `lock` is a leaf of the lock order. Append and remove are O(1); `nextCandidate` is O(1)
+/// Thread rules: any thread. `lock` is an innermost one. Append and remove are O(1); `nextCandidate` is O(1)
 /// amortised, as each step takes a hit back, moves a page on for good, or ends.
 struct PageQueue: @unchecked Sendable {
     enum Name: UInt8 {
@@ -42,8 +42,9 @@ struct PageQueue: @unchecked Sendable {
     /// a miss that went through all of probation first took ten times as long.
     private static let patience = 32
 
-    private let table: FlexpageTable
-    private let lock: Lock
+    // These two are PageQueue+Dirty's too.
+    let table: FlexpageTable
+    let lock: Lock
     private let state: UnsafeMutablePointer<State>
     /// Frames that probation aims at.
     let probationTarget: Int

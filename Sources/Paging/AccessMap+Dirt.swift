@@ -66,12 +66,15 @@ extension AccessMap {
 
     /// Those of `pages`, which lie in one chunk, that are dirty or going out.
     func dirtyPages(of pages: Range<UInt64>) -> PageSet {
-        var dirty = PageSet()
-        for page in pages {
-            guard let leaf = leaf(of: page) else { continue }
-            if (leaf.pointee.dirty | leaf.pointee.writing) & 1 << UInt8(page & 7) != 0 { dirty.insert(page) }
+        var found = PageSet()
+        forEachLeaf(of: pages) { leaf, bits in
+            var left = (leaf.pointee.dirty | leaf.pointee.writing) & bits
+            while left != 0 {
+                found.insert(leaf.firstPage + UInt64(left.trailingZeroBitCount))
+                left &= left - 1
+            }
         }
-        return dirty
+        return found
     }
 
     /// The frame of `page`, which is resident.

@@ -27,8 +27,8 @@ struct BadPages: @unchecked Sendable {
     /// Whether the page in `frame`, a bad one, is to be tried again at `second`. One that nobody has asked about for two
     /// hours may be told to wait once more: its time has gone round.
     func isDue(_ frame: FlexpageID, at second: Int) -> Bool {
-        let now = UInt16(truncatingIfNeeded: second) & BadPages.timeMask
-        let left = (notes[Int(frame)] & BadPages.timeMask) &- now & BadPages.timeMask
+        let now = UInt16(truncatingIfNeeded: second)
+        let left = (notes[Int(frame)] &- now) & BadPages.timeMask
         return left == 0 || left > BadPages.longestWait
     }
 

@@ -3,8 +3,8 @@
 /// What is dirty is not recycled, and a flexpage is recycled whole: one dirty base page would keep up to 256 frames, and
 /// some 1600 of them scattered over 256 MiB all of the memory, long before the limit of dirt, which counts base pages, is
 /// reached. So a written part becomes flexpages of its own (PageMapper+Splitting), and so does what lies inside of a zero or
-/// trim (PageMapper+Dropping). What is dirty only in part all the same, because the rest of it has gone out and this has
-/// not, is split where memory is short.
+/// trim (PageMapper+Dropping). Where a part could not be written out, and the rest is clean, it is split too (WriteBatch). What
+/// is dirty only in part all the same, because somebody had it then, is split when memory is short.
 extension Pages {
     /// Splits flexpage `id` of `map` until each piece lies wholly in `part` or wholly outside of it. The pieces are halves of
     /// halves, as the Memory's Regions are, and keep the whole one's place in the PageQueue and its hits. The shard's lock
@@ -61,6 +61,18 @@ extension Pages {
             let count = part.count(in: pages)
             if count == 0 || count == pages.count { return order }
             order -= 1
+        }
+    }
+
+    /// Splits those of the flexpages that cover `pages`, which lie in one chunk and are resident, of which only a part is dirty
+    /// and which nobody has. The shard's lock is held.
+    func splitOffDirt(of pages: Range<UInt64>, in map: AccessMap, on shard: UnsafeMutablePointer<Shard>) {
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let id = map.flexpage(at: page)
+            let covered = table[id].covered
+            _ = split(id, around: map.dirtyPages(of: covered), in: map, on: shard)
+            page = covered.upperBound
         }
     }
 

@@ -258,6 +258,8 @@ struct WriteBatch: ~Copyable {
         let syncFailure = reach.pointee.map.ledger.syncFailure(since: failedSyncs)
         if let failure {
             reach.pointee.map.failWriteback(pages, failure, isAlone: isAlone)
+            // It may take long until they can be written: what lies around them is not to be kept for them.
+            reach.pointee.pages.splitOffDirt(of: pages, in: reach.pointee.map, on: shard)
             shard.pointee.failedWrites += 1
         } else if syncFailure != nil {
             reach.pointee.map.undoWriteback(pages)

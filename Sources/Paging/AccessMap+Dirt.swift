@@ -80,7 +80,8 @@ extension AccessMap {
     /// The frame of `page`, which is resident.
     private func frame(of page: UInt64) -> FlexpageID { table.frame(of: page, in: flexpage(at: page)) }
 
-    /// The leaf's pages in `bits` are known to be bad no longer: they are out, or dropped. The Ledger hears of it after this.
+    /// The leaf's pages in `bits` are known to be bad no longer: they are out, or dropped. The Ledger hears of it after
+    /// this.
     private func forgetBad(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
         guard leaf.pointee.mark.hasFailed else { return }
         for index in 0..<Leaf.pages where bits & 1 << UInt8(index) != 0 {

@@ -24,8 +24,8 @@ struct BadPages: @unchecked Sendable {
     /// Whether the page in `frame` is known to be bad.
     func isBad(_ frame: FlexpageID) -> Bool { notes[Int(frame)] != 0 }
 
-    /// Whether the page in `frame`, a bad one, is to be tried again at `second`. One that nobody has asked about for two
-    /// hours may be told to wait once more: its time has gone round.
+    /// Whether the page in `frame`, a bad one, is to be tried again at `second`. One that nobody has asked about for
+    /// two hours may be told to wait once more: its time has gone round.
     func isDue(_ frame: FlexpageID, at second: Int) -> Bool {
         let now = UInt16(truncatingIfNeeded: second)
         let left = (notes[Int(frame)] &- now) & BadPages.timeMask

@@ -134,8 +134,8 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
-    /// Known bad pages of the leaf have been left alone this time. It goes to the tail, as if they had failed again, so that
-    /// no flush comes to it twice.
+    /// Known bad pages of the leaf have been left alone this time. It goes to the tail, as if they had failed again, so
+    /// that no flush comes to it twice.
     func putOff(_ id: LeafID) {
         lock.withLock {
             assert(leaves[id].pointee.mark.keepsFailed, "what is known to be bad has failed")

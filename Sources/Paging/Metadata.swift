@@ -4,9 +4,9 @@ import Glibc
 ///
 /// All that paging ever needs is laid out here once, before serving begins: nothing on the data path allocates
 /// (invariant 8). The tables are sized for the worst case, one resident base page a leaf, so no access pattern needs
-/// more; but for known zeroes, which are dropped where there is no room. Bytes a frame, beside its 4096: flexpage 24, its
-/// word 8, leaf 64, buckets 4 to 8, ghosts 6, sweeps 8, bad pages 2, known zeroes 6, free lists 0.3; some 3 % of the memory
-/// together.
+/// more; but for known zeroes, which are dropped where there is no room. Bytes a frame, beside its 4096: flexpage 24,
+/// its word 8, leaf 64, buckets 4 to 8, ghosts 6, sweeps 8, bad pages 2, known zeroes 6, free lists 0.3; some 3 % of
+/// the memory together.
 struct Metadata {
     let frames: Int
     let flexpages: UnsafeMutablePointer<Flexpage>

@@ -4,8 +4,9 @@ extension PageMapper {
     ///
     /// It reserves the range, so that new fills, writes and write-outs in it wait; waits for those under way; calls
     /// `change`; and only if that succeeds drops the pages, dirty ones too. A flexpage that only reaches into the range
-    /// is split at its border first. So no older write or fill can surface afterwards (invariant 10), and a failure changes
-    /// nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever its length.
+    /// is split at its border first. So no older write or fill can surface afterwards (invariant 10), and a failure
+    /// changes nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever its
+    /// length.
     /// - Parameter pages: Not empty.
     func replace(
         _ pages: Range<UInt64>, by change: () throws(AccessError) -> Void
@@ -65,8 +66,8 @@ extension PageMapper {
         if reach.pointee.queue.remove(id) { pages.give(region) }
     }
 
-    /// Splits flexpages that reach over the ends of `pages` there, so that what is inside can be dropped; one that a recycler
-    /// has in hand is zeroed there in place, and is clean there then.
+    /// Splits flexpages that reach over the ends of `pages` there, so that what is inside can be dropped; one that a
+    /// recycler has in hand is zeroed there in place, and is clean there then.
     private func splitStraddlers(of pages: Range<UInt64>) {
         for page in [pages.lowerBound, pages.upperBound - 1] {
             let shard = reach.pointee.map.shard(of: page)

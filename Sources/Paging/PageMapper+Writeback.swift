@@ -36,8 +36,8 @@ extension PageMapper {
         }
     }
 
-    /// Tries all that is dirty a last time, each page alone if it must be, for ten seconds at the most, so that only what
-    /// really cannot be written is lost at the end. One failure does not stop the rest.
+    /// Tries all that is dirty a last time, each page alone if it must be, for ten seconds at the most, so that only
+    /// what really cannot be written is lost at the end. One failure does not stop the rest.
     func writeOutAtLast() {
         let ledger = reach.pointee.map.ledger
         let epoch = ledger.endEpoch()

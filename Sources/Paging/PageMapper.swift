@@ -71,8 +71,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
 
     /// Lends populated flexpages for the beginning of `range`, as many as can be had at once and at least one.
     /// - Parameter range: Bytes inside the image, not empty.
-    /// - Throws: The Accessor's error for the first base page of `range`; that which keeps dirty pages from going out, where
-    ///   these are all of the memory.
+    /// - Throws: The Accessor's error for the first base page of `range`; that which keeps dirty pages from going out,
+    ///   where these are all of the memory.
     @inline(__always)
     func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)

@@ -1,7 +1,7 @@
 /// What of the Memory is dirty, where it is short: looked for frame by frame, under the queue's lock.
 extension PageQueue {
-    /// The first flexpage of several base pages that is dirty, and that nobody has, from `frame` on, which is past it then.
-    /// A snapshot; nil where there is none before `end`.
+    /// The first flexpage of several base pages that is dirty, and that nobody has, from `frame` on, which is past it
+    /// then. A snapshot; nil where there is none before `end`.
     func dirtyFlexpage(from frame: inout FlexpageID, upTo end: FlexpageID) -> Queued? {
         lock.withLock {
             while frame < end {

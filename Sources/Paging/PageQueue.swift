@@ -216,8 +216,9 @@ struct PageQueue: @unchecked Sendable {
     func nextCandidate() -> Candidate? {
         lock.lock()
         defer { lock.unlock() }
-        // A round visits each page. Three rounds take hits back, in either queue; two more find what is left, whether it is
-        // durable or not: among many dirty pages one that is not durable yet would otherwise be passed over for ever.
+        // A round visits each page. Three rounds take hits back, in either queue; two more find what is left, whether
+        // it is durable or not: among many dirty pages one that is not durable yet would otherwise be passed over for
+        // ever.
         let flexpages = state.pointee.probation.flexpages + state.pointee.main.flexpages
         let mostUnsynced = min(PageQueue.mostPassedOver, flexpages)
         var visits = flexpages * 8

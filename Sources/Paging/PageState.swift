@@ -9,8 +9,8 @@
 ///                                                                 ▲──── end, it failed ──────┘
 ///
 /// - *filling*: in the AccessMap, not `populated`. Its filler holds a pin; every other pin is one who waits for it.
-/// - *withdrawn*: out of the AccessMap, because its fill failed or found nothing but zeroes; who waits for it looks again.
-///   The last to give its pin back frees the Region.
+/// - *withdrawn*: out of the AccessMap, because its fill failed or found nothing but zeroes; who waits for it looks
+///   again. The last to give its pin back frees the Region.
 /// - *clean*, *dirty*: `populated`; may be pinned by readers (shared), or by one writer (`exclusive`).
 /// - *writing*: like dirty, readers may pin, a writer may not: the bytes on their way out are stable (invariant 5).
 ///

@@ -1,5 +1,6 @@
-/// What is dirty is noted five times, for those who ask in different ways: by the bits of the leaves, which are the truth,
-/// the words of the flexpages, the lists and counts of the Ledgers, the DirtGauge, and of bad pages by notes of their own.
+/// What is dirty is noted five times, for those who ask in different ways: by the bits of the leaves, which are the
+/// truth, the words of the flexpages, the lists and counts of the Ledgers, the DirtGauge, and of bad pages by notes of
+/// their own.
 extension Pages {
     /// What the leaves of an image say.
     private struct Found {

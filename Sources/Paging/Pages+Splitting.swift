@@ -1,15 +1,17 @@
 /// Flexpages of which only a part is to be kept are split.
 ///
-/// What is dirty is not recycled, and a flexpage is recycled whole: one dirty base page would keep up to 256 frames, and
-/// some 1600 of them scattered over 256 MiB all of the memory, long before the limit of dirt, which counts base pages, is
-/// reached. So a written part becomes flexpages of its own (PageMapper+Splitting), and so does what lies inside of a zero or
-/// trim (PageMapper+Dropping). Where a part could not be written out, and the rest is clean, it is split too (WriteBatch). What
-/// is dirty only in part all the same, because somebody had it then, is split when memory is short.
+/// What is dirty is not recycled, and a flexpage is recycled whole: one dirty base page would keep up to 256 frames,
+/// and some 1600 of them scattered over 256 MiB all of the memory, long before the limit of dirt, which counts base
+/// pages, is reached. So a written part becomes flexpages of its own (PageMapper+Splitting), and so does what lies
+/// inside of a zero or trim (PageMapper+Dropping). Where a part could not be written out, and the rest is clean, it is
+/// split too (WriteBatch). What is dirty only in part all the same, because somebody had it then, is split when memory
+/// is short.
 extension Pages {
-    /// Splits flexpage `id` of `map` until each piece lies wholly in `part` or wholly outside of it. The pieces are halves of
-    /// halves, as the Memory's Regions are, and keep the whole one's place in the PageQueue and its hits. The shard's lock
-    /// is held. O(pieces, and leaves of the flexpage).
-    /// - Returns: False where it is left whole: `part` is all of it, or none; somebody has it; or a recycler has it in hand.
+    /// Splits flexpage `id` of `map` until each piece lies wholly in `part` or wholly outside of it. The pieces are
+    /// halves of halves, as the Memory's Regions are, and keep the whole one's place in the PageQueue and its hits. The
+    /// shard's lock is held. O(pieces, and leaves of the flexpage).
+    /// - Returns: False where it is left whole: `part` is all of it, or none; somebody has it; or a recycler has it in
+    ///   hand.
     func split(
         _ id: FlexpageID, around part: PageSet, in map: AccessMap, on shard: UnsafeMutablePointer<Shard>
     ) -> Bool {
@@ -64,8 +66,8 @@ extension Pages {
         }
     }
 
-    /// Splits those of the flexpages that cover `pages`, which lie in one chunk and are resident, of which only a part is dirty
-    /// and which nobody has. The shard's lock is held.
+    /// Splits those of the flexpages that cover `pages`, which lie in one chunk and are resident, of which only a part
+    /// is dirty and which nobody has. The shard's lock is held.
     func splitOffDirt(of pages: Range<UInt64>, in map: AccessMap, on shard: UnsafeMutablePointer<Shard>) {
         var page = pages.lowerBound
         while page < pages.upperBound {

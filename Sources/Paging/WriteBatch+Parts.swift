@@ -1,7 +1,7 @@
 import Glibc
 
-/// A run that could not be written is tried in parts, at once: by halves, and what fails of them by halves again, down to
-/// single pages. So whatever can be written is out, and what cannot is known page by page.
+/// A run that could not be written is tried in parts, at once: by halves, and what fails of them by halves again, down
+/// to single pages. So whatever can be written is out, and what cannot is known page by page.
 ///
 ///                   one or both are written             neither, fewer than eight times in a row
 ///        run ─────▶ halves ─────▶ the other by halves ◀──┘
@@ -10,11 +10,11 @@ import Glibc
 ///                   dirty again, untried
 ///
 /// A disk of which nothing can be written is so asked 17 times for 256 pages, and two pages are known to be bad after
-/// that, so the next call looks further on. A disk that takes seconds over a bad sector has one halving a call. There is
-/// no limit where it is the last call.
+/// that, so the next call looks further on. A disk that takes seconds over a bad sector has one halving a call. There
+/// is no limit where it is the last call.
 ///
-/// Halves are further calls of the same batch: their pages are *writing* until each half ends by itself. That a part of a
-/// failed write may be on the image does no harm, because all of it is written again.
+/// Halves are further calls of the same batch: their pages are *writing* until each half ends by itself. That a part of
+/// a failed write may be on the image does no harm, because all of it is written again.
 extension WriteBatch {
     /// So often in a row nothing is written of what is tried before it is given up for this call.
     static let mostFailuresInARow = 8
@@ -43,8 +43,8 @@ extension WriteBatch {
         }
     }
 
-    /// Gives each page a piece of its own, so that any part of a run can be written. In place and from behind: there are no
-    /// more pieces than pages.
+    /// Gives each page a piece of its own, so that any part of a run can be written. In place and from behind: there
+    /// are no more pieces than pages.
     private mutating func givePagesPieces() {
         var next = pageCount
         for index in (0..<runCount).reversed() {

@@ -5,8 +5,8 @@ import Synchronization
 ///
 ///     empty ── take ──▶ begun (pages are *writing*) ── issue ──▶ empty (pages clean and unsynced, or dirty again)
 ///
-/// A run that fails is tried in parts at once (WriteBatch+Parts), so that one bad page holds no neighbour off the image.
-/// A page that has failed alone is known to be bad (BadPages): it is a run of its own from then on.
+/// A run that fails is tried in parts at once (WriteBatch+Parts), so that one bad page holds no neighbour off the
+/// image. A page that has failed alone is known to be bad (BadPages): it is a run of its own from then on.
 ///
 /// Issued together because a disk is kept busy, and a system call paid for, by many writes at once: on a virtual disk
 /// 4 KiB writes went out three times as fast, for a quarter of the processor time, as from eight threads one by one.
@@ -52,7 +52,8 @@ struct WriteBatch: ~Copyable {
     enum Effort {
         /// Those that are due are tried again: for who looks after all of an image.
         case due
-        /// They are tried again until eight have failed in a row: for a flush. It fails then, whatever the others would do.
+        /// They are tried again until eight have failed in a row: for a flush. It fails then, whatever the others would
+        /// do.
         case again
         /// Everything is tried, alone where it must be: for the end, when what is not out is lost.
         case last
@@ -80,9 +81,9 @@ struct WriteBatch: ~Copyable {
         case reservation(UInt64)
     }
 
-    /// Begins, and where there is no more room issues, the dirty pages of the leaf that `page` lies in, as far as they are in
-    /// `limits`. Waits for writers, and unless it passes over them for reservations. No lock is held. `finish` must follow at
-    /// last.
+    /// Begins, and where there is no more room issues, the dirty pages of the leaf that `page` lies in, as far as they
+    /// are in `limits`. Waits for writers, and unless it passes over them for reservations. No lock is held. `finish`
+    /// must follow at last.
     mutating func writeOut(leafOf page: UInt64, in limits: Range<UInt64>) {
         let leafPages = (page & ~7)..<(page | 7) + 1
         var next = max(leafPages.lowerBound, limits.lowerBound)

@@ -67,8 +67,8 @@ import Testing
         try rig.end()
     }
 
-    /// A zero or trim that leaves an edge of a flexpage, dirty or not, at either end or both, keeps that edge and frees the
-    /// rest, of any size.
+    /// A zero or trim that leaves an edge of a flexpage, dirty or not, at either end or both, keeps that edge and frees
+    /// the rest, of any size.
     @Test(arguments: [0..<255, 1..<256, 1..<255, 100..<101, 64..<128] as [Range<UInt64>], [true, false])
     func whatIsInsideOfAZeroIsFreed(zeroed: Range<UInt64>, isDirty: Bool) throws {
         let rig = try PagingRig(memory: 16 << 20, image: HookedImage(size: 4 << 20))
@@ -96,8 +96,8 @@ import Testing
         try rig.end()
     }
 
-    /// A large flexpage of which one page could not be written out keeps no more memory than that page: writes and reads go
-    /// on in sixteen times as much as there is.
+    /// A large flexpage of which one page could not be written out keeps no more memory than that page: writes and
+    /// reads go on in sixteen times as much as there is.
     @Test func onlyWhatFailedKeepsMemory() throws {
         let rig = try PagingRig(
             memory: 4 << 20,

@@ -9,8 +9,8 @@ import Testing
 
     init() throws { pages = try Pages(memory: Pages.leastMemory) }
 
-    /// With each failure the time to the next try is twice what it was, up to 30 seconds, whatever the clock says: what is
-    /// kept of it goes round.
+    /// With each failure the time to the next try is twice what it was, up to 30 seconds, whatever the clock says: what
+    /// is kept of it goes round.
     @Test(arguments: [0, 1, 5000, 8190, 8191, 8192, 100_000]) func backsOff(begin: Int) {
         var now = begin
         #expect(!bad.isBad(7))

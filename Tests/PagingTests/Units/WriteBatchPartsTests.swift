@@ -20,8 +20,8 @@ import Testing
     private func dirty(of pages: Range<UInt64>, _ rig: ObservedRig) -> [UInt64] { pages.filter { rig.isDirty($0) } }
     private func runs(_ rig: ObservedRig) -> [Range<UInt64>] { rig.image.calls.flatMap(\.runs) }
 
-    /// One bad page in a run of any length, at any place of it: all others are out after one call, each written once and
-    /// well, and the page is known.
+    /// One bad page in a run of any length, at any place of it: all others are out after one call, each written once
+    /// and well, and the page is known.
     @Test(arguments: [1, 2, 3, 7, 8, 100, 255, 256] as [UInt64], [0.0, 0.3, 0.5, 1.0])
     func oneBadPageHoldsOffNobody(count: UInt64, place: Double) throws {
         let rig = try ObservedRig()
@@ -61,8 +61,8 @@ import Testing
         try rig.end()
     }
 
-    /// A disk of which nothing can be written is asked a few times a call; yet each call learns something, so that a single
-    /// good page among 255 bad ones gets out.
+    /// A disk of which nothing can be written is asked a few times a call; yet each call learns something, so that a
+    /// single good page among 255 bad ones gets out.
     @Test func aHopelessRunIsGivenUpForNow() throws {
         let rig = try ObservedRig()
         let good: UInt64 = 201
@@ -103,8 +103,8 @@ import Testing
         try rig.end()
     }
 
-    /// Who looks after the whole image leaves a bad page alone until it is due, and writes its neighbours out, those of its
-    /// leaf too; a flush tries it at once.
+    /// Who looks after the whole image leaves a bad page alone until it is due, and writes its neighbours out, those of
+    /// its leaf too; a flush tries it at once.
     @Test func aBadPageIsLeftAloneUntilItIsDue() throws {
         let rig = try ObservedRig()
         try rig.dirty([10])
@@ -180,7 +180,8 @@ import Testing
         try rig.end()
     }
 
-    /// A sync that fails while a page known to be bad is going out, well this time, makes it dirty again, and bad no more.
+    /// A sync that fails while a page known to be bad is going out, well this time, makes it dirty again, and bad no
+    /// more.
     @Test func aSyncFailsMeanwhile() throws {
         let rig = try ObservedRig()
         let gate = Gate()

@@ -9,7 +9,8 @@ import Testing
         try PagingRig(image: HookedImage(size: 4 << 20, hook))
     }
 
-    /// Has every frame hold a dirty page, which the limit of dirt never lets happen: pages from the image's beginning on.
+    /// Has every frame hold a dirty page, which the limit of dirt never lets happen: pages from the image's beginning
+    /// on.
     private static func fillWithDirt(_ rig: HookedRig) throws -> Range<UInt64> {
         let all = 0..<UInt64(rig.frames)
         try rig.pager.populate(0..<BasePage.offset(of: all.upperBound))
@@ -37,8 +38,8 @@ import Testing
         }
     }
 
-    /// Reads and writes of what is not in memory fail with the error of the write-outs; reads and writes of what is go on;
-    /// and all go on when it can be written.
+    /// Reads and writes of what is not in memory fail with the error of the write-outs; reads and writes of what is go
+    /// on; and all go on when it can be written.
     @Test func requestsFailWithTheReason() throws {
         let isFull = Guarded(true)
         let rig = try HopelessMemoryTests.rig { call, _ in
@@ -62,8 +63,8 @@ import Testing
         try rig.end()
     }
 
-    /// Who sleeps already, while it may still turn out well, hears of it with the last write-out that fails; who waits while
-    /// something is lent sleeps on until that is given back.
+    /// Who sleeps already, while it may still turn out well, hears of it with the last write-out that fails; who waits
+    /// while something is lent sleeps on until that is given back.
     @Test(arguments: [false, true]) func whoSleepsIsWoken(isLent: Bool) throws {
         let gate = Gate()
         let rig = try HopelessMemoryTests.rig { call, _ in

@@ -120,9 +120,9 @@ struct FullDiskTests {
         #expect(count(lost, in: server.log) == 1)
     }
 
-    /// Proves that pages which have their space are on the image at the first flush, though it fails because of what lies
-    /// beside them; that a FUA write of one amid those that have none succeeds; that at the end every page is on the image
-    /// that can be there; and that the end tells as lost what really could not be written, by its number.
+    /// Proves that pages which have their space are on the image at the first flush, though it fails because of what
+    /// lies beside them; that a FUA write of one amid those that have none succeeds; that at the end every page is on
+    /// the image that can be there; and that the end tells as lost what really could not be written, by its number.
     @Test(arguments: FullDisk.kinds)
     func neighboursOfWhatHasNoSpaceAreWritten(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 2 << 20)
@@ -151,9 +151,9 @@ struct FullDiskTests {
         try Bytes.check(Array(found[100 * page..<101 * page]), Array(new[100 * page..<101 * page]), "the lonely page")
     }
 
-    /// Proves that a few dirty pages that cannot be written do not take the memory of all that was written with them: after
-    /// more writes than there is memory, of each of which all but one page has been trimmed again, reads of what is not in
-    /// memory are answered; and that the server ends when it is told to.
+    /// Proves that a few dirty pages that cannot be written do not take the memory of all that was written with them:
+    /// after more writes than there is memory, of each of which all but one page has been trimmed again, reads of what
+    /// is not in memory are answered; and that the server ends when it is told to.
     @Test(arguments: FullDisk.kinds)
     func aFewDirtyPagesLeaveRoomForReads(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 256 << 20, left: 1 << 20)

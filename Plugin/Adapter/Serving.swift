@@ -89,7 +89,7 @@ final class Serving: Sendable {
     func end() -> Complaint? {
         var complaint: Complaint?
         do {
-            if image.isWritable { try Pager(provider).flush() }
+            if image.isWritable { try provider.flushAtLast() }
             try registry.close(provider)
         } catch {
             let what =

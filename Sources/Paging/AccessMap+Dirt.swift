@@ -1,6 +1,6 @@
 /// What of the image is newer in memory than on disk. Everything here wants the shard's lock held.
 extension AccessMap {
-    /// Marks `pages`, all of them of flexpage `id`, dirty.
+    /// Marks `pages`, all of them resident, dirty.
     /// - Returns: How many were not dirty before.
     func markDirty(_ pages: Range<UInt64>) -> Int {
         var newly = 0
@@ -18,6 +18,7 @@ extension AccessMap {
         forEachLeaf(of: pages) { leaf, bits in
             assert(leaf.pointee.writing & bits == bits, "what ends has begun")
             leaf.pointee.writing &= ~bits
+            forgetBad(leaf, bits)
             ledger.countUnsynced((bits & ~leaf.pointee.unsynced).nonzeroBitCount)
             leaf.pointee.unsynced |= bits
             ledger.wroteOut(id(of: leaf))
@@ -25,13 +26,14 @@ extension AccessMap {
         updateStates(of: pages)
     }
 
-    /// `pages` could not be written out: they are dirty again.
-    func failWriteback(_ pages: Range<UInt64>, _ error: AccessError) {
+    /// `pages` could not be written out: they are dirty again. One that came alone is known to be bad from now on.
+    func failWriteback(_ pages: Range<UInt64>, _ error: AccessError, isAlone: Bool) {
         forEachLeaf(of: pages) { leaf, bits in
             leaf.pointee.writing &= ~bits
             leaf.pointee.dirty |= bits
             ledger.failedToWriteOut(id(of: leaf), error)
         }
+        if isAlone { table.badPages.noteFailure(of: frame(of: pages.lowerBound), at: Writeback.seconds) }
         updateStates(of: pages)
     }
 
@@ -40,6 +42,7 @@ extension AccessMap {
         forEachLeaf(of: pages) { leaf, bits in
             leaf.pointee.writing &= ~bits
             leaf.pointee.dirty |= bits
+            forgetBad(leaf, bits)
             ledger.overtaken(id(of: leaf))
         }
         updateStates(of: pages)
@@ -53,11 +56,38 @@ extension AccessMap {
             assert(leaf.pointee.writing & bits == 0, "what is going out is waited for")
             forgotten += (leaf.pointee.dirty & bits).nonzeroBitCount
             leaf.pointee.dirty &= ~bits
+            forgetBad(leaf, bits)
             forgetUnsynced(leaf, bits)
             ledger.dropped(id(of: leaf))
         }
         updateStates(of: pages)
         return forgotten
+    }
+
+    /// Those of `pages`, which lie in one chunk, that are dirty or going out.
+    func dirtyPages(of pages: Range<UInt64>) -> PageSet {
+        var found = PageSet()
+        forEachLeaf(of: pages) { leaf, bits in
+            var left = (leaf.pointee.dirty | leaf.pointee.writing) & bits
+            while left != 0 {
+                found.insert(leaf.firstPage + UInt64(left.trailingZeroBitCount))
+                left &= left - 1
+            }
+        }
+        return found
+    }
+
+    /// The frame of `page`, which is resident.
+    private func frame(of page: UInt64) -> FlexpageID { table.frame(of: page, in: flexpage(at: page)) }
+
+    /// The leaf's pages in `bits` are known to be bad no longer: they are out, or dropped. The Ledger hears of it after
+    /// this.
+    private func forgetBad(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
+        guard leaf.pointee.mark.hasFailed else { return }
+        for index in 0..<Leaf.pages where bits & 1 << UInt8(index) != 0 {
+            let id = leaf.pointee.flexpages[index]
+            if id != FlexpageID.none { table.badPages.forget(table.frame(of: leaf.firstPage + UInt64(index), in: id)) }
+        }
     }
 
     /// Brings the words of the flexpages that cover `pages` in line with the leaves' bits.
@@ -74,13 +104,19 @@ extension AccessMap {
         }
     }
 
-    private func updateState(of id: FlexpageID) {
+    /// What the leaves have of flexpage `id`, as bits of its word.
+    func stateOfPages(of id: FlexpageID) -> PageState {
         var bits: UInt32 = 0
         forEachLeaf(of: table[id].covered) { leaf, mask in
             if leaf.pointee.dirty & mask != 0 { bits |= PageState.dirty }
             if leaf.pointee.writing & mask != 0 { bits |= PageState.writing }
             if leaf.pointee.unsynced & mask != 0 { bits |= PageState.unsynced }
         }
+        return PageState(bits)
+    }
+
+    private func updateState(of id: FlexpageID) {
+        let bits = stateOfPages(of: id).raw
         let changed = PageState.dirty | PageState.writing | PageState.unsynced
         var word = table.word(id).pointee.state.load(ordering: .relaxed)
         while true {

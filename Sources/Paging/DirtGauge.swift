@@ -74,6 +74,11 @@ struct DirtGauge: @unchecked Sendable {
         state.pointee.failedLeaves.wrappingAdd(count, ordering: .releasing)
     }
 
+    /// Leaves that are dirty, and those of them whose write-out failed: for checks.
+    var leaves: (dirty: Int, failed: Int) {
+        (state.pointee.dirtyLeaves.load(ordering: .relaxed), state.pointee.failedLeaves.load(ordering: .relaxed))
+    }
+
     /// Why nothing that is dirty can be written out, whose image's ever it is; nil while some of it can.
     var stuck: AccessError? {
         let failed = state.pointee.failedLeaves.load(ordering: .acquiring)

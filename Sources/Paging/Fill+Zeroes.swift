@@ -94,7 +94,7 @@ extension Fill {
     /// The flexpage is out of the AccessMap. Whoever waits for it, with a pin, is to look again; the last to give a pin
     /// back frees the Region.
     private mutating func drop(_ id: FlexpageID) {
-        reach.pointee.table.word(id).pointee.state.bitwiseOr(PageState.failed, ordering: .releasing)
+        reach.pointee.table.word(id).pointee.state.bitwiseOr(PageState.withdrawn, ordering: .releasing)
         dropped += 1
         // From the other end: kept and dropped flexpages together are no more than base pages.
         ids[ids.count - dropped] = id

@@ -3,7 +3,7 @@ import Glibc
 /// A fill: the flexpages in one chunk that one vectored read is to populate, and their Regions.
 ///
 ///     planned ── issue ──▶ in flight ── publish ──▶ (flexpages, lent or given back)
-///        │                     └────── fail ──────▶ (nothing left)
+///        │                     └── withdraw, drop ──▶ (nothing left)
 ///        └── deinit: Regions go back
 ///
 /// While it is planned its Regions are in the filler's hands, nobody waits for them, and the filler waits for nothing
@@ -35,7 +35,7 @@ struct Fill: ~Copyable {
     /// Most base pages that one read reads over: 128 KiB. With little memory an eighth of what it populates.
     private static let mostReadOver = 32
 
-    /// Plans to populate `run`, or as much of its beginning as there are Regions for now. Takes no lock but leaves.
+    /// Plans to populate `run`, or as much of its beginning as there are Regions for now. No lock is held.
     /// - Parameter run: Base pages of one chunk.
     /// - Parameter resident: Those of them that are to be read over, not the first.
     /// - Parameter most: Flexpages that it has at the most.
@@ -245,7 +245,8 @@ struct Fill: ~Copyable {
         let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
         for index in 0..<issued {
             reach.pointee.map.remove(ids[index])
-            reach.pointee.table.word(ids[index]).pointee.state.bitwiseOr(PageState.failed | code, ordering: .releasing)
+            reach.pointee.table.word(ids[index]).pointee.state.bitwiseOr(
+                PageState.withdrawn | code, ordering: .releasing)
         }
         shard.wakeAll()
         shard.pointee.failedFills += 1

@@ -61,11 +61,14 @@ struct FlexpageTable: @unchecked Sendable {
     private let base: UnsafeMutablePointer<Flexpage>
     private let words: UnsafeMutablePointer<FlexpageWord>
     private let frames: UnsafeMutableRawPointer
+    /// Which of the base pages the image has refused.
+    let badPages: BadPages
 
     init(_ memory: borrowing Memory) {
         base = memory.metadata.flexpages
         words = memory.metadata.words
         frames = memory.base
+        badPages = BadPages(memory.metadata)
     }
 
     @inline(__always)
@@ -81,6 +84,12 @@ struct FlexpageTable: @unchecked Sendable {
     /// The memory of the flexpage's first base page.
     @inline(__always)
     func memory(of id: FlexpageID) -> UnsafeMutableRawPointer { frames + Int(id) &<< BasePage.shift }
+
+    /// The frame that has base page `page` of flexpage `id`.
+    @inline(__always)
+    func frame(of page: UInt64, in id: FlexpageID) -> FlexpageID {
+        id + FlexpageID(truncatingIfNeeded: page - self[id].pointee.key.page)
+    }
 
     /// Makes a flexpage of `region`, which is the caller's: nobody else knows of it, and it is on no queue.
     func make(_ region: Region, key: PageKey, state: UInt32) -> FlexpageID {

@@ -18,11 +18,11 @@ import Synchronization
 /// sync settles those that were written out before it began.
 ///
 /// Ledgers lie in the Memory, one an image. Calls that take a leaf want its shard's lock held; `lock` comes after it
-/// and is a leaf of the lock order. O(1), but for what says otherwise.
+/// and is an innermost one. O(1), but for what says otherwise.
 ///
 /// Here is what happens to a leaf; in the extensions, epochs and write-outs (WriteOuts), syncs (Syncs), and Invariants.
 struct Ledger: @unchecked Sendable {
-    // The three are the Ledger's own: internal only because its extensions are files of their own.
+    // These two are the Ledger's own: internal only because its extensions are files of their own.
     let record: UnsafeMutablePointer<Record>
     let leaves: LeafTable
     private let gauge: DirtGauge
@@ -123,9 +123,7 @@ struct Ledger: @unchecked Sendable {
         lock.withLock {
             let leaf = leaves[id]
             leaf.pointee.mark.keepsFailed = true
-            leaf.pointee.dirtyEpoch = record.pointee.epoch
-            unlink(id)
-            append(id, dirtyIn: record.pointee.epoch)
+            moveToTail(id)
             record.pointee.error = error.code
             record.pointee.failures += 1
             if !leaf.pointee.mark.hasFailed {
@@ -134,6 +132,21 @@ struct Ledger: @unchecked Sendable {
                 gauge.countFailedLeaves(1, error)
             }
         }
+    }
+
+    /// Known bad pages of the leaf have been left alone this time. It goes to the tail, as if they had failed again, so
+    /// that no flush comes to it twice.
+    func putOff(_ id: LeafID) {
+        lock.withLock {
+            assert(leaves[id].pointee.mark.keepsFailed, "what is known to be bad has failed")
+            moveToTail(id)
+        }
+    }
+
+    private func moveToTail(_ id: LeafID) {
+        leaves[id].pointee.dirtyEpoch = record.pointee.epoch
+        unlink(id)
+        append(id, dirtyIn: record.pointee.epoch)
     }
 
     /// Pages of the leaf have been written out while a sync failed, and are dirty again. That is no failure of theirs: the

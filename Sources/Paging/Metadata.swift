@@ -4,8 +4,9 @@ import Glibc
 ///
 /// All that paging ever needs is laid out here once, before serving begins: nothing on the data path allocates
 /// (invariant 8). The tables are sized for the worst case, one resident base page a leaf, so no access pattern needs
-/// more; but for known zeroes, which are dropped where there is no room. Bytes a frame, beside its 4096: flexpage 24, its
-/// word 8, leaf 64, buckets 4 to 8, ghosts 6, sweeps 8, known zeroes 6, free lists 0.3; some 3 % of the memory together.
+/// more; but for known zeroes, which are dropped where there is no room. Bytes a frame, beside its 4096: flexpage 24,
+/// its word 8, leaf 64, buckets 4 to 8, ghosts 6, sweeps 8, bad pages 2, known zeroes 6, free lists 0.3; some 3 % of
+/// the memory together.
 struct Metadata {
     let frames: Int
     let flexpages: UnsafeMutablePointer<Flexpage>
@@ -21,6 +22,7 @@ struct Metadata {
     /// How many images there can be at once.
     let images: Int
     let sweepKeys: UnsafeMutablePointer<UInt64>
+    let badPages: UnsafeMutablePointer<UInt16>
     let zeroGroups: UnsafeMutablePointer<ZeroMap.Group>
     let zeroGroupsPerShard: Int
     let freeRegions: InlineArray<9, UnsafeMutablePointer<UInt64>>
@@ -52,6 +54,7 @@ struct Metadata {
         images = min(1024, max(16, frames / 64))
         ledgers = carver.carve(Ledger.Record.self, images)
         sweepKeys = carver.carve(UInt64.self, SweepBoard.slotCount * SweepBoard.capacity(frames: frames))
+        badPages = carver.carve(UInt16.self, frames)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)
         zeroGroups = carver.carve(ZeroMap.Group.self, zeroGroupsPerShard * AccessMap.shardCount)
         var free = InlineArray<9, UnsafeMutablePointer<UInt64>>(

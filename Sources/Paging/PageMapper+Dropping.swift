@@ -4,8 +4,9 @@ extension PageMapper {
     ///
     /// It reserves the range, so that new fills, writes and write-outs in it wait; waits for those under way; calls
     /// `change`; and only if that succeeds drops the pages, dirty ones too. A flexpage that only reaches into the range
-    /// is zeroed there in place. So no older write or fill can surface afterwards (invariant 10), and a failure changes
-    /// nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever its length.
+    /// is split at its border first. So no older write or fill can surface afterwards (invariant 10), and a failure
+    /// changes nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever its
+    /// length.
     /// - Parameter pages: Not empty.
     func replace(
         _ pages: Range<UInt64>, by change: () throws(AccessError) -> Void
@@ -23,7 +24,7 @@ extension PageMapper {
             throw error
         }
         reach.pointee.map.ledger.endChange()
-        zeroStraddlers(of: pages)
+        splitStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }, do: { id, shard in dropOrWait(id, on: shard) })
         noteZeroes(in: pages)
         reach.pointee.waiters.wake()
@@ -65,8 +66,9 @@ extension PageMapper {
         if reach.pointee.queue.remove(id) { pages.give(region) }
     }
 
-    /// Zeroes the parts inside `pages` of flexpages that reach over its ends; they are clean there then.
-    private func zeroStraddlers(of pages: Range<UInt64>) {
+    /// Splits flexpages that reach over the ends of `pages` there, so that what is inside can be dropped; one that a
+    /// recycler has in hand is zeroed there in place, and is clean there then.
+    private func splitStraddlers(of pages: Range<UInt64>) {
         for page in [pages.lowerBound, pages.upperBound - 1] {
             let shard = reach.pointee.map.shard(of: page)
             shard.lock()
@@ -75,7 +77,9 @@ extension PageMapper {
                 guard id != .none, !pages.contains(reach.pointee.table[id].covered) else { break }
                 // Readers in it, who came before the change was made, see old bytes or new ones, not both.
                 if PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).pins == 0 {
-                    zeroInPlace(pages.clamped(to: reach.pointee.table[id].covered), of: id)
+                    let inside = pages.clamped(to: reach.pointee.table[id].covered)
+                    let isSplit = self.pages.split(id, around: PageSet(inside), in: reach.pointee.map, on: shard)
+                    if !isSplit { zeroInPlace(inside, of: id) }
                     break
                 }
                 reach.pointee.waitUntilSettled(id, on: shard)

@@ -122,7 +122,7 @@ extension PageMapper.Reach {
     static func giveBack(_ reach: Pointer, _ id: FlexpageID, covering page: UInt64, _ pin: UInt32 = PageState.pin) {
         let word = reach.pointee.table.word(id).pointee.state.wrappingSubtract(pin, ordering: .sequentiallyConsistent)
             .oldValue
-        if word & (PageState.awaited | PageState.failed) != 0 || reach.pointee.waiters.isAnyoneWaiting {
+        if word & (PageState.awaited | PageState.withdrawn) != 0 || reach.pointee.waiters.isAnyoneWaiting {
             wakeAfterGivingBack(reach, id, page: page, word: PageState(word))
         }
     }
@@ -131,7 +131,7 @@ extension PageMapper.Reach {
     @inline(never)
     private static func wakeAfterGivingBack(_ reach: Pointer, _ id: FlexpageID, page: UInt64, word: PageState) {
         guard word.pins == 1 else { return }
-        if word.has(PageState.failed) {
+        if word.has(PageState.withdrawn) {
             reach.pointee.pages.give(reach.pointee.table.region(of: id))
             return
         }

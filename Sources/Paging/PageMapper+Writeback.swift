@@ -2,11 +2,13 @@
 extension PageMapper {
     /// Writes out what is dirty of the leaves, whose keys are in ascending order.
     /// - Parameter passingOverReserved: Leave alone what a zero or trim has reserved, rather than wait for its end.
+    /// - Parameter effort: What is done for pages that are known to be bad.
     /// - Returns: Whether something was left alone, and the first error; one failure does not stop the rest.
     func writeOut(
-        leaves keys: UnsafeBufferPointer<UInt64>, passingOverReserved: Bool = false
+        leaves keys: UnsafeBufferPointer<UInt64>, passingOverReserved: Bool = false,
+        _ effort: WriteBatch.Effort = .again
     ) -> (hasPassedOver: Bool, error: AccessError?) {
-        var batch = WriteBatch(reach, accessor, passingOverReserved: passingOverReserved)
+        var batch = WriteBatch(reach, accessor, passingOverReserved: passingOverReserved, effort)
         for key in keys {
             let page = Leaf.firstPage(ofKey: key)
             batch.writeOut(leafOf: page, in: page..<page + UInt64(Leaf.pages))
@@ -31,6 +33,26 @@ extension PageMapper {
             let next = min((page | 7) + 1, pages.upperBound)
             if let error = outcome(of: page..<next) { throw error }
             page = next
+        }
+    }
+
+    /// Tries all that is dirty a last time, each page alone if it must be, for ten seconds at the most, so that only
+    /// what really cannot be written is lost at the end. One failure does not stop the rest.
+    func writeOutAtLast() {
+        let ledger = reach.pointee.map.ledger
+        let epoch = ledger.endEpoch()
+        let end = Writeback.milliseconds + 10_000
+        var keys = InlineArray<64, UInt64>(repeating: 0)
+        var span = keys.mutableSpan
+        span.withUnsafeMutableBufferPointer { keys in
+            while Writeback.milliseconds < end {
+                let count = ledger.oldestDirty(upTo: epoch, into: keys)
+                if count == 0 { return }
+                let found = UnsafeBufferPointer(rebasing: keys[..<count])
+                _ = writeOut(leaves: found, .last)
+                // What others are writing out is still found.
+                for key in found { waitForWriteback(ofLeaf: key) }
+            }
         }
     }
 

@@ -46,7 +46,7 @@ extension PageMapper {
                 } else {
                     try fillFirstPage(of: wanted, on: shard, &walk)
                 }
-            } else if let loan = make(run, for: wanted, on: shard, dirtied: &dirtied) {
+            } else if let loan = try make(run, for: wanted, on: shard, dirtied: &dirtied) {
                 return loan
             }
             shard.lock()
@@ -130,8 +130,8 @@ extension PageMapper {
     /// - Returns: Nil where the caller must look again.
     private func make(
         _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, dirtied: inout Int
-    ) -> Loan? {
-        guard var fill = plan(run, most: Loan.capacity, on: shard) else { return nil }
+    ) throws(AccessError) -> Loan? {
+        guard var fill = try plan(run, most: Loan.capacity, on: shard) else { return nil }
         fill.zeroAround(wanted)
         shard.lock()
         defer { shard.unlock() }

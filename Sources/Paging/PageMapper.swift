@@ -71,7 +71,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
 
     /// Lends populated flexpages for the beginning of `range`, as many as can be had at once and at least one.
     /// - Parameter range: Bytes inside the image, not empty.
-    /// - Throws: The Accessor's error for the first base page of `range`.
+    /// - Throws: The Accessor's error for the first base page of `range`; that which keeps dirty pages from going out,
+    ///   where these are all of the memory.
     @inline(__always)
     func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)
@@ -158,7 +159,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
             flexpage.pointee.state.bitwiseOr(PageState.awaited, ordering: .relaxed)
             shard.wait()
             state = PageState(flexpage.pointee.state.load(ordering: .acquiring))
-        } while !state.has(PageState.populated | PageState.failed)
+        } while !state.has(PageState.populated | PageState.withdrawn)
         if state.has(PageState.populated) { return true }
         // What failed was wider than a page, or it was just this page.
         walk.cautiousUpTo = BasePage.offset(of: reach.pointee.table[id].covered.upperBound)
@@ -177,7 +178,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk,
         keepingZeroes: Bool = false
     ) throws(AccessError) -> Loan? {
-        guard var fill = plan(run, on: shard) else { return nil }
+        guard var fill = try plan(run, on: shard) else { return nil }
         shard.lock()
         let isReserved = reach.pointee.reservations.overlaps(fill.covered)
         let isInFlight = !isReserved && fill.issue()
@@ -210,7 +211,10 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     }
 
     /// A fill of the beginning of `run`, or nil after having slept until there may be memory for one.
-    func plan(_ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>) -> Fill? {
+    /// - Throws: The error that keeps dirty pages from going out, where these are all of the Memory.
+    func plan(
+        _ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>
+    ) throws(AccessError) -> Fill? {
         let fill = Fill(run, most: most, reach: reach, pages: pages)
         if fill.count > 0 { return fill }
         let ticket = reach.pointee.waiters.begin()
@@ -218,6 +222,10 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         if again.count > 0 {
             reach.pointee.waiters.end()
             return again
+        }
+        if let error = pages.noMemoryBecause {
+            reach.pointee.waiters.end()
+            throw error
         }
         shard.lock()
         shard.pointee.waits += 1

@@ -22,7 +22,7 @@ import Synchronization
 /// Links are in the flexpages; a queue is its two ends. Who takes a flexpage off the queue decides what becomes of its
 /// Region: while a recycler has one in hand, `remove` says no.
 ///
-/// Thread rules: any thread. `lock` is a leaf of the lock order. Append and remove are O(1); `nextCandidate` is O(1)
+/// Thread rules: any thread. `lock` is an innermost one. Append and remove are O(1); `nextCandidate` is O(1)
 /// amortised, as each step takes a hit back, moves a page on for good, or ends.
 struct PageQueue: @unchecked Sendable {
     enum Name: UInt8 {
@@ -42,8 +42,9 @@ struct PageQueue: @unchecked Sendable {
     /// a miss that went through all of probation first took ten times as long.
     private static let patience = 32
 
-    private let table: FlexpageTable
-    private let lock: Lock
+    // These two are PageQueue+Dirty's too.
+    let table: FlexpageTable
+    let lock: Lock
     private let state: UnsafeMutablePointer<State>
     /// Frames that probation aims at.
     let probationTarget: Int
@@ -215,11 +216,12 @@ struct PageQueue: @unchecked Sendable {
     func nextCandidate() -> Candidate? {
         lock.lock()
         defer { lock.unlock() }
-        // A round visits each page; with at most three hits to take back, and one time to be passed over because it is not
-        // durable yet, five visits are enough to reach any, and a sixth to recycle it.
+        // A round visits each page. Three rounds take hits back, in either queue; two more find what is left, whether
+        // it is durable or not: among many dirty pages one that is not durable yet would otherwise be passed over for
+        // ever.
         let flexpages = state.pointee.probation.flexpages + state.pointee.main.flexpages
         let mostUnsynced = min(PageQueue.mostPassedOver, flexpages)
-        var visits = flexpages * 6
+        var visits = flexpages * 8
         // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.
         var passedOver = (probation: 0, main: 0)
         var unsynced = 0
@@ -231,7 +233,9 @@ struct PageQueue: @unchecked Sendable {
             let word = PageState(table.word(id).pointee.state.load(ordering: .relaxed))
             if word.hits > 0 {
                 advance(id, name)
-            } else if !word.isRecyclable || (word.has(PageState.unsynced) && unsynced < mostUnsynced) {
+            } else if !word.isRecyclable
+                || word.has(PageState.unsynced) && unsynced < mostUnsynced && visits >= flexpages * 2
+            {
                 if word.has(PageState.unsynced) { unsynced += 1 }
                 // It keeps its place in time.
                 unlink(id)

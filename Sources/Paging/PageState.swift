@@ -2,14 +2,15 @@
 ///
 ///                     insert                       populate
 ///        (no page) ───────────▶ filling ────────────────────────▶ clean ◀───────────────┐
-///                                  │ fail                         │   ▲ recycle          │ end writeback,
+///                                  │ fail, or all zeroes          │   ▲ recycle          │ end writeback,
 ///                                  ▼                        dirty │   └──▶ (no page)     │ nothing dirtied since
-///                               failed ──last pin──▶ (no page)    ▼                      │
+///                             withdrawn ──last pin──▶ (no page)   ▼                      │
 ///                                                               dirty ── begin writeback ▶ writing
 ///                                                                 ▲──── end, it failed ──────┘
 ///
 /// - *filling*: in the AccessMap, not `populated`. Its filler holds a pin; every other pin is one who waits for it.
-/// - *failed*: out of the AccessMap; the last to give its pin back frees the Region.
+/// - *withdrawn*: out of the AccessMap, because its fill failed or found nothing but zeroes; who waits for it looks
+///   again. The last to give its pin back frees the Region.
 /// - *clean*, *dirty*: `populated`; may be pinned by readers (shared), or by one writer (`exclusive`).
 /// - *writing*: like dirty, readers may pin, a writer may not: the bytes on their way out are stable (invariant 5).
 ///
@@ -37,7 +38,7 @@ struct PageState: Equatable {
     static let writing: UInt32 = 1 << 17
     static let populated: UInt32 = 1 << 18
     static let awaited: UInt32 = 1 << 19
-    static let failed: UInt32 = 1 << 20
+    static let withdrawn: UInt32 = 1 << 20
     static let dirty: UInt32 = 1 << 21
     /// Written out, but not known to be durable: the last to be recycled.
     static let unsynced: UInt32 = 1 << 22
@@ -45,7 +46,7 @@ struct PageState: Equatable {
     static let ahead: UInt32 = 1 << 23
     /// What the first use of a page takes away.
     static let untilUsed: UInt32 = ahead | marked
-    /// The errno of a failed fill; 0 where those who wait should try for themselves.
+    /// The errno of a failed fill, beside `withdrawn`; 0 where those who wait should try for themselves.
     static let errorShift: UInt32 = 24
 
     @inline(__always)

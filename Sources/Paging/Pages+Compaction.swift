@@ -89,7 +89,9 @@ extension Pages {
             let state = table.word(id).pointee.state.load(ordering: .relaxed)
             return table.make(target, key: flexpage.key, state: state)
         }
-        if isReplaced { map.rename(target.first) }
-        return isReplaced
+        guard isReplaced else { return false }
+        map.rename(target.first)
+        table.badPages.move(flexpage.region, to: target)
+        return true
     }
 }

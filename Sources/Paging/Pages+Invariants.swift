@@ -7,6 +7,8 @@ extension Pages {
     /// 3. Every Region is in exactly one place; with `isQuiet` free and used ones add up to the arena.
     /// 4. and 5. Only a page without pins, not dirty and not going out is recycled: what is dirty or lent is in the map.
     ///
+    /// And of what is dirty: what each has noted of it agrees (Pages+DirtInvariants).
+    ///
     /// Stops all shards meanwhile. O(frames).
     /// - Parameter isQuiet: No request is under way, so no Region is in anybody's hands.
     public func checkInvariants(isQuiet: Bool = false) {
@@ -23,6 +25,7 @@ extension Pages {
             }
             checkZeroes(inShard: index)
         }
+        checkDirt(isQuiet: isQuiet)
         memory.checkInvariants()
         let queuedFrames = queue.checkInvariants()
         let freeFrames = memory.freeFrames
@@ -70,7 +73,7 @@ extension Pages {
             precondition(place.order == UInt64(flexpage.pointee.order), "a flexpage's word knows its order")
             precondition(flexpage.pointee.key.page % flexpage.pages == 0, "a flexpage is aligned")
             precondition(Int(id) % Int(flexpage.pages) == 0, "a Region is aligned")
-            precondition(!state.has(PageState.failed), "(6) a failed fill leaves nothing")
+            precondition(!state.has(PageState.withdrawn), "(6) what is withdrawn is in no map")
             precondition(state.has(PageState.populated) || state.pins > 0, "a fill has its filler")
             precondition(state.has(PageState.populated) || !state.has(PageState.dirty), "(2) a dirty page is populated")
             frames += 1

@@ -4,8 +4,10 @@ import Glibc
 ///
 /// Owns the Memory and all that lies in it, from `init` to its end; Providers keep it alive.
 ///
-/// Lock order, from the outside in: Shard (one; all, ascending, only in `checkInvariants`), then one of the leaves
-/// PageQueue, Memory, LeafTable, MemoryWaiters. Nothing is held across the Accessor's I/O.
+/// Lock order, from the outside in: Shard (one; all, ascending, only in `checkInvariants`), then one of the innermost
+/// locks PageQueue, Memory, LeafTable, Ledger, Reservations, MemoryWaiters, DirtGauge. Readahead, PrefetchQueue,
+/// SweepBoard and Syncs have locks that are taken with no other held, as are a Shard's and the ProviderRegistry's,
+/// which comes before the Ledger's. Nothing is held across the Accessor's I/O.
 public final class Pages: @unchecked Sendable {
     /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the time.
     public static let leastMemory = Memory.least
@@ -89,15 +91,15 @@ public final class Pages: @unchecked Sendable {
     /// The `memory` that has room for exactly `frames` base pages beside its tables, bytes.
     public static func memory(forFrames frames: Int) -> Int { Metadata.bytes(forFrames: frames) }
 
-    /// A Region of `order` or, where that cannot be had, of the largest order below, recycling and moving what it must; nil
-    /// where every page is in use. Waits for nothing.
+    /// A Region of `order` or, where that cannot be had, of the largest order below, recycling, moving and splitting
+    /// what it must; nil where every page is in use or dirty. Waits for nothing.
     /// - Parameter room: Frames that the caller needs in all. So many are recycled at once, because pages that were
     ///   populated together lie together, and make larger Regions together.
     func takeRegion(order: Int, room: Int) -> Region? {
         while memory.freeFrames < room, recycleOne() {}
         repeat {
             if let region = memory.take(orderAtMost: order) { return widened(region, upTo: order) }
-        } while recycleOne()
+        } while recycleOne() || splitOne()
         return nil
     }
 
@@ -105,6 +107,14 @@ public final class Pages: @unchecked Sendable {
     func give(_ region: Region) {
         memory.give(region)
         waiters.wake()
+    }
+
+    /// Why no memory can be had and nobody is about to give any back: all of it is dirty, and none of that can be
+    /// written out. Nil while there is hope. Who then sleeps as a MemoryWaiter is woken by whatever ends it: each
+    /// write-out that ends, well or not, wakes. O(frames) where nothing dirty can be written out.
+    var noMemoryBecause: AccessError? {
+        guard let error = dirt.stuck, queue.isAllDirtyAndIdle(0..<FlexpageID(frames)) else { return nil }
+        return error
     }
 
     /// Recycles the flexpage whose turn it is. Amortised O(leaves of the flexpage).

@@ -63,14 +63,28 @@ public final class Provider: @unchecked Sendable {
     /// shared by itself, half of the clients waited for either, and twice as many syncs were made.
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good where it lost data that is not in memory any more.
-    public func flush() throws(AccessError) {
-        try flushes.share { flushAlone() }
+    public func flush() throws(AccessError) { try flush(.again) }
+
+    /// The same.
+    /// - Parameter effort: What is done for pages that are known to be bad: they fail it in any case.
+    private func flush(_ effort: WriteBatch.Effort) throws(AccessError) {
+        try flushes.share { flushAlone(effort) }
+    }
+
+    /// The flush of the end, when what is not out is lost: only what really cannot be written is not.
+    public func flushAtLast() throws(AccessError) {
+        do throws(AccessError) {
+            try flush()
+        } catch {
+            mapper.writeOutAtLast()
+            try flush()
+        }
     }
 
     /// One flush, while no other is under way.
-    private func flushAlone() -> AccessError? {
+    private func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
         let failedSyncs = syncs.failures
-        let failure = writeOut(upTo: ledger.endEpoch())
+        let failure = writeOut(upTo: ledger.endEpoch(), effort)
         tellNews()
         // Older data may be written out by somebody else while the sync is under way: too late for it.
         let standing = ledger.error
@@ -101,7 +115,8 @@ public final class Provider: @unchecked Sendable {
         // Who leaves one after this may have written after the flush began.
         let count = leftFlushes.load(ordering: .acquiring)
         do throws(AccessError) {
-            try flush()
+            // Nobody waits for it: what is known to be bad is tried when it is due.
+            try flush(.due)
         } catch {
             // What a failed sync has lost no flush brings back. When all else is out there is nothing to try any more.
             guard lost != nil, ledger.dirtyLeaves == 0 else { return 0 }
@@ -116,11 +131,11 @@ public final class Provider: @unchecked Sendable {
     }
 
     /// Writes out once everything dirtied in `epoch` or before.
-    private func writeOut(upTo epoch: UInt32) -> AccessError? {
+    private func writeOut(upTo epoch: UInt32, _ effort: WriteBatch.Effort) -> AccessError? {
         let failedSyncs = ledger.failedSyncs
         var failure: AccessError?
         while true {
-            let (leaves, error) = pages.sweeps.sweep(self) { ledger.oldestDirty(upTo: epoch, into: $0) }
+            let (leaves, error) = pages.sweeps.sweep(self, effort) { ledger.oldestDirty(upTo: epoch, into: $0) }
             failure = failure ?? error
             // What a sync has overtaken by failing is not chased: whoever wants this sweep fails because of that sync.
             if leaves == 0 || ledger.failedSyncs != failedSyncs { return failure }

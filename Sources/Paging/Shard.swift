@@ -8,13 +8,14 @@ import Glibc
 /// Lock order: shard before anything else of Paging, never two shards at once (but `checkInvariants`, which takes all
 /// of them in ascending order). No lock is held across the Accessor's I/O (invariant 7).
 struct Shard {
-    /// Base pages lent without waiting for the Accessor; base pages that had to be populated; times a request slept.
+    /// Base pages lent without waiting for the Accessor.
     ///
     /// The mutex is not the first field: changing any field in place counts as a change of the Shard's first byte to the
     /// thread sanitizer, and whoever is about to lock touches the mutex unlocked.
     var hits: UInt64
     var mutex: pthread_mutex_t
     var condition: pthread_cond_t
+    /// Base pages that had to be populated; times a request slept.
     var misses: UInt64
     var waits: UInt64
     /// Reads of the Accessor that ended well, and that failed; flexpages recycled.

@@ -38,6 +38,7 @@ struct SweepBoard: @unchecked Sendable {
     private struct Slot {
         var isTaken = false
         var provider: Unmanaged<Provider>?
+        var effort = WriteBatch.Effort.again
         var count = 0
         var next = 0
         var workers = 0
@@ -69,46 +70,50 @@ struct SweepBoard: @unchecked Sendable {
 
     /// Writes out the leaves that `gather` names, and waits for those of them that others are writing out.
     /// - Parameter passingOverReserved: Leave alone what a zero or trim has reserved: for who has others to look after.
+    /// - Parameter effort: What is done for pages that are known to be bad.
     /// - Parameter gather: Puts keys of leaves into the buffer and returns how many.
     /// - Returns: How many leaves there were, and the first error.
     func sweep(
-        _ provider: Provider, passingOverReserved: Bool = false, gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+        _ provider: Provider, passingOverReserved: Bool = false, _ effort: WriteBatch.Effort = .again,
+        gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
         var few = InlineArray<32, UInt64>(repeating: 0)
         var span = few.mutableSpan
-        let done = span.withUnsafeMutableBufferPointer { sweepFew(provider, passingOverReserved, $0, gather) }
-        return done ?? sweepMany(provider, passingOverReserved, gather)
+        let done = span.withUnsafeMutableBufferPointer { sweepFew(provider, passingOverReserved, effort, $0, gather) }
+        return done ?? sweepMany(provider, passingOverReserved, effort, gather)
     }
 
     /// A sweep of so few leaves that nobody's help is worth its price: what a client that flushes after each write wants.
     /// - Returns: Nil where there are more.
     private func sweepFew(
-        _ provider: Provider, _ passingOverReserved: Bool, _ buffer: UnsafeMutableBufferPointer<UInt64>,
-        _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+        _ provider: Provider, _ passingOverReserved: Bool, _ effort: WriteBatch.Effort,
+        _ buffer: UnsafeMutableBufferPointer<UInt64>, _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?)? {
         let count = gather(buffer)
         guard count < buffer.count else { return nil }
         buffer.prefix(count).sortInPlace()
         let keys = UnsafeBufferPointer(rebasing: buffer[0..<count])
         guard count > 0 else { return (0, nil) }
-        let (_, error) = provider.mapper.writeOut(leaves: keys, passingOverReserved: passingOverReserved)
+        let (_, error) = provider.mapper.writeOut(
+            leaves: keys, passingOverReserved: passingOverReserved, effort)
         for key in keys { provider.mapper.waitForWriteback(ofLeaf: key) }
         return (count, error)
     }
 
     private func sweepMany(
-        _ provider: Provider, _ passingOverReserved: Bool, _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
+        _ provider: Provider, _ passingOverReserved: Bool, _ effort: WriteBatch.Effort,
+        _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
         let slot = take()
         let buffer = UnsafeMutableBufferPointer(start: keys + slot * capacity, count: capacity)
         let count = gather(buffer)
         buffer.prefix(count).sortInPlace()
-        open(slot, provider, count)
+        open(slot, provider, effort, count)
         while let claim = claim(in: slot) { writeOut(claim, of: provider, in: slot) }
         var lateError: AccessError?
         if waitForHelpers(slot), !passingOverReserved {
             // What was left alone a zero or trim has reserved: only who leads waits for that.
-            lateError = provider.mapper.writeOut(leaves: UnsafeBufferPointer(rebasing: buffer[..<count])).error
+            lateError = provider.mapper.writeOut(leaves: UnsafeBufferPointer(rebasing: buffer[..<count]), effort).error
         }
         for key in buffer.prefix(count) { provider.mapper.waitForWriteback(ofLeaf: key) }
         return (count, close(slot) ?? lateError)
@@ -126,9 +131,10 @@ struct SweepBoard: @unchecked Sendable {
         }
     }
 
-    private func open(_ slot: Int, _ provider: Provider, _ count: Int) {
+    private func open(_ slot: Int, _ provider: Provider, _ effort: WriteBatch.Effort, _ count: Int) {
         lock.lock()
         state.pointee.slots[slot].provider = Unmanaged.passUnretained(provider)
+        state.pointee.slots[slot].effort = effort
         state.pointee.slots[slot].count = count
         if count > SweepBoard.leavesOfAClaim { work.wakeAll() }
         lock.unlock()
@@ -178,8 +184,10 @@ struct SweepBoard: @unchecked Sendable {
     /// Writes out a claim, which counts as a worker, but for what a zero or trim has reserved.
     private func writeOut(_ claim: Claim, of provider: Provider, in slot: Int) {
         let keys = keys + slot * capacity
+        let effort = lock.withLock { state.pointee.slots[slot].effort }
         let (hasPassedOver, error) = provider.mapper.writeOut(
-            leaves: UnsafeBufferPointer(start: keys + claim.lowerBound, count: claim.count), passingOverReserved: true)
+            leaves: UnsafeBufferPointer(start: keys + claim.lowerBound, count: claim.count), passingOverReserved: true,
+            effort)
         lock.lock()
         if hasPassedOver { state.pointee.slots[slot].hasPassedOver = true }
         if let error, state.pointee.slots[slot].error == 0 { state.pointee.slots[slot].error = error.code }

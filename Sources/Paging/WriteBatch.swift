@@ -1,8 +1,12 @@
 import Glibc
+import Synchronization
 
 /// Dirty base pages of an image on their way out: runs of neighbours, each one vectored write, issued together.
 ///
 ///     empty ── take ──▶ begun (pages are *writing*) ── issue ──▶ empty (pages clean and unsynced, or dirty again)
+///
+/// A run that fails is tried in parts at once (WriteBatch+Parts), so that one bad page holds no neighbour off the
+/// image. A page that has failed alone is known to be bad (BadPages): it is a run of its own from then on.
 ///
 /// Issued together because a disk is kept busy, and a system call paid for, by many writes at once: on a virtual disk
 /// 4 KiB writes went out three times as fast, for a quarter of the processor time, as from eight threads one by one.
@@ -14,31 +18,54 @@ struct WriteBatch: ~Copyable {
     private static let capacity = 256
 
     /// Pages side by side.
-    private struct Run {
+    struct Run {
         var pages: Range<UInt64>
         var firstPiece: Int
         var pieceCount: Int
+        /// It has a page that is known to be bad, and no other.
+        var isBad: Bool
         /// The Ledger's count of failed syncs when the first page was begun.
         var failedSyncs: UInt64
     }
 
     private let reach: PageMapper.Reach.Pointer
-    private let accessor: any Accessor
-    private var pieces = InlineArray<256, iovec> { _ in iovec() }
+    // What is not private is WriteBatch+Parts's too.
+    let accessor: any Accessor
+    var pieces = InlineArray<256, iovec> { _ in iovec() }
     private var pieceCount = 0
-    private var runs = InlineArray<32, Run> { _ in Run(pages: 0..<0, firstPiece: 0, pieceCount: 0, failedSyncs: 0) }
-    private var runCount = 0
-    private var pageCount = 0
+    var runs = InlineArray<32, Run> { _ in
+        Run(pages: 0..<0, firstPiece: 0, pieceCount: 0, isBad: false, failedSyncs: 0)
+    }
+    private(set) var runCount = 0
+    private(set) var pageCount = 0
     /// The first error of all that has been issued, or nil.
     private(set) var error: AccessError?
     /// Whether pages that a zero or trim has reserved are left alone, and whether there were any: they may be reserved
     /// for as long as an image takes to zero them, and who looks after all of them is not to wait so long.
     private let passesOverReserved: Bool
     private(set) var hasPassedOver = false
+    let effort: Effort
+    /// Pages known to be bad that have failed again, one after the other.
+    private var badInARow = 0
 
-    init(_ reach: PageMapper.Reach.Pointer, _ accessor: any Accessor, passingOverReserved: Bool = false) {
+    /// What is done for pages that are known to be bad.
+    enum Effort {
+        /// Those that are due are tried again: for who looks after all of an image.
+        case due
+        /// They are tried again until eight have failed in a row: for a flush. It fails then, whatever the others would
+        /// do.
+        case again
+        /// Everything is tried, alone where it must be: for the end, when what is not out is lost.
+        case last
+    }
+
+    init(
+        _ reach: PageMapper.Reach.Pointer, _ accessor: any Accessor, passingOverReserved: Bool = false,
+        _ effort: Effort = .again
+    ) {
         self.reach = reach
         self.accessor = accessor
+        self.effort = effort
         passesOverReserved = passingOverReserved
     }
 
@@ -54,8 +81,9 @@ struct WriteBatch: ~Copyable {
         case reservation(UInt64)
     }
 
-    /// Begins, and where there is no more room issues, the dirty pages of the leaf that `page` lies in, as far as they are in
-    /// `limits`. Waits for writers, and unless it passes over them for reservations. No lock is held. `finish` must follow at last.
+    /// Begins, and where there is no more room issues, the dirty pages of the leaf that `page` lies in, as far as they
+    /// are in `limits`. Waits for writers, and unless it passes over them for reservations. No lock is held. `finish`
+    /// must follow at last.
     mutating func writeOut(leafOf page: UInt64, in limits: Range<UInt64>) {
         let leafPages = (page & ~7)..<(page | 7) + 1
         var next = max(leafPages.lowerBound, limits.lowerBound)
@@ -86,8 +114,14 @@ struct WriteBatch: ~Copyable {
         while next < end {
             let bit = UInt8(1) << UInt8(next & 7)
             if leaf.pointee.dirty & bit != 0 {
-                guard hasRoom(for: next) else { return .batch }
                 let id = leaf.pointee.flexpages[Int(next & 7)]
+                let isBad = leaf.pointee.mark.hasFailed && isKnownBad(next, of: id)
+                if isBad, !isToBeTried(next, of: id) {
+                    reach.pointee.map.ledger.putOff(reach.pointee.map.id(of: leaf))
+                    next += 1
+                    continue
+                }
+                guard hasRoom(for: next, isBad) else { return .batch }
                 let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
                 if state.has(PageState.exclusive) { return runCount == 0 ? .writer(id) : .batch }
                 if reach.pointee.reservations.overlaps(next..<next + 1) {
@@ -102,7 +136,7 @@ struct WriteBatch: ~Copyable {
                 leaf.pointee.writing |= bit
                 reach.pointee.table.word(id).pointee.state.bitwiseOr(
                     PageState.writing, ordering: .acquiringAndReleasing)
-                add(next, of: id)
+                add(next, of: id, isBad)
             }
             next += 1
         }
@@ -110,14 +144,31 @@ struct WriteBatch: ~Copyable {
         return .nothing
     }
 
-    private func hasRoom(for page: UInt64) -> Bool {
-        pageCount < WriteBatch.capacity && (runCount < runs.count || runs[runCount - 1].pages.upperBound == page)
+    private func isKnownBad(_ page: UInt64, of id: FlexpageID) -> Bool {
+        reach.pointee.table.badPages.isBad(reach.pointee.table.frame(of: page, in: id))
     }
 
-    private mutating func add(_ page: UInt64, of id: FlexpageID) {
+    /// Whether a page that is known to be bad is tried this time.
+    private func isToBeTried(_ page: UInt64, of id: FlexpageID) -> Bool {
+        if effort == .last { return true }
+        guard badInARow < WriteBatch.mostFailuresInARow else { return false }
+        let table = reach.pointee.table
+        return effort == .again || table.badPages.isDue(table.frame(of: page, in: id), at: Writeback.seconds)
+    }
+
+    private func hasRoom(for page: UInt64, _ isBad: Bool) -> Bool {
+        pageCount < WriteBatch.capacity && (runCount < runs.count || continuesRun(page, isBad))
+    }
+
+    /// Whether the page belongs to the last run.
+    private func continuesRun(_ page: UInt64, _ isBad: Bool) -> Bool {
+        runCount > 0 && runs[runCount - 1].pages.upperBound == page && !isBad && !runs[runCount - 1].isBad
+    }
+
+    private mutating func add(_ page: UInt64, of id: FlexpageID, _ isBad: Bool) {
         let position = Int(page - reach.pointee.table[id].pointee.key.page) * BasePage.size
         let memory = reach.pointee.table.memory(of: id) + position
-        if runCount > 0, runs[runCount - 1].pages.upperBound == page {
+        if continuesRun(page, isBad) {
             runs[runCount - 1].pages = runs[runCount - 1].pages.lowerBound..<page + 1
             let last = pieces[pieceCount - 1]
             if last.iov_base + last.iov_len == memory {
@@ -127,7 +178,7 @@ struct WriteBatch: ~Copyable {
             }
         } else {
             runs[runCount] = Run(
-                pages: page..<page + 1, firstPiece: pieceCount, pieceCount: 0,
+                pages: page..<page + 1, firstPiece: pieceCount, pieceCount: 0, isBad: isBad,
                 failedSyncs: reach.pointee.map.ledger.failedSyncs)
             runCount += 1
             addPiece(memory)
@@ -149,7 +200,15 @@ struct WriteBatch: ~Copyable {
     /// Writes what has been begun to the image and ends its write-back. No lock is held.
     private mutating func issue() {
         let failures = write()
-        for index in 0..<runCount { end(runs[index], failures[index]) }
+        var hasFailed = false
+        for index in 0..<runCount {
+            let run = runs[index]
+            if run.isBad { badInARow = failures[index] == nil ? 0 : badInARow + 1 }
+            if failures[index] == nil { end(run.pages, of: run, nil) } else { hasFailed = true }
+        }
+        if hasFailed { tryInParts(failures) }
+        // Who is about to sleep for want of memory must see what has failed, or be seen here.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
         reach.pointee.dirt.wakeWaiters()
         reach.pointee.waiters.wake()
         runCount = 0
@@ -174,11 +233,13 @@ struct WriteBatch: ~Copyable {
         }
     }
 
-    private mutating func end(_ run: Run, _ failure: AccessError?) {
-        var left = run.pages
+    /// Ends the write-back of `pages`, all of `run` or the part of it that was written together.
+    mutating func end(_ pages: Range<UInt64>, of run: Run, _ failure: AccessError?) {
+        let isAlone = pages.count == 1
+        var left = pages
         while !left.isEmpty {
             let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-            let partFailure = endWriteback(left.lowerBound..<end, failure, since: run.failedSyncs)
+            let partFailure = endWriteback(left.lowerBound..<end, failure, isAlone: isAlone, since: run.failedSyncs)
             if error == nil { error = partFailure }
             left = end..<left.upperBound
         }
@@ -186,17 +247,20 @@ struct WriteBatch: ~Copyable {
 
     /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
     /// - Parameter failure: Why they are not on the image, or nil.
+    /// - Parameter isAlone: Whether they, one page, were tried alone.
     /// - Parameter failedSyncs: The Ledger's count of failed syncs when they were begun.
     /// - Returns: The same failure, or the error of a sync that has failed since: it may have lost them.
     private func endWriteback(
-        _ pages: Range<UInt64>, _ failure: AccessError?, since failedSyncs: UInt64
+        _ pages: Range<UInt64>, _ failure: AccessError?, isAlone: Bool, since failedSyncs: UInt64
     ) -> AccessError? {
         let shard = reach.pointee.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
         let syncFailure = reach.pointee.map.ledger.syncFailure(since: failedSyncs)
         if let failure {
-            reach.pointee.map.failWriteback(pages, failure)
+            reach.pointee.map.failWriteback(pages, failure, isAlone: isAlone)
+            // It may take long until they can be written: what lies around them is not to be kept for them.
+            reach.pointee.pages.splitOffDirt(of: pages, in: reach.pointee.map, on: shard)
             shard.pointee.failedWrites += 1
         } else if syncFailure != nil {
             reach.pointee.map.undoWriteback(pages)

@@ -100,7 +100,7 @@ public final class Writeback: @unchecked Sendable {
         var leaves = 0
         if let epoch = isAbove || isRetry ? epoch : provider.epochs.latest(endedBy: now - age) {
             leaves =
-                pages.sweeps.sweep(provider, passingOverReserved: true) { keys in
+                pages.sweeps.sweep(provider, passingOverReserved: true, .due) { keys in
                     provider.ledger.oldestDirty(upTo: epoch, includingFailed: isRetry, into: keys)
                 }.leaves
         }
@@ -122,7 +122,8 @@ public final class Writeback: @unchecked Sendable {
     }
 
     /// The monotonic clock.
-    private static var milliseconds: Int {
+    static var seconds: Int { milliseconds / 1000 }
+    static var milliseconds: Int {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
         return now.tv_sec * 1000 + now.tv_nsec / 1_000_000

@@ -67,6 +67,83 @@ import Testing
         try rig.end()
     }
 
+    /// A zero or trim that leaves an edge of a flexpage, dirty or not, at either end or both, keeps that edge and frees
+    /// the rest, of any size.
+    @Test(arguments: [0..<255, 1..<256, 1..<255, 100..<101, 64..<128] as [Range<UInt64>], [true, false])
+    func whatIsInsideOfAZeroIsFreed(zeroed: Range<UInt64>, isDirty: Bool) throws {
+        let rig = try PagingRig(memory: 16 << 20, image: HookedImage(size: 4 << 20))
+        try rig.write(7, count: Self.chunkBytes, at: 0)
+        if !isDirty { try rig.pager.flush() }
+        #expect(rig.order(0) == 8, "it is one flexpage")
+        let bytes = BasePage.offset(of: zeroed.lowerBound)..<BasePage.offset(of: zeroed.upperBound)
+        if zeroed.count % 2 == 0 {
+            try rig.pager.trim(bytes, forced: false)
+        } else {
+            try rig.pager.zero(bytes, mayTrim: true, onlyIfFast: false, forced: false)
+        }
+        let left = 256 - zeroed.count
+        #expect(rig.pages.memory.freeFrames == rig.frames - left)
+        #expect(rig.pages.dirt.pages == (isDirty ? left : 0))
+        rig.pages.checkInvariants(isQuiet: true)
+        for page in 0..<256 as Range<UInt64> {
+            #expect((rig.flexpage(at: page) != nil) != zeroed.contains(page))
+            #expect(try firstByte(rig, ofPage: page) == (zeroed.contains(page) ? 0 : 7))
+        }
+        try rig.pager.flush()
+        for page in 0..<256 as Range<UInt64> {
+            #expect(rig.image.byte(ofPage: page) == (zeroed.contains(page) ? 0 : 7))
+        }
+        try rig.end()
+    }
+
+    /// A large flexpage of which one page could not be written out keeps no more memory than that page: writes and
+    /// reads go on in sixteen times as much as there is.
+    @Test func onlyWhatFailedKeepsMemory() throws {
+        let rig = try PagingRig(
+            memory: 4 << 20,
+            image: HookedImage(size: 64 << 20) { call, pages in
+                call == .writeOut && pages.contains { $0 % 256 == 100 } ? AccessError(ENOSPC) : nil
+            })
+        try Watchdog.guarding("only what failed keeps memory") { () throws in
+            for chunk in 0..<64 as Range<Int64> {
+                try rig.write(7, count: Self.chunkBytes, at: chunk << 20)
+                #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
+            }
+            #expect(rig.pages.dirt.pages == 64)
+            for page in 0..<64 << 8 as Range<UInt64> where page % 256 != 100 {
+                #expect(try firstByte(rig, ofPage: page) == 7)
+            }
+        }
+        rig.pages.checkInvariants(isQuiet: true)
+        for chunk in 0..<64 as Range<UInt64> { #expect(rig.order(chunk << 8 | 100) == 0) }
+        try rig.pager.trim(0..<64 << 20, forced: false)
+        try rig.end()
+    }
+
+    /// The same where a reader had it then: it is split when memory is short.
+    @Test func whatCouldNotBeSplitIsSplitWhenMemoryIsShort() throws {
+        let rig = try PagingRig(
+            memory: 16 << 20,
+            image: HookedImage(size: 4 << 20) { call, pages in
+                call == .writeOut && pages.contains { $0 % 7 == 5 } ? AccessError(ENOSPC) : nil
+            })
+        try rig.write(7, count: Self.chunkBytes, at: 0)
+        var walk = PageMapper.Walk()
+        let loan = try rig.provider.mapper.lend(0..<4096, &walk)
+        #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
+        #expect(rig.order(0) == 8)
+        _ = consume loan
+        var taken: [Region] = []
+        while let region = rig.pages.takeRegion(order: 0, room: 1) { taken.append(region) }
+        let dirty = (0..<256 as Range<UInt64>).filter { $0 % 7 == 5 }
+        #expect(taken.count == rig.frames - dirty.count)
+        for page in 0..<256 as Range<UInt64> { #expect((rig.flexpage(at: page) != nil) == dirty.contains(page)) }
+        for region in taken { rig.pages.give(region) }
+        #expect(try firstByte(rig, ofPage: 5) == 7 && firstByte(rig, ofPage: 6) == 7)
+        try rig.pager.trim(0..<4 << 20, forced: false)
+        try rig.end()
+    }
+
     private func firstByte<Image>(_ rig: PagingRig<Image>, ofPage page: UInt64) throws -> UInt8 {
         var byte: UInt8 = 0
         try withUnsafeMutableBytes(of: &byte) { try rig.pager.read(into: $0, at: BasePage.offset(of: page)) }

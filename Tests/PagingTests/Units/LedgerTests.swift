@@ -124,6 +124,20 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
+    /// A leaf whose bad pages are left alone goes to the tail as if it had been tried, and has still failed.
+    @Test func whatIsPutOffGoesToTheTail() throws {
+        let rig = try LedgerRig()
+        rig.dirty(1)
+        rig.tryInVain(1)
+        rig.dirty(2)
+        let epoch = rig.ledger.endEpoch()
+        rig.ledger.putOff(rig.id(1))
+        #expect(rig.oldest(upTo: epoch) == [2], "the flush does not come to it again")
+        #expect(rig.oldest(upTo: rig.ledger.endEpoch()) == [2, 1])
+        #expect(rig.ledger.failedLeaves == 1 && rig.ledger.error == AccessError(EIO))
+        rig.ledger.checkInvariants()
+    }
+
     /// As long as a page that failed is not out the leaf counts as failed, whatever else of it is.
     @Test func failedUntilAllThatFailedIsOut() throws {
         let rig = try LedgerRig()
@@ -199,7 +213,8 @@ import Testing
         rig.overtake(1, 0b10)
         rig.end(1, 0b1)
         #expect(rig.leaf(1).pointee.dirty == 0b10)
-        #expect(rig.oldest(upTo: epoch) == [1] || rig.ledger.error == AccessError(EIO))
+        #expect(rig.oldest(upTo: epoch) == [], "it is too late for the flush")
+        #expect(rig.ledger.error == AccessError(EIO), "so that has to fail")
         rig.writeOut(1)
         #expect(rig.ledger.error == nil)
     }

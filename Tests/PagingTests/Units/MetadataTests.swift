@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import Paging
@@ -79,6 +80,18 @@ import Testing
             (UInt(bitPattern: metadata.buckets), metadata.bucketsPerShard * AccessMap.shardCount * 4),
             (UInt(bitPattern: metadata.shards), AccessMap.shardCount * MemoryLayout<Shard>.stride),
             (UInt(bitPattern: metadata.ghosts), metadata.ghostBuckets * Ghosts.entriesPerBucket * 8),
+            (UInt(bitPattern: metadata.mutexes), Metadata.mutexCount * MemoryLayout<pthread_mutex_t>.stride),
+            (UInt(bitPattern: metadata.conditions), Metadata.conditionCount * MemoryLayout<pthread_cond_t>.stride),
+            (UInt(bitPattern: metadata.ledgers), metadata.images * MemoryLayout<Ledger.Record>.stride),
+            (UInt(bitPattern: metadata.badPages), metadata.frames * 2),
+            (
+                UInt(bitPattern: metadata.sweepKeys),
+                SweepBoard.slotCount * SweepBoard.capacity(frames: metadata.frames) * 8
+            ),
+            (
+                UInt(bitPattern: metadata.zeroGroups),
+                metadata.zeroGroupsPerShard * AccessMap.shardCount * MemoryLayout<ZeroMap.Group>.stride
+            ),
         ]
         for order in 0...Region.largestOrder {
             let capacity = order == 0 ? metadata.frames : (metadata.frames >> order) + 1

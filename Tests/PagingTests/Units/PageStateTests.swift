@@ -5,8 +5,8 @@ import Testing
 /// What a flexpage's word allows, over all mixtures of its bits.
 @Suite struct PageStateTests {
     private static let bits = [
-        PageState.exclusive, PageState.writing, PageState.populated, PageState.awaited, PageState.failed,
-        PageState.dirty, PageState.unsynced,
+        PageState.exclusive, PageState.writing, PageState.populated, PageState.awaited, PageState.withdrawn,
+        PageState.dirty, PageState.unsynced, PageState.marked, PageState.ahead,
     ]
 
     /// Every mixture of the bits, with 0 to 2 pins and 0 or 3 hits.
@@ -19,6 +19,15 @@ import Testing
     @Test func fieldsDoNotOverlap() {
         let fields = PageStateTests.bits + [PageState.pinMask, PageState.hitMask, 0xFF << PageState.errorShift]
         #expect(fields.reduce(0) { $0 | $1 }.nonzeroBitCount == fields.reduce(0) { $0 + $1.nonzeroBitCount })
+    }
+
+    /// Settled is what nobody fills, writes or writes out, whoever reads it and whatever else is known of it.
+    @Test func settledIsWhatNobodyChanges() {
+        for state in PageStateTests.states {
+            let isChanging =
+                !state.has(PageState.populated) || state.has(PageState.exclusive) || state.has(PageState.writing)
+            #expect(state.isSettled == !isChanging)
+        }
     }
 
     /// Invariants 2 and 11: only a populated page is lent, and none that a writer holds.
@@ -81,10 +90,10 @@ import Testing
     /// An errno fits beside the bits of a failed fill.
     @Test func errorsFit() {
         for code: Int32 in [1, 5, 28, 255] {
-            let state = PageState(PageState.failed | UInt32(code) << PageState.errorShift | 3)
+            let state = PageState(PageState.withdrawn | UInt32(code) << PageState.errorShift | 3)
             #expect(state.error == code)
             #expect(state.pins == 3)
-            #expect(state.has(PageState.failed))
+            #expect(state.has(PageState.withdrawn))
         }
     }
 }

@@ -43,6 +43,16 @@ final class FullDisk {
         guard made.status == 0 else { throw Trouble("fallocate: \(made.output)") }
     }
 
+    /// Gives a part of the image its space, and then takes what is left of the disk.
+    func allocate(_ bytes: [UInt8], at offset: Int) throws {
+        try Files.write(bytes, to: image, at: offset)
+        let descriptor = open(mount.scratch.path("rest"), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Trouble("open the rest: \(errno)") }
+        defer { close(descriptor) }
+        let page = [UInt8](repeating: 1, count: 4096)
+        while write(descriptor, page, page.count) == page.count, fsync(descriptor) == 0 {}
+    }
+
     /// Frees the space.
     func free() throws {
         guard unlink(ballast) == 0 else { throw Trouble("unlink \(ballast)") }

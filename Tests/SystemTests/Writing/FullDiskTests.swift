@@ -120,6 +120,62 @@ struct FullDiskTests {
         #expect(count(lost, in: server.log) == 1)
     }
 
+    /// Proves that pages which have their space are on the image at the first flush, though it fails because of what
+    /// lies beside them; that a FUA write of one amid those that have none succeeds; that at the end every page is on
+    /// the image that can be there; and that the end tells as lost what really could not be written, by its number.
+    @Test(arguments: FullDisk.kinds)
+    func neighboursOfWhatHasNoSpaceAreWritten(_ kind: String) throws {
+        let disk = try FullDisk(kind, imageSize: 64 << 20, left: 2 << 20)
+        let (page, old) = (4096, [UInt8](repeating: 9, count: 4096))
+        // Space for 32 pages side by side, and for one among others that have none.
+        for number in [70] + Array(32..<64) { try Files.write(old, to: disk.image, at: number * page) }
+        try disk.allocate(old, at: 100 * page)
+        let server = try Server([disk.image, "memory=64M", "dirty-age=3600"])
+        let new = Image.bytes(0..<128 * page, seed: 8)
+        do {
+            let client = try Client(server)
+            for begin in [32, 0, 96, 64] {
+                try client.write(Array(new[begin * page..<(begin + 32) * page]), at: begin * page)
+            }
+            #expect(Client.code { try client.flush() } == ENOSPC)
+            let found = try Files.bytes(disk.image)
+            try Bytes.check(Array(found[32 * page..<64 * page]), Array(new[32 * page..<64 * page]), "the image")
+            #expect(Client.code { try client.write(old, at: 70 * page, .forced) } == nil)
+            try Bytes.check(try client.read(70 * page, at: 0), Array(new[..<(70 * page)]))
+        }
+        _ = try server.stop()
+        let lost = " pages of 4096 bytes could not be written to \(disk.image) and are lost: No space left on device"
+        #expect(count("error: 94\(lost)", in: server.log) == 1, "\(server.log.suffix(1000))")
+        let found = try Files.bytes(disk.image)
+        try Bytes.check(Array(found[70 * page..<71 * page]), old, "the page that was forced")
+        try Bytes.check(Array(found[100 * page..<101 * page]), Array(new[100 * page..<101 * page]), "the lonely page")
+    }
+
+    /// Proves that a few dirty pages that cannot be written do not take the memory of all that was written with them:
+    /// after more writes than there is memory, of each of which all but one page has been trimmed again, reads of what
+    /// is not in memory are answered; and that the server ends when it is told to.
+    @Test(arguments: FullDisk.kinds)
+    func aFewDirtyPagesLeaveRoomForReads(_ kind: String) throws {
+        let disk = try FullDisk(kind, imageSize: 256 << 20, left: 1 << 20)
+        try disk.allocate([UInt8](repeating: 9, count: 4096), at: 0)
+        let server = try Server([disk.image, "memory=16M", "dirty-age=3600"])
+        do {
+            let client = try Client(server)
+            for number in 1...40 {
+                let (size, offset) = (number <= 20 ? 1 << 20 : 64 << 10, number << 20)
+                try client.write([UInt8](repeating: 7, count: size), at: offset)
+                try client.trim(size - 4096, at: offset)
+            }
+            for megabyte in 60..<100 {
+                try Bytes.check(try client.read(1 << 20, at: megabyte << 20), .init(repeating: 0, count: 1 << 20))
+            }
+            try Bytes.check(try client.read(4096, at: 0), .init(repeating: 9, count: 4096))
+            #expect(Client.code { try client.flush() } == ENOSPC)
+        }
+        _ = try server.stop()
+        #expect(count("error: 40 pages of 4096 bytes could not be written", in: server.log) == 1)
+    }
+
     /// Proves that a zero that cannot have its space fails with ENOSPC and leaves all as it was: what is dirty, what is
     /// clean, and what is on the image.
     @Test(arguments: FullDisk.kinds)

@@ -1,0 +1,130 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// All of the memory dirty, and nothing of it can be written out: who needs memory hears why there is none.
+@Suite struct HopelessMemoryTests {
+    private static func rig(_ hook: @escaping HookedImage.Hook) throws -> HookedRig {
+        try PagingRig(image: HookedImage(size: 4 << 20, hook))
+    }
+
+    /// Has every frame hold a dirty page, which the limit of dirt never lets happen: pages from the image's beginning
+    /// on.
+    private static func fillWithDirt(_ rig: HookedRig) throws -> Range<UInt64> {
+        let all = 0..<UInt64(rig.frames)
+        try rig.pager.populate(0..<BasePage.offset(of: all.upperBound))
+        try #require(rig.pages.memory.freeFrames == 0)
+        let reach = rig.provider.mapper.reach
+        for page in all {
+            let shard = reach.pointee.map.shard(of: page)
+            shard.lock()
+            let id = reach.pointee.map.flexpage(at: page)
+            let newly = reach.pointee.pinExclusively(id, dirtying: page..<page + 1)
+            shard.unlock()
+            rig.pages.dirt.add(try #require(newly))
+            PageMapper.Reach.giveBack(reach, id, covering: page, PageState.pin | PageState.exclusive)
+        }
+        rig.pages.checkInvariants(isQuiet: true)
+        return all
+    }
+
+    private static func error(_ body: () throws(AccessError) -> Void) -> AccessError? {
+        do throws(AccessError) {
+            try body()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Reads and writes of what is not in memory fail with the error of the write-outs; reads and writes of what is go
+    /// on; and all go on when it can be written.
+    @Test func requestsFailWithTheReason() throws {
+        let isFull = Guarded(true)
+        let rig = try HopelessMemoryTests.rig { call, _ in
+            call == .writeOut && isFull.withLock { $0 } ? AccessError(ENOSPC) : nil
+        }
+        let dirty = try HopelessMemoryTests.fillWithDirt(rig)
+        let missing = BasePage.offset(of: dirty.upperBound)
+        Watchdog.guarding("requests fail with the reason") {
+            #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
+            #expect(rig.readError(4096, at: missing) == AccessError(ENOSPC))
+            #expect(
+                HopelessMemoryTests.error { () throws(AccessError) in try rig.write(1, count: 10, at: missing) } != nil)
+            #expect(rig.readError(4096, at: 0) == nil)
+            isFull.withLock { $0 = false }
+            #expect(throws: Never.self) { try rig.pager.flush() }
+            #expect(rig.readError(4096, at: missing) == nil)
+            #expect(throws: Never.self) { try rig.write(1, count: 10, at: missing) }
+        }
+        #expect(!rig.pages.waiters.isAnyoneWaiting)
+        try rig.pager.flush()
+        try rig.end()
+    }
+
+    /// Who sleeps already, while it may still turn out well, hears of it with the last write-out that fails; who waits
+    /// while something is lent sleeps on until that is given back.
+    @Test(arguments: [false, true]) func whoSleepsIsWoken(isLent: Bool) throws {
+        let gate = Gate()
+        let rig = try HopelessMemoryTests.rig { call, _ in
+            guard call == .writeOut else { return nil }
+            gate.pass()
+            return AccessError(ENOSPC)
+        }
+        let dirty = try HopelessMemoryTests.fillWithDirt(rig)
+        let missing = BasePage.offset(of: dirty.upperBound)
+        let error = Guarded<AccessError?>(nil)
+        try Watchdog.guarding("who sleeps is woken") { () throws in
+            var walk = PageMapper.Walk()
+            let loan = isLent ? try rig.provider.mapper.lend(0..<4096, &walk) : nil
+            let flush = Companion { try? rig.pager.flush() }
+            Thread.wait { gate.arrivals > 0 }
+            let reader = Companion {
+                let outcome = rig.readError(4096, at: missing)
+                error.withLock { $0 = outcome }
+            }
+            reader.waitUntilAsleep()
+            #expect(!reader.hasEnded)
+            gate.open()
+            flush.join()
+            if isLent {
+                reader.waitUntilAsleep()
+                #expect(!reader.hasEnded, "there is hope while somebody has a page")
+            }
+            _ = consume loan
+            reader.join()
+        }
+        #expect(error.withLock { $0 } == AccessError(ENOSPC))
+        try rig.pager.trim(0..<4 << 20, forced: false)
+        try rig.end()
+    }
+
+    /// Pages that are not durable yet are recycled last, but they are, however few there are among dirty ones.
+    @Test(arguments: [1, 2, 5]) func whatIsNotDurableIsFoundAmongDirt(count: UInt64) throws {
+        let rig = try HopelessMemoryTests.rig { _, _ in nil }
+        _ = try HopelessMemoryTests.fillWithDirt(rig)
+        try rig.provider.mapper.writeOut(50..<50 + count)
+        var taken: [Region] = []
+        while let region = rig.pages.takeRegion(order: 0, room: 1) { taken.append(region) }
+        #expect(taken.count == Int(count))
+        for region in taken { rig.pages.give(region) }
+        try rig.pager.flush()
+        try rig.end()
+    }
+
+    /// Who finds no memory has the watch clean some at once: it does not wait until the watch looks by itself.
+    @Test func whoFindsNoMemoryKicksTheWatch() throws {
+        let rig = try HopelessMemoryTests.rig { _, _ in nil }
+        let dirty = try HopelessMemoryTests.fillWithDirt(rig)
+        Watchdog.guarding("who finds no memory kicks the watch") {
+            let watch = Companion { _ = rig.pages.sweeps.waitForKick(milliseconds: 3_600_000) }
+            watch.waitUntilAsleep()
+            let reader = Companion { _ = rig.readError(4096, at: BasePage.offset(of: dirty.upperBound)) }
+            watch.join()
+            try? rig.pager.flush()
+            reader.join()
+        }
+        try rig.end()
+    }
+}

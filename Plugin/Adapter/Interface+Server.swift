@@ -8,8 +8,9 @@ import Paging
 // The calls of Interface.h on a server. None comes from nbdkit's main thread.
 
 @c(flexpage_server_create) @implementation
-public func flexpage_server_create(_ log: flexpage_logger) -> OpaquePointer {
-    unsafe OpaquePointer(Unmanaged.passRetained(Server { unsafe log($0) }).toOpaque())
+public func flexpage_server_create(_ log: flexpage_logger, _ gate: flexpage_gate?) -> OpaquePointer {
+    let server = Server(log: { unsafe log($0) }, gate: { gate?() })
+    return unsafe OpaquePointer(Unmanaged.passRetained(server).toOpaque())
 }
 
 @c(flexpage_server_configure) @implementation
@@ -41,6 +42,21 @@ public func flexpage_server_open_image(
 @c(flexpage_server_is_batch) @implementation
 public func flexpage_server_is_batch(_ server: OpaquePointer) -> Bool {
     unsafe Server.at(server).isBatch
+}
+
+@c(flexpage_server_last_will) @implementation
+public func flexpage_server_last_will(_ server: OpaquePointer) -> UInt32 {
+    unsafe UInt32(Server.at(server).secondsOfLastWill)
+}
+
+@c(flexpage_server_bring_out) @implementation
+public func flexpage_server_bring_out(_ server: OpaquePointer, _ outcome: UnsafeMutablePointer<flexpage_will>) {
+    guard let will = unsafe Server.at(server).will else { return }
+    let result = will.bringOut()
+    unsafe outcome.pointee = flexpage_will(
+        brought_out: UInt64(result.broughtOut), failed: UInt64(result.failed),
+        passed_over: UInt64(result.passedOver), broken: UInt64(result.broken),
+        error: result.error?.code ?? 0, sync_error: result.syncError?.code ?? 0)
 }
 
 @c(flexpage_server_begin) @implementation

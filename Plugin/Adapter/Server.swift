@@ -9,12 +9,18 @@ import SystemPackage
 final class Server: @unchecked Sendable {
     /// Prints one line that a person should see. Any thread.
     private let log: @Sendable (String) -> Void
+    /// Does not return where no image may be let go any more. Any thread.
+    private let gate: @Sendable () -> Void
     private var settings = Settings()
     private var image: ImageFile?
     private var serving: Serving?
+    /// What brings out what is dirty when the process is about to die. It stays when serving has ended, because it is
+    /// asked by a thread that knows nothing of that; it does nothing then.
+    private(set) var will: LastWill?
 
-    init(log: @escaping @Sendable (String) -> Void) {
+    init(log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void = {}) {
         self.log = log
+        self.gate = gate
     }
 
     /// Takes one `key=value` of the command line.
@@ -40,6 +46,9 @@ final class Server: @unchecked Sendable {
     /// Whether the server's threads are to be scheduled as SCHED_BATCH.
     var isBatch: Bool { settings.scheduling == .batch }
 
+    /// Seconds that the last will may take; 0 where there is to be none.
+    var secondsOfLastWill: Int { settings.lastWill }
+
     /// Opens the image. Hands back what is good to know of it.
     func openImage() throws(Complaint) -> String {
         let file = try settings.requireFile()
@@ -56,7 +65,9 @@ final class Server: @unchecked Sendable {
     func begin() throws(Complaint) -> String {
         guard let image else { throw Complaint("there is no open image to serve") }
         do {
-            serving = try Serving(image, settings, log: log)
+            let serving = try Serving(image, settings, log: log, gate: gate)
+            self.serving = serving
+            will = serving.pages.will
         } catch {
             throw Complaint(
                 "memory", settings.memoryText, "it cannot be had (\(Errno(rawValue: error.code)))",

@@ -14,11 +14,17 @@ final class Serving: Sendable {
     private let provider: Provider
     private let writeback: Writeback?
     private let prefetcher: Prefetcher?
+    private let gate: @Sendable () -> Void
 
     /// Takes the memory and starts the threads.
+    /// - Parameter gate: Called before the image is let go; does not return where it must not be any more.
     /// - Throws: ENOMEM where the memory cannot be had.
-    init(_ image: ImageFile, _ settings: Settings, log: @escaping @Sendable (String) -> Void) throws(AccessError) {
+    init(
+        _ image: ImageFile, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
+        gate: @escaping @Sendable () -> Void
+    ) throws(AccessError) {
         self.image = image
+        self.gate = gate
         pages = try Pages(
             memory: settings.memory, dirtyShare: settings.dirtyShare, readahead: settings.readahead
         ) { log($0.line) }
@@ -29,6 +35,7 @@ final class Serving: Sendable {
         writeback =
             image.isWritable
             ? Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) { provider, count in
+                gate()
                 for _ in 0..<count { image.endWriting() }
                 log(Serving.line(settled: count, lost: provider.lost))
             } : nil
@@ -72,6 +79,7 @@ final class Serving: Sendable {
             provider.leaveFlush()
             return error
         }
+        gate()
         image.endWriting()
         return nil
     }

@@ -28,12 +28,14 @@ struct Settings: Equatable {
     private(set) var dirtyShare = Pages.usualDirtyShare
     /// Milliseconds that something may be dirty before it goes out by itself.
     private(set) var dirtyAge = 5000
+    /// Seconds that what is dirty may be brought out for when the process is about to die; 0 for not at all.
+    private(set) var lastWill = 10
     /// Whether an image being written is locked against a second writer.
     private(set) var lock = LockMode.on
 
     /// The keys there are, for a person.
     private static var keys: String {
-        "file=, memory=, direct=, readahead=, scheduling=, cache=, dirty=, dirty-age= or lock="
+        "file=, memory=, direct=, readahead=, scheduling=, cache=, dirty=, dirty-age=, last-will= or lock="
     }
 
     /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
@@ -47,6 +49,7 @@ struct Settings: Equatable {
         case "cache": try setCache(value)
         case "dirty": try setDirty(value)
         case "dirty-age": try setDirtyAge(value)
+        case "last-will": try setLastWill(value)
         case "lock": try setLock(value)
         default: throw Complaint(key, value, "there is no such key", wanted: Self.keys)
         }
@@ -137,6 +140,19 @@ struct Settings: Equatable {
             throw Complaint("dirty-age", value, "this is no such time", wanted: "seconds as in 5, or 500ms")
         }
         dirtyAge = isFine ? number : number * 1000
+    }
+
+    private mutating func setLastWill(_ value: String) throws(Complaint) {
+        if value == "off" {
+            lastWill = 0
+            return
+        }
+        let mostSeconds = 3600
+        guard let seconds = Int(value), (1...mostSeconds).contains(seconds) else {
+            throw Complaint(
+                "last-will", value, "this is no such time", wanted: "seconds as in 10, at most \(mostSeconds), or off")
+        }
+        lastWill = seconds
     }
 
     private mutating func setLock(_ value: String) throws(Complaint) {

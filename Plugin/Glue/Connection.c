@@ -5,6 +5,7 @@
 
 #include "Callbacks.h"
 #include "Errand.h"
+#include "LastWill.h"
 
 /// -D flexpage.verbose=1: the comings and goings of clients, with the counters. Exported: nbdkit finds it by its name.
 extern int flexpage_debug_verbose;
@@ -24,6 +25,7 @@ tell_counters(const char *event, flexpage_client *client)
 void *
 flexpage_open(int readonly)
 {
+    signal_stack_prepare();
     struct flexpage_answer answer = {0};
     flexpage_client *client = flexpage_client_open(lifetime_server(), readonly != 0, &answer);
     answer_print(&answer);

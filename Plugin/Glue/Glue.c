@@ -31,6 +31,9 @@
     "                  before writers wait too (default 40%).\n"                                                       \
     "dirty-age=<SECONDS>\n"                                                                                            \
     "                  How long it may wait there (default 5).\n"                                                      \
+    "last-will=<SECONDS>|off\n"                                                                                        \
+    "                  How long what waits may be brought out when a fault ends\n"                                      \
+    "                  the process (default 10).\n"                                                                     \
     "lock=on|off       Keep other writers from the image (default on)."
 
 static struct nbdkit_plugin plugin = {

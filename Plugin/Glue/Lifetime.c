@@ -11,6 +11,8 @@
 
 #include "Callbacks.h"
 #include "Errand.h"
+#include "LastWill.h"
+#include "NbdkitVersion.h"
 
 // What sched.h calls it only for who asks for more than POSIX.
 #ifndef SCHED_BATCH
@@ -39,10 +41,17 @@ log_line(const char *line)
     nbdkit_error("%s", line);
 }
 
+/// Before an image is given to other writers: a will that is being executed may still write there.
+static void
+last_will_hold_image(void)
+{
+    last_will_hold();
+}
+
 static void
 run_load(struct errand *errand)
 {
-    server = flexpage_server_create(log_line);
+    server = flexpage_server_create(log_line, last_will_hold_image);
     errand->succeeded = true;
 }
 
@@ -57,6 +66,7 @@ flexpage_load(void)
 static void
 run_unload(struct errand *errand)
 {
+    last_will_end();
     flexpage_server_destroy(server);
     server = NULL;
     errand->succeeded = true;
@@ -127,13 +137,18 @@ flexpage_get_ready(void)
     struct errand errand = {.run = run_get_ready};
     if (errand_do(&errand) == -1)
         return -1;
+    nbdkit_version_warn();
     return errand.number != 0 ? become_batch() : 0;
 }
 
 static void
 run_after_fork(struct errand *errand)
 {
-    errand->succeeded = flexpage_server_begin(server, &errand->answer);
+    const unsigned seconds = flexpage_server_last_will(server);
+    if (seconds > 0)
+        last_will_prepare();
+    errand->succeeded = flexpage_server_begin(server, &errand->answer)
+        && (seconds == 0 || last_will_begin(server, seconds) == 0);
 }
 
 int

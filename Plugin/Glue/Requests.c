@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "Callbacks.h"
+#include "LastWill.h"
 
 /// The error as NBD can say it. nbdkit calls all that it does not know "invalid argument", as if the client were to
 /// blame; but media fail with ENODATA, EREMOTEIO, ETIMEDOUT, EILSEQ and more.
@@ -35,10 +36,11 @@ finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
 }
 
 /// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and when
-/// it ends, not for each that it fails.
+/// it ends, not for each that it fails. When the last will is being executed it does not return.
 static int
 finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
+    last_will_hold();
     if (error == 0 || !flexpage_client_is_known_trouble(handle, error))
         return finish(error, what, count, offset);
     nbdkit_debug("flexpage: %s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
@@ -49,6 +51,7 @@ finish_writing(void *handle, int32_t error, const char *what, uint32_t count, ui
 int
 flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
+    signal_stack_prepare();
     (void)flags;
     return finish(flexpage_client_read(handle, buffer, count, offset), "a read", count, offset);
 }
@@ -56,6 +59,7 @@ flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint
 int
 flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
+    signal_stack_prepare();
     // nbdkit has none to send today, and one that is not understood must fail.
     int32_t error = flags != 0 ? EINVAL : flexpage_client_cache(handle, count, offset);
     return finish(error, "a cache request", count, offset);
@@ -64,6 +68,7 @@ flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 int
 flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
+    signal_stack_prepare();
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
     int32_t error = flexpage_client_write(handle, buffer, count, offset, is_forced);
     return finish_writing(handle, error, "a write", count, offset);
@@ -72,6 +77,7 @@ flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offse
 int
 flexpage_flush(void *handle, uint32_t flags)
 {
+    signal_stack_prepare();
     (void)flags;
     return finish_writing(handle, flexpage_client_flush(handle), "a flush", 0, 0);
 }
@@ -79,6 +85,7 @@ flexpage_flush(void *handle, uint32_t flags)
 int
 flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
+    signal_stack_prepare();
     bool may_trim = (flags & NBDKIT_FLAG_MAY_TRIM) != 0;
     bool only_if_fast = (flags & NBDKIT_FLAG_FAST_ZERO) != 0;
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
@@ -89,6 +96,7 @@ flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 int
 flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
+    signal_stack_prepare();
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
     return finish_writing(handle, flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
 }
@@ -118,6 +126,7 @@ int
 flexpage_extents(
     void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *extents)
 {
+    signal_stack_prepare();
     struct extent_sink sink = {.extents = extents, .only_one = (flags & NBDKIT_FLAG_REQ_ONE) != 0};
     int32_t error = flexpage_client_extents(handle, count, offset, take_extent, &sink);
     return finish(error != 0 ? error : sink.error, "a block status request", count, offset);

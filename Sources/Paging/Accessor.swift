@@ -8,6 +8,7 @@ import Glibc
 /// - Offsets given to `populate` and `writeOut` are multiples of the base page (4096 bytes), and so are the lengths of
 ///   the pieces and the addresses of their memory. The last base page of an image may reach past `size`.
 /// - Two calls that write overlapping ranges are never under way at the same time.
+/// - A LastWill keeps neither: it calls with a lock held, and writes once more, with the same bytes, what is being written.
 ///
 /// Rules for who implements:
 /// - EINTR and short transfers are dealt with inside; a call has done all of its work or it throws.

@@ -228,10 +228,11 @@ struct Fill: ~Copyable {
     /// Lends the flexpages in flight to a writer who will populate them, all of them and dirty: nobody else sees them
     /// before the loan ends. There are no more of them than a loan takes. The shard's lock is held.
     func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {
-        var loan = Loan(reach, at: wanted.lowerBound, exclusively: true)
+        var loan = Loan(reach, at: wanted.lowerBound, exclusively: true, fresh: true)
+        let word =
+            PageState.populated | PageState.dirty | PageState.exclusive | PageState.fresh | PageState.pin
         for index in 0..<issued {
-            reach.pointee.table.word(ids[index]).pointee.state.store(
-                PageState.populated | PageState.dirty | PageState.exclusive | PageState.pin, ordering: .releasing)
+            reach.pointee.table.word(ids[index]).pointee.state.store(word, ordering: .releasing)
             loan.add(ids[index], upTo: wanted.upperBound)
         }
         dirtied += reach.pointee.map.markDirty(covered)

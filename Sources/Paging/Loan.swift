@@ -24,9 +24,12 @@ struct Loan: ~Copyable {
 
     /// A loan of nothing yet, that begins at `offset`.
     /// - Parameter exclusively: The client writes: it alone has the flexpages.
+    /// - Parameter fresh: And nobody has ever had them before.
     @inline(__always)
-    init(_ reach: UnsafePointer<PageMapper.Reach>, at offset: Int64, exclusively: Bool = false) {
-        pin = exclusively ? PageState.pin | PageState.exclusive : PageState.pin
+    init(
+        _ reach: UnsafePointer<PageMapper.Reach>, at offset: Int64, exclusively: Bool = false, fresh: Bool = false
+    ) {
+        pin = PageState.pin | (exclusively ? PageState.exclusive : 0) | (fresh ? PageState.fresh : 0)
         self.reach = reach
         range = offset..<offset
     }

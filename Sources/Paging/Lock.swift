@@ -31,6 +31,9 @@ struct Lock: @unchecked Sendable {
         assert(result == 0, "pthread_mutex_unlock failed")
     }
 
+    /// Takes the lock if nobody has it.
+    func tryLock() -> Bool { pthread_mutex_trylock(mutex) == 0 }
+
     /// Runs `body` with the lock held.
     @inline(__always)
     func withLock<Result: ~Copyable>(_ body: () -> Result) -> Result {

@@ -35,6 +35,8 @@ public final class Pages: @unchecked Sendable {
     /// The most frames that one fill takes, so that one request leaves others some to work with.
     let mostFramesOfFill: Int
     let prefetches: PrefetchQueue
+    /// What brings dirty pages out when the process is about to die.
+    public let will: LastWill
     /// The largest window of reading ahead, base pages.
     let largestReadahead: Int
     /// Tells whoever runs the server; called from any thread, with no lock held.
@@ -68,11 +70,13 @@ public final class Pages: @unchecked Sendable {
         dirt = DirtGauge(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
         sweeps = SweepBoard(memory.metadata)
         prefetches = PrefetchQueue(frames: memory.metadata.frames)
+        will = LastWill(table: table, metadata: memory.metadata)
         largestReadahead = min(readahead / BasePage.size, queue.probationTarget / 3)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
     }
 
     deinit {
+        will.close()
         queue.destroy()
         waiters.destroy()
         dirt.destroy()

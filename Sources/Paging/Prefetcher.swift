@@ -1,3 +1,4 @@
+import CSignalStack
 import Glibc
 
 /// The threads that read ahead, of all images.
@@ -23,6 +24,7 @@ public final class Prefetcher: @unchecked Sendable {
         let result = pthread_create(
             &thread, nil,
             { argument in
+                signal_stack_prepare()
                 let prefetcher = Unmanaged<Prefetcher>.fromOpaque(argument!).takeUnretainedValue()
                 while prefetcher.pages.prefetches.work() {}
                 return nil

@@ -44,9 +44,11 @@ public final class Provider: @unchecked Sendable {
         mapper = PageMapper(image: image, pages: pages, accessor: accessor)
         mapper.reach.pointee.map.ledger.prepare()
         mapper.attach(to: self)
+        pages.will.enlist(self)
     }
 
     deinit {
+        pages.will.withdraw(self)
         flushes.destroy()
         syncs.destroy()
     }

@@ -6,7 +6,7 @@ import Glibc
 /// given back, to have gone out) sleeps at its shard.
 ///
 /// Lock order: shard before anything else of Paging, never two shards at once (but `checkInvariants`, which takes all
-/// of them in ascending order). No lock is held across the Accessor's I/O (invariant 7).
+/// of them in ascending order). No lock is held across the Accessor's I/O (invariant 7), but for a LastWill's.
 struct Shard {
     /// Base pages lent without waiting for the Accessor.
     ///
@@ -55,6 +55,8 @@ extension UnsafeMutablePointer<Shard> {
 
     @inline(__always)
     func unlock() { guardian.unlock() }
+
+    func tryLock() -> Bool { guardian.tryLock() }
 
     /// Sleeps until somebody wakes this shard. The lock is held before and after, not meanwhile.
     func wait() {

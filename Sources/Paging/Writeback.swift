@@ -1,3 +1,4 @@
+import CSignalStack
 import Glibc
 import Synchronization
 
@@ -61,11 +62,13 @@ public final class Writeback: @unchecked Sendable {
     }
 
     private func help() -> UnsafeMutableRawPointer? {
+        signal_stack_prepare()
         while pages.sweeps.help() {}
         return nil
     }
 
     private func watch() -> UnsafeMutableRawPointer? {
+        signal_stack_prepare()
         let usual = max(1, min(Writeback.watchInterval, age / 4))
         var interval = usual
         var nextClosing = 0

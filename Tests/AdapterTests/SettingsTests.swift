@@ -73,6 +73,16 @@ import Testing
         #expect(complaint((key, value)) == nil)
     }
 
+    /// Proves that the last will takes ten seconds, or what is said, or is none.
+    @Test func lastWill() throws {
+        #expect(try settings().lastWill == 10)
+        #expect(try settings(("last-will", "3")).lastWill == 3)
+        #expect(try settings(("last-will", "off")).lastWill == 0)
+        for value in ["0", "-1", "3601", "10s", ""] {
+            #expect(complaint(("last-will", value))?.contains("seconds as in 10") == true)
+        }
+    }
+
     /// Proves both ways of scheduling, and that the last one said holds.
     @Test func scheduling() throws {
         #expect(try settings().scheduling == .normal)

@@ -66,6 +66,9 @@ import Testing
         for value in ["", "0", "5s", "-1", "1.5", "86401"] {
             try expectRefusal([image.path, "dirty-age=\(value)"], saying: ["dirty-age=\(value):", "seconds as in 5"])
         }
+        for value in ["", "0", "on", "1.5", "-1", "3601"] {
+            try expectRefusal([image.path, "last-will=\(value)"], saying: ["last-will=\(value):", "seconds as in 10"])
+        }
         try expectRefusal([image.path, "lock=maybe"], saying: ["lock=maybe", "on or off"])
     }
 

@@ -4,7 +4,7 @@ import Glibc
 enum Files {
     static func text(_ path: String) throws -> String { String(decoding: try bytes(path), as: UTF8.self) }
 
-    static func bytes(_ path: String) throws -> [UInt8] {
+    static func bytes(_ path: String, upTo end: Int = .max) throws -> [UInt8] {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw Trouble("open \(path): \(String(cString: strerror(errno)))") }
         defer { close(file) }
@@ -14,7 +14,8 @@ enum Files {
             let count = read(file, &piece, piece.count)
             guard count >= 0 else { throw Trouble("read \(path): \(String(cString: strerror(errno)))") }
             if count == 0 { return bytes }
-            bytes += piece[..<count]
+            bytes += piece[..<min(count, end - bytes.count)]
+            if bytes.count == end { return bytes }
         }
     }
 

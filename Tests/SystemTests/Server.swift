@@ -8,6 +8,8 @@ final class Server {
         var nbdkit: [String] = []
         /// Whether it logs what is for finding trouble. One line or more a request.
         var isVerbose = true
+        /// What its command begins with, to be run with something else in its environment.
+        var command: [String] = []
         /// Another plugin than ours.
         var plugin: String?
     }
@@ -15,13 +17,18 @@ final class Server {
     let scratch: Scratch
     let process: Subprocess
     var socket: String { scratch.path("socket") }
-    var log: String { process.output }
+    /// What it has logged, but for what it says of the nbdkit that runs: some have that line and some do not.
+    var log: String {
+        process.output.split(separator: "\n", omittingEmptySubsequences: false)
+            .filter { !$0.contains(Nbdkit.warning) }.joined(separator: "\n")
+    }
     var pid: pid_t { process.pid }
 
     /// Starts nbdkit and waits until clients can connect.
     init(_ parameters: [String], _ options: Options = Options()) throws {
         scratch = try Scratch()
-        var arguments = ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
+        var arguments = options.command
+        arguments += ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
         if options.isVerbose { arguments += ["-v", "-D", "flexpage.verbose=1"] }
         arguments += options.nbdkit
         arguments.append(try options.plugin ?? Plugin.built())

@@ -32,20 +32,11 @@ import Testing
 
     /// Proves that starts as a daemon serve, and that each daemon goes when it is told to.
     @Test func daemonised() throws {
-        let plugin = try Plugin.built()
         try starts { image in
-            let scratch = try Scratch()
-            let socket = scratch.path("socket")
-            let pidFile = scratch.path("pid")
-            let start = try Subprocess.run("nbdkit", "-P", pidFile, "-U", socket, plugin, image.path, "memory=2M")
-            guard start.status == 0 else { throw Trouble("nbdkit has ended with \(start.status): \(start.output)") }
-            let pid = try Patience.wait(seconds: 60, "there is no pid in \(pidFile)") {
-                (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap { pid_t($0) }
-            }
-            defer { kill(pid, SIGKILL) }
-            try image.checkRead(try Client(socket: socket), 10_000, at: 5_000)
-            kill(pid, SIGTERM)
-            try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
+            let daemon = try Daemon(image, "memory=2M")
+            try image.checkRead(try Client(socket: daemon.socket), 10_000, at: 5_000)
+            kill(daemon.pid, SIGTERM)
+            try daemon.waitUntilGone()
         }
     }
 

@@ -55,8 +55,12 @@ enum flexpage_extent_kind {
 /// Prints one line that a person should see, from any thread.
 typedef void (*flexpage_logger)(const char *line);
 
+/// Called before an image is let go, for other writers to have; does not return where that must not be any more. Any
+/// thread.
+typedef void (*flexpage_gate)(void);
+
 /// A server with nothing configured.
-flexpage_server *flexpage_server_create(flexpage_logger log);
+flexpage_server *flexpage_server_create(flexpage_logger log, flexpage_gate _Nullable gate);
 
 /// Takes one key=value of the command line.
 bool flexpage_server_configure(
@@ -70,6 +74,23 @@ bool flexpage_server_open_image(flexpage_server *server, struct flexpage_answer 
 
 /// Whether the server's threads are to be scheduled as SCHED_BATCH.
 bool flexpage_server_is_batch(flexpage_server *server);
+
+/// Seconds that the last will may take; 0 where there is to be none.
+uint32_t flexpage_server_last_will(flexpage_server *server);
+
+/// What became of a last will: base pages, and errno values.
+struct flexpage_will {
+    uint64_t brought_out;
+    uint64_t failed;
+    uint64_t passed_over;
+    uint64_t broken;
+    int32_t error;
+    int32_t sync_error;
+};
+
+/// Brings what is dirty to the images, and syncs them, whatever the other threads of the process hold or do. From any
+/// thread, once it serves and until it is destroyed; the rule of one call at a time does not hold for it. Allocates nothing.
+void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *outcome);
 
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
 bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);

@@ -60,21 +60,13 @@ import Testing
     /// its client has been killed.
     @Test func aDaemon() throws {
         let image = try Image(size: 4 << 20)
-        let scratch = try Scratch()
-        let (socket, pidFile) = (scratch.path("socket"), scratch.path("pid"))
-        let start = try Subprocess.run(
-            "nbdkit", "-P", pidFile, "-U", socket, try Plugin.built(), image.path, "memory=32M", "dirty-age=3600")
-        #expect(start.status == 0, "\(start.output)")
-        let pid = try Patience.wait(seconds: 60, "there is no pid in \(pidFile)") {
-            (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap { pid_t($0) }
-        }
-        defer { kill(pid, SIGKILL) }
-        let client = try Client(socket: socket)
+        let daemon = try Daemon(image, "memory=32M", "dirty-age=3600")
+        let client = try Client(socket: daemon.socket)
         let new = Image.bytes(0..<4 << 20, seed: 99)
         try client.write(new, at: 0)
-        kill(pid, SIGTERM)
+        kill(daemon.pid, SIGTERM)
         client.vanish()
-        try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
+        try daemon.waitUntilGone()
         try Bytes.check(try Files.bytes(image.path), new, "the image")
     }
 }

@@ -24,6 +24,13 @@ struct SectorWriter {
     static func run(
         _ count: Int, _ ledger: SectorLedger, _ server: Server, seed: UInt64, flushes: Int, then signal: Int32
     ) throws {
+        try run(count, ledger, server, seed: seed, flushes: flushes) { kill(server.pid, signal) }
+    }
+
+    /// The same, but does `end`, upon which the server goes.
+    static func run(
+        _ count: Int, _ ledger: SectorLedger, _ server: Server, seed: UInt64, flushes: Int, then end: () throws -> Void
+    ) throws {
         let goal = ledger.flushes + flushes
         ledger.isOver = false
         try Threads.run(count + 1) { number in
@@ -37,8 +44,13 @@ struct SectorWriter {
             }
             usleep(UInt32.random(in: 0..<20_000))
             ledger.isOver = true
-            kill(server.pid, (try? failure.get()) == nil ? SIGKILL : signal)
-            try failure.get()
+            do {
+                try failure.get()
+                try end()
+            } catch {
+                kill(server.pid, SIGKILL)
+                throw error
+            }
         }
     }
 

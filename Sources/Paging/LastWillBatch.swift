@@ -1,0 +1,125 @@
+import Glibc
+
+/// Pages on their way out with the last will: runs of neighbours, several at once, as in a WriteBatch; but nothing of them
+/// changes, and all room for them is there from the beginning, as there may be little stack, and there is no malloc.
+///
+/// Leaves of several chunks come by turns, so that each run has room for all the pieces that it can become, and a page joins
+/// whichever run it continues. Pointers, cheap to copy; one thread's own.
+struct LastWillBatch {
+    private typealias Run = (pages: Range<UInt64>, pieces: Int)
+
+    /// Base pages in a run at the most: 1 MiB.
+    private static let pagesOfRun = Chunk.pages
+    /// Failures in a row after which a run's other pages are not tried.
+    private static let failuresInARow = 8
+
+    private let runs: UnsafeMutablePointer<Run>
+    private let pieces: UnsafeMutablePointer<iovec>
+    private let writes: UnsafeMutablePointer<WriteOut>
+    private let count: UnsafeMutablePointer<Int>
+
+    init() {
+        runs = .allocate(capacity: WriteOut.most)
+        // And one of each for a page that is tried alone.
+        pieces = .allocate(capacity: WriteOut.most * LastWillBatch.pagesOfRun + 1)
+        writes = .allocate(capacity: WriteOut.most + 1)
+        count = .allocate(capacity: 1)
+        count.initialize(to: 0)
+    }
+
+    func destroy() {
+        runs.deallocate()
+        pieces.deallocate()
+        writes.deallocate()
+        count.deallocate()
+    }
+
+    /// The run that `page` continues, or nil.
+    private func run(before page: UInt64) -> Int? {
+        for run in 0..<count.pointee
+        where runs[run].pages.upperBound == page && runs[run].pages.count < LastWillBatch.pagesOfRun {
+            return run
+        }
+        return nil
+    }
+
+    func hasRoom(for page: UInt64) -> Bool { count.pointee < WriteOut.most || run(before: page) != nil }
+
+    /// Adds `page`, for which there is room and whose bytes are at `memory`.
+    func add(_ page: UInt64, _ memory: UnsafeMutableRawPointer) {
+        if let run = run(before: page) {
+            runs[run].pages = runs[run].pages.lowerBound..<page + 1
+            let last = self.pieces(of: run) + (runs[run].pieces - 1)
+            if last.pointee.iov_base + last.pointee.iov_len == memory {
+                last.pointee.iov_len += BasePage.size
+            } else {
+                addPiece(memory, to: run)
+            }
+        } else {
+            (runs + count.pointee).initialize(to: (page..<page + 1, 0))
+            addPiece(memory, to: count.pointee)
+            count.pointee += 1
+        }
+    }
+
+    private func pieces(of run: Int) -> UnsafeMutablePointer<iovec> { pieces + run * LastWillBatch.pagesOfRun }
+
+    private func addPiece(_ memory: UnsafeMutableRawPointer, to run: Int) {
+        (pieces(of: run) + runs[run].pieces).initialize(to: iovec(iov_base: memory, iov_len: BasePage.size))
+        runs[run].pieces += 1
+    }
+
+    /// Writes what has been added, and counts what became of it. A run that cannot be written is tried page by page, so that
+    /// one without room on the disk costs no other.
+    func issue(to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
+        guard count.pointee > 0 else { return }
+        for run in 0..<count.pointee {
+            let pieces = UnsafeBufferPointer(start: pieces(of: run), count: runs[run].pieces)
+            let offset = BasePage.offset(of: runs[run].pages.lowerBound)
+            (writes + run).initialize(to: WriteOut(pieces, at: offset))
+        }
+        accessor.writeOut(UnsafeMutableBufferPointer(start: writes, count: count.pointee))
+        for run in 0..<count.pointee {
+            if writes[run].error == nil {
+                outcome.broughtOut += runs[run].pages.count
+            } else {
+                writePages(of: run, to: accessor, &outcome)
+            }
+        }
+        count.pointee = 0
+    }
+
+    private func writePages(of run: Int, to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
+        var page = runs[run].pages.lowerBound
+        var failures = 0
+        for piece in 0..<runs[run].pieces {
+            let whole = pieces(of: run)[piece]
+            for position in stride(from: 0, to: whole.iov_len, by: BasePage.size) {
+                let isTried = failures < LastWillBatch.failuresInARow
+                if isTried, write(whole.iov_base + position, to: page, of: accessor, &outcome) {
+                    outcome.broughtOut += 1
+                    failures = 0
+                } else {
+                    outcome.failed += 1
+                    failures += 1
+                }
+                page += 1
+            }
+        }
+    }
+
+    /// - Returns: Whether the page has been written.
+    private func write(
+        _ memory: UnsafeMutableRawPointer, to page: UInt64, of accessor: any Accessor,
+        _ outcome: inout LastWill.Outcome
+    ) -> Bool {
+        let (piece, alone) = (pieces(of: WriteOut.most), writes + WriteOut.most)
+        piece.initialize(to: iovec(iov_base: memory, iov_len: BasePage.size))
+        alone.initialize(
+            to: WriteOut(UnsafeBufferPointer(start: piece, count: 1), at: BasePage.offset(of: page)))
+        accessor.writeOut(UnsafeMutableBufferPointer(start: alone, count: 1))
+        guard let error = alone.pointee.error else { return true }
+        outcome.error = error
+        return false
+    }
+}

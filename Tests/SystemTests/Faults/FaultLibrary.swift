@@ -1,0 +1,25 @@
+import Glibc
+
+/// The library that makes a thread of nbdkit fault at a chosen place: see faults.c.
+final class FaultLibrary {
+    private let scratch: Scratch
+    private var path: String { scratch.path("faults.so") }
+
+    static var canBeBuilt: Bool { Subprocess.exists("cc") }
+
+    /// Compiles it.
+    init() throws {
+        scratch = try Scratch()
+        let here = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        let result = try Subprocess.run(
+            "cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wno-infinite-recursion", "-o", path, "\(here)/faults.c",
+            "-ldl")
+        guard result.status == 0 else { throw Trouble("cc: \(result.output)") }
+    }
+
+    /// What a command is begun with so that its program faults at `place` once it has been told to with SIGUSR2.
+    /// - Parameter memory: What memory= is, bytes.
+    func command(faultingAt place: String, memory: Int) -> [String] {
+        ["env", "LD_PRELOAD=\(path)", "FAULT=\(place)", "MEMORY=\(memory)"]
+    }
+}

@@ -1,0 +1,230 @@
+import Glibc
+import Testing
+
+/// A fault that ends the real nbdkit, under writers: no sector of the image is older than what was answered.
+@Suite(.serialized) struct LastWillTests {
+    private static let sectors = 16_384
+    private static let writers = 4
+    private static let memory = 16 << 20
+    private static let signals = [SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS]
+    private static let said = "flexpage: last will: "
+
+    /// An image for several servers, one after the other, and what its clients have been promised.
+    private struct Trial {
+        let scratch: Scratch
+        let path: String
+        let ledger = SectorLedger(sectors: LastWillTests.sectors)
+
+        init() throws {
+            scratch = try Scratch()
+            path = scratch.path("disk.img")
+            try Files.resize(path, to: LastWillTests.sectors * SectorLedger.sectorSize)
+        }
+
+        /// Serves it to writers until `end` has ended the server, and checks that nothing answered is missing.
+        /// - Parameter signals: One of which ends it.
+        /// - Parameter excused: Base pages that may be missing, given the log.
+        /// - Returns: The log.
+        @discardableResult
+        func run(
+            _ parameters: [String] = [], _ command: [String] = [], signals: [Int32], round: Int = 0,
+            excused: (String) -> Int = { _ in 0 }, then end: (Server) throws -> Void
+        ) throws -> String {
+            let parameters = [path, "memory=\(LastWillTests.memory)", "dirty-age=3600"] + parameters
+            let server = try Server(parameters, Server.Options(isVerbose: false, command: command))
+            try SectorWriter.run(LastWillTests.writers, ledger, server, seed: UInt64(round), flushes: 1 + round % 3) {
+                try end(server)
+                try Patience.wait(seconds: 30, "the server does not end") { server.process.hasEnded ? () : nil }
+            }
+            let status = try server.process.wait()
+            #expect(signals.contains { status == 128 + $0 }, "\(status): \(server.log)")
+            do {
+                try ledger.check(try Files.bytes(path), keeps: .answered, excused: excused(server.log))
+            } catch {
+                throw Trouble("round \(round): \(error); \(server.log)")
+            }
+            return server.log
+        }
+    }
+
+    /// Proves that each signal of a fault, whatever it comes upon, has all that was answered brought to the image first, and
+    /// then ends the process as it would have.
+    @Test(arguments: signals) func eachSignal(_ signal: Int32) throws {
+        let trial = try Trial()
+        for round in 0..<(Soak.isOn ? 100 : 1) {
+            let log = try trial.run(signals: [signal], round: round) { kill($0.pid, signal) }
+            #expect(log.contains("brought to the image, and synced"), "\(log)")
+        }
+    }
+
+    /// Proves that without a last will the same signals have nothing brought out: it is what saves the data above.
+    @Test func withoutIt() throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(image, "dirty-age=3600", "last-will=off", options: Server.Options(isVerbose: false))
+        let client = try Client(server)
+        try client.write([UInt8](repeating: 1, count: 1 << 20), at: 0)
+        let caught = try caughtSignals(of: server)
+        #expect(Self.signals.allSatisfy { caught & 1 << UInt64($0 - 1) == 0 }, "no handler is there")
+        kill(server.pid, SIGSEGV)
+        #expect(try server.process.wait() == 128 + SIGSEGV)
+        #expect(server.log.isEmpty)
+        try image.check(try Files.bytes(image.path), at: 0)
+        client.vanish()
+    }
+
+    private func caughtSignals(of server: Server) throws -> UInt64 {
+        let status = try Files.text("/proc/\(server.pid)/status")
+        let line = status.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
+        return line.flatMap { UInt64($0.split(separator: "\t").last ?? "", radix: 16) } ?? 0
+    }
+
+    /// Proves that more signals meanwhile, of all kinds, change nothing: the first one's will is done, and one of them ends
+    /// the process.
+    @Test func moreSignalsMeanwhile() throws {
+        let trial = try Trial()
+        for round in 0..<(Soak.isOn ? 100 : 2) {
+            // Which is the first is the kernel's to say.
+            try trial.run(signals: Self.signals, round: round) { server in
+                for _ in 0..<4 { for signal in Self.signals { kill(server.pid, signal) } }
+            }
+        }
+    }
+
+    // MARK: Faults at a chosen place
+
+    /// Proves that a thread that faults with a lock held of those inside of the shards', in malloc, in a write to the image or
+    /// with its stack used up costs nothing that was answered. (Threads that wait for what it holds may hold a shard each;
+    /// what that costs is told.)
+    @Test(
+        .enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"),
+        arguments: [
+            ("malloc", SIGABRT), ("write", SIGSEGV), ("overflow", SIGSEGV), ("unlock-shard", SIGSEGV),
+            ("unlock-queue", SIGSEGV), ("unlock-ledger", SIGSEGV),
+        ])
+    func atAPlace(_ place: String, _ signal: Int32) throws {
+        let library = try FaultLibrary()
+        defer { withExtendedLifetime(library) {} }
+        let trial = try Trial()
+        for round in 0..<(Soak.isOn ? 100 : 1) {
+            let command = library.command(faultingAt: place, memory: Self.memory)
+            // So little may be dirty that writes to the image are always under way.
+            let log = try trial.run(["dirty=5%"], command, signals: [signal], round: round, excused: Self.passedOver) {
+                kill($0.pid, SIGUSR2)
+                // Memory is wanted by who comes, and the image is read for who reads.
+                if let client = try? Client($0) {
+                    for page in 0..<2048 where (try? client.read(4096, at: page << 12)) == nil { break }
+                    client.vanish()
+                }
+            }
+            if !place.hasPrefix("unlock") { #expect(Self.passedOver(log) == 0, "\(log)") }
+        }
+    }
+
+    /// What the log says was passed over because of a lock, base pages.
+    private static func passedOver(_ log: String) -> Int {
+        guard let end = log.range(of: " are lost because their lock was held") else { return 0 }
+        return log[..<end.lowerBound].split(separator: " ").last.flatMap { Int($0) } ?? 0
+    }
+
+    /// Proves that a shard's lock that is held by the thread that faulted costs that shard, and that the number of pages told is
+    /// that of the pages that are missing.
+    @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"))
+    func whatAHeldShardCosts() throws {
+        let image = try Image(size: 16 << 20)
+        let memory = 64 << 20
+        let library = try FaultLibrary()
+        defer { withExtendedLifetime(library) {} }
+        let command = library.command(faultingAt: "unlock-shard", memory: memory)
+        let server = try Server(
+            image, "memory=\(memory)", "dirty-age=3600", "dirty=90%",
+            options: Server.Options(isVerbose: false, command: command))
+        let client = try Client(server)
+        let new = Image.bytes(0..<16 << 20, seed: 99)
+        try client.write(new, at: 0)
+        kill(server.pid, SIGUSR2)
+        for page in 0..<4096 where (try? client.read(4096, at: page << 12)) == nil { break }
+        client.vanish()
+        #expect(try server.process.wait() == 128 + SIGSEGV)
+        let found = try Files.bytes(image.path)
+        let missing = (0..<4096).count { found[$0 << 12..<($0 + 1) << 12] != new[$0 << 12..<($0 + 1) << 12] }
+        #expect(missing > 0)
+        #expect(Self.passedOver(server.log) == missing, "\(server.log)")
+    }
+
+    /// Proves that a fault in the will itself ends the process at once, with a word of it.
+    @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"))
+    func aFaultInTheWill() throws {
+        let server = try withOnePage(faultingAt: "fdatasync")
+        kill(server.pid, SIGABRT)
+        #expect(try server.process.wait() == 128 + SIGSEGV)
+        #expect(server.log.contains(Self.said + "it has failed itself"), "\(server.log)")
+    }
+
+    /// Proves that a disk that hangs keeps the process no longer than last-will= says.
+    @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"))
+    func aDiskThatHangs() throws {
+        let server = try withOnePage(faultingAt: "hang", "last-will=1")
+        kill(server.pid, SIGABRT)
+        #expect(try server.process.wait() == 128 + SIGABRT)
+        #expect(server.log.contains(Self.said + "not done in the time of last-will="), "\(server.log)")
+    }
+
+    private func withOnePage(faultingAt place: String, _ parameters: String...) throws -> Server {
+        let image = try Image(size: 1 << 20)
+        let library = try FaultLibrary()
+        defer { withExtendedLifetime(library) {} }
+        let command = library.command(faultingAt: place, memory: Self.memory)
+        let server = try Server(
+            [image.path, "memory=\(Self.memory)", "dirty-age=3600"] + parameters,
+            Server.Options(isVerbose: false, command: command))
+        let client = try Client(server)
+        try client.write([UInt8](repeating: 1, count: 4096), at: 0)
+        kill(server.pid, SIGUSR2)
+        client.vanish()
+        return server
+    }
+
+    // MARK: However it is started
+
+    /// Proves the same of a daemon.
+    @Test func aDaemon() throws {
+        let image = try Image(size: 4 << 20)
+        let daemon = try Daemon(image, "memory=32M", "dirty-age=3600")
+        try writeAndFault(image, Client(socket: daemon.socket), daemon.pid)
+        try daemon.waitUntilGone()
+        try Bytes.check(try Files.bytes(image.path), Image.bytes(0..<4 << 20, seed: 99), "the image")
+    }
+
+    /// Proves the same of one that has been given its socket, as systemd does.
+    @Test(.enabled(if: Subprocess.exists("python3"), "python3 makes the socket"))
+    func aSocketThatIsGiven() throws {
+        let image = try Image(size: 4 << 20)
+        let scratch = try Scratch()
+        let script = """
+            import os, socket, sys
+            s = socket.socket(socket.AF_UNIX)
+            s.bind(sys.argv[1])
+            s.listen(5)
+            os.dup2(s.fileno(), 3)
+            os.set_inheritable(3, True)
+            os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+            os.execvp("nbdkit", ["nbdkit", "-f"] + sys.argv[2:])
+            """
+        let socket = scratch.path("socket")
+        let process = try Subprocess(
+            [
+                "python3", "-c", script, socket, try Plugin.built(), image.path, "memory=32M", "dirty-age=3600",
+            ], outputPath: scratch.path("log"))
+        try Patience.wait(seconds: 60, "there is no socket") { access(socket, F_OK) == 0 ? () : nil }
+        try writeAndFault(image, Client(socket: socket), process.pid)
+        #expect(try process.wait() == 128 + SIGSEGV)
+        try Bytes.check(try Files.bytes(image.path), Image.bytes(0..<4 << 20, seed: 99), "the image")
+    }
+
+    private func writeAndFault(_ image: Image, _ client: Client, _ pid: pid_t) throws {
+        try client.write(Image.bytes(0..<4 << 20, seed: 99), at: 0)
+        try image.check(try Files.bytes(image.path), at: 0)
+        kill(pid, SIGSEGV)
+        client.vanish()
+    }
+}

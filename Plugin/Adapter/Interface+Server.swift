@@ -35,7 +35,16 @@ public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutab
 public func flexpage_server_open_image(
     _ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> Bool {
-    unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).openImage() }
+    unsafe answered(answer) { () throws(Complaint) in
+        let (note, warning) = try unsafe Server.at(server).openImage()
+        unsafe answer.pointee.warning = warning.flatMap { unsafe strdup($0) }
+        return note
+    }
+}
+
+@c(flexpage_server_claim) @implementation
+public func flexpage_server_claim(_ server: OpaquePointer) -> Int32 {
+    unsafe Server.at(server).claim ?? -1
 }
 
 @c(flexpage_server_is_batch) @implementation
@@ -46,6 +55,11 @@ public func flexpage_server_is_batch(_ server: OpaquePointer) -> Bool {
 @c(flexpage_server_begin) @implementation
 public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
     unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).begin() }
+}
+
+@c(flexpage_server_settle) @implementation
+public func flexpage_server_settle(_ server: OpaquePointer) -> Bool {
+    unsafe Server.at(server).settle()
 }
 
 @c(flexpage_server_end) @implementation

@@ -101,6 +101,15 @@ extension ImageFile {
         writeAccess?.privilegesSettled()
     }
 
+    /// The descriptor by which a block device is claimed now, or nil. A process that forks, and lives on without serving, has
+    /// to close its copy: until then the device stays claimed.
+    public var claim: Int32? { writeAccess?.claimingDescriptor }
+
+    /// One client more, that may only read. Gives a block device back, if no client may write.
+    public func beginReading() {
+        writeAccess?.beginReading()
+    }
+
     /// One client more may write. The first one locks the image (`LockMode`) and claims a block device.
     ///
     /// To be called before the first write, zero or trim of that client. Takes a mutex; blocks on nothing else.

@@ -14,7 +14,7 @@ import SystemPackage
 /// - At the start, while privileges last, a claim is tried, for reading, which is all that a claim needs. A device
 ///   that is held already is no error yet.
 /// - Once privileges are what they will be (`privilegesSettled`), the claim is given back if the device can still be
-///   opened, as it can be had again then; and kept for as long as the image is open if it cannot.
+///   opened, as it can be had again then; and kept if it cannot, until a client comes that may only read.
 /// - The first writer claims the device, if no claim is held; the last one gives it back, by the same rule.
 ///
 /// Locks: the mutex is held over the calls of a claim and a lock. Nothing else is locked inside of it. It is a
@@ -45,10 +45,25 @@ final class WriteAccess: @unchecked Sendable {
         mutex.deallocate()
     }
 
+    /// The descriptor that claims the device, or nil.
+    var claimingDescriptor: Int32? {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return claim?.number
+    }
+
     func privilegesSettled() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if writers == 0 { releaseClaim() }
+    }
+
+    /// Somebody reads who never writes. If nobody writes, a claim that could not be had again is given back too: the server
+    /// was told to serve read-only, and readers hinder nobody.
+    func beginReading() {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        if writers == 0 { claim = nil }
     }
 
     /// One writer more.

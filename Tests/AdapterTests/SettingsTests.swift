@@ -44,7 +44,7 @@ import Testing
         #expect(try settings(("memory", "\(Pages.leastMemory)")).memory == Pages.leastMemory)
         let text = complaint(("memory", "\(Pages.leastMemory - 1)"))
         #expect(text?.hasPrefix("memory=\(Pages.leastMemory - 1): ") == true)
-        #expect(text?.hasSuffix("wanted is at least \(ByteCount.text(Pages.leastMemory))") == true)
+        #expect(text?.hasSuffix("expected at least \(ByteCount.text(Pages.leastMemory))") == true)
     }
 
     /// Proves that each complaint names the key, the value and what is wanted.
@@ -64,7 +64,7 @@ import Testing
     @Test func oneImage() throws {
         #expect(throws: Complaint.self) { try Settings().requireFile() }
         let text = complaint(("file", "a"), ("file", "b"))
-        #expect(text == "file=b: file=a was given before; wanted is one image")
+        #expect(text == "file=b: file=a was given before; expected one image")
     }
 
     /// Proves that the keys of writing are taken.

@@ -150,7 +150,8 @@ final class Server: @unchecked Sendable {
         var lines: [String] = []
         if settings.direct == .auto && !image.isDirect {
             lines.append(
-                "file=\(image.path): direct I/O is refused here; the host's page cache is used, and dropped behind each use")
+                "file=\(image.path): direct I/O is refused here; the host's page cache is used, and dropped behind each use"
+            )
         }
         if let reason = image.readOnlyReason {
             lines.append("file=\(reason); it is served read-only")

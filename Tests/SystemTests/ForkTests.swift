@@ -37,7 +37,8 @@ import Testing
     /// Proves that a daemon can be written too.
     @Test(.enabled(if: Machine.canLoop, needsLoop), arguments: [[], ["-u", "nobody"]])
     func aDeviceOfADaemon(_ options: [String]) throws {
-        let device = try LoopDevice(try Image(size: 1 << 20).path)
+        let image = try Image(size: 1 << 20)
+        let device = try LoopDevice(image.path)
         let scratch = try Scratch()
         let (socket, pidFile) = (scratch.path("socket"), scratch.path("pid"))
         let start = try Subprocess.run(
@@ -52,7 +53,8 @@ import Testing
     /// where it could not be claimed again, from the first client on.
     @Test(.enabled(if: Machine.canLoop, needsLoop), arguments: [[], ["-u", "nobody"]])
     func aReadersClaim(_ options: [String]) throws {
-        let device = try LoopDevice(try Image(size: 1 << 20).path)
+        let image = try Image(size: 1 << 20)
+        let device = try LoopDevice(image.path)
         let claim = "/usr/bin/python3 -c 'import os; os.open(\"\(device.path)\", os.O_RDONLY | os.O_EXCL)'"
         let come = options.isEmpty ? "true" : "nbdinfo --size \"$uri\""
         let result = try captive(device.path, ["-r"] + options, "\(come) && \(claim)")

@@ -57,8 +57,8 @@ final class Serving: Sendable {
 
     private static func refusal(ofThread error: AccessError) -> Complaint {
         Complaint(
-            "cannot start a thread: \(Errno(rawValue: error.code)); raise the limit of processes (ulimit -u), or pids.max of "
-                + "the control group")
+            "cannot start a thread: \(Errno(rawValue: error.code)); raise the limit of processes (ulimit -u), or "
+                + "pids.max of the control group")
     }
 
     /// One user of the Provider more.
@@ -95,8 +95,8 @@ final class Serving: Sendable {
             : "what is in memory of \(clients) is on the image now; what a failed sync has lost is not"
     }
 
-    /// Brings what was written to the image, durably, unless nothing has been written since this did so last. One thread at a
-    /// time.
+    /// Brings what was written to the image, durably, unless nothing has been written since this did so last. One
+    /// thread at a time.
     /// - Returns: False where that fails.
     func settle() -> Bool {
         do throws(AccessError) {

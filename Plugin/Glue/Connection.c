@@ -22,8 +22,8 @@ tell_counters(const char *event, flexpage_client *client)
     free(counters);
 }
 
-/// Says in the log which client is refused, and why. The client itself is told by nbdkit that there is no such export, and
-/// nothing else: the reply has no room for a reason.
+/// Says in the log which client is refused, and why. The client itself is told by nbdkit that there is no such export,
+/// and nothing else: the reply has no room for a reason.
 static void
 refuse(struct flexpage_answer *answer)
 {

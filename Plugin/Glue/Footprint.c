@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/// Bytes of a thread's stack. Measured with -v, filters, and copies over four connections: no thread, of nbdkit's or ours,
-/// used more than 12 KiB of it; with TLS none more than 44.
+/// Bytes of a thread's stack. Measured with -v, filters, and copies over four connections: no thread, of nbdkit's or
+/// ours, used more than 12 KiB of it; with TLS none more than 44.
 static const size_t stack_size = 256 << 10;
 /// What the system gives where nobody says otherwise. Who gives more wants more.
 static const size_t usual_stack_size = 8 << 20;

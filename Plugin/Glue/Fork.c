@@ -67,8 +67,8 @@ has_child(void)
     return waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-/// Returns where the child serves, or may yet. It must not be exit() that ends the process: the C library runs the handlers
-/// of a fork with a lock held that exit() takes.
+/// Returns where the child serves, or may yet. It must not be exit() that ends the process: the C library runs the
+/// handlers of a fork with a lock held that exit() takes.
 static void
 wait_for_child(void)
 {

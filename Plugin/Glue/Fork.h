@@ -1,21 +1,21 @@
 // What nbdkit's fork means for the plugin.
 //
 // nbdkit forks once at the most, after get_ready and before after_fork: into the background, where the parent exits; or
-// for --run, where the parent lives on, with every descriptor, and runs the command. With -f, -s and socket activation it
-// does not fork.
+// for --run, where the parent lives on, with every descriptor, and runs the command. With -f, -s and socket activation
+// it does not fork.
 //
 //     get_ready ── fork_watch ──▶ watched ── nbdkit forks ──▶ parent: gives back what only the server is to have, and
 //                                    │                   │            waits until the child serves
 //                                    │ no fork           └──▶ child ──▶ after_fork: fork_over, then
 //                                    └────────────────────────────────▶ fork_tell_success or fork_tell_failure
 //
-// **Given back in the parent.** The claim on a block device: while the parent has a copy of it the server cannot give it
-// up and take it again. The scheduling and the IO flusher's flag: --run's command would inherit them.
+// **Given back in the parent.** The claim on a block device: while the parent has a copy of it the server cannot give
+// it up and take it again. The scheduling and the IO flusher's flag: --run's command would inherit them.
 //
-// **Waiting for the child.** What goes wrong after the fork would be told to nobody: a daemon's starter would have exited
-// with 0, and --run's command would wait for ever for a server that is not there, as its parent keeps the socket. So the
-// parent waits for one word from the child. It prints what went wrong and exits with 1, or goes on; after ten seconds without
-// a word it goes on too, as the child may wait for somebody who waits for the parent.
+// **Waiting for the child.** What goes wrong after the fork would be told to nobody: a daemon's starter would have
+// exited with 0, and --run's command would wait for ever for a server that is not there, as its parent keeps the
+// socket. So the parent waits for one word from the child. It prints what went wrong and exits with 1, or goes on;
+// after ten seconds without a word it goes on too, as the child may wait for somebody who waits for the parent.
 //
 // No Swift runs here: the handlers run on nbdkit's main thread.
 
@@ -28,8 +28,8 @@
 /// Returns 0, or an errno value.
 int fork_watch(int claim);
 
-/// Ends the watch; a fork after this is another's affair. Returns false where this process has already given back what the
-/// server needs, because somebody forked to start another program.
+/// Ends the watch; a fork after this is another's affair. Returns false where this process has already given back what
+/// the server needs, because somebody forked to start another program.
 bool fork_over(void);
 
 /// Tells the parent that the server serves.

@@ -1,5 +1,5 @@
-// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (Errand.h) all of it goes
-// through an errand or the keeper, always.
+// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (Errand.h) all of it
+// goes through an errand or the keeper, always.
 
 #include <inttypes.h>
 #include <stdio.h>

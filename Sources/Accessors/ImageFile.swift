@@ -101,8 +101,8 @@ extension ImageFile {
         writeAccess?.privilegesSettled()
     }
 
-    /// The descriptor by which a block device is claimed now, or nil. A process that forks, and lives on without serving, has
-    /// to close its copy: until then the device stays claimed.
+    /// The descriptor by which a block device is claimed now, or nil. A process that forks, and lives on without
+    /// serving, has to close its copy: until then the device stays claimed.
     public var claim: Int32? { writeAccess?.claimingDescriptor }
 
     /// One client more, that may only read. Gives a block device back, if no client may write.

@@ -58,8 +58,8 @@ final class WriteAccess: @unchecked Sendable {
         if writers == 0 { releaseClaim() }
     }
 
-    /// Somebody reads who never writes. If nobody writes, a claim that could not be had again is given back too: the server
-    /// was told to serve read-only, and readers hinder nobody.
+    /// Somebody reads who never writes. If nobody writes, a claim that could not be had again is given back too: the
+    /// server was told to serve read-only, and readers hinder nobody.
     func beginReading() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }

@@ -2,7 +2,8 @@ import Glibc
 
 /// Threads of the system that work until they are told that there is no more to do.
 ///
-/// It starts and joins them; how they are told is their owner's affair. One thread at a time, and the owner outlives them.
+/// It starts and joins them; how they are told is their owner's affair. One thread at a time, and the owner outlives
+/// them.
 struct Crew {
     private var threads: [pthread_t] = []
 

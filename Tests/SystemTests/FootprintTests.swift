@@ -5,8 +5,8 @@ import Testing
 @Suite struct FootprintTests {
     private static let needsRoot: Comment = "only root locks so much memory"
 
-    /// Starts a server through a shell that says `limits` first, and hands a line of its /proc/…/status back, in MiB, with one
-    /// client that has read and written.
+    /// Starts a server through a shell that says `limits` first, and hands a line of its /proc/…/status back, in MiB,
+    /// with one client that has read and written.
     private func mebibytes(_ line: String, _ limits: String, _ options: [String] = []) throws -> Int {
         let image = try Image(size: 16 << 20)
         let (socket, pidFile) = (image.scratch.path("socket"), image.scratch.path("pid"))
@@ -31,14 +31,15 @@ import Testing
         throw Trouble("/proc tells no \(line)")
     }
 
-    /// Proves that with nbdkit --swap and one connection less than 340 MiB are locked: 32 of memory=, some 192 that nbdkit takes
-    /// for itself, and what libraries and stacks take. (With the stacks and the arenas of malloc that the system gives, it
-    /// is more than a gibibyte.)
+    /// Proves that with nbdkit --swap and one connection less than 340 MiB are locked: 32 of memory=, some 192 that
+    /// nbdkit takes for itself, and what libraries and stacks take. (With the stacks and the arenas of malloc that the
+    /// system gives, it is more than a gibibyte.)
     @Test(.enabled(if: Machine.isRoot, needsRoot)) func locked() throws {
         #expect(try mebibytes("VmLck", "ulimit -l unlimited", ["--swap"]) < 340)
     }
 
-    /// Proves that a user who sets the size of stacks gets it, smaller and larger than ours, and so with malloc's arenas.
+    /// Proves that a user who sets the size of stacks gets it, smaller and larger than ours, and so with malloc's
+    /// arenas.
     @Test func whatTheUserSets() throws {
         let usual = try mebibytes("VmSize", "true")
         #expect(try mebibytes("VmSize", "ulimit -s 128") < usual)

@@ -19,8 +19,8 @@ import Testing
         return descriptor >= 0
     }
 
-    /// Proves that a device can be written with --run, by one writer after another, also where the server has given up the
-    /// rights by which it was claimed.
+    /// Proves that a device can be written with --run, by one writer after another, also where the server has given up
+    /// the rights by which it was claimed.
     @Test(.enabled(if: Machine.canLoop, needsLoop), arguments: [[], ["-u", "nobody"]])
     func aDeviceWithRun(_ options: [String]) throws {
         let image = try Image(size: 1 << 20)
@@ -49,8 +49,8 @@ import Testing
         try Client(socket: socket).write([1, 2, 3], at: 4096, .forced)
     }
 
-    /// Proves that a reader's claim does not outlive the start: a device that is served with -r can be claimed by others, and
-    /// where it could not be claimed again, from the first client on.
+    /// Proves that a reader's claim does not outlive the start: a device that is served with -r can be claimed by
+    /// others, and where it could not be claimed again, from the first client on.
     @Test(.enabled(if: Machine.canLoop, needsLoop), arguments: [[], ["-u", "nobody"]])
     func aReadersClaim(_ options: [String]) throws {
         let image = try Image(size: 1 << 20)
@@ -62,7 +62,8 @@ import Testing
         #expect(isClaimable(device.path))
     }
 
-    /// Proves that the command of --run is scheduled as any, and is no IO flusher (bits of the kernel's <linux/sched.h>).
+    /// Proves that the command of --run is scheduled as any, and is no IO flusher (bits of the kernel's
+    /// <linux/sched.h>).
     @Test func theCommand() throws {
         let image = try Image(size: 1 << 20)
         let script = "exec /usr/bin/python3 -c 'print(\"stat\", open(\"/proc/self/stat\").read())'"
@@ -76,8 +77,8 @@ import Testing
         #expect(fields[38] == "0", "its policy is \(fields[38])")
     }
 
-    /// Proves that wherever the limit of threads lies the server serves, or whoever started it is told so, with status 1 and
-    /// without a signal: a daemon's starter, --run, whose command is not run then, and -f.
+    /// Proves that wherever the limit of threads lies the server serves, or whoever started it is told so, with status
+    /// 1 and without a signal: a daemon's starter, --run, whose command is not run then, and -f.
     @Test(.enabled(if: Machine.isRoot && Subprocess.exists("setpriv"), "it takes root, and setpriv of util-linux"))
     func tooFewThreads() throws {
         let scratch = try Scratch()
@@ -137,7 +138,8 @@ import Testing
         #expect(output.split(separator: "\n").count == 1)
     }
 
-    /// Proves that an image that is too large says so itself. (No disk holds one, but a tmpfs has sparse files of any size.)
+    /// Proves that an image that is too large says so itself. (No disk holds one, but a tmpfs has sparse files of any
+    /// size.)
     @Test(.enabled(if: Machine.canMount("tmpfs"), "it takes root and a tmpfs"))
     func tooLargeAnImage() throws {
         let mounted = try Mount("tmpfs")

@@ -93,7 +93,8 @@ import Testing
         #expect(server.log.contains("direct I/O: \(how == "off" ? "no" : "yes")"))
     }
 
-    /// Proves that where the filesystem refuses O_DIRECT the image is served all the same, and a person is told, once, without -v.
+    /// Proves that where the filesystem refuses O_DIRECT the image is served all the same, and a person is told, once,
+    /// without -v.
     @Test(.enabled(if: Machine.canMount("ramfs"), "mounting a ramfs takes root"))
     func fallBack() throws {
         let mounted = try Mount("ramfs")

@@ -74,8 +74,8 @@ import Testing
         #expect(code { _ = try client.read(4096, at: end) } == EIO)
     }
 
-    /// Proves that what media fail with, and NBD cannot say, becomes EIO: as "invalid argument" it would be the client's
-    /// fault.
+    /// Proves that what media fail with, and NBD cannot say, becomes EIO: as "invalid argument" it would be the
+    /// client's fault.
     @Test(.enabled(if: Machine.canTrace, "strace cannot trace here"), arguments: ["ENODATA", "ETIMEDOUT", "EREMOTEIO"])
     func errorsThatNBDLacks(_ error: String) throws {
         let image = try Image(size: 1 << 20)

@@ -32,7 +32,8 @@ struct flexpage_answer {
     char *_Nullable error;
     /// What is good to know when looking for trouble: one or more lines.
     char *_Nullable note;
-    /// What a person should see though nothing fails: one or more lines. Only before the fork, while there is a terminal.
+    /// What a person should see though nothing fails: one or more lines. Only before the fork, while there is a
+    /// terminal.
     char *_Nullable warning;
 };
 
@@ -80,8 +81,8 @@ int32_t flexpage_server_claim(flexpage_server *server);
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
 bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);
 
-/// Brings to the image, durably, what was written and is not there yet, as far as something has been written since the last
-/// such call. Clients may be there. Returns false where that fails.
+/// Brings to the image, durably, what was written and is not there yet, as far as something has been written since the
+/// last such call. Clients may be there. Returns false where that fails.
 bool flexpage_server_settle(flexpage_server *server);
 
 /// Brings everything to its end: what was written is brought to the image. Says in the answer what could not be. Clients that are still there are not served any more; nbdkit calls no close for them.

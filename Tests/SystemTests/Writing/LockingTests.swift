@@ -121,7 +121,8 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
-    /// Proves that an image that cannot be written is served read-only, and that a person is told why, once, without -v.
+    /// Proves that an image that cannot be written is served read-only, and that a person is told why, once, without
+    /// -v.
     @Test(.enabled(if: Machine.canMount("tmpfs"), "it takes root and a tmpfs"))
     func readOnlyImages() throws {
         let mounted = try Mount("tmpfs")

@@ -42,8 +42,8 @@ import Testing
         try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
     }
 
-    /// Proves the same of --run, whose command is the client here: nbdkit tells its server to end when that has ended, or
-    /// somebody else does before.
+    /// Proves the same of --run, whose command is the client here: nbdkit tells its server to end when that has ended,
+    /// or somebody else does before.
     @Test func captive() throws {
         let image = try Image(size: Self.size)
         let scratch = try Scratch()
@@ -74,8 +74,8 @@ import Testing
         try check(image, client) { try client.signal(SIGTERM) }
     }
 
-    /// Proves that what goes out is also synced while the client stays; and that a request that is under way at the signal,
-    /// and is answered later, is brought out and synced too.
+    /// Proves that what goes out is also synced while the client stays; and that a request that is under way at the
+    /// signal, and is answered later, is brought out and synced too.
     @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs)) func requestsUnderWay() throws {
         var wanted = Image.bytes(0..<2 << 20)
         let disk = try TroubledDisk(wanted)

@@ -1,8 +1,7 @@
-# The machine swaps over an export that it serves to itself. The kernel can only free memory by writing to the export, so a
-# server that waits for memory waits for itself; and each page that the server has locked is one less to swap with. Here: a
-# program that needs more than there is gets it, what went out comes back right, and no program is killed. A machine
-# that gets stuck runs into the time limit.
-# shellcheck shell=bash disable=SC2034,SC2154
+# The machine swaps over an export that it serves to itself. The kernel can only free memory by writing to the export,
+# so a server that waits for memory waits for itself; and each page that the server has locked is one less to swap with.
+# Here: a program that needs more than there is gets it, what went out comes back right, and no program is killed. A
+# machine that gets stuck runs into the time limit. shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
 # A disk of its own, without a filesystem, which would want memory while there is none.
 guest_second_disk=1G
@@ -29,8 +28,8 @@ in_guest() {
 # KiB that have gone out so far.
 swapped_out() { awk '$1 == "pswpout" { print $2 * 4 }' /proc/vmstat; }
 
-# Fills memory with pages that differ, and looks at each again, the last megabyte first: those that have gone out come back
-# once, many together.
+# Fills memory with pages that differ, and looks at each again, the last megabyte first: those that have gone out come
+# back once, many together.
 use_memory() {
     echo 5 >/proc/sys/vm/page-cluster
     /usr/bin/python3 - "$bytes" <<'END'

@@ -43,5 +43,6 @@ for megabyte in reversed(range(0, pages, 256)):
     for page in range(megabyte, megabyte + 256):
         if memory[page * 4096 + 4088:page * 4096 + 4096] != (page + 1).to_bytes(8, "little"):
             sys.exit(f"page {page} differs")
+    memory.madvise(mmap.MADV_DONTNEED, megabyte * 4096, 1 << 20)
 END
 }

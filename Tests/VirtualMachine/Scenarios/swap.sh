@@ -1,7 +1,8 @@
 # The machine swaps over an export that it serves to itself. The kernel can only free memory by writing to the export,
 # so a server that waits for memory waits for itself; and each page that the server has locked is one less to swap with.
 # Here: a program that needs more than there is gets it, what went out comes back right, and no program is killed. A
-# machine that gets stuck runs into the time limit. shellcheck shell=bash disable=SC2034,SC2154
+# machine that gets stuck runs into the time limit.
+# shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
 # A disk of its own, without a filesystem, which would want memory while there is none.
 guest_second_disk=1G

@@ -10,6 +10,6 @@ struct Complaint: Error, Equatable {
 
     /// A complaint about one `key=value`.
     init(_ key: String, _ value: String, _ trouble: String, wanted: String) {
-        text = "\(key)=\(value): \(trouble); wanted is \(wanted)"
+        text = "\(key)=\(value): \(trouble); expected \(wanted)"
     }
 }

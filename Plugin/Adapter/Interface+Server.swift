@@ -36,7 +36,19 @@ public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutab
 public func flexpage_server_open_image(
     _ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> Bool {
-    unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).openImage() }
+    unsafe answered(answer) { () throws(Complaint) in
+        let (note, warning) = try unsafe Server.at(server).openImage()
+        unsafe answer.pointee.warning = warning.flatMap { unsafe strdup($0) }
+        return note
+    }
+}
+
+@c(flexpage_server_descriptors) @implementation
+public func flexpage_server_descriptors(_ server: OpaquePointer, _ descriptors: UnsafeMutablePointer<Int32>) -> Int32 {
+    let own = unsafe Server.at(server).descriptors
+    precondition(own.count <= Int(flexpage_max_descriptors), "an image has no more descriptors than that")
+    for (index, number) in own.enumerated() { unsafe descriptors[index] = number }
+    return Int32(own.count)
 }
 
 @c(flexpage_server_is_batch) @implementation
@@ -62,6 +74,11 @@ public func flexpage_server_bring_out(_ server: OpaquePointer, _ outcome: Unsafe
 @c(flexpage_server_begin) @implementation
 public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
     unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).begin() }
+}
+
+@c(flexpage_server_settle) @implementation
+public func flexpage_server_settle(_ server: OpaquePointer) -> Bool {
+    unsafe Server.at(server).settle()
 }
 
 @c(flexpage_server_end) @implementation

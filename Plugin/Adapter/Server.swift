@@ -49,32 +49,42 @@ final class Server: @unchecked Sendable {
     /// Seconds that the last will may take; 0 where there is to be none.
     var secondsOfLastWill: Int { settings.lastWill }
 
-    /// Opens the image. Hands back what is good to know of it.
-    func openImage() throws(Complaint) -> String {
+    /// Opens the image, and checks what can be known of serving it: what fails after the fork is told to fewer people.
+    /// Hands back what is good to know of it, and what a person should see.
+    func openImage() throws(Complaint) -> (note: String, warning: String?) {
         let file = try settings.requireFile()
-        do {
-            let image = try ImageFile(path: FilePath(file), direct: settings.direct, lock: settings.lock)
-            self.image = image
-            return note(of: image, file)
+        let image = try opened(file)
+        try check(size: image.size, of: file)
+        try checkMemory()
+        self.image = image
+        return (
+            "file=\(file): \(image.size) bytes, direct I/O: \(image.isDirect ? "yes" : "no")", warning(about: image)
+        )
+    }
+
+    private func opened(_ file: String) throws(Complaint) -> ImageFile {
+        do throws(ImageError) {
+            return try ImageFile(path: FilePath(file), direct: settings.direct, lock: settings.lock)
         } catch {
             throw Complaint("file=\(error)")
         }
     }
 
+    /// The descriptors of the open image.
+    var descriptors: [Int32] { image?.descriptors ?? [] }
+
     /// Takes the memory and starts serving.
     func begin() throws(Complaint) -> String {
         guard let image else { throw Complaint("there is no open image to serve") }
-        do {
-            let serving = try Serving(image, settings, log: log, gate: gate)
-            self.serving = serving
-            will = serving.pages.will
-        } catch {
-            throw Complaint(
-                "memory", settings.memoryText, "it cannot be had (\(Errno(rawValue: error.code)))",
-                wanted: "what the system can give")
-        }
+        let serving = try Serving(image, settings, log: log, gate: gate)
+        self.serving = serving
+        will = serving.pages.will
         return "memory: \(settings.memory) bytes for pages and what describes them"
     }
+
+    /// Brings to the image what is not there yet, durably. What keeps it from there is told when it begins.
+    /// - Returns: False where it cannot be brought.
+    func settle() -> Bool { serving?.settle() ?? true }
 
     /// Brings everything to its end. Hands back the counters, and what went wrong. Does no harm to a server that never
     /// began.
@@ -147,14 +157,31 @@ final class Server: @unchecked Sendable {
             + "\(pages) cached pages of 4096 bytes are forgotten"
     }
 
-    private func note(of image: ImageFile, _ file: String) -> String {
-        var lines = ["\(image.size) bytes, direct I/O: \(image.isDirect ? "yes" : "no")"]
+    private func check(size: Int64, of file: String) throws(Complaint) {
+        guard size > Pages.largestImage else { return }
+        throw Complaint("file=\(file): the image has \(size) bytes; expected at most \(Pages.largestImage)")
+    }
+
+    /// Whether the memory can be had now. It is taken after the fork.
+    private func checkMemory() throws(Complaint) {
+        do throws(AccessError) {
+            try Pages.check(memory: settings.memory)
+        } catch {
+            throw settings.refusal(ofMemory: error)
+        }
+    }
+
+    /// What is not as a person may expect it.
+    private func warning(about image: ImageFile) -> String? {
+        var lines: [String] = []
         if settings.direct == .auto && !image.isDirect {
-            lines.append("direct I/O is refused here; the host's page cache is used, and dropped behind each use")
+            lines.append(
+                "file=\(image.path): direct I/O is refused here; the host's page cache is used, and dropped behind each use"
+            )
         }
         if let reason = image.readOnlyReason {
-            lines.append("served read-only: \(reason)")
+            lines.append("file=\(reason); it is served read-only")
         }
-        return lines.map { "file=\(file): \($0)" }.joined(separator: "\n")
+        return lines.isEmpty ? nil : lines.joined(separator: "\n")
     }
 }

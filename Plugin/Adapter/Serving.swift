@@ -18,27 +18,54 @@ final class Serving: Sendable {
 
     /// Takes the memory and starts the threads.
     /// - Parameter gate: Called before the image is let go; does not return where it must not be any more.
-    /// - Throws: ENOMEM where the memory cannot be had.
+    /// - Throws: Which of them cannot be had, and why.
     init(
         _ image: ImageFile, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
         gate: @escaping @Sendable () -> Void
-    ) throws(AccessError) {
+    ) throws(Complaint) {
         self.image = image
         self.gate = gate
-        pages = try Pages(
-            memory: settings.memory, dirtyShare: settings.dirtyShare, readahead: settings.readahead
-        ) { log($0.line) }
-        registry = ProviderRegistry(pages: pages)
-        provider = try registry.open(image.identity) { () throws(AccessError) in image }
+        let (pages, registry, provider) = try Serving.open(image, settings, log)
+        (self.pages, self.registry, self.provider) = (pages, registry, provider)
         image.privilegesSettled()
-        prefetcher = settings.readahead > 0 ? Prefetcher(pages: pages) : nil
-        writeback =
-            image.isWritable
-            ? Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) { provider, count in
-                gate()
-                for _ in 0..<count { image.endWriting() }
-                log(Serving.line(settled: count, lost: provider.lost))
-            } : nil
+        do throws(AccessError) {
+            prefetcher = settings.readahead > 0 ? try Prefetcher(pages: pages) : nil
+        } catch {
+            throw Serving.refusal(ofThread: error)
+        }
+        do throws(AccessError) {
+            writeback =
+                image.isWritable
+                ? try Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) { provider, count in
+                    gate()
+                    for _ in 0..<count { image.endWriting() }
+                    log(Serving.line(settled: count, lost: provider.lost))
+                } : nil
+        } catch {
+            prefetcher?.stop()
+            throw Serving.refusal(ofThread: error)
+        }
+    }
+
+    /// The memory, and the image's Provider in it.
+    private static func open(
+        _ image: ImageFile, _ settings: Settings, _ log: @escaping @Sendable (String) -> Void
+    ) throws(Complaint) -> (Pages, ProviderRegistry, Provider) {
+        do throws(AccessError) {
+            let pages = try Pages(
+                memory: settings.memory, dirtyShare: settings.dirtyShare, readahead: settings.readahead
+            ) { log($0.line) }
+            let registry = ProviderRegistry(pages: pages)
+            return (pages, registry, try registry.open(image.identity) { () throws(AccessError) in image })
+        } catch {
+            throw settings.refusal(ofMemory: error)
+        }
+    }
+
+    private static func refusal(ofThread error: AccessError) -> Complaint {
+        Complaint(
+            "cannot start a thread: \(Errno(rawValue: error.code)); raise the limit of processes (ulimit -u), or "
+                + "pids.max of the control group")
     }
 
     /// One user of the Provider more.
@@ -90,6 +117,18 @@ final class Serving: Sendable {
         return lost == nil
             ? "all that was written by \(clients) is on the image now, and synced"
             : "what is in memory of \(clients) is on the image now; what a failed sync has lost is not"
+    }
+
+    /// Brings what was written to the image, durably, unless nothing has been written since this did so last. One
+    /// thread at a time.
+    /// - Returns: False where that fails.
+    func settle() -> Bool {
+        do throws(AccessError) {
+            if image.isWritable { try provider.settle() }
+            return true
+        } catch {
+            return false
+        }
     }
 
     /// Brings what was written to the image, and stops. Hands back what went wrong. nbdkit calls no close for clients that

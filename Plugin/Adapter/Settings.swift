@@ -1,5 +1,6 @@
 import Accessors
 import Paging
+import SystemPackage
 
 /// What the command line said, checked a key at a time. It knows nothing of nbdkit, nor of the machine.
 struct Settings: Equatable {
@@ -59,9 +60,16 @@ struct Settings: Equatable {
     /// - Throws: where there is none.
     func requireFile() throws(Complaint) -> String {
         guard let file else {
-            throw Complaint("file= is missing; wanted is the path of the image to serve: nbdkit flexpage disk.img")
+            throw Complaint("file= is missing; expected the path of the image to serve: nbdkit flexpage disk.img")
         }
         return file
+    }
+
+    /// Why the memory cannot be had.
+    func refusal(ofMemory error: AccessError) -> Complaint {
+        Complaint(
+            "memory", memoryText, "the system refuses it (\(Errno(rawValue: error.code)))",
+            wanted: "less, or a higher limit (ulimit -v)")
     }
 
     private mutating func setFile(_ value: String) throws(Complaint) {
@@ -82,6 +90,10 @@ struct Settings: Equatable {
         guard bytes >= Pages.leastMemory else {
             let least = ByteCount.text(Pages.leastMemory)
             throw Complaint("memory", value, "this is too small to serve an image with", wanted: "at least \(least)")
+        }
+        guard bytes <= Pages.largestMemory else {
+            let largest = ByteCount.text(Pages.largestMemory)
+            throw Complaint("memory", value, "more than can be served", wanted: "at most \(largest)")
         }
         memory = bytes
         memoryText = value

@@ -6,6 +6,7 @@
 #include "Callbacks.h"
 #include "Errand.h"
 #include "LastWill.h"
+#include "Peer.h"
 
 /// -D flexpage.verbose=1: the comings and goings of clients, with the counters. Exported: nbdkit finds it by its name.
 extern int flexpage_debug_verbose;
@@ -22,12 +23,26 @@ tell_counters(const char *event, flexpage_client *client)
     free(counters);
 }
 
+/// Says in the log which client is refused, and why. The client itself is told by nbdkit that there is no such export,
+/// and nothing else: the reply has no room for a reason.
+static void
+refuse(struct flexpage_answer *answer)
+{
+    char peer[peer_size];
+    peer_name(peer);
+    nbdkit_error("the client %s is refused: %s", peer, answer->error != NULL ? answer->error : "no reason is known");
+    free(answer->error);
+    answer->error = NULL;
+}
+
 void *
 flexpage_open(int readonly)
 {
     signal_stack_prepare();
     struct flexpage_answer answer = {0};
     flexpage_client *client = flexpage_client_open(lifetime_server(), readonly != 0, &answer);
+    if (client == NULL)
+        refuse(&answer);
     answer_print(&answer);
     if (client != NULL)
         tell_counters("a client has come", client);

@@ -1,6 +1,7 @@
 #include "Errand.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +16,24 @@ errand_thread(void *argument)
     return NULL;
 }
 
+void
+describe_thread_failure(int failure, char text[thread_failure_size])
+{
+    snprintf(
+        text, thread_failure_size,
+        "cannot start a thread: %s; raise the limit of processes (ulimit -u), or pids.max of the control group",
+        strerror(failure));
+}
+
 int
 errand_do(struct errand *errand)
 {
     pthread_t thread;
     int failure = pthread_create(&thread, NULL, errand_thread, errand);
     if (failure != 0) {
-        nbdkit_error("cannot start a thread: %s", strerror(failure));
+        char why[thread_failure_size];
+        describe_thread_failure(failure, why);
+        nbdkit_error("%s", why);
         return -1;
     }
     pthread_join(thread, NULL);
@@ -38,14 +50,26 @@ print_note(char *note)
         nbdkit_debug("flexpage: %s", line);
 }
 
+/// Goes to standard error, as nbdkit's own warnings do: its log has errors, and what only -v shows.
+static void
+print_warnings(char *warnings)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(warnings, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+        fprintf(stderr, "nbdkit: flexpage: warning: %s\n", line);
+}
+
 void
 answer_print(struct flexpage_answer *answer)
 {
     if (answer->note != NULL)
         print_note(answer->note);
+    if (answer->warning != NULL)
+        print_warnings(answer->warning);
     if (answer->error != NULL)
         nbdkit_error("%s", answer->error);
     free(answer->note);
+    free(answer->warning);
     free(answer->error);
     memset(answer, 0, sizeof *answer);
 }

@@ -27,6 +27,12 @@ struct errand {
 /// Runs `errand` on a new thread, waits for its end, and prints what it has to say. Returns 0, or -1 where it failed.
 int errand_do(struct errand *errand);
 
+/// Bytes of `describe_thread_failure`'s text at the most, with its end.
+enum { thread_failure_size = 192 };
+
+/// Says why a thread could not be made, and what helps: `failure` is what pthread_create has returned.
+void describe_thread_failure(int failure, char text[thread_failure_size]);
+
 /// Prints an answer on the calling thread's behalf, and frees its text.
 void answer_print(struct flexpage_answer *answer);
 

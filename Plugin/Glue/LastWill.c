@@ -33,15 +33,13 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#define NBDKIT_API_VERSION 2
-#include <nbdkit-plugin.h>
 
 static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
@@ -299,11 +297,8 @@ last_will_begin(flexpage_server *server, unsigned seconds)
         close_both(will.request);
         close_both(will.answer);
     }
-    if (failure != 0) {
-        nbdkit_error("last-will=%u: it cannot be prepared (%s); last-will=off does without", seconds,
-            strerror(failure));
-        return -1;
-    }
+    if (failure != 0)
+        return failure;
     will.has_begun = true;
     install();
     return 0;

@@ -14,7 +14,7 @@
 void last_will_prepare(void);
 
 /// In after_fork, when there is something to serve: from now on faults bring out what is dirty of `server`, for at most
-/// `seconds`. Returns 0, or -1 where the system has no thread or no pipe for it, which is told.
+/// `seconds`. Returns 0, or an errno value where the system has no thread or no pipe for it.
 int last_will_begin(flexpage_server *server, unsigned seconds);
 
 /// Before the server is released: faults do again what they did before. Waits while a will is under way. Does no harm

@@ -1,28 +1,19 @@
-// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (Errand.h) all of it goes
-// through an errand, always.
+// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (Errand.h) all of it
+// goes through an errand or the keeper, always.
 
-#include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "Callbacks.h"
 #include "Errand.h"
+#include "Footprint.h"
+#include "Fork.h"
+#include "Keeper.h"
 #include "LastWill.h"
 #include "NbdkitVersion.h"
-
-// What sched.h calls it only for who asks for more than POSIX.
-#ifndef SCHED_BATCH
-#define SCHED_BATCH 3
-#endif
-
-// Since Linux 5.6; older headers lack it.
-#ifndef PR_SET_IO_FLUSHER
-#define PR_SET_IO_FLUSHER 57
-#endif
+#include "Privileges.h"
 
 /// From load to unload. Written by errands only, while the main thread waits for them.
 static flexpage_server *server;
@@ -58,6 +49,7 @@ run_load(struct errand *errand)
 void
 flexpage_load(void)
 {
+    footprint_reduce();
     // load cannot fail as far as nbdkit is concerned. There would be no server to serve with.
     if (errand_do(&(struct errand){.run = run_load}) == -1)
         exit(EXIT_FAILURE);
@@ -102,71 +94,53 @@ flexpage_config_complete(void)
     return errand_do(&(struct errand){.run = run_config_complete});
 }
 
-/// Tells the kernel that this process is part of how dirty pages get written, when an export is mounted on the same
-/// machine: memory it asks for is then never sought by writing to that export. Threads made later inherit it. It needs
-/// CAP_SYS_RESOURCE; without it all works but for that case, so it is no error.
-static void
-become_io_flusher(void)
-{
-    if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == -1)
-        nbdkit_debug("flexpage: not an IO flusher, which only serving to this same machine needs: %s", strerror(errno));
-}
-
-/// scheduling=batch: a thread that has been answered by the disk or the client waits for its turn, rather than to push
-/// another one of the server, or the client, off its processor. Threads made later inherit it. Takes no privilege.
-static int
-become_batch(void)
-{
-    if (sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}) == 0)
-        return 0;
-    nbdkit_error("scheduling=batch: the system does not allow it (%s); leave it out", strerror(errno));
-    return -1;
-}
+/// What get_ready asks for while the process has its privileges.
+struct readiness {
+    struct errand errand;
+    bool is_batch;
+    int32_t descriptors[flexpage_max_descriptors];
+    int32_t count;
+};
 
 static void
 run_get_ready(struct errand *errand)
 {
+    struct readiness *readiness = (struct readiness *)errand;
     errand->succeeded = flexpage_server_open_image(server, &errand->answer);
-    errand->number = flexpage_server_is_batch(server);
+    readiness->is_batch = flexpage_server_is_batch(server);
+    readiness->count = flexpage_server_descriptors(server, readiness->descriptors);
 }
 
 int
 flexpage_get_ready(void)
 {
     become_io_flusher();
-    struct errand errand = {.run = run_get_ready};
-    if (errand_do(&errand) == -1)
+    struct readiness readiness = {.errand.run = run_get_ready};
+    if (errand_do(&readiness.errand) == -1)
         return -1;
     nbdkit_version_warn();
-    return errand.number != 0 ? become_batch() : 0;
-}
-
-static void
-run_after_fork(struct errand *errand)
-{
-    const unsigned seconds = flexpage_server_last_will(server);
-    if (seconds > 0)
-        last_will_prepare();
-    errand->succeeded = flexpage_server_begin(server, &errand->answer)
-        && (seconds == 0 || last_will_begin(server, seconds) == 0);
+    if (readiness.is_batch && become_batch() == -1)
+        return -1;
+    int failure = fork_watch(readiness.descriptors, readiness.count);
+    if (failure == 0)
+        return 0;
+    nbdkit_error("the fork cannot be watched: %s", strerror(failure));
+    return -1;
 }
 
 int
 flexpage_after_fork(void)
 {
-    return errand_do(&(struct errand){.run = run_after_fork});
-}
-
-static void
-run_cleanup(struct errand *errand)
-{
-    errand->succeeded = flexpage_server_end(server, &errand->answer);
+    if (fork_over())
+        return keeper_begin();
+    nbdkit_error("a filter has started another program before serving began; leave that filter out");
+    return -1;
 }
 
 void
 flexpage_cleanup(void)
 {
-    errand_do(&(struct errand){.run = run_cleanup});
+    keeper_end();
 }
 
 static void

@@ -108,6 +108,12 @@ extension ImageFile {
         writeAccess?.privilegesSettled()
     }
 
+    /// The descriptors that it has, four at the most. A process that forks, and lives on without serving, has to close its
+    /// copies: a lock lasts, and a block device stays claimed, as long as any copy of the descriptor is open.
+    public var descriptors: [Int32] {
+        [opened.buffered.number, opened.syncing.number] + [opened.directNumber, writeAccess?.claim].compactMap(\.self)
+    }
+
     /// One client more may write. The first one locks the image (`LockMode`) and claims a block device.
     ///
     /// To be called before the first write, zero or trim of that client. Takes mutexes; it blocks on nothing else but
@@ -132,9 +138,10 @@ extension ImageFile {
         handover.endWriting(writeAccess)
     }
 
-    /// One client more reads, and does not write.
+    /// One client more, that may only read. Gives a block device back, if no client may write.
     /// - Parameter forget: As of `beginWriting`; called where something that others had made durable may not be found.
-    public func beginReading(ifChanged forget: () -> Void) {
+    public func beginReading(ifChanged forget: () -> Void = {}) {
+        writeAccess?.beginReading()
         handover.beginReading(forget)
     }
 

@@ -14,7 +14,7 @@ import SystemPackage
 /// - At the start, while privileges last, a claim is tried, for reading, which is all that a claim needs. A device
 ///   that is held already is no error yet.
 /// - Once privileges are what they will be (`privilegesSettled`), the claim is given back if the device can still be
-///   opened, as it can be had again then; and kept for as long as the image is open if it cannot.
+///   opened, as it can be had again then; and kept if it cannot, until a client comes that may only read.
 /// - The first writer claims the device, if no claim is held; the last one gives it back, by the same rule.
 ///
 /// Locks: the mutex is held over the calls of a claim and a lock. Nothing else is locked inside of it. It is a
@@ -27,7 +27,7 @@ final class WriteAccess: @unchecked Sendable {
     private let isBlockDevice: Bool
     private let mode: LockMode
     private var writers = 0
-    private var claim: OwnedDescriptor?
+    private var claiming: OwnedDescriptor?
 
     /// - Parameter descriptor: Open for writing, and open for as long as this lives; not owned.
     init(descriptor: Int32, isBlockDevice: Bool, mode: LockMode) {
@@ -37,7 +37,7 @@ final class WriteAccess: @unchecked Sendable {
         self.descriptor = descriptor
         self.isBlockDevice = isBlockDevice
         self.mode = mode
-        claim = isBlockDevice ? try? Self.opened(descriptor, exclusive: true) : nil
+        claiming = isBlockDevice ? try? Self.opened(descriptor, exclusive: true) : nil
     }
 
     deinit {
@@ -45,10 +45,25 @@ final class WriteAccess: @unchecked Sendable {
         mutex.deallocate()
     }
 
+    /// The descriptor that claims the device, or nil.
+    var claim: Int32? {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return claiming?.number
+    }
+
     func privilegesSettled() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if writers == 0 { releaseClaim() }
+    }
+
+    /// Somebody reads who never writes. If nobody writes, a claim that could not be had again is given back too: the
+    /// server was told to serve read-only, and readers hinder nobody.
+    func beginReading() {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        if writers == 0 { claiming = nil }
     }
 
     /// One writer more.
@@ -79,9 +94,9 @@ final class WriteAccess: @unchecked Sendable {
     }
 
     private func takeClaim() throws(ImageError.Problem) {
-        if !isBlockDevice || claim != nil { return }
+        if !isBlockDevice || claiming != nil { return }
         do throws(Errno) {
-            claim = try Self.opened(descriptor, exclusive: true)
+            claiming = try Self.opened(descriptor, exclusive: true)
         } catch {
             throw error == .resourceBusy ? .held : .unclaimable(error)
         }
@@ -89,8 +104,8 @@ final class WriteAccess: @unchecked Sendable {
 
     /// Gives the claim back, unless it could not be had again.
     private func releaseClaim() {
-        guard claim != nil, (try? Self.opened(descriptor, exclusive: false)) != nil else { return }
-        claim = nil
+        guard claiming != nil, (try? Self.opened(descriptor, exclusive: false)) != nil else { return }
+        claiming = nil
     }
 
     private func takeLock() throws(ImageError.Problem) {

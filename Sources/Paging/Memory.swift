@@ -24,14 +24,16 @@ struct Memory: ~Copyable {
 
     /// The smallest arena in which every request makes progress, bytes.
     static let least = 1 << 20
+    /// The largest arena whose frames have numbers that fit with room to spare, bytes.
+    static let largest = 1 << 43
     /// What `least` must hold at the least, so that a write's page, a fill's page and a page going out exist at once
     /// for many threads.
     private static let leastFrames = 64
 
     /// Maps `bytes` bytes and lays them out.
-    /// - Throws: ENOMEM where the machine has no such address space, EINVAL below `least`.
+    /// - Throws: ENOMEM where the machine has no such address space, EINVAL below `least` and above `largest`.
     init(bytes: Int) throws(AccessError) {
-        guard bytes >= Memory.least,
+        guard (Memory.least...Memory.largest).contains(bytes),
             let frames = Metadata.frames(fittingInto: bytes, least: Memory.leastFrames)
         else { throw AccessError(EINVAL) }
         let protection = PROT_READ | PROT_WRITE

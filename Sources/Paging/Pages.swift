@@ -12,6 +12,16 @@ public final class Pages: @unchecked Sendable {
     /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the time.
     public static let leastMemory = Memory.least
 
+    /// The most that `init` takes, bytes: 8 TiB.
+    public static let largestMemory = Memory.largest
+
+    /// The largest image that there can be a Provider of, bytes.
+    public static let largestImage = PageKey.largestImage
+
+    /// Whether `init` would find so much memory now.
+    /// - Throws: As `init`.
+    public static func check(memory bytes: Int) throws(AccessError) { _ = try Memory(bytes: bytes) }
+
     /// The smallest window of reading ahead, bytes.
     public static let leastReadahead = 64 << 10
     /// The largest window of reading ahead where nobody says otherwise, bytes.

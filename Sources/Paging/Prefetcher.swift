@@ -6,31 +6,27 @@ import Glibc
 /// Made after the process has forked, where it forks, stopped before the Pages end.
 public final class Prefetcher: @unchecked Sendable {
     private let pages: Pages
-    private let threads: UnsafeMutableBufferPointer<pthread_t>
+    private var crew = Crew()
 
     /// Reads of a megabyte that are under way at once.
     public static let usualThreads = 4
 
     /// - Parameter count: How many; with none, `drain` does the work.
-    public init(pages: Pages, threads count: Int = Prefetcher.usualThreads) {
+    /// - Throws: EAGAIN, or another errno value of pthread_create, where they cannot be had.
+    public init(pages: Pages, threads count: Int = Prefetcher.usualThreads) throws(AccessError) {
         self.pages = pages
-        threads = .allocate(capacity: count)
         pages.prefetches.setWorking(true)
-        for index in threads.indices { threads.initializeElement(at: index, to: start()) }
-    }
-
-    private func start() -> pthread_t {
-        var thread = pthread_t()
-        let result = pthread_create(
-            &thread, nil,
-            { argument in
+        do throws(AccessError) {
+            try crew.start(count, Unmanaged.passUnretained(self).toOpaque()) { argument in
                 signal_stack_prepare()
                 let prefetcher = Unmanaged<Prefetcher>.fromOpaque(argument!).takeUnretainedValue()
                 while prefetcher.pages.prefetches.work() {}
                 return nil
-            }, Unmanaged.passUnretained(self).toOpaque())
-        precondition(result == 0, "no thread could be had for reading ahead")
-        return thread
+            }
+        } catch {
+            stop()
+            throw error
+        }
     }
 
     /// Reads ahead what is queued, in the caller's thread: what a simulation does, to be the same each time.
@@ -39,7 +35,6 @@ public final class Prefetcher: @unchecked Sendable {
     /// Sends the threads home and waits until they have gone. Called once, before the last reference goes.
     public func stop() {
         pages.prefetches.setWorking(false)
-        for thread in threads { pthread_join(thread, nil) }
-        threads.deallocate()
+        crew.join()
     }
 }

@@ -21,6 +21,8 @@ public final class Provider: @unchecked Sendable {
     var epochs = EpochHistory()
     var nextRetry = 0
     var nextSync = 0
+    /// What the Ledger had counted as unsettled when the last `settle` that did not fail began.
+    private var settledByLastCall: UInt64?
     /// Flushes that have failed and whose clients have left; the Writeback goes on with them.
     private let leftFlushes = Atomic<Int>(0)
     /// Jobs of reading ahead that are being done; the PrefetchQueue's own, under its lock.
@@ -96,6 +98,18 @@ public final class Provider: @unchecked Sendable {
             return error
         }
         return failure ?? standing ?? ledger.error
+    }
+
+    /// Flushes, unless nothing has happened to the image since this did so last. One thread at a time.
+    /// - Throws: As `flush`.
+    public func settle() throws(AccessError) {
+        let unsettled = ledger.unsettled
+        let isSettled =
+            ledger.dirtyLeaves == 0 && ledger.unsyncedPages == 0 && !ledger.isChanging && settledByLastCall == unsettled
+        if isSettled { return }
+        settledByLastCall = nil
+        try flush()
+        settledByLastCall = unsettled
     }
 
     /// Leaves a flush that has failed to the Writeback, which flushes once a second until that has done what this one was to

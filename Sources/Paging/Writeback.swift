@@ -14,7 +14,7 @@ public final class Writeback: @unchecked Sendable {
     private let registry: ProviderRegistry
     private let age: Int
     private let settled: @Sendable (Provider, Int) -> Void
-    private let threads: UnsafeMutableBufferPointer<pthread_t>
+    private var crew = Crew()
 
     /// Threads in the crew: enough write-outs at once to keep a disk busy.
     public static let usualCrew = 4
@@ -27,27 +27,23 @@ public final class Writeback: @unchecked Sendable {
     /// - Parameter dirtyAge: Milliseconds that something may be dirty before it goes out by itself, at least 1.
     /// - Parameter settled: Told when flushes of an image that were left behind have been done, and how many; where a
     ///   failed sync has lost something (`Provider.lost`) as far as they can be. Called from a thread of the crew.
+    /// - Throws: EAGAIN, or another errno value of pthread_create, where the crew cannot be had.
     public init(
         pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.usualCrew,
         settled: @escaping @Sendable (Provider, Int) -> Void = { _, _ in }
-    ) {
+    ) throws(AccessError) {
         self.pages = pages
         self.registry = registry
         self.settled = settled
         age = max(1, dirtyAge)
-        threads = .allocate(capacity: max(2, crew))
-        for index in threads.indices { threads.initializeElement(at: index, to: start(isWatch: index == 0)) }
-    }
-
-    private func start(isWatch: Bool) -> pthread_t {
-        var thread = pthread_t()
         let argument = Unmanaged.passUnretained(self).toOpaque()
-        let result =
-            isWatch
-            ? pthread_create(&thread, nil, { Writeback.from($0!).watch() }, argument)
-            : pthread_create(&thread, nil, { Writeback.from($0!).help() }, argument)
-        precondition(result == 0, "no thread could be had for writing back")
-        return thread
+        do throws(AccessError) {
+            try self.crew.start(1, argument) { Writeback.from($0!).watch() }
+            try self.crew.start(max(2, crew) - 1, argument) { Writeback.from($0!).help() }
+        } catch {
+            stop()
+            throw error
+        }
     }
 
     private static func from(_ argument: UnsafeMutableRawPointer) -> Writeback {
@@ -57,8 +53,7 @@ public final class Writeback: @unchecked Sendable {
     /// Sends the crew home and waits until it has gone. Called once, before the last reference goes.
     public func stop() {
         pages.sweeps.stop()
-        for thread in threads { pthread_join(thread, nil) }
-        threads.deallocate()
+        crew.join()
     }
 
     private func help() -> UnsafeMutableRawPointer? {

@@ -106,6 +106,6 @@ import Testing
         let error = #expect(throws: Complaint.self) {
             try server.check(memoryBound: MemoryBound(bytes: (64 << 20) - 1, owner: "this machine has"))
         }
-        #expect(error?.text == "memory=64M: this is more than the 63M that this machine has; wanted is less than that")
+        #expect(error?.text == "memory=64M: this is more than the 63M that this machine has; expected less than that")
     }
 }

@@ -44,7 +44,7 @@ import Testing
         #expect(try settings(("memory", "\(Pages.leastMemory)")).memory == Pages.leastMemory)
         let text = complaint(("memory", "\(Pages.leastMemory - 1)"))
         #expect(text?.hasPrefix("memory=\(Pages.leastMemory - 1): ") == true)
-        #expect(text?.hasSuffix("wanted is at least \(ByteCount.text(Pages.leastMemory))") == true)
+        #expect(text?.hasSuffix("expected at least \(ByteCount.text(Pages.leastMemory))") == true)
     }
 
     /// Proves that each complaint names the key, the value and what is wanted.
@@ -64,13 +64,51 @@ import Testing
     @Test func oneImage() throws {
         #expect(throws: Complaint.self) { try Settings().requireFile() }
         let text = complaint(("file", "a"), ("file", "b"))
-        #expect(text == "file=b: file=a was given before; wanted is one image")
+        #expect(text == "file=b: file=a was given before; expected one image")
     }
 
-    /// Proves that the keys of writing are taken.
-    @Test(arguments: [("cache", "writethrough"), ("dirty", "20%"), ("dirty-age", "500ms"), ("lock", "off")])
-    func keysOfWriting(_ key: String, _ value: String) {
-        #expect(complaint((key, value)) == nil)
+    /// Proves what the keys of writing, and of reading ahead, mean where nothing is said.
+    @Test func defaultsOfWriting() throws {
+        let settings = try settings()
+        #expect(!settings.isWriteThrough && settings.lock == .on)
+        #expect(settings.dirtyShare == 0.4)
+        #expect(settings.dirtyAge == 5000)
+        #expect(settings.readahead == 4 << 20)
+    }
+
+    /// Proves that the keys of writing are taken as they are meant: shares with and without their sign, seconds and
+    /// milliseconds.
+    @Test func keysOfWriting() throws {
+        #expect(try settings(("cache", "writethrough")).isWriteThrough)
+        #expect(try !settings(("cache", "writethrough"), ("cache", "writeback")).isWriteThrough)
+        #expect(try settings(("dirty", "20%")).dirtyShare == 0.2)
+        #expect(try settings(("dirty", "90")).dirtyShare == 0.9)
+        #expect(try settings(("dirty-age", "500ms")).dirtyAge == 500)
+        #expect(try settings(("dirty-age", "7")).dirtyAge == 7000)
+        #expect(try settings(("dirty-age", "86400")).dirtyAge == 86_400_000)
+        #expect(try settings(("lock", "off")).lock == .off)
+    }
+
+    /// Proves that the window of reading ahead is taken, and that it can be none.
+    @Test func readahead() throws {
+        #expect(try settings(("readahead", "64k")).readahead == 64 << 10)
+        #expect(try settings(("readahead", "1M"), ("readahead", "off")).readahead == 0)
+        #expect(complaint(("readahead", "65535")) != nil)
+    }
+
+    /// Proves that shares and times that make no sense are refused.
+    @Test(arguments: [
+        ("dirty", "0"), ("dirty", "91%"), ("dirty", "half"), ("dirty-age", "0"), ("dirty-age", "86401"),
+        ("dirty-age", "86400001ms"), ("dirty-age", "-1"), ("dirty-age", "5s"),
+    ])
+    func sensesOfWriting(_ key: String, _ value: String) {
+        #expect(complaint((key, value))?.hasPrefix("\(key)=\(value): ") == true)
+    }
+
+    /// Proves that the largest memory is taken, and one byte more is not.
+    @Test func largestMemory() throws {
+        #expect(try settings(("memory", "8T")).memory == Pages.largestMemory)
+        #expect(complaint(("memory", "\(Pages.largestMemory + 1)"))?.hasSuffix("expected at most 8192G") == true)
     }
 
     /// Proves that the last will takes ten seconds, or what is said, or is none.

@@ -37,8 +37,8 @@ import Testing
         let result = try Subprocess.run("nbdkit", try Plugin.built(), "--help")
         #expect(result.status == 0)
         for word in [
-            "[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "scheduling=", "cache=", "dirty=", "lock=",
-            "last-will=<SECONDS>|off", "disk image", "flexpage",
+            "[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "readahead=", "scheduling=", "cache=",
+            "dirty=<", "dirty-age=", "last-will=<SECONDS>|off", "lock=", "disk image", "flexpage",
         ] {
             #expect(result.output.contains(word), "no \(word)")
         }

@@ -12,10 +12,15 @@ final class Client {
     let handle: OpaquePointer
     private var isOver = false
 
-    /// Connects. With `isStrict` false, requests that the server must refuse are sent nevertheless.
-    init(socket: String, isStrict: Bool = true) throws {
+    /// One that is not connected yet.
+    init() throws {
         guard let handle = nbd_create() else { throw Client.failure() }
         self.handle = handle
+    }
+
+    /// Connects. With `isStrict` false, requests that the server must refuse are sent nevertheless.
+    convenience init(socket: String, isStrict: Bool = true) throws {
+        try self.init()
         if !isStrict { try Client.check(nbd_set_strict_mode(handle, 0)) }
         try Client.check(nbd_add_meta_context(handle, "base:allocation"))
         try Client.check(nbd_connect_unix(handle, socket))

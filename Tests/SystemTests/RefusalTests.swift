@@ -74,6 +74,22 @@ import Testing
         #expect(code { _ = try client.read(4096, at: end) } == EIO)
     }
 
+    /// Proves that what media fail with, and NBD cannot say, becomes EIO: as "invalid argument" it would be the
+    /// client's fault.
+    @Test(.enabled(if: Machine.canTrace, "strace cannot trace here"), arguments: ["ENODATA", "ETIMEDOUT", "EREMOTEIO"])
+    func errorsThatNBDLacks(_ error: String) throws {
+        let image = try Image(size: 1 << 20)
+        let script = "/usr/bin/python3 -c 'import nbd; h = nbd.NBD(); h.connect_uri(\"'$uri'\"); h.pread(4096, 65536)'"
+        // The reads by which an image is probed when it is opened fail too: what media say proves nothing against it.
+        let result = try Subprocess.run(
+            "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=preadv2",
+            "-e", "inject=preadv2:error=\(error):when=1+",
+            "nbdkit", "-U", "-", try Plugin.built(), image.path, "readahead=off", "--run", script)
+        #expect(result.status != 0)
+        #expect(result.output.contains("(EIO)"), "\(result.output)")
+        #expect(result.output.contains("a read of 4096 bytes at 65536 failed: "), "\(result.output)")
+    }
+
     /// The errno that `request` failed with, or nil.
     private func code(_ request: () throws -> Void) -> Int32? {
         do {

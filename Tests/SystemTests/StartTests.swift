@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-/// Three hundred starts, several at a time so that threads are held up: each serves a read, none hangs, none dies.
+/// Five hundred starts, several at a time so that threads are held up: each serves a read, none hangs, none dies.
 ///
 /// They prove the fork rule of Interface.h. When nbdkit's main thread runs Swift after the fork, 1 to 5 of 100 such starts
 /// hang or trap.
@@ -37,6 +37,23 @@ import Testing
             try image.checkRead(try Client(socket: daemon.socket), 10_000, at: 5_000)
             kill(daemon.pid, SIGTERM)
             try daemon.waitUntilGone()
+        }
+    }
+
+    /// Proves that starts with -s, where nbdkit does not fork and serves from its main thread, serve.
+    @Test func onStandardInput() throws {
+        let plugin = try Plugin.built()
+        try starts { image in
+            try image.checkRead(
+                try Client.starting(["nbdkit", "-s", plugin, image.path, "memory=2M"]), 10_000, at: 5_000)
+        }
+    }
+
+    /// Proves that starts by socket activation serve.
+    @Test func socketActivated() throws {
+        let plugin = try Plugin.built()
+        try starts { image in
+            try image.checkRead(try Client.activating(["nbdkit", plugin, image.path, "memory=2M"]), 10_000, at: 5_000)
         }
     }
 

@@ -21,16 +21,21 @@ skip() { result "SKIP $1: $2"; }
 # The plugin on the disk, or the name of the one that stands in for it.
 plugin_here() { if [ -e "$disk/plugin.so" ]; then echo "$disk/plugin.so"; else cat "$disk/plugin.name"; fi; }
 
-# Serves an image by the plugin: serve IMAGE [OPTION…]. In the foreground of a process of its own, so that its end can
-# be waited for.
+# Serves an image by the plugin: serve [--swap] IMAGE [OPTION…]. In the foreground of a process of its own, so that its
+# end can be waited for.
 serve() {
-    local image=$1 tries=0 plugin
+    local lock=() tries=0 image plugin
+    if [ "$1" = --swap ]; then
+        lock=(--swap)
+        shift
+    fi
+    image=$1
     plugin=$(plugin_here)
     shift
     # A stand-in knows none of our keys.
     [ -e "$plugin" ] || set --
     rm -f "$socket" /run/nbdkit.pid
-    nbdkit -f -U "$socket" -P /run/nbdkit.pid "$plugin" file="$image" "$@" &
+    nbdkit -f "${lock[@]}" -U "$socket" -P /run/nbdkit.pid "$plugin" file="$image" "$@" &
     server=$!
     until [ -s /run/nbdkit.pid ]; do
         kill -0 "$server" 2>/dev/null || return 1

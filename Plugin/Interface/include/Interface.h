@@ -32,6 +32,9 @@ struct flexpage_answer {
     char *_Nullable error;
     /// What is good to know when looking for trouble: one or more lines.
     char *_Nullable note;
+    /// What a person should see though nothing fails: one or more lines. Only before the fork, while there is a
+    /// terminal.
+    char *_Nullable warning;
 };
 
 /// What a client is told of its export while it connects.
@@ -92,8 +95,19 @@ struct flexpage_will {
 /// thread, once it serves and until it is destroyed; the rule of one call at a time does not hold for it. Allocates nothing.
 void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *outcome);
 
+enum { flexpage_max_descriptors = 4 };
+
+/// The descriptors of the open image, that which claims a block device among them: a process that only starts the server
+/// must not keep them, as a lock or a claim lasts as long as any copy. Puts them into `descriptors`, which has room for
+/// flexpage_max_descriptors, and returns how many there are.
+int32_t flexpage_server_descriptors(flexpage_server *server, int32_t *descriptors);
+
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
 bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);
+
+/// Brings to the image, durably, what was written and is not there yet, as far as something has been written since the
+/// last such call. Clients may be there. Returns false where that fails.
+bool flexpage_server_settle(flexpage_server *server);
 
 /// Brings everything to its end: what was written is brought to the image. Says in the answer what could not be. Clients that are still there are not served any more; nbdkit calls no close for them.
 /// Does no harm to a server that never began.

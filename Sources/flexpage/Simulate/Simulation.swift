@@ -19,7 +19,7 @@ struct Simulation {
         let pagers = try images.enumerated().map { number, image in
             Pager(try registry.open(ImageIdentity(device: 0, inode: UInt64(number))) { image })
         }
-        let prefetcher = Prefetcher(pages: pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: pages, threads: 0)
         defer { prefetcher.stop() }
         var readsAhead = 0
         let writer = SimulatedWriter(pages: pages, pagers: pagers)

@@ -23,7 +23,7 @@ import Testing
             pages: Self.imagePages, seed: seed, mostDelay: random.once(in: 2) ? 100 : 0, verdict: verdict)
         let rig = try PagingRig(memory: memory, readahead: seed % 2 == 0 ? 1 << 20 : 0, image: image)
         let hot = (0..<rig.frames / 4).map { _ in UInt64(random.pick(0...Self.imagePages - 1)) }
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 2)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 2)
         Watchdog.guarding("compaction while everybody reads and writes, seed \(seed)") {
             Thread.run(4 + Self.writers) { number in
                 var random = SplitMix64(seed: seed, stream: UInt64(number))

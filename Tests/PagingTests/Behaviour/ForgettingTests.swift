@@ -141,7 +141,7 @@ import Testing
     @Test(arguments: 1...4 as ClosedRange<UInt64>) func underLoad(seed: UInt64) throws {
         let image = ChangingImage(size: 4 << 20)
         let rig = try PagingRig(memory: 2 << 20, readahead: 256 << 10, image: image)
-        let prefetcher = Prefetcher(pages: rig.pages)
+        let prefetcher = try Prefetcher(pages: rig.pages)
         let isOver = Gate()
         let verdict = Verdict()
         Watchdog.guarding("forgetting under load") {

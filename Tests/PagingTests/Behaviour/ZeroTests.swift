@@ -220,7 +220,7 @@ import Testing
         let zeroes = Zeroes(run: 64, holes: 3, untold: 3, seed: 11)
         let image = MemoryImage(size: 32 << 20, zeroes: zeroes)
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: image)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         for offset in stride(from: 0, to: 32 << 20, by: 16 << 10) as StrideTo<Int64> {
             #expect(try rig.reads(16 << 10, at: offset))
             prefetcher.drain()

@@ -22,7 +22,7 @@ import Testing
         let verdict = Verdict()
         let pagers = providers.map { Pager($0) }
         let prefetcher =
-            scenario.prefetchThreads > 0 ? Prefetcher(pages: pages, threads: scenario.prefetchThreads) : nil
+            scenario.prefetchThreads > 0 ? try Prefetcher(pages: pages, threads: scenario.prefetchThreads) : nil
         Watchdog.guarding("read model, seed \(seed)") {
             Thread.run(scenario.threads) { number in
                 var reader = Reader(number, scenario, pages: pages, images: images, pagers: pagers, verdict)

@@ -117,7 +117,7 @@ import Testing
     func scatteredResidentPagesEndNoStream(seed: UInt64, onceIn: Int) throws {
         for isBackwards in [false, true] {
             let rig = try Self.rig()
-            let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+            let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
             var random = SplitMix64(seed: seed, stream: UInt64(onceIn))
             for page in 0..<4096 as Range<UInt64> where random.once(in: onceIn) { try Self.makeResident(rig, page) }
             for step in 0..<4096 as Range<Int64> {
@@ -139,7 +139,7 @@ import Testing
     @Test(arguments: Seeds.of(plain: 6, optimised: 60, sanitized: 2), [100, -100] as [Int64])
     func scatteredResidentPagesEndNoStride(seed: UInt64, distance: Int64) throws {
         let rig = try Self.rig(pages: 10_000)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         var random = SplitMix64(seed: seed)
         let first: Int64 = distance > 0 ? 0 : 10_000 - 4
         for page in 0..<10_000 as Range<UInt64> where random.once(in: 20) && abs(Int64(page) - first) > 600 {
@@ -160,7 +160,7 @@ import Testing
     /// So is one that finds the first page of each of its places resident, from the eighth place on.
     @Test(arguments: [100, -100] as [Int64]) func residentFirstPagesEndNoStride(distance: Int64) throws {
         let rig = try Self.rig(pages: 10_000)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         let first: Int64 = distance > 0 ? 0 : 10_000 - 4
         for step in 8..<100 as Range<Int64> { try Self.makeResident(rig, UInt64(first + step * distance)) }
         for step in 0..<100 as Range<Int64> {

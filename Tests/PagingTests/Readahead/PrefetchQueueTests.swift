@@ -22,7 +22,7 @@ import Testing
     /// for; the rest is dropped, and nobody waits.
     @Test func itIsBounded() throws {
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         for run in 0..<64 as Range<UInt64> { submit(plan(run * 256..<run * 256 + 256), rig) }
         #expect(rig.pages.prefetches.pagesUnderWay <= rig.pages.prefetches.mostPages)
         #expect(rig.pages.prefetches.pagesUnderWay > rig.pages.prefetches.mostPages - 256)
@@ -41,7 +41,7 @@ import Testing
     /// resident is not read.
     @Test func aRunIsReadOnce() throws {
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         #expect(try rig.reads(4096 * 3, at: 300 * 4096))
         submit(plan(200..<600, 610..<611), rig)
         prefetcher.drain()
@@ -62,7 +62,7 @@ import Testing
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
         submit(plan(0..<100), rig)
         for page in 0..<20 as Range<Int64> { #expect(try rig.reads(4096, at: page * 4096)) }
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         prefetcher.drain()
         prefetcher.stop()
         submit(plan(0..<100), rig)
@@ -77,7 +77,7 @@ import Testing
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
         let other = MemoryImage(size: PrefetchQueueTests.size, key: 1)
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) { other }
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         for run in 0..<8 as Range<UInt64> {
             submit(plan(run * 20..<run * 20 + 10), rig)
             submit(plan(run * 20..<run * 20 + 10), rig, second)
@@ -100,7 +100,7 @@ import Testing
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) {
             MemoryImage(size: PrefetchQueueTests.size, key: 1)
         }
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 1)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 1)
         let isForgotten = Tally()
         try Watchdog.guarding("forget") { () throws in
             submit(plan(0..<10), rig)
@@ -126,9 +126,9 @@ import Testing
         let rig = try Rig(
             memory: 16 << 20, readahead: 1 << 20,
             image: MemoryImage(size: PrefetchQueueTests.size, faults: Faults(mostDelay: 500)))
-        Watchdog.guarding("the threads go home") {
+        try Watchdog.guarding("the threads go home") {
             for round in 0..<20 as Range<UInt64> {
-                let prefetcher = Prefetcher(pages: rig.pages, threads: Int(round % 5))
+                let prefetcher = try Prefetcher(pages: rig.pages, threads: Int(round % 5))
                 for run in 0..<32 as Range<UInt64> { submit(plan(run * 97 + round..<run * 97 + round + 9), rig) }
                 prefetcher.stop()
             }

@@ -36,7 +36,7 @@ import Testing
         let counts = Counts()
         let image = MemoryImage(size: 12 << 20 | 777) { counts.count($0) }
         let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 4)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 4)
         counts.isReader()
         let pages = (image.size + 4095) / 4096
         try Watchdog.guarding("a sequential reader") { () throws in
@@ -56,7 +56,7 @@ import Testing
     @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func readersInAHurry(seed: UInt64) throws {
         let image = MemoryImage(size: 8 << 20 | 99, faults: Faults(mostDelay: 50), seed: seed)
         let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 3)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 3)
         let verdict = Verdict()
         Watchdog.guarding("readers in a hurry, seed \(seed)") {
             Thread.run(4) { number in
@@ -90,7 +90,7 @@ import Testing
         let counts = Counts()
         let image = MemoryImage(size: 4 << 30) { counts.count($0) }
         let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: image)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 2)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 2)
         let verdict = Verdict()
         Watchdog.guarding("random readers") {
             Thread.run(4) { number in
@@ -113,7 +113,7 @@ import Testing
     func badPagesAheadAreNobodysError(bad: UInt64, memory: Int) throws {
         let image = MemoryImage(size: 2 << 20, faults: Faults(badPages: [bad], mostDelay: 20))
         let rig = try Rig(memory: memory, readahead: 1 << 20, image: image)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 2)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 2)
         let verdict = Verdict()
         Watchdog.guarding("a bad page ahead") {
             Thread.run(3) { number in
@@ -137,7 +137,7 @@ import Testing
     /// page that has just come; the reader's arrival at the mark is told once.
     @Test func theFirstUseIsNoHit() throws {
         let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         func state(_ page: UInt64) throws -> PageState {
             let id = try #require(rig.flexpage(at: page))
             #expect(rig.pages.table[id].pointee.queue == .probation)
@@ -205,7 +205,7 @@ import Testing
         let image = MemoryImage(
             size: 6 << 20, faults: Faults(mostDelay: 60, isShort: seed % 2 == 0), seed: seed)
         let rig = try Rig(readahead: 1 << 20, image: image)
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 4)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 4)
         let verdict = Verdict()
         Watchdog.guarding("tiny memory, read ahead, seed \(seed)") {
             Thread.run(8) { number in
@@ -226,7 +226,7 @@ import Testing
     @Test(arguments: Seeds.of(plain: 8, sanitized: 3)) func closingWhileReadingAhead(seed: UInt64) throws {
         let pages = try Pages(memory: 4 << 20, readahead: 1 << 20)
         let registry = ProviderRegistry(pages: pages)
-        let prefetcher = Prefetcher(pages: pages, threads: 3)
+        let prefetcher = try Prefetcher(pages: pages, threads: 3)
         let verdict = Verdict()
         Watchdog.guarding("closing while reading ahead, seed \(seed)") {
             Thread.run(3) { number in

@@ -45,7 +45,7 @@ import Testing
     /// nearest page that was missing. So a part that is all resident does not silence the stream.
     @Test(arguments: [true, false]) func eachPartHasAMark(upwards: Bool) throws {
         let rig = try Rig(memory: 16 << 20, image: MemoryImage(size: Self.size))
-        let prefetcher = Prefetcher(pages: rig.pages, threads: 0)
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         #expect(try rig.reads(56 << 12, at: 200 << 12))
         for page in [256, 257, 511, 512, 599] as [Int64] { #expect(try rig.reads(4096, at: page << 12)) }
         var plan = ReadaheadPlan()

@@ -8,8 +8,8 @@ import Testing
     /// An age that nothing reaches.
     private static let forEver = 1 << 40
 
-    private func start(_ rig: ObservedRig, dirtyAge: Int) -> Writeback {
-        Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: dirtyAge)
+    private func start(_ rig: ObservedRig, dirtyAge: Int) throws -> Writeback {
+        try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: dirtyAge)
     }
 
     /// Returns when the watch has looked after the image so many times more: it ends an epoch each time.
@@ -24,7 +24,7 @@ import Testing
     @Test func ageBringsItOut() throws {
         let rig = try ObservedRig()
         try rig.dirty([0, 1, 100], 5)
-        let writeback = start(rig, dirtyAge: 1)
+        let writeback = try start(rig, dirtyAge: 1)
         Watchdog.guarding("age brings it out") {
             Thread.wait { rig.image.written.count == 3 }
             writeback.stop()
@@ -39,7 +39,7 @@ import Testing
     @Test func whatIsYoungStays() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<10)
-        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
         Watchdog.guarding("what is young stays") {
             waitForLooks(3, rig)
             writeback.stop()
@@ -57,7 +57,7 @@ import Testing
         let target = rig.pages.dirt.backgroundTarget
         try rig.dirty(0..<UInt64(target + 20))
         #expect(rig.image.written.isEmpty, "without a crew nothing goes out")
-        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
         Watchdog.guarding("much goes out") {
             Thread.wait { rig.pages.dirt.pages <= target }
             writeback.stop()
@@ -69,7 +69,7 @@ import Testing
     @Test func aWriterAtTheLimitGetsOn() throws {
         let rig = try ObservedRig(memory: 2 << 20)
         let count = UInt64(rig.pages.dirt.limit * 4)
-        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
         try Watchdog.guarding("a writer at the limit gets on") { () throws in
             for page in 0..<count {
                 try rig.dirty([page], UInt8(page % 251 + 1))
@@ -86,7 +86,7 @@ import Testing
     @Test func whoWaitsForMemoryHasItWrittenOut() throws {
         let rig = try ObservedRig()
         try rig.dirty([3])
-        let writeback = start(rig, dirtyAge: WritebackTests.forEver)
+        let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
         Watchdog.guarding("who waits for memory has it written out") {
             waitForLooks(1, rig)
             #expect(rig.image.written.isEmpty)
@@ -105,7 +105,7 @@ import Testing
         let rig = try ObservedRig { notice in notices.withLock { $0.append(notice) } }
         rig.image.fail(5, with: ENOSPC)
         try rig.dirty([5, 6, 50])
-        let writeback = start(rig, dirtyAge: 1)
+        let writeback = try start(rig, dirtyAge: 1)
         Watchdog.guarding("what failed is tried again") {
             Thread.wait { rig.pages.counters.failedWrites > 0 }
             #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
@@ -130,7 +130,7 @@ import Testing
     /// Much that is out and not durable is synced by itself, because it is the last to be recycled; little is not.
     @Test func muchThatIsUnsyncedIsSynced() throws {
         let rig = try ObservedRig(memory: 4 << 20)
-        let writeback = start(rig, dirtyAge: 1)
+        let writeback = try start(rig, dirtyAge: 1)
         try Watchdog.guarding("much that is unsynced is synced") { () throws in
             try rig.dirty(0..<20)
             Thread.wait { rig.provider.ledger.unsyncedPages == 20 }
@@ -147,7 +147,7 @@ import Testing
     /// All images are looked after, those that are opened later too.
     @Test func allImagesAreLookedAfter() throws {
         let rig = try ObservedRig()
-        let writeback = start(rig, dirtyAge: 1)
+        let writeback = try start(rig, dirtyAge: 1)
         let other = ObservedImage(size: 1 << 20)
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) { other }
         let bytes = [UInt8](repeating: 9, count: 4096)

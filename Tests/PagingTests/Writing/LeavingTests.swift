@@ -16,7 +16,7 @@ import Testing
         init() throws {
             rig = try PagingRig(image: ToldImage(size: 1 << 20))
             let settled = settled
-            writeback = Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 86_400_000) { _, count in
+            writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 86_400_000) { _, count in
                 for _ in 0..<count { settled.add() }
             }
         }

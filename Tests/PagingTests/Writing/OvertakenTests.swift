@@ -127,7 +127,7 @@ import Testing
         let rig = try PagingRig(image: ToldImage(size: 16 << 20) { _ in usleep(200) }) { notice in
             notices.withLock { $0.append(notice) }
         }
-        let writeback = Writeback(pages: rig.pages, registry: rig.registry)
+        let writeback = try Writeback(pages: rig.pages, registry: rig.registry)
         let verdict = Verdict()
         rig.image.fail(.sync, with: EIO)
         Watchdog.guarding("writers at the limit") {

@@ -58,7 +58,7 @@ import Testing
         let hasFlushed = Atomic<Bool>(false)
         try Watchdog.guarding("a long zero holds up no write-back elsewhere") { () throws in
             Thread.wait { gate.arrivals == 1 }
-            let writeback = Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 1)
+            let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 1)
             Thread.wait { written.load(ordering: .relaxed) }
             let flushing = Thread.start {
                 try? rig.pager.flush()

@@ -19,7 +19,7 @@ import Testing
                 if call == .writeOut { gate.pass() }
                 return nil
             })
-        let writeback = Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 1)
+        let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 1)
         try Watchdog.guarding("reads go on at the limit of dirt") { () throws in
             let writing = (0..<Self.writers).map { number in Thread.start { write(rig, number) } }
             Thread.wait { rig.pages.dirt.pages >= rig.pages.dirt.limit && gate.arrivals > 0 }

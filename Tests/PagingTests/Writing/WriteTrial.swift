@@ -24,12 +24,12 @@ struct WriteTrial {
         let pages = try Pages(memory: scenario.memory, dirtyShare: scenario.dirtyShare)
         image.belongs(to: pages)
         let registry = ProviderRegistry(pages: pages)
-        let writeback = Writeback(pages: pages, registry: registry, dirtyAge: scenario.dirtyAge, crew: 3)
+        let writeback = try Writeback(pages: pages, registry: registry, dirtyAge: scenario.dirtyAge, crew: 3)
         let image = image
         let provider = try registry.open(ImageIdentity(device: 1, inode: scenario.seed)) { image }
         let pager = Pager(provider, writeThrough: scenario.isWriteThrough)
         let prefetcher =
-            scenario.prefetchThreads > 0 ? Prefetcher(pages: pages, threads: scenario.prefetchThreads) : nil
+            scenario.prefetchThreads > 0 ? try Prefetcher(pages: pages, threads: scenario.prefetchThreads) : nil
         runThreads(disk(pager), pages)
         let afterwards = endOfRun(pager, pages)
         pages.checkInvariants(isQuiet: false)

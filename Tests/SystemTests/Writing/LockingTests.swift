@@ -18,7 +18,11 @@ import Testing
         do {
             let client = try Client(first)
             try client.write(new, at: 0)
-            refuses(second, saying: "file=\(image.path): another process has it locked for writing")
+            refuses(
+                second,
+                saying:
+                    "the client of process \(getpid()), user \(getuid()) is refused: file=\(image.path): another process has "
+                    + "it locked for writing")
             #expect(second.log.contains("open it for reading only"))
             _ = try Client(first)
         }
@@ -102,19 +106,36 @@ import Testing
         try Bytes.check(try client.read(8192, at: 4096), [UInt8](repeating: 3, count: 8192))
     }
 
-    /// Proves that an image that cannot be written is served read-only, and that -v says why.
+    /// Proves that a client that comes over the network is named by its address when it is refused.
+    @Test func aSecondWriterFromFarAway() throws {
+        let image = try Image(size: 1 << 20)
+        let first = try Server(image)
+        let client = try Client(first)
+        let result = try Subprocess.run(
+            "nbdkit", "-i", "127.0.0.1", "-p", "\(20_000 + Int(getpid()) % 20_000)", try Plugin.built(), image.path,
+            "--run",
+            "nbdinfo \"$uri\"")
+        #expect(result.status != 0)
+        #expect(result.output.contains("error: the client 127.0.0.1 port "), "\(result.output)")
+        #expect(result.output.contains(" is refused: file=\(image.path): another process has it locked"))
+        withExtendedLifetime(client) {}
+    }
+
+    /// Proves that an image that cannot be written is served read-only, and that a person is told why, once, without
+    /// -v.
     @Test(.enabled(if: Machine.canMount("tmpfs"), "it takes root and a tmpfs"))
     func readOnlyImages() throws {
         let mounted = try Mount("tmpfs")
         let image = try Image(in: mounted.scratch, size: 1 << 20)
         try mounted.protect()
-        let server = try Server(image)
+        let server = try Server([image.path], Server.Options(isVerbose: false))
         let client = try Client(server, isStrict: false)
         #expect(client.isReadOnly && !client.canFlush && !client.canTrim && !client.canZero)
         try image.checkRead(client, 1 << 20, at: 0)
         #expect(Client.code { try client.write([1], at: 0) } == EPERM)
-        #expect(server.log.contains("served read-only"))
-        #expect(server.log.contains("Read-only file system"))
+        let warning = "nbdkit: flexpage: warning: file=\(image.path): it cannot be written (Read-only file system)"
+        #expect(server.log.split(separator: "\n").filter { $0.hasPrefix(warning) }.count == 1, "\(server.log)")
+        #expect(server.log.contains("it is served read-only"))
     }
 
     /// Proves that a read-only device is served read-only.

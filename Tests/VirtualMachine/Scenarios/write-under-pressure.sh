@@ -20,6 +20,7 @@ in_guest() {
         return
     fi
     every_thread_is_flusher
+    the_command_is_none
     # 64 MiB that cannot be freed: there is no swap.
     head -c 64M /dev/zero >/run/hog
     if pattern >"$mnt/big" && sync; then pass written; else fail written "the write failed"; fi
@@ -46,4 +47,17 @@ every_thread_is_flusher() {
     done
     # The main thread and at least one that serves: else this has looked at nothing.
     if [ "$count" -ge 2 ]; then pass io-flusher; else fail io-flusher "only $count threads"; fi
+}
+
+# What --run starts has its memory as any other: it serves nothing.
+the_command_is_none() {
+    local other=/run/other flags
+    truncate -s 1M "$other"
+    # shellcheck disable=SC2016  # for the shell of nbdkit
+    flags=$(nbdkit -U - "$(plugin_here)" file="$other" --run 'exec awk "{ print \$9 }" /proc/self/stat')
+    if [ -n "$flags" ] && [ $((flags & flusher_bits)) = 0 ]; then
+        pass command-is-none
+    else
+        fail command-is-none "the command has the flags '$flags'"
+    fi
 }

@@ -1,0 +1,148 @@
+#define _GNU_SOURCE
+
+#include "Fork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "Interface.h"
+#include "Privileges.h"
+
+/// How long the parent waits for the child's word, milliseconds.
+static const int patience = 10000;
+
+/// Whether the next fork is nbdkit's. Written by the main thread, as all of this.
+static bool is_watching;
+/// What the parent closes.
+static int32_t of_server[flexpage_max_descriptors];
+static int32_t of_server_count;
+/// Whether this process has given back what the server needs.
+static bool has_given_back;
+/// The pipe for the child's word: read by the parent, written by the child. -1 where it is not open.
+static int reader = -1, writer = -1;
+
+static void
+before_fork(void)
+{
+    int ends[2];
+    if (!is_watching || pipe2(ends, O_CLOEXEC) == -1)
+        return;
+    reader = ends[0];
+    writer = ends[1];
+}
+
+/// Closes one end of the pipe.
+static void
+close_end(int *end)
+{
+    if (*end >= 0)
+        close(*end);
+    *end = -1;
+}
+
+/// The bytes of the child's word: 1 for success, more for a failure's text, 0 where the child has ended without one, -1
+/// where there is none to wait for any longer.
+static ssize_t
+read_word(char *word, size_t size)
+{
+    struct pollfd wanted = {.fd = reader, .events = POLLIN};
+    int ready;
+    do
+        ready = poll(&wanted, 1, patience);
+    while (ready == -1 && errno == EINTR);
+    return ready == 1 ? read(reader, word, size) : -1;
+}
+
+/// The fork may also have failed, which nbdkit tells.
+static bool
+has_child(void)
+{
+    siginfo_t information;
+    return waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/// Returns where the child serves, or may yet. It must not be exit() that ends the process: the C library runs the
+/// handlers of a fork with a lock held that exit() takes.
+static void
+wait_for_child(void)
+{
+    char word[PIPE_BUF + 1];
+    ssize_t length = read_word(word, sizeof word - 1);
+    if (length == 1 || length < 0 || !has_child())
+        return;
+    word[length] = '\0';
+    fprintf(stderr, "nbdkit: error: %s\n", length > 0 ? word : "the server ended before it could serve");
+    _exit(EXIT_FAILURE);
+}
+
+static void
+after_fork_in_parent(void)
+{
+    if (!is_watching)
+        return;
+    is_watching = false;
+    has_given_back = true;
+    for (int32_t index = 0; index < of_server_count; index++)
+        close(of_server[index]);
+    privileges_give_back();
+    close_end(&writer);
+    if (reader >= 0)
+        wait_for_child();
+    close_end(&reader);
+}
+
+static void
+after_fork_in_child(void)
+{
+    if (!is_watching)
+        return;
+    is_watching = false;
+    close_end(&reader);
+}
+
+int
+fork_watch(const int32_t *descriptors, int32_t count)
+{
+    memcpy(of_server, descriptors, sizeof *descriptors * (size_t)count);
+    of_server_count = count;
+    int failure = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    is_watching = failure == 0;
+    return failure;
+}
+
+bool
+fork_over(void)
+{
+    is_watching = false;
+    return !has_given_back;
+}
+
+/// Says one word to the parent, who may have gone on.
+static bool
+tell(const char *word, size_t length)
+{
+    bool is_told = writer >= 0 && write(writer, word, length) == (ssize_t)length;
+    close_end(&writer);
+    return is_told;
+}
+
+void
+fork_tell_success(void)
+{
+    tell("", 1);
+}
+
+bool
+fork_tell_failure(const char *why)
+{
+    size_t length = strlen(why);
+    return tell(why, length < PIPE_BUF ? length : PIPE_BUF);
+}

@@ -1,0 +1,198 @@
+#define _GNU_SOURCE
+
+#include "Keeper.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "Callbacks.h"
+#include "Errand.h"
+#include "Fork.h"
+#include "LastWill.h"
+
+/// How often it looks again after a quit signal, milliseconds; and after a flush that failed.
+static const int interval = 50, retry_interval = 1000;
+
+static const int quit_signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+enum { quit_signal_count = sizeof quit_signals / sizeof quit_signals[0] };
+/// The handlers that were there before, by the index of their signals.
+static struct sigaction earlier[quit_signal_count];
+
+/// What wakes the keeper: an eventfd, as a handler may write to it, and a wait for it is by the monotonic clock.
+static int bell = -1;
+static atomic_bool is_quitting, is_ending;
+
+static pthread_t thread;
+static bool has_begun;
+/// Posted when serving has begun, or cannot.
+static sem_t begun;
+/// How it has begun, and ended. Whoever waits for that reads it.
+static struct flexpage_answer answer;
+
+/// Wakes the keeper. Only async-signal-safe functions; a bell that is rung already may stay so.
+static void
+ring(void)
+{
+    uint64_t one = 1;
+    ssize_t written = write(bell, &one, sizeof one);
+    (void)written;
+}
+
+static void
+call_earlier(int number, siginfo_t *information, void *context)
+{
+    for (int index = 0; index < quit_signal_count; index++) {
+        const struct sigaction *action = &earlier[index];
+        if (quit_signals[index] != number)
+            continue;
+        if (action->sa_flags & SA_SIGINFO)
+            action->sa_sigaction(number, information, context);
+        else
+            action->sa_handler(number);
+    }
+}
+
+static void
+handle_quit(int number, siginfo_t *information, void *context)
+{
+    int saved = errno;
+    atomic_store(&is_quitting, true);
+    ring();
+    errno = saved;
+    call_earlier(number, information, context);
+}
+
+/// Catches the quit signals that are caught: who has the default, or ignores one, is left alone.
+static void
+catch_quit_signals(void)
+{
+    for (int index = 0; index < quit_signal_count; index++) {
+        struct sigaction *action = &earlier[index];
+        if (sigaction(quit_signals[index], NULL, action) == -1)
+            continue;
+        bool is_caught = (action->sa_flags & SA_SIGINFO) ||
+            (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+        struct sigaction ours = *action;
+        ours.sa_flags |= SA_SIGINFO;
+        ours.sa_sigaction = handle_quit;
+        if (is_caught)
+            sigaction(quit_signals[index], &ours, NULL);
+    }
+}
+
+/// Sleeps until the bell rings, or for so many milliseconds; -1 is for ever.
+static void
+wait_for_bell(int milliseconds)
+{
+    struct pollfd wanted = {.fd = bell, .events = POLLIN};
+    uint64_t rings;
+    if (poll(&wanted, 1, milliseconds) == 1) {
+        ssize_t taken = read(bell, &rings, sizeof rings);
+        (void)taken;
+    }
+}
+
+/// Begins serving, and prepares the last will. Where either cannot be had nothing is left of the other.
+static bool
+begin(flexpage_server *server)
+{
+    const unsigned seconds = flexpage_server_last_will(server);
+    if (seconds > 0)
+        last_will_prepare();
+    signal_stack_prepare();
+    if (!flexpage_server_begin(server, &answer))
+        return false;
+    int failure = seconds > 0 ? last_will_begin(server, seconds) : 0;
+    if (failure == 0)
+        return true;
+    struct flexpage_answer ignored = {0};
+    flexpage_server_end(server, &ignored);
+    free(ignored.error);
+    free(ignored.note);
+    if (asprintf(&answer.error, "last-will=%u: it cannot be prepared (%s); last-will=off does without", seconds,
+            strerror(failure)) == -1)
+        answer.error = NULL;
+    return false;
+}
+
+static void *
+keep(void *unused)
+{
+    (void)unused;
+    flexpage_server *server = lifetime_server();
+    has_begun = begin(server);
+    bool begins = has_begun;
+    sem_post(&begun);
+    while (begins && !atomic_load(&is_ending)) {
+        int pause = -1;
+        if (atomic_load(&is_quitting))
+            pause = flexpage_server_settle(server) ? interval : retry_interval;
+        wait_for_bell(pause);
+    }
+    if (begins)
+        flexpage_server_end(server, &answer);
+    return NULL;
+}
+
+/// Tells why serving cannot begin: to who waits for this process to serve, else in the log.
+static int
+fail(const char *why)
+{
+    if (!fork_tell_failure(why))
+        nbdkit_error("%s", why);
+    return -1;
+}
+
+/// Makes the thread. Returns 0 or an errno value.
+static int
+start(void)
+{
+    bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (bell == -1 || sem_init(&begun, 0, 0) == -1)
+        return errno;
+    return pthread_create(&thread, NULL, keep, NULL);
+}
+
+int
+keeper_begin(void)
+{
+    int failure = start();
+    if (failure != 0) {
+        char why[thread_failure_size];
+        describe_thread_failure(failure, why);
+        return fail(why);
+    }
+    while (sem_wait(&begun) == -1 && errno == EINTR)
+        continue;
+    if (!has_begun) {
+        pthread_join(thread, NULL);
+        int result = fail(answer.error != NULL ? answer.error : "serving cannot begin");
+        free(answer.error);
+        return result;
+    }
+    answer_print(&answer);
+    catch_quit_signals();
+    fork_tell_success();
+    return 0;
+}
+
+void
+keeper_end(void)
+{
+    if (!has_begun)
+        return;
+    atomic_store(&is_ending, true);
+    ring();
+    pthread_join(thread, NULL);
+    has_begun = false;
+    answer_print(&answer);
+}

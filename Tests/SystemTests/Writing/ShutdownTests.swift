@@ -1,0 +1,128 @@
+import Glibc
+import Testing
+
+/// The server is told to end while clients stay: what they wrote does not wait for them to leave.
+@Suite struct ShutdownTests {
+    private static let size = 4 << 20
+    private static let new = Image.bytes(0..<size, seed: 99)
+    /// What would keep all of it in memory.
+    private static let parameters = ["memory=32M", "dirty-age=3600", "dirty=90%"]
+
+    /// Writes, has the server told to end, and waits until the image has it all while the client is there.
+    private func check(_ image: Image, _ client: Client, end: () throws -> Void) throws {
+        try client.write(Self.new, at: 0)
+        try image.check(try Files.bytes(image.path), at: 0)
+        try end()
+        try Patience.wait(seconds: 20, "it has not gone out") {
+            (try? Files.bytes(image.path)) == Self.new ? () : nil
+        }
+        #expect(Client.code { _ = try client.read(512, at: 0) } == ESHUTDOWN, "nbdkit serves on")
+    }
+
+    /// Proves that each signal by which nbdkit is told to end does it, and that a normal end leaves no line in the log.
+    @Test(arguments: [SIGTERM, SIGINT, SIGQUIT, SIGHUP]) func foreground(_ number: Int32) throws {
+        let image = try Image(size: Self.size)
+        let server = try Server([image.path] + Self.parameters, Server.Options(isVerbose: false))
+        try check(image, try Client(server)) { kill(server.pid, number) }
+        #expect(try server.process.wait() == 0)
+        #expect(server.log.isEmpty, "\(server.log)")
+    }
+
+    /// Proves the same of a daemon.
+    @Test func daemonised() throws {
+        let image = try Image(size: Self.size)
+        let scratch = try Scratch()
+        let socket = scratch.path("socket")
+        let start = try Subprocess.run(
+            ["nbdkit", "-P", scratch.path("pid"), "-U", socket, try Plugin.built(), image.path] + Self.parameters)
+        #expect(start.status == 0, "\(start.output)")
+        let pid = try #require(pid_t(try Files.text(scratch.path("pid")).dropLast()))
+        defer { kill(pid, SIGKILL) }
+        try check(image, try Client(socket: socket)) { kill(pid, SIGTERM) }
+        try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
+    }
+
+    /// Proves the same of --run, whose command is the client here: nbdkit tells its server to end when that has ended,
+    /// or somebody else does before.
+    @Test func captive() throws {
+        let image = try Image(size: Self.size)
+        let scratch = try Scratch()
+        let (socket, pidFile, done) = (scratch.path("socket"), scratch.path("pid"), scratch.path("done"))
+        let process = try Subprocess(
+            ["nbdkit", "-P", pidFile, "-U", socket, try Plugin.built(), image.path] + Self.parameters
+                + ["--run", "while [ ! -e \(done) ]; do sleep 0.02; done"], outputPath: scratch.path("log"))
+        let pid = try Patience.wait(seconds: 60, "there is no pid") {
+            (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap { pid_t($0) }
+        }
+        try check(image, try Client(socket: socket)) { kill(pid, SIGTERM) }
+        try Files.write([], to: done)
+        #expect(try process.wait() == 0)
+        #expect(process.output.isEmpty, "\(process.output)")
+    }
+
+    /// Proves the same of a server that systemd, or a client, has started with a socket.
+    @Test func socketActivated() throws {
+        let image = try Image(size: Self.size)
+        let client = try Client.activating(["nbdkit", try Plugin.built(), image.path] + Self.parameters)
+        try check(image, client) { try client.signal(SIGTERM) }
+    }
+
+    /// Proves the same of nbdkit -s.
+    @Test func onStandardInput() throws {
+        let image = try Image(size: Self.size)
+        let client = try Client.starting(["nbdkit", "-s", try Plugin.built(), image.path] + Self.parameters)
+        try check(image, client) { try client.signal(SIGTERM) }
+    }
+
+    /// Proves that what goes out is also synced while the client stays; and that a request that is under way at the
+    /// signal, and is answered later, is brought out and synced too.
+    @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs)) func requestsUnderWay() throws {
+        var wanted = Image.bytes(0..<2 << 20)
+        let disk = try TroubledDisk(wanted)
+        let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
+        do {
+            let (idle, busy) = (try Client(server), try Client(server))
+            let new = [UInt8](repeating: 7, count: 64 << 10)
+            try idle.write(new, at: 0)
+            Bytes.put(new, into: &wanted, at: 0)
+            try disk.begin(.readsHang)
+            let calls = try disk.calls.count
+            try Threads.run(2) { number in
+                // It covers part of a page, which has to be read.
+                if number == 0 { return try busy.write([1, 2, 3], at: 1 << 20) }
+                defer { disk.end(.readsHang) }
+                try disk.waitForCall("read", beyond: calls)
+                kill(server.pid, SIGTERM)
+                try waitUntilDurable(disk, wanted)
+            }
+            Bytes.put([1, 2, 3], into: &wanted, at: 1 << 20)
+            try waitUntilDurable(disk, wanted)
+            withExtendedLifetime(idle) {}
+        }
+        #expect(try server.process.wait() == 0)
+    }
+
+    private func waitUntilDurable(_ disk: TroubledDisk, _ wanted: [UInt8]) throws {
+        try Patience.wait(seconds: 60, "it does not become durable") { (try? disk.durable) == wanted ? () : nil }
+    }
+
+    /// Proves that a flush that hangs at the signal holds nothing up for longer than the disk hangs.
+    @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs)) func aDiskThatHangs() throws {
+        var wanted = Image.bytes(0..<1 << 20)
+        let disk = try TroubledDisk(wanted)
+        let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
+        let client = try Client(server)
+        let new = [UInt8](repeating: 7, count: 64 << 10)
+        try client.write(new, at: 0)
+        Bytes.put(new, into: &wanted, at: 0)
+        try disk.begin(.writesHang)
+        let calls = try disk.calls.count
+        kill(server.pid, SIGTERM)
+        try disk.waitForCall("write", beyond: calls)
+        #expect(Client.code { _ = try client.read(512, at: 0) } == ESHUTDOWN)
+        client.vanish()
+        disk.end(.writesHang)
+        #expect(try server.process.wait() == 0)
+        try Bytes.check(try disk.durable, wanted, "the disk")
+    }
+}

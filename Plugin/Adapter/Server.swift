@@ -109,6 +109,7 @@ final class Server: @unchecked Sendable {
             + "failed_fills=\(counters.failedFills) recycles=\(counters.recycles) moves=\(counters.moves) "
             + "waits=\(counters.waits) writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
             + "failed_writes=\(counters.failedWrites) dirty_pages=\(counters.dirtyPages) "
+            + "allowed_dirty_pages=\(counters.allowedDirtyPages) dirty_waits=\(counters.dirtWaits) "
             + "bytes_in_use=\(counters.bytesInUse) peak_bytes_in_use=\(counters.peakBytesInUse) "
             + "memory=\(settings.memory)"
     }

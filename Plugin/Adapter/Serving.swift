@@ -20,7 +20,8 @@ final class Serving: Sendable {
     init(_ image: ImageFile, _ settings: Settings, log: @escaping @Sendable (String) -> Void) throws(AccessError) {
         self.image = image
         pages = try Pages(
-            memory: settings.memory, dirtyShare: settings.dirtyShare, readahead: settings.readahead
+            memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
+            readahead: settings.readahead
         ) { log($0.line) }
         registry = ProviderRegistry(pages: pages)
         provider = try registry.open(image.identity) { () throws(AccessError) in image }

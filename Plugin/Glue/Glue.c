@@ -31,6 +31,9 @@
     "                  before writers wait too (default 40%).\n"                                                       \
     "dirty-age=<SECONDS>\n"                                                                                            \
     "                  How long it may wait there (default 5).\n"                                                      \
+    "flush-time=<SECONDS>|off\n"                                                                                       \
+    "                  How long a flush may take: writers wait before more is\n"                                       \
+    "                  dirty than the disk can write in that time (default 10).\n"                                     \
     "lock=on|off       Keep other writers from the image (default on)."
 
 static struct nbdkit_plugin plugin = {

@@ -29,8 +29,9 @@ struct Metadata {
     /// Bytes of all the tables, a multiple of the base page.
     let bytes: Int
 
-    /// Locks besides those of the shards: memory, leaves, queue, waiters for memory, writers who wait for their turn.
-    static let mutexCount = 5
+    /// Locks besides those of the shards: memory, leaves, queue, waiters for memory, writers who wait for their turn,
+    /// pace of dirt.
+    static let mutexCount = 6
     /// Conditions besides those of the shards: waiters for memory.
     static let conditionCount = 1
 

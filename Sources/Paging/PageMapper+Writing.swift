@@ -4,7 +4,8 @@ import Glibc
 ///
 /// A page that is resident is latched by the writer alone. Missing base pages that are written whole are not read: new
 /// flexpages are made for them, and populated by the client's bytes. A missing base page that is written in part is
-/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before the write is answered.
+/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before the
+/// write is answered.
 ///
 /// A writer is admitted by the DirtGauge first, and has no Admission while it waits for anything else: it gives that back
 /// before each wait, and comes again afterwards, with the turn it had.
@@ -40,6 +41,7 @@ extension PageMapper {
         let dirt = reach.pointee.dirt
         let admitted = dirt.admit(count)
         if admitted == 0 || dirt.isAboveTarget {
+            pages.pace.look()
             pages.sweeps.kick()
         }
         if admitted > 0 { return Admission(admitted, of: dirt) }

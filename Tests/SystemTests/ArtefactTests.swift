@@ -38,6 +38,7 @@ import Testing
         #expect(result.status == 0)
         for word in [
             "[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "scheduling=", "cache=", "dirty=", "lock=",
+            "flush-time=<SECONDS>|off",
             "disk image", "flexpage",
         ] {
             #expect(result.output.contains(word), "no \(word)")

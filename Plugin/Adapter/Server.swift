@@ -125,11 +125,16 @@ final class Server: @unchecked Sendable {
     /// What has been counted so far, in words.
     var counters: String {
         guard let counters = serving?.pages.counters else { return "not serving" }
-        return "hits=\(counters.hits) misses=\(counters.misses) zero_hits=\(counters.zeroHits) "
+        let reading =
+            "hits=\(counters.hits) misses=\(counters.misses) zero_hits=\(counters.zeroHits) "
             + "known_zeroes=\(counters.knownZeroes) fills=\(counters.fills) "
             + "failed_fills=\(counters.failedFills) recycles=\(counters.recycles) moves=\(counters.moves) "
-            + "waits=\(counters.waits) writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
+            + "waits=\(counters.waits) "
+        let writing =
+            "writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
             + "failed_writes=\(counters.failedWrites) dirty_pages=\(counters.dirtyPages) "
+            + "allowed_dirty_pages=\(counters.allowedDirtyPages) dirty_waits=\(counters.dirtWaits) "
+        return reading + writing
             + "bytes_in_use=\(counters.bytesInUse) peak_bytes_in_use=\(counters.peakBytesInUse) "
             + "memory=\(settings.memory)"
     }

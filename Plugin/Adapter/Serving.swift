@@ -53,7 +53,8 @@ final class Serving: Sendable {
     ) throws(Complaint) -> (Pages, ProviderRegistry, Provider) {
         do throws(AccessError) {
             let pages = try Pages(
-                memory: settings.memory, dirtyShare: settings.dirtyShare, readahead: settings.readahead
+                memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
+                readahead: settings.readahead
             ) { log($0.line) }
             let registry = ProviderRegistry(pages: pages)
             return (pages, registry, try registry.open(image.identity) { () throws(AccessError) in image })

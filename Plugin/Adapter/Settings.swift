@@ -27,6 +27,8 @@ struct Settings: Equatable {
     private(set) var isWriteThrough = false
     /// The share of the pages that may be dirty before writers wait.
     private(set) var dirtyShare = Pages.usualDirtyShare
+    /// Milliseconds that a flush may take, as far as what is dirty decides that; nil where it does not matter.
+    private(set) var flushTime: Int? = 10_000
     /// Milliseconds that something may be dirty before it goes out by itself.
     private(set) var dirtyAge = 5000
     /// Seconds that what is dirty may be brought out for when the process is about to die; 0 for not at all.
@@ -36,7 +38,7 @@ struct Settings: Equatable {
 
     /// The keys there are, for a person.
     private static var keys: String {
-        "file=, memory=, direct=, readahead=, scheduling=, cache=, dirty=, dirty-age=, last-will= or lock="
+        "file=, memory=, direct=, readahead=, scheduling=, cache=, dirty=, dirty-age=, flush-time=, last-will= or lock="
     }
 
     /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
@@ -51,6 +53,7 @@ struct Settings: Equatable {
         case "dirty": try setDirty(value)
         case "dirty-age": try setDirtyAge(value)
         case "last-will": try setLastWill(value)
+        case "flush-time": try setFlushTime(value)
         case "lock": try setLock(value)
         default: throw Complaint(key, value, "there is no such key", wanted: Self.keys)
         }
@@ -142,16 +145,32 @@ struct Settings: Equatable {
         dirtyShare = Double(percent) / 100
     }
 
-    /// A time in seconds, or in milliseconds with `ms`.
     private mutating func setDirtyAge(_ value: String) throws(Complaint) {
-        let isFine = value.hasSuffix("ms")
-        let mostHours = 24
-        guard let number = Int(isFine ? value.dropLast(2) : value[...]), number > 0,
-            number <= mostHours * 3600 * (isFine ? 1000 : 1)
-        else {
+        guard let time = Self.milliseconds(value) else {
             throw Complaint("dirty-age", value, "this is no such time", wanted: "seconds as in 5, or 500ms")
         }
-        dirtyAge = isFine ? number : number * 1000
+        dirtyAge = time
+    }
+
+    private mutating func setFlushTime(_ value: String) throws(Complaint) {
+        if value == "off" {
+            flushTime = nil
+            return
+        }
+        guard let time = Self.milliseconds(value) else {
+            throw Complaint("flush-time", value, "this is no such time", wanted: "seconds as in 10, or 500ms, or off")
+        }
+        flushTime = time
+    }
+
+    /// A time in seconds, or in milliseconds with `ms`; nil where it is none, or longer than a day.
+    private static func milliseconds(_ value: String) -> Int? {
+        let isFine = value.hasSuffix("ms")
+        let maxHours = 24
+        guard let number = Int(isFine ? value.dropLast(2) : value[...]), number > 0,
+            number <= maxHours * 3600 * (isFine ? 1000 : 1)
+        else { return nil }
+        return isFine ? number : number * 1000
     }
 
     private mutating func setLastWill(_ value: String) throws(Complaint) {

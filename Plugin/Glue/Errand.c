@@ -50,13 +50,18 @@ print_note(char *note)
         nbdkit_debug("flexpage: %s", line);
 }
 
-/// Goes to standard error, as nbdkit's own warnings do: its log has errors, and what only -v shows.
+void
+print_warning(const char *line)
+{
+    fprintf(stderr, "nbdkit: flexpage: warning: %s\n", line);
+}
+
 static void
 print_warnings(char *warnings)
 {
     char *rest = NULL;
     for (char *line = strtok_r(warnings, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
-        fprintf(stderr, "nbdkit: flexpage: warning: %s\n", line);
+        print_warning(line);
 }
 
 void

@@ -34,6 +34,9 @@
     "last-will=<SECONDS>|off\n"                                                                                        \
     "                  How long what waits may be brought out when a fault ends\n"                                      \
     "                  the process (default 10).\n"                                                                     \
+    "flush-time=<SECONDS>|off\n"                                                                                       \
+    "                  How long a flush may take: writers wait before more is\n"                                       \
+    "                  dirty than the disk can write in that time (default 10).\n"                                     \
     "lock=on|off       Keep other writers from the image (default on)."
 
 static struct nbdkit_plugin plugin = {

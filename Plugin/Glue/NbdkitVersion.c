@@ -22,8 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NBDKIT_API_VERSION 2
-#include <nbdkit-plugin.h>
+#include "Errand.h"
 
 extern char **environ;
 
@@ -118,9 +117,12 @@ nbdkit_version_warn(void)
     struct version version;
     if (sscanf(text, "nbdkit %d.%d.%d", &version.major, &version.minor, &version.release) != 3)
         return;
-    if (aborts_when_a_client_vanishes(&version))
-        nbdkit_error(
-            "nbdkit %d.%d.%d aborts when a client vanishes while several of its requests are under way, which ends the "
-            "server: use a newer nbdkit (1.34 or later), or -t 1 and clients with several connections",
-            version.major, version.minor, version.release);
+    if (!aborts_when_a_client_vanishes(&version))
+        return;
+    char line[256];
+    snprintf(line, sizeof line,
+        "nbdkit %d.%d.%d aborts when a client vanishes while several of its requests are under way, which ends the "
+        "server: use a newer nbdkit (1.34 or later), or -t 1 and clients with several connections",
+        version.major, version.minor, version.release);
+    print_warning(line);
 }

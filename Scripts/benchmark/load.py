@@ -51,11 +51,23 @@ def run_load(row: Row, running: Running, length: Length, seed: int) -> dict:
         fio(*job, *row.before, *seeded(seed + 1000))
     with flushing(row, running) as outcome:
         before = running.usage()
-        result = fio(*job, *row.fio, *(() if row.is_one_pass else length.options(row)), *seeded(seed))[0]
+        result, *others = fio(*job, *load_options(row, running, length, seed))
         after = running.usage()
     outcome |= {"value": speed(result, row.unit), "requests": requests(result)} | latencies(result)
+    for other in others:
+        outcome |= {f"beside_{key}": figure for key, figure in latencies(other).items()}
+        outcome["beside_value"] = speed(other, row.unit)
     # The warm-up is in these.
     return outcome | {f"server_{key}": after[key] - before[key] for key in after}
+
+
+def load_options(row: Row, running: Running, length: Length, seed: int) -> tuple[str, ...]:
+    """fio's for the row's own client, and for the one beside it, if there is one: another job, at the same time."""
+    times = () if row.is_one_pass else length.options(row)
+    own = (*row.fio, *times, *seeded(seed))
+    if not row.beside:
+        return own
+    return (*own, *client("beside", running.uri), *row.beside, *times, *seeded(seed + 1))
 
 
 @contextlib.contextmanager

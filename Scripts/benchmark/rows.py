@@ -15,6 +15,7 @@ BEST = "best"
 ITSELF = "itself"
 
 SEQUENTIAL = ("--rw=read", "--bs=256k")
+READERS_PART = ("--size=32m",)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Row:
     # Whether a run goes from end to end instead of for a time.
     is_one_pass: bool = False
     flushes_each_second: bool = False
+    # What another client does meanwhile, fio's options: told of beside the row's figure, and no part of it.
+    beside: tuple[str, ...] = ()
     # What a server has done before the run begins, unless it is to begin fresh; fio's options.
     before: tuple[str, ...] = ()
     # For the file plugin.
@@ -50,7 +53,7 @@ class Row:
 
     @property
     def writes(self) -> bool:
-        return "--rw=randwrite" in self.fio or "--rw=randrw" in self.fio
+        return any(kind in self.fio + self.beside for kind in ("--rw=randwrite", "--rw=randrw"))
 
     @property
     def contenders(self) -> list[str]:
@@ -84,6 +87,14 @@ def writes(key: str, title: str, spread: str, *goals: Goal) -> Row:
                flushes_each_second=True)
 
 
+def hits_beside(key: str, title: str, *more: str) -> Row:
+    """One client reads what is cached, a request at a time, while another writes. The first 32 MiB are the reader's."""
+    return Row(f"beside-{key}", f"4 KiB random reads of 32 MiB that are cached, depth 1, beside {title}",
+               anywhere("randread", 1, *READERS_PART), ("file", *ITSELF_AS_IT_COMES), (Goal(1.0, "file"),),
+               before=("--rw=read", "--bs=256k", "--iodepth=4", "--loops=2", *READERS_PART),
+               beside=anywhere("randwrite", 16, "--offset=32m", "--fsync=8192", *more))
+
+
 def flushes(clients: int, title: str, *goals: Goal, more: tuple[str, ...] = ()) -> Row:
     return Row(f"flush-{clients}", f"4 KiB random write + flush, {title}",
                anywhere("randwrite", 1, "--fsync=1", f"--numjobs={clients}", "--group_reporting"), ANY + more, goals)
@@ -109,6 +120,8 @@ ROWS = (
           (*SEQUENTIAL, "--iodepth=4"), (*anywhere("randread", 16), "--io_size=512m"), unit="MiB/s", is_one_pass=True),
     writes("write-uniform", "uniform", "random", Goal(1.8)),
     writes("write-zipf09", "Zipf 0.9", "zipf:0.9", Goal(2.0)),
+    hits_beside("saturating", "4 KiB random writes as fast as they go, depth 16"),
+    hits_beside("rated", "12,000 4 KiB random writes a second", "--rate_iops=12000"),
     flushes(1, "1 connection"),
     flushes(8, "8 connections", Goal(1.5), more=BACKGROUND),
     Row("mix", "70 % 4 KiB reads, 30 % writes, Zipf 0.9, depth 16, a flush each second",

@@ -3,39 +3,43 @@ import Synchronization
 
 /// How many base pages are dirty or being written out, over all images, and the limit at which writers wait.
 ///
-/// A writer is admitted for as many base pages as it may dirty before it takes any loan, and gives back what were dirty
-/// already. So dirty pages never exceed the limit, and what is left of the Memory serves reads.
+/// A writer is admitted for base pages before it takes any loan, and gives back what were dirty already. So dirty pages
+/// never exceed the limit, and what is left of the Memory serves reads. It is admitted in parts: for as many as there is
+/// room for, at least one. Nobody passes those who wait; see AdmissionQueue.
 ///
-/// Thread rules: any thread. `lock` is a leaf of the lock order; a writer that waits here holds nothing (invariant 9).
+/// Thread rules: any thread; a writer that waits here holds nothing (invariant 9). What it costs while nobody waits is
+/// one atomic exchange, and one addition to give back.
 struct DirtGauge: @unchecked Sendable {
-    private let lock: Lock
-    private let condition: Condition
+    private let queue: AdmissionQueue
     private let state: UnsafeMutablePointer<State>
-    /// Base pages at which writers wait.
+    /// Base pages at which writers wait, whatever the disk does.
     let limit: Int
-    /// Base pages above which write-back begins by itself.
-    let backgroundTarget: Int
 
     private struct State: ~Copyable {
         let pages = Atomic<Int>(0)
-        let waiting = Atomic<Int>(0)
+        /// What `pages` may become now.
+        let allowed: Atomic<Int>
+        /// Base pages written out so far, and those of them that are not known to be durable.
+        let written = Atomic<Int>(0)
+        let unsynced = Atomic<Int>(0)
         /// Leaves that are dirty, those of them whose write-out failed, and how the last of these did.
         let dirtyLeaves = Atomic<Int>(0)
         let failedLeaves = Atomic<Int>(0)
         let error = Atomic<Int32>(0)
+
+        init(limit: Int) { allowed = Atomic(limit) }
     }
 
     /// - Parameter limit: Base pages, at least one.
     init(limit: Int, _ metadata: borrowing Metadata) {
         self.limit = max(1, limit)
-        backgroundTarget = limit / 2
-        lock = Lock(in: metadata.mutexes + 4)
-        condition = Condition(in: metadata.conditions + 1)
+        queue = AdmissionQueue(mutex: metadata.mutexes + 4)
         state = .allocate(capacity: 1)
-        state.initialize(to: State())
+        state.initialize(to: State(limit: self.limit))
     }
 
     func destroy() {
+        queue.destroy()
         state.deinitialize(count: 1)
         state.deallocate()
     }
@@ -43,35 +47,115 @@ struct DirtGauge: @unchecked Sendable {
     /// Base pages that are dirty, going out, or admitted.
     var pages: Int { state.pointee.pages.load(ordering: .relaxed) }
 
+    /// Base pages at which writers wait now: `limit`, or less where the disk is slow; see FlushBudget.
+    @inline(__always)
+    var allowed: Int { state.pointee.allowed.load(ordering: .relaxed) }
+
+    /// Base pages above which write-back begins by itself.
+    @inline(__always)
+    var backgroundTarget: Int { allowed / 2 }
+
     /// Whether write-back should be under way.
     @inline(__always)
     var isAboveTarget: Bool { pages > backgroundTarget }
 
-    /// Admits `count` base pages if that does not pass the limit, or if nothing else is dirty.
+    /// Times that a writer has waited at the limit.
+    var waits: UInt64 { queue.arrivals }
+
+    // MARK: Admitting
+
+    /// The turn of a write that begins now: who came to wait before it is served before it.
     @inline(__always)
-    func admit(_ count: Int) -> Bool {
-        let before = state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent).oldValue
-        if before + count <= limit || before == 0 { return true }
-        release(count)
-        return false
+    var turn: UInt64 { queue.turn }
+
+    /// Admits up to `count` base pages at once.
+    /// - Returns: How many: 0 where there is no room, or somebody waits for it already.
+    @inline(__always)
+    func admit(_ count: Int) -> Int { queue.isEmpty ? take(count) : 0 }
+
+    /// Sleeps until some of `count` base pages are admitted.
+    /// - Parameter turn: What `turn` was when the write began.
+    /// - Parameter giveUp: Why there is nothing to wait for; looked at before each sleep, with no lock held.
+    /// - Returns: How many: at least one.
+    func waitToAdmit(_ count: Int, turn: UInt64, giveUp: () -> AccessError?) throws(AccessError) -> Int {
+        try queue.waitForTurn(turn, wanting: count, serve: { queue.serve(take) }, giveUp: giveUp)
     }
+
+    /// Takes up to `count` base pages, as far as there is room.
+    @inline(__always)
+    private func take(_ count: Int) -> Int {
+        var before = state.pointee.pages.load(ordering: .sequentiallyConsistent)
+        while true {
+            let part = min(count, allowed - before)
+            guard part > 0 else { return 0 }
+            let (exchanged, original) = state.pointee.pages.weakCompareExchange(
+                expected: before, desired: before + part, ordering: .sequentiallyConsistent)
+            if exchanged { return part }
+            before = original
+        }
+    }
+
+    // MARK: Making room
 
     /// So many base pages are not dirty any more, or were admitted and not dirtied.
     @inline(__always)
     func release(_ count: Int) {
         guard count > 0 else { return }
+        subtract(count)
+        wakeWaiters()
+    }
+
+    /// So many base pages have been written out. `wakeWaiters` follows when all of the batch has ended, so that those who
+    /// wait are admitted as many at once as it made room for.
+    func wroteOut(_ count: Int) {
+        state.pointee.written.wrappingAdd(count, ordering: .relaxed)
+        subtract(count)
+    }
+
+    @inline(__always)
+    private func subtract(_ count: Int) {
         state.pointee.pages.wrappingSubtract(count, ordering: .sequentiallyConsistent)
-        if state.pointee.waiting.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
+    }
+
+    /// From now on `pages` may be dirty, or `limit` where that is less.
+    /// - Returns: Whether that is more than before: `wakeWaiters` is to follow then.
+    func allow(_ pages: Int) -> Bool {
+        let allowed = min(pages, limit)
+        return state.pointee.allowed.exchange(allowed, ordering: .sequentiallyConsistent) < allowed
+    }
+
+    /// Admits those who wait, if there are any, as far as there is room. Where something cannot be written out, lets the
+    /// others look whether all is lost.
+    @inline(__always)
+    func wakeWaiters() {
+        if !queue.isEmpty { serveWaiters() }
+    }
+
+    @inline(never)
+    private func serveWaiters() {
+        queue.serve(take)
+        if state.pointee.failedLeaves.load(ordering: .acquiring) > 0 { queue.wakeAll() }
     }
 
     /// So many base pages are dirty again, whatever the limit.
     func add(_ count: Int) { state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent) }
 
+    // MARK: What has been written out, and what cannot be
+
+    /// Base pages written out so far.
+    var written: Int { state.pointee.written.load(ordering: .relaxed) }
+
+    /// Base pages that are written out and not known to be durable.
+    var unsynced: Int { max(0, state.pointee.unsynced.load(ordering: .relaxed)) }
+
+    /// So many base pages more (or fewer) are that.
+    func countUnsynced(_ pages: Int) { state.pointee.unsynced.wrappingAdd(pages, ordering: .relaxed) }
+
     func countDirtyLeaves(_ count: Int) { state.pointee.dirtyLeaves.wrappingAdd(count, ordering: .relaxed) }
 
     func countFailedLeaves(_ count: Int, _ error: AccessError?) {
         if let error { state.pointee.error.store(error.code, ordering: .relaxed) }
-        state.pointee.failedLeaves.wrappingAdd(count, ordering: .releasing)
+        state.pointee.failedLeaves.wrappingAdd(count, ordering: .sequentiallyConsistent)
     }
 
     /// Leaves that are dirty, and those of them whose write-out failed: for checks.
@@ -81,36 +165,8 @@ struct DirtGauge: @unchecked Sendable {
 
     /// Why nothing that is dirty can be written out, whose image's ever it is; nil while some of it can.
     var stuck: AccessError? {
-        let failed = state.pointee.failedLeaves.load(ordering: .acquiring)
+        let failed = state.pointee.failedLeaves.load(ordering: .sequentiallyConsistent)
         guard failed > 0, failed >= state.pointee.dirtyLeaves.load(ordering: .relaxed) else { return nil }
         return AccessError(state.pointee.error.load(ordering: .relaxed))
-    }
-
-    /// Sleeps until `count` base pages are admitted, or until `giveUp`, looked at after each wake-up, says why not.
-    /// - Returns: Nil if they are admitted.
-    func waitToAdmit(_ count: Int, giveUp: () -> AccessError?) -> AccessError? {
-        lock.lock()
-        defer { lock.unlock() }
-        state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        defer { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
-        while true {
-            let before = state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent).oldValue
-            if before + count <= limit || before == 0 { return nil }
-            state.pointee.pages.wrappingSubtract(count, ordering: .sequentiallyConsistent)
-            if let error = giveUp() { return error }
-            condition.wait(lock)
-        }
-    }
-
-    /// Wakes those who wait, if there are any, to look again.
-    func wakeWaiters() {
-        if state.pointee.waiting.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
-    }
-
-    @inline(never)
-    private func wakeAll() {
-        lock.lock()
-        condition.wakeAll()
-        lock.unlock()
     }
 }

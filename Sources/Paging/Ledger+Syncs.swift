@@ -50,7 +50,10 @@ extension Ledger {
     func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
     /// So many base pages more (or fewer) are written out and not durable.
-    func countUnsynced(_ pages: Int) { record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed) }
+    func countUnsynced(_ pages: Int) {
+        record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed)
+        gauge.countUnsynced(pages)
+    }
 
     /// Base pages that are written out and not known to be durable.
     var unsyncedPages: Int { record.pointee.unsyncedPages.load(ordering: .relaxed) }

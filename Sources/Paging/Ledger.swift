@@ -25,7 +25,7 @@ struct Ledger: @unchecked Sendable {
     // These two are the Ledger's own: internal only because its extensions are files of their own.
     let record: UnsafeMutablePointer<Record>
     let leaves: LeafTable
-    private let gauge: DirtGauge
+    let gauge: DirtGauge
 
     struct Record: ~Copyable {
         /// Write-outs that failed since all was well. First, because changing any field in place counts as a change of the

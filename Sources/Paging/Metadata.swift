@@ -31,10 +31,11 @@ struct Metadata {
     /// Bytes of all the tables, a multiple of the base page.
     let bytes: Int
 
-    /// Locks besides those of the shards: memory, leaves, queue, waiters for memory, gauge of dirt.
-    static let mutexCount = 5
-    /// Conditions besides those of the shards: waiters for memory, gauge of dirt.
-    static let conditionCount = 2
+    /// Locks besides those of the shards: memory, leaves, queue, waiters for memory, writers who wait for their turn,
+    /// pace of dirt.
+    static let mutexCount = 6
+    /// Conditions besides those of the shards: waiters for memory.
+    static let conditionCount = 1
 
     /// Lays out the tables for `frames` frames from `base` on, which nothing here touches.
     init(frames: Int, at base: UnsafeMutableRawPointer) {

@@ -4,7 +4,11 @@ import Glibc
 ///
 /// A page that is resident is latched by the writer alone. Missing base pages that are written whole are not read: new
 /// flexpages are made for them, and populated by the client's bytes. A missing base page that is written in part is
-/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before the write is answered.
+/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before the
+/// write is answered.
+///
+/// A writer is admitted by the DirtGauge first, and has no Admission while it waits for anything else: it gives that back
+/// before each wait, and comes again afterwards, with the turn it had.
 extension PageMapper {
     /// Lends flexpages for the beginning of `range` to a writer alone, dirty, as many as can be had at once and at least
     /// one. Waits at the limit of dirt.
@@ -12,73 +16,83 @@ extension PageMapper {
     /// - Throws: The Accessor's error where a base page had to be filled; the error that keeps dirty data from going out
     ///   where that has reached the limit.
     func lendForWriting(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
-        let wanted = partToWrite(of: range)
-        let admitted = BasePage.numbers(covering: wanted).count
-        try admit(admitted)
-        var dirtied = 0
-        defer { reach.pointee.dirt.release(admitted - dirtied) }
-        let shard = reach.pointee.map.shard(of: BasePage.number(of: wanted.lowerBound))
-        shard.lock()
+        let part = partToWrite(of: range)
+        if walk.turnUpTo <= part.lowerBound {
+            walk.turn = reach.pointee.dirt.turn
+            walk.turnUpTo = part.upperBound
+        }
         while true {
-            if reach.pointee.reservations.overlaps(BasePage.numbers(covering: wanted)) {
-                shard.unlock()
-                reach.pointee.reservations.wait(for: BasePage.numbers(covering: wanted))
-                shard.lock()
-                continue
-            }
-            let loan = lendResidentForWriting(wanted, on: shard, dirtied: &dirtied)
-            if loan.count > 0 {
-                shard.pointee.writeLoans += 1
-                shard.unlock()
-                return loan
-            }
-            _ = consume loan
-            let id = reach.pointee.map.flexpage(at: BasePage.number(of: wanted.lowerBound))
-            if id != .none {
-                reach.pointee.waitUntilSettled(id, on: shard)
-                continue
-            }
-            let run = missingRunToWrite(of: wanted)
-            shard.unlock()
-            if run.isEmpty {
-                if isWorthAsking(at: wanted.lowerBound, &walk) {
-                    askForHole(at: wanted.lowerBound, on: shard)
-                } else {
-                    try fillFirstPage(of: wanted, on: shard, &walk)
-                }
-            } else if let loan = try make(run, for: wanted, on: shard, dirtied: &dirtied) {
-                return loan
-            }
-            shard.lock()
+            var admission = try admit(BasePage.numbers(covering: part).count, turn: walk.turn)
+            let end = BasePage.offset(of: BasePage.number(of: part.lowerBound) + UInt64(admission.count))
+            let wanted = part.lowerBound..<min(part.upperBound, end)
+            if let loan = try lend(wanted, &admission, &walk) { return loan }
         }
     }
 
-    /// The beginning of `range`, in one chunk and no more than a fill's share of the Memory or of the limit of dirt.
+    /// The beginning of `range`, in one chunk and no more than a fill's share of the Memory.
     private func partToWrite(of range: Range<Int64>) -> Range<Int64> {
-        let most = UInt64(min(pages.mostFramesOfFill, max(1, reach.pointee.dirt.limit / 2)))
-        let end = BasePage.offset(of: BasePage.number(of: range.lowerBound) + most)
+        let end = BasePage.offset(of: BasePage.number(of: range.lowerBound) + UInt64(pages.mostFramesOfFill))
         let part = Chunk.first(of: range)
         return part.lowerBound..<min(part.upperBound, end)
     }
 
-    /// Waits until so many base pages more may be dirty.
-    private func admit(_ count: Int) throws(AccessError) {
-        if reach.pointee.dirt.admit(count) {
-            if reach.pointee.dirt.isAboveTarget { pages.sweeps.kick() }
-            return
+    /// Waits until some of `count` base pages may become dirty.
+    private func admit(_ count: Int, turn: UInt64) throws(AccessError) -> Admission {
+        let dirt = reach.pointee.dirt
+        let admitted = dirt.admit(count)
+        if admitted == 0 || dirt.isAboveTarget {
+            pages.pace.look()
+            pages.sweeps.kick()
         }
-        pages.sweeps.kick()
+        if admitted > 0 { return Admission(admitted, of: dirt) }
         // What cannot be written out will not make room: better say so than wait for ever.
-        if let error = reach.pointee.dirt.waitToAdmit(
-            count, giveUp: { reach.pointee.map.ledger.stuck ?? reach.pointee.dirt.stuck })
-        {
-            throw error
+        let late = try dirt.waitToAdmit(count, turn: turn) { reach.pointee.map.ledger.stuck ?? dirt.stuck }
+        return Admission(late, of: dirt)
+    }
+
+    /// Lends what of `wanted` can be lent at once, and uses `admission` for what that makes dirty.
+    /// - Returns: Nil where there is nothing: the admission has been given back then, and what was in the way waited for.
+    private func lend(
+        _ wanted: Range<Int64>, _ admission: inout Admission, _ walk: inout Walk
+    ) throws(AccessError) -> Loan? {
+        let numbers = BasePage.numbers(covering: wanted)
+        let shard = reach.pointee.map.shard(of: numbers.lowerBound)
+        shard.lock()
+        if reach.pointee.reservations.overlaps(numbers) {
+            shard.unlock()
+            admission.giveBack()
+            reach.pointee.reservations.wait(for: numbers)
+            return nil
         }
+        let loan = lendResidentForWriting(wanted, on: shard, &admission)
+        if loan.count > 0 {
+            shard.pointee.writeLoans += 1
+            shard.unlock()
+            return loan
+        }
+        _ = consume loan
+        let id = reach.pointee.map.flexpage(at: numbers.lowerBound)
+        if id != .none {
+            admission.giveBack()
+            reach.pointee.waitUntilSettled(id, on: shard)
+            shard.unlock()
+            return nil
+        }
+        let run = missingRunToWrite(of: wanted)
+        shard.unlock()
+        if !run.isEmpty { return try make(run, for: wanted, on: shard, &admission) }
+        admission.giveBack()
+        if isWorthAsking(at: wanted.lowerBound, &walk) {
+            askForHole(at: wanted.lowerBound, on: shard)
+        } else {
+            try fillFirstPage(of: wanted, on: shard, &walk)
+        }
+        return nil
     }
 
     /// Latches the flexpages at the beginning of `wanted` that are resident and nobody's. The shard's lock is held.
     private func lendResidentForWriting(
-        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, dirtied: inout Int
+        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ admission: inout Admission
     ) -> Loan {
         var loan = Loan(reach, at: wanted.lowerBound, exclusively: true)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
@@ -89,7 +103,7 @@ extension PageMapper {
             let id = splitOff(left.clamped(to: reach.pointee.table[whole].covered), from: whole, on: shard)
             let written = left.clamped(to: reach.pointee.table[id].covered)
             guard let newly = reach.pointee.pinExclusively(id, dirtying: written) else { break }
-            dirtied += newly
+            admission.use(newly)
             loan.add(id, upTo: wanted.upperBound)
         }
         return loan
@@ -129,9 +143,16 @@ extension PageMapper {
     /// Makes flexpages for as much of `run` as there is memory for, and lends them. No lock is held.
     /// - Returns: Nil where the caller must look again.
     private func make(
-        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, dirtied: inout Int
+        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>,
+        _ admission: inout Admission
     ) throws(AccessError) -> Loan? {
-        guard var fill = try plan(run, most: Loan.capacity, on: shard) else { return nil }
+        var fill = Fill(run, most: Loan.capacity, reach: reach, pages: pages)
+        guard fill.count > 0 else {
+            admission.giveBack()
+            // What comes of that goes back: the caller has to be admitted first.
+            _ = try plan(run, most: Loan.capacity, on: shard)
+            return nil
+        }
         fill.zeroAround(wanted)
         shard.lock()
         defer { shard.unlock() }
@@ -139,7 +160,10 @@ extension PageMapper {
             fill.issue()
         else { return nil }
         shard.pointee.writeLoans += 1
-        return fill.publish(writing: wanted, dirtied: &dirtied)
+        var dirtied = 0
+        let loan = fill.publish(writing: wanted, dirtied: &dirtied)
+        admission.use(dirtied)
+        return loan
     }
 
     /// Whether what `wanted` covers only in part of `pages` is, still, known to be zeroes. The shard's lock is held.

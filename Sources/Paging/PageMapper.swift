@@ -67,6 +67,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         var askedUpTo: Int64 = 0
         /// A wide fill has failed; up to here fills are one base page each, so that only the bad page fails.
         var cautiousUpTo: Int64 = 0
+        /// A writer's place among those who wait at the limit of dirt, and up to where it has it.
+        var turn: UInt64 = 0
+        var turnUpTo: Int64 = 0
     }
 
     /// Lends populated flexpages for the beginning of `range`, as many as can be had at once and at least one.

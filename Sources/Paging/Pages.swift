@@ -41,6 +41,7 @@ public final class Pages: @unchecked Sendable {
     let queue: PageQueue
     let waiters: MemoryWaiters
     let dirt: DirtGauge
+    let pace: DirtPace
     let sweeps: SweepBoard
     /// The most frames that one fill takes, so that one request leaves others some to work with.
     let mostFramesOfFill: Int
@@ -55,6 +56,8 @@ public final class Pages: @unchecked Sendable {
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `leastMemory`.
     /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
+    /// - Parameter flushTime: Milliseconds that a flush may take: no more is dirty than the disk writes out and syncs in that
+    ///   time, as far as can be told from what it did lately. Nil where only `dirtyShare` counts.
     /// - Parameter readahead: The largest window that is read ahead of a stream, bytes; 0 for none. A third of
     ///   probation at the most, which is a thirtieth of the pages, so that two windows find room there: where main is full
     ///   of what is used, what is read further ahead would be recycled before its reader comes. (With an eighth of the
@@ -65,7 +68,7 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter notify: Told of troubles and their ends, from any thread.
     /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
     public init(
-        memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare,
+        memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.usualReadahead, mostPagesOfFill: Int = Pages.widestFill,
         notify: @escaping @Sendable (Notice) -> Void = { _ in }
     ) throws(AccessError) {
@@ -78,7 +81,8 @@ public final class Pages: @unchecked Sendable {
         mostFramesOfFill = max(1, min(memory.metadata.frames / 8, mostPagesOfFill))
         let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
         dirt = DirtGauge(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
-        sweeps = SweepBoard(memory.metadata)
+        pace = DirtPace(dirt, flushTime: flushTime, mutex: memory.metadata.mutexes + 5)
+        sweeps = SweepBoard(memory.metadata, pace)
         prefetches = PrefetchQueue(frames: memory.metadata.frames)
         will = LastWill(table: table, metadata: memory.metadata)
         largestReadahead = min(readahead / BasePage.size, queue.probationTarget / 3)
@@ -89,6 +93,7 @@ public final class Pages: @unchecked Sendable {
         will.close()
         queue.destroy()
         waiters.destroy()
+        pace.destroy()
         dirt.destroy()
         sweeps.destroy()
         prefetches.destroy()
@@ -174,6 +179,8 @@ public final class Pages: @unchecked Sendable {
             counters.add(shard.pointee)
             shard.unlock()
         }
+        counters.dirtWaits = dirt.waits
+        counters.allowedDirtyPages = UInt64(dirt.allowed)
         counters.dirtyPages = UInt64(max(0, dirt.pages))
         counters.bytesInUse = UInt64(memory.bytesInUse)
         counters.peakBytesInUse = UInt64(memory.peakBytesInUse)

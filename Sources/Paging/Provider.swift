@@ -186,7 +186,7 @@ public final class Provider: @unchecked Sendable {
     private func syncAlone() -> AccessError? {
         let (number, unsettled) = ledger.beginSync()
         do throws(AccessError) {
-            try accessor.makeDurable()
+            try pages.pace.sync(ledger.unsyncedPages) { () throws(AccessError) in try accessor.makeDurable() }
         } catch {
             ledger.countFailedSync(error)
             let isChanging = ledger.isChanging

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// The sweeps under way: each writes out many dirty leaves of one image in the order of their offsets, with as many
 /// threads as come to help.
@@ -21,15 +22,22 @@ struct SweepBoard: @unchecked Sendable {
 
     private let keys: UnsafeMutablePointer<UInt64>
     private let capacity: Int
+    private let pace: DirtPace
     private let state: UnsafeMutablePointer<State>
+    private let kicked: UnsafeMutablePointer<Kick>
+
+    /// Looked at by every writer while there is much that is dirty, so without the lock.
+    private struct Kick: ~Copyable {
+        let isSet = Atomic<Bool>(false)
+    }
 
     private struct State {
-        var isKicked = false
         var isStopping = false
         /// Not first: see Shard.
         var mutex = pthread_mutex_t()
-        /// The crew waits here for work.
+        /// The crew waits here for work, and the one of them that keeps watch for a kick.
         var work = pthread_cond_t()
+        var watch = pthread_cond_t()
         /// Leaders wait here for their helpers, and for slots.
         var done = pthread_cond_t()
         var slots = InlineArray<4, Slot>(repeating: Slot())
@@ -50,20 +58,30 @@ struct SweepBoard: @unchecked Sendable {
     /// Leaves that a slot has room for.
     static func capacity(frames: Int) -> Int { frames / slotCount + 16 }
 
-    init(_ metadata: borrowing Metadata) {
+    /// - Parameter pace: Told when the disk is kept busy.
+    init(_ metadata: borrowing Metadata, _ pace: DirtPace) {
+        self.pace = pace
         keys = metadata.sweepKeys
         capacity = SweepBoard.capacity(frames: metadata.frames)
         state = .allocate(capacity: 1)
         state.initialize(to: State())
+        kicked = .allocate(capacity: 1)
+        kicked.initialize(to: Kick())
         _ = Lock(in: state.pointer(to: \.mutex)!)
         _ = Condition(in: state.pointer(to: \.work)!)
+        _ = Condition(in: state.pointer(to: \.watch)!)
         _ = Condition(in: state.pointer(to: \.done)!)
     }
 
-    func destroy() { state.deallocate() }
+    func destroy() {
+        kicked.deinitialize(count: 1)
+        kicked.deallocate()
+        state.deallocate()
+    }
 
     private var lock: Lock { Lock(at: state.pointer(to: \.mutex)!) }
     private var work: Condition { Condition(at: state.pointer(to: \.work)!) }
+    private var watch: Condition { Condition(at: state.pointer(to: \.watch)!) }
     private var done: Condition { Condition(at: state.pointer(to: \.done)!) }
 
     // MARK: Leading
@@ -108,10 +126,13 @@ struct SweepBoard: @unchecked Sendable {
         let buffer = UnsafeMutableBufferPointer(start: keys + slot * capacity, count: capacity)
         let count = gather(buffer)
         buffer.prefix(count).sortInPlace()
+        pace.beginSweep()
         open(slot, provider, effort, count)
         while let claim = claim(in: slot) { writeOut(claim, of: provider, in: slot) }
         var lateError: AccessError?
-        if waitForHelpers(slot), !passingOverReserved {
+        let hasPassedOver = waitForHelpers(slot)
+        pace.endSweep()
+        if hasPassedOver, !passingOverReserved {
             // What was left alone a zero or trim has reserved: only who leads waits for that.
             lateError = provider.mapper.writeOut(leaves: UnsafeBufferPointer(rebasing: buffer[..<count]), effort).error
         }
@@ -136,7 +157,12 @@ struct SweepBoard: @unchecked Sendable {
         state.pointee.slots[slot].provider = Unmanaged.passUnretained(provider)
         state.pointee.slots[slot].effort = effort
         state.pointee.slots[slot].count = count
-        if count > SweepBoard.leavesOfAClaim { work.wakeAll() }
+        // Who leads has the first claim. More threads than there are other claims would wake up for nothing.
+        if count > 2 * SweepBoard.leavesOfAClaim {
+            work.wakeAll()
+        } else if count > SweepBoard.leavesOfAClaim {
+            work.wakeOne()
+        }
         lock.unlock()
     }
 
@@ -223,18 +249,23 @@ struct SweepBoard: @unchecked Sendable {
     func waitForKick(milliseconds: Int) -> Bool {
         lock.lock()
         defer { lock.unlock() }
-        if !state.pointee.isKicked, !state.pointee.isStopping { work.wait(lock, milliseconds: milliseconds) }
-        state.pointee.isKicked = false
+        let isKicked = kicked.pointee.isSet.load(ordering: .sequentiallyConsistent)
+        if !isKicked, !state.pointee.isStopping { watch.wait(lock, milliseconds: milliseconds) }
+        kicked.pointee.isSet.store(false, ordering: .sequentiallyConsistent)
         return !state.pointee.isStopping
     }
 
-    /// Write-back should begin: there is much that is dirty.
+    /// Write-back should begin: there is much that is dirty. Costs a load while the watch has not looked since the last
+    /// kick.
+    @inline(__always)
     func kick() {
+        if !kicked.pointee.isSet.load(ordering: .sequentiallyConsistent) { wakeWatch() }
+    }
+
+    @inline(never)
+    private func wakeWatch() {
         lock.lock()
-        if !state.pointee.isKicked {
-            state.pointee.isKicked = true
-            work.wakeAll()
-        }
+        if !kicked.pointee.isSet.exchange(true, ordering: .sequentiallyConsistent) { watch.wakeOne() }
         lock.unlock()
     }
 
@@ -243,6 +274,7 @@ struct SweepBoard: @unchecked Sendable {
         lock.lock()
         state.pointee.isStopping = true
         work.wakeAll()
+        watch.wakeAll()
         lock.unlock()
     }
 }

@@ -266,7 +266,7 @@ struct WriteBatch: ~Copyable {
             reach.pointee.map.undoWriteback(pages)
         } else {
             reach.pointee.map.endWriteback(pages)
-            reach.pointee.dirt.release(pages.count)
+            reach.pointee.dirt.wroteOut(pages.count)
             shard.pointee.writes += 1
             shard.pointee.pagesWritten += UInt64(pages.count)
         }

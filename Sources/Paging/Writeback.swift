@@ -107,11 +107,13 @@ public final class Writeback: @unchecked Sendable {
         return !(isAbove && leaves > 0 && pages.dirt.pages < before)
     }
 
-    /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them. An
+    /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them; nor
+    /// more than a flush has time to sync. An
     /// error is kept where the next flush finds it. As it makes them dirty again it is not tried again at once: that would be
     /// to write the same pages for ever, as fast as the disk can.
     private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int) {
-        guard provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4, now >= provider.nextSync else { return }
+        let isMuch = provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4
+        guard isMuch || pages.pace.isSyncDue, now >= provider.nextSync else { return }
         do throws(AccessError) {
             try provider.sync()
         } catch {

@@ -121,6 +121,19 @@ import Testing
         }
     }
 
+    /// Proves that flush-time= is taken in seconds and milliseconds, can be switched off, and is ten seconds otherwise.
+    @Test func flushTime() throws {
+        #expect(try settings().flushTime == 10_000)
+        #expect(try settings(("flush-time", "3")).flushTime == 3000)
+        #expect(try settings(("flush-time", "500ms")).flushTime == 500)
+        #expect(try settings(("flush-time", "3"), ("flush-time", "off")).flushTime == nil)
+        for value in ["0", "-1", "soon", "", "ms", "86401", "1.5"] {
+            let text = complaint(("flush-time", value))
+            #expect(text?.hasPrefix("flush-time=\(value): ") == true)
+            #expect(text?.hasSuffix("wanted is seconds as in 10, or 500ms, or off") == true)
+        }
+    }
+
     /// Proves both ways of scheduling, and that the last one said holds.
     @Test func scheduling() throws {
         #expect(try settings().scheduling == .normal)

@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 
 import report  # noqa: E402
 from chart import BAR, LEFT, across, chart, text  # noqa: E402
-from load import Length  # noqa: E402
+from load import Length, load_options  # noqa: E402
 from results import Comparison, Results, RowResult  # noqa: E402
 from rows import ROWS  # noqa: E402
 from servers import PEERS, RAW  # noqa: E402
@@ -73,6 +73,20 @@ def rows() -> None:
     expect("rows name servers that there are", unknown == [], unknown)
     named = [goal.over for row in ROWS for goal in row.goals if goal.over not in (*row.peers, "best", "itself")]
     expect("goals name peers of their rows", named == [], named)
+
+
+def beside() -> None:
+    row = next(row for row in ROWS if row.key == "beside-rated")
+    running = type("Running", (), {"uri": "nbd://"})()
+    options = load_options(row, running, Length(seconds=3, warm_up=2, fill=10), seed=1)
+    begin = options.index("--name=beside")
+    own, other = options[:begin], options[begin:]
+    expect("a client beside another is a job of its own", "--rw=randread" in own and "--rw=randwrite" in other, options)
+    expect("and runs as long", "--runtime=3" in own and "--runtime=3" in other, options)
+    expect("a row with one that writes is a row of writes", row.writes)
+    alone = next(row for row in ROWS if row.key == "hits-4k")
+    options = load_options(alone, running, Length(seconds=3, warm_up=2, fill=10), seed=1)
+    expect("the others have one job", not any("--name" in option for option in options), options)
 
 
 def lengths() -> None:
@@ -150,6 +164,6 @@ def files() -> None:
     expect("the README has a place for the cost", "<!-- end of cost -->" in report.README.read_text())
 
 
-for check in (ratios, goals, rows, lengths, outputs, parts, files):
+for check in (ratios, goals, rows, beside, lengths, outputs, parts, files):
     check()
 sys.exit(1 if failures else 0)

@@ -38,7 +38,8 @@ import Testing
         #expect(result.status == 0)
         for word in [
             "[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "readahead=", "scheduling=", "cache=",
-            "dirty=<", "dirty-age=", "last-will=<SECONDS>|off", "lock=", "disk image", "flexpage",
+            "dirty=<", "dirty-age=", "flush-time=<SECONDS>|off", "last-will=<SECONDS>|off", "lock=", "disk image",
+            "flexpage",
         ] {
             #expect(result.output.contains(word), "no \(word)")
         }

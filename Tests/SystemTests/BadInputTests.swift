@@ -96,7 +96,8 @@ import Testing
         for value in ["0", "1", "4096", "1048575", "1023k"] {
             try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value)", "too small", "least 1M"])
         }
-        try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T", "more than", "machine has", "less"])
+        try expectRefusal([image.path, "memory=8T"], saying: ["memory=8T", "more than", "machine has", "less"])
+        try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T", "more than can be served", "most 8"])
     }
 
     /// Proves it for memory= that is more than the control group of the server allows, and that what the group allows is

@@ -10,7 +10,8 @@ import Testing
     /// Runs `script` with nbdkit's --run, the plugin on `path`.
     private func captive(_ path: String, _ options: [String], _ script: String) throws -> (Int32, String) {
         let arguments = ["nbdkit", "-U", "-"] + options + [try Plugin.built(), path, "memory=4M", "--run", script]
-        return try Subprocess.run(arguments)
+        let (status, output) = try Subprocess.run(arguments)
+        return (status, Nbdkit.withoutWarning(output))
     }
 
     private func isClaimable(_ device: String) -> Bool {

@@ -5,6 +5,12 @@ enum Nbdkit {
     /// What the plugin says of an nbdkit that has a certain fault.
     static let warning: Substring = "aborts when a client vanishes"
 
+    /// `output` without the line that the plugin has for some nbdkits and not for others.
+    static func withoutWarning(_ output: String) -> String {
+        output.split(separator: "\n", omittingEmptySubsequences: false).filter { !$0.contains(warning) }
+            .joined(separator: "\n")
+    }
+
     /// Its version, as a person writes it.
     static var version: String {
         let output = (try? Subprocess.run("nbdkit", "--version").output) ?? ""

@@ -18,10 +18,7 @@ final class Server {
     let process: Subprocess
     var socket: String { scratch.path("socket") }
     /// What it has logged, but for what it says of the nbdkit that runs: some have that line and some do not.
-    var log: String {
-        process.output.split(separator: "\n", omittingEmptySubsequences: false)
-            .filter { !$0.contains(Nbdkit.warning) }.joined(separator: "\n")
-    }
+    var log: String { Nbdkit.withoutWarning(process.output) }
     var pid: pid_t { process.pid }
 
     /// Starts nbdkit and waits until clients can connect.

@@ -1,0 +1,94 @@
+import Glibc
+import Synchronization
+
+/// Keeps the DirtGauge at what the FlushBudget allows: notes what the disk does, and says so.
+///
+/// Sweeps and syncs tell of their beginnings and ends. Writers look in when there is much that is dirty, at most ten
+/// times a second, so that a disk that does nothing at all is noticed. A writer that waits for room need not look: the
+/// room only gets less.
+///
+/// Thread rules: any thread, no lock held; `lock` is innermost. Without a flush time it does nothing.
+struct DirtPace: @unchecked Sendable {
+    private let gauge: DirtGauge
+    private let lock: Lock
+    private let state: UnsafeMutablePointer<State>?
+
+    /// How often writers look, seconds.
+    private static let interval = 0.1
+
+    private struct State: ~Copyable {
+        /// Under `lock`. Before the atomic, which is used without it.
+        var budget: FlushBudget
+        /// When the next look is due, microseconds.
+        let nextLook = Atomic<Int>(0)
+    }
+
+    /// - Parameter flushTime: Milliseconds that a flush may take, or nil where that does not matter.
+    init(_ gauge: DirtGauge, flushTime: Int?, mutex: UnsafeMutablePointer<pthread_mutex_t>) {
+        self.gauge = gauge
+        lock = Lock(in: mutex)
+        guard let flushTime else {
+            state = nil
+            return
+        }
+        let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
+        state.initialize(to: State(budget: FlushBudget(flushTime: Double(flushTime) / 1000)))
+        self.state = state
+        _ = gauge.allow(state.pointee.budget.pages(unsynced: 0, at: 0))
+    }
+
+    func destroy() {
+        state?.deinitialize(count: 1)
+        state?.deallocate()
+    }
+
+    func beginSweep() { change { $0.beginSweep(at: $1, written: gauge.written) } }
+    func endSweep() { change { $0.endSweep(at: $1, written: gauge.written) } }
+
+    /// Runs `sync`, which makes `pages` base pages durable.
+    func sync(_ pages: Int, _ sync: () throws(AccessError) -> Void) throws(AccessError) {
+        change { $0.beginSync(at: $1) }
+        do throws(AccessError) {
+            try sync()
+        } catch {
+            change { $0.endSync(at: $1, pages: pages, isGood: false) }
+            throw error
+        }
+        change { $0.endSync(at: $1, pages: pages, isGood: true) }
+    }
+
+    /// Whether what is written out and not durable should be made so.
+    var isSyncDue: Bool {
+        guard let state else { return false }
+        return lock.withLock { state.pointee.budget.isSyncDue(unsynced: gauge.unsynced) }
+    }
+
+    /// Looks how the disk gets on, if nobody has lately.
+    func look() {
+        guard let state else { return }
+        let now = Int(DirtPace.seconds * 1e6)
+        let due = state.pointee.nextLook.load(ordering: .relaxed)
+        guard now >= due else { return }
+        let next = now + Int(DirtPace.interval * 1e6)
+        if state.pointee.nextLook.compareExchange(expected: due, desired: next, ordering: .relaxed).exchanged {
+            change { $0.note($1, gauge.written) }
+        }
+    }
+
+    private func change(_ body: (inout FlushBudget, Double) -> Void) {
+        guard let state else { return }
+        let isMore = lock.withLock {
+            let now = DirtPace.seconds
+            body(&state.pointee.budget, now)
+            return gauge.allow(state.pointee.budget.pages(unsynced: gauge.unsynced, at: now))
+        }
+        if isMore { gauge.wakeWaiters() }
+    }
+
+    /// The monotonic clock.
+    private static var seconds: Double {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+    }
+}

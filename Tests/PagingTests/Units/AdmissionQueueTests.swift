@@ -1,0 +1,160 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// Those who wait are admitted in the order of their turns, in parts, and nobody else is woken.
+@Suite struct AdmissionQueueTests {
+    private let pages: Pages
+    private let queue: AdmissionQueue
+
+    init() throws {
+        pages = try Pages(memory: Pages.leastMemory)
+        queue = AdmissionQueue(mutex: pages.memory.metadata.mutexes + 4)
+    }
+
+    /// One who waits, and notes what comes of it.
+    private func waiter(
+        _ number: Int, wanting wanted: Int = 1, turn: UInt64? = nil, _ events: Guarded<[[Int]]>,
+        giveUp: @escaping @Sendable () -> AccessError? = { nil }
+    ) -> Companion {
+        let queue = self.queue
+        let before = queue.arrivals
+        let companion = Companion {
+            do throws(AccessError) {
+                let granted = try queue.waitForTurn(
+                    turn ?? queue.turn, wanting: wanted, serve: {}, giveUp: giveUp)
+                events.withLock { $0.append([number, granted]) }
+            } catch {
+                events.withLock { $0.append([number, -Int(error.code)]) }
+            }
+        }
+        Thread.wait { queue.arrivals > before }
+        return companion
+    }
+
+    /// Serves as far as `room` goes.
+    private func serve(_ room: Int) {
+        var room = room
+        queue.serve { wanted in
+            let part = min(wanted, room)
+            room -= part
+            return part
+        }
+    }
+
+    /// They are served in the order in which they came, and no more of them than there is room for.
+    @Test func inTheOrderOfArrival() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("in the order of arrival") {
+            let waiters = (0..<3).map { waiter($0, events) }
+            #expect(!queue.isEmpty)
+            for number in 0..<3 {
+                serve(1)
+                waiters[number].join()
+                #expect(events.withLock { $0 }.map { $0[0] } == Array(0...number))
+            }
+        }
+        #expect(queue.isEmpty)
+    }
+
+    /// The first gets what there is, however much more it wants, and the next nothing before it.
+    @Test func theFirstGetsAPart() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("the first gets a part") {
+            let waiters = [waiter(0, wanting: 256, events), waiter(1, events)]
+            serve(7)
+            waiters[0].join()
+            #expect(events.withLock { $0 } == [[0, 7]])
+            serve(1)
+            waiters[1].join()
+            #expect(events.withLock { $0 } == [[0, 7], [1, 1]])
+        }
+    }
+
+    /// One serving admits as many as there is room for, and leaves the others asleep.
+    @Test func onlyWhoIsAdmittedIsWoken() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("only who is admitted is woken") {
+            let asked = Tally()
+            let waiters = (0..<4).map { number in
+                waiter(number, events) {
+                    asked.add()
+                    return nil
+                }
+            }
+            Thread.wait { asked.count == 4 }
+            for waiter in waiters { waiter.waitUntilAsleep() }
+            serve(3)
+            for waiter in waiters[..<3] { waiter.join() }
+            waiters[3].waitUntilAsleep()
+            // Who is woken looks for a reason to give up before it sleeps again.
+            #expect(asked.count == 4)
+            serve(1)
+            waiters[3].join()
+        }
+        #expect(events.withLock { $0 }.count == 4)
+    }
+
+    /// Who was admitted once, gave that back and comes again is before those who came to wait after its write began.
+    @Test func whoComesAgainKeepsItsPlace() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("who comes again keeps its place") {
+            let turn = queue.turn
+            let first = waiter(0, events)
+            let later = (1..<3).map { waiter($0, events) }
+            let again = waiter(9, turn: turn, events)
+            for waiter in [first, again] + later {
+                serve(1)
+                waiter.join()
+            }
+        }
+        #expect(events.withLock { $0 } == [[0, 1], [9, 1], [1, 1], [2, 1]])
+    }
+
+    /// Who has a reason to give up hears it and leaves the queue, wherever in it; those behind are served.
+    @Test func whoGivesUpIsNotInTheWay() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("who gives up is not in the way") {
+            let hopeless = Tally()
+            let waiters = (0..<4).map { number in
+                waiter(number, events) { number % 2 == 0 && hopeless.count > 0 ? AccessError(EIO) : nil }
+            }
+            hopeless.add()
+            queue.wakeAll()
+            waiters[0].join()
+            waiters[2].join()
+            #expect(events.withLock { Set($0) } == [[0, -Int(EIO)], [2, -Int(EIO)]])
+            serve(2)
+            waiters[1].join()
+            waiters[3].join()
+        }
+        #expect(queue.isEmpty)
+        #expect(events.withLock { Set($0) }.isSuperset(of: [[1, 1], [3, 1]]))
+    }
+
+    /// Who gives up while it is being admitted has been admitted.
+    @Test func whatIsGrantedIsNotLost() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("what is granted is not lost") {
+            let gate = Gate()
+            let one = waiter(0, events) {
+                gate.pass()
+                return AccessError(EIO)
+            }
+            Thread.wait { gate.arrivals == 1 }
+            serve(1)
+            gate.open()
+            one.join()
+        }
+        #expect(events.withLock { $0 } == [[0, 1]])
+        #expect(queue.isEmpty)
+    }
+
+    /// What has room when somebody comes to wait is theirs at once.
+    @Test func looksBeforeItSleeps() throws {
+        let granted = try queue.waitForTurn(0, wanting: 4, serve: { serve(2) }, giveUp: { nil })
+        #expect(granted == 2)
+        #expect(queue.isEmpty)
+    }
+}

@@ -130,7 +130,7 @@ import Testing
         for value in ["0", "-1", "soon", "", "ms", "86401", "1.5"] {
             let text = complaint(("flush-time", value))
             #expect(text?.hasPrefix("flush-time=\(value): ") == true)
-            #expect(text?.hasSuffix("wanted is seconds as in 10, or 500ms, or off") == true)
+            #expect(text?.hasSuffix("expected seconds as in 10, or 500ms, or off") == true)
         }
     }
 

@@ -4,6 +4,7 @@ import Glibc
 final class FaultLibrary {
     private let scratch: Scratch
     private var path: String { scratch.path("faults.so") }
+    private var armed: String { scratch.path("armed") }
 
     static var canBeBuilt: Bool { Subprocess.exists("cc") }
 
@@ -17,9 +18,16 @@ final class FaultLibrary {
         guard result.status == 0 else { throw Trouble("cc: \(result.output)") }
     }
 
-    /// What a command is begun with so that its program faults at `place` once it has been told to with SIGUSR2.
+    /// What a command is begun with so that its program faults at `place` once it has been armed.
     /// - Parameter memory: What memory= is, bytes.
     func command(faultingAt place: String, memory: Int) -> [String] {
-        ["env", "LD_PRELOAD=\(path)", "FAULT=\(place)", "MEMORY=\(memory)"]
+        ["env", "LD_PRELOAD=\(path)", "FAULT=\(place)", "MEMORY=\(memory)", "ARMED=\(armed)"]
+    }
+
+    /// Arms it in a process, and waits until it is: a signal that is sent after another may come before it.
+    func arm(_ pid: pid_t) throws {
+        unlink(armed)
+        kill(pid, SIGUSR2)
+        try Patience.wait(seconds: 30, "the fault is not armed") { access(armed, F_OK) == 0 ? () : nil }
     }
 }

@@ -1,6 +1,7 @@
 // A library that tests load into nbdkit (LD_PRELOAD), so that a thread of it faults at a chosen place.
 //
-// FAULT names the place. It is armed by SIGUSR2; the first thread that comes to the place then faults, each place once:
+// FAULT names the place. It is armed by SIGUSR2, and makes the file that ARMED names when it is; the first thread that
+// comes to the place then faults, each place once:
 //
 //   unlock-shard, unlock-queue, unlock-ledger   holding that lock of the pager's, at the end of what it guards
 //   malloc        in malloc, whose lock nobody gets any more: whoever else wants memory waits for ever
@@ -9,8 +10,9 @@
 //   fdatasync     in a sync (whoever does one, each time)
 //   hang          the same, but it hangs
 //
-// The pager's locks are known by the order in which it makes them, in a mapping as large as MEMORY says: five that are
-// inside of others (memory, leaves, queue, waiters, dirt), those of the 64 shards, and that of the image's ledger.
+// The pager's locks are known by the order in which it makes them, in a mapping as large as MEMORY says: six that are
+// inside of others (memory, leaves, queue, waiters, writers who wait, pace), those of the 64 shards, and
+// that of the image's ledger.
 
 #define _GNU_SOURCE
 
@@ -33,7 +35,8 @@ static atomic_bool is_malloc_stuck;
 
 static char *arena;
 static size_t arena_bytes;
-static pthread_mutex_t *locks[70];
+enum { queue_lock = 2, first_shard = 6, ledger_lock = first_shard + 64, known_locks };
+static pthread_mutex_t *locks[known_locks];
 static atomic_int lock_count;
 
 #define NEXT(name) ((__typeof__(&name))next(#name))
@@ -56,6 +59,10 @@ static void arm(int signal)
 {
     (void)signal;
     atomic_store(&is_armed, true);
+    const char *told = getenv("ARMED");
+    int descriptor = told != NULL ? open(told, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (descriptor >= 0)
+        close(descriptor);
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -69,8 +76,11 @@ __attribute__((constructor)) static void begin(void)
 
 static void *noted(void *mapping, size_t length)
 {
-    if (length == arena_bytes && mapping != MAP_FAILED)
+    if (length == arena_bytes && mapping != MAP_FAILED) {
+        // A trial comes before the one that serves.
         arena = mapping;
+        atomic_store(&lock_count, 0);
+    }
     return mapping;
 }
 
@@ -88,7 +98,7 @@ int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attrib
 {
     if (arena != NULL && (char *)mutex >= arena && (char *)mutex < arena + arena_bytes) {
         int number = atomic_fetch_add(&lock_count, 1);
-        if (number < 70)
+        if (number < known_locks)
             locks[number] = mutex;
     }
     return NEXT(pthread_mutex_init)(mutex, attributes);
@@ -96,7 +106,7 @@ int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attrib
 
 static bool is_shard(pthread_mutex_t *mutex)
 {
-    for (int number = 5; number < 69; number++)
+    for (int number = first_shard; number < ledger_lock; number++)
         if (locks[number] == mutex)
             return true;
     return false;
@@ -109,8 +119,8 @@ int pthread_mutex_unlock(pthread_mutex_t *mutex)
         unlock = NEXT(pthread_mutex_unlock);
     if (atomic_load(&is_armed)
         && ((strcmp(fault, "unlock-shard") == 0 && is_shard(mutex))
-            || (strcmp(fault, "unlock-queue") == 0 && mutex == locks[2])
-            || (strcmp(fault, "unlock-ledger") == 0 && mutex == locks[69]))
+            || (strcmp(fault, "unlock-queue") == 0 && mutex == locks[queue_lock])
+            || (strcmp(fault, "unlock-ledger") == 0 && mutex == locks[ledger_lock]))
         && !atomic_exchange(&is_done, true))
         crash();
     return unlock(mutex);

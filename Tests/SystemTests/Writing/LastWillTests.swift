@@ -109,7 +109,7 @@ import Testing
             let command = library.command(faultingAt: place, memory: Self.memory)
             // So little may be dirty that writes to the image are always under way.
             let log = try trial.run(["dirty=5%"], command, signals: [signal], round: round, excused: Self.passedOver) {
-                kill($0.pid, SIGUSR2)
+                try? library.arm($0.pid)
                 // Memory is wanted by who comes, and the image is read for who reads.
                 if let client = try? Client($0) {
                     for page in 0..<2048 where (try? client.read(4096, at: page << 12)) == nil { break }
@@ -141,7 +141,7 @@ import Testing
         let client = try Client(server)
         let new = Image.bytes(0..<16 << 20, seed: 99)
         try client.write(new, at: 0)
-        kill(server.pid, SIGUSR2)
+        try library.arm(server.pid)
         for page in 0..<4096 where (try? client.read(4096, at: page << 12)) == nil { break }
         client.vanish()
         #expect(try server.process.wait() == 128 + SIGSEGV)
@@ -179,7 +179,7 @@ import Testing
             Server.Options(isVerbose: false, command: command))
         let client = try Client(server)
         try client.write([UInt8](repeating: 1, count: 4096), at: 0)
-        kill(server.pid, SIGUSR2)
+        try library.arm(server.pid)
         client.vanish()
         return server
     }

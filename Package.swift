@@ -23,7 +23,9 @@ let package = Package(
         // The pager: no nbdkit, no files, no Foundation, nothing else of ours.
         .target(name: "CIntrinsics", cSettings: strictC),
         .target(name: "CSignalStack", cSettings: strictC),
-        .target(name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"], swiftSettings: strict),
+        .target(
+            name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"], exclude: ["README.md"],
+            swiftSettings: strict),
 
         // Where bytes come from.
         .target(name: "CLinux", cSettings: strictC),
@@ -57,7 +59,7 @@ let package = Package(
             dependencies: [
                 "Paging", "Accessors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: strict),
+            exclude: ["README.md"], swiftSettings: strict),
 
         // What tests count with.
         .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: strictC),

@@ -29,7 +29,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--requests", type=positive, default=5000, metavar="N", help="requests of the short runs under callgrind (5000)")
     add("--starts", type=positive, default=9, metavar="N", help="starts with each image (9)")
     add("--output", type=absolute, metavar="DIR", help="where results go (.build/bench/results)")
-    add("--keep", action="store_true", help="results go to Scripts/benchmark/results, and into the README")
+    add("--keep", action="store_true", help="results go to Scripts/benchmark/results, and into its README")
     add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
     add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
     add("--tool", type=absolute, required=True, help=argparse.SUPPRESS)

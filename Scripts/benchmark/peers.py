@@ -30,7 +30,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--baseline", type=absolute, metavar="PLUGIN", help="another build of the plugin, as one more peer")
     add("--output", type=absolute, metavar="DIR", help="where results go (.build/bench/results)")
     add("--keep", action="store_true",
-        help="results go to Scripts/benchmark/results, and into the README; with --only in the place of those rows' kept ones")
+        help="results go to Scripts/benchmark/results, and into its README; with --only in the place of those rows' kept ones")
     add("--show", type=absolute, metavar="DIR", help="measure nothing: write table and chart anew from results")
     add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
     add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)

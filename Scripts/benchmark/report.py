@@ -1,27 +1,29 @@
-"""Where results go: the files of a directory, and the README between its markers."""
+"""Where results go: the files of a directory, and the text beside them between its markers."""
 
 from pathlib import Path
 
 from chart import chart
+from headline import headline
 from results import Results
-from table import notes, table
+from table import notes, table, targets
 
-# Where results are kept with the benchmark, and where the README shows them.
+# Where results are kept with the benchmark, and the text that shows them.
 KEPT = Path(__file__).parent / "results"
-README = Path(__file__).parents[2] / "README.md"
-DRAWING = "Scripts/benchmark/results/peers.svg"
+README = KEPT / "README.md"
 
 
 def write(results: Results, directory: Path) -> None:
-    """peers.json, peers.md and peers.svg."""
+    """peers.json, and what is made from it: the table, what was aimed at, and the two charts."""
     directory.mkdir(parents=True, exist_ok=True)
     results.save(directory / "peers.json")
     (directory / "peers.md").write_text(table(results) + "\n" + notes(results))
+    (directory / "targets.md").write_text(targets(results))
     (directory / "peers.svg").write_text(chart(results))
+    (directory / "headline.svg").write_text(headline(results))
 
 
 def peers_section(results: Results) -> str:
-    return f"{table(results)}\n![The same as a chart]({DRAWING})\n\n{notes(results)}"
+    return f"{table(results)}\n![The same as a chart](peers.svg)\n\n{notes(results)}"
 
 
 def put_into_readme(name: str, body: str, readme: Path = README) -> None:

@@ -74,7 +74,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        return f"{'met' if self.is_met else 'MISSED'}: {self.measured:.2f} over {self.over}, wanted {self.goal.least:g}"
+        return f"{'reached' if self.is_met else 'short'}: {self.measured:.2f} over {self.over}, wanted {self.goal.least:g}"
 
 
 @dataclass

@@ -51,14 +51,26 @@ install_packages() {
     mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing ${missing[*]}"
+    # A fresh machine has no package lists: without them apt would first print an error for each package.
+    are_listed "${missing[@]}" || update_lists
     apt_install "${missing[@]}" || {
-        # A fresh machine has no index, or an old one that names packages which are gone.
-        as_root apt-get -q update >&2 && apt_install "${missing[@]}"
+        # Old lists name versions that are gone.
+        update_lists && apt_install "${missing[@]}"
     } || {
         say "Could not install: ${missing[*]}. As root: apt-get install ${missing[*]}"
         return 1
     }
 }
+
+# Whether the package lists know all of the given packages.
+are_listed() {
+    local name
+    for name in "$@"; do
+        apt-cache show --no-all-versions "$name" >/dev/null 2>&1 || return 1
+    done
+}
+
+update_lists() { as_root apt-get -qq update >&2; }
 
 apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" </dev/null >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What Scripts/bench computes from its figures: ratios, goals, table, chart, the README's part.
+"""What Scripts/bench computes from its figures: ratios, targets, tables, charts, the part of its README.
 Prints `PASS name` and `FAIL name: why`."""
 
 import re
@@ -12,12 +12,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "Scripts" / "benchmark"))
 sys.dont_write_bytecode = True
 
 import report  # noqa: E402
+import headline as head  # noqa: E402
 from chart import BAR, LEFT, across, chart, text  # noqa: E402
 from load import Length, load_options  # noqa: E402
 from results import Comparison, Results, RowResult  # noqa: E402
 from rows import ROWS  # noqa: E402
 from servers import PEERS, RAW  # noqa: E402
-from table import notes, table  # noqa: E402
+from table import notes, table, targets  # noqa: E402
 
 failures = 0
 
@@ -115,6 +116,14 @@ def outputs() -> None:
     lines = table(results).splitlines()
     expect("the table has a line a row", len(lines) == 2 + len(results.rows), lines)
     expect("the lines of the table have equally many cells", len({line.count("|") for line in lines}) == 1, lines)
+    aims = [line for line in targets(results).splitlines() if line.startswith("| ") and "wanted" not in line]
+    expect("each target has a line, and says whether it is reached", [line.split("|")[-2].strip() for line in aims]
+           == ["reached", "short", "reached", "short", "reached"], aims)
+    shown = "".join(xml.fromstring(head.headline(results)).itertext())
+    expect("the README's chart has a figure a peer, and says what is cut off", "2.00" in shown and "< 0.25" in shown, shown)
+    wide = [float(shape.get("width")) for shape in xml.fromstring(head.headline(results)).iter() if shape.get("class") == "bar"]
+    expect("its bars reach from 1 to the ratio", wide[:2] == [round(head.across(2) - head.across(1), 1),
+           round(head.across(1) - head.LEFT, 1)], wide)
     drawing = xml.fromstring(chart(results))
     svg = "{http://www.w3.org/2000/svg}"
     bars = [float(shape.get("width")) for shape in drawing.iter(f"{svg}rect") if shape.get("height") == str(BAR - 1)]

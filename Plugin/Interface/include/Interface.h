@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FLEXPAGE_VERSION "0.1.0"
+#define FLEXPAGE_VERSION "0.2.0"
 
 #pragma clang assume_nonnull begin
 

@@ -17,8 +17,8 @@ extension Fill {
     /// - Returns: Whether all of it is zeroes.
     mutating func findZeroes(keeping: Bool = false) -> Bool {
         for index in 0..<issued {
-            let flexpage = reach.pointee.table[ids[index]]
-            var memory = UnsafeRawPointer(reach.pointee.table.memory(of: ids[index]))
+            let flexpage = context.table[ids[index]]
+            var memory = UnsafeRawPointer(context.table.memory(of: ids[index]))
             for page in flexpage.covered {
                 if BasePage.isZero(memory) { zeroes.insert(page) }
                 memory += BasePage.size
@@ -43,27 +43,27 @@ extension Fill {
             ids[count] = planned[index]
             count += 1
         }
-        reach.pointee.map.noteZeroes(droppedPages, inChunkOf: covered.lowerBound)
+        context.map.noteZeroes(droppedPages, inChunkOf: covered.lowerBound)
         zeroes = PageSet()
         if isAwaited { shard.wakeAll() }
     }
 
     private mutating func dropZeroes(of id: FlexpageID, isAwaited: inout Bool) {
-        let flexpage = reach.pointee.table[id]
+        let flexpage = context.table[id]
         let pages = flexpage.covered
         let zeroCount = zeroes.count(in: pages)
-        let word = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .relaxed))
+        let word = PageState(context.table.word(id).pointee.state.load(ordering: .relaxed))
         if zeroCount * Fill.cutOnceIn < pages.count || zeroCount < pages.count && word.pins > 1 {
             // Those who have pinned a flexpage and wait for it find it as they knew it.
             keep(id)
             return
         }
         isAwaited = isAwaited || word.has(PageState.awaited)
-        reach.pointee.map.remove(id)
+        context.map.remove(id)
         if zeroCount == pages.count {
             drop(id)
         } else {
-            cut(reach.pointee.table.region(of: id), at: pages.lowerBound)
+            cut(context.table.region(of: id), at: pages.lowerBound)
         }
     }
 
@@ -80,7 +80,7 @@ extension Fill {
         if zeroCount == pages.count {
             drop(id)
         } else {
-            reach.pointee.map.insert(id)
+            context.map.insert(id)
             keep(id)
         }
     }
@@ -94,11 +94,11 @@ extension Fill {
     /// The flexpage is out of the AccessMap. Whoever waits for it, with a pin, is to look again; the last to give a pin
     /// back frees the Region.
     private mutating func drop(_ id: FlexpageID) {
-        reach.pointee.table.word(id).pointee.state.bitwiseOr(PageState.withdrawn, ordering: .releasing)
+        context.table.word(id).pointee.state.bitwiseOr(PageState.withdrawn, ordering: .releasing)
         dropped += 1
         // From the other end: kept and dropped flexpages together are no more than base pages.
         ids[ids.count - dropped] = id
-        droppedPages.formUnion(PageSet(reach.pointee.table[id].covered))
+        droppedPages.formUnion(PageSet(context.table[id].covered))
     }
 
     /// Gives the filler's pins on dropped flexpages back. No lock is held.
@@ -118,11 +118,11 @@ extension Fill {
         guard count > 0 else { return }
         let begin = BasePage.offset(of: covered.lowerBound)
         let before = max(0, Int(written.lowerBound - begin))
-        memset(reach.pointee.table.memory(of: ids[0]), 0, before)
+        memset(context.table.memory(of: ids[0]), 0, before)
         let after = max(0, Int(BasePage.offset(of: covered.upperBound) - written.upperBound))
-        let last = reach.pointee.table[ids[count - 1]]
+        let last = context.table[ids[count - 1]]
         let bytes = Int(last.pages) * BasePage.size
-        memset(reach.pointee.table.memory(of: ids[count - 1]) + (bytes - after), 0, after)
+        memset(context.table.memory(of: ids[count - 1]) + (bytes - after), 0, after)
     }
 }
 

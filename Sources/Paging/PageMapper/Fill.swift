@@ -14,7 +14,7 @@ import Glibc
 /// than one read more. What is read there goes to frames of the fill's own and is nobody's. Each of them takes one
 /// page of the read: filesystems and devices with checksums refuse a buffer that is named twice, or go another way.
 struct Fill: ~Copyable {
-    let reach: PageMapper.Reach.Pointer
+    let context: PageMapper.Context
     private let pages: Pages
     var ids = InlineArray<256, FlexpageID> { _ in .none }
     /// Flexpages planned, and how many of them are in flight: always the first ones.
@@ -40,10 +40,10 @@ struct Fill: ~Copyable {
     /// - Parameter resident: Those of them that are to be read over, not the first.
     /// - Parameter most: Flexpages that it has at the most.
     init(
-        _ run: Range<UInt64>, over resident: PageSet = PageSet(), most: Int = 256, reach: PageMapper.Reach.Pointer,
+        _ run: Range<UInt64>, over resident: PageSet = PageSet(), most: Int = 256, context: PageMapper.Context,
         pages: Pages
     ) {
-        self.reach = reach
+        self.context = context
         self.pages = pages
         self.resident = resident
         covered = run.lowerBound..<run.lowerBound
@@ -87,24 +87,24 @@ struct Fill: ~Copyable {
 
     /// Makes a flexpage, pinned and not populated.
     func make(_ region: Region, at page: UInt64) -> FlexpageID {
-        reach.pointee.table.make(
-            region, key: PageKey(image: reach.pointee.map.image, page: page), state: PageState.pin)
+        context.table.make(
+            region, key: PageKey(image: context.map.image, page: page), state: PageState.pin)
     }
 
     deinit {
-        for index in issued..<count { pages.give(reach.pointee.table.region(of: ids[index])) }
-        if sink != .none { pages.give(reach.pointee.table.region(of: sink)) }
+        for index in issued..<count { pages.give(context.table.region(of: ids[index])) }
+        if sink != .none { pages.give(context.table.region(of: sink)) }
     }
 
     /// Puts the flexpages into the AccessMap, up to the first whose place is not vacant any more.
     /// The shard's lock is held.
     /// - Returns: Whether any is in flight now.
     mutating func issue() -> Bool {
-        while issued < count, reach.pointee.map.isVacant(reach.pointee.table[ids[issued]].covered) {
-            reach.pointee.map.insert(ids[issued])
+        while issued < count, context.map.isVacant(context.table[ids[issued]].covered) {
+            context.map.insert(ids[issued])
             issued += 1
         }
-        let end = issued == 0 ? covered.lowerBound : reach.pointee.table[ids[issued - 1]].covered.upperBound
+        let end = issued == 0 ? covered.lowerBound : context.table[ids[issued - 1]].covered.upperBound
         covered = covered.lowerBound..<end
         return issued > 0
     }
@@ -147,10 +147,10 @@ struct Fill: ~Copyable {
         var page = covered.lowerBound
         var readOver = 0
         for index in 0..<issued {
-            let flexpage = reach.pointee.table[ids[index]].covered
+            let flexpage = context.table[ids[index]].covered
             if page < flexpage.lowerBound {
                 let bytes = Int(flexpage.lowerBound - page) * BasePage.size
-                pieces[pieceCount] = iovec(iov_base: reach.pointee.table.memory(of: sink) + readOver, iov_len: bytes)
+                pieces[pieceCount] = iovec(iov_base: context.table.memory(of: sink) + readOver, iov_len: bytes)
                 pieceCount += 1
                 readOver += bytes
             }
@@ -166,8 +166,8 @@ struct Fill: ~Copyable {
 
     /// The memory of the flexpage in flight that `ids` has at `index`.
     private func piece(_ index: Int) -> iovec {
-        let bytes = Int(reach.pointee.table[ids[index]].pages) * BasePage.size
-        return iovec(iov_base: reach.pointee.table.memory(of: ids[index]), iov_len: bytes)
+        let bytes = Int(context.table[ids[index]].pages) * BasePage.size
+        return iovec(iov_base: context.table.memory(of: ids[index]), iov_len: bytes)
     }
 
     private func read(
@@ -185,41 +185,41 @@ struct Fill: ~Copyable {
     /// taken for one that a recycler has in hand.
     mutating func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
         dropZeroes(on: shard)
-        var loan = Loan(reach, at: wanted.lowerBound)
+        var loan = Loan(context, at: wanted.lowerBound)
         var isAwaited = false
         for index in 0..<issued {
-            let state = reach.pointee.table.word(ids[index])
+            let state = context.table.word(ids[index])
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
             isAwaited = isAwaited || PageState(word).has(PageState.awaited)
             if PageState(word).has(PageState.awaited) {
                 state.pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
             }
         }
-        reach.pointee.queue.append(count: issued) { ids[$0] }
+        context.queue.append(count: issued) { ids[$0] }
         for index in 0..<issued {
-            let begin = BasePage.offset(of: reach.pointee.table[ids[index]].pointee.key.page)
+            let begin = BasePage.offset(of: context.table[ids[index]].pointee.key.page)
             // What comes after zeroes is another loan's.
             if !loan.isFull, begin < wanted.upperBound, begin <= loan.range.upperBound {
                 loan.add(ids[index], upTo: wanted.upperBound)
             } else {
-                reach.pointee.table.word(ids[index]).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
+                context.table.word(ids[index]).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
             }
         }
         if isAwaited { shard.wakeAll() }
         shard.pointee.fills += 1
-        return loan.count > 0 ? loan : Loan(reach, zeroes: zeroes(of: wanted))
+        return loan.count > 0 ? loan : Loan(context, zeroes: zeroes(of: wanted))
     }
 
     /// Lets everybody see the flexpages, as read ahead and not used yet, but for those that somebody waits for; the one
     /// that covers `mark` tells when somebody comes to it. The shard's lock is held.
     mutating func publishAhead(mark: UInt64?, on shard: UnsafeMutablePointer<Shard>) {
         dropZeroes(on: shard)
-        if let mark { reach.pointee.map.markZeroes(at: mark) }
+        if let mark { context.map.markZeroes(at: mark) }
         for index in 0..<issued {
-            let flexpage = reach.pointee.table[ids[index]]
+            let flexpage = context.table[ids[index]]
             var bits = PageState.ahead
             if let mark, flexpage.covered.contains(mark) { bits |= PageState.marked }
-            reach.pointee.table.word(ids[index]).pointee.state.bitwiseOr(bits, ordering: .relaxed)
+            context.table.word(ids[index]).pointee.state.bitwiseOr(bits, ordering: .relaxed)
         }
         let none = BasePage.offset(of: covered.lowerBound)
         _ = publish(lending: none..<none, on: shard)
@@ -228,15 +228,15 @@ struct Fill: ~Copyable {
     /// Lends the flexpages in flight to a writer who will populate them, all of them and dirty: nobody else sees them
     /// before the loan ends. There are no more of them than a loan takes. The shard's lock is held.
     func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {
-        var loan = Loan(reach, at: wanted.lowerBound, exclusively: true, fresh: true)
+        var loan = Loan(context, at: wanted.lowerBound, exclusively: true, fresh: true)
         let word =
             PageState.populated | PageState.dirty | PageState.exclusive | PageState.fresh | PageState.pin
         for index in 0..<issued {
-            reach.pointee.table.word(ids[index]).pointee.state.store(word, ordering: .releasing)
+            context.table.word(ids[index]).pointee.state.store(word, ordering: .releasing)
             loan.add(ids[index], upTo: wanted.upperBound)
         }
-        dirtied += reach.pointee.map.markDirty(covered)
-        reach.pointee.queue.append(count: issued) { ids[$0] }
+        dirtied += context.map.markDirty(covered)
+        context.queue.append(count: issued) { ids[$0] }
         return loan
     }
 
@@ -245,8 +245,8 @@ struct Fill: ~Copyable {
     func withdraw(_ error: AccessError, on shard: UnsafeMutablePointer<Shard>) {
         let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
         for index in 0..<issued {
-            reach.pointee.map.remove(ids[index])
-            reach.pointee.table.word(ids[index]).pointee.state.bitwiseOr(
+            context.map.remove(ids[index])
+            context.table.word(ids[index]).pointee.state.bitwiseOr(
                 PageState.withdrawn | code, ordering: .releasing)
         }
         shard.wakeAll()
@@ -260,8 +260,8 @@ struct Fill: ~Copyable {
     func giveBack(_ indices: Range<Int>) {
         for index in indices {
             // The pin keeps the record.
-            let page = reach.pointee.table[ids[index]].pointee.key.page
-            PageMapper.Reach.giveBack(reach, ids[index], covering: page)
+            let page = context.table[ids[index]].pointee.key.page
+            context.giveBack(ids[index], covering: page)
         }
     }
 

@@ -10,7 +10,7 @@ struct Loan: ~Copyable {
     /// Most flexpages in a loan.
     static let capacity = 16
 
-    private let reach: UnsafePointer<PageMapper.Reach>
+    private let context: PageMapper.Context
     /// The first flexpage by itself: most loans have no other, and it stays in a register.
     private var first = FlexpageID.none
     private var others = InlineArray<15, FlexpageID>(repeating: .none)
@@ -27,16 +27,16 @@ struct Loan: ~Copyable {
     /// - Parameter fresh: And nobody has ever had them before.
     @inline(__always)
     init(
-        _ reach: UnsafePointer<PageMapper.Reach>, at offset: Int64, exclusively: Bool = false, fresh: Bool = false
+        _ context: PageMapper.Context, at offset: Int64, exclusively: Bool = false, fresh: Bool = false
     ) {
         pin = PageState.pin | (exclusively ? PageState.exclusive : 0) | (fresh ? PageState.fresh : 0)
-        self.reach = reach
+        self.context = context
         range = offset..<offset
     }
 
     /// A loan of `range`, which is known to be zeroes, and of no flexpage.
-    init(_ reach: UnsafePointer<PageMapper.Reach>, zeroes range: Range<Int64>) {
-        self.init(reach, at: range.lowerBound)
+    init(_ context: PageMapper.Context, zeroes range: Range<Int64>) {
+        self.init(context, at: range.lowerBound)
         self.range = range
     }
 
@@ -58,7 +58,7 @@ struct Loan: ~Copyable {
     /// The bytes of the image that flexpage `id`, which is pinned and has `offset` in it, covers.
     @inline(__always)
     private func bytes(of id: FlexpageID, at offset: Int64) -> Range<Int64> {
-        let place = FlexpagePlace(reach.pointee.table.word(id).pointee.place.load(ordering: .relaxed))
+        let place = FlexpagePlace(context.table.word(id).pointee.place.load(ordering: .relaxed))
         let size = Int64(BasePage.size) &<< Int64(place.order)
         let begin = offset & ~(size &- 1)
         return begin..<begin &+ size
@@ -72,7 +72,7 @@ struct Loan: ~Copyable {
             let id = self[index]
             let bytes = bytes(of: id, at: offset)
             let end = min(bytes.upperBound, range.upperBound)
-            let memory = reach.pointee.table.memory(of: id) + Int(offset &- bytes.lowerBound)
+            let memory = context.table.memory(of: id) + Int(offset &- bytes.lowerBound)
             let part = UnsafeMutableRawBufferPointer(start: memory, count: Int(end &- offset))
             body(part, Int(offset &- range.lowerBound))
             offset = end
@@ -87,7 +87,7 @@ struct Loan: ~Copyable {
             let page = BasePage.number(of: offset)
             // After the pin is gone the flexpage may be another's.
             offset = bytes(of: id, at: offset).upperBound
-            PageMapper.Reach.giveBack(reach, id, covering: page, pin)
+            context.giveBack(id, covering: page, pin)
         }
     }
 }

@@ -11,33 +11,33 @@ extension PageMapper {
     func replace(
         _ pages: Range<UInt64>, by change: () throws(AccessError) -> Void
     ) throws(AccessError) {
-        reach.pointee.reservations.reserve(pages)
-        defer { reach.pointee.reservations.release(pages) }
+        context.reservations.reserve(pages)
+        defer { context.reservations.release(pages) }
         visit(
             pages, .touching, where: { !$0.isSettled },
-            do: { id, shard in reach.pointee.waitUntilSettled(id, on: shard) })
-        reach.pointee.map.ledger.beginChange()
+            do: { id, shard in context.waitUntilSettled(id, on: shard) })
+        context.map.ledger.beginChange()
         do throws(AccessError) {
             try change()
         } catch {
-            reach.pointee.map.ledger.endChange()
+            context.map.ledger.endChange()
             throw error
         }
-        reach.pointee.map.ledger.endChange()
+        context.map.ledger.endChange()
         splitStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }, do: { id, shard in dropOrWait(id, on: shard) })
         noteZeroes(in: pages)
-        reach.pointee.waiters.wake()
+        context.waiters.wake()
     }
 
     /// Drops a flexpage and what is dirty of it, or where readers have it waits for them. The shard's lock is held.
     private func dropOrWait(_ id: FlexpageID, on shard: UnsafeMutablePointer<Shard>) {
-        let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
+        let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
         guard state.pins == 0 else {
-            reach.pointee.waitUntilSettled(id, on: shard)
+            context.waitUntilSettled(id, on: shard)
             return
         }
-        reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: reach.pointee.table[id].covered))
+        context.dirt.release(context.map.forgetDirt(of: context.table[id].covered))
         drop(id)
     }
 
@@ -47,10 +47,10 @@ extension PageMapper {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
             var bucket = 0
-            while let id = reach.pointee.map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) {
+            while let id = context.map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) {
                 drop(id)
             }
-            reach.pointee.map.forgetZeroes(inShard: index)
+            context.map.forgetZeroes(inShard: index)
             shard.unlock()
         }
     }
@@ -58,41 +58,41 @@ extension PageMapper {
     /// Takes a flexpage out of the AccessMap and frees its Region, or leaves that to the recycler who has it in hand.
     /// The shard's lock is held.
     func drop(_ id: FlexpageID) {
-        let region = reach.pointee.table.region(of: id)
+        let region = context.table.region(of: id)
         precondition(
-            PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).isRecyclable,
+            PageState(context.table.word(id).pointee.state.load(ordering: .acquiring)).isRecyclable,
             "only what is neither lent nor dirty is dropped")
-        reach.pointee.map.remove(id)
-        if reach.pointee.queue.remove(id) { pages.give(region) }
+        context.map.remove(id)
+        if context.queue.remove(id) { pages.give(region) }
     }
 
     /// Splits flexpages that reach over the ends of `pages` there, so that what is inside can be dropped; one that a
     /// recycler has in hand is zeroed there in place, and is clean there then.
     private func splitStraddlers(of pages: Range<UInt64>) {
         for page in [pages.lowerBound, pages.upperBound - 1] {
-            let shard = reach.pointee.map.shard(of: page)
+            let shard = context.map.shard(of: page)
             shard.lock()
             while true {
-                let id = reach.pointee.map.flexpage(at: page)
-                guard id != .none, !pages.contains(reach.pointee.table[id].covered) else { break }
+                let id = context.map.flexpage(at: page)
+                guard id != .none, !pages.contains(context.table[id].covered) else { break }
                 // Readers in it, who came before the change was made, see old bytes or new ones, not both.
-                if PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).pins == 0 {
-                    let inside = pages.clamped(to: reach.pointee.table[id].covered)
-                    let isSplit = self.pages.split(id, around: PageSet(inside), in: reach.pointee.map, on: shard)
+                if PageState(context.table.word(id).pointee.state.load(ordering: .acquiring)).pins == 0 {
+                    let inside = pages.clamped(to: context.table[id].covered)
+                    let isSplit = self.pages.split(id, around: PageSet(inside), in: context.map, on: shard)
                     if !isSplit { zeroInPlace(inside, of: id) }
                     break
                 }
-                reach.pointee.waitUntilSettled(id, on: shard)
+                context.waitUntilSettled(id, on: shard)
             }
             shard.unlock()
         }
     }
 
     private func zeroInPlace(_ pages: Range<UInt64>, of id: FlexpageID) {
-        let position = Int(pages.lowerBound - reach.pointee.table[id].pointee.key.page) * BasePage.size
-        (reach.pointee.table.memory(of: id) + position)
+        let position = Int(pages.lowerBound - context.table[id].pointee.key.page) * BasePage.size
+        (context.table.memory(of: id) + position)
             .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
-        reach.pointee.dirt.release(reach.pointee.map.forgetDirt(of: pages))
+        context.dirt.release(context.map.forgetDirt(of: pages))
     }
 
     /// Which flexpages a visit goes to.
@@ -110,10 +110,10 @@ extension PageMapper {
         do body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
     ) {
         func isDue(_ id: FlexpageID) -> Bool {
-            let covered = reach.pointee.table[id].covered
+            let covered = context.table[id].covered
             let isVisited = visited == .inside ? pages.contains(covered) : pages.overlaps(covered)
             return isVisited
-                && condition(PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)))
+                && condition(PageState(context.table.word(id).pointee.state.load(ordering: .acquiring)))
         }
         if pages.count / Leaf.pages <= self.pages.memory.metadata.frames / 4 + Chunk.pages {
             visitByOffset(pages, where: isDue, body)
@@ -130,10 +130,10 @@ extension PageMapper {
         var page = pages.lowerBound
         while page < pages.upperBound {
             let end = min((page | UInt64(Chunk.pages - 1)) + 1, pages.upperBound)
-            let shard = reach.pointee.map.shard(of: page)
+            let shard = context.map.shard(of: page)
             shard.lock()
             while page < end {
-                guard let leaf = reach.pointee.map.leaf(of: page) else {
+                guard let leaf = context.map.leaf(of: page) else {
                     page = min((page | 7) + 1, end)
                     continue
                 }
@@ -152,7 +152,7 @@ extension PageMapper {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
             var bucket = 0
-            while let id = reach.pointee.map.firstFlexpage(inShard: index, from: &bucket, where: isDue) {
+            while let id = context.map.firstFlexpage(inShard: index, from: &bucket, where: isDue) {
                 body(id, shard)
             }
             shard.unlock()

@@ -11,15 +11,15 @@ extension PageMapper {
     /// O(all flexpages and buckets).
     /// - Returns: How many base pages were dropped.
     func forgetImage() -> Int {
-        assert(reach.pointee.map.ledger.dirtyLeaves == 0, "nobody writes what somebody else may change")
+        assert(context.map.ledger.dirtyLeaves == 0, "nobody writes what somebody else may change")
         guard size > 0 else { return 0 }
         let image = BasePage.numbers(covering: 0..<size)
-        reach.pointee.reservations.reserve(image)
-        defer { reach.pointee.reservations.release(image) }
+        context.reservations.reserve(image)
+        defer { context.reservations.release(image) }
         var dropped = 0
         for index in 0..<AccessMap.shardCount { dropped += forgetImage(inShard: index) }
-        reach.pointee.hole.note(0..<0)
-        reach.pointee.waiters.wake()
+        context.noteHole(0..<0)
+        context.waiters.wake()
         return dropped
     }
 
@@ -29,15 +29,15 @@ extension PageMapper {
         shard.lock()
         defer { shard.unlock() }
         var bucket = 0
-        while let id = reach.pointee.map.firstFlexpage(inShard: index, from: &bucket, where: { isClean($0) }) {
-            if PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring)).isRecyclable {
-                dropped += reach.pointee.table[id].covered.count
+        while let id = context.map.firstFlexpage(inShard: index, from: &bucket, where: { isClean($0) }) {
+            if PageState(context.table.word(id).pointee.state.load(ordering: .acquiring)).isRecyclable {
+                dropped += context.table[id].covered.count
                 drop(id)
             } else {
-                reach.pointee.waitUntilSettled(id, on: shard)
+                context.waitUntilSettled(id, on: shard)
             }
         }
-        reach.pointee.map.forgetZeroes(inShard: index)
+        context.map.forgetZeroes(inShard: index)
         // Who has asked the image for holes before this notes none of them after it.
         shard.pointee.writeLoans += 1
         return dropped
@@ -45,7 +45,7 @@ extension PageMapper {
 
     /// Whether flexpage `id` is what somebody has read, or is reading.
     private func isClean(_ id: FlexpageID) -> Bool {
-        let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
+        let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
         return !state.has(PageState.dirty | PageState.writing | PageState.exclusive)
     }
 }

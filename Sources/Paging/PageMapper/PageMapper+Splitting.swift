@@ -5,9 +5,9 @@ extension PageMapper {
     func splitOff(
         _ written: Range<UInt64>, from id: FlexpageID, on shard: UnsafeMutablePointer<Shard>
     ) -> FlexpageID {
-        guard written.count < reach.pointee.table[id].covered.count else { return id }
+        guard written.count < context.table[id].covered.count else { return id }
         // Where a recycler has it in hand it stays whole: then there is no lack of memory either.
-        let isSplit = pages.split(id, around: PageSet(written), in: reach.pointee.map, on: shard)
-        return isSplit ? reach.pointee.map.flexpage(at: written.lowerBound) : id
+        let isSplit = pages.split(id, around: PageSet(written), in: context.map, on: shard)
+        return isSplit ? context.map.flexpage(at: written.lowerBound) : id
     }
 }

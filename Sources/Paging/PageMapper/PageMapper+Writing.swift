@@ -18,7 +18,7 @@ extension PageMapper {
     func lendForWriting(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let part = partToWrite(of: range)
         if walk.turnUpTo <= part.lowerBound {
-            walk.turn = reach.pointee.dirt.turn
+            walk.turn = context.dirt.turn
             walk.turnUpTo = part.upperBound
         }
         while true {
@@ -38,7 +38,7 @@ extension PageMapper {
 
     /// Waits until some of `count` base pages may become dirty.
     private func admit(_ count: Int, turn: UInt64) throws(AccessError) -> Admission {
-        let dirt = reach.pointee.dirt
+        let dirt = context.dirt
         let admitted = dirt.admit(count)
         if admitted == 0 || dirt.isAboveTarget {
             pages.pace.look()
@@ -46,7 +46,7 @@ extension PageMapper {
         }
         if admitted > 0 { return Admission(admitted, of: dirt) }
         // What cannot be written out will not make room: better say so than wait for ever.
-        let late = try dirt.waitToAdmit(count, turn: turn) { reach.pointee.map.ledger.stuck ?? dirt.stuck }
+        let late = try dirt.waitToAdmit(count, turn: turn) { context.map.ledger.stuck ?? dirt.stuck }
         return Admission(late, of: dirt)
     }
 
@@ -56,12 +56,12 @@ extension PageMapper {
         _ wanted: Range<Int64>, _ admission: inout Admission, _ walk: inout Walk
     ) throws(AccessError) -> Loan? {
         let numbers = BasePage.numbers(covering: wanted)
-        let shard = reach.pointee.map.shard(of: numbers.lowerBound)
+        let shard = context.map.shard(of: numbers.lowerBound)
         shard.lock()
-        if reach.pointee.reservations.overlaps(numbers) {
+        if context.reservations.overlaps(numbers) {
             shard.unlock()
             admission.giveBack()
-            reach.pointee.reservations.wait(for: numbers)
+            context.reservations.wait(for: numbers)
             return nil
         }
         let loan = lendResidentForWriting(wanted, on: shard, &admission)
@@ -71,10 +71,10 @@ extension PageMapper {
             return loan
         }
         _ = consume loan
-        let id = reach.pointee.map.flexpage(at: numbers.lowerBound)
+        let id = context.map.flexpage(at: numbers.lowerBound)
         if id != .none {
             admission.giveBack()
-            reach.pointee.waitUntilSettled(id, on: shard)
+            context.waitUntilSettled(id, on: shard)
             shard.unlock()
             return nil
         }
@@ -94,15 +94,15 @@ extension PageMapper {
     private func lendResidentForWriting(
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ admission: inout Admission
     ) -> Loan {
-        var loan = Loan(reach, at: wanted.lowerBound, exclusively: true)
+        var loan = Loan(context, at: wanted.lowerBound, exclusively: true)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
             let page = BasePage.number(of: loan.range.upperBound)
-            let whole = reach.pointee.map.flexpage(at: page)
+            let whole = context.map.flexpage(at: page)
             guard whole != .none else { break }
             let left = BasePage.numbers(covering: loan.range.upperBound..<wanted.upperBound)
-            let id = splitOff(left.clamped(to: reach.pointee.table[whole].covered), from: whole, on: shard)
-            let written = left.clamped(to: reach.pointee.table[id].covered)
-            guard let newly = reach.pointee.pinExclusively(id, dirtying: written) else { break }
+            let id = splitOff(left.clamped(to: context.table[whole].covered), from: whole, on: shard)
+            let written = left.clamped(to: context.table[id].covered)
+            guard let newly = context.pinExclusively(id, dirtying: written) else { break }
             admission.use(newly)
             loan.add(id, upTo: wanted.upperBound)
         }
@@ -113,13 +113,13 @@ extension PageMapper {
     /// whole (what lies past the image's end needs no covering), or they are known to be zeroes. The shard's lock is held.
     private func missingRunToWrite(of wanted: Range<Int64>) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
-        let zeroes = reach.pointee.map.knownZeroes(inChunkOf: pages.lowerBound)
+        let zeroes = context.map.knownZeroes(inChunkOf: pages.lowerBound)
         guard startsWhole(wanted) || zeroes.contains(pages.lowerBound) else {
             return pages.lowerBound..<pages.lowerBound
         }
         let last = endsWhole(wanted) || zeroes.contains(pages.upperBound - 1) ? pages.upperBound : pages.upperBound - 1
         var end = pages.lowerBound
-        while end < last, reach.pointee.map.flexpage(at: end) == .none { end += 1 }
+        while end < last, context.map.flexpage(at: end) == .none { end += 1 }
         return pages.lowerBound..<end
     }
 
@@ -146,7 +146,7 @@ extension PageMapper {
         _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>,
         _ admission: inout Admission
     ) throws(AccessError) -> Loan? {
-        var fill = Fill(run, most: Loan.capacity, reach: reach, pages: pages)
+        var fill = Fill(run, most: Loan.capacity, context: context, pages: pages)
         guard fill.count > 0 else {
             admission.giveBack()
             // What comes of that goes back: the caller has to be admitted first.
@@ -156,7 +156,7 @@ extension PageMapper {
         fill.zeroAround(wanted)
         shard.lock()
         defer { shard.unlock() }
-        guard !reach.pointee.reservations.overlaps(fill.covered), needsNoReading(fill.covered, for: wanted),
+        guard !context.reservations.overlaps(fill.covered), needsNoReading(fill.covered, for: wanted),
             fill.issue()
         else { return nil }
         shard.pointee.writeLoans += 1
@@ -168,7 +168,7 @@ extension PageMapper {
 
     /// Whether what `wanted` covers only in part of `pages` is, still, known to be zeroes. The shard's lock is held.
     private func needsNoReading(_ pages: Range<UInt64>, for wanted: Range<Int64>) -> Bool {
-        let zeroes = reach.pointee.map.knownZeroes(inChunkOf: pages.lowerBound)
+        let zeroes = context.map.knownZeroes(inChunkOf: pages.lowerBound)
         let coversEnd = endsWhole(wanted) || BasePage.offset(of: pages.upperBound) <= wanted.upperBound
         return (startsWhole(wanted) || zeroes.contains(pages.lowerBound))
             && (coversEnd || zeroes.contains(pages.upperBound - 1))

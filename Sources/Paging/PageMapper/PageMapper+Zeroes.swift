@@ -17,22 +17,22 @@ extension PageMapper {
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, countingFrom: Int64
     ) -> Loan? {
         let pages = BasePage.numbers(covering: wanted)
-        let end = reach.pointee.map.knownZeroes(inChunkOf: pages.lowerBound)
+        let end = context.map.knownZeroes(inChunkOf: pages.lowerBound)
             .end(ofRunFrom: pages.lowerBound, upTo: pages.upperBound)
         guard end > pages.lowerBound else { return nil }
         if countingFrom <= wanted.lowerBound { shard.pointee.zeroHits += end - pages.lowerBound }
-        let mark = reach.pointee.map.takeMark(ofZeroes: pages.lowerBound..<end)
+        let mark = context.map.takeMark(ofZeroes: pages.lowerBound..<end)
         shard.unlock()
         if let mark { noteArrival(at: mark) }
-        return Loan(reach, zeroes: wanted.lowerBound..<min(BasePage.offset(of: end), wanted.upperBound))
+        return Loan(context, zeroes: wanted.lowerBound..<min(BasePage.offset(of: end), wanted.upperBound))
     }
 
     /// The end of the base pages from `page` on, which is missing, that are to be read at once: the first that is resident,
     /// or that begins a longer stretch of known zeroes. The shard's lock is held.
     func endOfMissing(from page: UInt64, upTo limit: UInt64) -> UInt64 {
         guard page + 1 < limit else { return limit }
-        let zeroes = reach.pointee.map.knownZeroes(inChunkOf: page)
-        let vacant = reach.pointee.map.vacantPages(in: page..<limit)
+        let zeroes = context.map.knownZeroes(inChunkOf: page)
+        let vacant = context.map.vacantPages(in: page..<limit)
         let firstResident = vacant.end(ofRunFrom: page, upTo: limit)
         return max(endOfRead(of: vacant.subtracting(zeroes), from: page, upTo: firstResident), page + 1)
     }
@@ -52,14 +52,14 @@ extension PageMapper {
     /// Notes that the image holds zeroes in `pages`, which the caller has reserved: of the first chunks at once, so that it
     /// takes no longer for more of them; the others are taken for a hole, and asked for when they are missed.
     func noteZeroes(in pages: Range<UInt64>) {
-        reach.pointee.hole.note(BasePage.offset(of: pages.lowerBound)..<BasePage.offset(of: pages.upperBound))
+        context.noteHole(BasePage.offset(of: pages.lowerBound)..<BasePage.offset(of: pages.upperBound))
         var left = pages.clamped(to: 0..<pages.lowerBound + PageMapper.mostNoted)
         while !left.isEmpty {
             let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-            let shard = reach.pointee.map.shard(of: left.lowerBound)
+            let shard = context.map.shard(of: left.lowerBound)
             shard.lock()
-            let vacant = reach.pointee.map.vacantPages(in: left.lowerBound..<end)
-            reach.pointee.map.noteZeroes(vacant, inChunkOf: left.lowerBound)
+            let vacant = context.map.vacantPages(in: left.lowerBound..<end)
+            context.map.noteZeroes(vacant, inChunkOf: left.lowerBound)
             shard.unlock()
             left = end..<left.upperBound
         }
@@ -68,7 +68,7 @@ extension PageMapper {
     /// Whether there was a hole at `offset`, which is missing, and this request has not asked there: the image is to be
     /// asked before it is read.
     func isWorthAsking(at offset: Int64, _ walk: inout Walk) -> Bool {
-        guard walk.askedUpTo <= offset, reach.pointee.hole.contains(offset) else { return false }
+        guard walk.askedUpTo <= offset, context.hadHole(at: offset) else { return false }
         walk.askedUpTo = offset + 1
         return true
     }
@@ -82,14 +82,14 @@ extension PageMapper {
         // resident may be newer than the image when that is asked, and written out and recycled when it has answered.
         shard.lock()
         let writeLoans = shard.pointee.writeLoans
-        var zeroes = reach.pointee.map.vacantPages(in: chunk)
+        var zeroes = context.map.vacantPages(in: chunk)
         shard.unlock()
         zeroes.formIntersection(holes(in: chunk, around: offset))
         shard.lock()
         defer { shard.unlock() }
         guard shard.pointee.writeLoans == writeLoans else { return }
-        zeroes.formIntersection(reach.pointee.map.vacantPages(in: chunk))
-        reach.pointee.map.noteZeroes(zeroes, inChunkOf: page)
+        zeroes.formIntersection(context.map.vacantPages(in: chunk))
+        context.map.noteZeroes(zeroes, inChunkOf: page)
     }
 
     /// What the image says is a hole in `chunk`, in whole base pages; its errors are nobody's. Takes a hint of the hole that
@@ -97,11 +97,11 @@ extension PageMapper {
     private func holes(in chunk: Range<UInt64>, around offset: Int64) -> PageSet {
         let end = BasePage.offset(of: chunk.upperBound)
         var holes = PageSet()
-        reach.pointee.hole.note(0..<0)
+        context.noteHole(0..<0)
         do throws(AccessError) {
             try accessor.extents(of: BasePage.offset(of: chunk.lowerBound)..<size) { extent in
                 if extent.kind != .data {
-                    if extent.range.contains(offset) { reach.pointee.hole.note(extent.range) }
+                    if extent.range.contains(offset) { context.noteHole(extent.range) }
                     holes.formUnion(PageSet(wholePages(of: extent.range, before: chunk.upperBound)))
                 }
                 return extent.range.upperBound < end

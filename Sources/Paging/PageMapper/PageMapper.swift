@@ -9,24 +9,8 @@ import Glibc
 /// A hit costs a lock, a look-up, an atomic word a flexpage to pin it and one to give it back; it allocates nothing and
 /// retains nothing.
 struct PageMapper: ~Copyable, @unchecked Sendable {
-    /// What pinning and giving back need: pointers, cheap to copy, with nothing to retain.
-    struct Reach: ~Copyable, @unchecked Sendable {
-        let map: AccessMap
-        let table: FlexpageTable
-        let queue: PageQueue
-        let waiters: MemoryWaiters
-        let dirt: DirtGauge
-        let reservations: Reservations
-        let readahead: Readahead
-        let hole: HoleHint
-        /// Whose image it is; outlives every request.
-        fileprivate(set) var provider: Unmanaged<Provider>?
-        /// To free the Region of a failed fill; outlives every loan.
-        unowned(unsafe) let pages: Pages
-    }
-
-    /// At a fixed place, because loans point there.
-    private let reachPointer: UnsafeMutablePointer<Reach>
+    /// What loans, fills and write-outs need of it.
+    let context: Context
     let pages: Pages
     let accessor: any Accessor
     /// Bytes in the image.
@@ -36,28 +20,13 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         self.pages = pages
         self.accessor = accessor
         size = accessor.size
-        reachPointer = .allocate(capacity: 1)
-        reachPointer.initialize(
-            to: Reach(
-                map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue, waiters: pages.waiters,
-                dirt: pages.dirt, reservations: Reservations(),
-                readahead: Readahead(imageSize: size, largestWindow: pages.largestReadahead),
-                hole: HoleHint(), pages: pages))
+        context = Context(image: image, pages: pages, imageSize: size)
     }
 
-    deinit {
-        reachPointer.pointee.reservations.destroy()
-        reachPointer.pointee.readahead.destroy()
-        reachPointer.deinitialize(count: 1)
-        reachPointer.deallocate()
-    }
-
-    /// What pinning and giving back need.
-    @inline(__always)
-    var reach: Reach.Pointer { Reach.Pointer(reachPointer) }
+    deinit { context.destroy() }
 
     /// Tells whose it is.
-    func attach(to provider: Provider) { reachPointer.pointee.provider = Unmanaged.passUnretained(provider) }
+    func attach(to provider: Provider) { context.attach(to: provider) }
 
     /// How far a request has come.
     struct Walk {
@@ -80,11 +49,11 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)
         let page = BasePage.number(of: wanted.lowerBound)
-        let place = reach.pointee.map.place(of: page)
-        reach.pointee.map.prefetch(page, at: place)
-        let shard = reach.pointee.map.shard(at: place)
+        let place = context.map.place(of: page)
+        context.map.prefetch(page, at: place)
+        let shard = context.map.shard(at: place)
         shard.lock()
-        let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
+        let loan = context.lendResident(wanted, at: place, countingFrom: walk.populatedUpTo)
         if loan.count > 0 {
             shard.unlock()
             if let mark = loan.mark { noteArrival(at: mark) }
@@ -100,15 +69,15 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Loan {
         let page = BasePage.number(of: wanted.lowerBound)
-        let place = reach.pointee.map.place(of: page)
+        let place = context.map.place(of: page)
         while true {
-            let loan = Reach.lendResident(reach, wanted, at: place, countingFrom: walk.populatedUpTo)
+            let loan = context.lendResident(wanted, at: place, countingFrom: walk.populatedUpTo)
             if loan.count > 0 {
                 shard.unlock()
                 if let mark = loan.mark { noteArrival(at: mark) }
                 return loan
             }
-            let id = reach.pointee.map.flexpage(at: page, place)
+            let id = context.map.flexpage(at: page, place)
             if id == .none {
                 if let loan = lendZeroes(wanted, on: shard, countingFrom: walk.populatedUpTo) { return loan }
                 if isWorthAsking(at: wanted.lowerBound, &walk) {
@@ -123,11 +92,11 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
                 shard.lock()
             } else if isToBeSettled(id) {
-                reach.pointee.waitUntilSettled(id, on: shard)
+                context.waitUntilSettled(id, on: shard)
             } else if try waitForFill(of: id, at: page, on: shard, &walk) {
-                var loan = Loan(reach, at: wanted.lowerBound)
+                var loan = Loan(context, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
-                let mark = reach.pointee.takeMark(of: id)
+                let mark = context.takeMark(of: id)
                 shard.unlock()
                 if let mark { noteArrival(at: mark) }
                 return loan
@@ -137,7 +106,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
 
     /// Whether who wants flexpage `id`, which could not be lent, is to wait for those who have it; else for its fill.
     private func isToBeSettled(_ id: FlexpageID) -> Bool {
-        let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
+        let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
         return state.has(PageState.populated) || state.pins >= PageState.mostPins
     }
 
@@ -155,7 +124,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     private func waitForFill(
         of id: FlexpageID, at page: UInt64, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
     ) throws(AccessError) -> Bool {
-        let flexpage = reach.pointee.table.word(id)
+        let flexpage = context.table.word(id)
         flexpage.pointee.state.wrappingAdd(PageState.pin, ordering: .relaxed)
         var state: PageState
         repeat {
@@ -165,9 +134,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         } while !state.has(PageState.populated | PageState.withdrawn)
         if state.has(PageState.populated) { return true }
         // What failed was wider than a page, or it was just this page.
-        walk.cautiousUpTo = BasePage.offset(of: reach.pointee.table[id].covered.upperBound)
+        walk.cautiousUpTo = BasePage.offset(of: context.table[id].covered.upperBound)
         shard.unlock()
-        PageMapper.Reach.giveBack(reach, id, covering: page)
+        context.giveBack(id, covering: page)
         guard state.error == 0 else { throw AccessError(state.error) }
         shard.lock()
         return false
@@ -183,13 +152,13 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     ) throws(AccessError) -> Loan? {
         guard var fill = try plan(run, on: shard) else { return nil }
         shard.lock()
-        let isReserved = reach.pointee.reservations.overlaps(fill.covered)
+        let isReserved = context.reservations.overlaps(fill.covered)
         let isInFlight = !isReserved && fill.issue()
         shard.unlock()
         guard isInFlight else {
             let reserved = fill.covered
             _ = consume fill
-            if isReserved { reach.pointee.reservations.wait(for: reserved) }
+            if isReserved { context.reservations.wait(for: reserved) }
             return nil
         }
         do throws(AccessError) {
@@ -207,7 +176,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         shard.unlock()
         fill.giveBackDropped()
         walk.populatedUpTo = BasePage.offset(of: fill.covered.upperBound)
-        reach.pointee.waiters.wake()
+        context.waiters.wake()
         // A writer keeps zeroes, and holds a loan of them: who holds a loan asks nobody anything.
         if isAllZero, !keepingZeroes { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
         return loan
@@ -218,23 +187,23 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     func plan(
         _ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>
     ) throws(AccessError) -> Fill? {
-        let fill = Fill(run, most: most, reach: reach, pages: pages)
+        let fill = Fill(run, most: most, context: context, pages: pages)
         if fill.count > 0 { return fill }
-        let ticket = reach.pointee.waiters.begin()
-        let again = Fill(run, most: most, reach: reach, pages: pages)
+        let ticket = context.waiters.begin()
+        let again = Fill(run, most: most, context: context, pages: pages)
         if again.count > 0 {
-            reach.pointee.waiters.end()
+            context.waiters.end()
             return again
         }
         if let error = pages.noMemoryBecause {
-            reach.pointee.waiters.end()
+            context.waiters.end()
             throw error
         }
         shard.lock()
         shard.pointee.waits += 1
         shard.unlock()
         pages.sweeps.kick()
-        reach.pointee.waiters.sleep(ticket)
+        context.waiters.sleep(ticket)
         return nil
     }
 }

@@ -20,7 +20,7 @@ extension Pager {
         while goesOn, !window.isEmpty {
             let first = BasePage.number(of: window.lowerBound)
             let end = min(BasePage.offset(of: (first & ~7) + Pager.windowPages), range.upperBound)
-            let dirty = DirtyPages(provider.mapper.reach.pointee.map, window.lowerBound..<end)
+            let dirty = DirtyPages(provider.mapper.context.map, window.lowerBound..<end)
             try provider.accessor.extents(of: window.lowerBound..<end) { extent in
                 goesOn = dirty.overlay(extent, report)
                 return goesOn

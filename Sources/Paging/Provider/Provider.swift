@@ -44,7 +44,7 @@ public final class Provider: @unchecked Sendable {
         self.pages = pages
         size = accessor.size
         mapper = PageMapper(image: image, pages: pages, accessor: accessor)
-        mapper.reach.pointee.map.ledger.prepare()
+        mapper.context.map.ledger.prepare()
         mapper.attach(to: self)
         pages.will.enlist(self)
     }
@@ -56,7 +56,7 @@ public final class Provider: @unchecked Sendable {
     }
 
     /// What of the image is dirty or not yet durable.
-    var ledger: Ledger { mapper.reach.pointee.map.ledger }
+    var ledger: Ledger { mapper.context.map.ledger }
 
     /// Makes durable every write, zero and trim that was answered before the call.
     ///

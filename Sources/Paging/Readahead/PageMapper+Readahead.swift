@@ -2,20 +2,20 @@
 extension PageMapper {
     /// A client has missed `wanted`: has what comes next read ahead.
     func noteMiss(_ wanted: Range<Int64>) {
-        guard !reach.pointee.readahead.isOff else { return }
+        guard !context.readahead.isOff else { return }
         submit(
-            reach.pointee.readahead.missed(
-                BasePage.numbers(covering: wanted), unused: reach.pointee.map.ledger.takeUnused()))
+            context.readahead.missed(
+                BasePage.numbers(covering: wanted), unused: context.map.ledger.takeUnused()))
     }
 
     /// A client has come to the marked page: has the next window read ahead.
     @inline(never)
     func noteArrival(at page: UInt64) {
-        submit(reach.pointee.readahead.arrived(at: page, unused: reach.pointee.map.ledger.takeUnused()))
+        submit(context.readahead.arrived(at: page, unused: context.map.ledger.takeUnused()))
     }
 
     private func submit(_ plan: ReadaheadPlan) {
-        guard !plan.isEmpty, let provider = reach.pointee.provider else { return }
+        guard !plan.isEmpty, let provider = context.provider else { return }
         pages.prefetches.submit(plan, of: provider)
     }
 
@@ -23,15 +23,15 @@ extension PageMapper {
     /// nobody's.
     /// - Parameter mark: The page of it, the first or the last, that is to tell when a client comes to it.
     func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
-        let shard = reach.pointee.map.shard(of: run.lowerBound)
+        let shard = context.map.shard(of: run.lowerBound)
         let isMarkedAtBegin = mark == run.lowerBound
         var mark = mark
         var left = run
         var walk = Walk()
         while !left.isEmpty {
             shard.lock()
-            let vacant = reach.pointee.map.vacantPages(in: left)
-            let missing = vacant.subtracting(reach.pointee.map.knownZeroes(inChunkOf: left.lowerBound))
+            let vacant = context.map.vacantPages(in: left)
+            let missing = vacant.subtracting(context.map.knownZeroes(inChunkOf: left.lowerBound))
             if let wanted = mark, left.contains(wanted) {
                 mark = place(mark: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin)
             }
@@ -58,7 +58,7 @@ extension PageMapper {
             upwards
             ? (mark..<pages.upperBound).first(where: vacant.contains)
             : (pages.lowerBound..<mark + 1).last(where: vacant.contains)
-        if let place { reach.pointee.map.markZeroes(at: place) }
+        if let place { context.map.markZeroes(at: place) }
         return place
     }
 
@@ -66,10 +66,10 @@ extension PageMapper {
     private func readAheadOnce(
         _ run: Range<UInt64>, over resident: PageSet, mark: UInt64?, on shard: UnsafeMutablePointer<Shard>
     ) -> UInt64? {
-        var fill = Fill(run, over: resident, reach: reach, pages: pages)
+        var fill = Fill(run, over: resident, context: context, pages: pages)
         guard fill.count > 0 else { return nil }
         shard.lock()
-        let isInFlight = !reach.pointee.reservations.overlaps(fill.covered) && fill.issue()
+        let isInFlight = !context.reservations.overlaps(fill.covered) && fill.issue()
         shard.unlock()
         guard isInFlight else { return nil }
         do throws(AccessError) {
@@ -86,7 +86,7 @@ extension PageMapper {
         fill.publishAhead(mark: mark, on: shard)
         shard.unlock()
         fill.giveBackDropped()
-        reach.pointee.waiters.wake()
+        context.waiters.wake()
         if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
         return fill.covered.upperBound
     }

@@ -8,7 +8,7 @@ extension PageMapper {
         leaves keys: UnsafeBufferPointer<UInt64>, passingOverReserved: Bool = false,
         _ effort: WriteBatch.Effort = .again
     ) -> (hasPassedOver: Bool, error: AccessError?) {
-        var batch = WriteBatch(reach, accessor, passingOverReserved: passingOverReserved, effort)
+        var batch = WriteBatch(context, accessor, passingOverReserved: passingOverReserved, effort)
         for key in keys {
             let page = Leaf.firstPage(ofKey: key)
             batch.writeOut(leafOf: page, in: page..<page + UInt64(Leaf.pages))
@@ -20,7 +20,7 @@ extension PageMapper {
     /// Writes out what is dirty of `pages` and waits for what others are writing out of them: what was written to them
     /// before the call is on the image then. O(leaves of the range).
     func writeOut(_ pages: Range<UInt64>) throws(AccessError) {
-        var batch = WriteBatch(reach, accessor)
+        var batch = WriteBatch(context, accessor)
         var page = pages.lowerBound
         while page < pages.upperBound {
             batch.writeOut(leafOf: page, in: pages)
@@ -39,7 +39,7 @@ extension PageMapper {
     /// Tries all that is dirty a last time, each page alone if it must be, for ten seconds at the most, so that only
     /// what really cannot be written is lost at the end. One failure does not stop the rest.
     func writeOutAtLast() {
-        let ledger = reach.pointee.map.ledger
+        let ledger = context.map.ledger
         let epoch = ledger.endEpoch()
         let end = Writeback.milliseconds + 10_000
         var keys = InlineArray<64, UInt64>(repeating: 0)
@@ -60,19 +60,19 @@ extension PageMapper {
     /// - Returns: Why some of them could not be, by whomever, or nil. Looked at in the same moment as the end of the wait,
     ///   because what has failed may be on its way out once more in the next.
     private func outcome(of pages: Range<UInt64>) -> AccessError? {
-        let shard = reach.pointee.map.shard(of: pages.lowerBound)
+        let shard = context.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
         let bits = Leaf.bits(Int(pages.lowerBound & 7)..<Int((pages.upperBound - 1) & 7) + 1)
         waitForWriteback(of: bits, ofLeafOf: pages.lowerBound, on: shard)
-        guard let leaf = reach.pointee.map.leaf(of: pages.lowerBound), leaf.pointee.mark.hasFailed else { return nil }
-        return leaf.pointee.dirty & bits == 0 ? nil : reach.pointee.map.ledger.error
+        guard let leaf = context.map.leaf(of: pages.lowerBound), leaf.pointee.mark.hasFailed else { return nil }
+        return leaf.pointee.dirty & bits == 0 ? nil : context.map.ledger.error
     }
 
     /// Waits until no page of the leaf is being written out.
     func waitForWriteback(ofLeaf key: UInt64) {
         let page = Leaf.firstPage(ofKey: key)
-        let shard = reach.pointee.map.shard(of: page)
+        let shard = context.map.shard(of: page)
         shard.lock()
         waitForWriteback(of: UInt8.max, ofLeafOf: page, on: shard)
         shard.unlock()
@@ -80,28 +80,28 @@ extension PageMapper {
 
     /// The same for the pages in `bits` of the leaf that `page` lies in. The shard's lock is held.
     private func waitForWriteback(of bits: UInt8, ofLeafOf page: UInt64, on shard: UnsafeMutablePointer<Shard>) {
-        while let leaf = reach.pointee.map.leaf(of: page), leaf.pointee.writing & bits != 0 {
+        while let leaf = context.map.leaf(of: page), leaf.pointee.writing & bits != 0 {
             let index = (leaf.pointee.writing & bits).trailingZeroBitCount
-            reach.pointee.waitUntilSettled(leaf.pointee.flexpages[index], on: shard)
+            context.waitUntilSettled(leaf.pointee.flexpages[index], on: shard)
         }
     }
 
     /// Settles what had been written out before sync `number`, a good one, began. O(leaves settled).
     func settle(bySync number: UInt32) {
-        while let key = reach.pointee.map.ledger.firstUnsynced(beforeSync: number) {
+        while let key = context.map.ledger.firstUnsynced(beforeSync: number) {
             let page = Leaf.firstPage(ofKey: key)
-            let shard = reach.pointee.map.shard(of: page)
+            let shard = context.map.shard(of: page)
             shard.lock()
-            if let leaf = reach.pointee.map.leaf(of: page),
-                reach.pointee.map.ledger.settle(reach.pointee.map.id(of: leaf), bySync: number)
+            if let leaf = context.map.leaf(of: page),
+                context.map.ledger.settle(context.map.id(of: leaf), bySync: number)
             {
-                reach.pointee.map.ledger.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
+                context.map.ledger.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
                 leaf.pointee.unsynced = 0
-                reach.pointee.map.updateStates(of: page..<page + UInt64(Leaf.pages))
+                context.map.updateStates(of: page..<page + UInt64(Leaf.pages))
             }
             shard.unlock()
         }
-        reach.pointee.waiters.wake()
+        context.waiters.wake()
     }
 
     /// Makes everything dirty again that has been written out and is not known to be durable, after a failed sync.
@@ -110,8 +110,8 @@ extension PageMapper {
         for index in 0..<AccessMap.shardCount {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
-            reach.pointee.map.forEachLeaf(inShard: index) { id, leaf in
-                guard leaf.image == reach.pointee.map.image, leaf.pointee.unsynced != 0 else { return }
+            context.map.forEachLeaf(inShard: index) { id, leaf in
+                guard leaf.image == context.map.image, leaf.pointee.unsynced != 0 else { return }
                 dirtyAgain(id, leaf)
             }
             shard.unlock()
@@ -121,20 +121,20 @@ extension PageMapper {
     /// Makes the leaf's unsynced pages dirty again. Where too little memory would be left for reads they count as lost
     /// instead, as if they had been recycled. The shard's lock is held.
     private func dirtyAgain(_ id: LeafID, _ leaf: UnsafeMutablePointer<Leaf>) {
-        let ledger = reach.pointee.map.ledger
+        let ledger = context.map.ledger
         // What is going out meanwhile is looked after by who writes it out.
         let again = leaf.pointee.unsynced & ~leaf.pointee.writing
         let newly = again & ~leaf.pointee.dirty
         ledger.countUnsynced(-again.nonzeroBitCount)
         leaf.pointee.unsynced &= ~again
-        if reach.pointee.dirt.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
+        if context.dirt.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
             ledger.countUnsettled()
             ledger.dropped(id)
         } else {
             leaf.pointee.dirty |= again
-            reach.pointee.dirt.add(newly.nonzeroBitCount)
+            context.dirt.add(newly.nonzeroBitCount)
             if leaf.pointee.mark.list == .unsynced { ledger.dirtiedAgain(id) }
         }
-        reach.pointee.map.updateStates(of: leaf.firstPage..<leaf.firstPage + UInt64(Leaf.pages))
+        context.map.updateStates(of: leaf.firstPage..<leaf.firstPage + UInt64(Leaf.pages))
     }
 }

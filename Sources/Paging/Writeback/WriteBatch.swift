@@ -28,7 +28,7 @@ struct WriteBatch: ~Copyable {
         var failedSyncs: UInt64
     }
 
-    private let reach: PageMapper.Reach.Pointer
+    private let context: PageMapper.Context
     // What is not private is WriteBatch+Parts's too.
     let accessor: any Accessor
     var pieces = InlineArray<256, iovec> { _ in iovec() }
@@ -60,10 +60,10 @@ struct WriteBatch: ~Copyable {
     }
 
     init(
-        _ reach: PageMapper.Reach.Pointer, _ accessor: any Accessor, passingOverReserved: Bool = false,
+        _ context: PageMapper.Context, _ accessor: any Accessor, passingOverReserved: Bool = false,
         _ effort: Effort = .again
     ) {
-        self.reach = reach
+        self.context = context
         self.accessor = accessor
         self.effort = effort
         passesOverReserved = passingOverReserved
@@ -88,7 +88,7 @@ struct WriteBatch: ~Copyable {
         let leafPages = (page & ~7)..<(page | 7) + 1
         var next = max(leafPages.lowerBound, limits.lowerBound)
         let end = min(leafPages.upperBound, limits.upperBound)
-        let shard = reach.pointee.map.shard(of: page)
+        let shard = context.map.shard(of: page)
         while true {
             shard.lock()
             switch take(&next, upTo: end) {
@@ -99,32 +99,32 @@ struct WriteBatch: ~Copyable {
                 shard.unlock()
                 issue()
             case .writer(let id):
-                reach.pointee.waitUntilSettled(id, on: shard)
+                context.waitUntilSettled(id, on: shard)
                 shard.unlock()
             case .reservation(let page):
                 shard.unlock()
-                reach.pointee.reservations.wait(for: page..<page + 1)
+                context.reservations.wait(for: page..<page + 1)
             }
         }
     }
 
     /// Begins dirty pages from `next` on, before `end`, while there is room. The shard's lock is held.
     private mutating func take(_ next: inout UInt64, upTo end: UInt64) -> Obstacle {
-        guard let leaf = reach.pointee.map.leaf(of: next) else { return .nothing }
+        guard let leaf = context.map.leaf(of: next) else { return .nothing }
         while next < end {
             let bit = UInt8(1) << UInt8(next & 7)
             if leaf.pointee.dirty & bit != 0 {
                 let id = leaf.pointee.flexpages[Int(next & 7)]
                 let isBad = leaf.pointee.mark.hasFailed && isKnownBad(next, of: id)
                 if isBad, !isToBeTried(next, of: id) {
-                    reach.pointee.map.ledger.putOff(reach.pointee.map.id(of: leaf))
+                    context.map.ledger.putOff(context.map.id(of: leaf))
                     next += 1
                     continue
                 }
                 guard hasRoom(for: next, isBad) else { return .batch }
-                let state = PageState(reach.pointee.table.word(id).pointee.state.load(ordering: .acquiring))
+                let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
                 if state.has(PageState.exclusive) { return runCount == 0 ? .writer(id) : .batch }
-                if reach.pointee.reservations.overlaps(next..<next + 1) {
+                if context.reservations.overlaps(next..<next + 1) {
                     if passesOverReserved {
                         hasPassedOver = true
                         next += 1
@@ -134,25 +134,25 @@ struct WriteBatch: ~Copyable {
                 }
                 leaf.pointee.dirty &= ~bit
                 leaf.pointee.writing |= bit
-                reach.pointee.table.word(id).pointee.state.bitwiseOr(
+                context.table.word(id).pointee.state.bitwiseOr(
                     PageState.writing, ordering: .acquiringAndReleasing)
                 add(next, of: id, isBad)
             }
             next += 1
         }
-        if leaf.pointee.dirty == 0 { reach.pointee.map.ledger.tookWhole(reach.pointee.map.id(of: leaf)) }
+        if leaf.pointee.dirty == 0 { context.map.ledger.tookWhole(context.map.id(of: leaf)) }
         return .nothing
     }
 
     private func isKnownBad(_ page: UInt64, of id: FlexpageID) -> Bool {
-        reach.pointee.table.badPages.isBad(reach.pointee.table.frame(of: page, in: id))
+        context.table.badPages.isBad(context.table.frame(of: page, in: id))
     }
 
     /// Whether a page that is known to be bad is tried this time.
     private func isToBeTried(_ page: UInt64, of id: FlexpageID) -> Bool {
         if effort == .last { return true }
         guard badInARow < WriteBatch.mostFailuresInARow else { return false }
-        let table = reach.pointee.table
+        let table = context.table
         return effort == .again || table.badPages.isDue(table.frame(of: page, in: id), at: Writeback.seconds)
     }
 
@@ -166,8 +166,8 @@ struct WriteBatch: ~Copyable {
     }
 
     private mutating func add(_ page: UInt64, of id: FlexpageID, _ isBad: Bool) {
-        let position = Int(page - reach.pointee.table[id].pointee.key.page) * BasePage.size
-        let memory = reach.pointee.table.memory(of: id) + position
+        let position = Int(page - context.table[id].pointee.key.page) * BasePage.size
+        let memory = context.table.memory(of: id) + position
         if continuesRun(page, isBad) {
             runs[runCount - 1].pages = runs[runCount - 1].pages.lowerBound..<page + 1
             let last = pieces[pieceCount - 1]
@@ -179,7 +179,7 @@ struct WriteBatch: ~Copyable {
         } else {
             runs[runCount] = Run(
                 pages: page..<page + 1, firstPiece: pieceCount, pieceCount: 0, isBad: isBad,
-                failedSyncs: reach.pointee.map.ledger.failedSyncs)
+                failedSyncs: context.map.ledger.failedSyncs)
             runCount += 1
             addPiece(memory)
         }
@@ -209,8 +209,8 @@ struct WriteBatch: ~Copyable {
         if hasFailed { tryInParts(failures) }
         // Who is about to sleep for want of memory must see what has failed, or be seen here.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        reach.pointee.dirt.wakeWaiters()
-        reach.pointee.waiters.wake()
+        context.dirt.wakeWaiters()
+        context.waiters.wake()
         runCount = 0
         pieceCount = 0
         pageCount = 0
@@ -253,24 +253,24 @@ struct WriteBatch: ~Copyable {
     private func endWriteback(
         _ pages: Range<UInt64>, _ failure: AccessError?, isAlone: Bool, since failedSyncs: UInt64
     ) -> AccessError? {
-        let shard = reach.pointee.map.shard(of: pages.lowerBound)
+        let shard = context.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
-        let syncFailure = reach.pointee.map.ledger.syncFailure(since: failedSyncs)
+        let syncFailure = context.map.ledger.syncFailure(since: failedSyncs)
         if let failure {
-            reach.pointee.map.failWriteback(pages, failure, isAlone: isAlone)
+            context.map.failWriteback(pages, failure, isAlone: isAlone)
             // It may take long until they can be written: what lies around them is not to be kept for them.
-            reach.pointee.pages.splitOffDirt(of: pages, in: reach.pointee.map, on: shard)
+            context.pages.splitOffDirt(of: pages, in: context.map, on: shard)
             shard.pointee.failedWrites += 1
         } else if syncFailure != nil {
-            reach.pointee.map.undoWriteback(pages)
+            context.map.undoWriteback(pages)
         } else {
-            reach.pointee.map.endWriteback(pages)
-            reach.pointee.dirt.wroteOut(pages.count)
+            context.map.endWriteback(pages)
+            context.dirt.wroteOut(pages.count)
             shard.pointee.writes += 1
             shard.pointee.pagesWritten += UInt64(pages.count)
         }
-        reach.pointee.wakeWaiters(for: pages, on: shard)
+        context.wakeWaiters(for: pages, on: shard)
         return failure ?? syncFailure
     }
 }

@@ -83,7 +83,7 @@ public final class Writeback: @unchecked Sendable {
     private func lookAfter(_ provider: Provider) -> Bool {
         let now = Writeback.milliseconds
         // A flush waits for what a zero or trim has reserved, and the watch has others to look after.
-        if provider.hasLeftFlushes, now >= provider.nextRetry, provider.mapper.reach.pointee.reservations.isEmpty {
+        if provider.hasLeftFlushes, now >= provider.nextRetry, provider.mapper.context.reservations.isEmpty {
             provider.nextRetry = now + Writeback.retryInterval
             let count = provider.flushForThoseWhoLeft()
             if count > 0 { settled(provider, count) }

@@ -30,7 +30,7 @@ import Testing
         try image.fill(pages: 0..<1024, with: 9)
         #expect(rig.provider.forgetImage() == 0, "zeroes take no memory")
         #expect(rig.pages.counters.knownZeroes == 0)
-        let isHintLeft = rig.provider.mapper.reach.pointee.hole.contains(4096)
+        let isHintLeft = rig.provider.mapper.context.hadHole(at: 4096)
         #expect(!isHintLeft)
         #expect(try rig.holds(9, count: 4 << 20, at: 0))
         try rig.end()
@@ -82,7 +82,7 @@ import Testing
                 _ = rig.provider.forgetImage()
                 hasForgotten.open()
             }
-            Thread.wait { !rig.provider.mapper.reach.pointee.reservations.isEmpty }
+            Thread.wait { !rig.provider.mapper.context.reservations.isEmpty }
             // Those who come now wait for the fill under way, or begin none before the image is forgotten.
             let readers = (0..<3).map { number in
                 Thread.start { _ = try? rig.generations(4096, at: Int64(number) << 19) }
@@ -112,7 +112,7 @@ import Testing
                 _ = rig.provider.forgetImage()
                 hasForgotten.open()
             }
-            Thread.wait { !rig.provider.mapper.reach.pointee.reservations.isEmpty }
+            Thread.wait { !rig.provider.mapper.context.reservations.isEmpty }
             usleep(20_000)
             #expect(!hasForgotten.isOpened)
             loan.forEachPart { part, _ in #expect(part[0] == 1) }

@@ -323,7 +323,7 @@ import Testing
         let inFlight: Range<UInt64>
         do {
             let over = resident.reduce(into: PageSet()) { $0.insert($1) }
-            var fill = Fill(0..<40, over: over, reach: rig.provider.mapper.reach, pages: rig.pages)
+            var fill = Fill(0..<40, over: over, context: rig.provider.mapper.context, pages: rig.pages)
             #expect(fill.covered == 0..<40 && fill.count > 6)
             try populate(rig, [taken], reads)
             shard.lock()

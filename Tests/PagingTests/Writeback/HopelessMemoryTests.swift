@@ -15,15 +15,15 @@ import Testing
         let all = 0..<UInt64(rig.frames)
         try rig.pager.populate(0..<BasePage.offset(of: all.upperBound))
         try #require(rig.pages.memory.freeFrames == 0)
-        let reach = rig.provider.mapper.reach
+        let context = rig.provider.mapper.context
         for page in all {
-            let shard = reach.pointee.map.shard(of: page)
+            let shard = context.map.shard(of: page)
             shard.lock()
-            let id = reach.pointee.map.flexpage(at: page)
-            let newly = reach.pointee.pinExclusively(id, dirtying: page..<page + 1)
+            let id = context.map.flexpage(at: page)
+            let newly = context.pinExclusively(id, dirtying: page..<page + 1)
             shard.unlock()
             rig.pages.dirt.add(try #require(newly))
-            PageMapper.Reach.giveBack(reach, id, covering: page, PageState.pin | PageState.exclusive)
+            context.giveBack(id, covering: page, PageState.pin | PageState.exclusive)
         }
         rig.pages.checkInvariants(isQuiet: true)
         return all

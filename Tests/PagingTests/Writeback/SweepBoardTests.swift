@@ -217,7 +217,7 @@ import Testing
     @Test(arguments: [20, 40] as [UInt64]) func passesOverWhatIsReserved(count: UInt64) throws {
         let rig = try ObservedRig()
         let leaves = scattered(count)
-        let reservations = rig.provider.mapper.reach.pointee.reservations
+        let reservations = rig.provider.mapper.context.reservations
         try dirty(leaves, rig)
         reservations.reserve(0..<8)
         Watchdog.guarding("passes over what is reserved, \(count)") {
@@ -236,7 +236,7 @@ import Testing
     @Test(arguments: [1, 40] as [UInt64]) func waitsForWhatIsReserved(count: UInt64) throws {
         let rig = try ObservedRig()
         let leaves = scattered(count)
-        let reservations = rig.provider.mapper.reach.pointee.reservations
+        let reservations = rig.provider.mapper.context.reservations
         let outcome = Guarded<AccessError?>(nil)
         try dirty(leaves, rig)
         rig.image.fail(SweepBoardTests.page(0), with: ENOSPC)

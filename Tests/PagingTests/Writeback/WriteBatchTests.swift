@@ -7,7 +7,7 @@ import Testing
 @Suite struct WriteBatchTests {
     /// Writes out what is dirty of `pages` in one batch, leaf by leaf.
     private static func writeOut(_ pages: Range<UInt64>, of rig: ObservedRig) -> AccessError? {
-        var batch = WriteBatch(rig.provider.mapper.reach, rig.image)
+        var batch = WriteBatch(rig.provider.mapper.context, rig.image)
         var page = pages.lowerBound
         while page < pages.upperBound {
             batch.writeOut(leafOf: page, in: pages)
@@ -181,7 +181,7 @@ import Testing
         let rig = try ObservedRig()
         try rig.dirty(0..<4)
         try rig.dirty([10, 12])
-        let reservations = rig.provider.mapper.reach.pointee.reservations
+        let reservations = rig.provider.mapper.context.reservations
         reservations.reserve(10..<12)
         Watchdog.guarding("waits for a reservation with nothing begun") {
             let writer = Companion { _ = WriteBatchTests.writeOut(0..<16, of: rig) }
@@ -200,7 +200,7 @@ import Testing
     /// Who passes over what is reserved leaves just that alone, says so, and waits for nothing.
     @Test func passesOverWhatIsReserved() throws {
         let rig = try ObservedRig()
-        let reservations = rig.provider.mapper.reach.pointee.reservations
+        let reservations = rig.provider.mapper.context.reservations
         try rig.dirty(0..<16)
         reservations.reserve(3..<6)
         let keys = [rig.key(ofLeaf: 0), rig.key(ofLeaf: 1)]

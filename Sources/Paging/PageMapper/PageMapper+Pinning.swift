@@ -1,28 +1,27 @@
 import CIntrinsics
 
-extension PageMapper.Reach {
-    /// What loans are made with; it stays where it is.
-    typealias Pointer = UnsafePointer<PageMapper.Reach>
+/// Pins: taken for a loan, given back at its end, and waited for.
+extension PageMapper.Context {
     /// Lends the flexpages at the beginning of `wanted` that are populated and may be read now. The shard's lock is held.
     /// - Parameter countingFrom: Pages before this offset are not counted as hits.
     /// - Returns: A loan of nothing where the first page is missing, being filled, or held by a writer.
     @inline(__always)
-    static func lendResident(
-        _ reach: Pointer, _ wanted: Range<Int64>, at place: AccessMap.Place, countingFrom: Int64
+    func lendResident(
+        _ wanted: Range<Int64>, at place: AccessMap.Place, countingFrom: Int64
     ) -> Loan {
-        var loan = Loan(reach, at: wanted.lowerBound)
+        var loan = Loan(self, at: wanted.lowerBound)
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
             let page = BasePage.number(of: loan.range.upperBound)
-            let id = reach.pointee.map.flexpage(at: page, place)
-            guard id != .none, reach.pointee.pin(id, at: page, &loan.mark) else { break }
+            let id = map.flexpage(at: page, place)
+            guard id != .none, pin(id, at: page, &loan.mark) else { break }
             loan.add(id, upTo: wanted.upperBound)
         }
         let counted = max(loan.range.lowerBound, countingFrom)..<max(loan.range.upperBound, countingFrom)
         if !counted.isEmpty {
-            let shard = reach.pointee.map.shard(at: place)
+            let shard = map.shard(at: place)
             let before = shard.pointee.hits
             shard.pointee.hits = before &+ UInt64(BasePage.numbers(covering: counted).count)
-            reach.pointee.queue.countTime(ofHits: before, shard.pointee.hits)
+            queue.countTime(ofHits: before, shard.pointee.hits)
         }
         return loan
     }
@@ -119,32 +118,32 @@ extension PageMapper.Reach {
     /// Gives a pin on flexpage `id`, which covers `page`, back: a reader's, or with `PageState.exclusive` added a writer's.
     /// No lock is held.
     @inline(__always)
-    static func giveBack(_ reach: Pointer, _ id: FlexpageID, covering page: UInt64, _ pin: UInt32 = PageState.pin) {
-        let word = reach.pointee.table.word(id).pointee.state.wrappingSubtract(pin, ordering: .sequentiallyConsistent)
+    func giveBack(_ id: FlexpageID, covering page: UInt64, _ pin: UInt32 = PageState.pin) {
+        let word = table.word(id).pointee.state.wrappingSubtract(pin, ordering: .sequentiallyConsistent)
             .oldValue
-        if word & (PageState.awaited | PageState.withdrawn) != 0 || reach.pointee.waiters.isAnyoneWaiting {
-            wakeAfterGivingBack(reach, id, page: page, word: PageState(word))
+        if word & (PageState.awaited | PageState.withdrawn) != 0 || waiters.isAnyoneWaiting {
+            wakeAfterGivingBack(id, page: page, word: PageState(word))
         }
     }
 
     /// The rest of giving back where somebody waits for it. `word` is what the flexpage's was with the pin.
     @inline(never)
-    private static func wakeAfterGivingBack(_ reach: Pointer, _ id: FlexpageID, page: UInt64, word: PageState) {
+    private func wakeAfterGivingBack(_ id: FlexpageID, page: UInt64, word: PageState) {
         guard word.pins == 1 else { return }
         if word.has(PageState.withdrawn) {
-            reach.pointee.pages.give(reach.pointee.table.region(of: id))
+            pages.give(table.region(of: id))
             return
         }
         if word.has(PageState.awaited) {
-            let shard = reach.pointee.map.shard(of: page)
+            let shard = map.shard(of: page)
             shard.lock()
             // Only while the map says so is it still the same flexpage.
-            if reach.pointee.map.flexpage(at: page) == id {
-                reach.pointee.table.word(id).pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
+            if map.flexpage(at: page) == id {
+                table.word(id).pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
             }
             shard.wakeAll()
             shard.unlock()
         }
-        reach.pointee.waiters.wake()
+        waiters.wake()
     }
 }

@@ -1,0 +1,66 @@
+extension PageMapper {
+    /// What pinning, filling and writing out need of an image: a pointer to where all of it lies, cheap to copy, with
+    /// nothing to retain. A copy is the same context. It outlives every loan of its image.
+    struct Context: @unchecked Sendable {
+        private let storage: UnsafeMutablePointer<Storage>
+
+        private struct Storage: ~Copyable {
+            let map: AccessMap
+            let table: FlexpageTable
+            let queue: PageQueue
+            let waiters: MemoryWaiters
+            let dirt: DirtGauge
+            let reservations: Reservations
+            let readahead: Readahead
+            let hole: HoleHint
+            var provider: Unmanaged<Provider>?
+            let pages: Unmanaged<Pages>
+        }
+
+        init(image: UInt16, pages: Pages, imageSize: Int64) {
+            storage = .allocate(capacity: 1)
+            storage.initialize(
+                to: Storage(
+                    map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
+                    waiters: pages.waiters, dirt: pages.dirt, reservations: Reservations(),
+                    readahead: Readahead(imageSize: imageSize, largestWindow: pages.largestReadahead),
+                    hole: HoleHint(), provider: nil,
+                    pages: Unmanaged.passUnretained(pages)))
+        }
+
+        /// Frees it. Nobody uses it after.
+        func destroy() {
+            storage.pointee.reservations.destroy()
+            storage.pointee.readahead.destroy()
+            storage.deinitialize(count: 1)
+            storage.deallocate()
+        }
+
+        /// Tells whose it is. Once, before the first request.
+        func attach(to provider: Provider) { storage.pointee.provider = Unmanaged.passUnretained(provider) }
+
+        @inline(__always)
+        var map: AccessMap { storage.pointee.map }
+        @inline(__always)
+        var table: FlexpageTable { storage.pointee.table }
+        @inline(__always)
+        var queue: PageQueue { storage.pointee.queue }
+        @inline(__always)
+        var waiters: MemoryWaiters { storage.pointee.waiters }
+        @inline(__always)
+        var dirt: DirtGauge { storage.pointee.dirt }
+        @inline(__always)
+        var reservations: Reservations { storage.pointee.reservations }
+        @inline(__always)
+        var readahead: Readahead { storage.pointee.readahead }
+        /// There is, or was, a hole at `range`; nowhere where it is empty. See HoleHint.
+        func noteHole(_ range: Range<Int64>) { storage.pointee.hole.note(range) }
+        /// Whether there was a hole at `offset` when the image was last asked.
+        func hadHole(at offset: Int64) -> Bool { storage.pointee.hole.contains(offset) }
+        /// Whose image it is; outlives every request.
+        @inline(__always)
+        var provider: Unmanaged<Provider>? { storage.pointee.provider }
+        /// For what is not on the way of a hit: it is retained meanwhile. It outlives every loan.
+        var pages: Pages { storage.pointee.pages.takeUnretainedValue() }
+    }
+}

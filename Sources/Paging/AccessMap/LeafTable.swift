@@ -16,7 +16,7 @@ struct LeafTable: @unchecked Sendable {
     init(_ memory: borrowing Memory) {
         base = memory.metadata.leaves
         count = memory.metadata.frames
-        lock = Lock(in: memory.metadata.mutexes + 1)
+        lock = Lock(in: memory.metadata.mutex(.leaves))
         // Leaf 0 is no leaf.
         free = BitTree(capacity: count + 1, words: memory.metadata.freeLeaves)
         for leaf in 1...count { free.insert(leaf) }

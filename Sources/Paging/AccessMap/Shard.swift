@@ -47,7 +47,7 @@ extension UnsafeMutablePointer<Shard> {
     @inline(__always)
     private var guardian: Lock {
         let mutex = UnsafeMutableRawPointer(self) + MemoryLayout<UInt64>.stride
-        return Lock(at: mutex.assumingMemoryBound(to: pthread_mutex_t.self))
+        return Lock(at: mutex.assumingMemoryBound(to: pthread_mutex_t.self), .shard)
     }
 
     @inline(__always)
@@ -55,6 +55,9 @@ extension UnsafeMutablePointer<Shard> {
 
     @inline(__always)
     func unlock() { guardian.unlock() }
+
+    /// For who takes all shards, in ascending order: `checkInvariants` alone.
+    func lockBesideOthers() { guardian.lock(besideOthers: true) }
 
     func tryLock() -> Bool { guardian.tryLock() }
 

@@ -33,7 +33,7 @@ struct DirtGauge: @unchecked Sendable {
     /// - Parameter limit: Base pages, at least one.
     init(limit: Int, _ metadata: borrowing Metadata) {
         self.limit = max(1, limit)
-        queue = AdmissionQueue(mutex: metadata.mutexes + 4)
+        queue = AdmissionQueue(mutex: metadata.mutex(.admission))
         state = .allocate(capacity: 1)
         state.initialize(to: State(limit: self.limit))
     }

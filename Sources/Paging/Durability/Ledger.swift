@@ -74,7 +74,7 @@ struct Ledger: @unchecked Sendable {
     }
 
     @inline(__always)
-    var lock: Lock { Lock(at: mutex) }
+    var lock: Lock { Lock(at: mutex, .ledger) }
 
     // MARK: What happens to a leaf
 

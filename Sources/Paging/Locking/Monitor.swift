@@ -11,7 +11,10 @@ struct Monitor: @unchecked Sendable {
         var condition = pthread_cond_t()
     }
 
-    init() {
+    private let rank: LockRank
+
+    init(_ rank: LockRank = .innermost) {
+        self.rank = rank
         state = .allocate(capacity: 1)
         state.initialize(to: State())
         _ = Lock(in: state.pointer(to: \.mutex)!)
@@ -24,7 +27,7 @@ struct Monitor: @unchecked Sendable {
         state.deallocate()
     }
 
-    private var guardian: Lock { Lock(at: state.pointer(to: \.mutex)!) }
+    private var guardian: Lock { Lock(at: state.pointer(to: \.mutex)!, rank) }
     private var condition: Condition { Condition(at: state.pointer(to: \.condition)!) }
 
     func lock() { guardian.lock() }

@@ -47,7 +47,7 @@ struct Memory: ~Copyable {
         mappedBytes = bytes
         metadata = Metadata(frames: frames, at: mapping)
         base = mapping + metadata.bytes
-        lock = Lock(in: metadata.mutexes)
+        lock = Lock(in: metadata.mutex(.memory))
         let trees = metadata.freeRegions
         free = InlineArray<9, BitTree> { order in
             BitTree(capacity: order == 0 ? frames : (frames >> order) + 1, words: trees[order])

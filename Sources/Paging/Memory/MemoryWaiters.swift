@@ -22,7 +22,7 @@ struct MemoryWaiters: @unchecked Sendable {
     }
 
     init(_ metadata: borrowing Metadata) {
-        lock = Lock(in: metadata.mutexes + 3)
+        lock = Lock(in: metadata.mutex(.waiters))
         condition = Condition(in: metadata.conditions)
         state = .allocate(capacity: 1)
         state.initialize(to: State())

@@ -31,9 +31,16 @@ struct Metadata {
     /// Bytes of all the tables, a multiple of the base page.
     let bytes: Int
 
-    /// Locks besides those of the shards: memory, leaves, queue, waiters for memory, writers who wait for their turn,
-    /// pace of dirt.
-    static let mutexCount = 6
+    /// The locks among the tables, besides those of shards and Ledgers.
+    enum LockName: Int, CaseIterable {
+        case memory
+        case leaves
+        case queue
+        case waiters
+        case admission
+        case pace
+    }
+    static let mutexCount = LockName.allCases.count
     /// Conditions besides those of the shards: waiters for memory.
     static let conditionCount = 1
 
@@ -66,6 +73,9 @@ struct Metadata {
         freeRegions = free
         bytes = carver.bytes
     }
+
+    /// Where the lock of this name lies.
+    func mutex(_ name: LockName) -> UnsafeMutablePointer<pthread_mutex_t> { mutexes + name.rawValue }
 
     /// The largest number of frames for which frames and tables together fit into `bytes`, or nil if that is less than
     /// `least`. O(log frames).

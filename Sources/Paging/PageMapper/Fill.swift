@@ -173,6 +173,7 @@ struct Fill: ~Copyable {
     private func read(
         _ pieces: UnsafeBufferPointer<iovec>, from accessor: any Accessor
     ) -> Result<Void, AccessError> {
+        LockRank.assertNoneHeld()
         do throws(AccessError) {
             return .success(try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound)))
         } catch {

@@ -99,6 +99,7 @@ extension PageMapper {
         var holes = PageSet()
         context.noteHole(0..<0)
         do throws(AccessError) {
+            LockRank.assertNoneHeld()
             try accessor.extents(of: BasePage.offset(of: chunk.lowerBound)..<size) { extent in
                 if extent.kind != .data {
                     if extent.range.contains(offset) { context.noteHole(extent.range) }

@@ -12,6 +12,7 @@ extension Pager {
     public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         let range = try checked(range.lowerBound, range.count)
         guard provider.ledger.dirtyLeaves > 0 else {
+            LockRank.assertNoneHeld()
             try provider.accessor.extents(of: range, report)
             return
         }
@@ -21,6 +22,7 @@ extension Pager {
             let first = BasePage.number(of: window.lowerBound)
             let end = min(BasePage.offset(of: (first & ~7) + Pager.windowPages), range.upperBound)
             let dirty = DirtyPages(provider.mapper.context.map, window.lowerBound..<end)
+            LockRank.assertNoneHeld()
             try provider.accessor.extents(of: window.lowerBound..<end) { extent in
                 goesOn = dirty.overlay(extent, report)
                 return goesOn

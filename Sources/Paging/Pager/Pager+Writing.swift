@@ -37,6 +37,7 @@ extension Pager {
         if !inner.isEmpty {
             let bytes = byteRange(of: inner)
             try provider.mapper.replace(inner) { () throws(AccessError) in
+                LockRank.assertNoneHeld()
                 try provider.accessor.zero(bytes, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
             }
             // The edges are written like anything else; what lies between them has reached the image.
@@ -60,6 +61,7 @@ extension Pager {
         let inner = range.isEmpty ? 0..<0 : wholePages(of: range)
         guard !inner.isEmpty else { return }
         try provider.mapper.replace(inner) { () throws(AccessError) in
+            LockRank.assertNoneHeld()
             try provider.accessor.trim(byteRange(of: inner))
         }
         if forced { try provider.sync() }

@@ -68,7 +68,7 @@ struct PageQueue: @unchecked Sendable {
 
     init(table: FlexpageTable, metadata: borrowing Metadata) {
         self.table = table
-        lock = Lock(in: metadata.mutexes + 2)
+        lock = Lock(in: metadata.mutex(.queue))
         probationTarget = max(metadata.frames / 10, min(100, metadata.frames / 2))
         correlationFrames = UInt32(min(probationTarget / 2, 1 << 27))
         state = .allocate(capacity: 1)

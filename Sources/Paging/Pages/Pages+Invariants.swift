@@ -13,7 +13,7 @@ extension Pages {
     /// - Parameter isQuiet: No request is under way, so no Region is in anybody's hands.
     public func checkInvariants(isQuiet: Bool = false) {
         let shards = memory.metadata.shards
-        for index in 0..<AccessMap.shardCount { (shards + index).lock() }
+        for index in 0..<AccessMap.shardCount { (shards + index).lockBesideOthers() }
         defer { for index in (0..<AccessMap.shardCount).reversed() { (shards + index).unlock() } }
 
         var mappedFrames = 0

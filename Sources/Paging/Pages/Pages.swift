@@ -81,7 +81,7 @@ public final class Pages: @unchecked Sendable {
         mostFramesOfFill = max(1, min(memory.metadata.frames / 8, mostPagesOfFill))
         let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
         dirt = DirtGauge(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
-        pace = DirtPace(dirt, flushTime: flushTime, mutex: memory.metadata.mutexes + 5)
+        pace = DirtPace(dirt, flushTime: flushTime, mutex: memory.metadata.mutex(.pace))
         sweeps = SweepBoard(memory.metadata, pace)
         prefetches = PrefetchQueue(frames: memory.metadata.frames)
         will = LastWill(table: table, metadata: memory.metadata)

@@ -186,7 +186,10 @@ public final class Provider: @unchecked Sendable {
     private func syncAlone() -> AccessError? {
         let (number, unsettled) = ledger.beginSync()
         do throws(AccessError) {
-            try pages.pace.sync(ledger.unsyncedPages) { () throws(AccessError) in try accessor.makeDurable() }
+            try pages.pace.sync(ledger.unsyncedPages) { () throws(AccessError) in
+                LockRank.assertNoneHeld()
+                try accessor.makeDurable()
+            }
         } catch {
             ledger.countFailedSync(error)
             let isChanging = ledger.isChanging

@@ -6,7 +6,7 @@ import Glibc
 /// wants it meanwhile waits for that. It is not on the data path.
 public final class ProviderRegistry: @unchecked Sendable {
     private let pages: Pages
-    private let monitor = Monitor()
+    private let monitor = Monitor(.registry)
     private var entries: [Entry] = []
     /// Images being opened or closed.
     private var changing: Set<ImageIdentity> = []

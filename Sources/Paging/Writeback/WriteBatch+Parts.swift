@@ -89,6 +89,7 @@ extension WriteBatch {
                 return WriteOut(part, at: BasePage.offset(of: pages.lowerBound))
             }
             var span = writes.mutableSpan
+            LockRank.assertNoneHeld()
             span.withUnsafeMutableBufferPointer { accessor.writeOut($0) }
             return (writes[0].error, writes[1].error)
         }

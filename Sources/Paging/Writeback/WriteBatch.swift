@@ -227,6 +227,7 @@ struct WriteBatch: ~Copyable {
             }
             var span = writes.mutableSpan
             span.withUnsafeMutableBufferPointer { all in
+                LockRank.assertNoneHeld()
                 accessor.writeOut(UnsafeMutableBufferPointer(rebasing: all[0..<runCount]))
             }
             return InlineArray { writes[$0].error }

@@ -10,7 +10,7 @@ import Testing
 
     init() throws {
         pages = try Pages(memory: Pages.leastMemory)
-        queue = AdmissionQueue(mutex: pages.memory.metadata.mutexes + 4)
+        queue = AdmissionQueue(mutex: pages.memory.metadata.mutex(.admission))
     }
 
     /// One who waits, and notes what comes of it.

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,12 +62,16 @@ read_word(char *word, size_t size)
     return ready == 1 ? read(reader, word, size) : -1;
 }
 
-/// The fork may also have failed, which nbdkit tells.
+/// Whether there can be no child, as the fork has failed, which nbdkit tells. Where SIGCHLD is ignored a child that has
+/// ended leaves nothing to be found: then nobody can tell.
 static bool
-has_child(void)
+has_no_child(void)
 {
+    struct sigaction action;
+    if (sigaction(SIGCHLD, NULL, &action) == -1 || (action.sa_flags & SA_NOCLDWAIT) || action.sa_handler == SIG_IGN)
+        return false;
     siginfo_t information;
-    return waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT) == 0;
+    return waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT) == -1;
 }
 
 /// Returns where the child serves, or may yet. It must not be exit() that ends the process: the C library runs the
@@ -76,7 +81,7 @@ wait_for_child(void)
 {
     char word[PIPE_BUF + 1];
     ssize_t length = read_word(word, sizeof word - 1);
-    if (length == 1 || length < 0 || !has_child())
+    if (length == 1 || length < 0 || (length == 0 && has_no_child()))
         return;
     word[length] = '\0';
     fprintf(stderr, "nbdkit: error: %s\n", length > 0 ? word : "the server ended before it could serve");

@@ -89,6 +89,16 @@ catch_quit_signals(void)
     }
 }
 
+/// A write past what the process's limit of file sizes allows is to fail (EFBIG), and is not to end everybody's server. Not
+/// before the fork, as --run's command would inherit it.
+static void
+survive_size_limit(void)
+{
+    struct sigaction action;
+    if (sigaction(SIGXFSZ, NULL, &action) == 0 && (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_DFL)
+        signal(SIGXFSZ, SIG_IGN);
+}
+
 /// Sleeps until the bell rings, or for so many milliseconds; -1 is for ever.
 static void
 wait_for_bell(int milliseconds)
@@ -180,6 +190,7 @@ keeper_begin(void)
         return result;
     }
     answer_print(&answer);
+    survive_size_limit();
     catch_quit_signals();
     fork_tell_success();
     return 0;

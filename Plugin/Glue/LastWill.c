@@ -21,6 +21,7 @@
 //   the default action: a dump shows the thread where it faulted. A process does not go on after its will, even where
 //   such a handler would have it: its writers have been stopped.
 // - A signal that was ignored stays ignored.
+// - Signals that are no faults but end a process, such as SIGUSR1, have a will too, unless somebody has a handler for them.
 // - Nobody hears of SIGKILL.
 
 #define _GNU_SOURCE
@@ -41,7 +42,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+/// What ends a process: faults first, then what others send, or a limit of the process, where nobody has another use for it.
+static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM,
+    SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT};
+
+/// So many of them are faults: they are caught even if somebody else has caught them before.
+enum { true_fault_count = 7 };
 
 enum { fault_count = sizeof faults / sizeof faults[0] };
 
@@ -178,14 +184,22 @@ execute(void)
     }
 }
 
+/// Whether another process has sent it: then the thread that it came to is as good as any.
+static bool
+is_sent(const siginfo_t *info)
+{
+    return (info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE)
+        && info->si_pid != getpid();
+}
+
 static void
 handle_fault(int signal, siginfo_t *info, void *context)
 {
     const int error = errno;
+    // The first one is being dealt with: a thread that has not faulted itself goes on, and lets go of what it holds.
+    if (is_sent(info) && atomic_load(&last_will_is_executed))
+        return;
     if (is_of_will) {
-        // One sent to the whole process is another's, which is being dealt with.
-        if (info->si_code == SI_USER)
-            return;
         SAY("nbdkit: flexpage: last will: it has failed itself; what was not flushed is lost\n");
     } else if (atomic_exchange(&last_will_is_executed, true)) {
         last_will_stop();
@@ -250,10 +264,11 @@ install(void)
     struct sigaction action = {.sa_sigaction = handle_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     fill_with_faults(&action.sa_mask);
     for (int index = 0; index < fault_count; index++) {
+        const struct sigaction *earlier = &earlier_actions[index];
         sigaction(faults[index], NULL, &earlier_actions[index]);
-        bool is_ignored =
-            (earlier_actions[index].sa_flags & SA_SIGINFO) == 0 && earlier_actions[index].sa_handler == SIG_IGN;
-        if (!is_ignored)
+        bool has_handler = (earlier->sa_flags & SA_SIGINFO) != 0 || earlier->sa_handler != SIG_DFL;
+        bool is_ignored = (earlier->sa_flags & SA_SIGINFO) == 0 && earlier->sa_handler == SIG_IGN;
+        if (!is_ignored && (index < true_fault_count || !has_handler))
             sigaction(faults[index], &action, NULL);
     }
 }

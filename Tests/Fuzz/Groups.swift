@@ -21,7 +21,9 @@ private enum FalseRoot {
         var template = Array("/tmp/flexpage-fuzz.XXXXXX".utf8CString)
         precondition(mkdtemp(&template) != nil, "there is room for a folder")
         let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-        for folder in ["proc", "proc/self"] { precondition(mkdir("\(path)/\(folder)", 0o700) == 0, "the folder is new") }
+        for folder in ["proc", "proc/self"] {
+            precondition(mkdir("\(path)/\(folder)", 0o700) == 0, "the folder is new")
+        }
         atexit { FalseRoot.remove() }
         return path
     }()

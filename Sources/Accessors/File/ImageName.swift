@@ -93,7 +93,7 @@ final class ImageName: Sendable {
         guard directoryNumber >= 0 || path.isAbsolute else { return nil }
         var found = linux_file()
         let answer = path.withPlatformString { linux_stat_at(directoryNumber, $0, &found) }
-        if answer == -ENOENT || answer == -ENOTDIR { return .moved }
+        if [-ENOENT, -ENOTDIR, -ELOOP].contains(answer) { return .moved }
         guard answer == 0 else { return nil }
         return found.device == file.device && found.inode == file.inode ? nil : .replaced
     }

@@ -14,8 +14,10 @@
 ///
 /// It has no clock, lock or memory of its own: all times are its caller's, in seconds from any beginning.
 struct FlushBudget {
-    /// What may be dirty before anything is known of the disk, base pages: 64 MiB.
+    /// What may be dirty before anything is known of the disk, base pages: 64 MiB, in less than ten seconds of flush time
+    /// a part of it.
     static let firstPages = (64 << 20) / BasePage.size
+    private static let firstTime = 10.0
     /// What may always be dirty, base pages: 1 MiB.
     static let minPages = (1 << 20) / BasePage.size
     /// The share of the time that what is allowed takes at the rate measured.
@@ -45,7 +47,7 @@ struct FlushBudget {
 
     init(flushTime: Double) {
         self.flushTime = flushTime
-        rate = Double(FlushBudget.firstPages) / (flushTime * FlushBudget.share)
+        rate = Double(FlushBudget.firstPages) / (max(flushTime, FlushBudget.firstTime) * FlushBudget.share)
     }
 
     /// A sweep begins. - Parameter written: Base pages written out so far, in all.
@@ -84,6 +86,8 @@ struct FlushBudget {
         if pages < FlushBudget.minPages {
             fixedSync += (time - fixedSync) / 4
         } else {
+            // One of much that took less says that one of little does too: it may never come again.
+            fixedSync = min(fixedSync, time)
             syncCost += (max(0, time - fixedSync) / Double(pages) - syncCost) / 2
         }
     }

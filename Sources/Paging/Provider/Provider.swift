@@ -75,13 +75,15 @@ public final class Provider: @unchecked Sendable {
         try flushes.share { flushAlone(effort) }
     }
 
-    /// The flush of the end, when what is not out is lost: only what really cannot be written is not.
+    /// The flush of the end, when what is not out is lost. If it fails, each page is tried alone, for ten seconds at the
+    /// most, and what has gone out is synced.
     public func flushAtLast() throws(AccessError) {
         do throws(AccessError) {
             try flush()
         } catch {
             mapper.writeOutAtLast()
-            try flush()
+            try sync()
+            if let error = ledger.error { throw error }
         }
     }
 

@@ -10,8 +10,9 @@ struct LastWillBatch {
 
     /// Base pages in a run at the most: 1 MiB.
     private static let pagesOfRun = Chunk.pages
-    /// Failures in a row after which a run's other pages are not tried.
-    private static let failuresInARow = 8
+    /// How long one run's pages are tried one by one, milliseconds: a disk that takes long to say no is not to keep the
+    /// other runs from going out.
+    private static let maxSearch = 1000
 
     private let runs: UnsafeMutablePointer<Run>
     private let pieces: UnsafeMutablePointer<iovec>
@@ -69,8 +70,8 @@ struct LastWillBatch {
         runs[run].pieces += 1
     }
 
-    /// Writes what has been added, and counts what became of it. A run that cannot be written is tried page by page, so that
-    /// one without room on the disk costs no other.
+    /// Writes what has been added, and counts what became of it. A run that cannot be written is tried page by page, for a
+    /// second, so that one without room on the disk costs no other.
     func issue(to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
         guard count.pointee > 0 else { return }
         for run in 0..<count.pointee {
@@ -91,17 +92,15 @@ struct LastWillBatch {
 
     private func writePages(of run: Int, to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
         var page = runs[run].pages.lowerBound
-        var failures = 0
+        let end = Writeback.milliseconds + LastWillBatch.maxSearch
         for piece in 0..<runs[run].pieces {
             let whole = pieces(of: run)[piece]
             for position in stride(from: 0, to: whole.iov_len, by: BasePage.size) {
-                let isTried = failures < LastWillBatch.failuresInARow
+                let isTried = Writeback.milliseconds < end
                 if isTried, write(whole.iov_base + position, to: page, of: accessor, &outcome) {
                     outcome.broughtOut += 1
-                    failures = 0
                 } else {
                     outcome.failed += 1
-                    failures += 1
                 }
                 page += 1
             }

@@ -36,12 +36,15 @@ extension PageMapper {
         }
     }
 
+    /// How long all that is dirty is tried a last time, milliseconds.
+    private static let lastEffort = 10_000
+
     /// Tries all that is dirty a last time, each page alone if it must be, for ten seconds at the most, so that only
     /// what really cannot be written is lost at the end. One failure does not stop the rest.
     func writeOutAtLast() {
         let ledger = context.map.ledger
         let epoch = ledger.endEpoch()
-        let end = Writeback.milliseconds + 10_000
+        let end = Writeback.milliseconds + PageMapper.lastEffort
         var keys = InlineArray<64, UInt64>(repeating: 0)
         var span = keys.mutableSpan
         span.withUnsafeMutableBufferPointer { keys in
@@ -49,7 +52,7 @@ extension PageMapper {
                 let count = ledger.oldestDirty(upTo: epoch, into: keys)
                 if count == 0 { return }
                 let found = UnsafeBufferPointer(rebasing: keys[..<count])
-                _ = writeOut(leaves: found, .last)
+                _ = writeOut(leaves: found, .last(until: end))
                 // What others are writing out is still found.
                 for key in found { waitForWriteback(ofLeaf: key) }
             }

@@ -10,8 +10,8 @@ import Glibc
 ///                   dirty again, untried
 ///
 /// A disk of which nothing can be written is so asked 17 times for 256 pages, and two pages are known to be bad after
-/// that, so the next call looks further on. A disk that takes seconds over a bad sector has one halving a call. There
-/// is no limit where it is the last call.
+/// that, so the next call looks further on. A disk that takes seconds over a bad sector has one halving a call. At
+/// the end there is only the time that all of the end may take.
 ///
 /// Halves are further calls of the same batch: their pages are *writing* until each half ends by itself. That a part of
 /// a failed write may be on the image does no harm, because all of it is written again.
@@ -28,9 +28,9 @@ extension WriteBatch {
         var failuresInARow = 0
 
         var isOver: Bool {
-            effort != .last
-                && (failuresInARow >= WriteBatch.mostFailuresInARow
-                    || Writeback.milliseconds - begin >= WriteBatch.longestSearch)
+            if case .last(let until) = effort { return Writeback.milliseconds >= until }
+            return failuresInARow >= WriteBatch.mostFailuresInARow
+                || Writeback.milliseconds - begin >= WriteBatch.longestSearch
         }
     }
 

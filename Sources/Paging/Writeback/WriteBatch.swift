@@ -49,14 +49,15 @@ struct WriteBatch: ~Copyable {
     private var badInARow = 0
 
     /// What is done for pages that are known to be bad.
-    enum Effort {
+    enum Effort: Equatable {
         /// Those that are due are tried again: for who looks after all of an image.
         case due
         /// They are tried again until eight have failed in a row: for a flush. It fails then, whatever the others would
         /// do.
         case again
-        /// Everything is tried, alone where it must be: for the end, when what is not out is lost.
-        case last
+        /// Everything is tried, alone where it must be, until so many milliseconds of the clock (`Writeback`): for the end,
+        /// when what is not out is lost.
+        case last(until: Int)
     }
 
     init(
@@ -150,7 +151,7 @@ struct WriteBatch: ~Copyable {
 
     /// Whether a page that is known to be bad is tried this time.
     private func isToBeTried(_ page: UInt64, of id: FlexpageID) -> Bool {
-        if effort == .last { return true }
+        if case .last(let until) = effort { return Writeback.milliseconds < until }
         guard badInARow < WriteBatch.mostFailuresInARow else { return false }
         let table = context.table
         return effort == .again || table.badPages.isDue(table.frame(of: page, in: id), at: Writeback.seconds)

@@ -38,12 +38,13 @@ import Testing
         }
     }
 
-    /// Before anything is known 64 MiB may be dirty, whatever the time, and time alone changes nothing.
-    @Test(arguments: [1.0, 10, 600]) func startsAt64Mebibytes(flushTime: Double) {
+    /// Before anything is known 64 MiB may be dirty, in less than ten seconds a part of that, and time alone changes nothing.
+    @Test(arguments: [(1.0, 1638), (5, 8192), (10, 16384), (600, 16384)])
+    func startsAt64Mebibytes(flushTime: Double, pages: Int) {
         var trial = Trial(flushTime: flushTime)
-        #expect(abs(trial.pages - 16384) <= 1)
+        #expect(abs(trial.pages - pages) <= 1)
         trial.idle(100)
-        #expect(abs(trial.pages - 16384) <= 1)
+        #expect(abs(trial.pages - pages) <= 1)
     }
 
     /// It comes to what goes out in a third of the time, from above and from below.
@@ -144,6 +145,18 @@ import Testing
         for _ in 0..<20 { trial.sync(0.021, pages: 1000) }
         #expect(trial.pages > 31_000)
         #expect(!trial.budget.isSyncDue(unsynced: 100_000))
+    }
+
+    /// One sync of little that took long is forgotten as soon as syncs of much take less, though there is none of little any
+    /// more.
+    @Test func aSlowSyncOfLittleIsForgotten() {
+        var trial = Trial()
+        trial.sweep(5, rate: 50_000)
+        let before = trial.pages
+        for _ in 0..<4 { trial.sync(200, pages: 1) }
+        #expect(trial.pages == FlushBudget.minPages)
+        trial.sync(0.05, pages: 1000)
+        #expect(trial.pages > before / 2)
     }
 
     /// A sync that does not end is time that a flush would wait; one that failed says nothing.

@@ -194,6 +194,18 @@ import Testing
         try rig.end()
     }
 
+    /// However many pages in a row have no room, those behind them go out.
+    @Test func pagesBehindManyThatFail() throws {
+        let rig = try ObservedRig()
+        try rig.dirty(0..<64, 5)
+        for page in 0..<32 as Range<UInt64> { rig.image.fail(page, with: ENOSPC) }
+        let outcome = rig.pages.will.bringOut()
+        #expect(outcome.broughtOut == 32 && outcome.failed == 32)
+        #expect((32..<64 as Range<UInt64>).allSatisfy { rig.image.holds(5, $0) })
+        rig.image.heal()
+        try rig.end()
+    }
+
     /// Where the record of a flexpage does not say what the leaf does, nothing is written, and it is counted.
     @Test func aBrokenRecord() throws {
         let rig = try ObservedRig()

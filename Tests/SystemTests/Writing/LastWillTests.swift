@@ -6,7 +6,7 @@ import Testing
     private static let sectors = 16_384
     private static let writers = 4
     private static let memory = 16 << 20
-    private static let signals = [SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS]
+    private static let signals = [SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU, SIGUSR1]
     private static let said = "flexpage: last will: "
 
     /// An image for several servers, one after the other, and what its clients have been promised.
@@ -88,6 +88,22 @@ import Testing
                 for _ in 0..<4 { for signal in Self.signals { kill(server.pid, signal) } }
             }
         }
+    }
+
+    /// Proves that a limit of file sizes fails the write that passes it, and ends nobody's server.
+    @Test(.enabled(if: Subprocess.exists("prlimit"), "there is no prlimit"))
+    func aLimitOfFileSizes() throws {
+        let image = try Image(size: 64 << 20)
+        let server = try Server(
+            image, "dirty-age=3600",
+            options: Server.Options(isVerbose: false, command: ["prlimit", "--fsize=\(32 << 20)"]))
+        let client = try Client(server)
+        try client.write([UInt8](repeating: 1, count: 4096), at: 0)
+        try client.write([UInt8](repeating: 2, count: 4096), at: 48 << 20)
+        #expect(throws: (any Error).self) { try client.flush() }
+        #expect(try client.read(4096, at: 48 << 20) == [UInt8](repeating: 2, count: 4096), "it serves on")
+        #expect(try Files.bytes(image.path)[0..<4096] == [UInt8](repeating: 1, count: 4096)[...], "the rest is out")
+        client.vanish()
     }
 
     // MARK: Faults at a chosen place

@@ -12,7 +12,7 @@ final class Server: @unchecked Sendable {
     /// Does not return where no image may be let go any more. Any thread.
     private let gate: @Sendable () -> Void
     private var settings = Settings()
-    private var image: ImageFile?
+    private var image: (any ImageSource)?
     private var serving: Serving?
     /// What brings out what is dirty when the process is about to die. It stays when serving has ended, because it is
     /// asked by a thread that knows nothing of that; it does nothing then.
@@ -52,22 +52,11 @@ final class Server: @unchecked Sendable {
     /// Opens the image, and checks what can be known of serving it: what fails after the fork is told to fewer people.
     /// Hands back what is good to know of it, and what a person should see.
     func openImage() throws(Complaint) -> (note: String, warning: String?) {
-        let file = try settings.requireFile()
-        let image = try opened(file)
-        try check(size: image.size, of: file)
+        let opened = try OpenedSource(settings)
+        try check(sizeOf: opened.image)
         try checkMemory()
-        self.image = image
-        return (
-            "file=\(file): \(image.size) bytes, direct I/O: \(image.isDirect ? "yes" : "no")", warning(about: image)
-        )
-    }
-
-    private func opened(_ file: String) throws(Complaint) -> ImageFile {
-        do throws(ImageError) {
-            return try ImageFile(path: FilePath(file), direct: settings.direct, lock: settings.lock)
-        } catch {
-            throw Complaint("file=\(error)")
-        }
+        image = opened.image
+        return (opened.note, opened.warnings.isEmpty ? nil : opened.warnings.joined(separator: "\n"))
     }
 
     /// The descriptors of the open image.
@@ -162,9 +151,10 @@ final class Server: @unchecked Sendable {
             + "\(pages) cached pages of 4096 bytes are forgotten"
     }
 
-    private func check(size: Int64, of file: String) throws(Complaint) {
-        guard size > Pages.largestImage else { return }
-        throw Complaint("file=\(file): the image has \(size) bytes; expected at most \(Pages.largestImage)")
+    private func check(sizeOf image: any ImageSource) throws(Complaint) {
+        guard image.size > Pages.largestImage else { return }
+        throw Complaint(
+            "file=\(image.label): the image has \(image.size) bytes; expected at most \(Pages.largestImage)")
     }
 
     /// Whether the memory can be had now. It is taken after the fork.
@@ -174,19 +164,5 @@ final class Server: @unchecked Sendable {
         } catch {
             throw settings.refusal(ofMemory: error)
         }
-    }
-
-    /// What is not as a person may expect it.
-    private func warning(about image: ImageFile) -> String? {
-        var lines: [String] = []
-        if settings.direct == .auto && !image.isDirect {
-            lines.append(
-                "file=\(image.path): direct I/O is refused here; the host's page cache is used, and dropped behind each use"
-            )
-        }
-        if let reason = image.readOnlyReason {
-            lines.append("file=\(reason); it is served read-only")
-        }
-        return lines.isEmpty ? nil : lines.joined(separator: "\n")
     }
 }

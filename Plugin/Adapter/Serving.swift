@@ -8,7 +8,7 @@ import SystemPackage
 /// It holds one use of the Provider as long as it lives, so that what was read for one client is still there for the next
 /// one. `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
-    let image: ImageFile
+    let image: any ImageSource
     let pages: Pages
     private let registry: ProviderRegistry
     private let provider: Provider
@@ -20,7 +20,7 @@ final class Serving: Sendable {
     /// - Parameter gate: Called before the image is let go; does not return where it must not be any more.
     /// - Throws: Which of them cannot be had, and why.
     init(
-        _ image: ImageFile, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
+        _ image: any ImageSource, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
         gate: @escaping @Sendable () -> Void
     ) throws(Complaint) {
         self.image = image
@@ -49,7 +49,7 @@ final class Serving: Sendable {
 
     /// The memory, and the image's Provider in it.
     private static func open(
-        _ image: ImageFile, _ settings: Settings, _ log: @escaping @Sendable (String) -> Void
+        _ image: any ImageSource, _ settings: Settings, _ log: @escaping @Sendable (String) -> Void
     ) throws(Complaint) -> (Pages, ProviderRegistry, Provider) {
         do throws(AccessError) {
             let pages = try Pages(
@@ -84,7 +84,7 @@ final class Serving: Sendable {
     /// A client that may write is about to be let in. What is cached is forgotten where others may have changed the
     /// image while there was none.
     /// - Returns: How many cached pages that were.
-    func beginWriting() throws(ImageError) -> Int {
+    func beginWriting() throws -> Int {
         var forgotten = 0
         try image.beginWriting { forgotten = provider.forgetImage() }
         return forgotten
@@ -142,8 +142,8 @@ final class Serving: Sendable {
         } catch {
             let what =
                 provider.lost == nil || pages.counters.dirtyPages > 0
-                ? "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.path) and are lost"
-                : "what was written to \(image.path) could not be made durable and may be lost"
+                ? "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.label) and are lost"
+                : "what was written to \(image.label) could not be made durable and may be lost"
             complaint = Complaint("\(what): \(Errno(rawValue: error.code))")
         }
         writeback?.stop()

@@ -5,6 +5,9 @@ import SystemPackage
 ///
 /// This is the one place of the plugin that knows what kinds of image there are. All else knows `ImageSource`.
 struct OpenedSource {
+    /// The key that names the image. What an image says of itself begins with its label, and stands behind this.
+    static let key = "file"
+
     let image: any ImageSource
     /// How it was opened: good to know when looking for trouble.
     let note: String
@@ -12,19 +15,19 @@ struct OpenedSource {
     let warnings: [String]
 
     /// Opens it, while the process has its privileges.
-    init(_ settings: Settings) throws(Complaint) {
+    init(_ settings: Settings) throws(ConfigurationError) {
         let path = try settings.requireFile()
         let file = try Self.open(path, settings)
         image = file
-        note = "file=\(path): \(file.size) bytes, direct I/O: \(file.isDirect ? "yes" : "no")"
+        note = "\(Self.key)=\(path): \(file.size) bytes, direct I/O: \(file.isDirect ? "yes" : "no")"
         warnings = Self.warnings(about: file, settings)
     }
 
-    private static func open(_ path: String, _ settings: Settings) throws(Complaint) -> ImageFile {
+    private static func open(_ path: String, _ settings: Settings) throws(ConfigurationError) -> ImageFile {
         do throws(ImageError) {
             return try ImageFile(path: FilePath(path), direct: settings.direct, lock: settings.lock)
         } catch {
-            throw Complaint("file=\(error)")
+            throw ConfigurationError("\(Self.key)=\(error)")
         }
     }
 
@@ -32,11 +35,11 @@ struct OpenedSource {
         var lines: [String] = []
         if settings.direct == .auto && !file.isDirect {
             lines.append(
-                "file=\(file.label): direct I/O is refused here; the host's page cache is used, and dropped behind each "
-                    + "use")
+                "\(key)=\(file.label): direct I/O is refused here; the host's page cache is used, and dropped behind "
+                    + "each use")
         }
         if let reason = file.readOnlyReason {
-            lines.append("file=\(reason); it is served read-only")
+            lines.append("\(key)=\(reason); it is served read-only")
         }
         return lines
     }

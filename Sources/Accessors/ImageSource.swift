@@ -6,15 +6,16 @@ import Paging
 /// care of what a fork copies. A new kind of image implements this; what opens images makes one; nothing else of the
 /// server knows what kinds there are.
 ///
-///     open ── privilegesSettled ──▶ serving ── beginWriting ──▶ one writer more ── endWriting ──▶ one writer less
-///                                     │  ▲
-///                                     └──┘ beginReading
+///     opened ── privilegesSettled ──▶ serving ── first beginWriting ──▶ others are kept out
+///                                      │   ▲                                    │
+///                        beginReading  └───┴────────── last endWriting ─────────┘
 ///
 /// Rules for the implementer, beside those of `Accessor`:
 /// - Whatever takes privileges is done when it is opened: a server gives them up before it serves.
 /// - Being open for writing keeps nobody out. That begins with the first `beginWriting` and ends with the last
 ///   `endWriting`.
-/// - Any thread may call anything at any time. These calls may allocate and block; those of `Accessor` may not allocate.
+/// - Any thread may call anything at any time. These calls may allocate and block. Those of `Accessor` may not
+///   allocate.
 /// - The description of an error, and every sentence that is handed out, is for a person and begins with `label`.
 public protocol ImageSource: Accessor {
     /// What messages call it: the path of a file, as it was typed.
@@ -36,14 +37,15 @@ public protocol ImageSource: Accessor {
     /// To be called once the process has the privileges that it keeps, and before the first client.
     func privilegesSettled()
 
-    /// One client more may write. To be called before its first write, zero or trim. The first one keeps other writers out.
+    /// One client more may write. To be called before its first write, zero or trim. The first one keeps other writers
+    /// out.
     /// - Parameter forget: Called where others may have changed the image while there was no writer here. It is to
     ///   forget all that was read of the image. It may wait for reads under way.
     /// - Throws: An error that says what is in the way. There is no writer more then.
     func beginWriting(ifChanged forget: () -> Void) throws
 
-    /// One client less may write. To be called as often as `beginWriting` succeeded, after the last of the client's data
-    /// has been written out and synced. The last one lets other writers in.
+    /// One client less may write. To be called as often as `beginWriting` succeeded, after the last of the client's
+    /// data has been written out and synced. The last one lets other writers in.
     func endWriting()
 
     /// One client more, that may only read.

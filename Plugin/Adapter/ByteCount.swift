@@ -17,7 +17,8 @@ enum ByteCount {
 
     /// `bytes` with the largest unit that leaves no rest: 268435456 is 256M.
     static func text(_ bytes: Int) -> String {
-        for (name, shift) in [("G", 30), ("M", 20), ("K", 10)] where bytes != 0 && bytes % (1 << shift) == 0 {
+        for (name, shift) in [("T", 40), ("G", 30), ("M", 20), ("K", 10)] where bytes != 0 && bytes % (1 << shift) == 0
+        {
             return "\(bytes >> shift)\(name)"
         }
         return "\(bytes)"

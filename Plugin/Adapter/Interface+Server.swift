@@ -18,7 +18,7 @@ public func flexpage_server_configure(
     _ server: OpaquePointer, _ key: UnsafePointer<CChar>, _ value: UnsafePointer<CChar>,
     _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> Bool {
-    unsafe answered(answer) { () throws(Complaint) in
+    unsafe answered(answer) { () throws(ConfigurationError) in
         try unsafe Server.at(server).configure(String(cString: key), String(cString: value))
         return nil
     }
@@ -26,7 +26,7 @@ public func flexpage_server_configure(
 
 @c(flexpage_server_check) @implementation
 public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    unsafe answered(answer) { () throws(Complaint) in
+    unsafe answered(answer) { () throws(ConfigurationError) in
         try unsafe Server.at(server).check()
         return nil
     }
@@ -36,7 +36,7 @@ public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutab
 public func flexpage_server_open_image(
     _ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>
 ) -> Bool {
-    unsafe answered(answer) { () throws(Complaint) in
+    unsafe answered(answer) { () throws(ConfigurationError) in
         let (note, warning) = try unsafe Server.at(server).openImage()
         unsafe answer.pointee.warning = warning.flatMap { unsafe strdup($0) }
         return note
@@ -73,7 +73,7 @@ public func flexpage_server_bring_out(_ server: OpaquePointer, _ outcome: Unsafe
 
 @c(flexpage_server_begin) @implementation
 public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    unsafe answered(answer) { () throws(Complaint) in try unsafe Server.at(server).begin() }
+    unsafe answered(answer) { () throws(ConfigurationError) in try unsafe Server.at(server).begin() }
 }
 
 @c(flexpage_server_settle) @implementation
@@ -99,6 +99,11 @@ public func flexpage_least_memory() -> UInt64 {
     UInt64(Pages.leastMemory)
 }
 
+@c(flexpage_config_help) @implementation
+public func flexpage_config_help() -> UnsafeMutablePointer<CChar>? {
+    unsafe strdup(Option.helpText)
+}
+
 extension Server {
     /// The server that Glue's pointer stands for.
     static func at(_ pointer: OpaquePointer) -> Server {
@@ -108,7 +113,7 @@ extension Server {
 
 /// Does `call`, and puts what it has to say into `answer`: the note it returns, or why it failed.
 func answered(
-    _ answer: UnsafeMutablePointer<flexpage_answer>, _ call: () throws(Complaint) -> String?
+    _ answer: UnsafeMutablePointer<flexpage_answer>, _ call: () throws(ConfigurationError) -> String?
 ) -> Bool {
     do {
         unsafe answer.pointee.note = try call().flatMap { unsafe strdup($0) }

@@ -12,7 +12,7 @@ final class Server: @unchecked Sendable {
     /// Does not return where no image may be let go any more. Any thread.
     private let gate: @Sendable () -> Void
     private var settings = Settings()
-    private var image: ImageFile?
+    private var image: (any ImageSource)?
     private var serving: Serving?
     /// What brings out what is dirty when the process is about to die. It stays when serving has ended, because it is
     /// asked by a thread that knows nothing of that; it does nothing then.
@@ -24,23 +24,23 @@ final class Server: @unchecked Sendable {
     }
 
     /// Takes one `key=value` of the command line.
-    func configure(_ key: String, _ value: String) throws(Complaint) {
+    func configure(_ key: String, _ value: String) throws(ConfigurationError) {
         try settings.set(key, value)
     }
 
     /// Checks what was configured as a whole.
-    func check() throws(Complaint) {
+    func check() throws(ConfigurationError) {
         _ = try settings.requireFile()
         try check(memoryBound: MemoryBound.tightest())
     }
 
     /// Checks memory= against what there is.
-    func check(memoryBound: MemoryBound?) throws(Complaint) {
+    func check(memoryBound: MemoryBound?) throws(ConfigurationError) {
         guard let memoryBound, settings.memory > memoryBound.bytes else { return }
-        throw Complaint(
+        throw ConfigurationError(
             "memory", settings.memoryText,
-            "this is more than the \(ByteCount.roughly(memoryBound.bytes)) that \(memoryBound.owner)",
-            wanted: "less than that")
+            "more than the \(ByteCount.roughly(memoryBound.bytes)) that \(memoryBound.owner)",
+            expected: "no more than that")
     }
 
     /// Whether the server's threads are to be scheduled as SCHED_BATCH.
@@ -51,31 +51,20 @@ final class Server: @unchecked Sendable {
 
     /// Opens the image, and checks what can be known of serving it: what fails after the fork is told to fewer people.
     /// Hands back what is good to know of it, and what a person should see.
-    func openImage() throws(Complaint) -> (note: String, warning: String?) {
-        let file = try settings.requireFile()
-        let image = try opened(file)
-        try check(size: image.size, of: file)
+    func openImage() throws(ConfigurationError) -> (note: String, warning: String?) {
+        let opened = try OpenedSource(settings)
+        try check(sizeOf: opened.image)
         try checkMemory()
-        self.image = image
-        return (
-            "file=\(file): \(image.size) bytes, direct I/O: \(image.isDirect ? "yes" : "no")", warning(about: image)
-        )
-    }
-
-    private func opened(_ file: String) throws(Complaint) -> ImageFile {
-        do throws(ImageError) {
-            return try ImageFile(path: FilePath(file), direct: settings.direct, lock: settings.lock)
-        } catch {
-            throw Complaint("file=\(error)")
-        }
+        image = opened.image
+        return (opened.note, opened.warnings.isEmpty ? nil : opened.warnings.joined(separator: "\n"))
     }
 
     /// The descriptors of the open image.
     var descriptors: [Int32] { image?.descriptors ?? [] }
 
     /// Takes the memory and starts serving.
-    func begin() throws(Complaint) -> String {
-        guard let image else { throw Complaint("there is no open image to serve") }
+    func begin() throws(ConfigurationError) -> String {
+        guard let image else { throw ConfigurationError("there is no open image to serve") }
         let serving = try Serving(image, settings, log: log, gate: gate)
         self.serving = serving
         will = serving.pages.will
@@ -88,7 +77,7 @@ final class Server: @unchecked Sendable {
 
     /// Brings everything to its end. Hands back the counters, and what went wrong. Does no harm to a server that never
     /// began.
-    func end() -> (counters: String?, error: Complaint?) {
+    func end() -> (counters: String?, error: ConfigurationError?) {
         guard let serving else { return (nil, nil) }
         let error = serving.end()
         let counters = counters
@@ -97,17 +86,17 @@ final class Server: @unchecked Sendable {
     }
 
     /// A client for one connection, and what is good to know. One that may write keeps other writers from the image.
-    func connect(isReadOnly: Bool) throws(Complaint) -> (client: Client, note: String?) {
-        guard let serving else { throw Complaint("a client came before serving had begun, or after its end") }
+    func connect(isReadOnly: Bool) throws(ConfigurationError) -> (client: Client, note: String?) {
+        guard let serving else { throw ConfigurationError("a client came before serving had begun, or after its end") }
         let canWrite = !isReadOnly && serving.image.isWritable
         let forgotten = try letIn(to: serving, canWrite: canWrite)
         do {
-            let pager = Pager(try serving.open(), writeThrough: settings.isWriteThrough)
+            let pager = Pager(try serving.open(), writeThrough: settings.cache == .writethrough)
             let client = Client(self, pager, canWrite: canWrite, isRotational: serving.image.isRotational)
             return (client, forgotten > 0 ? Self.note(forgotten: forgotten) : nil)
         } catch {
             if canWrite { serving.image.endWriting() }
-            throw Complaint("the image cannot be served to one more client (\(Errno(rawValue: error.code)))")
+            throw ConfigurationError("the image cannot be served to one more client (\(Errno(rawValue: error.code)))")
         }
     }
 
@@ -141,20 +130,20 @@ final class Server: @unchecked Sendable {
 
     /// Lets a client in.
     /// - Returns: How many cached pages others may have changed, and have been forgotten.
-    private func letIn(to serving: Serving, canWrite: Bool) throws(Complaint) -> Int {
+    private func letIn(to serving: Serving, canWrite: Bool) throws(ConfigurationError) -> Int {
         guard canWrite else { return serving.beginReading() }
         do {
             let forgotten = try serving.beginWriting()
             tellOfName()
             return forgotten
         } catch {
-            throw Complaint("file=\(error)")
+            throw ConfigurationError("\(OpenedSource.key)=\(error)")
         }
     }
 
     /// Tells if the image's path has come to lead elsewhere: where that is, nobody will find what is written.
     func tellOfName() {
-        if let news = serving?.image.newsOfName() { log("file=\(news)") }
+        if let news = serving?.image.newsOfName() { log("\(OpenedSource.key)=\(news)") }
     }
 
     private static func note(forgotten pages: Int) -> String {
@@ -162,31 +151,19 @@ final class Server: @unchecked Sendable {
             + "\(pages) cached pages of 4096 bytes are forgotten"
     }
 
-    private func check(size: Int64, of file: String) throws(Complaint) {
-        guard size > Pages.largestImage else { return }
-        throw Complaint("file=\(file): the image has \(size) bytes; expected at most \(Pages.largestImage)")
+    private func check(sizeOf image: any ImageSource) throws(ConfigurationError) {
+        guard image.size > Pages.largestImage else { return }
+        throw ConfigurationError(
+            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most \(Pages.largestImage)"
+        )
     }
 
     /// Whether the memory can be had now. It is taken after the fork.
-    private func checkMemory() throws(Complaint) {
+    private func checkMemory() throws(ConfigurationError) {
         do throws(AccessError) {
             try Pages.check(memory: settings.memory)
         } catch {
             throw settings.refusal(ofMemory: error)
         }
-    }
-
-    /// What is not as a person may expect it.
-    private func warning(about image: ImageFile) -> String? {
-        var lines: [String] = []
-        if settings.direct == .auto && !image.isDirect {
-            lines.append(
-                "file=\(image.path): direct I/O is refused here; the host's page cache is used, and dropped behind each use"
-            )
-        }
-        if let reason = image.readOnlyReason {
-            lines.append("file=\(reason); it is served read-only")
-        }
-        return lines.isEmpty ? nil : lines.joined(separator: "\n")
     }
 }

@@ -5,10 +5,10 @@ import SystemPackage
 /// What it takes to serve an image, from after the fork to the end: the Pages, the registry, the image's Provider, and
 /// the Writeback where the image can be written, and the Prefetcher.
 ///
-/// It holds one use of the Provider as long as it lives, so that what was read for one client is still there for the next
-/// one. `end` is called once, when no request is under way any more.
+/// It holds one use of the Provider as long as it lives, so that what was read for one client is still there for the
+/// next one. `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
-    let image: ImageFile
+    let image: any ImageSource
     let pages: Pages
     private let registry: ProviderRegistry
     private let provider: Provider
@@ -20,9 +20,9 @@ final class Serving: Sendable {
     /// - Parameter gate: Called before the image is let go; does not return where it must not be any more.
     /// - Throws: Which of them cannot be had, and why.
     init(
-        _ image: ImageFile, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
+        _ image: any ImageSource, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
         gate: @escaping @Sendable () -> Void
-    ) throws(Complaint) {
+    ) throws(ConfigurationError) {
         self.image = image
         self.gate = gate
         let (pages, registry, provider) = try Serving.open(image, settings, log)
@@ -49,8 +49,8 @@ final class Serving: Sendable {
 
     /// The memory, and the image's Provider in it.
     private static func open(
-        _ image: ImageFile, _ settings: Settings, _ log: @escaping @Sendable (String) -> Void
-    ) throws(Complaint) -> (Pages, ProviderRegistry, Provider) {
+        _ image: any ImageSource, _ settings: Settings, _ log: @escaping @Sendable (String) -> Void
+    ) throws(ConfigurationError) -> (Pages, ProviderRegistry, Provider) {
         do throws(AccessError) {
             let pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
@@ -63,8 +63,8 @@ final class Serving: Sendable {
         }
     }
 
-    private static func refusal(ofThread error: AccessError) -> Complaint {
-        Complaint(
+    private static func refusal(ofThread error: AccessError) -> ConfigurationError {
+        ConfigurationError(
             "cannot start a thread: \(Errno(rawValue: error.code)); raise the limit of processes (ulimit -u), or "
                 + "pids.max of the control group")
     }
@@ -84,7 +84,7 @@ final class Serving: Sendable {
     /// A client that may write is about to be let in. What is cached is forgotten where others may have changed the
     /// image while there was none.
     /// - Returns: How many cached pages that were.
-    func beginWriting() throws(ImageError) -> Int {
+    func beginWriting() throws -> Int {
         var forgotten = 0
         try image.beginWriting { forgotten = provider.forgetImage() }
         return forgotten
@@ -134,21 +134,21 @@ final class Serving: Sendable {
 
     /// Brings what was written to the image, and stops. Hands back what went wrong. nbdkit calls no close for clients that
     /// are still there, so the flush does not wait for the last user to leave.
-    func end() -> Complaint? {
-        var complaint: Complaint?
+    func end() -> ConfigurationError? {
+        var failure: ConfigurationError?
         do {
             if image.isWritable { try provider.flushAtLast() }
             try registry.close(provider)
         } catch {
             let what =
                 provider.lost == nil || pages.counters.dirtyPages > 0
-                ? "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.path) and are lost"
-                : "what was written to \(image.path) could not be made durable and may be lost"
-            complaint = Complaint("\(what): \(Errno(rawValue: error.code))")
+                ? "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.label) and are lost"
+                : "what was written to \(image.label) could not be made durable and may be lost"
+            failure = ConfigurationError("\(what): \(Errno(rawValue: error.code))")
         }
         writeback?.stop()
         prefetcher?.stop()
-        return complaint
+        return failure
     }
 }
 

@@ -8,36 +8,11 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-#include "Callbacks.h"
+#include <stdlib.h>
 
-#define CONFIG_HELP                                                                                                    \
-    "[file=]<PATH>     (required) The disk image or block device to serve.\n"                                          \
-    "memory=<SIZE>     The memory for its pages, a hard bound (default 256M).\n"                                       \
-    "direct=auto|on|off\n"                                                                                             \
-    "                  Bypass the host's page cache: where the image's\n"                                              \
-    "                  filesystem can (auto, the default), or fail (on), or\n"                                         \
-    "                  never (off).\n"                                                                                 \
-    "readahead=<SIZE>|off\n"                                                                                           \
-    "                  The most that is read ahead of a sequential reader\n"                                          \
-    "                  (default 4M).\n"                                                                                \
-    "scheduling=normal|batch\n"                                                                                        \
-    "                  How the kernel schedules the server's threads (default\n"                                      \
-    "                  normal); batch is faster where nothing else keeps all of\n"                                    \
-    "                  the processors busy.\n"                                                                        \
-    "cache=writeback|writethrough\n"                                                                                   \
-    "                  A write is answered when it is in memory (writeback, the\n"                                     \
-    "                  default; a flush makes it durable), or on the image.\n"                                         \
-    "dirty=<PERCENT>   The share of the memory that may wait to be written\n"                                          \
-    "                  before writers wait too (default 40%).\n"                                                       \
-    "dirty-age=<SECONDS>\n"                                                                                            \
-    "                  How long it may wait there (default 5).\n"                                                      \
-    "last-will=<SECONDS>|off\n"                                                                                        \
-    "                  How long what waits may be brought out when a fault ends\n"                                      \
-    "                  the process (default 10).\n"                                                                     \
-    "flush-time=<SECONDS>|off\n"                                                                                       \
-    "                  How long a flush may take: writers wait before more is\n"                                       \
-    "                  dirty than the disk can write in that time (default 10).\n"                                     \
-    "lock=on|off       Keep other writers from the image (default on)."
+#include "Callbacks.h"
+#include "Errand.h"
+#include "Footprint.h"
 
 static struct nbdkit_plugin plugin = {
     .name = "flexpage",
@@ -49,7 +24,6 @@ static struct nbdkit_plugin plugin = {
     .dump_plugin = flexpage_dump_plugin,
     .config = flexpage_config,
     .config_complete = flexpage_config_complete,
-    .config_help = CONFIG_HELP,
     .magic_config_key = "file",
     .get_ready = flexpage_get_ready,
     .after_fork = flexpage_after_fork,
@@ -77,4 +51,35 @@ static struct nbdkit_plugin plugin = {
     .cache = flexpage_cache,
 };
 
-NBDKIT_REGISTER_PLUGIN(plugin)
+struct help {
+    struct errand errand;
+    char *text;
+};
+
+static void
+run_help(struct errand *errand)
+{
+    struct help *help = (struct help *)errand;
+    help->text = flexpage_config_help();
+    errand->succeeded = true;
+}
+
+/// The plugin, with the help that is made from the options. nbdkit copies the struct before it calls load, so the help
+/// has to be there when the plugin is registered. It stays as long as the process. The macro below evaluates this more
+/// than once.
+static struct nbdkit_plugin *
+described_plugin(void)
+{
+    if (plugin.config_help != NULL)
+        return &plugin;
+    // Before the first thread.
+    footprint_reduce();
+    struct help help = {.errand.run = run_help};
+    // It cannot fail as far as nbdkit is concerned. There would be no server to serve with either.
+    if (errand_do(&help.errand) == -1)
+        exit(EXIT_FAILURE);
+    plugin.config_help = help.text;
+    return &plugin;
+}
+
+NBDKIT_REGISTER_PLUGIN(*described_plugin())

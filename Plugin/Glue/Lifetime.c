@@ -8,7 +8,6 @@
 
 #include "Callbacks.h"
 #include "Errand.h"
-#include "Footprint.h"
 #include "Fork.h"
 #include "Keeper.h"
 #include "LastWill.h"
@@ -49,7 +48,6 @@ run_load(struct errand *errand)
 void
 flexpage_load(void)
 {
-    footprint_reduce();
     // load cannot fail as far as nbdkit is concerned. There would be no server to serve with.
     if (errand_do(&(struct errand){.run = run_load}) == -1)
         exit(EXIT_FAILURE);

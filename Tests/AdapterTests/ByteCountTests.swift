@@ -26,6 +26,7 @@ import Testing
     /// Proves that a size is told with the largest unit that leaves no rest, and read back as it was.
     @Test(arguments: [
         (0, "0"), (1, "1"), (1024, "1K"), (1025, "1025"), (1 << 20, "1M"), (3 << 29, "1536M"), (5 << 30, "5G"),
+        (8 << 40, "8T"),
     ])
     func told(_ bytes: Int, _ text: String) {
         #expect(ByteCount.text(bytes) == text)

@@ -50,7 +50,7 @@ import Testing
     }
 
     /// Proves that a wrong value is answered in words and not taken, and that an end without a beginning does no harm.
-    @Test func complaint() {
+    @Test func wrongValue() {
         let server = flexpage_server_create({ _ in }, nil)
         defer { flexpage_server_destroy(server) }
         var answer = flexpage_answer()

@@ -103,9 +103,9 @@ import Testing
         try server.configure("memory", "64M")
         try server.check(memoryBound: nil)
         try server.check(memoryBound: MemoryBound(bytes: 64 << 20, owner: "this machine has"))
-        let error = #expect(throws: Complaint.self) {
+        let error = #expect(throws: ConfigurationError.self) {
             try server.check(memoryBound: MemoryBound(bytes: (64 << 20) - 1, owner: "this machine has"))
         }
-        #expect(error?.text == "memory=64M: this is more than the 63M that this machine has; expected less than that")
+        #expect(error?.text == "memory=64M: more than the 63M that this machine has; expected no more than that")
     }
 }

@@ -32,16 +32,25 @@ import Testing
         #expect(searched.allSatisfy { $0.hasSuffix("[$ORIGIN]") }, "it would look for libraries where it was built")
     }
 
-    /// Proves that --help tells every key, and the description.
+    /// Proves that --help tells the options of the man page with their values, in its order, and the description.
     @Test func help() throws {
         let result = try Subprocess.run("nbdkit", try Plugin.built(), "--help")
         #expect(result.status == 0)
-        for word in [
-            "[file=]<PATH>", "memory=<SIZE>", "256M", "direct=auto|on|off", "readahead=", "scheduling=", "cache=",
-            "dirty=<", "dirty-age=", "flush-time=<SECONDS>|off", "last-will=<SECONDS>|off", "lock=", "disk image",
-            "flexpage",
-        ] {
+        let help = result.output.split(separator: "\n").drop { !$0.hasPrefix("[file=]") }
+        let terms = help.filter { !$0.hasPrefix(" ") }.map { String($0.split(separator: " ")[0]) }
+        #expect(terms == (try optionsOfManual()))
+        for word in ["[file=]<PATH>", "a hard bound (default 256M).", "direct=auto|on|off", "disk image", "flexpage"] {
             #expect(result.output.contains(word), "no \(word)")
+        }
+    }
+
+    /// The options in the man page's SYNOPSIS, as --help writes them. Brackets around one say that it may be left out.
+    private func optionsOfManual() throws -> [String] {
+        let sections = try Files.text(Plugin.manual).split(separator: "\n=head1 ")
+        let words = sections.first { $0.hasPrefix("SYNOPSIS") }?.split { $0 == " " || $0 == "\n" } ?? []
+        return words.filter { $0.contains("=") }.map { word in
+            let option = word.last == "]" ? word.dropFirst().dropLast() : word
+            return String(option).replacing(#/[A-Z]+/#) { "<\($0.output)>" }
         }
     }
 

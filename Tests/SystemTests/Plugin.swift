@@ -4,9 +4,14 @@ import Glibc
 enum Plugin {
     static var path: String {
         if let path = getenv("FLEXPAGE_PLUGIN") { return String(cString: path) }
-        let here = #filePath.split(separator: "/", omittingEmptySubsequences: false)
-        let package = here.dropLast(3).joined(separator: "/")
         return "\(package)/.build/release/libnbdkit-flexpage-plugin.so"
+    }
+
+    /// Its man page.
+    static var manual: String { "\(package)/Plugin/nbdkit-flexpage-plugin.pod" }
+
+    private static var package: String {
+        #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
     }
 
     /// The path of a plugin that is there.

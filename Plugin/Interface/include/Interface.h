@@ -119,6 +119,9 @@ void flexpage_server_destroy(flexpage_server *server);
 /// The least memory= that can serve, in bytes.
 uint64_t flexpage_least_memory(void);
 
+/// What --help says of the options, in lines; to be freed.
+char *_Nullable flexpage_config_help(void);
+
 // A connection. `is_read_only` says that nbdkit was told to serve read-only.
 
 /// Null, and an error in the answer, where the client is refused. A note may be in it where not.

@@ -22,7 +22,7 @@ import SystemPackage
 ///
 /// It is split by concern: Reading, Writing, Zeroing, Extents. `OpenedImage` opens, `WriteAccess` locks, `Handover`
 /// sees what others have changed, `ImageName` whether the path still leads here.
-public final class ImageFile: Accessor {
+public final class ImageFile: ImageSource {
     /// Bytes in a base page: the unit of O_DIRECT here.
     static let pageSize: Int64 = 4096
 
@@ -33,10 +33,10 @@ public final class ImageFile: Accessor {
     /// What makes two opens the same image, by whatever path: device and inode; for a block device its number.
     public let identity: ImageIdentity
     public let isBlockDevice: Bool
-    /// Whether it is open for writing. `readOnlyReason` tells why not.
+    /// Whether it is open for writing. `readOnlyError` tells why not.
     public let isWritable: Bool
     /// Why it cannot be written, if it cannot.
-    public let readOnlyReason: ImageError?
+    public let readOnlyError: ImageError?
     /// Whether whole pages go past the page cache. False with `direct=off` and where O_DIRECT was refused.
     public let isDirect: Bool
     /// Whether the device, or the one that holds the file, is a spinning disk. False where that cannot be told.
@@ -75,7 +75,7 @@ public final class ImageFile: Accessor {
         size = opened.size
         isBlockDevice = opened.isBlockDevice
         identity = Self.identity(of: opened.file)
-        readOnlyReason = opened.readOnlyReason.map { ImageError(path, .readOnly($0)) }
+        readOnlyError = opened.readOnlyReason.map { ImageError(path, .readOnly($0)) }
         isWritable = opened.readOnlyReason == nil
         isDirect = opened.directNumber != nil
         logicalBlockSize = opened.logicalBlockSize
@@ -101,6 +101,10 @@ public final class ImageFile: Accessor {
 // MARK: - Who comes and leaves
 
 extension ImageFile {
+    public var label: String { path.string }
+
+    public var readOnlyReason: String? { readOnlyError.map { "\($0)" } }
+
     /// To be called once the process has the privileges that it keeps, and before the first client. Gives a block device
     /// back to whoever wants to claim it until there is a writer, if it can be claimed again then. Without this call the
     /// device stays claimed until the first writer has left.

@@ -43,7 +43,7 @@ struct OpeningTests {
         #expect(shell("chmod 644 '\(path)'").status == 0)
         let image = try #require(asNobody { try? ImageFile(path: path) })
         #expect(!image.isWritable)
-        #expect(image.readOnlyReason?.problem == .readOnly(.permissionDenied))
+        #expect(image.readOnlyError?.problem == .readOnly(.permissionDenied))
         try expectSame(image.allBytes(), pattern(4096))
     }
 
@@ -160,7 +160,7 @@ struct OpeningTests {
         let device = try LoopDevice(size: 1 << 20, options: "--read-only")
         let image = try ImageFile(path: device.path)
         #expect(!image.isWritable)
-        #expect(image.readOnlyReason != nil)
+        #expect(image.readOnlyError != nil)
         try expectSame(image.allBytes(), [UInt8](repeating: 0, count: 1 << 20))
     }
 }

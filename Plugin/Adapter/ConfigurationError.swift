@@ -1,0 +1,15 @@
+/// Why a configuration cannot be served: one sentence for the person who typed it.
+///
+/// It names the key and its value, says what is wrong with them, and what is expected instead.
+struct ConfigurationError: Error, Equatable {
+    let text: String
+
+    init(_ text: String) {
+        self.text = text
+    }
+
+    /// What is wrong with one `key=value`.
+    init(_ key: String, _ value: String, _ trouble: String, expected: String) {
+        text = "\(key)=\(value): \(trouble); expected \(expected)"
+    }
+}

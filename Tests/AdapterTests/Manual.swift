@@ -1,0 +1,40 @@
+import Foundation
+
+/// What the man page says of the options: its SYNOPSIS, and the items of its PARAMETERS.
+struct Manual {
+    /// One `=item` of PARAMETERS, and the text up to the next one.
+    struct Item {
+        /// As it is typed: "[file=]PATH", "direct=auto".
+        var term: String
+        var text: String
+
+        var key: String { String(term.prefix { $0 != "=" }.drop { $0 == "[" }) }
+        var value: String { String(term.drop { $0 != "=" }.dropFirst().drop { $0 == "]" }) }
+    }
+
+    let text: String
+
+    init() throws {
+        text = try Repository.text("Plugin/nbdkit-flexpage-plugin.pod")
+    }
+
+    /// The words of SYNOPSIS after the plugin's name. Brackets around a word say that it may be left out.
+    var synopsis: [String] {
+        section("SYNOPSIS").split { $0 == " " || $0 == "\n" }.drop { $0 != "flexpage" }.dropFirst().map { word in
+            word.first == "[" && word.last == "]" ? String(word.dropFirst().dropLast()) : String(word)
+        }
+    }
+
+    var items: [Item] {
+        section("PARAMETERS").components(separatedBy: "\n=item ").dropFirst().map { entry in
+            let (head, rest) = (entry.prefix { $0 != "\n" }, entry.drop { $0 != "\n" })
+            let term = String(head).replacing("B<", with: "").replacing(">", with: "")
+            return Item(term: term, text: rest.split(separator: "\n").joined(separator: " "))
+        }
+    }
+
+    private func section(_ name: String) -> String {
+        let sections = text.components(separatedBy: "\n=head1 ").filter { $0.hasPrefix("\(name)\n") }
+        return sections.map { String($0.dropFirst(name.count)) }.joined()
+    }
+}

@@ -1,0 +1,107 @@
+import Accessors
+import Glibc
+import Paging
+import Synchronization
+
+/// An image that is no file: bytes in memory. It notes what a server asks of it, and refuses writers when told to.
+final class ScriptedSource: ImageSource {
+    struct Refusal: Error, CustomStringConvertible {
+        let description = "memory: somebody else writes it"
+    }
+
+    private struct State {
+        var bytes: [UInt8]
+        var calls: [String] = []
+        var isTaken = false
+    }
+
+    private let state: Mutex<State>
+    let size: Int64
+    let isWritable = true
+    let label = "memory"
+    let identity = ImageIdentity(device: .max, inode: 1)
+    let readOnlyReason: String? = nil
+    let isRotational = true
+    let descriptors: [Int32] = []
+
+    init(_ bytes: [UInt8]) {
+        state = Mutex(State(bytes: bytes))
+        size = Int64(bytes.count)
+    }
+
+    /// The calls since this was last asked, in order.
+    func takeCalls() -> [String] {
+        state.withLock { state in
+            defer { state.calls = [] }
+            return state.calls
+        }
+    }
+
+    var bytes: [UInt8] { state.withLock { $0.bytes } }
+
+    /// Whether somebody else writes the image.
+    func setTaken(_ isTaken: Bool) {
+        state.withLock { $0.isTaken = isTaken }
+    }
+
+    private func note(_ call: String) {
+        state.withLock { $0.calls.append(call) }
+    }
+
+    // MARK: Clients
+
+    func privilegesSettled() { note("privilegesSettled") }
+
+    func beginWriting(ifChanged forget: () -> Void) throws {
+        note("beginWriting")
+        if state.withLock({ $0.isTaken }) { throw Refusal() }
+        forget()
+    }
+
+    func endWriting() { note("endWriting") }
+
+    func beginReading(ifChanged forget: () -> Void) {
+        note("beginReading")
+        forget()
+    }
+
+    func newsOfName() -> String? { nil }
+
+    // MARK: Bytes
+
+    func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) {
+        state.withLock { state in
+            var rest = state.bytes[Int(offset)...]
+            for piece in pieces {
+                let memory = UnsafeMutableRawBufferPointer(start: piece.iov_base, count: piece.iov_len)
+                _ = memory.initializeMemory(as: UInt8.self, repeating: 0)
+                memory.copyBytes(from: rest.prefix(piece.iov_len))
+                rest = rest.dropFirst(piece.iov_len)
+            }
+        }
+    }
+
+    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) {
+        state.withLock { state in
+            var index = Int(offset)
+            for piece in pieces {
+                for byte in UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len) {
+                    if index < state.bytes.count { state.bytes[index] = byte }
+                    index += 1
+                }
+            }
+        }
+    }
+
+    func makeDurable() { note("makeDurable") }
+
+    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
+        throw AccessError(EOPNOTSUPP)
+    }
+
+    func trim(_ range: Range<Int64>) throws(AccessError) { throw AccessError(EOPNOTSUPP) }
+
+    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) {
+        _ = report(Extent(range, .data))
+    }
+}

@@ -1,0 +1,50 @@
+import Accessors
+import Paging
+import Testing
+
+@testable import Adapter
+
+/// What serves an image asks nothing of it but what `ImageSource` has.
+@Suite struct ServingTests {
+    private static let pattern = (0..<50_001).map { UInt8(truncatingIfNeeded: $0 * 7) }
+
+    private func serving(_ source: ScriptedSource) throws -> Serving {
+        var settings = Settings()
+        try settings.set("memory", "2M")
+        return try Serving(source, settings, log: { _ in }, gate: {})
+    }
+
+    /// Proves the whole way of an image that is no file: a reader finds its bytes, and what a writer has written is on
+    /// it and durable before other writers may have it.
+    @Test func anySource() throws {
+        let source = ScriptedSource(Self.pattern)
+        let serving = try serving(source)
+        #expect(source.takeCalls() == ["privilegesSettled"])
+        let pager = Pager(try serving.open(), writeThrough: false)
+        _ = serving.beginReading()
+        var read = [UInt8](repeating: 0, count: 50_001)
+        try read.withUnsafeMutableBytes { try pager.read(into: $0, at: 0) }
+        #expect(read == Self.pattern)
+        #expect(try serving.beginWriting() > 0, "what was read may have changed, and is forgotten")
+        try [UInt8](repeating: 255, count: 5000).withUnsafeBytes { try pager.write(from: $0, at: 4000, forced: false) }
+        #expect(serving.endWriting() == nil)
+        #expect(source.takeCalls() == ["beginReading", "beginWriting", "makeDurable", "endWriting"])
+        #expect(source.bytes[4000..<9000].allSatisfy { $0 == 255 })
+        serving.close(pager.provider)
+        #expect(serving.end() == nil)
+    }
+
+    /// Proves that a writer whom the image refuses is refused in the image's words, and is none.
+    @Test func refusedWriter() throws {
+        let source = ScriptedSource(Self.pattern)
+        let serving = try serving(source)
+        source.setTaken(true)
+        let error = #expect(throws: ScriptedSource.Refusal.self) { try serving.beginWriting() }
+        #expect(error.map { "\($0)" } == "memory: somebody else writes it")
+        #expect(source.takeCalls() == ["privilegesSettled", "beginWriting"])
+        source.setTaken(false)
+        _ = try serving.beginWriting()
+        #expect(serving.endWriting() == nil)
+        #expect(serving.end() == nil)
+    }
+}

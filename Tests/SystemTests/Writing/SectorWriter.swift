@@ -35,8 +35,13 @@ struct SectorWriter {
         ledger.isOver = false
         try Threads.run(count + 1) { number in
             if number < count {
-                var writer = SectorWriter(ledger, try Client(server), number: number, of: count, seed: seed)
-                try writer.run()
+                do {
+                    var writer = SectorWriter(ledger, try Client(server), number: number, of: count, seed: seed)
+                    try writer.run()
+                } catch {
+                    // The server may go while this one is connecting.
+                    guard ledger.isOver else { throw error }
+                }
                 return
             }
             let failure = Result {

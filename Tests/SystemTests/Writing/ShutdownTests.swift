@@ -120,7 +120,8 @@ import Testing
         let calls = try disk.calls.count
         kill(server.pid, SIGTERM)
         try disk.waitForCall("write", beyond: calls)
-        #expect(Client.code { _ = try client.read(512, at: 0) } == ESHUTDOWN)
+        // nbdkit answers, or has ended the connection already: in either case at once.
+        #expect([ESHUTDOWN, ENOTCONN].contains(Client.code { _ = try client.read(512, at: 0) }))
         client.vanish()
         disk.end(.writesHang)
         #expect(try server.process.wait() == 0)

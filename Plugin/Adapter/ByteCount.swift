@@ -1,8 +1,8 @@
 /// Numbers of bytes as people type and read them.
 ///
 /// What is understood is what nbdkit's own options understand: digits, and at most one letter after them, of either
-/// case: b bytes, s sectors of 512 bytes, k, m, g, t, p, e powers of 1024. It is parsed here rather than by nbdkit because
-/// nbdkit's parser prints a message of its own, which names neither the key nor what is wanted.
+/// case: b bytes, s sectors of 512 bytes, k, m, g, t, p, e powers of 1024. It is parsed here rather than by nbdkit
+/// because nbdkit's parser prints a message of its own, which names neither the key nor what is wanted.
 enum ByteCount {
     /// The number of bytes that `text` says, or nil where it says none, or more than an Int holds.
     static func parse(_ text: String) -> Int? {

@@ -3,9 +3,9 @@ import Paging
 
 /// One connection: its Pager, and what was said when it was made.
 ///
-/// nbdkit holds it as an opaque pointer that owns one reference, from open to close. The way of a request gets from that
-/// pointer to the Pager without counting references (`Client.with`), as nbdkit calls no close before the last request
-/// has ended. Any number of requests at once.
+/// nbdkit holds it as an opaque pointer that owns one reference, from open to close. The way of a request gets from
+/// that pointer to the Pager without counting references (`Client.with`), as nbdkit calls no close before the last
+/// request has ended. Any number of requests at once.
 final class Client: Sendable {
     let pager: Pager
     let isRotational: Bool
@@ -40,7 +40,8 @@ final class Client: Sendable {
         return Int64(truncatingIfNeeded: offset)..<end
     }
 
-    /// Does a request on the client that nbdkit's handle stands for, and tells its end as an errno value, 0 for success.
+    /// Does a request on the client that nbdkit's handle stands for, and tells its end as an errno value, 0 for
+    /// success.
     @inline(__always)
     static func with(_ handle: OpaquePointer, _ request: (Client) throws(AccessError) -> Void) -> Int32 {
         unsafe Unmanaged<Client>.fromOpaque(UnsafeRawPointer(handle))._withUnsafeGuaranteedRef { client -> Int32 in

@@ -2,10 +2,10 @@ import SystemPackage
 
 /// The control groups that this process is in, as far as they bound its memory.
 ///
-/// /proc/self/cgroup names a group in each hierarchy: a v1 one whose controllers include `memory`, and the v2 one (`0::`).
-/// A machine can have both at once; only one of them has the memory controller then, and the other's group has no such
-/// file. /proc/self/mountinfo says where a hierarchy is mounted, and which of its groups the mount shows as its top.
-/// A group's limit holds for the groups inside it too, so all the way up to the top is looked at.
+/// /proc/self/cgroup names a group in each hierarchy: a v1 one whose controllers include `memory`, and the v2 one
+/// (`0::`). A machine can have both at once; only one of them has the memory controller then, and the other's group has
+/// no such file. /proc/self/mountinfo says where a hierarchy is mounted, and which of its groups the mount shows as its
+/// top. A group's limit holds for the groups inside it too, so all the way up to the top is looked at.
 struct ControlGroups {
     private let root: FilePath
 
@@ -52,7 +52,8 @@ extension ControlGroups {
         let top: FilePath
         let mountPoint: FilePath
 
-        /// Reads a line of /proc/self/mountinfo: `id parent major:minor root point options [fields…] - type source options`.
+        /// Reads a line of /proc/self/mountinfo: `id parent major:minor root point options [fields…] - type source
+        /// options`.
         init?(mountinfo line: Substring) {
             let fields = line.split(separator: " ").map(String.init)
             guard let dash = fields.firstIndex(of: "-"), dash >= 5, fields.count >= dash + 4 else { return nil }

@@ -47,8 +47,8 @@ public func flexpage_client_trim(
         do throws(AccessError) {
             try client.pager.trim(range, forced: isForced)
         } catch {
-            // NBD's trim is advice. An image that can have no holes has taken it as well as it can: nothing has changed,
-            // and a filesystem that is mounted with discard must not take that for a failing disk.
+            // NBD's trim is advice. An image that can have no holes has taken it as well as it can: nothing has
+            // changed, and a filesystem that is mounted with discard must not take that for a failing disk.
             if error.code != EOPNOTSUPP { throw error }
         }
     }

@@ -97,8 +97,8 @@ final class Serving: Sendable {
         return forgotten
     }
 
-    /// A client that could write is gone. What was written is brought to the image before other writers are let in there;
-    /// where that fails it stays in memory, and the image locked, until the Writeback has done it.
+    /// A client that could write is gone. What was written is brought to the image before other writers are let in
+    /// there; where that fails it stays in memory, and the image locked, until the Writeback has done it.
     /// - Returns: Why it is not there yet, or nil.
     func endWriting() -> AccessError? {
         do throws(AccessError) {
@@ -132,8 +132,8 @@ final class Serving: Sendable {
         }
     }
 
-    /// Brings what was written to the image, and stops. Hands back what went wrong. nbdkit calls no close for clients that
-    /// are still there, so the flush does not wait for the last user to leave.
+    /// Brings what was written to the image, and stops. Hands back what went wrong. nbdkit calls no close for clients
+    /// that are still there, so the flush does not wait for the last user to leave.
     func end() -> ConfigurationError? {
         var failure: ConfigurationError?
         do {

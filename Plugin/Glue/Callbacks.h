@@ -1,4 +1,5 @@
-// The callbacks that the plugin gives to nbdkit. nbdkit-plugin(3) says what each is to do; the files say how it is done.
+// The callbacks that the plugin gives to nbdkit. nbdkit-plugin(3) says what each is to do; the files say how it is
+// done.
 
 #ifndef FLEXPAGE_CALLBACKS_H
 #define FLEXPAGE_CALLBACKS_H

@@ -33,8 +33,8 @@ enum { thread_failure_size = 192 };
 /// Says why a thread could not be made, and what helps: `failure` is what pthread_create has returned.
 void describe_thread_failure(int failure, char text[thread_failure_size]);
 
-/// Prints a line that a person should see who starts the server, and that is no error. It goes to standard error, as nbdkit's
-/// own warnings do: its log has errors, and what only -v shows.
+/// Prints a line that a person should see who starts the server, and that is no error. It goes to standard error, as
+/// nbdkit's own warnings do: its log has errors, and what only -v shows.
 void print_warning(const char *line);
 
 /// Prints an answer on the calling thread's behalf, and frees its text.

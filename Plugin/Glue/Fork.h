@@ -9,10 +9,10 @@
 //                                    │ no fork           └──▶ child ──▶ after_fork: fork_over, then
 //                                    └────────────────────────────────▶ fork_tell_success or fork_tell_failure
 //
-// **Given back in the parent.** The image's descriptors: while the parent has a copy of the one that claims a block device
-// the server cannot give it up and take it again, and a copy of the one that is locked would keep other servers out for
-// as long as --run's command runs, were the server killed. The scheduling and the IO flusher's flag: the command would
-// inherit them.
+// **Given back in the parent.** The image's descriptors: while the parent has a copy of the one that claims a block
+// device the server cannot give it up and take it again, and a copy of the one that is locked would keep other servers
+// out for as long as --run's command runs, were the server killed. The scheduling and the IO flusher's flag: the
+// command would inherit them.
 //
 // **Waiting for the child.** What goes wrong after the fork would be told to nobody: a daemon's starter would have
 // exited with 0, and --run's command would wait for ever for a server that is not there, as its parent keeps the
@@ -27,8 +27,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/// Watches for nbdkit's fork from now on. `descriptors`, `count` of them and flexpage_max_descriptors at the most, are those
-/// that the parent must not keep. Returns 0, or an errno value.
+/// Watches for nbdkit's fork from now on. `descriptors`, `count` of them and flexpage_max_descriptors at the most, are
+/// those that the parent must not keep. Returns 0, or an errno value.
 int fork_watch(const int32_t *descriptors, int32_t count);
 
 /// Ends the watch; a fork after this is another's affair. Returns false where this process has already given back what

@@ -1,10 +1,11 @@
 // The plugin as nbdkit sees it: a struct with a callback for each of its members.
 //
 // It is C because nbdkit's interface is: a struct of function pointers, variable arguments, a macro. All it does is to
-// turn nbdkit's way of saying things into Interface.h's and back. The callbacks stand in files of their own: Lifetime.c,
-// Connection.c, Requests.c. One rule is kept for all of the plugin, the fork rule: callbacks that nbdkit's main thread makes
-// go through an errand (Errand.h), all of them, always. The others come from threads that nbdkit made for a connection,
-// after the fork. (With `nbdkit -s` the main thread serves the one connection itself; nbdkit does not fork then.)
+// turn nbdkit's way of saying things into Interface.h's and back. The callbacks stand in files of their own:
+// Lifetime.c, Connection.c, Requests.c. One rule is kept for all of the plugin, the fork rule: callbacks that nbdkit's
+// main thread makes go through an errand (Errand.h), all of them, always. The others come from threads that nbdkit made
+// for a connection, after the fork. (With `nbdkit -s` the main thread serves the one connection itself; nbdkit does not
+// fork then.)
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 

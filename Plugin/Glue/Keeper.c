@@ -89,8 +89,8 @@ catch_quit_signals(void)
     }
 }
 
-/// A write past what the process's limit of file sizes allows is to fail (EFBIG), and is not to end everybody's server. Not
-/// before the fork, as --run's command would inherit it.
+/// A write past what the process's limit of file sizes allows is to fail (EFBIG), and is not to end everybody's server.
+/// Not before the fork, as --run's command would inherit it.
 static void
 survive_size_limit(void)
 {

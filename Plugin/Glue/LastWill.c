@@ -7,21 +7,22 @@
 //     sleeps, at most last-will= seconds        syncs, tells                           a change: sleep for ever
 //     the signal does what it did     ◀──       a byte to the other pipe
 //
-// Why nothing answered is missing from it: Paging's LastWill says that, and what it wants of the flag is kept here. It is
-// set before the thread of the will is woken, read after a request's last change and before its answer, both in the order
-// of sequential consistency, and never taken back.
+// Why nothing answered is missing from it: Paging's LastWill says that, and what it wants of the flag is kept here. It
+// is set before the thread of the will is woken, read after a request's last change and before its answer, both in the
+// order of sequential consistency, and never taken back.
 //
-// The handler may come upon any instruction, in malloc or with any lock held: it calls what is safe in it (signal-safety(7)),
-// and so does the thread of the will, as the thread that faulted is stopped and keeps what it holds. That thread is made
-// after the fork, by the fork rule, and before any fault, as a thread could not be had then.
+// The handler may come upon any instruction, in malloc or with any lock held: it calls what is safe in it
+// (signal-safety(7)), and so does the thread of the will, as the thread that faulted is stopped and keeps what it
+// holds. That thread is made after the fork, by the fork rule, and before any fault, as a thread could not be had then.
 //
 // - The first thread decides: one that faults later, another signal too, sleeps until the process has ended.
 // - A fault of the will's own thread ends the process at once, with a line that says so.
-// - What the signal did before is done afterwards: a handler that was there is called, and then the signal comes anew, to
-//   the default action: a dump shows the thread where it faulted. A process does not go on after its will, even where
-//   such a handler would have it: its writers have been stopped.
+// - What the signal did before is done afterwards: a handler that was there is called, and then the signal comes anew,
+//   to the default action: a dump shows the thread where it faulted. A process does not go on after its will, even
+//   where such a handler would have it: its writers have been stopped.
 // - A signal that was ignored stays ignored.
-// - Signals that are no faults but end a process, such as SIGUSR1, have a will too, unless somebody has a handler for them.
+// - Signals that are no faults but end a process, such as SIGUSR1, have a will too, unless somebody has a handler for
+//   them.
 // - Nobody hears of SIGKILL.
 
 #define _GNU_SOURCE
@@ -42,9 +43,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/// What ends a process: faults first, then what others send, or a limit of the process, where nobody has another use for it.
-static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM,
-    SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT};
+/// What ends a process: faults first, then what others send, or a limit of the process, where nobody has another use
+/// for it.
+static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU, SIGUSR1, SIGUSR2,
+    SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT};
 
 /// So many of them are faults: they are caught even if somebody else has caught them before.
 enum { true_fault_count = 7 };
@@ -175,7 +177,8 @@ execute(void)
         int64_t left = end - milliseconds_now();
         struct pollfd answer = {.fd = will.answer[0], .events = POLLIN};
         if (left <= 0) {
-            SAY("nbdkit: flexpage: last will: not done in the time of last-will=; some of what was not flushed is lost\n");
+            SAY("nbdkit: flexpage: last will: not done in the time of last-will=; some of what was not flushed is "
+                "lost\n");
             return;
         }
         // Other signals come in between.

@@ -27,8 +27,8 @@ extern atomic_bool last_will_is_executed;
 /// Sleeps for ever.
 _Noreturn void last_will_stop(void);
 
-/// To be called by each callback that changes an image, or flushes, after its work and before it returns: a request that
-/// has not been answered when the will begins never is. Costs a load.
+/// To be called by each callback that changes an image, or flushes, after its work and before it returns: a request
+/// that has not been answered when the will begins never is. Costs a load.
 static inline void
 last_will_hold(void)
 {

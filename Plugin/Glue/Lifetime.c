@@ -23,8 +23,8 @@ lifetime_server(void)
     return server;
 }
 
-/// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no more
-/// to say then than the line.
+/// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no
+/// more to say then than the line.
 static void
 log_line(const char *line)
 {

@@ -2,8 +2,8 @@
 // (`raw_send_socket: Assertion 'sock >= 0'`), which ends everybody's connections. A server with one thread a connection
 // (-t 1) has but one answer to send at a time, and does not.
 //
-// nbdkit tells a plugin no version of itself, so its program is run once more and asked. Whatever goes wrong with that, or
-// an answer that is none, means that nothing is known, and nothing is said.
+// nbdkit tells a plugin no version of itself, so its program is run once more and asked. Whatever goes wrong with that,
+// or an answer that is none, means that nothing is known, and nothing is said.
 
 #define _GNU_SOURCE
 

@@ -35,8 +35,8 @@ finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
     return -1;
 }
 
-/// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and when
-/// it ends, not for each that it fails. When the last will is being executed it does not return.
+/// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and
+/// when it ends, not for each that it fails. When the last will is being executed it does not return.
 static int
 finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
 {

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 // What the kernel puts there (some 12 KiB where the processor has the widest registers), our handler, and one that was
-// there before ours and is called by it. No more, because a server whose memory is locked takes all of it for each thread.
+// there before ours and is called by it. No more, because a server whose memory is locked takes all of it for each
+// thread.
 static const size_t stack_bytes = 32 << 10;
 
 _Thread_local bool signal_stack_is_prepared;

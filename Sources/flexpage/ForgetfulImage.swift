@@ -1,8 +1,8 @@
 import Glibc
 import Paging
 
-/// An image that takes whatever it is given and keeps nothing of it: what measurements and simulations reach, so that what
-/// is seen is the pager alone. What it populates is up to who conforms.
+/// An image that takes whatever it is given and keeps nothing of it: what measurements and simulations reach, so that
+/// what is seen is the pager alone. What it populates is up to who conforms.
 protocol ForgetfulImage: Accessor {}
 
 extension ForgetfulImage {

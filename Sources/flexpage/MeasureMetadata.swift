@@ -3,8 +3,8 @@ import Paging
 
 /// `flexpage measure metadata`: how much of `memory=` holds no data once it is full of flexpages of 4 KiB.
 ///
-/// Nothing is read from a layout: pages are populated until the pager has recycled as many as it has room for, and those
-/// that are resident then are counted.
+/// Nothing is read from a layout: pages are populated until the pager has recycled as many as it has room for, and
+/// those that are resident then are counted.
 struct MeasureMetadata: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "metadata",

@@ -5,8 +5,8 @@ import SystemPackage
 
 /// `flexpage measure zeroes IMAGE`: how much memory an image takes that is read end to end, with room for all of it.
 ///
-/// Each base page that is read and is not zeroes takes a frame; before there were known zeroes each one did. The image is
-/// only read.
+/// Each base page that is read and is not zeroes takes a frame; before there were known zeroes each one did. The image
+/// is only read.
 struct MeasureZeroes: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "zeroes",

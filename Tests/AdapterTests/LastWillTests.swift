@@ -51,8 +51,8 @@ import Testing
     private nonisolated(unsafe) static var calls = 0
     private nonisolated(unsafe) static var watched = ""
 
-    /// Proves that the gate is asked before the image is let go, when all has been brought out: behind a gate that does not
-    /// open the image stays locked.
+    /// Proves that the gate is asked before the image is let go, when all has been brought out: behind a gate that does
+    /// not open the image stays locked.
     @Test func theGateIsBeforeTheUnlocking() throws {
         Self.watched = path
         let gate: flexpage_gate = {

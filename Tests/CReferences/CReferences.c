@@ -1,9 +1,9 @@
 /* Counts what each thread retains and releases, by standing in for the functions of Swift's runtime that do it, in the
    test's executable.
 
-   The runtime has hooks for the same (_swift_retain and its kin, and a flag that makes it look at them), but while the flag
-   is up the runtime of Swift 6.3.1 for x86_64 dies of any small string: it takes away the bits that say that there is
-   nothing to retain before it calls the hook. Calls inside of the runtime do not pass by here, so what it does for its
+   The runtime has hooks for the same (_swift_retain and its kin, and a flag that makes it look at them), but while the
+   flag is up the runtime of Swift 6.3.1 for x86_64 dies of any small string: it takes away the bits that say that there
+   is nothing to retain before it calls the hook. Calls inside of the runtime do not pass by here, so what it does for its
    callers at large is counted by the functions that they call. */
 
 #define _GNU_SOURCE

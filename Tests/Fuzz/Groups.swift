@@ -1,4 +1,5 @@
-// The kernel's files on control groups: whatever they say, the bounds are those of files that there are, and nothing traps.
+// The kernel's files on control groups: whatever they say, the bounds are those of files that there are, and nothing
+// traps.
 import Glibc
 import SystemPackage
 

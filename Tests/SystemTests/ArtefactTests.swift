@@ -16,8 +16,8 @@ import Testing
         #expect(symbols.allSatisfy { $0 == "plugin_init" || $0.hasPrefix("flexpage_debug_") }, "\(symbols)")
     }
 
-    /// Proves that it is self-contained: it needs the C and C++ libraries that every machine with nbdkit can have, and no
-    /// Swift.
+    /// Proves that it is self-contained: it needs the C and C++ libraries that every machine with nbdkit can have, and
+    /// no Swift.
     @Test(.enabled(if: Subprocess.exists("readelf"), "readelf is of binutils"))
     func needs() throws {
         let result = try Subprocess.run("readelf", "-d", try Plugin.built())

@@ -109,8 +109,8 @@ import Testing
         try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T: too large", "most 8T"])
     }
 
-    /// Proves it for memory= that is more than the control group of the server allows, and that what the group allows is
-    /// served.
+    /// Proves it for memory= that is more than the control group of the server allows, and that what the group allows
+    /// is served.
     @Test(.enabled(if: Machine.memoryGroups != nil, "making a control group takes root and a memory controller"))
     func memoryOfTheControlGroup() throws {
         let image = try Image(size: 8192)

@@ -29,8 +29,8 @@ import Testing
     }
 
     /// Proves that the process's peak resident size, less that of the same nbdkit doing the same work with its own file
-    /// plugin (whose buffers for requests are nbdkit's, and ours too), stays under memory= and the allowance; and that the
-    /// pages and what describes them never take more than memory=.
+    /// plugin (whose buffers for requests are nbdkit's, and ours too), stays under memory= and the allowance; and that
+    /// the pages and what describes them never take more than memory=.
     @Test func twoGibibytesInSixteenMebibytes() throws {
         let scratch = try Scratch()
         let path = try bigImage(scratch)

@@ -2,8 +2,8 @@ import Testing
 
 /// What a client is told of the export while it connects.
 @Suite struct HandshakeTests {
-    /// Proves that a read-only export offers what the pager has, and nothing that writes: the flags of the handshake, and
-    /// the block sizes.
+    /// Proves that a read-only export offers what the pager has, and nothing that writes: the flags of the handshake,
+    /// and the block sizes.
     @Test func whatIsOffered() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, options: Server.Options(nbdkit: ["-r"]))
@@ -48,8 +48,8 @@ import Testing
         #expect(named.output == "8192\n")
     }
 
-    /// Proves that a server ends with status 0 on SIGTERM, says good-bye with its counters, and that they are right: the
-    /// second read of a page is a hit.
+    /// Proves that a server ends with status 0 on SIGTERM, says good-bye with its counters, and that they are right:
+    /// the second read of a page is a hit.
     @Test func counters() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, "memory=2M")

@@ -1,7 +1,7 @@
 import Testing
 
-/// The code of a hit in the built plugin, from nbdkit's callback to the copy: PagingTests and AdapterTests count what it
-/// does in builds of theirs; this looks at what is installed.
+/// The code of a hit in the built plugin, from nbdkit's callback to the copy: PagingTests and AdapterTests count what
+/// it does in builds of theirs; this looks at what is installed.
 @Suite(.enabled(if: Subprocess.exists("objdump"), "objdump is of binutils"))
 struct HitCodeTests {
     /// The functions of a hit. What they call besides is the system's: locks and memory.
@@ -27,8 +27,8 @@ struct HitCodeTests {
 
     private func isForbidden(_ callee: Substring) -> Bool { HitCodeTests.forbidden.contains { callee.contains($0) } }
 
-    /// Proves that no function of a hit calls what retains, releases or allocates, and that each calls the next; that such
-    /// calls would be seen shows the opening of a client, which has them.
+    /// Proves that no function of a hit calls what retains, releases or allocates, and that each calls the next; that
+    /// such calls would be seen shows the opening of a client, which has them.
     @Test func nothingIsRetained() throws {
         #expect(try callees(of: "flexpage_client_open").contains(where: isForbidden))
         let next = HitCodeTests.functions.dropFirst() + ["pthread_mutex_lock@plt"]

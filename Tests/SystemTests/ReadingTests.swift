@@ -24,8 +24,8 @@ import Testing
         }
     }
 
-    /// Proves that one request may be much larger than the memory there is: 32 MiB, and the 64 MiB that is the most, with
-    /// memory=4M.
+    /// Proves that one request may be much larger than the memory there is: 32 MiB, and the 64 MiB that is the most,
+    /// with memory=4M.
     @Test func requestsLargerThanMemory() throws {
         let image = try Image(size: 72 << 20)
         let server = try Server(image, "memory=4M")

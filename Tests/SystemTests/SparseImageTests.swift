@@ -21,9 +21,9 @@ import Testing
     /// Of so many requests one is made, and those for islands: a TiB of holes takes some seconds of the processor.
     private static let step = 10
 
-    /// Proves that a sparse image of 15 TiB can be asked for, from end to end, within `memory=`: what is a hole is not read,
-    /// and takes neither pages nor room that grows; the islands are read, and are what they are; and so is what lies
-    /// around them.
+    /// Proves that a sparse image of 15 TiB can be asked for, from end to end, within `memory=`: what is a hole is not
+    /// read, and takes neither pages nor room that grows; the islands are read, and are what they are; and so is what
+    /// lies around them.
     @Test func fifteenTebibytes() throws {
         let scratch = try Scratch()
         let (path, islands) = try sparseImage(scratch)
@@ -54,8 +54,8 @@ import Testing
         #expect(try server.counter("fills") < 1000)
     }
 
-    /// Proves that a write into a hole that is known to be one is there, whole, when it is read on another connection, and in
-    /// the image; and that zeroes are around it.
+    /// Proves that a write into a hole that is known to be one is there, whole, when it is read on another connection,
+    /// and in the image; and that zeroes are around it.
     @Test func writesIntoAKnownHole() throws {
         let scratch = try Scratch()
         let path = scratch.path("disk.img")

@@ -3,8 +3,8 @@ import Testing
 
 /// Five hundred starts, several at a time so that threads are held up: each serves a read, none hangs, none dies.
 ///
-/// They prove the fork rule of Interface.h. When nbdkit's main thread runs Swift after the fork, 1 to 5 of 100 such starts
-/// hang or trap.
+/// They prove the fork rule of Interface.h. When nbdkit's main thread runs Swift after the fork, 1 to 5 of 100 such
+/// starts hang or trap.
 @Suite(.serialized) struct StartTests {
     private static let startsOfEachKind = 100
     private static let atOnce = 4

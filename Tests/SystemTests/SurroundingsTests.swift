@@ -92,8 +92,8 @@ import Testing
         #expect(result.output.hasSuffix("1048576\n"))
     }
 
-    /// Proves that scheduling=batch reaches every thread of the server (policy 3 is SCHED_BATCH), and that without it none
-    /// is touched.
+    /// Proves that scheduling=batch reaches every thread of the server (policy 3 is SCHED_BATCH), and that without it
+    /// none is touched.
     @Test(arguments: [false, true]) func scheduling(isBatch: Bool) throws {
         let image = try Image(size: 1 << 20)
         let server = isBatch ? try Server(image, "scheduling=batch") : try Server(image)

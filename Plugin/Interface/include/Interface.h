@@ -92,14 +92,15 @@ struct flexpage_will {
 };
 
 /// Brings what is dirty to the images, and syncs them, whatever the other threads of the process hold or do. From any
-/// thread, once it serves and until it is destroyed; the rule of one call at a time does not hold for it. Allocates nothing.
+/// thread, once it serves and until it is destroyed; the rule of one call at a time does not hold for it. Allocates
+/// nothing.
 void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *outcome);
 
 enum { flexpage_max_descriptors = 4 };
 
-/// The descriptors of the open image, that which claims a block device among them: a process that only starts the server
-/// must not keep them, as a lock or a claim lasts as long as any copy. Puts them into `descriptors`, which has room for
-/// flexpage_max_descriptors, and returns how many there are.
+/// The descriptors of the open image, that which claims a block device among them: a process that only starts the
+/// server must not keep them, as a lock or a claim lasts as long as any copy. Puts them into `descriptors`, which has
+/// room for flexpage_max_descriptors, and returns how many there are.
 int32_t flexpage_server_descriptors(flexpage_server *server, int32_t *descriptors);
 
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
@@ -109,8 +110,9 @@ bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answ
 /// last such call. Clients may be there. Returns false where that fails.
 bool flexpage_server_settle(flexpage_server *server);
 
-/// Brings everything to its end: what was written is brought to the image. Says in the answer what could not be. Clients that are still there are not served any more; nbdkit calls no close for them.
-/// Does no harm to a server that never began.
+/// Brings everything to its end: what was written is brought to the image. Says in the answer what could not be.
+/// Clients that are still there are not served any more; nbdkit calls no close for them. Does no harm to a server that
+/// never began.
 bool flexpage_server_end(flexpage_server *server, struct flexpage_answer *answer);
 
 /// Releases the server. Nothing may use it or its clients afterwards.
@@ -142,8 +144,8 @@ int32_t flexpage_client_extents(
 int32_t flexpage_client_write(
     flexpage_client *client, const void *buffer, uint32_t count, uint64_t offset, bool is_forced);
 
-/// Whether `error`, which a request that writes or flushes has ended with, is what keeps all of them from the image: that
-/// is logged once when it begins and once when it ends.
+/// Whether `error`, which a request that writes or flushes has ended with, is what keeps all of them from the image:
+/// that is logged once when it begins and once when it ends.
 bool flexpage_client_is_known_trouble(flexpage_client *client, int32_t error);
 
 int32_t flexpage_client_flush(flexpage_client *client);

@@ -7,8 +7,8 @@ extension ImageFile {
     ///
     /// Space that is allocated and was never written is told as a hole, as Linux does: it reads as zeroes all the same.
     /// All is data on a block device, where the filesystem does not know holes, and where the image has become shorter.
-    /// What is written meanwhile may be told either way. Extents begin and end at blocks of the filesystem, which can be
-    /// less than a page.
+    /// What is written meanwhile may be told either way. Extents begin and end at blocks of the filesystem, which can
+    /// be less than a page.
     ///
     /// Cost: a call for each extent that is told; no lock, no allocation.
     /// - Parameter range: Bytes inside the image.

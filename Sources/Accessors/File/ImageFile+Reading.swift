@@ -26,8 +26,8 @@ extension ImageFile {
         transfer.zeroMemory(from: wanted)
     }
 
-    /// Reads what O_DIRECT could not, up to `wanted` bytes: all of it where there is no O_DIRECT, else what is left of an
-    /// image that has become shorter.
+    /// Reads what O_DIRECT could not, up to `wanted` bytes: all of it where there is no O_DIRECT, else what is left of
+    /// an image that has become shorter.
     private func readBuffered(_ transfer: inout Transfer, to wanted: Int64) throws(AccessError) {
         let start = transfer.offset + transfer.done
         let number = opened.buffered.number

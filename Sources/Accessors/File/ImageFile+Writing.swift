@@ -26,13 +26,14 @@ extension ImageFile {
         try write(&transfer, to: wanted)
     }
 
-    /// Makes durable whatever calls that had returned before this one began have written, zeroed or trimmed (fdatasync).
+    /// Makes durable whatever calls that had returned before this one began have written, zeroed or trimmed
+    /// (fdatasync).
     ///
     /// One fdatasync on any descriptor of the file covers what went through all of them: it writes out the file's page
     /// cache, commits the metadata that reading the data back needs (holes too), and flushes the device's cache, in
     /// which O_DIRECT left its data. The same goes for a block device.
-    /// - Throws: The error of the sync, or that of a write-out by the kernel since the last one. What it was about may be
-    ///   lost: calling again proves nothing about it.
+    /// - Throws: The error of the sync, or that of a write-out by the kernel since the last one. What it was about may
+    ///   be lost: calling again proves nothing about it.
     public func makeDurable() throws(AccessError) {
         let number = opened.syncing.number
         // EINTR says that the waiting ended, not that the data failed.
@@ -88,8 +89,8 @@ extension ImageFile {
 
     /// Bytes in the image at this moment.
     ///
-    /// By lseek, whose position nothing here uses, and not by fstat: kernels since 6.13 give a file whose times have been
-    /// looked at a new time with the next write, so that each sync had an inode to write as well.
+    /// By lseek, whose position nothing here uses, and not by fstat: kernels since 6.13 give a file whose times have
+    /// been looked at a new time with the next write, so that each sync had an inode to write as well.
     func currentSize() throws(AccessError) -> Int64 {
         let number = opened.buffered.number
         if isBlockDevice { return try Linux.uninterrupted { linux_block_size(number) } }

@@ -23,15 +23,15 @@ import Paging
 extension ImageFile {
     /// Makes `range` read as zeroes.
     ///
-    /// Cost: a few calls, whatever the length, where the filesystem or the device has a means; else a call a MiB. No lock,
-    /// no allocation.
+    /// Cost: a few calls, whatever the length, where the filesystem or the device has a means; else a call a MiB. No
+    /// lock, no allocation.
     /// - Parameters:
     ///   - range: Any bytes inside the image.
     ///   - mayTrim: Whether it may become a hole. If not, its space stays allocated or becomes so.
     ///   - onlyIfFast: Throw EOPNOTSUPP, having changed nothing, rather than write zeroes out.
-    /// - Throws: With nothing changed: EOPNOTSUPP; ENOSPC where the space of a hole cannot be allocated (some of it may be
-    ///   allocated now); EIO where the image has become shorter than the range; EROFS; EINVAL for a range outside of the
-    ///   image. Other errors of the calls: some of the range may be zeroed then.
+    /// - Throws: With nothing changed: EOPNOTSUPP; ENOSPC where the space of a hole cannot be allocated (some of it may
+    ///   be allocated now); EIO where the image has become shorter than the range; EROFS; EINVAL for a range outside of
+    ///   the image. Other errors of the calls: some of the range may be zeroed then.
     public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
         guard try beginChanging(range) else { return }
         let isDone =
@@ -121,7 +121,8 @@ extension ImageFile {
         return try isSupported(range) { linux_punch_hole(number, range.lowerBound, holeEnd - range.lowerBound) }
     }
 
-    /// Allocates the holes of the range, which go on reading as zeroes. Where the filesystem cannot, it is done by writing.
+    /// Allocates the holes of the range, which go on reading as zeroes. Where the filesystem cannot, it is done by
+    /// writing.
     private func allocate(_ range: Range<Int64>) throws(AccessError) {
         let number = opened.buffered.number
         _ = try isSupported(range) { linux_allocate(number, range.lowerBound, range.upperBound - range.lowerBound) }
@@ -138,8 +139,8 @@ extension ImageFile {
     /// Calls fallocate. False where it says that it can do no such thing, or not there: nothing has changed then.
     ///
     /// Our claim of a block device is on another open file description than the one called on. The kernel then does not
-    /// force the range out of the page cache, but says EBUSY if a page there is dirty, on its way out or being looked at
-    /// (by whoever else has the device open). Writing back what is dirty mends that; if it does not, the range is as
+    /// force the range out of the page cache, but says EBUSY if a page there is dirty, on its way out or being looked
+    /// at (by whoever else has the device open). Writing back what is dirty mends that; if it does not, the range is as
     /// one that cannot be had.
     private func isSupported(_ range: Range<Int64>, _ call: () -> Int32) throws(AccessError) -> Bool {
         for _ in 0..<3 {
@@ -157,8 +158,8 @@ extension ImageFile {
         return false
     }
 
-    /// Writes zeroes: to the end of the first page through the page cache, if the range begins inside of one, then on as
-    /// any write.
+    /// Writes zeroes: to the end of the first page through the page cache, if the range begins inside of one, then on
+    /// as any write.
     private func writeZeroes(_ range: Range<Int64>) throws(AccessError) {
         var position = range.lowerBound
         let aligned = min(Self.roundedUp(position), range.upperBound)

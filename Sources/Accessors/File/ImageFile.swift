@@ -4,18 +4,19 @@ import SystemPackage
 
 /// An image in a regular file or a block device.
 ///
-/// **Past the page cache.** Whole base pages are read and written with O_DIRECT where the filesystem has it, so that the
-/// pager's memory is all that an image takes. Through the page cache goes what O_DIRECT cannot do: the tail of an image
-/// whose size is no multiple of 4096 (a whole block there would make the file longer), the edges of a range that is
-/// zeroed; and everything where there is no O_DIRECT. What went through the page cache is written back and dropped from it
-/// before the call returns, so that the two ways never disagree, on filesystems that do not see to that themselves
-/// too, and nothing is cached twice.
+/// **Past the page cache.** Whole base pages are read and written with O_DIRECT where the filesystem has it, so that
+/// the pager's memory is all that an image takes. Through the page cache goes what O_DIRECT cannot do: the tail of an
+/// image whose size is no multiple of 4096 (a whole block there would make the file longer), the edges of a range that
+/// is zeroed; and everything where there is no O_DIRECT. What went through the page cache is written back and dropped
+/// from it before the call returns, so that the two ways never disagree, on filesystems that do not see to that
+/// themselves too, and nothing is cached twice.
 ///
 /// **Size.** The size is that of the opening. An image that has become shorter since answers EIO for what is gone, and
 /// is never made longer; one that has become longer is served as long as it was.
 ///
-/// **Privileges.** All descriptors are made when it is opened, for writing too if that is permitted, as a server gives up
-/// its privileges and its directory afterwards. Being open for writing keeps nobody out: that begins with `beginWriting`.
+/// **Privileges.** All descriptors are made when it is opened, for writing too if that is permitted, as a server gives
+/// up its privileges and its directory afterwards. Being open for writing keeps nobody out: that begins with
+/// `beginWriting`.
 ///
 /// **Threads.** Any thread may call anything at any time, within the rules of `Accessor`. Nothing that serves allocates
 /// or takes a lock.
@@ -83,8 +84,8 @@ public final class ImageFile: ImageSource {
         isRotational = facts.isRotational
         offloadsZeroes = isBlockDevice && facts.offloadsZeroes
         let descriptor = opened.buffered.number
-        // The lock is on what rings write to. They may go on for a moment when the process has been killed, and the lock
-        // lasts as long.
+        // The lock is on what rings write to. They may go on for a moment when the process has been killed, and the
+        // lock lasts as long.
         let locked = opened.directNumber ?? descriptor
         writeAccess = isWritable ? WriteAccess(descriptor: locked, isBlockDevice: isBlockDevice, mode: lock) : nil
         handover = Handover(ChangeWatch(descriptor: descriptor, isBlockDevice: isBlockDevice))
@@ -105,15 +106,15 @@ extension ImageFile {
 
     public var readOnlyReason: String? { readOnlyError.map { "\($0)" } }
 
-    /// To be called once the process has the privileges that it keeps, and before the first client. Gives a block device
-    /// back to whoever wants to claim it until there is a writer, if it can be claimed again then. Without this call the
-    /// device stays claimed until the first writer has left.
+    /// To be called once the process has the privileges that it keeps, and before the first client. Gives a block
+    /// device back to whoever wants to claim it until there is a writer, if it can be claimed again then. Without this
+    /// call the device stays claimed until the first writer has left.
     public func privilegesSettled() {
         writeAccess?.privilegesSettled()
     }
 
-    /// The descriptors that it has, four at the most. A process that forks, and lives on without serving, has to close its
-    /// copies: a lock lasts, and a block device stays claimed, as long as any copy of the descriptor is open.
+    /// The descriptors that it has, four at the most. A process that forks, and lives on without serving, has to close
+    /// its copies: a lock lasts, and a block device stays claimed, as long as any copy of the descriptor is open.
     public var descriptors: [Int32] {
         [opened.buffered.number, opened.syncing.number] + [opened.directNumber, writeAccess?.claim].compactMap(\.self)
     }

@@ -5,8 +5,8 @@ import SystemPackage
 ///
 /// Up to three open file descriptions of one file, all made at once, as later the process may lack the permission:
 /// - `buffered` goes through the page cache. It serves what O_DIRECT cannot: bytes that fill no block, the tail of an
-///   image, and everything where there is no O_DIRECT. It is also asked for holes: SEEK_DATA and SEEK_HOLE move its file
-///   position, which nothing here uses.
+///   image, and everything where there is no O_DIRECT. It is also asked for holes: SEEK_DATA and SEEK_HOLE move its
+///   file position, which nothing here uses.
 /// - `direct` goes past the page cache. Locks are held on it, if there is one.
 /// - `syncing` serves fdatasync alone. The kernel reports a failed write-out once to every open file description, and
 ///   sync_file_range takes the report as fdatasync does: on a description of its own no sync ever misses one.
@@ -181,8 +181,8 @@ struct OpenedImage: ~Copyable, Sendable {
     }
 
     /// Why pages of 4096 bytes cannot be had directly, if they cannot. Some filesystems accept the open and refuse the
-    /// transfer, some accept both and go through the page cache all the same (and tell, if asked), and a device can have
-    /// larger blocks; so it is asked and tried.
+    /// transfer, some accept both and go through the page cache all the same (and tell, if asked), and a device can
+    /// have larger blocks; so it is asked and tried.
     private static func directRefusal(of descriptor: borrowing OwnedDescriptor, size: Int64) -> Errno? {
         var memory: UInt32 = 0
         var offset: UInt32 = 0

@@ -8,8 +8,8 @@ import SystemPackage
 /// process ends, and is seen by other open file descriptions of the same process). A block device is also claimed:
 /// opened with O_EXCL, which the kernel refuses for a device that is mounted or claimed by another.
 ///
-/// **When a device is claimed.** Whether a client may write is known when it comes, which is after the process has given
-/// up its privileges, and opening the device again asks for permission again. But a claim held from the start on
+/// **When a device is claimed.** Whether a client may write is known when it comes, which is after the process has
+/// given up its privileges, and opening the device again asks for permission again. But a claim held from the start on
 /// would hinder those who only read: two read-only servers, and mounting. So:
 /// - At the start, while privileges last, a claim is tried, for reading, which is all that a claim needs. A device
 ///   that is held already is no error yet.

@@ -1,9 +1,9 @@
 // Linux calls and constants that Swift cannot see: variadic functions (open, fcntl, ioctl), function-like macros (BLK*,
 // S_IS*), and what glibc shows to _GNU_SOURCE only.
 //
-// Rules: every function is one system call and keeps nothing. It returns what the call returns, or -errno where the call
-// fails; EINTR included, as the caller knows whether trying again is right. Nothing allocates; any thread may call.
-// Lengths and offsets are bytes.
+// Rules: every function is one system call and keeps nothing. It returns what the call returns, or -errno where the
+// call fails; EINTR included, as the caller knows whether trying again is right. Nothing allocates; any thread may
+// call. Lengths and offsets are bytes.
 #ifndef FLEXPAGE_CLINUX_H
 #define FLEXPAGE_CLINUX_H
 
@@ -106,8 +106,8 @@ int linux_unlock(int descriptor);
 // fcntl(2), F_OFD_GETLK: whether any of the file is locked for writing through another open file description (0 or 1).
 int linux_is_locked(int descriptor);
 
-// mmap(2): `length` bytes that read as zeroes and cannot be written. They are all the kernel's one zero page and take no
-// memory. NULL where it fails.
+// mmap(2): `length` bytes that read as zeroes and cannot be written. They are all the kernel's one zero page and take
+// no memory. NULL where it fails.
 const void *linux_map_zeroes(size_t length);
 void linux_unmap(const void *address, size_t length);
 

@@ -1,10 +1,12 @@
 // Several writes in one system call: a small part of io_uring(7), which Swift cannot see.
 //
 // Why: writes that are submitted together reach the device together, and their completions are awaited together. From
-// threads that write one by one each write costs a system call, two switches of context and a notification of the device.
+// threads that write one by one each write costs a system call, two switches of context and a notification of the
+// device.
 //
-// A ring is used by one thread at a time. Nothing allocates but linux_ring_open. No write is left to the kernel's worker
-// threads (RWF_NOWAIT): what cannot be started at once comes back with EAGAIN, and is the caller's to do otherwise.
+// A ring is used by one thread at a time. Nothing allocates but linux_ring_open. No write is left to the kernel's
+// worker threads (RWF_NOWAIT): what cannot be started at once comes back with EAGAIN, and is the caller's to do
+// otherwise.
 #ifndef FLEXPAGE_LINUX_RING_H
 #define FLEXPAGE_LINUX_RING_H
 

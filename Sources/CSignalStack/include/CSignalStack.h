@@ -1,5 +1,5 @@
-// A stack a thread for the handlers of its signals (sigaltstack(2)): without one, a thread whose own stack has overflowed
-// dies before any handler runs.
+// A stack a thread for the handlers of its signals (sigaltstack(2)): without one, a thread whose own stack has
+// overflowed dies before any handler runs.
 //
 //     none ── prepare ──▶ there ── the thread's end ──▶ none
 //
@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 
-// Whether the calling thread has been looked after. In the part of thread-local storage that a plain load reaches, as each
-// request looks at it.
+// Whether the calling thread has been looked after. In the part of thread-local storage that a plain load reaches, as
+// each request looks at it.
 extern _Thread_local bool signal_stack_is_prepared __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 // From now on threads that ask for a stack get one.
@@ -22,8 +22,8 @@ void signal_stacks_want(void);
 // Does what signal_stack_prepare does, for a thread that has not asked before.
 void signal_stack_prepare_slowly(void);
 
-// Gives the calling thread a stack for its handlers, unless it has one, or nobody wants them. Where the system has none to
-// give the thread goes without. Costs a load and a test from the second call on.
+// Gives the calling thread a stack for its handlers, unless it has one, or nobody wants them. Where the system has none
+// to give the thread goes without. Costs a load and a test from the second call on.
 static inline void signal_stack_prepare(void)
 {
     if (__builtin_expect(!signal_stack_is_prepared, 0))

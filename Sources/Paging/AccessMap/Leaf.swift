@@ -2,13 +2,13 @@
 ///
 /// One cache line, so that looking a page up costs one miss. A leaf exists while at least one of its base pages is
 /// covered by a flexpage, hence there are never more leaves than frames. All of it is under the lock of its chunk, but
-/// for the links of the Ledger's lists, which are under the Ledger's: so no code takes a leaf by value, not even to ask it
-/// something.
+/// for the links of the Ledger's lists, which are under the Ledger's: so no code takes a leaf by value, not even to ask
+/// it something.
 struct Leaf {
     /// The next leaf of the same bucket, or of the free list.
     ///
-    /// First, because changing any field in place counts as a change of the first byte to the thread sanitizer, and this
-    /// field the Ledger, which has a lock of its own, does not look at.
+    /// First, because changing any field in place counts as a change of the first byte to the thread sanitizer, and
+    /// this field the Ledger, which has a lock of its own, does not look at.
     var next: LeafID
     /// One bit a base page: newer than the image, and not being written out.
     var dirty: UInt8

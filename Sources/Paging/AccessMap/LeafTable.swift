@@ -2,8 +2,9 @@ import Glibc
 
 /// The leaves of all images, and which of them are free: pointers into the Memory, cheap to copy.
 ///
-/// A leaf is put where its key would have it, if that is free: then whoever looks it up can ask for it to be near by before
-/// it has read the bucket that leads to it, and two cache misses become one. Where it is not free, any other serves.
+/// A leaf is put where its key would have it, if that is free: then whoever looks it up can ask for it to be near by
+/// before it has read the bucket that leads to it, and two cache misses become one. Where it is not free, any other
+/// serves.
 ///
 /// Thread rules: `take` and `give` from any thread, under a lock of their own that is a leaf of the lock order. The
 /// leaf itself belongs to whoever holds its chunk's lock. Both are O(log₆₄ leaves).
@@ -29,7 +30,8 @@ struct LeafTable: @unchecked Sendable {
     @inline(__always)
     func id(of leaf: UnsafeMutablePointer<Leaf>) -> LeafID { LeafID(raw: UInt32(leaf - base)) }
 
-    /// Where the leaf number `index` of the chunk with this hash is put if it can be. Leaves of a chunk follow one another.
+    /// Where the leaf number `index` of the chunk with this hash is put if it can be. Leaves of a chunk follow one
+    /// another.
     @inline(__always)
     func home(chunk hash: UInt64, _ index: UInt64) -> LeafID {
         let spread = hash.multipliedFullWidth(by: UInt64(count)).high
@@ -37,8 +39,8 @@ struct LeafTable: @unchecked Sendable {
         return LeafID(raw: UInt32(truncatingIfNeeded: place < UInt64(count) ? place &+ 1 : place &+ 1 &- UInt64(count)))
     }
 
-    /// A free leaf, made empty for `key`: `home` where that is free. There always is one: there are as many as frames, and
-    /// each leaf in use covers a frame at least.
+    /// A free leaf, made empty for `key`: `home` where that is free. There always is one: there are as many as frames,
+    /// and each leaf in use covers a frame at least.
     func take(key: UInt64, home: LeafID) -> LeafID {
         lock.lock()
         defer { lock.unlock() }

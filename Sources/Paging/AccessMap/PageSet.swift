@@ -67,8 +67,8 @@ struct PageSet {
         return count
     }
 
-    /// The end of the run of pages that are not in it and that begins with `page`: `page` itself where that is in it, and never
-    /// past `limit`, which is in the same chunk or its end.
+    /// The end of the run of pages that are not in it and that begins with `page`: `page` itself where that is in it,
+    /// and never past `limit`, which is in the same chunk or its end.
     func end(ofGapFrom page: UInt64, upTo limit: UInt64) -> UInt64 { inverse.end(ofRunFrom: page, upTo: limit) }
 
     private var inverse: PageSet {

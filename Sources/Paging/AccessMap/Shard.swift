@@ -10,8 +10,8 @@ import Glibc
 struct Shard {
     /// Base pages lent without waiting for the Accessor.
     ///
-    /// The mutex is not the first field: changing any field in place counts as a change of the Shard's first byte to the
-    /// thread sanitizer, and whoever is about to lock touches the mutex unlocked.
+    /// The mutex is not the first field: changing any field in place counts as a change of the Shard's first byte to
+    /// the thread sanitizer, and whoever is about to lock touches the mutex unlocked.
     var hits: UInt64
     var mutex: pthread_mutex_t
     var condition: pthread_cond_t

@@ -1,9 +1,10 @@
-/// Which base pages of the images are known to be zeroes without being resident: a hint, which can be dropped at any time.
+/// Which base pages of the images are known to be zeroes without being resident: a hint, which can be dropped at any
+/// time.
 ///
-/// A base page that is all zeroes, whether it is a hole or was read, takes no Region: it takes a bit here, in the record of
-/// its chunk. Records are as many as Metadata has room for, whatever the images' sizes: each chunk has a set of four that
-/// its record must be in, and the one that was not used for longest gives way. So a sparse image of any size can be
-/// read end to end.
+/// A base page that is all zeroes, whether it is a hole or was read, takes no Region: it takes a bit here, in the
+/// record of its chunk. Records are as many as Metadata has room for, whatever the images' sizes: each chunk has a set
+/// of four that its record must be in, and the one that was not used for longest gives way. So a sparse image of any
+/// size can be read end to end.
 ///
 /// A bit means: no flexpage covers the page, and the image holds zeroes there. Both change only under the lock of the
 /// chunk's shard, which everything here wants held: a flexpage that comes takes the bits of its pages away
@@ -65,8 +66,8 @@ struct ZeroMap: @unchecked Sendable {
         return nil
     }
 
-    /// Takes an empty record for the chunk of `key`, which has none: one that is free, else the one that was not used for
-    /// longest, which is forgotten.
+    /// Takes an empty record for the chunk of `key`, which has none: one that is free, else the one that was not used
+    /// for longest, which is forgotten.
     /// - Returns: The record, and how many known zeroes were forgotten.
     func makeRecord(of key: PageKey, at place: AccessMap.Place) -> (Record, forgotten: Int) {
         let group = group(place)

@@ -1,14 +1,15 @@
 import Glibc
 
-/// Reaches one image: populates flexpages from it, writes them out to it, makes what was written durable, zeroes, trims,
-/// and tells what is a hole.
+/// Reaches one image: populates flexpages from it, writes them out to it, makes what was written durable, zeroes,
+/// trims, and tells what is a hole.
 ///
 /// Rules for who calls:
 /// - No lock of Paging is held during a call, and calls come from many threads at once.
 /// - Offsets given to `populate` and `writeOut` are multiples of the base page (4096 bytes), and so are the lengths of
 ///   the pieces and the addresses of their memory. The last base page of an image may reach past `size`.
 /// - Two calls that write overlapping ranges are never under way at the same time.
-/// - A LastWill keeps neither: it calls with a lock held, and writes once more, with the same bytes, what is being written.
+/// - A LastWill keeps neither: it calls with a lock held, and writes once more, with the same bytes, what is being
+///   written.
 ///
 /// Rules for who implements:
 /// - EINTR and short transfers are dealt with inside; a call has done all of its work or it throws.

@@ -6,16 +6,17 @@ import Synchronization
 ///     (fast path) ── no room, or somebody waits ──▶ waiting ── serve: it is first, and there is room ──▶ admitted
 ///                                                      └── waitForTurn: there is a reason to give up ──▶ gone
 ///
-/// Each has a turn: how many had come to wait when its write began. The queue is in the order of turns. A writer that was
-/// admitted, gave that back to wait for something else, and comes again is thus before those who came after it: only a
-/// finite number is ever before a writer, and that number never grows. So nobody starves, and giving back costs no place.
+/// Each has a turn: how many had come to wait when its write began. The queue is in the order of turns. A writer that
+/// was admitted, gave that back to wait for something else, and comes again is thus before those who came after it:
+/// only a finite number is ever before a writer, and that number never grows. So nobody starves, and giving back costs
+/// no place.
 ///
 /// Whoever makes room serves the queue: it grants the first what there is room for, then the next, and wakes those and
 /// no others. A place in the queue lies on the stack of who waits: nothing is allocated, and there is room for all.
 ///
-/// Thread rules: any thread; who waits here holds nothing (invariant 9). `lock` is innermost: neither what is granted nor
-/// why somebody gives up is asked of anything that takes another. O(1), but for a writer that comes again:
-/// O(those who wait).
+/// Thread rules: any thread; who waits here holds nothing (invariant 9). `lock` is innermost: neither what is granted
+/// nor why somebody gives up is asked of anything that takes another. O(1), but for a writer that comes again: O(those
+/// who wait).
 struct AdmissionQueue: @unchecked Sendable {
     private let lock: Lock
     private let state: UnsafeMutablePointer<State>
@@ -150,8 +151,8 @@ struct AdmissionQueue: @unchecked Sendable {
         atomicMemoryFence(ordering: .sequentiallyConsistent)
     }
 
-    /// - Returns: What is granted, all signals having been heard; 0 if nothing is: then the place is still in the queue,
-    ///   unless its owner gives up.
+    /// - Returns: What is granted, all signals having been heard; 0 if nothing is: then the place is still in the
+    ///   queue, unless its owner gives up.
     private func leave(_ place: UnsafeMutablePointer<Place>, isGivingUp: Bool, _ heard: inout Int) -> Int {
         lock.lock()
         let granted = place.pointee.granted

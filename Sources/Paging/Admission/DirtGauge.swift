@@ -4,8 +4,8 @@ import Synchronization
 /// How many base pages are dirty or being written out, over all images, and the limit at which writers wait.
 ///
 /// A writer is admitted for base pages before it takes any loan, and gives back what were dirty already. So dirty pages
-/// never exceed the limit, and what is left of the Memory serves reads. It is admitted in parts: for as many as there is
-/// room for, at least one. Nobody passes those who wait; see AdmissionQueue.
+/// never exceed the limit, and what is left of the Memory serves reads. It is admitted in parts: for as many as there
+/// is room for, at least one. Nobody passes those who wait; see AdmissionQueue.
 ///
 /// Thread rules: any thread; a writer that waits here holds nothing (invariant 9). What it costs while nobody waits is
 /// one atomic exchange, and one addition to give back.
@@ -105,8 +105,8 @@ struct DirtGauge: @unchecked Sendable {
         wakeWaiters()
     }
 
-    /// So many base pages have been written out. `wakeWaiters` follows when all of the batch has ended, so that those who
-    /// wait are admitted as many at once as it made room for.
+    /// So many base pages have been written out. `wakeWaiters` follows when all of the batch has ended, so that those
+    /// who wait are admitted as many at once as it made room for.
     func wroteOut(_ count: Int) {
         state.pointee.written.wrappingAdd(count, ordering: .relaxed)
         subtract(count)
@@ -124,8 +124,8 @@ struct DirtGauge: @unchecked Sendable {
         return state.pointee.allowed.exchange(allowed, ordering: .sequentiallyConsistent) < allowed
     }
 
-    /// Admits those who wait, if there are any, as far as there is room. Where something cannot be written out, lets the
-    /// others look whether all is lost.
+    /// Admits those who wait, if there are any, as far as there is room. Where something cannot be written out, lets
+    /// the others look whether all is lost.
     @inline(__always)
     func wakeWaiters() {
         if !queue.isEmpty { serveWaiters() }

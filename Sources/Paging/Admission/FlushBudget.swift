@@ -1,6 +1,7 @@
 /// How much may be dirty so that a flush ends within a time: from what the disk has done lately.
 ///
-/// A flush writes out what is dirty and syncs. So it takes, for D dirty pages and U that are written out and not synced,
+/// A flush writes out what is dirty and syncs. So it takes, for D dirty pages and U that are written out and not
+/// synced,
 ///
 ///     D / rate + fixed + (D + U) · syncCost
 ///
@@ -8,14 +9,14 @@
 /// and does not count. *fixed* is what a sync of little takes, *syncCost* what one of much takes a page beyond that: a
 /// disk with a cache writes fast, and syncs at the speed that it really has.
 ///
-/// A third of the time is spent so, because a disk can become slower than it was: one that falls to a tenth, with all that
-/// is allowed dirty, has written out nine tenths of that after three times the flush's time. A disk's standstill is
-/// evidence too: time passes, and no pages come.
+/// A third of the time is spent so, because a disk can become slower than it was: one that falls to a tenth, with all
+/// that is allowed dirty, has written out nine tenths of that after three times the flush's time. A disk's standstill
+/// is evidence too: time passes, and no pages come.
 ///
 /// It has no clock, lock or memory of its own: all times are its caller's, in seconds from any beginning.
 struct FlushBudget {
-    /// What may be dirty before anything is known of the disk, base pages: 64 MiB, in less than ten seconds of flush time
-    /// a part of it.
+    /// What may be dirty before anything is known of the disk, base pages: 64 MiB, in less than ten seconds of flush
+    /// time a part of it.
     static let firstPages = (64 << 20) / BasePage.size
     private static let firstTime = 10.0
     /// What may always be dirty, base pages: 1 MiB.

@@ -28,8 +28,8 @@ struct Ledger: @unchecked Sendable {
     let gauge: DirtGauge
 
     struct Record: ~Copyable {
-        /// Write-outs that failed since all was well. First, because changing any field in place counts as a change of the
-        /// first byte to the thread sanitizer, and whoever is about to lock touches the mutex unlocked.
+        /// Write-outs that failed since all was well. First, because changing any field in place counts as a change of
+        /// the first byte to the thread sanitizer, and whoever is about to lock touches the mutex unlocked.
         var failures: UInt64 = 0
         /// Its place behind that is relied on.
         var mutex = pthread_mutex_t()
@@ -105,8 +105,8 @@ struct Ledger: @unchecked Sendable {
             // Where nothing is dirty what had failed has been dropped meanwhile, if it was not written out.
             if !leaf.pointee.mark.keepsFailed || leaf.pointee.dirty == 0 { noteSuccess(id) }
             if leaf.pointee.dirty != 0 {
-                // Most that is left of a leaf was dirty from the beginning: its place is right, and finding it anew would
-                // mean to go through the whole list.
+                // Most that is left of a leaf was dirty from the beginning: its place is right, and finding it anew
+                // would mean to go through the whole list.
                 guard leaf.pointee.dirtyEpoch != leaf.pointee.epoch else { return }
                 unlink(id)
                 insert(id, dirtyIn: leaf.pointee.dirtyEpoch)
@@ -149,10 +149,11 @@ struct Ledger: @unchecked Sendable {
         append(id, dirtyIn: record.pointee.epoch)
     }
 
-    /// Pages of the leaf have been written out while a sync failed, and are dirty again. That is no failure of theirs: the
-    /// leaf stays where it is, as if they had not gone, so that a flush that has begun after that sync, and waited for
-    /// them, writes them out anew. Those who began before it fail because of it. Where another page of the leaf has failed,
-    /// which has put it too late for such a flush, that failure stands until these pages are out too: the flush hears of it.
+    /// Pages of the leaf have been written out while a sync failed, and are dirty again. That is no failure of theirs:
+    /// the leaf stays where it is, as if they had not gone, so that a flush that has begun after that sync, and waited
+    /// for them, writes them out anew. Those who began before it fail because of it. Where another page of the leaf has
+    /// failed, which has put it too late for such a flush, that failure stands until these pages are out too: the flush
+    /// hears of it.
     func overtaken(_ id: LeafID) {
         lock.withLock {
             let leaf = leaves[id]

@@ -2,8 +2,8 @@ import Synchronization
 
 /// What a hit needs of a flexpage: eight bytes, in a table of their own.
 ///
-/// A hit touches no other record of its flexpage, so a GiB of base pages has 2 MiB of these words and not 8 MiB of whole
-/// records to keep near the processor.
+/// A hit touches no other record of its flexpage, so a GiB of base pages has 2 MiB of these words and not 8 MiB of
+/// whole records to keep near the processor.
 struct FlexpageWord: ~Copyable {
     /// Pins, latch, and what is being done with it; see PageState.
     let state: Atomic<UInt32>
@@ -13,8 +13,8 @@ struct FlexpageWord: ~Copyable {
 
 /// The place of a flexpage in the PageQueue, and its order, in one word.
 ///
-/// Written under the PageQueue's lock, or before anybody knows the flexpage; but its time is set anew with the first use
-/// of what was read ahead. The order stays as long as the flexpage is pinned or in an AccessMap whose lock is held.
+/// Written under the PageQueue's lock, or before anybody knows the flexpage; but its time is set anew with the first
+/// use of what was read ahead. The order stays as long as the flexpage is pinned or in an AccessMap whose lock is held.
 struct FlexpagePlace {
     let raw: UInt32
 

@@ -46,8 +46,8 @@ struct PageState: Equatable {
     static let ahead: UInt32 = 1 << 23
     /// What the first use of a page takes away.
     static let untilUsed: UInt32 = ahead | marked
-    /// Of a populated page that a writer has: nobody else has ever seen it, and its bytes may be no image's yet. Goes with
-    /// the writer's latch. (It shares a bit with the error, which only what has been withdrawn has.)
+    /// Of a populated page that a writer has: nobody else has ever seen it, and its bytes may be no image's yet. Goes
+    /// with the writer's latch. (It shares a bit with the error, which only what has been withdrawn has.)
     static let fresh: UInt32 = 1 << 24
     /// The errno of a failed fill, beside `withdrawn`; 0 where those who wait should try for themselves.
     static let errorShift: UInt32 = 24

@@ -3,9 +3,9 @@ import Glibc
 /// A mutual exclusion lock: a pthread mutex at a fixed place in the Memory's metadata.
 ///
 /// Not `Synchronization.Mutex`: that one takes priority-inheriting futexes, which do not survive a fork and collapse
-/// when threads outnumber cores (28 µs an operation with 8 threads on 2 cores, where this one stays at 35 ns).
-/// A copy of a `Lock` is the same lock. Never unlocked by another thread than the one that locked it. Debug builds check
-/// the order in which a thread takes locks; see LockRank.
+/// when threads outnumber cores (28 µs an operation with 8 threads on 2 cores, where this one stays at 35 ns). A copy
+/// of a `Lock` is the same lock. Never unlocked by another thread than the one that locked it. Debug builds check the
+/// order in which a thread takes locks; see LockRank.
 struct Lock: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     #if DEBUG

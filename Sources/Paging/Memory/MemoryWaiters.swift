@@ -3,9 +3,9 @@ import Synchronization
 
 /// Where requests sleep that got no memory, until some may be had.
 ///
-/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page or the dirt of it goes; whoever
-/// brings that about calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, whoever is about
-/// to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
+/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page or the dirt of it goes;
+/// whoever brings that about calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, whoever
+/// is about to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
 ///
 /// Nobody sleeps here with a loan, a Region or an unissued fill in hand (invariant 9). `lock` is a leaf of the lock
 /// order.
@@ -15,8 +15,8 @@ struct MemoryWaiters: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
     private struct State: ~Copyable {
-        /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`; first, because changing it in
-        /// place counts as a change of the first byte to the thread sanitizer, and `waiting` is used unlocked.
+        /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`; first, because changing it
+        /// in place counts as a change of the first byte to the thread sanitizer, and `waiting` is used unlocked.
         var wakeups: UInt64 = 0
         let waiting = Atomic<UInt32>(0)
     }

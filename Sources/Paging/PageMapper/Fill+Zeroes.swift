@@ -3,10 +3,10 @@ import Glibc
 /// What a fill has read and found to be zeroes takes no memory: its flexpages leave the AccessMap again, and their base
 /// pages are known zeroes instead.
 ///
-/// A flexpage that is zeroes only in part is kept whole if less than a quarter is. Else it is cut in halves, and each half
-/// is looked at in the same way. Of an ext4 image of 2 GiB filled with 590 MB of files, half of which had been deleted
-/// again and trimmed, whole flexpages took 1.76 times the memory of what is not zero, cut ones 1.07 times; cutting out
-/// each single page would bring it to 1.00, with a quarter more flexpages.
+/// A flexpage that is zeroes only in part is kept whole if less than a quarter is. Else it is cut in halves, and each
+/// half is looked at in the same way. Of an ext4 image of 2 GiB filled with 590 MB of files, half of which had been
+/// deleted again and trimmed, whole flexpages took 1.76 times the memory of what is not zero, cut ones 1.07 times;
+/// cutting out each single page would bring it to 1.00, with a quarter more flexpages.
 extension Fill {
     /// Of so many base pages one at least must be zeroes for a flexpage to be cut.
     private static let cutOnceIn = 4
@@ -112,8 +112,8 @@ extension Fill {
         return wanted.lowerBound..<min(max(end, wanted.lowerBound), wanted.upperBound)
     }
 
-    /// Zeroes the memory of what the planned flexpages have of the image, or past its end, and a writer of `written` does
-    /// not write.
+    /// Zeroes the memory of what the planned flexpages have of the image, or past its end, and a writer of `written`
+    /// does not write.
     func zeroAround(_ written: Range<Int64>) {
         guard count > 0 else { return }
         let begin = BasePage.offset(of: covered.lowerBound)

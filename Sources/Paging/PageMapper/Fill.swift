@@ -7,11 +7,11 @@ import Glibc
 ///        └── deinit: Regions go back
 ///
 /// While it is planned its Regions are in the filler's hands, nobody waits for them, and the filler waits for nothing
-/// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want them
-/// pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
+/// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want
+/// them pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
 ///
-/// They lie side by side, or have gaps between them, where something is resident: to read over a few base pages costs less
-/// than one read more. What is read there goes to frames of the fill's own and is nobody's. Each of them takes one
+/// They lie side by side, or have gaps between them, where something is resident: to read over a few base pages costs
+/// less than one read more. What is read there goes to frames of the fill's own and is nobody's. Each of them takes one
 /// page of the read: filesystems and devices with checksums refuse a buffer that is named twice, or go another way.
 struct Fill: ~Copyable {
     let context: PageMapper.Context
@@ -181,9 +181,9 @@ struct Fill: ~Copyable {
         }
     }
 
-    /// Lets everybody see the flexpages, but for what of them are zeroes, and lends those that `wanted` begins with to the
-    /// filler. The shard's lock is held; the pages are queued under it, because a page in the map and not in the queue is
-    /// taken for one that a recycler has in hand.
+    /// Lets everybody see the flexpages, but for what of them are zeroes, and lends those that `wanted` begins with to
+    /// the filler. The shard's lock is held; the pages are queued under it, because a page in the map and not in the
+    /// queue is taken for one that a recycler has in hand.
     mutating func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
         dropZeroes(on: shard)
         var loan = Loan(context, at: wanted.lowerBound)

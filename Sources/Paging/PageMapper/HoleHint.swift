@@ -2,8 +2,8 @@ import Synchronization
 
 /// Of one image: where there was a hole when the image was last asked.
 ///
-/// Only a reason to ask again before reading, never an answer: it may be out of date, and its two ends may be those of two
-/// holes. Thread rules: any thread, any time, no lock.
+/// Only a reason to ask again before reading, never an answer: it may be out of date, and its two ends may be those of
+/// two holes. Thread rules: any thread, any time, no lock.
 struct HoleHint: ~Copyable {
     private let begin = Atomic<Int64>(0)
     private let end = Atomic<Int64>(0)

@@ -2,7 +2,8 @@ import CIntrinsics
 
 /// Pins: taken for a loan, given back at its end, and waited for.
 extension PageMapper.Context {
-    /// Lends the flexpages at the beginning of `wanted` that are populated and may be read now. The shard's lock is held.
+    /// Lends the flexpages at the beginning of `wanted` that are populated and may be read now. The shard's lock is
+    /// held.
     /// - Parameter countingFrom: Pages before this offset are not counted as hits.
     /// - Returns: A loan of nothing where the first page is missing, being filled, or held by a writer.
     @inline(__always)
@@ -26,8 +27,8 @@ extension PageMapper.Context {
         return loan
     }
 
-    /// Pins flexpage `id`, which covers `page`, for a reader and counts the hit, if it may be read now. The shard's lock is
-    /// held.
+    /// Pins flexpage `id`, which covers `page`, for a reader and counts the hit, if it may be read now. The shard's
+    /// lock is held.
     @inline(__always)
     private func pin(_ id: FlexpageID, at page: UInt64, _ mark: inout UInt64?) -> Bool {
         let flexpage = table.word(id)
@@ -61,8 +62,8 @@ extension PageMapper.Context {
         return PageState(word).has(PageState.marked) ? table[id].pointee.key.page : nil
     }
 
-    /// Pins flexpage `id` for one writer alone and marks `pages` of it dirty, if it may be written now. The shard's lock
-    /// is held.
+    /// Pins flexpage `id` for one writer alone and marks `pages` of it dirty, if it may be written now. The shard's
+    /// lock is held.
     /// - Returns: How many of the pages were not dirty before, or nil where it may not be written now.
     func pinExclusively(_ id: FlexpageID, dirtying pages: Range<UInt64>) -> Int? {
         let flexpage = table.word(id)
@@ -115,8 +116,8 @@ extension PageMapper.Context {
         if isAwaited { shard.wakeAll() }
     }
 
-    /// Gives a pin on flexpage `id`, which covers `page`, back: a reader's, or with `PageState.exclusive` added a writer's.
-    /// No lock is held.
+    /// Gives a pin on flexpage `id`, which covers `page`, back: a reader's, or with `PageState.exclusive` added a
+    /// writer's. No lock is held.
     @inline(__always)
     func giveBack(_ id: FlexpageID, covering page: UInt64, _ pin: UInt32 = PageState.pin) {
         let word = table.word(id).pointee.state.wrappingSubtract(pin, ordering: .sequentiallyConsistent)

@@ -4,17 +4,17 @@ import Glibc
 ///
 /// A page that is resident is latched by the writer alone. Missing base pages that are written whole are not read: new
 /// flexpages are made for them, and populated by the client's bytes. A missing base page that is written in part is
-/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before the
-/// write is answered.
+/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before
+/// the write is answered.
 ///
-/// A writer is admitted by the DirtGauge first, and has no Admission while it waits for anything else: it gives that back
-/// before each wait, and comes again afterwards, with the turn it had.
+/// A writer is admitted by the DirtGauge first, and has no Admission while it waits for anything else: it gives that
+/// back before each wait, and comes again afterwards, with the turn it had.
 extension PageMapper {
-    /// Lends flexpages for the beginning of `range` to a writer alone, dirty, as many as can be had at once and at least
-    /// one. Waits at the limit of dirt.
+    /// Lends flexpages for the beginning of `range` to a writer alone, dirty, as many as can be had at once and at
+    /// least one. Waits at the limit of dirt.
     /// - Parameter range: Bytes inside the image, not empty.
-    /// - Throws: The Accessor's error where a base page had to be filled; the error that keeps dirty data from going out
-    ///   where that has reached the limit.
+    /// - Throws: The Accessor's error where a base page had to be filled; the error that keeps dirty data from going
+    ///   out where that has reached the limit.
     func lendForWriting(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
         let part = partToWrite(of: range)
         if walk.turnUpTo <= part.lowerBound {
@@ -51,7 +51,8 @@ extension PageMapper {
     }
 
     /// Lends what of `wanted` can be lent at once, and uses `admission` for what that makes dirty.
-    /// - Returns: Nil where there is nothing: the admission has been given back then, and what was in the way waited for.
+    /// - Returns: Nil where there is nothing: the admission has been given back then, and what was in the way waited
+    ///   for.
     private func lend(
         _ wanted: Range<Int64>, _ admission: inout Admission, _ walk: inout Walk
     ) throws(AccessError) -> Loan? {
@@ -109,8 +110,9 @@ extension PageMapper {
         return loan
     }
 
-    /// The base pages from the first of `wanted` on that no flexpage covers and that need not be read: `wanted` covers them
-    /// whole (what lies past the image's end needs no covering), or they are known to be zeroes. The shard's lock is held.
+    /// The base pages from the first of `wanted` on that no flexpage covers and that need not be read: `wanted` covers
+    /// them whole (what lies past the image's end needs no covering), or they are known to be zeroes. The shard's lock
+    /// is held.
     private func missingRunToWrite(of wanted: Range<Int64>) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
         let zeroes = context.map.knownZeroes(inChunkOf: pages.lowerBound)

@@ -1,18 +1,18 @@
 /// The way of a read of what is zeroes, and how it is found out.
 ///
-/// A base page that was read and is all zeroes is noted by the fill that read it. Where a whole fill was zeroes the image
-/// is asked whether that was a hole, and where it ends; a miss in such a hole is then not read, but asked for, which costs
-/// a system call or two, and tells of all the holes in the chunk. So a sparse image costs no I/O, and one without holes no
-/// questions.
+/// A base page that was read and is all zeroes is noted by the fill that read it. Where a whole fill was zeroes the
+/// image is asked whether that was a hole, and where it ends; a miss in such a hole is then not read, but asked for,
+/// which costs a system call or two, and tells of all the holes in the chunk. So a sparse image costs no I/O, and one
+/// without holes no questions.
 extension PageMapper {
-    /// What lies between missing base pages and need not be read is read with them where there is no more in a row: 32 KiB
-    /// more cost less than one read more.
+    /// What lies between missing base pages and need not be read is read with them where there is no more in a row: 32
+    /// KiB more cost less than one read more.
     private static let longestGap: UInt64 = 8
     /// Base pages that a zero or trim notes as known zeroes at the most: 64 MiB.
     private static let mostNoted = UInt64(64 * Chunk.pages)
 
-    /// Lends the beginning of `wanted`, as far as it is known to be zeroes. The shard's lock is held, and given up where
-    /// there is such a beginning.
+    /// Lends the beginning of `wanted`, as far as it is known to be zeroes. The shard's lock is held, and given up
+    /// where there is such a beginning.
     func lendZeroes(
         _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, countingFrom: Int64
     ) -> Loan? {
@@ -27,8 +27,8 @@ extension PageMapper {
         return Loan(context, zeroes: wanted.lowerBound..<min(BasePage.offset(of: end), wanted.upperBound))
     }
 
-    /// The end of the base pages from `page` on, which is missing, that are to be read at once: the first that is resident,
-    /// or that begins a longer stretch of known zeroes. The shard's lock is held.
+    /// The end of the base pages from `page` on, which is missing, that are to be read at once: the first that is
+    /// resident, or that begins a longer stretch of known zeroes. The shard's lock is held.
     func endOfMissing(from page: UInt64, upTo limit: UInt64) -> UInt64 {
         guard page + 1 < limit else { return limit }
         let zeroes = context.map.knownZeroes(inChunkOf: page)
@@ -37,8 +37,8 @@ extension PageMapper {
         return max(endOfRead(of: vacant.subtracting(zeroes), from: page, upTo: firstResident), page + 1)
     }
 
-    /// The end of the base pages from `begin`, which is missing, that are to be read at once: with what lies between missing
-    /// ones where there is no more in a row than is worth it.
+    /// The end of the base pages from `begin`, which is missing, that are to be read at once: with what lies between
+    /// missing ones where there is no more in a row than is worth it.
     func endOfRead(of missing: PageSet, from begin: UInt64, upTo limit: UInt64) -> UInt64 {
         var end = begin
         var next = begin
@@ -49,8 +49,8 @@ extension PageMapper {
         return end
     }
 
-    /// Notes that the image holds zeroes in `pages`, which the caller has reserved: of the first chunks at once, so that it
-    /// takes no longer for more of them; the others are taken for a hole, and asked for when they are missed.
+    /// Notes that the image holds zeroes in `pages`, which the caller has reserved: of the first chunks at once, so
+    /// that it takes no longer for more of them; the others are taken for a hole, and asked for when they are missed.
     func noteZeroes(in pages: Range<UInt64>) {
         context.noteHole(BasePage.offset(of: pages.lowerBound)..<BasePage.offset(of: pages.upperBound))
         var left = pages.clamped(to: 0..<pages.lowerBound + PageMapper.mostNoted)
@@ -73,13 +73,14 @@ extension PageMapper {
         return true
     }
 
-    /// Asks the image for the holes in the chunk of `offset` and notes what of them is missing as known zeroes. No lock is
-    /// held. O(extents of the chunk).
+    /// Asks the image for the holes in the chunk of `offset` and notes what of them is missing as known zeroes. No lock
+    /// is held. O(extents of the chunk).
     func askForHole(at offset: Int64, on shard: UnsafeMutablePointer<Shard>) {
         let page = BasePage.number(of: offset)
         let chunk = Chunk.around(page)
-        // A page that is missing now holds what the image holds, and goes on doing so unless a writer comes. One that is
-        // resident may be newer than the image when that is asked, and written out and recycled when it has answered.
+        // A page that is missing now holds what the image holds, and goes on doing so unless a writer comes. One that
+        // is resident may be newer than the image when that is asked, and written out and recycled when it has
+        // answered.
         shard.lock()
         let writeLoans = shard.pointee.writeLoans
         var zeroes = context.map.vacantPages(in: chunk)
@@ -92,8 +93,8 @@ extension PageMapper {
         context.map.noteZeroes(zeroes, inChunkOf: page)
     }
 
-    /// What the image says is a hole in `chunk`, in whole base pages; its errors are nobody's. Takes a hint of the hole that
-    /// is at `offset`.
+    /// What the image says is a hole in `chunk`, in whole base pages; its errors are nobody's. Takes a hint of the hole
+    /// that is at `offset`.
     private func holes(in chunk: Range<UInt64>, around offset: Int64) -> PageSet {
         let end = BasePage.offset(of: chunk.upperBound)
         var holes = PageSet()
@@ -113,8 +114,8 @@ extension PageMapper {
         return holes
     }
 
-    /// The base pages that lie wholly in `range`, which begins in a chunk, and before `limit`, the chunk's end. The image's
-    /// last one does if all of it that there is does.
+    /// The base pages that lie wholly in `range`, which begins in a chunk, and before `limit`, the chunk's end. The
+    /// image's last one does if all of it that there is does.
     private func wholePages(of range: Range<Int64>, before limit: UInt64) -> Range<UInt64> {
         let begin = BasePage.number(of: range.lowerBound + Int64(BasePage.size - 1))
         let end =

@@ -6,8 +6,8 @@ import Synchronization
 /// Whoever begins a fill, a write or a write-out asks `overlaps` under its shard's lock; whoever reserves does so first
 /// and then visits the shards. So what began earlier is found there, and what begins later sees the reservation.
 ///
-/// Costs a load while nothing is reserved. Thread rules: any thread; its lock comes after a shard's and is a leaf of the
-/// lock order; who waits here holds nothing (invariant 9).
+/// Costs a load while nothing is reserved. Thread rules: any thread; its lock comes after a shard's and is a leaf of
+/// the lock order; who waits here holds nothing (invariant 9).
 struct Reservations: @unchecked Sendable {
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>

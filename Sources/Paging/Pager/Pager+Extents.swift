@@ -3,8 +3,8 @@ extension Pager {
     /// Base pages whose state is noted at once: 256 MiB of image in 8 KiB of stack.
     private static let windowPages: UInt64 = 65536
 
-    /// Tells the extents of `range` in ascending order, touching one another, from its beginning on, clipped to it, until
-    /// `report` returns false or the range ends.
+    /// Tells the extents of `range` in ascending order, touching one another, from its beginning on, clipped to it,
+    /// until `report` returns false or the range ends.
     ///
     /// What the cache knows is noted first and the image is asked second, so that a page written out in between is not
     /// called a hole: dirty when noted is data.

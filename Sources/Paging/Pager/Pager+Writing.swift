@@ -53,7 +53,8 @@ extension Pager {
         }
     }
 
-    /// Lets the image forget `range`, which then reads as zeroes; base pages that lie in it only in part stay as they are.
+    /// Lets the image forget `range`, which then reads as zeroes; base pages that lie in it only in part stay as they
+    /// are.
     /// - Parameter forced: Return only when that is durable (FUA).
     /// - Throws: As `write`; EOPNOTSUPP where the image cannot. Nothing has changed then.
     public func trim(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
@@ -68,8 +69,8 @@ extension Pager {
     }
 
     /// What an answer promises beyond the write itself.
-    /// - Parameter failedSyncs: What `failedSyncCount` was before any of it was written, if it is forced: somebody else may
-    ///   have begun to write it out at once, and a sync may have failed since.
+    /// - Parameter failedSyncs: What `failedSyncCount` was before any of it was written, if it is forced: somebody else
+    ///   may have begun to write it out at once, and a sync may have failed since.
     private func settle(_ range: Range<Int64>, forced: Bool, since failedSyncs: UInt64) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
         try provider.mapper.writeOut(BasePage.numbers(covering: range))
@@ -80,7 +81,8 @@ extension Pager {
         try walkWriting(range) { part, _ in memset(part.baseAddress!, 0, part.count) }
     }
 
-    /// Calls `body` with the memory of each part of `range` while it is lent for writing, and its position in the range.
+    /// Calls `body` with the memory of each part of `range` while it is lent for writing, and its position in the
+    /// range.
     private func walkWriting(
         _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void
     ) throws(AccessError) {

@@ -28,7 +28,8 @@ public final class Pager: Sendable {
         }
     }
 
-    /// Makes the flexpages of `range` resident, as far as memory allows, and copies nothing. Holes cost no I/O, but O(chunks).
+    /// Makes the flexpages of `range` resident, as far as memory allows, and copies nothing. Holes cost no I/O, but
+    /// O(chunks).
     /// - Throws: As `read`.
     public func populate(_ range: Range<Int64>) throws(AccessError) {
         let range = try checked(range.lowerBound, range.count)
@@ -37,8 +38,8 @@ public final class Pager: Sendable {
         }
     }
 
-    /// Calls `body` with the memory of each part of `range` while it is lent, and its position in the range; or `zeroes` with
-    /// the length and the position of a part that is zeroes.
+    /// Calls `body` with the memory of each part of `range` while it is lent, and its position in the range; or
+    /// `zeroes` with the length and the position of a part that is zeroes.
     @inline(__always)
     private func walk(
         _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void, zeroes: (Int, Int) -> Void

@@ -81,8 +81,8 @@ struct PageQueue: @unchecked Sendable {
         state.deallocate()
     }
 
-    /// The word of a page whose word is `word` after one more use of it. The first use of what was read ahead is not a hit;
-    /// it is what demand would have filled. Takes no lock.
+    /// The word of a page whose word is `word` after one more use of it. The first use of what was read ahead is not a
+    /// hit; it is what demand would have filled. Takes no lock.
     @inline(__always)
     func countingUse(_ word: UInt32, _ place: FlexpagePlace) -> UInt32 {
         PageState(word).has(PageState.ahead) ? word & ~PageState.untilUsed : countingHit(word, place)
@@ -108,9 +108,9 @@ struct PageQueue: @unchecked Sendable {
         state.pointee.clock.wrappingAdd(UInt32(truncatingIfNeeded: ticks), ordering: .relaxed)
     }
 
-    /// Has the time of a page begin with its first use, which is now, where it had been read ahead: else whoever reads a
-    /// large one piece by piece would have its hits counted, because it was read so far ahead, and a scan would fill main.
-    /// Takes no lock: where the page has been moved since `place` was read, it stays as it is.
+    /// Has the time of a page begin with its first use, which is now, where it had been read ahead: else whoever reads
+    /// a large one piece by piece would have its hits counted, because it was read so far ahead, and a scan would fill
+    /// main. Takes no lock: where the page has been moved since `place` was read, it stays as it is.
     @inline(__always)
     func startTime(of word: UnsafeMutablePointer<FlexpageWord>, _ place: FlexpagePlace) {
         guard place.isTimed else { return }
@@ -151,7 +151,8 @@ struct PageQueue: @unchecked Sendable {
         return true
     }
 
-    /// Puts `count` flexpages in the place of flexpage `id`: the pieces that it is split into, or itself in another Region.
+    /// Puts `count` flexpages in the place of flexpage `id`: the pieces that it is split into, or itself in another
+    /// Region.
     /// - Parameter make: Makes each of them, one after the other.
     /// - Returns: False if a recycler has it in hand: nothing has been made then.
     func replace(_ id: FlexpageID, count: Int, _ make: (Int) -> FlexpageID) -> Bool {
@@ -363,8 +364,8 @@ extension PageQueue.List {
 }
 
 extension FlexpageTable {
-    /// Puts a flexpage that is on no list before `next`, which is on the list with these ends, or at its tail where that is
-    /// `.none`.
+    /// Puts a flexpage that is on no list before `next`, which is on the list with these ends, or at its tail where
+    /// that is `.none`.
     fileprivate func insert(
         _ id: FlexpageID, before next: FlexpageID, in head: inout FlexpageID, _ tail: inout FlexpageID
     ) {

@@ -3,19 +3,19 @@ import Glibc
 /// Compaction: what lies around a free Region is moved elsewhere, so that it becomes as large as is wanted.
 ///
 /// After random reads the pages that are kept lie between those that are recycled, a few in every megabyte, and without
-/// compaction a sequential reader would get its memory frame by frame for as long as they stay. Moving costs no page its
-/// place: whatever its hits, it keeps them and its turn in the PageQueue. So large Regions cost no warm page, and the order
-/// of recycling is the queue's alone.
+/// compaction a sequential reader would get its memory frame by frame for as long as they stay. Moving costs no page
+/// its place: whatever its hits, it keeps them and its turn in the PageQueue. So large Regions cost no warm page, and
+/// the order of recycling is the queue's alone.
 ///
 /// Moved is what nobody has at the time: a flexpage without pins that is not going out. Where anything else lies in the
-/// block, or memory for what must be moved is in smaller pieces still, the next smaller block is tried, and in the end the
-/// Region is taken as it is. Nothing is waited for.
+/// block, or memory for what must be moved is in smaller pieces still, the next smaller block is tried, and in the end
+/// the Region is taken as it is. Nothing is waited for.
 ///
-/// Whoever compacts has a free Region of the block in hand, and takes all others in it before it begins; of two who want
-/// the same block, one lacks what the other has, and lets go.
+/// Whoever compacts has a free Region of the block in hand, and takes all others in it before it begins; of two who
+/// want the same block, one lacks what the other has, and lets go.
 ///
-/// Costs: up to 255 base pages copied for a Region of 1 MiB, each under the lock of its chunk. They lie together afterwards,
-/// so it is seldom done twice.
+/// Costs: up to 255 base pages copied for a Region of 1 MiB, each under the lock of its chunk. They lie together
+/// afterwards, so it is seldom done twice.
 extension Pages {
     /// Smaller Regions are not worth moving anything for: 64 KiB.
     private static let leastCompacted: UInt8 = 4

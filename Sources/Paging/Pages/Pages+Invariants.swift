@@ -5,7 +5,8 @@ extension Pages {
     ///    does not cover it.
     /// 2. Nobody sees a flexpage that is not fully populated: what is queued or lent is populated.
     /// 3. Every Region is in exactly one place; with `isQuiet` free and used ones add up to the arena.
-    /// 4. and 5. Only a page without pins, not dirty and not going out is recycled: what is dirty or lent is in the map.
+    /// 4. and 5. Only a page without pins, not dirty and not going out is recycled: what is dirty or lent is in the
+    ///    map.
     ///
     /// And of what is dirty: what each has noted of it agrees (Pages+DirtInvariants).
     ///

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Gets Regions: new ones from the Memory, else ones recycled from the PageQueue. One per process, shared by all images.
+/// Gets Regions: new ones from the Memory, else ones recycled from the PageQueue. One per process, shared by all
+/// images.
 ///
 /// Owns the Memory and all that lies in it, from `init` to its end; Providers keep it alive.
 ///
@@ -9,7 +10,8 @@ import Glibc
 /// SweepBoard and Syncs have locks that are taken with no other held, as are a Shard's and the ProviderRegistry's,
 /// which comes before the Ledger's. Nothing is held across the Accessor's I/O.
 public final class Pages: @unchecked Sendable {
-    /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the time.
+    /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the
+    /// time.
     public static let leastMemory = Memory.least
 
     /// The most that `init` takes, bytes: 8 TiB.
@@ -56,13 +58,13 @@ public final class Pages: @unchecked Sendable {
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `leastMemory`.
     /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
-    /// - Parameter flushTime: Milliseconds that a flush may take: no more is dirty than the disk writes out and syncs in that
-    ///   time, as far as can be told from what it did lately. Nil where only `dirtyShare` counts.
+    /// - Parameter flushTime: Milliseconds that a flush may take: no more is dirty than the disk writes out and syncs
+    ///   in that time, as far as can be told from what it did lately. Nil where only `dirtyShare` counts.
     /// - Parameter readahead: The largest window that is read ahead of a stream, bytes; 0 for none. A third of
-    ///   probation at the most, which is a thirtieth of the pages, so that two windows find room there: where main is full
-    ///   of what is used, what is read further ahead would be recycled before its reader comes. (With an eighth of the
-    ///   pages, 16 MiB of memory, a hot set as large and a scan beside it, 60 % of the hot set's hits were lost; with a 32nd
-    ///   17 %.)
+    ///   probation at the most, which is a thirtieth of the pages, so that two windows find room there: where main is
+    ///   full of what is used, what is read further ahead would be recycled before its reader comes. (With an eighth of
+    ///   the pages, 16 MiB of memory, a hot set as large and a scan beside it, 60 % of the hot set's hits were lost;
+    ///   with a 32nd 17 %.)
     /// - Parameter mostPagesOfFill: The most base pages that are populated by one read of an image, 1 to 256. With 1,
     ///   every flexpage is a base page: what a simulation of fixed 4 KiB pages wants.
     /// - Parameter notify: Told of troubles and their ends, from any thread.
@@ -152,7 +154,8 @@ public final class Pages: @unchecked Sendable {
         let shard = map.shard(of: candidate.key.page)
         let region = table.region(of: candidate.id)
         shard.lock()
-        // Whoever drops a page that a recycler has in hand takes it out of the map and leaves the Region to the recycler.
+        // Whoever drops a page that a recycler has in hand takes it out of the map and leaves the Region to the
+        // recycler.
         if map.flexpage(at: candidate.key.page) == candidate.id {
             guard PageState(table.word(candidate.id).pointee.state.load(ordering: .acquiring)).isRecyclable else {
                 queue.putBack(candidate.id, to: candidate.from)

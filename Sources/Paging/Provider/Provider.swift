@@ -13,8 +13,8 @@ public final class Provider: @unchecked Sendable {
     let image: UInt16
     private let pages: Pages
     private let syncs = Syncs()
-    /// Flushes that wait together are one: a write-out of what is dirty, and a sync. Who wants just a sync, because it has
-    /// written out what it wants durable, shares that of a flush or another's.
+    /// Flushes that wait together are one: a write-out of what is dirty, and a sync. Who wants just a sync, because it
+    /// has written out what it wants durable, shares that of a flush or another's.
     private let flushes = Syncs()
     /// The watch's own: when epochs ended, and when what failed, writing out or syncing, is to be tried again
     /// (milliseconds).
@@ -60,8 +60,8 @@ public final class Provider: @unchecked Sendable {
 
     /// Makes durable every write, zero and trim that was answered before the call.
     ///
-    /// It ends the Ledger's epoch, writes out once what that and earlier ones dirtied, waits for what others are writing
-    /// out of it, and syncs. Pages dirtied later are not chased. O(what is dirty).
+    /// It ends the Ledger's epoch, writes out once what that and earlier ones dirtied, waits for what others are
+    /// writing out of it, and syncs. Pages dirtied later are not chased. O(what is dirty).
     ///
     /// Those who come while one is under way share the next, its write-out and its sync together: with each of the two
     /// shared by itself, half of the clients waited for either, and twice as many syncs were made.
@@ -75,8 +75,8 @@ public final class Provider: @unchecked Sendable {
         try flushes.share { flushAlone(effort) }
     }
 
-    /// The flush of the end, when what is not out is lost. If it fails, each page is tried alone, for ten seconds at the
-    /// most, and what has gone out is synced.
+    /// The flush of the end, when what is not out is lost. If it fails, each page is tried alone, for ten seconds at
+    /// the most, and what has gone out is synced.
     public func flushAtLast() throws(AccessError) {
         do throws(AccessError) {
             try flush()
@@ -114,8 +114,8 @@ public final class Provider: @unchecked Sendable {
         settledByLastCall = unsettled
     }
 
-    /// Leaves a flush that has failed to the Writeback, which flushes once a second until that has done what this one was to
-    /// do, and then says so.
+    /// Leaves a flush that has failed to the Writeback, which flushes once a second until that has done what this one
+    /// was to do, and then says so.
     public func leaveFlush() { leftFlushes.wrappingAdd(1, ordering: .releasing) }
 
     /// Whether there is a flush that somebody has left.
@@ -128,7 +128,8 @@ public final class Provider: @unchecked Sendable {
     public func forgetImage() -> Int { mapper.forgetImage() }
 
     /// Flushes for those who have left their flushes behind. One thread at a time.
-    /// - Returns: How many flushes that has settled: what they were about is durable, but for what a failed sync has lost.
+    /// - Returns: How many flushes that has settled: what they were about is durable, but for what a failed sync has
+    ///   lost.
     func flushForThoseWhoLeft() -> Int {
         // Who leaves one after this may have written after the flush began.
         let count = leftFlushes.load(ordering: .acquiring)

@@ -53,9 +53,9 @@ public final class ProviderRegistry: @unchecked Sendable {
 
     /// One user less. When the last one leaves, the image is flushed, its flexpages are dropped and the Provider is
     /// forgotten; no request of it may be under way then.
-    /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, for the next who opens
-    ///   the image, or until the Writeback has brought it out and closed it; what a failed sync has lost is lost, and the
-    ///   image can be opened anew.
+    /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, for the next who
+    ///   opens the image, or until the Writeback has brought it out and closed it; what a failed sync has lost is lost,
+    ///   and the image can be opened anew.
     public func close(_ provider: Provider) throws(AccessError) {
         monitor.lock()
         defer { monitor.unlock() }
@@ -76,8 +76,8 @@ public final class ProviderRegistry: @unchecked Sendable {
         for provider in entries.filter({ $0.users == 0 }).map(\.provider) { _ = closeIfUnused(provider) }
     }
 
-    /// Flushes the image, drops its pages and forgets it, unless somebody has come meanwhile, or data stays. The monitor is
-    /// locked.
+    /// Flushes the image, drops its pages and forgets it, unless somebody has come meanwhile, or data stays. The
+    /// monitor is locked.
     /// - Returns: The flush's error.
     private func closeIfUnused(_ provider: Provider) -> AccessError? {
         guard let last = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 }),

@@ -49,9 +49,9 @@ extension PageMapper {
         }
     }
 
-    /// Marks what is to tell when a client comes to `mark`: that page, or where it is resident the nearest one of `vacant`,
-    /// which are missing or known to be zeroes. Zeroes are marked at once; what is missing when it has been read. The shard's
-    /// lock is held.
+    /// Marks what is to tell when a client comes to `mark`: that page, or where it is resident the nearest one of
+    /// `vacant`, which are missing or known to be zeroes. Zeroes are marked at once; what is missing when it has been
+    /// read. The shard's lock is held.
     /// - Returns: The page that has or is to have the mark.
     private func place(mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool) -> UInt64? {
         let place =

@@ -58,8 +58,8 @@ struct PrefetchQueue: @unchecked Sendable {
         }
     }
 
-    /// Each part of the run that has the plan's mark has one at the same end: the reader's arrival at the first that could be
-    /// marked counts, and all is resident already in some.
+    /// Each part of the run that has the plan's mark has one at the same end: the reader's arrival at the first that
+    /// could be marked counts, and all is resident already in some.
     private func mark(of part: Range<UInt64>, in run: Range<UInt64>, _ mark: UInt64?) -> UInt64? {
         guard let mark, run.contains(mark) else { return nil }
         return mark == run.lowerBound ? part.lowerBound : part.upperBound - 1
@@ -121,8 +121,8 @@ struct PrefetchQueue: @unchecked Sendable {
         monitor.unlock()
     }
 
-    /// Drops what is queued of an image, and waits until nothing of it is being read ahead. It waits for no other image:
-    /// with threads that are always busy with those it would never end (invariant 9).
+    /// Drops what is queued of an image, and waits until nothing of it is being read ahead. It waits for no other
+    /// image: with threads that are always busy with those it would never end (invariant 9).
     func forget(_ provider: Provider) {
         monitor.lock()
         for index in 0..<PrefetchQueue.capacity

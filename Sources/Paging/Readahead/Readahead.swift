@@ -3,10 +3,10 @@ import Glibc
 /// Of one image: finds the sequential, backwards and strided streams among the accesses, and says what to read ahead.
 ///
 /// It hears of misses and of arrivals at marked pages, not of hits: a reader whose pages are there costs nothing. Eight
-/// streams; the one that was not used for longest gives its place to a new one, where one that runs, and is heard of only
-/// when its reader comes to a mark, counts as used later than it was. Windows double from 64 KiB to the
-/// largest; pages that are recycled without ever having been used halve what "largest" is, and each plan that is of use
-/// brings some of it back.
+/// streams; the one that was not used for longest gives its place to a new one, where one that runs, and is heard of
+/// only when its reader comes to a mark, counts as used later than it was. Windows double from 64 KiB to the largest;
+/// pages that are recycled without ever having been used halve what "largest" is, and each plan that is of use brings
+/// some of it back.
 ///
 /// Thread rules: any thread. Its lock is a leaf of the lock order. O(streams).
 struct Readahead: @unchecked Sendable {
@@ -113,8 +113,8 @@ struct Readahead: @unchecked Sendable {
         return least
     }
 
-    /// The larger its window, the more misses of others come between two of its marks. (Kept for 256 of them whatever the
-    /// window, streams that had ended kept new ones out: on nine of ten traces more was missed.)
+    /// The larger its window, the more misses of others come between two of its marks. (Kept for 256 of them whatever
+    /// the window, streams that had ended kept new ones out: on nine of ten traces more was missed.)
     private func keptUntil(_ index: Int) -> UInt64 {
         state.pointee.streams[index].usedAt + state.pointee.streams[index].window / 16
     }

@@ -1,11 +1,11 @@
 /// A reader that seems to go through an image in a pattern, and how far has been read ahead of it.
 ///
-///     forming ── accesses go on where the pattern puts them ──▶ running (windows double) ──▶ forgotten, when others need
-///                                                                                             its place
+///     forming ── accesses go on where the pattern puts them ──▶ running (windows double) ──▶ forgotten, when
+///                                                                                             another needs its place
 ///
 /// All numbers are base pages. Tolerant of reordering: threads that serve one client's requests at once come here in
-/// another order than the requests came to them. So one access says little about where the reader goes: the direction is
-/// what most accesses say that widen what the stream has seen, and the same page missed again says nothing.
+/// another order than the requests came to them. So one access says little about where the reader goes: the direction
+/// is what most accesses say that widen what the stream has seen, and the same page missed again says nothing.
 struct ReadaheadStream {
     /// How the reader moves.
     enum Direction {
@@ -21,7 +21,8 @@ struct ReadaheadStream {
     private var seen: Range<UInt64> = 0..<0
     /// Accesses that went on upwards less those that went on downwards, cut off at `mostLead`.
     private var lead = 0
-    /// Up to where (backwards: down to where) pages have been asked for ahead of the reader; strided: the furthest place.
+    /// Up to where (backwards: down to where) pages have been asked for ahead of the reader; strided: the furthest
+    /// place.
     var ahead: UInt64 = 0
     /// The page that was marked last, until the reader comes to it.
     private var mark: UInt64?
@@ -54,8 +55,8 @@ struct ReadaheadStream {
     }
 
     /// The strided stream that accesses of two streams and one to `pages` make, if they lie at equal distances and none
-    /// of the three has been followed by a neighbour. One access more is to confirm it, because among many random places
-    /// some three lie so.
+    /// of the three has been followed by a neighbour. One access more is to confirm it, because among many random
+    /// places some three lie so.
     init?(_ first: ReadaheadStream, _ second: ReadaheadStream, _ pages: Range<UInt64>, at time: UInt64) {
         let distance = Int64(pages.lowerBound) - Int64(second.latest.lowerBound)
         guard first.accesses == 1, second.accesses == 1, first.usedAt < second.usedAt,
@@ -71,8 +72,8 @@ struct ReadaheadStream {
 
     /// Whether a miss of `pages`, which it has followed, is to have more read ahead: it has a pattern, and there was
     /// nothing read ahead or the reader has come to its end. A miss before that (what was asked for is late or has been
-    /// dropped) says nothing new; if it made the window grow, a stream taken for one in the wrong direction would ask for
-    /// megabytes before it is known better.
+    /// dropped) says nothing new; if it made the window grow, a stream taken for one in the wrong direction would ask
+    /// for megabytes before it is known better.
     func isDue(_ pages: Range<UInt64>) -> Bool {
         switch direction {
         case .strided: accesses >= ReadaheadStream.stridesOfPattern && ahead == latest.lowerBound
@@ -199,10 +200,10 @@ struct ReadaheadStream {
 
     // MARK: Arrivals
 
-    /// Whether the reader has come to what was read ahead of it: to the flexpage with the mark, which begins with `page`, and
-    /// is the next one where something else was resident at the mark.
-    /// The stream goes on from there. No other stream does: one that was taken for backwards by mistake would hear of the
-    /// marks of the right one, and go on.
+    /// Whether the reader has come to what was read ahead of it: to the flexpage with the mark, which begins with
+    /// `page`, and is the next one where something else was resident at the mark. The stream goes on from there. No
+    /// other stream does: one that was taken for backwards by mistake would hear of the marks of the right one, and go
+    /// on.
     mutating func arrive(at page: UInt64) -> Bool {
         guard window > 0, let mark, isMark(mark, inFlexpageAt: page) else { return false }
         self.mark = nil
@@ -214,7 +215,8 @@ struct ReadaheadStream {
         return true
     }
 
-    /// Whether a flexpage that begins with `page` can be the one with the mark: it lies in what was asked for with the mark.
+    /// Whether a flexpage that begins with `page` can be the one with the mark: it lies in what was asked for with the
+    /// mark.
     private func isMark(_ mark: UInt64, inFlexpageAt page: UInt64) -> Bool {
         switch direction {
         case .forwards: mark <= page && page < max(ahead, mark + 1)

@@ -1,36 +1,38 @@
 import Glibc
 import Synchronization
 
-/// The last will: brings what is dirty to the images, and syncs them, when the process is about to die, whatever its other
-/// threads hold or were about to do.
+/// The last will: brings what is dirty to the images, and syncs them, when the process is about to die, whatever its
+/// other threads hold or were about to do.
 ///
 ///     idle ── bringOut: sweep the shards, sync the images ──▶ idle        (any number of times; in life, once)
 ///       └──── close ──▶ closed
 ///
-/// The other threads may be stopped at any instruction, for ever, with any lock of Paging held. So this has a sweep of its
-/// own: it takes the shards' locks only, and of these none that cannot be had in a second; it allocates nothing,
-/// waits for no other's write-out or sync, and changes no state of a page. A shard that cannot be had is passed
-/// over, and what that costs is counted.
+/// The other threads may be stopped at any instruction, for ever, with any lock of Paging held. So this has a sweep of
+/// its own: it takes the shards' locks only, and of these none that cannot be had in a second; it allocates nothing,
+/// waits for no other's write-out or sync, and changes no state of a page. A shard that cannot be had is passed over,
+/// and what that costs is counted.
 ///
-/// **What is written**: pages that are dirty or on their way out, where leaf, flexpage and key say the same and the page lies
-/// inside the image.
-/// - The shard's lock is held over the writing, against invariant 7: it keeps page, record and memory together without pins,
-///   which could only be given back by taking locks. Whoever wants the shard waits for a disk meanwhile, in a process
-///   that is about to end.
+/// **What is written**: pages that are dirty or on their way out, where leaf, flexpage and key say the same and the
+/// page lies inside the image.
+/// - The shard's lock is held over the writing, against invariant 7: it keeps page, record and memory together without
+///   pins, which could only be given back by taking locks. Whoever wants the shard waits for a disk meanwhile, in a
+///   process that is about to end.
 /// - What is on its way out is written twice, with the same bytes: nobody changes them (invariant 5).
-/// - A page in which a writer is busy is waited for, 100 ms in all, so that no sector is torn between two versions; then it
-///   is written as it is. That write has not been answered, but older ones in the page may have been.
-/// - A fresh page in which a writer is busy is left out: nothing in it has been answered, and its bytes may be another's.
-/// - A page that a zero or trim under way covers is written: as that has not been answered, it may be found done or not.
+/// - A page in which a writer is busy is waited for, 100 ms in all, so that no sector is torn between two versions;
+///   then it is written as it is. That write has not been answered, but older ones in the page may have been.
+/// - A fresh page in which a writer is busy is left out: nothing in it has been answered, and its bytes may be
+///   another's.
+/// - A page that a zero or trim under way covers is written: as that has not been answered, it may be found done or
+///   not.
 ///
-/// **Nothing answered is left out**, if whoever answers a write looks, after its last change and before the answer, at a flag
-/// that is set before `bringOut`, and then does not answer; all in the order of sequential consistency. A write that saw the
-/// flag unset had its page marked in a critical section of the shard before, hence before the one of the sweep: one after
-/// it would have seen the flag. And it had given its latch back before it looked: so the sweep, which reads the word
-/// after the flag was set, sees that, and with it the bytes.
+/// **Nothing answered is left out**, if whoever answers a write looks, after its last change and before the answer, at
+/// a flag that is set before `bringOut`, and then does not answer; all in the order of sequential consistency. A write
+/// that saw the flag unset had its page marked in a critical section of the shard before, hence before the one of the
+/// sweep: one after it would have seen the flag. And it had given its latch back before it looked: so the sweep, which
+/// reads the word after the flag was set, sees that, and with it the bytes.
 ///
-/// **Open images** stand in a table without a lock. Who closes one withdraws it, and waits while a will is under way. The
-/// orders "withdraw, then look whether it runs" and "run, then look who is there" cannot miss one another.
+/// **Open images** stand in a table without a lock. Who closes one withdraws it, and waits while a will is under way.
+/// The orders "withdraw, then look whether it runs" and "run, then look who is there" cannot miss one another.
 ///
 /// Thread rules: `bringOut` on one thread at a time; the rest on any. Costs: O(images · buckets + leaves), and a write
 /// for each run of dirty pages, 32 at once. Some 130 KiB of address space that nothing touches before.
@@ -56,8 +58,8 @@ public final class LastWill: @unchecked Sendable {
         static let closed = 2
     }
 
-    /// How long shards are waited for when all others have been swept, milliseconds: whose holder has not gone on in that
-    /// time is stuck.
+    /// How long shards are waited for when all others have been swept, milliseconds: whose holder has not gone on in
+    /// that time is stuck.
     private static let patience = 1000
     /// How long writers are waited for in all, milliseconds.
     private static let patienceWithWriters = 100
@@ -164,8 +166,8 @@ public final class LastWill: @unchecked Sendable {
         }
     }
 
-    /// Takes the shard's lock as soon as it can be had, if there is so much patience: milliseconds, of which it uses up some.
-    /// By trying again and again, because there is no timed lock that goes by the monotonic clock on all systems.
+    /// Takes the shard's lock as soon as it can be had, if there is so much patience: milliseconds, of which it uses up
+    /// some. By trying again and again, because there is no timed lock that goes by the monotonic clock on all systems.
     private func tryLock(_ shard: UnsafeMutablePointer<Shard>, _ patience: inout Int) -> Bool {
         while !shard.tryLock() {
             guard patience > 0 else { return false }
@@ -204,8 +206,8 @@ public final class LastWill: @unchecked Sendable {
         }
     }
 
-    /// Whether the record of flexpage `id` says what the leaf does: that it covers `page` of that image, with memory that
-    /// there is; and whether the page is one of the image's.
+    /// Whether the record of flexpage `id` says what the leaf does: that it covers `page` of that image, with memory
+    /// that there is; and whether the page is one of the image's.
     private func agrees(_ id: FlexpageID, with page: UInt64, of provider: Provider) -> Bool {
         guard Int(id) < metadata.frames else { return false }
         let flexpage = table[id]
@@ -238,8 +240,8 @@ public final class LastWill: @unchecked Sendable {
         return count
     }
 
-    /// Calls `body` with the image's leaves in the order of the buckets, in which those of a chunk ascend. It ends, and stays
-    /// in the table, however broken the chains are.
+    /// Calls `body` with the image's leaves in the order of the buckets, in which those of a chunk ascend. It ends, and
+    /// stays in the table, however broken the chains are.
     private func forEachLeaf(
         inShard index: Int, ofImage image: UInt16, _ body: (UnsafeMutablePointer<Leaf>) -> Void
     ) {

@@ -1,10 +1,11 @@
 import Glibc
 
-/// Pages on their way out with the last will: runs of neighbours, several at once, as in a WriteBatch; but nothing of them
-/// changes, and all room for them is there from the beginning, as there may be little stack, and there is no malloc.
+/// Pages on their way out with the last will: runs of neighbours, several at once, as in a WriteBatch; but nothing of
+/// them changes, and all room for them is there from the beginning, as there may be little stack, and there is no
+/// malloc.
 ///
-/// Leaves of several chunks come by turns, so that each run has room for all the pieces that it can become, and a page joins
-/// whichever run it continues. Pointers, cheap to copy; one thread's own.
+/// Leaves of several chunks come by turns, so that each run has room for all the pieces that it can become, and a page
+/// joins whichever run it continues. Pointers, cheap to copy; one thread's own.
 struct LastWillBatch {
     private typealias Run = (pages: Range<UInt64>, pieces: Int)
 
@@ -70,8 +71,8 @@ struct LastWillBatch {
         runs[run].pieces += 1
     }
 
-    /// Writes what has been added, and counts what became of it. A run that cannot be written is tried page by page, for a
-    /// second, so that one without room on the disk costs no other.
+    /// Writes what has been added, and counts what became of it. A run that cannot be written is tried page by page,
+    /// for a second, so that one without room on the disk costs no other.
     func issue(to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
         guard count.pointee > 0 else { return }
         for run in 0..<count.pointee {

@@ -60,8 +60,8 @@ extension PageMapper {
     }
 
     /// Waits until none of `pages`, which lie in one leaf, is being written out.
-    /// - Returns: Why some of them could not be, by whomever, or nil. Looked at in the same moment as the end of the wait,
-    ///   because what has failed may be on its way out once more in the next.
+    /// - Returns: Why some of them could not be, by whomever, or nil. Looked at in the same moment as the end of the
+    ///   wait, because what has failed may be on its way out once more in the next.
     private func outcome(of pages: Range<UInt64>) -> AccessError? {
         let shard = context.map.shard(of: pages.lowerBound)
         shard.lock()

@@ -7,8 +7,8 @@ import Synchronization
 ///     free ── take ──▶ taken ── open (leaves gathered, sorted) ──▶ open ── all claimed and ended ──▶ free
 ///
 /// Who needs data written out leads a sweep: it gathers the leaves into a slot, claims runs of them until none is left,
-/// and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots and their room for leaves
-/// are preallocated and few; a sweep of more leaves is done in parts.
+/// and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots and their room for
+/// leaves are preallocated and few; a sweep of more leaves is done in parts.
 ///
 /// Thread rules: any thread; who waits here holds nothing. `lock` is a leaf of the lock order and is not held while
 /// leaves are gathered or written.
@@ -101,7 +101,8 @@ struct SweepBoard: @unchecked Sendable {
         return done ?? sweepMany(provider, passingOverReserved, effort, gather)
     }
 
-    /// A sweep of so few leaves that nobody's help is worth its price: what a client that flushes after each write wants.
+    /// A sweep of so few leaves that nobody's help is worth its price: what a client that flushes after each write
+    /// wants.
     /// - Returns: Nil where there are more.
     private func sweepFew(
         _ provider: Provider, _ passingOverReserved: Bool, _ effort: WriteBatch.Effort,

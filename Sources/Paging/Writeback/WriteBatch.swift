@@ -11,8 +11,8 @@ import Synchronization
 /// Issued together because a disk is kept busy, and a system call paid for, by many writes at once: on a virtual disk
 /// 4 KiB writes went out three times as fast, for a quarter of the processor time, as from eight threads one by one.
 ///
-/// While pages are begun and not issued the batch waits for nothing: what cannot be had at once makes it issue what it has
-/// (invariant 9). It lives on the writer's stack: 6 KiB, nothing allocated. One thread's own.
+/// While pages are begun and not issued the batch waits for nothing: what cannot be had at once makes it issue what it
+/// has (invariant 9). It lives on the writer's stack: 6 KiB, nothing allocated. One thread's own.
 struct WriteBatch: ~Copyable {
     /// Most base pages in a batch: 1 MiB.
     private static let capacity = 256
@@ -55,8 +55,8 @@ struct WriteBatch: ~Copyable {
         /// They are tried again until eight have failed in a row: for a flush. It fails then, whatever the others would
         /// do.
         case again
-        /// Everything is tried, alone where it must be, until so many milliseconds of the clock (`Writeback`): for the end,
-        /// when what is not out is lost.
+        /// Everything is tried, alone where it must be, until so many milliseconds of the clock (`Writeback`): for the
+        /// end, when what is not out is lost.
         case last(until: Int)
     }
 

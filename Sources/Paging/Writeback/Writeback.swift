@@ -4,11 +4,13 @@ import Synchronization
 
 /// Brings dirty flexpages to the Accessor by itself: begin, end, again.
 ///
-/// A crew of threads of the system. One of them keeps watch: when more is dirty than the background target, or something
-/// has been dirty for longer than the age, it leads a sweep; the others help with whatever sweep is open, a flush's too.
-/// What could not be written out is tried again once a second, and so are the flushes that clients have left behind.
+/// A crew of threads of the system. One of them keeps watch: when more is dirty than the background target, or
+/// something has been dirty for longer than the age, it leads a sweep; the others help with whatever sweep is open, a
+/// flush's too. What could not be written out is tried again once a second, and so are the flushes that clients have
+/// left behind.
 ///
-/// Made after the process has forked, where it forks, ended before the Pages are; `stop` writes nothing out (that is `flush`).
+/// Made after the process has forked, where it forks, ended before the Pages are; `stop` writes nothing out (that is
+/// `flush`).
 public final class Writeback: @unchecked Sendable {
     private let pages: Pages
     private let registry: ProviderRegistry
@@ -107,10 +109,9 @@ public final class Writeback: @unchecked Sendable {
         return !(isAbove && leaves > 0 && pages.dirt.pages < before)
     }
 
-    /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them; nor
-    /// more than a flush has time to sync. An
-    /// error is kept where the next flush finds it. As it makes them dirty again it is not tried again at once: that would be
-    /// to write the same pages for ever, as fast as the disk can.
+    /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them;
+    /// nor more than a flush has time to sync. An error is kept where the next flush finds it. As it makes them dirty
+    /// again it is not tried again at once: that would be to write the same pages for ever, as fast as the disk can.
     private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int) {
         let isMuch = provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4
         guard isMuch || pages.pace.isSyncDue, now >= provider.nextSync else { return }

@@ -1,7 +1,7 @@
 import Glibc
 
-/// Curves over the amount of memory, as SVG: miss ratios on the left, I/Os for each 4 KiB read on the right. A colour is
-/// a trace, dashes are ways of paging.
+/// Curves over the amount of memory, as SVG: miss ratios on the left, I/Os for each 4 KiB read on the right. A colour
+/// is a trace, dashes are ways of paging.
 struct Plot {
     private let figures: [Figures]
     private let traces: [String]

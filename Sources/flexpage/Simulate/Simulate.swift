@@ -9,8 +9,8 @@ struct Simulate: ParsableCommand {
         discussion: """
             A trace is a file of `op,offset,length` (R or W, bytes, bytes), an iolog of fio (version 2 or 3), or what \
             nbdkit's log filter writes; plain, or ending in .gz or .zst. The requests go, one after the other, through \
-            the code that serves: with pages of fixed 4 KiB, with flexible ones, and with reading ahead as well, which is \
-            taken to be done before the next request. Images are not needed.
+            the code that serves: with pages of fixed 4 KiB, with flexible ones, and with reading ahead as well, \
+            which is taken to be done before the next request. Images are not needed.
 
             --memory is the memory of pages alone, so that figures compare with other simulators; with --inside it is \
             what the plugin's memory= is, tables and all.

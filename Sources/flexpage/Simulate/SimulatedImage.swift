@@ -2,8 +2,8 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An image without bytes, that counts how it is reached. What it populates is left as it was but for a word a base page,
-/// which says that it is not zeroes: a simulation asks how often and how much, never what.
+/// An image without bytes, that counts how it is reached. What it populates is left as it was but for a word a base
+/// page, which says that it is not zeroes: a simulation asks how often and how much, never what.
 final class SimulatedImage: ForgetfulImage {
     let size: Int64
     private let reads = Atomic<Int>(0)

@@ -1,7 +1,7 @@
 import Paging
 
-/// Writes for a simulation, and brings them to the images at the share of dirty pages at which the plugin begins to: its
-/// crew of threads would make the figures differ from run to run.
+/// Writes for a simulation, and brings them to the images at the share of dirty pages at which the plugin begins to:
+/// its crew of threads would make the figures differ from run to run.
 final class SimulatedWriter {
     private let pages: Pages
     private let pagers: [Pager]

@@ -28,8 +28,8 @@ struct ExtentTests {
         return position == range.upperBound
     }
 
-    /// Proves: a page that was written is never told to be a hole, one that was not, or was trimmed, is; whatever part of
-    /// the image is asked for is told without gap or overlap.
+    /// Proves: a page that was written is never told to be a hole, one that was not, or was trimmed, is; whatever part
+    /// of the image is asked for is told without gap or overlap.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"), arguments: 0..<40)
     func model(seed: Int) throws {
         var random = SplitMix(seed: UInt64(seed))

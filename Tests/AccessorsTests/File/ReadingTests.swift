@@ -9,7 +9,8 @@ import Testing
 struct ReadingTests {
     private let scratch = Scratch()
 
-    /// Proves: every byte of an image of any size is read, in one go and page by page, and what lies past its end is zero.
+    /// Proves: every byte of an image of any size is read, in one go and page by page, and what lies past its end is
+    /// zero.
     @Test(arguments: awkwardSizes, DirectMode.allCases.filter { $0 != .on })
     func everyByte(size: Int, direct: DirectMode) throws {
         let image = try ImageFile(path: scratch.file(pattern(size)), direct: direct)

@@ -51,8 +51,8 @@ private struct MoodyKernel {
 
 @Suite("Transfers that are interrupted, short, and in many pieces")
 struct TransferTests {
-    /// Proves: whatever the kernel leaves undone is done, each byte at its place, with calls of at most 1024 pieces that
-    /// begin at multiples of the alignment.
+    /// Proves: whatever the kernel leaves undone is done, each byte at its place, with calls of at most 1024 pieces
+    /// that begin at multiples of the alignment.
     @Test(arguments: 0..<300)
     func everyByteArrives(seed: Int) throws {
         var random = SplitMix(seed: UInt64(seed))

@@ -67,7 +67,8 @@ struct WritingManyTests {
         #expect(all.allSatisfy { $0.error == nil })
     }
 
-    /// Proves: an image that is let go of closes its rings: were they kept open, the next free descriptor would be far up.
+    /// Proves: an image that is let go of closes its rings: were they kept open, the next free descriptor would be far
+    /// up.
     @Test func ringsAreClosed() throws {
         let path = scratch.hole(1 << 20)
         for _ in 0..<300 { try ImageFile(path: path).rings.prepare() }

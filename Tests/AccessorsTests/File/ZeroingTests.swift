@@ -11,8 +11,8 @@ struct ZeroingTests {
 
     // MARK: - Against an array
 
-    /// Proves: any order of writes, zeroes and trims at any bytes leaves the image as it leaves an array: nothing else is
-    /// touched, nothing gets longer, and both ways of reading agree.
+    /// Proves: any order of writes, zeroes and trims at any bytes leaves the image as it leaves an array: nothing else
+    /// is touched, nothing gets longer, and both ways of reading agree.
     @Test(arguments: 0..<40, [DirectMode.auto, .off])
     func model(seed: Int, direct: DirectMode) throws {
         var random = SplitMix(seed: UInt64(seed))
@@ -118,7 +118,8 @@ struct ZeroingTests {
 
     private func blocks(_ path: FilePath) -> Int { status(of: path).st_blocks }
 
-    /// Proves: a trim, and a zero that may trim, give the space back, an odd last page's too; without leave no space goes.
+    /// Proves: a trim, and a zero that may trim, give the space back, an odd last page's too; without leave no space
+    /// goes.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"), arguments: [0, 1, 1000, 4095])
     func space(tail: Int) throws {
         let size = (1 << 20) + tail
@@ -157,8 +158,8 @@ struct ZeroingTests {
 
     // MARK: - Refusals
 
-    /// Proves: where there is no fast way onlyIfFast is refused with nothing changed, and without it zeroes are written;
-    /// where there are no holes a trim is refused.
+    /// Proves: where there is no fast way onlyIfFast is refused with nothing changed, and without it zeroes are
+    /// written; where there are no holes a trim is refused.
     @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted"))
     func notFast() throws {
         let mount = try Mount(memory: "ramfs")
@@ -233,7 +234,8 @@ struct ZeroingTests {
         expectSame(contents(of: path), pattern(5000))
     }
 
-    /// Proves: writing zeroes of more than the zeroes at hand, from inside a page to an odd end (tmpfs zeroes no ranges).
+    /// Proves: writing zeroes of more than the zeroes at hand, from inside a page to an odd end (tmpfs zeroes no
+    /// ranges).
     @Test(.enabled(if: Mount.hasTmpfs, "tmpfs cannot be mounted"), arguments: [DirectMode.auto, .off])
     func longZeroes(direct: DirectMode) throws {
         let mount = try Mount(memory: "tmpfs", options: "size=16m")

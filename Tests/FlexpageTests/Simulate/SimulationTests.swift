@@ -80,8 +80,8 @@ import Testing
 
     // MARK: Writes
 
-    /// Writes count as reads, unless they are to be written: then whole pages are not read, and what is written over and
-    /// over goes out once.
+    /// Writes count as reads, unless they are to be written: then whole pages are not read, and what is written over
+    /// and over goes out once.
     @Test func writesAreWritten() throws {
         let trace = try Trace(lines: (0..<1000).map { "W,\($0 % 10 * 4096),4096" })
         let asReads = try run(trace, .flexible)

@@ -2,15 +2,16 @@ import Testing
 
 @testable import Paging
 
-/// Which pages are known to be zeroes: what is known is right, and is forgotten rather than kept beyond the room there is.
+/// Which pages are known to be zeroes: what is known is right, and is forgotten rather than kept beyond the room there
+/// is.
 @Suite struct ZeroMapTests {
     private struct Key: Hashable {
         let image: UInt16
         let page: UInt64
     }
 
-    /// Random notes and flexpages that come, of several images: nothing is known that has not been noted or that has been
-    /// taken back; where there is room nothing is forgotten; the counter is the number of pages known.
+    /// Random notes and flexpages that come, of several images: nothing is known that has not been noted or that has
+    /// been taken back; where there is room nothing is forgotten; the counter is the number of pages known.
     @Test(arguments: 1...30 as ClosedRange<UInt64>, [2, 4000]) func agreesWithASet(seed: UInt64, chunks: Int) throws {
         let pages = try Pages(memory: 4 << 20)
         var random = SplitMix64(seed: seed)
@@ -47,8 +48,8 @@ import Testing
         pages.checkInvariants()
     }
 
-    /// More chunks than there are records: the number of known pages is bounded, the last ones are known, and a chunk that
-    /// is used again and again outlives those that are not.
+    /// More chunks than there are records: the number of known pages is bounded, the last ones are known, and a chunk
+    /// that is used again and again outlives those that are not.
     @Test func recordsAreRecycled() throws {
         let pages = try Pages(memory: Pages.leastMemory)
         let map = pages.accessMap(ofImage: 3)

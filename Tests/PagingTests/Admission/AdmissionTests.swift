@@ -8,8 +8,8 @@ import Testing
     private static let size: Int64 = 64 << 20
     private static let largePages = 256
 
-    /// Sixteen writers of single pages are ahead of the disk all the time. A write of 1 MiB that comes then ends after no
-    /// more than twice what was admitted before it has gone out. What is counted is pages that go out, not time.
+    /// Sixteen writers of single pages are ahead of the disk all the time. A write of 1 MiB that comes then ends after
+    /// no more than twice what was admitted before it has gone out. What is counted is pages that go out, not time.
     @Test func aLargeWriteIsNotPassedBySmallOnes() throws {
         let out = Tally()
         let rig = try PagingRig(

@@ -178,8 +178,8 @@ import Testing
         #expect(rig.pages.dirt.stuck == AccessError(EIO))
     }
 
-    /// Threads that want pages of any number, wait for them and give them back: never are more admitted together than the
-    /// limit, and nobody waits for ever.
+    /// Threads that want pages of any number, wait for them and give them back: never are more admitted together than
+    /// the limit, and nobody waits for ever.
     @Test(arguments: Seeds.of(plain: 4, sanitized: 2)) func neverMoreThanTheLimit(seed: UInt64) {
         let gauge = self.gauge
         let held = Guarded(0)

@@ -38,7 +38,8 @@ import Testing
         }
     }
 
-    /// Before anything is known 64 MiB may be dirty, in less than ten seconds a part of that, and time alone changes nothing.
+    /// Before anything is known 64 MiB may be dirty, in less than ten seconds a part of that, and time alone changes
+    /// nothing.
     @Test(arguments: [(1.0, 1638), (5, 8192), (10, 16384), (600, 16384)])
     func startsAt64Mebibytes(flushTime: Double, pages: Int) {
         var trial = Trial(flushTime: flushTime)
@@ -108,8 +109,8 @@ import Testing
         #expect(trial.pages <= before / 2)
     }
 
-    /// The worst that is promised: all that is allowed is dirty when the disk falls to a tenth, and writers offer more all
-    /// the time. After three times the flush's time a flush takes no more than one and a half times that.
+    /// The worst that is promised: all that is allowed is dirty when the disk falls to a tenth, and writers offer more
+    /// all the time. After three times the flush's time a flush takes no more than one and a half times that.
     @Test func aCutToATenth() {
         var trial = Trial()
         trial.sweep(30, rate: 20_000)
@@ -147,8 +148,8 @@ import Testing
         #expect(!trial.budget.isSyncDue(unsynced: 100_000))
     }
 
-    /// One sync of little that took long is forgotten as soon as syncs of much take less, though there is none of little any
-    /// more.
+    /// One sync of little that took long is forgotten as soon as syncs of much take less, though there is none of
+    /// little any more.
     @Test func aSlowSyncOfLittleIsForgotten() {
         var trial = Trial()
         trial.sweep(5, rate: 50_000)

@@ -33,8 +33,8 @@ import Testing
         #expect(history.latest(endedBy: 1000) == 3)
     }
 
-    /// However often and irregularly epochs end, for hours: what is said to have ended by then has, and it is less than a
-    /// sixteenth of the age behind what could have been said.
+    /// However often and irregularly epochs end, for hours: what is said to have ended by then has, and it is less than
+    /// a sixteenth of the age behind what could have been said.
     @Test(arguments: 1...20 as ClosedRange<UInt64>, [16, 100, 1000, 5000]) func neverTooYoung(seed: UInt64, age: Int) {
         var random = SplitMix64(seed: seed)
         var history = EpochHistory()

@@ -56,8 +56,8 @@ import Testing
         #expect(rig.settle(bySync: rig.ledger.beginSync().number) == [2])
     }
 
-    /// After a failed sync what was unsynced is dirty, in the epoch of that moment: the next flush finds it, and it goes
-    /// around once more.
+    /// After a failed sync what was unsynced is dirty, in the epoch of that moment: the next flush finds it, and it
+    /// goes around once more.
     @Test func dirtyAgain() throws {
         let rig = try LedgerRig()
         rig.dirty(1)

@@ -21,7 +21,8 @@ import Testing
         #expect(rig.list(1) == .dirty)
     }
 
-    /// However many of its pages become dirty, and whenever, a leaf is on the list once and where its first dirt put it.
+    /// However many of its pages become dirty, and whenever, a leaf is on the list once and where its first dirt put
+    /// it.
     @Test func dirtiedAgainItStaysWhereItIs() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b1)
@@ -45,8 +46,8 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
-    /// A leaf that is dirtied while it is going out stays in its place meanwhile, and comes to that of its new dirt, between
-    /// others of older and newer dirt, when it is out.
+    /// A leaf that is dirtied while it is going out stays in its place meanwhile, and comes to that of its new dirt,
+    /// between others of older and newer dirt, when it is out.
     @Test func dirtiedWhileGoingOut() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b1)
@@ -182,8 +183,8 @@ import Testing
         #expect(rig.ledger.error == nil)
     }
 
-    /// What went out while a sync failed is dirty as if it had not gone: flushes of its epoch find it, whatever else has been
-    /// dirtied meanwhile, and it is no failure.
+    /// What went out while a sync failed is dirty as if it had not gone: flushes of its epoch find it, whatever else
+    /// has been dirtied meanwhile, and it is no failure.
     @Test func overtaken() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -201,8 +202,8 @@ import Testing
         #expect(rig.list(1) == .unsynced)
     }
 
-    /// The same where another page of the leaf has failed, which puts it at the tail, too late for a flush that waits for
-    /// both: the failure stands until all of the leaf is out, so that this flush hears of it.
+    /// The same where another page of the leaf has failed, which puts it at the tail, too late for a flush that waits
+    /// for both: the failure stands until all of the leaf is out, so that this flush hears of it.
     @Test func overtakenWhereAnotherHasFailed() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
@@ -219,8 +220,8 @@ import Testing
         #expect(rig.ledger.error == nil)
     }
 
-    /// What is dropped is on the list that is left for it: that of what is still dirty, or unsynced, or none; and what had
-    /// failed of it is forgotten with the last dirty page.
+    /// What is dropped is on the list that is left for it: that of what is still dirty, or unsynced, or none; and what
+    /// had failed of it is forgotten with the last dirty page.
     @Test func dropped() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b111)

@@ -2,8 +2,9 @@ import Glibc
 
 @testable import Paging
 
-/// Some leaves of a Ledger to which anything happens in any order, and what must be true of them after each event: a flush
-/// of any epoch finds what it must find, what has failed is known, and a sync settles just what was out before it began.
+/// Some leaves of a Ledger to which anything happens in any order, and what must be true of them after each event: a
+/// flush of any epoch finds what it must find, what has failed is known, and a sync settles just what was out before it
+/// began.
 struct LedgerTrial {
     private static let leaves: ClosedRange<UInt64> = 1...6
     private let rig: LedgerRig
@@ -178,8 +179,8 @@ struct LedgerTrial {
         return nil
     }
 
-    /// A flush that ends epoch `last` finds every leaf with a page that this epoch or an earlier one dirtied, but for those
-    /// of which it will say that they have failed; what it finds is in the order of epochs.
+    /// A flush that ends epoch `last` finds every leaf with a page that this epoch or an earlier one dirtied, but for
+    /// those of which it will say that they have failed; what it finds is in the order of epochs.
     private func findingOfFlush(_ last: UInt32) -> String? {
         let found = rig.oldest(upTo: last)
         for leaf in LedgerTrial.leaves where !rig.leaf(leaf).pointee.mark.hasFailed && !found.contains(leaf) {

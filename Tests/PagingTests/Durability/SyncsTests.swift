@@ -25,8 +25,8 @@ import Testing
         #expect(syncs.failures == 1)
     }
 
-    /// All who come while a sync is under way share the one that begins after it has ended, and none of them returns before
-    /// that one has ended.
+    /// All who come while a sync is under way share the one that begins after it has ended, and none of them returns
+    /// before that one has ended.
     @Test func sharersShareTheNext() {
         let syncs = self.syncs
         let trial = HeldSyncs(held: 2)
@@ -49,8 +49,8 @@ import Testing
         #expect(trial.begun.count == 2)
     }
 
-    /// Nobody waits for more than two: when the sync that it wanted has ended it returns, though the next one is under way
-    /// already and does not end.
+    /// Nobody waits for more than two: when the sync that it wanted has ended it returns, though the next one is under
+    /// way already and does not end.
     @Test func nobodyWaitsForMoreThanTwo() {
         let syncs = self.syncs
         let trial = HeldSyncs(held: 3)
@@ -104,8 +104,8 @@ import Testing
         #expect(syncs.failures == 1)
     }
 
-    /// A sync that has failed since a caller began counts for it though its own succeeds; one that had failed before does
-    /// not.
+    /// A sync that has failed since a caller began counts for it though its own succeeds; one that had failed before
+    /// does not.
     @Test func failuresSince() throws {
         let before = syncs.failures
         #expect(throws: AccessError(EIO)) { try syncs.share { AccessError(EIO) } }
@@ -115,9 +115,9 @@ import Testing
         try syncs.share { nil }
     }
 
-    /// Callers at any time, with syncs of which some fail: a sync is done by one at a time; each caller's has begun after
-    /// it came and ended before it went; it hears of a failure where there was one alone, and of none where there was none;
-    /// and there are fewer syncs than callers.
+    /// Callers at any time, with syncs of which some fail: a sync is done by one at a time; each caller's has begun
+    /// after it came and ended before it went; it hears of a failure where there was one alone, and of none where there
+    /// was none; and there are fewer syncs than callers.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func callersAtAnyTime(seed: UInt64) {
         let syncs = self.syncs
         let trial = SyncTrial(seed: seed)

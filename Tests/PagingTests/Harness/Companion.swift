@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// A thread beside the test's own, of which can be told that it sleeps: so that a test can see that something waits, and
-/// need not wait for a while and call that a proof.
+/// A thread beside the test's own, of which can be told that it sleeps: so that a test can see that something waits,
+/// and need not wait for a while and call that a proof.
 final class Companion: Sendable {
     private let life: Life
     private let thread: pthread_t
@@ -27,8 +27,8 @@ final class Companion: Sendable {
 
     var hasEnded: Bool { life.hasEnded.load(ordering: .relaxed) }
 
-    /// Returns when the thread sleeps and goes on sleeping, for whatever it does, or has ended. Who polls, as at a Gate,
-    /// does not go on sleeping. A test that finds it asleep too soon has proven less, and does not fail for it.
+    /// Returns when the thread sleeps and goes on sleeping, for whatever it does, or has ended. Who polls, as at a
+    /// Gate, does not go on sleeping. A test that finds it asleep too soon has proven less, and does not fail for it.
     func waitUntilAsleep() {
         var lastSleep = -1
         var looks = 0

@@ -1,7 +1,8 @@
 import Glibc
 import Paging
 
-/// An Accessor of a writable image in memory that asks its test before it does anything: to hold a call up, or to fail it.
+/// An Accessor of a writable image in memory that asks its test before it does anything: to hold a call up, or to fail
+/// it.
 final class HookedImage: Accessor, @unchecked Sendable {
     enum Call: Sendable {
         case populate, writeOut, zero, trim, sync

@@ -2,8 +2,8 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An Accessor of an image whose every byte can be told from its offset; it delays, reorders and fails as it is told. It
-/// takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.
+/// An Accessor of an image whose every byte can be told from its offset; it delays, reorders and fails as it is told.
+/// It takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.
 final class MemoryImage: Accessor, @unchecked Sendable {
     let size: Int64
     let isWritable = false

@@ -1,8 +1,8 @@
 import Glibc
 import Paging
 
-/// An image in memory, of zeroes at first, that notes what it is asked to write, call by call, and fails or holds up what
-/// a test names. Its notes are under a lock: what it has noted of a write is true of the bytes too.
+/// An image in memory, of zeroes at first, that notes what it is asked to write, call by call, and fails or holds up
+/// what a test names. Its notes are under a lock: what it has noted of a write is true of the bytes too.
 final class ObservedImage: Accessor, @unchecked Sendable {
     /// One call to write: the runs of base pages in it, and in how many pieces of memory each of them was.
     struct Call {

@@ -20,8 +20,8 @@ extension PagingRig {
     /// The queue that it is on, or nil.
     func queue(_ page: UInt64) -> PageQueue.Name? { flexpage(at: page).map { pages.table[$0].pointee.queue } }
 
-    /// Makes base pages resident as flexpages of their own, one after the other. Where they are the first in a fresh Memory
-    /// of whole chunks, base page n lies in frame n.
+    /// Makes base pages resident as flexpages of their own, one after the other. Where they are the first in a fresh
+    /// Memory of whole chunks, base page n lies in frame n.
     func populateSingly(_ pages: Range<UInt64>) throws {
         for page in pages {
             try pager.populate(BasePage.offset(of: page)..<BasePage.offset(of: page + 1))
@@ -45,8 +45,8 @@ extension PagingRig {
         pages.queue.putBack(id, to: .probation)
     }
 
-    /// The first base page of each flexpage that can be recycled, in the order in which that would be done. They lose their
-    /// hits, and stay.
+    /// The first base page of each flexpage that can be recycled, in the order in which that would be done. They lose
+    /// their hits, and stay.
     func orderOfRecycling() -> [UInt64] {
         var candidates: [PageQueue.Candidate] = []
         while let candidate = pages.queue.nextCandidate() { candidates.append(candidate) }

@@ -2,9 +2,9 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An Accessor of a writable image of which each base page is what the number of its version says; all are of version 0 at
-/// first. It keeps the numbers alone, and those are atomic: so it may read a page while that is written, as reading over
-/// what is resident does, and yet it orders nothing and hides no race of the pager from the thread sanitizer.
+/// An Accessor of a writable image of which each base page is what the number of its version says; all are of version 0
+/// at first. It keeps the numbers alone, and those are atomic: so it may read a page while that is written, as reading
+/// over what is resident does, and yet it orders nothing and hides no race of the pager from the thread sanitizer.
 final class VersionedImage: Accessor, Sendable {
     let size: Int64
     let isWritable = true

@@ -1,4 +1,5 @@
-/// Which base pages of an image are zeroes, and which of those it tells as holes: drawn for each run of base pages anew.
+/// Which base pages of an image are zeroes, and which of those it tells as holes: drawn for each run of base pages
+/// anew.
 struct Zeroes {
     /// Base pages in a run.
     var run: UInt64 = 1

@@ -18,7 +18,8 @@ import Testing
     }
 
     #if DEBUG
-        /// A lock of an earlier rank, or of the same one, is refused, and so is an image that is reached with a lock held.
+        /// A lock of an earlier rank, or of the same one, is refused, and so is an image that is reached with a lock
+        /// held.
         @Test func outOfOrder() async {
             await #expect(processExitsWith: .failure) {
                 LockRank.ledger.willLock()

@@ -8,8 +8,8 @@ import Testing
     /// Sizes from the least on, odd ones too: the last Regions of an arena are cut off at any place.
     static let sizes = [1 << 20, 1 << 20 | 4095, 1_111_111, 3 << 20, 4 << 20 | 12345, 16 << 20 | 1]
 
-    /// Random takes and gives of every order: no two Regions that are out overlap, each is aligned and inside the arena,
-    /// free frames add up; and when all is given back the arena is whole again.
+    /// Random takes and gives of every order: no two Regions that are out overlap, each is aligned and inside the
+    /// arena, free frames add up; and when all is given back the arena is whole again.
     @Test(arguments: sizes) func handsOutWhatIsFree(bytes: Int) throws {
         let memory = try Memory(bytes: bytes)
         var model = RegionModel(frames: memory.metadata.frames)
@@ -62,8 +62,8 @@ import Testing
         #expect(large == memory.metadata.frames / 256)
     }
 
-    /// Of a block of any order in the arena, of which something is out, just what is free is counted and taken, and nothing outside of
-    /// it; given back frame by frame it is whole again.
+    /// Of a block of any order in the arena, of which something is out, just what is free is counted and taken, and
+    /// nothing outside of it; given back frame by frame it is whole again.
     @Test(arguments: sizes) func takesWhatIsFreeOfABlock(bytes: Int) throws {
         let memory = try Memory(bytes: bytes)
         var model = RegionModel(frames: memory.metadata.frames)
@@ -130,8 +130,8 @@ import Testing
         #expect(memory.peakBytesInUse == memory.metadata.bytes + 32 * 4096)
     }
 
-    /// Too little is EINVAL, and so is more than frames have numbers for. (What the machine cannot map is ENOMEM: the tests
-    /// of starts see that, as it takes a limit of the process.)
+    /// Too little is EINVAL, and so is more than frames have numbers for. (What the machine cannot map is ENOMEM: the
+    /// tests of starts see that, as it takes a limit of the process.)
     @Test func refusesWhatCannotBe() {
         for bytes in [-1, 0, 4096, Memory.least - 1] {
             #expect(throws: AccessError(EINVAL)) { _ = try Memory(bytes: bytes) }

@@ -1,9 +1,10 @@
 /// Takes the power away at some moments of a workload that is over, and looks at every image that may be left.
 ///
-/// What is durable by then is there. Of every other write begun by then each sector may be there or not, whatever became
-/// of its neighbours. So the images that may be left are, for each sector, any of a few values; the promise too is about
-/// each sector alone. Checking every value that a sector may be left with is therefore checking all images at once. Some
-/// whole images are built all the same, with writes there, absent and torn, so that this argument is itself tested.
+/// What is durable by then is there. Of every other write begun by then each sector may be there or not, whatever
+/// became of its neighbours. So the images that may be left are, for each sector, any of a few values; the promise too
+/// is about each sector alone. Checking every value that a sector may be left with is therefore checking all images at
+/// once. Some whole images are built all the same, with writes there, absent and torn, so that this argument is itself
+/// tested.
 struct PowerLoss {
     /// What has been looked at, and found.
     struct Numbers {

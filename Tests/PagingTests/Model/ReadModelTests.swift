@@ -5,9 +5,10 @@ import Testing
 
 /// Random reads of random ranges by many threads, against images whose every byte is known.
 @Suite struct ReadModelTests {
-    /// Any mix of reads and populates, random and sequential, with and without reading ahead, sizes of memory and image,
-    /// zeroes and holes, delays, bad pages and failures that come and go: each request gets exactly the image's bytes, or
-    /// fails if it touched what cannot be read; the invariants hold throughout; once the cause of failures is gone all can be read; and in the end no frame is lost.
+    /// Any mix of reads and populates, random and sequential, with and without reading ahead, sizes of memory and
+    /// image, zeroes and holes, delays, bad pages and failures that come and go: each request gets exactly the image's
+    /// bytes, or fails if it touched what cannot be read; the invariants hold throughout; once the cause of failures is
+    /// gone all can be read; and in the end no frame is lost.
     @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 60))
     func readsAreTheImage(seed: UInt64) throws {
         let scenario = ReadScenario(seed: seed)

@@ -7,7 +7,8 @@ import Synchronization
 /// delays as it is told, and watches that callers keep to the protocol: what is written out is stable and made of whole
 /// sectors, and no page is read or written while it is being written.
 ///
-/// It takes no lock, so that it hides no race of the pager from the thread sanitizer: the bytes themselves are unguarded.
+/// It takes no lock, so that it hides no race of the pager from the thread sanitizer: the bytes themselves are
+/// unguarded.
 final class RecordingImage: Accessor, @unchecked Sendable {
     let size: Int64
     let isWritable = true
@@ -254,8 +255,8 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         delay(&random)
     }
 
-    /// From now on the base pages of `range`, which begins and ends with base pages or the image, are told as a hole, or
-    /// as data.
+    /// From now on the base pages of `range`, which begins and ends with base pages or the image, are told as a hole,
+    /// or as data.
     private func tell(_ range: Range<Int64>, asHole isHole: Bool) {
         for page in pages(range) { holes[page].store(isHole ? 1 : 0, ordering: .relaxed) }
     }

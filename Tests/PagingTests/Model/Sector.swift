@@ -1,7 +1,7 @@
 import Glibc
 
-/// What the tests of writing put into a sector: a value that one write alone has, in a form that a sector torn, moved or
-/// mixed from two writes cannot have.
+/// What the tests of writing put into a sector: a value that one write alone has, in a form that a sector torn, moved
+/// or mixed from two writes cannot have.
 enum Sector {
     static let size = 512
     /// The value of a sector that is all zeroes.

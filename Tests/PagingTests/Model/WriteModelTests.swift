@@ -6,11 +6,12 @@ import Testing
 @Suite struct WriteModelTests {
     private static let sum = Guarded(PowerLoss.Numbers())
 
-    /// Whatever the image does (delays, failures of every kind, no holes), the memory (from the least on), the share that
-    /// may be dirty and the age at which it goes out: every read finds what the commands before and beside it allow;
-    /// bytes are stable and whole on their way out, and no page is read or written while it is being written; once
-    /// nothing fails any more a flush succeeds, unless a failed sync has lost something for good; the image then holds
-    /// what was read last; and wherever power is lost, each sector holds what was promised last or something newer.
+    /// Whatever the image does (delays, failures of every kind, no holes), the memory (from the least on), the share
+    /// that may be dirty and the age at which it goes out: every read finds what the commands before and beside it
+    /// allow; bytes are stable and whole on their way out, and no page is read or written while it is being written;
+    /// once nothing fails any more a flush succeeds, unless a failed sync has lost something for good; the image then
+    /// holds what was read last; and wherever power is lost, each sector holds what was promised last or something
+    /// newer.
     @Test(arguments: Seeds.of(plain: 40, optimised: 400, sanitized: 40))
     func commandsAgreeWithTheOracle(seed: UInt64) throws {
         let trial = try WriteTrial(WriteScenario(seed: seed))

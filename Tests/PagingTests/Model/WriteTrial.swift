@@ -3,7 +3,8 @@ import Testing
 
 @testable import Paging
 
-/// One run of a WriteScenario: a writable image that misbehaves, the pager on it, threads that use it, and what they saw.
+/// One run of a WriteScenario: a writable image that misbehaves, the pager on it, threads that use it, and what they
+/// saw.
 struct WriteTrial {
     let scenario: WriteScenario
     let image: RecordingImage

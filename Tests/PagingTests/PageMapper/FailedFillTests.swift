@@ -56,8 +56,8 @@ import Testing
         try rig.end()
     }
 
-    /// Threads that wait for a wide fill get their pages when it fails, unless it is theirs that is bad: the fill of all
-    /// of a chunk's pages is held up until each has come to wait for it.
+    /// Threads that wait for a wide fill get their pages when it fails, unless it is theirs that is bad: the fill of
+    /// all of a chunk's pages is held up until each has come to wait for it.
     @Test func waitersOnAFailingFillGetTheirPages() throws {
         let gate = Gate()
         let image = MemoryImage(size: FailedFillTests.size, faults: Faults(badPages: [FailedFillTests.bad])) { pages in

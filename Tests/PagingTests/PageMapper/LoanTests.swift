@@ -23,8 +23,8 @@ import Testing
         try rig.end()
     }
 
-    /// The parts of a loan follow one another, hold the image's bytes, and cover just what the loan says: for ranges that
-    /// begin and end anywhere, over flexpages of any size.
+    /// The parts of a loan follow one another, hold the image's bytes, and cover just what the loan says: for ranges
+    /// that begin and end anywhere, over flexpages of any size.
     @Test(arguments: 1...60 as ClosedRange<UInt64>) func partsAreTheRange(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let size = Int64(random.pick(1...3 << 20))

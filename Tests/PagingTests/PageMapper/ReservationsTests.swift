@@ -68,7 +68,8 @@ import Testing
         #expect(reservations.isEmpty)
     }
 
-    /// There are sixteen places: the seventeenth waits for one, though nobody has its pages, and gets whichever is free.
+    /// There are sixteen places: the seventeenth waits for one, though nobody has its pages, and gets whichever is
+    /// free.
     @Test func waitsForAPlace() {
         let reservations = self.reservations
         for place in 0..<16 as Range<UInt64> { reservations.reserve(place * 10..<place * 10 + 5) }

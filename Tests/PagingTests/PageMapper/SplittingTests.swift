@@ -41,8 +41,8 @@ import Testing
         try rig.end()
     }
 
-    /// Memory full of large flexpages, one page of each dirty, and an image that takes no writes for now: reads of what is
-    /// not resident go on all the same (invariant 9).
+    /// Memory full of large flexpages, one page of each dirty, and an image that takes no writes for now: reads of what
+    /// is not resident go on all the same (invariant 9).
     @Test func readsGoOnWhileScatteredWritesAreStuck() throws {
         let gate = Gate()
         let rig = try PagingRig(

@@ -3,7 +3,8 @@ import Testing
 
 @testable import Paging
 
-/// Base pages of zeroes take no memory, are read without I/O once they are known, and are no longer once they are written.
+/// Base pages of zeroes take no memory, are read without I/O once they are known, and are no longer once they are
+/// written.
 @Suite struct ZeroTests {
     /// An image of zeroes, told as a hole or not, of any size: read once, no frame is taken, and reading again does not
     /// reach the image.
@@ -34,7 +35,8 @@ import Testing
         try rig.end()
     }
 
-    /// Zeroes of which the image says that they are data are read, a fill at a time, and asked about once a fill at most.
+    /// Zeroes of which the image says that they are data are read, a fill at a time, and asked about once a fill at
+    /// most.
     @Test func untoldZeroesAreRead() throws {
         let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 16 << 20, zeroes: .untold))
         try rig.pager.populate(0..<16 << 20)
@@ -53,8 +55,8 @@ import Testing
         try rig.end()
     }
 
-    /// Any pattern of zeroes, read in any portions, twice: each base page is resident or known to be zeroes and not both;
-    /// what is known is zeroes; and little more memory is taken than for what is not zeroes.
+    /// Any pattern of zeroes, read in any portions, twice: each base page is resident or known to be zeroes and not
+    /// both; what is known is zeroes; and little more memory is taken than for what is not zeroes.
     @Test(arguments: 1...60 as ClosedRange<UInt64>) func patterns(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let zeroes = Zeroes(
@@ -82,8 +84,8 @@ import Testing
         try rig.end()
     }
 
-    /// A page known to be zeroes that is written, in part or whole, holds what was written and zeroes around it; writing it
-    /// does not read the image; and it is not known to be zeroes any more.
+    /// A page known to be zeroes that is written, in part or whole, holds what was written and zeroes around it;
+    /// writing it does not read the image; and it is not known to be zeroes any more.
     @Test(arguments: [0, 1, 511, 4000], [1, 96, 4096, 5000, 20_000]) func writtenZeroes(begin: Int, count: Int) throws {
         let rig = try PagingRig(memory: 4 << 20, image: HoleImage())
         let scratch = Scratch(1 << 20)
@@ -214,8 +216,8 @@ import Testing
         try rig.end()
     }
 
-    /// Reading ahead passes over what is known to be zeroes, takes no memory for it, and goes on where it ends: the mark
-    /// can be on a page of zeroes.
+    /// Reading ahead passes over what is known to be zeroes, takes no memory for it, and goes on where it ends: the
+    /// mark can be on a page of zeroes.
     @Test func readingAheadThroughZeroes() throws {
         let zeroes = Zeroes(run: 64, holes: 3, untold: 3, seed: 11)
         let image = MemoryImage(size: 32 << 20, zeroes: zeroes)

@@ -5,8 +5,8 @@ import Testing
 @testable import Paging
 
 /// The data path allocates nothing once serving has begun (invariant 8): counted by a stand-in for malloc, thread by
-/// thread, so that what other tests do meanwhile does not count. A sanitizer has a malloc of its own; nothing is counted
-/// then.
+/// thread, so that what other tests do meanwhile does not count. A sanitizer has a malloc of its own; nothing is
+/// counted then.
 @Suite(.enabled(if: allocations_are_counted() != 0, "a sanitizer has its own malloc"))
 struct AllocationTests {
     /// What `body` allocates, after a first time in which the runtime may prepare itself.

@@ -5,8 +5,8 @@ import Testing
 
 /// What a client may ask for, and what it is told.
 @Suite struct PagerTests {
-    /// Ranges outside the image, by a byte or by all that an Int64 holds, are EINVAL and touch nothing; those that end at
-    /// its end are served.
+    /// Ranges outside the image, by a byte or by all that an Int64 holds, are EINVAL and touch nothing; those that end
+    /// at its end are served.
     @Test(arguments: [1, 511, 4095, 4096, 4097, 1 << 20, 1 << 20 | 777, 1 << 50 | 1] as [Int64])
     func rangesAreChecked(size: Int64) throws {
         let rig = try Rig(image: MemoryImage(size: size))

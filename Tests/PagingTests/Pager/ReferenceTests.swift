@@ -4,9 +4,9 @@ import Testing
 
 @testable import Paging
 
-/// A hit retains and releases nothing: a reference count that all threads share is a cache line that they take from each
-/// other with every request. Counted by stand-ins for the functions of Swift's runtime, thread by thread, so that what
-/// other tests do meanwhile does not count.
+/// A hit retains and releases nothing: a reference count that all threads share is a cache line that they take from
+/// each other with every request. Counted by stand-ins for the functions of Swift's runtime, thread by thread, so that
+/// what other tests do meanwhile does not count.
 @Suite(.ifOptimised, .enabled(if: references_are_counted() != 0, "not counted under a sanitizer"))
 struct ReferenceTests {
     private func references(_ body: () throws -> Void) rethrows -> UInt {

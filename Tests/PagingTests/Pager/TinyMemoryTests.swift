@@ -5,8 +5,8 @@ import Testing
 
 /// The least memory, and more asked for at once than there is.
 @Suite struct TinyMemoryTests {
-    /// Sixteen threads read 1 MiB at a time, each more than all the memory, of images of their own and shared ones, with
-    /// slow and failing reads: all of it ends (invariant 9), with the right bytes and no frame lost.
+    /// Sixteen threads read 1 MiB at a time, each more than all the memory, of images of their own and shared ones,
+    /// with slow and failing reads: all of it ends (invariant 9), with the right bytes and no frame lost.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 2)) func everybodyGetsThrough(seed: UInt64) throws {
         let pages = try Pages(memory: Pages.leastMemory)
         let registry = ProviderRegistry(pages: pages)

@@ -10,10 +10,10 @@ import Testing
     /// Pages that each writer has for itself.
     private static let ownPages: UInt64 = 40
 
-    /// Memory of any size, full of scattered pages that two threads use again and again, while two ask for aligned runs of
-    /// up to 1 MiB and two write pages of their own and read them back, with and without reading ahead: pages are moved all
-    /// the while; every byte is right, the invariants hold throughout, all that was written reaches the image, and no frame
-    /// is lost.
+    /// Memory of any size, full of scattered pages that two threads use again and again, while two ask for aligned runs
+    /// of up to 1 MiB and two write pages of their own and read them back, with and without reading ahead: pages are
+    /// moved all the while; every byte is right, the invariants hold throughout, all that was written reaches the
+    /// image, and no frame is lost.
     @Test(arguments: Seeds.of(plain: 12, optimised: 60, sanitized: 4))
     func everybodyAtOnce(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
@@ -41,8 +41,8 @@ import Testing
         try rig.end()
     }
 
-    /// One thread has blocks cleared, one after the other, in which nearly all resident pages lie, while one borrows those
-    /// and another writes and reads them: who has a page when its turn to be moved comes keeps it where it is.
+    /// One thread has blocks cleared, one after the other, in which nearly all resident pages lie, while one borrows
+    /// those and another writes and reads them: who has a page when its turn to be moved comes keeps it where it is.
     @Test(arguments: Seeds.of(plain: 3, optimised: 15, sanitized: 1))
     func whoComesMeanwhileIsLeftAlone(seed: UInt64) throws {
         let (verdict, done) = (Verdict(), Tally())
@@ -156,8 +156,8 @@ import Testing
         page % (UInt64(imagePages) / (ownPages * UInt64(writers))) == 0
     }
 
-    /// Writes its own pages, each time the next version, and finds the latest one of each: in memory and, after a flush, on
-    /// the image.
+    /// Writes its own pages, each time the next version, and finds the latest one of each: in memory and, after a
+    /// flush, on the image.
     private static func writeOwn(
         _ rig: PagingRig<VersionedImage>, _ number: UInt64, steps: UInt64, _ random: inout SplitMix64,
         _ verdict: Verdict

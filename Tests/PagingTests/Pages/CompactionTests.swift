@@ -26,7 +26,8 @@ import Testing
     private func isOne(_ rig: HookedRig, chunk: UInt64) -> Bool { rig.order(chunk << 8) == 8 }
 
     /// Memory is full of base pages, some of them, anywhere, used often: whoever asks for a chunk gets one flexpage of
-    /// 1 MiB each time. Every page that was used often is still there, with its hits and its bytes, and no frame is lost.
+    /// 1 MiB each time. Every page that was used often is still there, with its hits and its bytes, and no frame is
+    /// lost.
     @Test(arguments: [2, 4, 20, 100]) func largeFlexpagesCostNoKeptPage(onceIn: Int) throws {
         let reads = Tally()
         let rig = try rig { call, _ in
@@ -57,8 +58,8 @@ import Testing
         case reader, writer, writeOut, fill
     }
 
-    /// A page that somebody has stays where it is, and the request for a chunk is served all the same, at once: with the
-    /// largest block around a free Region in which that page does not lie. (The Region is frames 8 to 11.)
+    /// A page that somebody has stays where it is, and the request for a chunk is served all the same, at once: with
+    /// the largest block around a free Region in which that page does not lie. (The Region is frames 8 to 11.)
     @Test(arguments: Hold.allCases, [5, 60, 200] as [UInt64])
     func whatSomebodyHasStays(hold: Hold, page: UInt64) throws {
         let largest: [UInt64: UInt8] = [5: 2, 60: 5, 200: 7]
@@ -119,8 +120,8 @@ import Testing
         }
     }
 
-    /// What is newer than the image is moved too, and what is on the image but not yet durable: they stay what they are, are
-    /// read back as they were written, and reach the image with the next flush.
+    /// What is newer than the image is moved too, and what is on the image but not yet durable: they stay what they
+    /// are, are read back as they were written, and reach the image with the next flush.
     @Test func dirtyPagesAreMoved() throws {
         let rig = try rig()
         try rig.populateSingly(0..<4096)
@@ -146,9 +147,9 @@ import Testing
         try rig.end()
     }
 
-    /// A moved flexpage stays what it was (read ahead, marked, with so many hits) and where it was in its queue and in time:
-    /// afterwards everything is as in a twin where the chunk was read base page by base page, so that nothing was moved, and
-    /// what is resident will be recycled in the same order.
+    /// A moved flexpage stays what it was (read ahead, marked, with so many hits) and where it was in its queue and in
+    /// time: afterwards everything is as in a twin where the chunk was read base page by base page, so that nothing was
+    /// moved, and what is resident will be recycled in the same order.
     @Test(arguments: 1...6 as ClosedRange<UInt64>) func movingChangesNoTurn(seed: UInt64) throws {
         let (rig, twin) = (try mixedMemory(seed), try mixedMemory(seed))
         try populate(rig, chunk: Self.firstChunk)
@@ -171,8 +172,8 @@ import Testing
         try twin.end()
     }
 
-    /// Memory full of base pages: some read ahead, some of those marked, a third in main with any number of hits, some in
-    /// another order in their queue than in memory.
+    /// Memory full of base pages: some read ahead, some of those marked, a third in main with any number of hits, some
+    /// in another order in their queue than in memory.
     private func mixedMemory(_ seed: UInt64) throws -> HookedRig {
         let rig = try rig()
         var random = SplitMix64(seed: seed)
@@ -190,8 +191,8 @@ import Testing
         return rig
     }
 
-    /// A flexpage that is in the way is moved if it is no larger than 64 KiB; a larger one stays, and the blocks beside it
-    /// serve.
+    /// A flexpage that is in the way is moved if it is no larger than 64 KiB; a larger one stays, and the blocks beside
+    /// it serve.
     @Test(arguments: 0...7 as ClosedRange<UInt8>) func largeFlexpagesAreNotMoved(order: UInt8) throws {
         let rig = try rig()
         let pages = UInt64(1) << UInt64(order)

@@ -13,8 +13,8 @@ import Testing
         #expect(rig.queue.checkInvariants() == 0)
     }
 
-    /// Pages that are not yet durable are recycled last, but recycled, however few and large the pages are: a writer waits
-    /// for nothing else.
+    /// Pages that are not yet durable are recycled last, but recycled, however few and large the pages are: a writer
+    /// waits for nothing else.
     @Test(arguments: [1, 5, 12, 63, 65, 150]) func pagesNotYetDurableAreRecycledLast(_ count: Int) throws {
         let rig = try QueueRig()
         let ids = (0..<UInt64(count)).map { rig.append($0) }
@@ -158,7 +158,8 @@ import Testing
         #expect(Set(recycled) == Set((isMainBusy ? probation : main).map { rig.table[$0].pointee.key.page }))
     }
 
-    /// While a recycler has a page in hand `remove` says no: its Region is the recycler's; put back, it is queued again.
+    /// While a recycler has a page in hand `remove` says no: its Region is the recycler's; put back, it is queued
+    /// again.
     @Test func aPageInHandIsTheRecyclers() throws {
         let rig = try QueueRig()
         let id = rig.append(5)
@@ -173,8 +174,8 @@ import Testing
         #expect(rig.queue.checkInvariants() == 0)
     }
 
-    /// Where a queued flexpage begins, there it is found, with its key and its Region; where none begins that is queued,
-    /// nothing is.
+    /// Where a queued flexpage begins, there it is found, with its key and its Region; where none begins that is
+    /// queued, nothing is.
     @Test func flexpagesAreFoundByTheirFrames() throws {
         let rig = try QueueRig()
         let id = rig.append(48, order: 4)
@@ -195,8 +196,8 @@ import Testing
         #expect(rig.queue.flexpage(at: main) != nil)
     }
 
-    /// Of a block, the frames are counted of the flexpages that are queued, in nobody's use and no larger than what is moved;
-    /// whatever else they are.
+    /// Of a block, the frames are counted of the flexpages that are queued, in nobody's use and no larger than what is
+    /// moved; whatever else they are.
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func movableFramesAreCounted(seed: UInt64) throws {
         let rig = try QueueRig(memory: 4 << 20)
         var random = SplitMix64(seed: seed)
@@ -227,8 +228,8 @@ import Testing
         }
     }
 
-    /// A flexpage that is put into another Region has the place of the old one: in its queue, between its neighbours, and in
-    /// time. Nothing is made where a recycler has it in hand.
+    /// A flexpage that is put into another Region has the place of the old one: in its queue, between its neighbours,
+    /// and in time. Nothing is made where a recycler has it in hand.
     @Test(arguments: [0, 3, 6], [PageQueue.Name.probation, .main])
     func aMovedFlexpageHasItsPlace(index: UInt64, name: PageQueue.Name) throws {
         let rig = try QueueRig()
@@ -262,8 +263,8 @@ import Testing
         }
     }
 
-    /// Random use of everything at once: links and counts agree throughout, a candidate is always idle, queued pages and
-    /// pages recycled are the model's, and a round ends even where all is in use.
+    /// Random use of everything at once: links and counts agree throughout, a candidate is always idle, queued pages
+    /// and pages recycled are the model's, and a round ends even where all is in use.
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func agreesWithItsModel(seed: UInt64) throws {
         let rig = try QueueRig(memory: 2 << 20)
         var random = SplitMix64(seed: seed)

@@ -14,8 +14,8 @@ import Testing
         try rig.end()
     }
 
-    /// Reading many times the memory recycles; bytes in use never pass the bound, and each base page is read once in one
-    /// pass, as nothing that a request still needs is recycled under it.
+    /// Reading many times the memory recycles; bytes in use never pass the bound, and each base page is read once in
+    /// one pass, as nothing that a request still needs is recycled under it.
     @Test(arguments: [Pages.leastMemory, 2 << 20 | 12345, 8 << 20]) func recyclesWithinTheBound(memory: Int) throws {
         let rig = try Rig(memory: memory, image: MemoryImage(size: 64 << 20))
         let scratch = Scratch(1 << 20)

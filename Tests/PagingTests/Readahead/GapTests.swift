@@ -34,8 +34,8 @@ import Testing
         try pages.allSatisfy { try rig.holds(newer.contains($0) ? Self.newer : Self.pattern, $0) }
     }
 
-    /// Up to eight resident pages in a row, wherever they lie, are read over: all of a run is one read. Of nine or more the
-    /// read ends before them, and another begins after them.
+    /// Up to eight resident pages in a row, wherever they lie, are read over: all of a run is one read. Of nine or more
+    /// the read ends before them, and another begins after them.
     @Test(arguments: 1...12 as ClosedRange<UInt64>, [1, 60, 125, 200] as [UInt64])
     func upToEightInARowAreReadOver(count: UInt64, first: UInt64) throws {
         let reads = Reads([])
@@ -68,8 +68,9 @@ import Testing
         try rig.end()
     }
 
-    /// Where there is so much between missing pages that not all of it can be read over at once, as every second page or
-    /// eight of nine, there are more reads: none of them begins or ends with what is resident, and no page is read twice.
+    /// Where there is so much between missing pages that not all of it can be read over at once, as every second page
+    /// or eight of nine, there are more reads: none of them begins or ends with what is resident, and no page is read
+    /// twice.
     @Test(arguments: 1...8 as ClosedRange<UInt64>, [4, 16]) func endlessGaps(count: UInt64, megabytes: Int) throws {
         let reads = Reads([])
         let rig = try rig(reads, memory: megabytes << 20)
@@ -88,9 +89,9 @@ import Testing
         try rig.end()
     }
 
-    /// A model: up to 32 pages of any run resident, clean or dirty, some of the image zeroes. What is read is what the rule says;
-    /// resident pages keep their flexpage and their bytes, all of the run can be read without another read, what is newer
-    /// reaches the image, and no frame is lost.
+    /// A model: up to 32 pages of any run resident, clean or dirty, some of the image zeroes. What is read is what the
+    /// rule says; resident pages keep their flexpage and their bytes, all of the run can be read without another read,
+    /// what is newer reaches the image, and no frame is lost.
     @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 20)) func agreesWithItsModel(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let pattern = Pattern(key: 5, zeroes: random.once(in: 3) ? .random(&random) : .none)
@@ -232,8 +233,8 @@ import Testing
         try rig.end()
     }
 
-    /// A read with gaps that fails leaves nothing: neither what was missing nor the frame that the rest went to; resident
-    /// pages are as they were.
+    /// A read with gaps that fails leaves nothing: neither what was missing nor the frame that the rest went to;
+    /// resident pages are as they were.
     @Test func aFailedReadGivesEverythingBack() throws {
         let reads = Reads([])
         let rig = try rig(reads) { call, pages in call == .populate && pages.count > 1 ? AccessError(EIO) : nil }
@@ -267,8 +268,8 @@ import Testing
         try rig.end()
     }
 
-    /// With few frames to be had, some of them are for what is read over, and come back. With none nothing is read; with one
-    /// or two that may be so too.
+    /// With few frames to be had, some of them are for what is read over, and come back. With none nothing is read;
+    /// with one or two that may be so too.
     @Test(arguments: 0...12) func memoryIsShort(left: Int) throws {
         let reads = Reads([])
         let rig = try rig(reads)
@@ -289,8 +290,8 @@ import Testing
         try rig.end()
     }
 
-    /// Where memory is in pieces too small for what is to be read over, the read ends before that, and another one begins
-    /// after it.
+    /// Where memory is in pieces too small for what is to be read over, the read ends before that, and another one
+    /// begins after it.
     @Test(arguments: 1...8 as ClosedRange<UInt64>) func memoryIsInPieces(count: UInt64) throws {
         let reads = Reads([])
         let rig = try rig(reads)
@@ -312,8 +313,8 @@ import Testing
         return taken
     }
 
-    /// Where a place has been taken between planning and issuing, what is in flight ends before it, with or without gaps:
-    /// the read covers just that, and everything else is given back.
+    /// Where a place has been taken between planning and issuing, what is in flight ends before it, with or without
+    /// gaps: the read covers just that, and everything else is given back.
     @Test(arguments: [8, 21, 30] as [UInt64]) func anotherIsFaster(taken: UInt64) throws {
         let reads = Reads([])
         let rig = try rig(reads)

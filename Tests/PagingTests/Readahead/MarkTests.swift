@@ -23,8 +23,8 @@ import Testing
         }
     }
 
-    /// Forwards the first missing page of the window has the mark, backwards the last one, however many resident ones there
-    /// are before it; and nothing has where all of the window is resident.
+    /// Forwards the first missing page of the window has the mark, backwards the last one, however many resident ones
+    /// there are before it; and nothing has where all of the window is resident.
     @Test(arguments: [0, 1, 2, 7, 8, 9, 20, 63, 64] as [UInt64]) func theNearestMissingPageIsMarked(count: UInt64)
         throws
     {
@@ -45,8 +45,8 @@ import Testing
         try backwards.end()
     }
 
-    /// The same with any pages resident, a part of the window read after another: one flexpage has the mark, which covers the
-    /// missing page that is nearest.
+    /// The same with any pages resident, a part of the window read after another: one flexpage has the mark, which
+    /// covers the missing page that is nearest.
     @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 20)) func agreesWithItsModel(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let rig = try Self.rig()
@@ -111,8 +111,9 @@ import Testing
         return map.takeMark(ofZeroes: pages)
     }
 
-    /// A sequential reader of an image of which some pages, anywhere, are resident misses three times, as one of an image of
-    /// which nothing is, and is ahead of all the rest: down to every second page resident, and whichever way it goes.
+    /// A sequential reader of an image of which some pages, anywhere, are resident misses three times, as one of an
+    /// image of which nothing is, and is ahead of all the rest: down to every second page resident, and whichever way
+    /// it goes.
     @Test(arguments: Seeds.of(plain: 6, optimised: 60, sanitized: 2), [20, 5, 2])
     func scatteredResidentPagesEndNoStream(seed: UInt64, onceIn: Int) throws {
         for isBackwards in [false, true] {
@@ -134,8 +135,8 @@ import Testing
         }
     }
 
-    /// So is a strided one, from when it runs on; but where a whole place is resident, and was to have the mark, it misses one
-    /// more.
+    /// So is a strided one, from when it runs on; but where a whole place is resident, and was to have the mark, it
+    /// misses one more.
     @Test(arguments: Seeds.of(plain: 6, optimised: 60, sanitized: 2), [100, -100] as [Int64])
     func scatteredResidentPagesEndNoStride(seed: UInt64, distance: Int64) throws {
         let rig = try Self.rig(pages: 10_000)

@@ -18,8 +18,8 @@ import Testing
         rig.pages.prefetches.submit(plan, of: Unmanaged.passUnretained(provider ?? rig.provider))
     }
 
-    /// However much is asked for, no more is under way than a quarter of the frames, and no more jobs than there is room
-    /// for; the rest is dropped, and nobody waits.
+    /// However much is asked for, no more is under way than a quarter of the frames, and no more jobs than there is
+    /// room for; the rest is dropped, and nobody waits.
     @Test func itIsBounded() throws {
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
@@ -91,8 +91,8 @@ import Testing
         try rig.end()
     }
 
-    /// `forget` waits for what is being read of its image, and not for what is being read of others: those may always be
-    /// busy.
+    /// `forget` waits for what is being read of its image, and not for what is being read of others: those may always
+    /// be busy.
     @Test func forgetWaitsForItsImageAlone() throws {
         let gate = Gate()
         let image = MemoryImage(size: PrefetchQueueTests.size) { _ in gate.pass() }

@@ -52,7 +52,8 @@ import Testing
         try rig.end()
     }
 
-    /// Readers in a hurry get the right bytes whoever reads them, and no page is read twice where there is room for all.
+    /// Readers in a hurry get the right bytes whoever reads them, and no page is read twice where there is room for
+    /// all.
     @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func readersInAHurry(seed: UInt64) throws {
         let image = MemoryImage(size: 8 << 20 | 99, faults: Faults(mostDelay: 50), seed: seed)
         let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
@@ -133,8 +134,8 @@ import Testing
         try rig.end()
     }
 
-    /// Pages read ahead enter probation unused; their first use is no hit, and later ones count from then on as those of any
-    /// page that has just come; the reader's arrival at the mark is told once.
+    /// Pages read ahead enter probation unused; their first use is no hit, and later ones count from then on as those
+    /// of any page that has just come; the reader's arrival at the mark is told once.
     @Test func theFirstUseIsNoHit() throws {
         let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
@@ -221,8 +222,8 @@ import Testing
         try rig.end()
     }
 
-    /// An image is closed while it is being read ahead, by one thread, while others open, read and close theirs: none of
-    /// it is read after, and no frame is lost.
+    /// An image is closed while it is being read ahead, by one thread, while others open, read and close theirs: none
+    /// of it is read after, and no frame is lost.
     @Test(arguments: Seeds.of(plain: 8, sanitized: 3)) func closingWhileReadingAhead(seed: UInt64) throws {
         let pages = try Pages(memory: 4 << 20, readahead: 1 << 20)
         let registry = ProviderRegistry(pages: pages)

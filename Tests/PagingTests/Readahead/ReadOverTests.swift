@@ -22,8 +22,8 @@ import Testing
         try rig.end()
     }
 
-    /// What cannot be read, but is resident because it has been written, keeps nothing around it from being read ahead; and
-    /// keeps what was written.
+    /// What cannot be read, but is resident because it has been written, keeps nothing around it from being read ahead;
+    /// and keeps what was written.
     @Test func aBadSectorUnderAResidentPageIsReadAround() throws {
         let rig = try PagingRig(
             memory: 16 << 20,

@@ -4,8 +4,8 @@ import Testing
 
 /// What one reader makes of a Readahead: every kind of stream is found soon, and goes on to the image's end.
 @Suite struct ReadaheadStreamTests {
-    /// A reader upwards misses three times; then all is there, up to the last page and not past it, and no page was asked
-    /// for twice.
+    /// A reader upwards misses three times; then all is there, up to the last page and not past it, and no page was
+    /// asked for twice.
     @Test(arguments: [1, 4, 7] as [UInt64]) func forwards(count: UInt64) {
         let rig = ReadaheadRig()
         for page in stride(from: 0, to: rig.end, by: Int(count)) { rig.access(page..<min(page + count, rig.end)) }
@@ -114,8 +114,8 @@ import Testing
         #expect(rig.plans.allSatisfy { $0[0].upperBound <= 12 })
     }
 
-    /// The stream that accesses to two pages each at `first`, `first` + `step` and so on make, and what it asks for ahead
-    /// after them.
+    /// The stream that accesses to two pages each at `first`, `first` + `step` and so on make, and what it asks for
+    /// ahead after them.
     private func running(from first: UInt64, by step: Int64) -> (stream: ReadaheadStream, plan: ReadaheadPlan) {
         let places = (0..<4 as Range<Int64>).map { number in
             let page = UInt64(Int64(first) + number * step)
@@ -147,9 +147,9 @@ import Testing
         }
     }
 
-    /// An arrival is one at the mark wherever it is in what was asked for with the mark, as something else may be resident at
-    /// the mark itself; of a strided stream, in the place that has the mark. Anywhere else it is none, and the mark stays; and
-    /// from wherever the reader has arrived the stream goes on.
+    /// An arrival is one at the mark wherever it is in what was asked for with the mark, as something else may be
+    /// resident at the mark itself; of a strided stream, in the place that has the mark. Anywhere else it is none, and
+    /// the mark stays; and from wherever the reader has arrived the stream goes on.
     @Test(arguments: [2, -2, 100, -100] as [Int64]) func arrivalsAreInWhatIsMarked(step: Int64) throws {
         var (stream, plan) = running(from: 5000, by: step)
         for _ in 0..<4 {

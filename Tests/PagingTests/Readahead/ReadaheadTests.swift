@@ -32,8 +32,8 @@ import Testing
         #expect(rig.misses == 8)
     }
 
-    /// Random accesses of one size and of many, to a large and to a smaller image, have nearly nothing read ahead: plans
-    /// for one in a hundred at the most.
+    /// Random accesses of one size and of many, to a large and to a smaller image, have nearly nothing read ahead:
+    /// plans for one in a hundred at the most.
     @Test(arguments: [16 << 10, 256 << 10] as [UInt64], [1, 8, 0]) func randomAccesses(pages: UInt64, count: Int) {
         let rig = ReadaheadRig(pages: pages)
         var random = SplitMix64(seed: 3)
@@ -47,8 +47,8 @@ import Testing
         #expect(planned <= 200)
     }
 
-    /// A stream with large windows, which is heard of at its marks alone, outlives the random misses that come between two of
-    /// them; when its reader has gone, they take its place in the end.
+    /// A stream with large windows, which is heard of at its marks alone, outlives the random misses that come between
+    /// two of them; when its reader has gone, they take its place in the end.
     @Test func aRunningStreamOutlivesMissesOfOthers() {
         let readahead = Readahead(imageSize: 1 << 40, largestWindow: 1024)
         defer { readahead.destroy() }
@@ -107,8 +107,8 @@ import Testing
         #expect(rig.misses == 3 && rig.planned.allSatisfy { $0.count <= 3 })
     }
 
-    /// Any accesses, arrivals and numbers: what is planned is inside the image, not more than the largest window or eight
-    /// runs, and marked where it has been planned.
+    /// Any accesses, arrivals and numbers: what is planned is inside the image, not more than the largest window or
+    /// eight runs, and marked where it has been planned.
     @Test(arguments: Seeds.of(plain: 100, sanitized: 20)) func anythingGoes(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let pages = UInt64(random.pick(1...5000))

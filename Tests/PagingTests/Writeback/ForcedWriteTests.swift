@@ -6,9 +6,9 @@ import Testing
 
 /// What a forced write promises while the image fails it and others try the same page again.
 @Suite struct ForcedWriteTests {
-    /// Threads that want one page written out race with flushes that try it again after each failure. Whoever is told that
-    /// it is out finds it there, also who had waited for a write-out that failed and comes to look when the next one is
-    /// under way already.
+    /// Threads that want one page written out race with flushes that try it again after each failure. Whoever is told
+    /// that it is out finds it there, also who had waited for a write-out that failed and comes to look when the next
+    /// one is under way already.
     @Test func nobodyTakesATryForASuccess() throws {
         // Fails most writes until it is healed, and takes its time with the others.
         let isHealed = Atomic<Bool>(false)

@@ -8,9 +8,10 @@ import Testing
     private static let size: Int64 = 4 << 20
 
     /// While a page is on its way out and does not arrive: it is read; a page beside it, of the same leaf, is read and
-    /// written; so are others, resident or not; what is dirtied beside it goes out and is synced by a forced write; another
-    /// image is opened, written, flushed and closed; and the counters and invariants can be looked at. A flush, and a write
-    /// to the page that is going out, end when the disk gets on, and the image has then what each of them promised.
+    /// written; so are others, resident or not; what is dirtied beside it goes out and is synced by a forced write;
+    /// another image is opened, written, flushed and closed; and the counters and invariants can be looked at. A flush,
+    /// and a write to the page that is going out, end when the disk gets on, and the image has then what each of them
+    /// promised.
     @Test func nobodyElseWaits() throws {
         let gate = Gate()
         let image = ToldImage(size: Self.size, writing: { pages in if pages.contains(7) { gate.pass() } })

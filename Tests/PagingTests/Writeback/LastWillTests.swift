@@ -58,7 +58,8 @@ import Testing
         try rig.end()
     }
 
-    /// A shard whose holder is stuck is passed over after a second, what that costs is told, and all others are brought out.
+    /// A shard whose holder is stuck is passed over after a second, what that costs is told, and all others are brought
+    /// out.
     @Test func aShardThatIsHeld() throws {
         let rig = try ObservedRig()
         // Four pages in each of 16 chunks.

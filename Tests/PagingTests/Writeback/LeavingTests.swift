@@ -22,9 +22,9 @@ import Testing
         }
     }
 
-    /// The last user leaves while the image fails: the Provider and its data are there for who comes next; and when nobody
-    /// is there and the image fails no more all is brought out and synced, the pages are dropped, and the image is
-    /// opened anew for who comes then.
+    /// The last user leaves while the image fails: the Provider and its data are there for who comes next; and when
+    /// nobody is there and the image fails no more all is brought out and synced, the pages are dropped, and the image
+    /// is opened anew for who comes then.
     @Test(arguments: ToldImage.Call.allCases) func theLastClose(call: ToldImage.Call) throws {
         let crew = try Crew()
         let rig = crew.rig
@@ -51,8 +51,8 @@ import Testing
         #expect(crew.settled.count == 0)
     }
 
-    /// Some users leave their flushes behind while the image fails, and one stays: as long as it fails nobody is told to
-    /// be settled, and afterwards all are, with their data out and synced.
+    /// Some users leave their flushes behind while the image fails, and one stays: as long as it fails nobody is told
+    /// to be settled, and afterwards all are, with their data out and synced.
     @Test(arguments: ToldImage.Call.allCases) func aFlushThatIsLeft(call: ToldImage.Call) throws {
         let crew = try Crew()
         let rig = crew.rig

@@ -47,8 +47,8 @@ import Testing
         }
     }
 
-    /// A flush that has begun after the sync failed, and finds page 7 still on its way, is not answered before that has gone
-    /// out once more.
+    /// A flush that has begun after the sync failed, and finds page 7 still on its way, is not answered before that has
+    /// gone out once more.
     @Test func aFlushWritesItAnew() throws {
         let held = try Held()
         let (rig, gate) = (held.rig, held.gate)
@@ -95,8 +95,8 @@ import Testing
         try rig.end()
     }
 
-    /// A forced write whose first page somebody else writes out at once, overtaken by a sync that fails before its last page
-    /// has been filled, is not answered as if it were durable.
+    /// A forced write whose first page somebody else writes out at once, overtaken by a sync that fails before its last
+    /// page has been filled, is not answered as if it were durable.
     @Test func aForcedWriteFails() throws {
         let held = try Held(heldRead: 8)
         let (rig, gate, readGate) = (held.rig, held.gate, held.readGate)

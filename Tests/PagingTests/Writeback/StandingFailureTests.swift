@@ -6,8 +6,8 @@ import Testing
 
 /// What a write-out that failed leaves behind, and that nothing of it stays when the data is out or gone.
 @Suite struct StandingFailureTests {
-    /// A page that could not be written out is trimmed while its neighbour of the same leaf is on its way out: with that
-    /// nothing is dirty, and flushes succeed again.
+    /// A page that could not be written out is trimmed while its neighbour of the same leaf is on its way out: with
+    /// that nothing is dirty, and flushes succeed again.
     @Test func aTrimEndsTheFailureOfWhatItDrops() throws {
         let gate = Gate()
         let rig = try PagingRig(
@@ -33,8 +33,8 @@ import Testing
         try rig.end()
     }
 
-    /// While an image takes its time to zero a range in which something is dirty, what is dirty elsewhere goes out by itself
-    /// all the same; a flush waits for all of it.
+    /// While an image takes its time to zero a range in which something is dirty, what is dirty elsewhere goes out by
+    /// itself all the same; a flush waits for all of it.
     @Test func aLongZeroHoldsUpNoWriteBackElsewhere() throws {
         let gate = Gate()
         let written = Atomic<Bool>(false)

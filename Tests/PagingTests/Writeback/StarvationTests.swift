@@ -8,9 +8,9 @@ import Testing
     private static let writers = 6
     private static let size: Int64 = 64 << 20
 
-    /// As much is dirty as may be, scattered a page here and a page there; the writers wait for room, who writes out and a
-    /// flush hang in writes that the disk does not do: who reads eight times the memory, page by page or a megabyte at a
-    /// time, gets it all.
+    /// As much is dirty as may be, scattered a page here and a page there; the writers wait for room, who writes out
+    /// and a flush hang in writes that the disk does not do: who reads eight times the memory, page by page or a
+    /// megabyte at a time, gets it all.
     @Test(arguments: [4096, 1 << 20]) func readsGoOnAtTheLimitOfDirt(bytesAtOnce: Int) throws {
         let gate = Gate()
         let rig = try PagingRig(

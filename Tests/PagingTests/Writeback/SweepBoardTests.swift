@@ -3,7 +3,8 @@ import Testing
 
 @testable import Paging
 
-/// Sweeps: leaves go out in the order of their offsets, by as many threads as come to help, and their leader waits for all.
+/// Sweeps: leaves go out in the order of their offsets, by as many threads as come to help, and their leader waits for
+/// all.
 @Suite struct SweepBoardTests {
     /// Leads a sweep of the leaves with these numbers.
     private static func sweep(_ leaves: [UInt64], of rig: ObservedRig) -> (leaves: Int, error: AccessError?) {
@@ -37,8 +38,8 @@ import Testing
         try rig.end()
     }
 
-    /// Any number of leaves in any order: gathered once where they are few, twice where they turn out to be many; each is
-    /// written once, in the order of the image.
+    /// Any number of leaves in any order: gathered once where they are few, twice where they turn out to be many; each
+    /// is written once, in the order of the image.
     @Test(arguments: [1, 2, 31, 32, 33, 64, 65, 200], 1...4 as ClosedRange<UInt64>)
     func inTheOrderOfTheImage(count: UInt64, seed: UInt64) throws {
         var random = SplitMix64(seed: seed, stream: count)
@@ -87,8 +88,8 @@ import Testing
         try rig.end()
     }
 
-    /// Who helps is woken by a sweep of many leaves, and does all the rest of it while the leader, or another, is held up;
-    /// then everybody's part is done.
+    /// Who helps is woken by a sweep of many leaves, and does all the rest of it while the leader, or another, is held
+    /// up; then everybody's part is done.
     @Test func helpersDoTheRest() throws {
         let rig = try ObservedRig()
         let leaves = scattered(100)
@@ -149,7 +150,8 @@ import Testing
         try rig.end()
     }
 
-    /// What one thread takes at a time is 32 leaves, or up to 64 where they are side by side: a run is not torn between two.
+    /// What one thread takes at a time is 32 leaves, or up to 64 where they are side by side: a run is not torn between
+    /// two.
     @Test(
         arguments: zip(
             [[0..<100], [0..<40, 50..<90], [0..<20, 30..<90]] as [[Range<UInt64>]], [64, 50, 74] as [UInt64]))
@@ -232,7 +234,8 @@ import Testing
         try rig.end()
     }
 
-    /// Any other sweep waits for what is reserved, of many leaves when all the rest is written; and hears of its errors too.
+    /// Any other sweep waits for what is reserved, of many leaves when all the rest is written; and hears of its errors
+    /// too.
     @Test(arguments: [1, 40] as [UInt64]) func waitsForWhatIsReserved(count: UInt64) throws {
         let rig = try ObservedRig()
         let leaves = scattered(count)
@@ -257,8 +260,8 @@ import Testing
         try rig.end()
     }
 
-    /// Where as many sweeps are under way as there are slots, the next waits for one and is done then; but few leaves need
-    /// none.
+    /// Where as many sweeps are under way as there are slots, the next waits for one and is done then; but few leaves
+    /// need none.
     @Test func waitsForASlot() throws {
         let rig = try ObservedRig()
         let gate = Gate()

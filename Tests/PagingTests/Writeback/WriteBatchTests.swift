@@ -83,7 +83,8 @@ import Testing
         try rig.end()
     }
 
-    /// What is outside the limits is left alone, in the same leaf even; and where there is nothing to do nothing is done.
+    /// What is outside the limits is left alone, in the same leaf even; and where there is nothing to do nothing is
+    /// done.
     @Test func onlyInItsLimits() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<24)
@@ -156,7 +157,8 @@ import Testing
         try rig.end()
     }
 
-    /// Where a writer holds a page the batch first issues what it has begun, and waits for the writer with nothing begun.
+    /// Where a writer holds a page the batch first issues what it has begun, and waits for the writer with nothing
+    /// begun.
     @Test func waitsForAWriterWithNothingBegun() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<4)
@@ -218,8 +220,8 @@ import Testing
         try rig.end()
     }
 
-    /// The bytes on their way out are stable: who writes to them waits until they are out, is woken then, and what it wrote
-    /// is dirty.
+    /// The bytes on their way out are stable: who writes to them waits until they are out, is woken then, and what it
+    /// wrote is dirty.
     @Test func aWriterWaitsForWhatIsGoingOut() throws {
         let rig = try ObservedRig()
         let gate = Gate()

@@ -35,7 +35,8 @@ import Testing
         try rig.end()
     }
 
-    /// What is young and little stays, however often the watch looks, and when the crew goes home; a flush brings it out.
+    /// What is young and little stays, however often the watch looks, and when the crew goes home; a flush brings it
+    /// out.
     @Test func whatIsYoungStays() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<10)
@@ -82,7 +83,8 @@ import Testing
         try rig.end()
     }
 
-    /// While somebody waits for memory what is dirty goes out, however young and little it is: it may be what is in the way.
+    /// While somebody waits for memory what is dirty goes out, however young and little it is: it may be what is in the
+    /// way.
     @Test func whoWaitsForMemoryHasItWrittenOut() throws {
         let rig = try ObservedRig()
         try rig.dirty([3])
@@ -98,8 +100,8 @@ import Testing
         try rig.end()
     }
 
-    /// What could not be written out is tried again without anybody's asking until it is out. The trouble is told once, and
-    /// its end once; a flush says so meanwhile.
+    /// What could not be written out is tried again without anybody's asking until it is out. The trouble is told once,
+    /// and its end once; a flush says so meanwhile.
     @Test func whatFailedIsTriedAgain() throws {
         let notices = Guarded<[Notice]>([])
         let rig = try ObservedRig { notice in notices.withLock { $0.append(notice) } }

@@ -78,8 +78,8 @@ import Testing
         try Bytes.check(try Files.bytes(path), bytes, "the image")
     }
 
-    /// Proves that nbdcopy and qemu-img convert of a live export with dirty data are equal to what the client wrote, with
-    /// much memory and little.
+    /// Proves that nbdcopy and qemu-img convert of a live export with dirty data are equal to what the client wrote,
+    /// with much memory and little.
     @Test(.enabled(if: Subprocess.exists("qemu-img"), "qemu-img is of qemu-utils"), arguments: ["1M", "32M"])
     func copiesAreExact(_ memory: String) throws {
         var (path, scratch, bytes) = try sparse()

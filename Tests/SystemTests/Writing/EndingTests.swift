@@ -3,8 +3,8 @@ import Testing
 
 /// How serving ends: what was answered is on the image when the process has gone.
 @Suite struct EndingTests {
-    /// Proves that on SIGTERM with an idle client, whom nbdkit waits for and for whom it then calls no close, all that was
-    /// answered is on the image when the process has ended.
+    /// Proves that on SIGTERM with an idle client, whom nbdkit waits for and for whom it then calls no close, all that
+    /// was answered is on the image when the process has ended.
     @Test func anIdleClient() throws {
         let image = try Image(size: 8 << 20)
         let server = try Server(image, "memory=32M", "dirty-age=3600", "dirty=90%")
@@ -13,7 +13,8 @@ import Testing
         try client.write(new, at: 0)
         try image.check(try Files.bytes(image.path), at: 0)
         kill(server.pid, SIGTERM)
-        // So that the client is still there when nbdkit hears of it. If it is slow to, this proves less, but nothing false.
+        // So that the client is still there when nbdkit hears of it. If it is slow to, this proves less, but nothing
+        // false.
         usleep(300_000)
         #expect(!server.process.hasEnded)
         client.vanish()
@@ -39,8 +40,8 @@ import Testing
         }
     }
 
-    /// Proves that what a client wrote and did not flush goes to the image when it leaves, with a good-bye or without one,
-    /// while the server serves on.
+    /// Proves that what a client wrote and did not flush goes to the image when it leaves, with a good-bye or without
+    /// one, while the server serves on.
     @Test(arguments: [true, false])
     func disconnect(_ saysGoodBye: Bool) throws {
         let image = try Image(size: 4 << 20)
@@ -56,8 +57,8 @@ import Testing
         try Bytes.check(try stays.read(4 << 20, at: 0), new)
     }
 
-    /// Proves that the end writes out what nobody but the server knows to be dirty: a daemon, no -f, ended by SIGTERM after
-    /// its client has been killed.
+    /// Proves that the end writes out what nobody but the server knows to be dirty: a daemon, no -f, ended by SIGTERM
+    /// after its client has been killed.
     @Test func aDaemon() throws {
         let image = try Image(size: 4 << 20)
         let daemon = try Daemon(image, "memory=32M", "dirty-age=3600")

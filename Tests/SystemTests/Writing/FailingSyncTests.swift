@@ -1,8 +1,8 @@
 import Glibc
 import Testing
 
-/// A disk whose syncs fail, and which then forgets what was written since the last good one: what is said of it, and what
-/// is on it in the end.
+/// A disk whose syncs fail, and which then forgets what was written since the last good one: what is said of it, and
+/// what is on it in the end.
 @Suite(.serialized, .enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
 struct FailingSyncTests {
     private static let failing = "making the image durable failed (Input/output error)"
@@ -71,9 +71,9 @@ struct FailingSyncTests {
     }
 
     /// Proves that where some of what was written since the last good sync is not in memory any more when one fails,
-    /// every flush and every FUA write fails from then on, though the disk's syncs work again, and that plain writes and
-    /// reads work on; that the log says so once, and the end once more; and that all is well with a server that is started
-    /// anew.
+    /// every flush and every FUA write fails from then on, though the disk's syncs work again, and that plain writes
+    /// and reads work on; that the log says so once, and the end once more; and that all is well with a server that is
+    /// started anew.
     @Test func whatIsLostIsNeverCalledSafe() throws {
         let disk = try TroubledDisk(Image.bytes(0..<4 << 20))
         let server = try Server([disk.path, "memory=1M", "dirty-age=3600"])

@@ -42,9 +42,9 @@ struct FilesystemTests {
         try fuse.end()
     }
 
-    /// Proves that ext4 finds what it wrote: mkfs, a tree copied, compared, a part deleted, trimmed, more copied, remounted
-    /// through a server started anew, checked by fsck and by checksums; with much memory and with little. And that
-    /// the image itself, with no server, is sound and holds the same files.
+    /// Proves that ext4 finds what it wrote: mkfs, a tree copied, compared, a part deleted, trimmed, more copied,
+    /// remounted through a server started anew, checked by fsck and by checksums; with much memory and with little. And
+    /// that the image itself, with no server, is sound and holds the same files.
     @Test(arguments: ["64M", "8M"])
     func ext4(_ memory: String) throws {
         let scratch = try Scratch()

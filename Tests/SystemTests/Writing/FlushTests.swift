@@ -25,8 +25,8 @@ import Testing
         for number in blocks.indices { try Bytes.check(try client.read(65_536, at: number * 65_536), blocks[number]) }
     }
 
-    /// Proves that connections see each other's writes, and that a flush on one covers the writes of both: what either had
-    /// been answered is on the image after SIGKILL.
+    /// Proves that connections see each other's writes, and that a flush on one covers the writes of both: what either
+    /// had been answered is on the image after SIGKILL.
     @Test func aFlushOnOneConnectionCoversBoth() throws {
         let image = try Image(size: 4 << 20)
         let server = try Server(image, "dirty-age=3600")

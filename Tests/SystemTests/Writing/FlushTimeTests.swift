@@ -18,8 +18,8 @@ struct FlushTimeTests {
         static var trials: [Size] { Soak.isOn ? [short, long] : [short] }
     }
 
-    /// A server whose disk writes `size.rate`, on an image that has its place on the disk already. Its parts end in this
-    /// order.
+    /// A server whose disk writes `size.rate`, on an image that has its place on the disk already. Its parts end in
+    /// this order.
     private final class SlowServer {
         let server: Server
         let group: ThrottleGroup
@@ -59,7 +59,8 @@ struct FlushTimeTests {
         return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
     }
 
-    /// Writes to the image from its beginning on, round and round, until there is enough of it or it has been long enough.
+    /// Writes to the image from its beginning on, round and round, until there is enough of it or it has been long
+    /// enough.
     private func offer(_ client: Client, _ size: Size, bytes: Int = .max, seconds: Double = .infinity) throws {
         let piece = [UInt8](repeating: 2, count: 1 << 20)
         let end = Self.seconds + seconds
@@ -70,9 +71,10 @@ struct FlushTimeTests {
         }
     }
 
-    /// Proves that a fresh server that is offered as much as its client can write flushes within flush-time=, and a half:
-    /// no more is dirty than that takes (the limit of dirty= alone would let much more be). And that it does so again,
-    /// three times flush-time= after the disk has fallen to a tenth, while the client went on writing as fast as it could.
+    /// Proves that a fresh server that is offered as much as its client can write flushes within flush-time=, and a
+    /// half: no more is dirty than that takes (the limit of dirty= alone would let much more be). And that it does so
+    /// again, three times flush-time= after the disk has fallen to a tenth, while the client went on writing as fast as
+    /// it could.
     @Test(arguments: Size.trials) func flushesAreInTime(size: Size) throws {
         let slow = try SlowServer(size)
         do {

@@ -11,10 +11,10 @@ struct FullDiskTests {
         log.split(separator: "\n").count { $0.contains(text) }
     }
 
-    /// Proves that a flush fails with ENOSPC on every connection for as long as data cannot be written out, that FUA and
-    /// flushes that are tried again do, that reads give the new data all the while; that once there is space a flush
-    /// succeeds and the image holds every byte; and that the log has one line for the trouble and one for its end,
-    /// however many blocks and flushes it was.
+    /// Proves that a flush fails with ENOSPC on every connection for as long as data cannot be written out, that FUA
+    /// and flushes that are tried again do, that reads give the new data all the while; that once there is space a
+    /// flush succeeds and the image holds every byte; and that the log has one line for the trouble and one for its
+    /// end, however many blocks and flushes it was.
     @Test(arguments: FullDisk.kinds)
     func flushesFailUntilThereIsSpace(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)
@@ -60,8 +60,8 @@ struct FullDiskTests {
     private func piece(_ number: Int) -> [UInt8] { Image.bytes(0..<Self.piece, seed: UInt64(number) + 1) }
 
     /// Proves that with the dirty limit reached by what cannot be written out, new writes fail with ENOSPC instead of
-    /// waiting; that reads, of old and of new data, go on; that writes work again when there is space; and that what was
-    /// answered is on the image then.
+    /// waiting; that reads, of old and of new data, go on; that writes work again when there is space; and that what
+    /// was answered is on the image then.
     @Test(arguments: FullDisk.kinds)
     func writesFailAtTheLimit(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)

@@ -51,8 +51,8 @@ struct HangingDiskTests {
         try Bytes.check(try disk.durable, wanted, "the disk")
     }
 
-    /// Proves that while writes to the image hang, and a flush with them, other clients read all of it, what is going out
-    /// included, and write what is not going out; and that the flush succeeds in the end.
+    /// Proves that while writes to the image hang, and a flush with them, other clients read all of it, what is going
+    /// out included, and write what is not going out; and that the flush succeeds in the end.
     @Test func aWriteHangs() throws {
         let image = Image.bytes(0..<Self.size)
         let disk = try TroubledDisk(image)

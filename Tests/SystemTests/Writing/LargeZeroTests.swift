@@ -6,9 +6,9 @@ import Testing
     private static let size = 1 << 40
     private static let request = 2 << 30
 
-    /// Proves that a TiB of a sparse image, zeroed and trimmed in requests of 2 GiB, comes to its end, with pages all over it
-    /// cached and dirty, that all of it is gone then, from memory and from the image, and that memory stays bounded:
-    /// the cost is that of the cached pages, not of the length.
+    /// Proves that a TiB of a sparse image, zeroed and trimmed in requests of 2 GiB, comes to its end, with pages all
+    /// over it cached and dirty, that all of it is gone then, from memory and from the image, and that memory stays
+    /// bounded: the cost is that of the cached pages, not of the length.
     @Test func aTebibyte() throws {
         let scratch = try Scratch()
         let path = scratch.path("disk.img")

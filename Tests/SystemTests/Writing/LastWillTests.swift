@@ -47,8 +47,8 @@ import Testing
         }
     }
 
-    /// Proves that each signal of a fault, whatever it comes upon, has all that was answered brought to the image first, and
-    /// then ends the process as it would have.
+    /// Proves that each signal of a fault, whatever it comes upon, has all that was answered brought to the image
+    /// first, and then ends the process as it would have.
     @Test(arguments: signals) func eachSignal(_ signal: Int32) throws {
         let trial = try Trial()
         for round in 0..<(Soak.isOn ? 100 : 1) {
@@ -78,8 +78,8 @@ import Testing
         return line.flatMap { UInt64($0.split(separator: "\t").last ?? "", radix: 16) } ?? 0
     }
 
-    /// Proves that more signals meanwhile, of all kinds, change nothing: the first one's will is done, and one of them ends
-    /// the process.
+    /// Proves that more signals meanwhile, of all kinds, change nothing: the first one's will is done, and one of them
+    /// ends the process.
     @Test func moreSignalsMeanwhile() throws {
         let trial = try Trial()
         for round in 0..<(Soak.isOn ? 100 : 2) {
@@ -108,9 +108,9 @@ import Testing
 
     // MARK: Faults at a chosen place
 
-    /// Proves that a thread that faults with a lock held of those inside of the shards', in malloc, in a write to the image or
-    /// with its stack used up costs nothing that was answered. (Threads that wait for what it holds may hold a shard each;
-    /// what that costs is told.)
+    /// Proves that a thread that faults with a lock held of those inside of the shards', in malloc, in a write to the
+    /// image or with its stack used up costs nothing that was answered. (Threads that wait for what it holds may hold a
+    /// shard each; what that costs is told.)
     @Test(
         .enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"),
         arguments: [
@@ -142,8 +142,8 @@ import Testing
         return log[..<end.lowerBound].split(separator: " ").last.flatMap { Int($0) } ?? 0
     }
 
-    /// Proves that a shard's lock that is held by the thread that faulted costs that shard, and that the number of pages told is
-    /// that of the pages that are missing.
+    /// Proves that a shard's lock that is held by the thread that faulted costs that shard, and that the number of
+    /// pages told is that of the pages that are missing.
     @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"))
     func whatAHeldShardCosts() throws {
         let image = try Image(size: 16 << 20)

@@ -17,8 +17,8 @@ import Testing
     }
 
     /// Proves that what a client wrote who leaves a full disk is kept: the next one finds it; the image stays locked
-    /// against other servers; and as soon as there is space it goes out with no client there, though dirty-age is long. Then the
-    /// log says so, and the image is another's to write.
+    /// against other servers; and as soon as there is space it goes out with no client there, though dirty-age is long.
+    /// Then the log says so, and the image is another's to write.
     @Test(
         .enabled(if: !FullDisk.kinds.isEmpty, "it takes root, and tmpfs or a loop device with ext4"),
         arguments: FullDisk.kinds)
@@ -47,7 +47,8 @@ import Testing
         #expect(count("and are lost", in: server.log) == 0)
     }
 
-    /// Proves the same of a disk whose syncs fail: what it has forgotten is written again, and synced, with no client there.
+    /// Proves the same of a disk whose syncs fail: what it has forgotten is written again, and synced, with no client
+    /// there.
     @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
     func aFailingSync() throws {
         let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
@@ -69,8 +70,8 @@ import Testing
         #expect(try server.stop() == 0)
     }
 
-    /// Proves that an image of which a failed sync has lost something is not locked for ever: when what is left is out, it
-    /// is another's to write.
+    /// Proves that an image of which a failed sync has lost something is not locked for ever: when what is left is out,
+    /// it is another's to write.
     @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
     func whatIsLost() throws {
         let disk = try TroubledDisk(Image.bytes(0..<4 << 20))

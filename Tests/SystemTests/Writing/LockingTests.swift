@@ -8,9 +8,9 @@ import Testing
         #expect(server.log.contains(text), "\(server.log.suffix(1000))", sourceLocation: sourceLocation)
     }
 
-    /// Proves that the first client who may write locks the image, that another server's client is refused with a message
-    /// that says why and what to do, and that it is let in when the first has left: with nothing of the first one's
-    /// missing.
+    /// Proves that the first client who may write locks the image, that another server's client is refused with a
+    /// message that says why and what to do, and that it is let in when the first has left: with nothing of the first
+    /// one's missing.
     @Test func aSecondWriter() throws {
         let image = try Image(size: 1 << 20)
         let (first, second) = (try Server(image, "dirty-age=3600"), try Server(image, "dirty-age=3600"))
@@ -72,8 +72,8 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
-    /// Proves that a block device that another holds, or that is mounted, is refused to writers and served to readers, and
-    /// that it is served to writers when it is free.
+    /// Proves that a block device that another holds, or that is mounted, is refused to writers and served to readers,
+    /// and that it is served to writers when it is free.
     @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "it takes root and a loop device"))
     func heldDevices() throws {
         let scratch = try Scratch()

@@ -2,8 +2,8 @@ import Glibc
 
 /// What clients have been promised of an image, sector by sector, while many threads write it.
 ///
-/// Each write, zero or trim has a number, its generation, and a written sector holds its own number and its generation in
-/// every word; generation 0 and a zero read as zeroes. No two threads write one sector, so that the generations of a
+/// Each write, zero or trim has a number, its generation, and a written sector holds its own number and its generation
+/// in every word; generation 0 and a zero read as zeroes. No two threads write one sector, so that the generations of a
 /// sector come in order, and what an image may hold of it is: the one that the promise is about, or a later one, if
 /// answered or not.
 final class SectorLedger: @unchecked Sendable {

@@ -11,8 +11,8 @@ import Testing
         return result.output
     }
 
-    /// Proves that nbdcopy into an export and out of it gives the same bytes: four connections, holes as zeroes, the export
-    /// flushed at the end, so that the image is equal to the source while the server is still there.
+    /// Proves that nbdcopy into an export and out of it gives the same bytes: four connections, holes as zeroes, the
+    /// export flushed at the end, so that the image is equal to the source while the server is still there.
     @Test(arguments: ["1M", "64M"])
     func nbdcopyBothWays(_ memory: String) throws {
         let scratch = try Scratch()
@@ -59,8 +59,9 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
     }
 
-    /// Proves that fio, which writes at random in mixed sizes and verifies each block's checksum, finds nothing wrong while
-    /// another job trims a range of its own, in 16 MiB of memory: 256 MiB, or 4 GiB and more with FLEXPAGE_SOAK=1.
+    /// Proves that fio, which writes at random in mixed sizes and verifies each block's checksum, finds nothing wrong
+    /// while another job trims a range of its own, in 16 MiB of memory: 256 MiB, or 4 GiB and more with
+    /// FLEXPAGE_SOAK=1.
     @Test(.enabled(if: Fio.isThere, "fio with its nbd engine"))
     func fio() throws {
         let scratch = try Scratch()

@@ -1,12 +1,13 @@
 import Glibc
 import Testing
 
-/// A file on a disk that behaves as it is told. Its syncs fail while they are to, and with each that fails it forgets all that
-/// was written since the last good one, as a disk can that loses its cache. Its reads or its writes hang while they are to.
+/// A file on a disk that behaves as it is told. Its syncs fail while they are to, and with each that fails it forgets
+/// all that was written since the last good one, as a disk can that loses its cache. Its reads or its writes hang while
+/// they are to.
 ///
 /// The file is the export of another nbdkit, whose eval plugin does each request with a shell command, brought by
-/// nbdfuse: a write past the page cache is a write there, and an fsync a flush. Servers of it are to be stopped before it
-/// is let go of.
+/// nbdfuse: a write past the page cache is a write there, and an fsync a flush. Servers of it are to be stopped before
+/// it is let go of.
 final class TroubledDisk {
     /// What it can be told.
     enum Fault: String, CaseIterable {

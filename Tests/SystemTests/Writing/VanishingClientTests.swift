@@ -2,8 +2,8 @@ import CLibNBD
 import Glibc
 import Testing
 
-/// Clients that vanish with answers under way end an nbdkit of certain versions: not a page that others were answered is
-/// missing then.
+/// Clients that vanish with answers under way end an nbdkit of certain versions: not a page that others were answered
+/// is missing then.
 @Suite(
     .serialized,
     .enabled(if: Nbdkit.abortsWhenAClientVanishes, "this nbdkit does not abort when a client vanishes"))

@@ -69,8 +69,8 @@ struct WriteModel {
         }
     }
 
-    /// Whole pages of the range read as zeroes afterwards where the image can have holes, and as before where it cannot;
-    /// the rest as before.
+    /// Whole pages of the range read as zeroes afterwards where the image can have holes, and as before where it
+    /// cannot; the rest as before.
     private mutating func trim(_ range: Range<Int>, _ client: Client) throws {
         try client.trim(range.count, at: range.lowerBound, flags())
         let lower = (range.lowerBound + 4095) / 4096 * 4096

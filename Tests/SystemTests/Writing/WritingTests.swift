@@ -46,8 +46,8 @@ import Testing
         #expect(!server.log.contains("error:"), "a refused fast zero is no error to tell of")
     }
 
-    /// Proves that write-through means that: an answered write is on the image, no flush, with its cached copy right; and
-    /// that with write-back it is not there yet, so that the other tests are about something.
+    /// Proves that write-through means that: an answered write is on the image, no flush, with its cached copy right;
+    /// and that with write-back it is not there yet, so that the other tests are about something.
     @Test(arguments: ["writeback", "writethrough"])
     func whenAWriteIsOnTheImage(_ cache: String) throws {
         let image = try Image(size: 1 << 20)
@@ -81,8 +81,8 @@ import Testing
         #expect(client.canTrim && client.canZero && client.canFastZero)
     }
 
-    /// Proves that nothing outside of the image can be written, that it fails with an error of its own, and that the image
-    /// is as long as it was.
+    /// Proves that nothing outside of the image can be written, that it fails with an error of its own, and that the
+    /// image is as long as it was.
     @Test func outOfRange() throws {
         let image = try Image(size: 100_000)
         let server = try Server(image)

@@ -122,7 +122,7 @@ nbdkit_version_warn(void)
     char line[256];
     snprintf(line, sizeof line,
         "nbdkit %d.%d.%d aborts when a client vanishes while several of its requests are under way, which ends the "
-        "server: use a newer nbdkit (1.34 or later), or -t 1 and clients with several connections",
+        "server: use nbdkit 1.34 or later; if you cannot, use -t 1 and let each client open several connections",
         version.major, version.minor, version.release);
     print_warning(line);
 }

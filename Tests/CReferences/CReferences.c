@@ -2,9 +2,9 @@
    test's executable.
 
    The runtime has hooks for the same (_swift_retain and its kin, and a flag that makes it look at them), but while the
-   flag is up the runtime of Swift 6.3.1 for x86_64 dies of any small string: it takes away the bits that say that there
-   is nothing to retain before it calls the hook. Calls inside of the runtime do not pass by here, so what it does for its
-   callers at large is counted by the functions that they call. */
+   flag is up the runtime of Swift 6.3.1 for x86_64 dies of any small string: it takes away the bits that say that
+   there is nothing to retain before it calls the hook. Calls inside of the runtime do not pass by here, so what it does
+   for its callers at large is counted by the functions that they call. */
 
 #define _GNU_SOURCE
 #include "CReferences.h"

@@ -6,7 +6,7 @@ import Glibc
 /// before it has read the bucket that leads to it, and two cache misses become one. Where it is not free, any other
 /// serves.
 ///
-/// Thread rules: `take` and `give` from any thread, under a lock of their own that is a leaf of the lock order. The
+/// Thread rules: `take` and `give` from any thread, under a lock of their own that is innermost. The
 /// leaf itself belongs to whoever holds its chunk's lock. Both are O(log₆₄ leaves).
 struct LeafTable: @unchecked Sendable {
     private let base: UnsafeMutablePointer<Leaf>

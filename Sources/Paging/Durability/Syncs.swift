@@ -5,7 +5,7 @@ import Glibc
 /// A sync that a caller shares has begun after the call, and so after the write-outs that the caller has waited for: it
 /// covers them. Nobody waits for more than two.
 ///
-/// Thread rules: any thread; who waits here holds nothing. `lock` is a leaf of the lock order and is not held across
+/// Thread rules: any thread; who waits here holds nothing. `lock` is innermost and is not held across
 /// the sync itself.
 struct Syncs: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>

@@ -6,7 +6,7 @@ import Glibc
 /// storage allocator", CACM 8(10), 1965), and says no when it has none. A free Region is a bit in the BitTree of its
 /// order; the lowest address is taken first, which keeps the other end of the arena whole. Take and give are O(orders).
 ///
-/// Thread rules: any thread, any time; `lock` is a leaf of the lock order (nothing is locked while it is held).
+/// Thread rules: any thread, any time; `lock` is innermost (nothing is locked while it is held).
 struct Memory: ~Copyable {
     let metadata: Metadata
     /// The first byte of frame 0.

@@ -7,8 +7,7 @@ import Synchronization
 /// whoever brings that about calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, whoever
 /// is about to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
 ///
-/// Nobody sleeps here with a loan, a Region or an unissued fill in hand (invariant 9). `lock` is a leaf of the lock
-/// order.
+/// Nobody sleeps here with a loan, a Region or an unissued fill in hand (invariant 9). `lock` is innermost.
 struct MemoryWaiters: @unchecked Sendable {
     private let lock: Lock
     private let condition: Condition

@@ -5,10 +5,8 @@ import Glibc
 ///
 /// Owns the Memory and all that lies in it, from `init` to its end; Providers keep it alive.
 ///
-/// Lock order, from the outside in: Shard (one; all, ascending, only in `checkInvariants`), then one of the innermost
-/// locks PageQueue, Memory, LeafTable, Ledger, Reservations, MemoryWaiters, DirtGauge. Readahead, PrefetchQueue,
-/// SweepBoard and Syncs have locks that are taken with no other held, as are a Shard's and the ProviderRegistry's,
-/// which comes before the Ledger's. Nothing is held across the Accessor's I/O.
+/// The order of all locks is in README.md (Locks), and `LockRank` checks it in debug builds. Nothing is held across the
+/// Accessor's I/O.
 public final class Pages: @unchecked Sendable {
     /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the
     /// time.

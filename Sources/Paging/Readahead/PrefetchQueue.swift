@@ -5,7 +5,7 @@ import Glibc
 /// A bounded queue: where it is full, or the pages asked for are more than may be under way at once, the rest of a plan
 /// is dropped, because reading ahead is never waited for.
 ///
-/// Thread rules: any thread. Its lock is a leaf of the lock order.
+/// Thread rules: any thread. Its lock is innermost.
 struct PrefetchQueue: @unchecked Sendable {
     private static let capacity = 64
 

@@ -8,7 +8,7 @@ import Glibc
 /// pages that are recycled without ever having been used halve what "largest" is, and each plan that is of use brings
 /// some of it back.
 ///
-/// Thread rules: any thread. Its lock is a leaf of the lock order. O(streams).
+/// Thread rules: any thread. Its lock is innermost. O(streams).
 struct Readahead: @unchecked Sendable {
     private static let streamCount = 8
     /// The smallest window, base pages.

@@ -10,7 +10,7 @@ import Synchronization
 /// and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots and their room for
 /// leaves are preallocated and few; a sweep of more leaves is done in parts.
 ///
-/// Thread rules: any thread; who waits here holds nothing. `lock` is a leaf of the lock order and is not held while
+/// Thread rules: any thread; who waits here holds nothing. `lock` is innermost and is not held while
 /// leaves are gathered or written.
 struct SweepBoard: @unchecked Sendable {
     /// How many sweeps can be under way at once, of all images.

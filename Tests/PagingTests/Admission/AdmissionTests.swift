@@ -64,7 +64,7 @@ import Testing
             for writer in writers { writer.waitUntilAsleep() }
             #expect(rig.pages.dirt.pages == 0)
             let elsewhere = Companion { try? rig.write(4, count: 1 << 20, at: 32 << 20) }
-            elsewhere.waitUntilAsleep()
+            Thread.wait { elsewhere.hasEnded }
             #expect(elsewhere.hasEnded, "a write elsewhere waits too")
             gate.open()
             for companion in writers + [zero, elsewhere] { companion.join() }

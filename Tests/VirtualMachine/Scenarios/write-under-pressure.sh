@@ -54,7 +54,7 @@ the_command_is_none() {
     local other=/run/other flags
     truncate -s 1M "$other"
     # shellcheck disable=SC2016  # for the shell of nbdkit
-    flags=$(nbdkit -U - "$(plugin_here)" file="$other" memory=4M --run 'exec awk "{ print \$9 }" /proc/self/stat')
+    flags=$(TMPDIR=/run nbdkit -U - "$(plugin_here)" file="$other" memory=4M --run 'exec awk "{ print \$9 }" /proc/self/stat')
     if [ -n "$flags" ] && [ $((flags & flusher_bits)) = 0 ]; then
         pass command-is-none
     else

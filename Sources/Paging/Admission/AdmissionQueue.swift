@@ -60,7 +60,7 @@ struct AdmissionQueue: @unchecked Sendable {
 
     /// The turn of who comes now.
     @inline(__always)
-    var turn: UInt64 { state.pointee.arrivals.load(ordering: .relaxed) }
+    var turn: UInt64 { state.pointee.arrivals.load(ordering: .acquiring) }
 
     /// Times that somebody has waited here.
     var arrivals: UInt64 { turn }
@@ -144,8 +144,9 @@ struct AdmissionQueue: @unchecked Sendable {
         place.pointee.next = after
         if let before { before.pointee.next = place } else { state.pointee.first = place }
         if let after { after.pointee.previous = place } else { state.pointee.last = place }
-        state.pointee.arrivals.wrappingAdd(1, ordering: .relaxed)
         state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        // Counted last: a thread that sees this arrival finds the queue not empty.
+        state.pointee.arrivals.wrappingAdd(1, ordering: .releasing)
         lock.unlock()
         // What is looked at next must not have been read before.
         atomicMemoryFence(ordering: .sequentiallyConsistent)

@@ -11,8 +11,10 @@ import CIntrinsics
 /// held by the caller. Look-ups are O(1), insert and remove O(leaves of the flexpage).
 struct AccessMap: @unchecked Sendable {
     let image: UInt16
-    /// What of the image is dirty or not yet durable.
+    /// Which leaves of the image are dirty or not yet durable.
     let ledger: Ledger
+    /// What a failed sync of the image would lose.
+    let risk: SyncRisk
     private let leaves: LeafTable
     let table: FlexpageTable
     /// Which base pages are known to be zeroes.
@@ -31,6 +33,7 @@ struct AccessMap: @unchecked Sendable {
         self.image = image
         self.leaves = leaves
         ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, dirtyLimit: dirtyLimit)
+        risk = SyncRisk(at: metadata.syncRisks + Int(image), dirtyLimit: dirtyLimit)
         self.table = table
         zeroes = ZeroMap(metadata)
         shards = metadata.shards
@@ -175,9 +178,9 @@ struct AccessMap: @unchecked Sendable {
     /// failed sync.
     func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
         guard leaf.pointee.unsynced & bits != 0 else { return }
-        ledger.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
+        risk.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
         leaf.pointee.unsynced &= ~bits
-        ledger.countAtRisk()
+        risk.countAtRisk()
     }
 
     /// Calls `body` with each leaf of flexpage `id` and the indices that the flexpage has in it.

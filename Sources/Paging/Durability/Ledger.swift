@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Of one image: which leaves are dirty, in the order of their dirtying, and which are written out but not yet durable.
 ///
@@ -41,17 +40,6 @@ struct Ledger: @unchecked Sendable {
         /// Whether failures have been told.
         var isTold = false
         var error: Int32 = 0
-        /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
-        /// of the image. Counted for ever; see `Provider`.
-        let atRisk = Atomic<UInt64>(0)
-        /// Zeroes and trims being done.
-        let changes = Atomic<Int>(0)
-        /// Syncs that failed, and how the last one did.
-        let syncFailureStamp = Atomic<UInt64>(0)
-        /// Base pages written out and not known to be durable.
-        let unsyncedPages = Atomic<Int>(0)
-        /// Base pages read ahead and recycled without use, since somebody asked.
-        let unused = Atomic<UInt64>(0)
     }
 
     init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable, dirtyLimit: DirtyLimit) {
@@ -184,16 +172,6 @@ struct Ledger: @unchecked Sendable {
         record.pointee.failedLeaves -= 1
         dirtyLimit.countFailedLeaves(-1, nil)
         if record.pointee.failedLeaves == 0 { record.pointee.error = 0 }
-    }
-
-    // MARK: Reading ahead
-
-    /// So many base pages that were read ahead have been recycled and nobody has used them.
-    func countUnused(_ pages: UInt64) { record.pointee.unused.wrappingAdd(pages, ordering: .relaxed) }
-
-    /// How many base pages were read ahead in vain since the last call.
-    func takeUnused() -> UInt64 {
-        record.pointee.unused.load(ordering: .relaxed) == 0 ? 0 : record.pointee.unused.exchange(0, ordering: .relaxed)
     }
 
     // MARK: The lists

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Where in the Memory each table of paging metadata lies.
 ///
@@ -19,6 +20,8 @@ struct Metadata {
     let ghosts: UnsafeMutablePointer<GhostEntry>
     let ghostBuckets: Int
     let ledgers: UnsafeMutablePointer<Ledger.Record>
+    let syncRisks: UnsafeMutablePointer<SyncRisk.Record>
+    let readaheadWaste: UnsafeMutablePointer<Atomic<UInt64>>
     /// How many images there can be at once.
     let images: Int
     let writebackKeys: UnsafeMutablePointer<UInt64>
@@ -61,6 +64,8 @@ struct Metadata {
         ghosts = carver.carve(GhostEntry.self, ghostBuckets * Ghosts.entriesPerBucket)
         images = min(1024, max(16, frames / 64))
         ledgers = carver.carve(Ledger.Record.self, images)
+        syncRisks = carver.carve(SyncRisk.Record.self, images)
+        readaheadWaste = carver.carve(Atomic<UInt64>.self, images)
         writebackKeys = carver.carve(UInt64.self, WritebackQueue.slotCount * WritebackQueue.capacity(frames: frames))
         badPages = carver.carve(UInt16.self, frames)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)

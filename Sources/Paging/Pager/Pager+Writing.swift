@@ -9,7 +9,7 @@ extension Pager {
     public func write(from buffer: UnsafeRawBufferPointer, at offset: Int64, forced: Bool) throws(AccessError) {
         let range = try checkedForWriting(offset, buffer.count)
         guard let base = buffer.baseAddress else { return }
-        let failureCount = forced ? provider.syncFailureCount : 0
+        let failureCount = forced ? provider.durability.syncFailureCount : 0
         try walkWriting(range) { part, position in
             part.baseAddress!.copyMemory(from: base + position, byteCount: part.count)
         }
@@ -32,7 +32,7 @@ extension Pager {
     ) throws(AccessError) {
         let range = try checkedForWriting(range.lowerBound, range.count)
         guard !range.isEmpty else { return }
-        let failureCount = forced ? provider.syncFailureCount : 0
+        let failureCount = forced ? provider.durability.syncFailureCount : 0
         let inner = wholePages(of: range)
         if !inner.isEmpty {
             let bytes = byteRange(of: inner)
@@ -46,7 +46,7 @@ extension Pager {
             try zeroInPlace(edges.1)
             try completeWrite(edges.0, forced: forced, since: failureCount)
             try completeWrite(edges.1, forced: forced, since: failureCount)
-            if forced { try provider.sync() }
+            if forced { try provider.durability.sync() }
         } else {
             try zeroInPlace(range)
             try completeWrite(range, forced: forced, since: failureCount)
@@ -65,7 +65,7 @@ extension Pager {
             LockRank.assertNoneHeld()
             try provider.accessor.trim(byteRange(of: inner))
         }
-        if forced { try provider.sync() }
+        if forced { try provider.durability.sync() }
     }
 
     /// What an answer promises beyond the write itself.
@@ -74,7 +74,7 @@ extension Pager {
     private func completeWrite(_ range: Range<Int64>, forced: Bool, since failureCount: UInt64) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
         try provider.mapper.writeOut(BasePage.numbers(covering: range))
-        if forced { try provider.sync(since: failureCount) }
+        if forced { try provider.durability.sync(since: failureCount) }
     }
 
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {

@@ -3,15 +3,15 @@ extension PageMapper {
     /// A client has missed `wanted`: has what comes next read ahead.
     func noteMiss(_ wanted: Range<Int64>) {
         guard !context.readahead.isOff else { return }
-        submit(
-            context.readahead.missed(
-                BasePage.numbers(covering: wanted), unused: context.map.ledger.takeUnused()))
+        let unused = pages.readaheadWaste.take(ofImage: context.map.image)
+        submit(context.readahead.missed(BasePage.numbers(covering: wanted), unused: unused))
     }
 
     /// A client has come to the marked page: has the next window read ahead.
     @inline(never)
     func noteArrival(at page: UInt64) {
-        submit(context.readahead.arrived(at: page, unused: context.map.ledger.takeUnused()))
+        let unused = pages.readaheadWaste.take(ofImage: context.map.image)
+        submit(context.readahead.arrived(at: page, unused: unused))
     }
 
     private func submit(_ plan: ReadaheadPlan) {

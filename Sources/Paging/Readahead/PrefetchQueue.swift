@@ -27,18 +27,23 @@ struct PrefetchQueue: @unchecked Sendable {
         var count = 0
         /// Base pages queued and being read.
         var pages = 0
+        /// Jobs under way, of each image.
+        let jobsUnderWay: UnsafeMutablePointer<Int>
         var hasThreads = false
         var isStopping = false
     }
 
-    init(frames: Int) {
-        maxPages = min(max(1, frames / 4), 8192)
+    init(_ metadata: borrowing Metadata) {
+        maxPages = min(max(1, metadata.frames / 4), 8192)
+        let jobsUnderWay = UnsafeMutablePointer<Int>.allocate(capacity: metadata.images)
+        jobsUnderWay.initialize(repeating: 0, count: metadata.images)
         state = .allocate(capacity: 1)
-        state.initialize(to: State())
+        state.initialize(to: State(jobsUnderWay: jobsUnderWay))
     }
 
     func destroy() {
         monitor.destroy()
+        state.pointee.jobsUnderWay.deallocate()
         state.deallocate()
     }
 
@@ -108,15 +113,16 @@ struct PrefetchQueue: @unchecked Sendable {
         let job = state.pointee.jobs[state.pointee.first]
         state.pointee.first = (state.pointee.first + 1) % PrefetchQueue.capacity
         state.pointee.count -= 1
-        job.provider?._withUnsafeGuaranteedRef { $0.prefetchesUnderWay += 1 }
+        let image = job.provider?._withUnsafeGuaranteedRef { Int($0.image) }
+        if let image { state.pointee.jobsUnderWay[image] += 1 }
         monitor.unlock()
         // Whoever closes an image first waits until its jobs are done.
         job.provider?._withUnsafeGuaranteedRef { $0.mapper.readAhead(job.pages, mark: job.mark) }
         monitor.lock()
         state.pointee.pages -= job.pages.count
-        job.provider?._withUnsafeGuaranteedRef {
-            $0.prefetchesUnderWay -= 1
-            if $0.prefetchesUnderWay == 0 { monitor.wakeAll() }
+        if let image {
+            state.pointee.jobsUnderWay[image] -= 1
+            if state.pointee.jobsUnderWay[image] == 0 { monitor.wakeAll() }
         }
         monitor.unlock()
     }
@@ -129,7 +135,7 @@ struct PrefetchQueue: @unchecked Sendable {
         where state.pointee.jobs[index].provider?.toOpaque() == Unmanaged.passUnretained(provider).toOpaque() {
             state.pointee.jobs[index].provider = nil
         }
-        while provider.prefetchesUnderWay > 0 { monitor.wait() }
+        while state.pointee.jobsUnderWay[Int(provider.image)] > 0 { monitor.wait() }
         monitor.unlock()
     }
 

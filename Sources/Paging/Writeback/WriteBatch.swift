@@ -24,7 +24,7 @@ struct WriteBatch: ~Copyable {
         var pieceCount: Int
         /// It has a page that is known to be bad, and no other.
         var isBad: Bool
-        /// The Ledger's count of failed syncs when the first page was begun.
+        /// The SyncRisk's stamp when the first page was begun.
         var syncFailureStamp: UInt64
     }
 
@@ -180,7 +180,7 @@ struct WriteBatch: ~Copyable {
         } else {
             runs[runCount] = Run(
                 pages: page..<page + 1, firstPiece: pieceCount, pieceCount: 0, isBad: isBad,
-                syncFailureStamp: context.map.ledger.syncFailureStamp)
+                syncFailureStamp: context.map.risk.failureStamp)
             runCount += 1
             addPiece(memory)
         }
@@ -251,7 +251,7 @@ struct WriteBatch: ~Copyable {
     /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
     /// - Parameter failure: Why they are not on the image, or nil.
     /// - Parameter isAlone: Whether they, one page, were tried alone.
-    /// - Parameter syncFailureStamp: The Ledger's count of failed syncs when they were begun.
+    /// - Parameter syncFailureStamp: The SyncRisk's stamp when they were begun.
     /// - Returns: The same failure, or the error of a sync that has failed since: it may have lost them.
     private func endWriteback(
         _ pages: Range<UInt64>, _ failure: AccessError?, isAlone: Bool, since syncFailureStamp: UInt64
@@ -259,7 +259,7 @@ struct WriteBatch: ~Copyable {
         let shard = context.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
-        let syncFailure = context.map.ledger.syncFailure(since: syncFailureStamp)
+        let syncFailure = context.map.risk.failure(since: syncFailureStamp)
         if let failure {
             context.map.failWriteback(pages, failure, isAlone: isAlone)
             // It may take long until they can be written: what lies around them is not to be kept for them.

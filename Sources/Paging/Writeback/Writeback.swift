@@ -17,6 +17,9 @@ public final class Writeback: @unchecked Sendable {
     private let age: Int
     private let flushesCompleted: @Sendable (Provider, Int) -> Void
     private var crew = Crew()
+    /// What the watch knows of each image, by the image's number. Only the watch touches it. It grows when an image has
+    /// a higher number than any before.
+    private var schedules: [WritebackSchedule] = []
 
     /// Threads in the crew: enough write-outs at once to keep a disk busy.
     public static let defaultCrew = 4
@@ -72,7 +75,10 @@ public final class Writeback: @unchecked Sendable {
         var nextClosing = 0
         while pages.writebackQueue.waitForKick(milliseconds: interval) {
             interval = defaultInterval
-            registry.visitEach { if !lookAfter($0) { interval = 1 } }
+            registry.visitEach { provider in
+                let index = schedules.index(of: provider.image, opening: provider.opening)
+                if !lookAfter(provider, &schedules[index]) { interval = 1 }
+            }
             if Writeback.milliseconds >= nextClosing {
                 registry.closeUnused()
                 nextClosing = Writeback.milliseconds + Writeback.retryInterval
@@ -82,44 +88,44 @@ public final class Writeback: @unchecked Sendable {
     }
 
     /// Does what is due for an image, for a while.
-    /// - Returns: False where more is due at once.
-    private func lookAfter(_ provider: Provider) -> Bool {
+    /// - Returns: False if more is due at once.
+    private func lookAfter(_ provider: Provider, _ schedule: inout WritebackSchedule) -> Bool {
         let now = Writeback.milliseconds
         // A flush waits for what a zero or trim has reserved, and the watch has others to look after.
-        if provider.hasLeftFlushes, now >= provider.nextRetry, provider.mapper.context.reservations.isEmpty {
-            provider.nextRetry = now + Writeback.retryInterval
-            let count = provider.flushForThoseWhoLeft()
+        if provider.durability.hasLeftFlushes, now >= schedule.nextRetry, provider.mapper.context.reservations.isEmpty {
+            schedule.nextRetry = now + Writeback.retryInterval
+            let count = provider.durability.flushForThoseWhoLeft()
             if count > 0 { flushesCompleted(provider, count) }
         }
         let epoch = provider.ledger.endEpoch()
-        provider.epochs.note(epoch, at: now, age: age)
-        let isRetry = provider.ledger.failedLeaves > 0 && now >= provider.nextRetry
-        if isRetry { provider.nextRetry = now + Writeback.retryInterval }
+        schedule.epochs.note(epoch, at: now, age: age)
+        let isRetry = provider.ledger.failedLeaves > 0 && now >= schedule.nextRetry
+        if isRetry { schedule.nextRetry = now + Writeback.retryInterval }
         // Who waits for memory may be waiting for dirty pages: a large flexpage may be kept by one of them.
         let isAbove = pages.dirtyLimit.isAboveTarget || pages.waiters.isAnyoneWaiting
         let before = pages.dirtyLimit.pages
         var leaves = 0
-        if let epoch = isAbove || isRetry ? epoch : provider.epochs.latest(endedBy: now - age) {
+        if let epoch = isAbove || isRetry ? epoch : schedule.epochs.latest(endedBy: now - age) {
             leaves =
                 pages.writebackQueue.writeOut(provider, passingOverReserved: true, .due) { keys in
                     provider.ledger.oldestDirty(upTo: epoch, includingFailed: isRetry, into: keys)
                 }.leaves
         }
-        provider.tellNews()
-        syncIfMuchIsUnsynced(provider, now)
+        provider.durability.tellNews()
+        syncIfMuchIsUnsynced(provider, now, &schedule)
         return !(isAbove && leaves > 0 && pages.dirtyLimit.pages < before)
     }
 
     /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them;
     /// nor more than a flush has time to sync. An error is kept where the next flush finds it. As it makes them dirty
     /// again it is not tried again at once: that would be to write the same pages for ever, as fast as the disk can.
-    private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int) {
-        let isMuch = provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4
-        guard isMuch || pages.pace.isSyncDue, now >= provider.nextSync else { return }
+    private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
+        let isMuch = provider.durability.risk.unsyncedPages > pages.memory.metadata.frames / 4
+        guard isMuch || pages.pace.isSyncDue, now >= schedule.nextSync else { return }
         do throws(AccessError) {
-            try provider.sync()
+            try provider.durability.sync()
         } catch {
-            provider.nextSync = now + Writeback.retryInterval
+            schedule.nextSync = now + Writeback.retryInterval
         }
     }
 

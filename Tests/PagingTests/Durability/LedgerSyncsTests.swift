@@ -3,7 +3,7 @@ import Testing
 
 @testable import Paging
 
-/// What a good sync makes durable, and what a failed one loses.
+/// What a good sync makes durable, and what is dirty again after a failed one.
 @Suite struct LedgerSyncsTests {
     /// A sync makes durable what was written out before it began, in that order, and nothing that was written out
     /// later: that may not have been in it. Also where the numbers of syncs begin anew.
@@ -12,9 +12,9 @@ import Testing
         for leaf in 1...4 as ClosedRange<UInt64> { rig.dirty(leaf) }
         rig.writeOut(2)
         rig.writeOut(1)
-        let first = rig.ledger.beginSync().number
+        let first = rig.ledger.beginSync()
         rig.writeOut(3)
-        let second = rig.ledger.beginSync().number
+        let second = rig.ledger.beginSync()
         rig.writeOut(4)
         #expect(second == first &+ 1)
         #expect(rig.ledger.firstUnsynced(beforeSync: first &- 1) == nil)
@@ -22,7 +22,7 @@ import Testing
         #expect(!rig.ledger.markDurable(rig.id(3), bySync: first))
         #expect(rig.list(3) == .unsynced)
         #expect(rig.markDurable(bySync: second) == [3])
-        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [4])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [4])
     }
 
     /// A later sync makes durable what earlier ones did not come to.
@@ -33,7 +33,7 @@ import Testing
             rig.writeOut(leaf)
             _ = rig.ledger.beginSync()
         }
-        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [1, 2, 3])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [1, 2, 3])
     }
 
     /// What has been dirtied while the sync was under way is not durable, and what has gone out again meanwhile is not
@@ -45,7 +45,7 @@ import Testing
             rig.dirty(leaf)
             rig.writeOut(leaf)
         }
-        let sync = rig.ledger.beginSync().number
+        let sync = rig.ledger.beginSync()
         rig.dirty(1)
         rig.dirty(2)
         rig.writeOut(2)
@@ -53,7 +53,7 @@ import Testing
         #expect(!rig.ledger.markDurable(rig.id(2), bySync: sync))
         #expect(rig.markDurable(bySync: sync) == [3])
         #expect(rig.dirtyList == [1])
-        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [2])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [2])
     }
 
     /// After a failed sync what was unsynced is dirty, in the epoch of that moment: the next flush finds it, and it
@@ -67,9 +67,9 @@ import Testing
         #expect(rig.list(1) == .dirty)
         #expect(rig.oldest(upTo: earlier) == [])
         #expect(rig.oldest(upTo: rig.ledger.endEpoch()) == [1])
-        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [])
         rig.writeOut(1)
-        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [1])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [1])
         rig.ledger.checkInvariants()
     }
 
@@ -88,59 +88,5 @@ import Testing
         #expect(rig.oldest(upTo: epoch) == [1])
         rig.end(1)
         #expect(rig.oldest(upTo: epoch) == [1])
-    }
-
-    /// A sync is told what was at risk when it began, so that what comes meanwhile is not taken for made durable by it.
-    @Test func atRiskWhenItBegan() throws {
-        let rig = try LedgerRig()
-        let ledger = rig.ledger
-        ledger.countAtRisk()
-        let before = ledger.beginSync().atRisk
-        #expect(before == ledger.atRisk)
-        ledger.countAtRisk()
-        #expect(ledger.atRisk != before)
-        #expect(ledger.beginSync().atRisk == ledger.atRisk)
-    }
-
-    /// A zero or trim is seen while it is being done, of several as long as one is, and then counts as at risk.
-    @Test func changes() throws {
-        let rig = try LedgerRig()
-        let ledger = rig.ledger
-        #expect(!ledger.isChanging)
-        ledger.beginChange()
-        ledger.beginChange()
-        let before = ledger.atRisk
-        ledger.endChange()
-        #expect(ledger.isChanging)
-        #expect(ledger.atRisk != before)
-        ledger.endChange()
-        #expect(!ledger.isChanging)
-    }
-
-    /// Whoever asks since when hears whether a sync has failed since, and how the last one did.
-    @Test func failuresSince() throws {
-        let rig = try LedgerRig()
-        let ledger = rig.ledger
-        let first = ledger.syncFailureStamp
-        #expect(ledger.syncFailure(since: first) == nil)
-        ledger.countFailedSync(AccessError(EIO))
-        let second = ledger.syncFailureStamp
-        #expect(ledger.syncFailure(since: first) == AccessError(EIO))
-        #expect(ledger.syncFailure(since: second) == nil)
-        ledger.countFailedSync(AccessError(255))
-        ledger.countFailedSync(AccessError(EIO))
-        #expect(ledger.syncFailure(since: second) == AccessError(EIO), "the same error again is another failure")
-        ledger.countFailedSync(AccessError(255))
-        #expect(ledger.syncFailure(since: first) == AccessError(255))
-        #expect(ledger.syncFailureStamp & 0xFF_FFFF_FFFF_FFFF == 4)
-    }
-
-    /// Pages that are out and not durable are counted up and down.
-    @Test func countsUnsyncedPages() throws {
-        let rig = try LedgerRig()
-        let ledger = rig.ledger
-        ledger.countUnsynced(5)
-        ledger.countUnsynced(-2)
-        #expect(ledger.unsyncedPages == 3)
     }
 }

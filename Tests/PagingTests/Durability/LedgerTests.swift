@@ -15,7 +15,7 @@ import Testing
         #expect(rig.list(1) == .dirty, "a flush that has to wait for it must find it")
         rig.end(1)
         #expect(rig.list(1) == .unsynced)
-        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [1])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [1])
         #expect(rig.list(1) == .none)
         rig.dirty(1)
         #expect(rig.list(1) == .dirty)
@@ -42,7 +42,7 @@ import Testing
         rig.writeOut(1)
         rig.dirty(1)
         #expect(rig.dirtyList == [1])
-        #expect(rig.ledger.firstUnsynced(beforeSync: rig.ledger.beginSync().number) == nil)
+        #expect(rig.ledger.firstUnsynced(beforeSync: rig.ledger.beginSync()) == nil)
         rig.ledger.checkInvariants()
     }
 
@@ -247,20 +247,9 @@ import Testing
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
         rig.writeOut(1)
-        let sync = rig.ledger.beginSync().number
+        let sync = rig.ledger.beginSync()
         rig.drop(1, 0b1)
         #expect(rig.markDurable(bySync: sync) == [1])
-    }
-
-    /// Pages read ahead in vain are added up until somebody asks.
-    @Test func countsWhatWasReadAheadInVain() throws {
-        let rig = try LedgerRig()
-        let ledger = rig.ledger
-        #expect(ledger.takeUnused() == 0)
-        ledger.countUnused(3)
-        ledger.countUnused(4)
-        #expect(ledger.takeUnused() == 7)
-        #expect(ledger.takeUnused() == 0)
     }
 
     /// Whatever happens, in whatever order, and also where the numbers of epochs and syncs begin anew: see LedgerTrial.

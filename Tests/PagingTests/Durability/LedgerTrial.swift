@@ -113,7 +113,7 @@ struct LedgerTrial {
 
     private mutating func beginSync() -> String {
         syncsBegun &+= 1
-        sync = rig.ledger.beginSync().number
+        sync = rig.ledger.beginSync()
         if sync != syncsBegun { mistake = "another sync has begun" }
         return "the beginning of a sync"
     }

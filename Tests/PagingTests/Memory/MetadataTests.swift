@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import Testing
 
 @testable import Paging
@@ -83,6 +84,8 @@ import Testing
             (UInt(bitPattern: metadata.mutexes), Metadata.mutexCount * MemoryLayout<pthread_mutex_t>.stride),
             (UInt(bitPattern: metadata.conditions), Metadata.conditionCount * MemoryLayout<pthread_cond_t>.stride),
             (UInt(bitPattern: metadata.ledgers), metadata.images * MemoryLayout<Ledger.Record>.stride),
+            (UInt(bitPattern: metadata.syncRisks), metadata.images * MemoryLayout<SyncRisk.Record>.stride),
+            (UInt(bitPattern: metadata.readaheadWaste), metadata.images * MemoryLayout<Atomic<UInt64>>.stride),
             (UInt(bitPattern: metadata.badPages), metadata.frames * 2),
             (
                 UInt(bitPattern: metadata.writebackKeys),

@@ -189,14 +189,14 @@ import Testing
         #expect(rig.flexpage(at: 0) == nil && rig.flexpage(at: 16) == nil)
         // The misses meanwhile have asked for the number; what they learnt is seen in the next window.
         rig.provider.mapper.readAhead(0..<16, mark: nil)
-        let ledger = rig.provider.ledger
-        _ = ledger.takeUnused()
+        let (waste, image) = (rig.pages.readaheadWaste, rig.provider.image)
+        _ = waste.take(ofImage: image)
         while (0..<16).contains(where: { rig.flexpage(at: $0) != nil }) {
             let region = try #require(rig.pages.takeRegion(order: 0, room: rig.pages.memory.freeFrames + 1))
             rig.pages.give(region)
         }
-        #expect(ledger.takeUnused() == 16)
-        #expect(ledger.takeUnused() == 0)
+        #expect(waste.take(ofImage: image) == 16)
+        #expect(waste.take(ofImage: image) == 0)
         try rig.end()
     }
 

@@ -70,7 +70,7 @@ import Testing
         Watchdog.guarding("what was left is completed") { Thread.wait { crew.completed.count == 3 } }
         for page in 1...3 { #expect(rig.image.byte(ofPage: page) == UInt8(page)) }
         #expect(rig.image.goodSyncs.load(ordering: .acquiring) > 0)
-        #expect(!rig.provider.hasLeftFlushes && rig.provider.trouble == nil)
+        #expect(!rig.provider.durability.hasLeftFlushes && rig.provider.trouble == nil)
         crew.writeback.stop()
         try rig.end()
     }

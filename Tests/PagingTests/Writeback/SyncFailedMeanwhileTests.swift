@@ -36,7 +36,7 @@ import Testing
         /// A sync fails, and then they work again.
         func failSync() {
             rig.image.fail(.sync, with: EIO)
-            #expect(throws: AccessError(EIO)) { try rig.provider.sync() }
+            #expect(throws: AccessError(EIO)) { try rig.provider.durability.sync() }
             rig.image.fail(.sync, with: 0)
         }
 
@@ -136,7 +136,7 @@ import Testing
                     let offset = (Int64(number) * 64 + piece) * 65_536
                     do throws(AccessError) {
                         try rig.write(1, count: 65_536, at: offset)
-                        if piece % 4 == 0 { _ = try? rig.provider.sync() }
+                        if piece % 4 == 0 { _ = try? rig.provider.durability.sync() }
                     } catch {
                         verdict.blame("a write failed: \(error)")
                     }

@@ -133,11 +133,11 @@ import Testing
         rig.provider.leaveFlush()
         let before = runs(rig).count
         try rig.dirty([9])
-        #expect(rig.provider.flushForThoseWhoLeft() == 0)
+        #expect(rig.provider.durability.flushForThoseWhoLeft() == 0)
         #expect(runs(rig)[before...] == [9..<10])
         rig.image.heal()
         try rig.pager.flush()
-        #expect(rig.provider.flushForThoseWhoLeft() == 1)
+        #expect(rig.provider.durability.flushForThoseWhoLeft() == 1)
         try rig.end()
     }
 
@@ -193,7 +193,7 @@ import Testing
         Watchdog.guarding("a sync fails meanwhile") {
             let writer = Companion { _ = WriteBatchPartsTests.writeOut(0..<8, of: rig) }
             Thread.wait { gate.arrivals == 1 }
-            rig.provider.ledger.countFailedSync(AccessError(EDQUOT))
+            rig.provider.durability.risk.countFailure(AccessError(EDQUOT))
             gate.open()
             writer.join()
         }

@@ -145,7 +145,7 @@ import Testing
                 error.withLock { $0 = outcome }
             }
             Thread.wait { gate.arrivals == 1 }
-            rig.provider.ledger.countFailedSync(AccessError(EDQUOT))
+            rig.provider.durability.risk.countFailure(AccessError(EDQUOT))
             gate.open()
             writer.join()
         }

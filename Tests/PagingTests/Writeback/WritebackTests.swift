@@ -135,14 +135,14 @@ import Testing
         let writeback = try start(rig, dirtyAge: 1)
         try Watchdog.guarding("much that is unsynced is synced") { () throws in
             try rig.dirty(0..<20)
-            Thread.wait { rig.provider.ledger.unsyncedPages == 20 }
+            Thread.wait { rig.provider.durability.risk.unsyncedPages == 20 }
             waitForLooks(2, rig)
             #expect(rig.image.syncs == 0)
             try rig.dirty(0..<UInt64(rig.frames / 4 + 20))
             Thread.wait { rig.image.syncs > 0 }
             writeback.stop()
         }
-        #expect(rig.provider.ledger.unsyncedPages <= rig.frames / 4)
+        #expect(rig.provider.durability.risk.unsyncedPages <= rig.frames / 4)
         try rig.end()
     }
 

@@ -13,8 +13,7 @@ struct AccessMap: @unchecked Sendable {
     let image: UInt16
     /// Which leaves of the image are dirty or not yet durable.
     let ledger: Ledger
-    /// What a failed sync of the image would lose.
-    let risk: SyncRisk
+    private let riskRecord: UnsafeMutablePointer<SyncRisk.Record>
     private let leaves: LeafTable
     let table: FlexpageTable
     /// Which base pages are known to be zeroes.
@@ -33,7 +32,7 @@ struct AccessMap: @unchecked Sendable {
         self.image = image
         self.leaves = leaves
         ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, dirtyLimit: dirtyLimit)
-        risk = SyncRisk(at: metadata.syncRisks + Int(image), dirtyLimit: dirtyLimit)
+        riskRecord = metadata.syncRisks + Int(image)
         self.table = table
         zeroes = ZeroMap(metadata)
         shards = metadata.shards
@@ -41,6 +40,10 @@ struct AccessMap: @unchecked Sendable {
             .bindMemory(to: LeafID.self, capacity: metadata.bucketsPerShard * AccessMap.shardCount)
         bucketMask = UInt64(metadata.bucketsPerShard - 1)
     }
+
+    /// What a failed sync of the image would lose.
+    @inline(__always)
+    var risk: SyncRisk { SyncRisk(at: riskRecord, dirtyLimit: ledger.dirtyLimit) }
 
     /// Where a chunk is in the table, as a hash: computed once for all its pages.
     struct ChunkHash {

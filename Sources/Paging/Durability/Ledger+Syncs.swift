@@ -1,6 +1,6 @@
 /// Syncs: which leaves a good one makes durable, and which are dirty again after a failed one. See Durability.
 extension Ledger {
-    /// A sync begins.
+    /// A sync begins. One at a time.
     /// - Returns: Its number.
     func beginSync() -> UInt32 {
         lock.withLock {
@@ -18,9 +18,9 @@ extension Ledger {
         }
     }
 
-    /// Marks the leaf durable after a good sync `number`, if it still was written out before that and has not been
-    /// dirtied since: it is on no list then.
-    /// - Returns: Whether it was, so that its bits are to be cleared.
+    /// Takes the leaf off the unsynced list after a good sync `number`, if it was written out before that sync began
+    /// and has not been dirtied since.
+    /// - Returns: Whether it has. Then the caller clears the leaf's bits.
     func markDurable(_ id: LeafID, bySync number: UInt32) -> Bool {
         lock.withLock {
             let leaf = leaves[id]
@@ -32,9 +32,10 @@ extension Ledger {
         }
     }
 
-    /// The leaf's unsynced pages have become dirty again, after a failed sync.
+    /// Unsynced pages of the leaf, which is on the unsynced list, have become dirty again after a failed sync.
     func dirtiedAgain(_ id: LeafID) {
         lock.withLock {
+            assert(leaves[id].pointee.status.list == .unsynced, "what becomes dirty again was unsynced")
             leaves[id].pointee.dirtyEpoch = record.pointee.epoch
             unlink(id)
             append(id, dirtyIn: record.pointee.epoch)

@@ -1,14 +1,14 @@
-/// Of one image: when what is due, for the watch of the Writeback.
+/// Of one image: what the watch of the Writeback knows about it, and when it acts next.
 ///
-/// One thread's own: the watch's. All times are milliseconds of the monotonic clock.
+/// Thread rules: used by the watch only. All times are milliseconds of the monotonic clock.
 struct WritebackSchedule {
-    /// Which opening of an image this is about.
+    /// The opening of the image that this is about (`Provider.opening`).
     let opening: UInt64
     /// When epochs ended.
     var epochs = EpochHistory()
-    /// When what could not be written out is to be tried again, and the flushes that clients have left behind.
+    /// When to try again what could not be written out, and flushes that clients have left behind.
     var nextRetry = 0
-    /// When the Writeback may sync by itself again, after a sync that failed.
+    /// When the Writeback may sync again by itself after a sync that failed.
     var nextSync = 0
 
     init(opening: UInt64) { self.opening = opening }

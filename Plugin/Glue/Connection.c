@@ -13,8 +13,7 @@ extern int flexpage_debug_verbose;
 int flexpage_debug_verbose = 0;
 
 /// One line about a client, where -D flexpage.verbose=1 asks for it.
-static void
-tell_counters(const char *event, flexpage_client *client)
+static void tell_counters(const char *event, flexpage_client *client)
 {
     if (!flexpage_debug_verbose)
         return;
@@ -25,8 +24,7 @@ tell_counters(const char *event, flexpage_client *client)
 
 /// Says in the log which client is refused, and why. The client itself is told by nbdkit that there is no such export,
 /// and nothing else: the reply has no room for a reason.
-static void
-refuse(struct flexpage_answer *answer)
+static void refuse(struct flexpage_answer *answer)
 {
     char peer[peer_size];
     peer_name(peer);
@@ -35,8 +33,7 @@ refuse(struct flexpage_answer *answer)
     answer->error = NULL;
 }
 
-void *
-flexpage_open(int readonly)
+void *flexpage_open(int readonly)
 {
     signal_stack_prepare();
     struct flexpage_answer answer = {0};
@@ -49,77 +46,51 @@ flexpage_open(int readonly)
     return client;
 }
 
-void
-flexpage_close(void *handle)
+void flexpage_close(void *handle)
 {
     tell_counters("a client leaves", handle);
     flexpage_client_close(handle);
 }
 
-static struct flexpage_facts
-facts_of(void *handle)
+static struct flexpage_facts facts_of(void *handle)
 {
     struct flexpage_facts facts = {0};
     flexpage_client_facts(handle, &facts);
     return facts;
 }
 
-int64_t
-flexpage_get_size(void *handle)
-{
-    return facts_of(handle).size;
-}
+int64_t flexpage_get_size(void *handle) { return facts_of(handle).size; }
 
-int
-flexpage_can_write(void *handle)
-{
-    return facts_of(handle).can_write;
-}
+int flexpage_can_write(void *handle) { return facts_of(handle).can_write; }
 
-int
-flexpage_is_rotational(void *handle)
-{
-    return facts_of(handle).is_rotational;
-}
+int flexpage_is_rotational(void *handle) { return facts_of(handle).is_rotational; }
 
 /// One pager serves all connections to an image: what one was answered, the others see.
-int
-flexpage_can_multi_conn(void *handle)
+int flexpage_can_multi_conn(void *handle)
 {
     (void)handle;
     return 1;
 }
 
-int
-flexpage_can_cache(void *handle)
+int flexpage_can_cache(void *handle)
 {
     (void)handle;
     return NBDKIT_CACHE_NATIVE;
 }
 
-int
-flexpage_can_extents(void *handle)
+int flexpage_can_extents(void *handle)
 {
     (void)handle;
     return 1;
 }
 
-int
-flexpage_can_fua(void *handle)
-{
-    return facts_of(handle).can_write ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
-}
+int flexpage_can_fua(void *handle) { return facts_of(handle).can_write ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE; }
 
 /// A fast zero is answered honestly by the image, which throws EOPNOTSUPP rather than write zeroes out.
-int
-flexpage_can_fast_zero(void *handle)
-{
-    return facts_of(handle).can_write;
-}
+int flexpage_can_fast_zero(void *handle) { return facts_of(handle).can_write; }
 
 /// Any byte can be read; whole base pages cost least; 64 MiB is the most that nbdkit carries in one request of data.
-int
-flexpage_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)
+int flexpage_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)
 {
     (void)handle;
     *minimum = 1;

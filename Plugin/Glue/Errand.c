@@ -8,16 +8,14 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-static void *
-errand_thread(void *argument)
+static void *errand_thread(void *argument)
 {
     struct errand *errand = argument;
     errand->run(errand);
     return NULL;
 }
 
-void
-describe_thread_failure(int failure, char text[thread_failure_size])
+void describe_thread_failure(int failure, char text[thread_failure_size])
 {
     snprintf(
         text, thread_failure_size,
@@ -25,8 +23,7 @@ describe_thread_failure(int failure, char text[thread_failure_size])
         strerror(failure));
 }
 
-int
-errand_do(struct errand *errand)
+int errand_do(struct errand *errand)
 {
     pthread_t thread;
     int failure = pthread_create(&thread, NULL, errand_thread, errand);
@@ -42,30 +39,23 @@ errand_do(struct errand *errand)
 }
 
 /// Prints a line at a time: nbdkit puts its prefix before each. On its main thread that prefix names no plugin.
-static void
-print_note(char *note)
+static void print_note(char *note)
 {
     char *rest = NULL;
     for (char *line = strtok_r(note, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         nbdkit_debug("flexpage: %s", line);
 }
 
-void
-print_warning(const char *line)
-{
-    fprintf(stderr, "nbdkit: flexpage: warning: %s\n", line);
-}
+void print_warning(const char *line) { fprintf(stderr, "nbdkit: flexpage: warning: %s\n", line); }
 
-static void
-print_warnings(char *warnings)
+static void print_warnings(char *warnings)
 {
     char *rest = NULL;
     for (char *line = strtok_r(warnings, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         print_warning(line);
 }
 
-void
-answer_print(struct flexpage_answer *answer)
+void answer_print(struct flexpage_answer *answer)
 {
     if (answer->note != NULL)
         print_note(answer->note);

@@ -13,31 +13,28 @@ static const size_t stack_size = 256 << 10;
 /// What the system gives where nobody says otherwise. Who gives more wants more.
 static const size_t usual_stack_size = 8 << 20;
 
-static void
-make_stacks_small(void)
+static void make_stacks_small(void)
 {
     pthread_attr_t attributes;
     size_t size;
     if (pthread_getattr_default_np(&attributes) != 0)
         return;
-    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size > stack_size && size <= usual_stack_size &&
-        pthread_attr_setstacksize(&attributes, stack_size) == 0)
+    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size > stack_size && size <= usual_stack_size
+        && pthread_attr_setstacksize(&attributes, stack_size) == 0)
         pthread_setattr_default_np(&attributes);
     pthread_attr_destroy(&attributes);
 }
 
 /// Each arena reserves 64 MiB of addresses, all of which counts as locked; and what is freed in one is not there for
 /// threads of another.
-static void
-make_arenas_few(void)
+static void make_arenas_few(void)
 {
     const char *tunables = getenv("GLIBC_TUNABLES");
     if (getenv("MALLOC_ARENA_MAX") == NULL && (tunables == NULL || strstr(tunables, "malloc.arena_max") == NULL))
         mallopt(M_ARENA_MAX, 1);
 }
 
-void
-footprint_reduce(void)
+void footprint_reduce(void)
 {
     make_stacks_small();
     make_arenas_few();

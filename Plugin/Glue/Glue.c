@@ -57,8 +57,7 @@ struct help {
     char *text;
 };
 
-static void
-run_help(struct errand *errand)
+static void run_help(struct errand *errand)
 {
     struct help *help = (struct help *)errand;
     help->text = flexpage_config_help();
@@ -68,8 +67,7 @@ run_help(struct errand *errand)
 /// The plugin, with the help that is made from the options. nbdkit copies the struct before it calls load, so the help
 /// has to be there when the plugin is registered. It stays as long as the process. The macro below evaluates this more
 /// than once.
-static struct nbdkit_plugin *
-described_plugin(void)
+static struct nbdkit_plugin *described_plugin(void)
 {
     if (plugin.config_help != NULL)
         return &plugin;

@@ -39,16 +39,14 @@ static sem_t begun;
 static struct flexpage_answer answer;
 
 /// Wakes the keeper. Only async-signal-safe functions; a bell that is rung already may stay so.
-static void
-ring(void)
+static void ring(void)
 {
     uint64_t one = 1;
     ssize_t written = write(bell, &one, sizeof one);
     (void)written;
 }
 
-static void
-call_earlier(int number, siginfo_t *information, void *context)
+static void call_earlier(int number, siginfo_t *information, void *context)
 {
     for (int index = 0; index < quit_signal_count; index++) {
         const struct sigaction *action = &earlier[index];
@@ -61,8 +59,7 @@ call_earlier(int number, siginfo_t *information, void *context)
     }
 }
 
-static void
-handle_quit(int number, siginfo_t *information, void *context)
+static void handle_quit(int number, siginfo_t *information, void *context)
 {
     int saved = errno;
     atomic_store(&is_quitting, true);
@@ -72,15 +69,14 @@ handle_quit(int number, siginfo_t *information, void *context)
 }
 
 /// Catches the quit signals that are caught: who has the default, or ignores one, is left alone.
-static void
-catch_quit_signals(void)
+static void catch_quit_signals(void)
 {
     for (int index = 0; index < quit_signal_count; index++) {
         struct sigaction *action = &earlier[index];
         if (sigaction(quit_signals[index], NULL, action) == -1)
             continue;
-        bool is_caught = (action->sa_flags & SA_SIGINFO) ||
-            (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+        bool is_caught =
+            (action->sa_flags & SA_SIGINFO) || (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
         struct sigaction ours = *action;
         ours.sa_flags |= SA_SIGINFO;
         ours.sa_sigaction = handle_quit;
@@ -91,8 +87,7 @@ catch_quit_signals(void)
 
 /// A write past what the process's limit of file sizes allows is to fail (EFBIG), and is not to end everybody's server.
 /// Not before the fork, as --run's command would inherit it.
-static void
-survive_size_limit(void)
+static void survive_size_limit(void)
 {
     struct sigaction action;
     if (sigaction(SIGXFSZ, NULL, &action) == 0 && (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_DFL)
@@ -100,8 +95,7 @@ survive_size_limit(void)
 }
 
 /// Sleeps until the bell rings, or for so many milliseconds; -1 is for ever.
-static void
-wait_for_bell(int milliseconds)
+static void wait_for_bell(int milliseconds)
 {
     struct pollfd wanted = {.fd = bell, .events = POLLIN};
     uint64_t rings;
@@ -112,8 +106,7 @@ wait_for_bell(int milliseconds)
 }
 
 /// Begins serving, and prepares the last will. Where either cannot be had nothing is left of the other.
-static bool
-begin(flexpage_server *server)
+static bool begin(flexpage_server *server)
 {
     const unsigned seconds = flexpage_server_last_will(server);
     if (seconds > 0)
@@ -128,14 +121,15 @@ begin(flexpage_server *server)
     flexpage_server_end(server, &ignored);
     free(ignored.error);
     free(ignored.note);
-    if (asprintf(&answer.error, "last-will=%u: it cannot be prepared (%s); last-will=off does without", seconds,
-            strerror(failure)) == -1)
+    if (asprintf(
+            &answer.error, "last-will=%u: it cannot be prepared (%s); last-will=off does without", seconds,
+            strerror(failure))
+        == -1)
         answer.error = NULL;
     return false;
 }
 
-static void *
-keep(void *unused)
+static void *keep(void *unused)
 {
     (void)unused;
     flexpage_server *server = lifetime_server();
@@ -154,8 +148,7 @@ keep(void *unused)
 }
 
 /// Tells why serving cannot begin: to who waits for this process to serve, else in the log.
-static int
-fail(const char *why)
+static int fail(const char *why)
 {
     if (!fork_tell_failure(why))
         nbdkit_error("%s", why);
@@ -163,8 +156,7 @@ fail(const char *why)
 }
 
 /// Makes the thread. Returns 0 or an errno value.
-static int
-start(void)
+static int start(void)
 {
     bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (bell == -1 || sem_init(&begun, 0, 0) == -1)
@@ -172,8 +164,7 @@ start(void)
     return pthread_create(&thread, NULL, keep, NULL);
 }
 
-int
-keeper_begin(void)
+int keeper_begin(void)
 {
     int failure = start();
     if (failure != 0) {
@@ -196,8 +187,7 @@ keeper_begin(void)
     return 0;
 }
 
-void
-keeper_end(void)
+void keeper_end(void)
 {
     if (!has_begun)
         return;

@@ -45,8 +45,8 @@
 
 /// What ends a process: faults first, then what others send, or a limit of the process, where nobody has another use
 /// for it.
-static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU, SIGUSR1, SIGUSR2,
-    SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT};
+static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS,  SIGILL,    SIGFPE,  SIGTRAP, SIGSYS, SIGXCPU,
+                             SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO,   SIGPWR, SIGSTKFLT};
 
 /// So many of them are faults: they are caught even if somebody else has caught them before.
 enum { true_fault_count = 7 };
@@ -73,8 +73,7 @@ static struct {
 /// Whether the calling thread is the will's.
 static _Thread_local volatile sig_atomic_t is_of_will __attribute__((tls_model("initial-exec")));
 
-_Noreturn void
-last_will_stop(void)
+_Noreturn void last_will_stop(void)
 {
     for (;;)
         pause();
@@ -82,8 +81,7 @@ last_will_stop(void)
 
 // Telling. No stream, no malloc: a line in one write.
 
-static void
-say(const char *line, size_t length)
+static void say(const char *line, size_t length)
 {
     // Where it cannot be written nobody can be told.
     ssize_t written = write(STDERR_FILENO, line, length);
@@ -93,16 +91,15 @@ say(const char *line, size_t length)
 #define SAY(line) say(line, sizeof line - 1)
 
 /// The name of an error, which unlike its text is not translated.
-static const char *
-name_of(int error)
+static const char *name_of(int error)
 {
     const char *name = strerrorname_np(error);
     return name != NULL ? name : "an unknown error";
 }
 
 /// Formats like snprintf, behind what is there; numbers and constant strings only, for which it needs no memory.
-__attribute__((format(printf, 4, 5))) static void
-append(char *line, size_t size, size_t *length, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void append(
+    char *line, size_t size, size_t *length, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -112,25 +109,25 @@ append(char *line, size_t size, size_t *length, const char *format, ...)
         *length = *length + (size_t)added < size ? *length + (size_t)added : size - 1;
 }
 
-static void
-tell(const struct flexpage_will *outcome)
+static void tell(const struct flexpage_will *outcome)
 {
     char line[512];
     size_t length = 0;
-    append(line, sizeof line, &length,
+    append(
+        line, sizeof line, &length,
         "nbdkit: flexpage: last will: %" PRIu64 " pages of 4096 bytes have been brought to the image%s",
         outcome->brought_out, outcome->sync_error == 0 ? ", and synced" : "");
     if (outcome->sync_error != 0)
-        append(line, sizeof line, &length, "; the sync failed (%s), and they may be lost",
-            name_of(outcome->sync_error));
+        append(
+            line, sizeof line, &length, "; the sync failed (%s), and they may be lost", name_of(outcome->sync_error));
     if (outcome->failed > 0)
-        append(line, sizeof line, &length, "; %" PRIu64 " could not be written (%s) and are lost", outcome->failed,
+        append(
+            line, sizeof line, &length, "; %" PRIu64 " could not be written (%s) and are lost", outcome->failed,
             name_of(outcome->error));
     if (outcome->passed_over > 0)
         append(line, sizeof line, &length, "; %" PRIu64 " are lost because their lock was held", outcome->passed_over);
     if (outcome->broken > 0)
-        append(line, sizeof line, &length, "; %" PRIu64 " are lost because their records are broken",
-            outcome->broken);
+        append(line, sizeof line, &length, "; %" PRIu64 " are lost because their records are broken", outcome->broken);
     append(line, sizeof line, &length, "\n");
     line[length - 1] = '\n';
     say(line, length);
@@ -139,8 +136,7 @@ tell(const struct flexpage_will *outcome)
 // The handler.
 
 /// Has the signal do what it did before, and then what it does by default, when the handler has returned.
-static void
-pass_on(int signal, siginfo_t *info, void *context)
+static void pass_on(int signal, siginfo_t *info, void *context)
 {
     for (int index = 0; index < fault_count; index++) {
         const struct sigaction *earlier = &earlier_actions[index];
@@ -156,8 +152,7 @@ pass_on(int signal, siginfo_t *info, void *context)
     syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), signal, info);
 }
 
-static int64_t
-milliseconds_now(void)
+static int64_t milliseconds_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -165,8 +160,7 @@ milliseconds_now(void)
 }
 
 /// Has the will executed, and waits for that, but not for ever.
-static void
-execute(void)
+static void execute(void)
 {
     if (write(will.request[1], "", 1) != 1) {
         SAY("nbdkit: flexpage: last will: its thread cannot be woken; what was not flushed is lost\n");
@@ -188,15 +182,13 @@ execute(void)
 }
 
 /// Whether another process has sent it: then the thread that it came to is as good as any.
-static bool
-is_sent(const siginfo_t *info)
+static bool is_sent(const siginfo_t *info)
 {
     return (info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE)
         && info->si_pid != getpid();
 }
 
-static void
-handle_fault(int signal, siginfo_t *info, void *context)
+static void handle_fault(int signal, siginfo_t *info, void *context)
 {
     const int error = errno;
     // The first one is being dealt with: a thread that has not faulted itself goes on, and lets go of what it holds.
@@ -215,16 +207,14 @@ handle_fault(int signal, siginfo_t *info, void *context)
 
 // Its thread.
 
-static void
-fill_with_faults(sigset_t *set)
+static void fill_with_faults(sigset_t *set)
 {
     sigemptyset(set);
     for (int index = 0; index < fault_count; index++)
         sigaddset(set, faults[index]);
 }
 
-static void *
-run_will(void *unused)
+static void *run_will(void *unused)
 {
     (void)unused;
     signal_stack_prepare();
@@ -248,8 +238,7 @@ run_will(void *unused)
 }
 
 /// Starts it with faults blocked from its first moment on.
-static int
-start_thread(void)
+static int start_thread(void)
 {
     sigset_t set, before;
     fill_with_faults(&set);
@@ -261,8 +250,7 @@ start_thread(void)
 
 // The handlers' coming and going.
 
-static void
-install(void)
+static void install(void)
 {
     struct sigaction action = {.sa_sigaction = handle_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     fill_with_faults(&action.sa_mask);
@@ -277,8 +265,7 @@ install(void)
 }
 
 /// Puts back what was there, where nobody has put something else there since.
-static void
-uninstall(void)
+static void uninstall(void)
 {
     for (int index = 0; index < fault_count; index++) {
         struct sigaction present;
@@ -288,21 +275,15 @@ uninstall(void)
     }
 }
 
-void
-last_will_prepare(void)
-{
-    signal_stacks_want();
-}
+void last_will_prepare(void) { signal_stacks_want(); }
 
-static void
-close_both(int ends[2])
+static void close_both(int ends[2])
 {
     close(ends[0]);
     close(ends[1]);
 }
 
-int
-last_will_begin(flexpage_server *server, unsigned seconds)
+int last_will_begin(flexpage_server *server, unsigned seconds)
 {
     will.server = server;
     will.seconds = seconds;
@@ -322,8 +303,7 @@ last_will_begin(flexpage_server *server, unsigned seconds)
     return 0;
 }
 
-void
-last_will_end(void)
+void last_will_end(void)
 {
     if (!will.has_begun)
         return;

@@ -29,8 +29,7 @@ _Noreturn void last_will_stop(void);
 
 /// To be called by each callback that changes an image, or flushes, after its work and before it returns: a request
 /// that has not been answered when the will begins never is. Costs a load.
-static inline void
-last_will_hold(void)
+static inline void last_will_hold(void)
 {
     if (__builtin_expect(atomic_load(&last_will_is_executed), 0))
         last_will_stop();

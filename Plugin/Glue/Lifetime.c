@@ -17,44 +17,29 @@
 /// From load to unload. Written by errands only, while the main thread waits for them.
 static flexpage_server *server;
 
-flexpage_server *
-lifetime_server(void)
-{
-    return server;
-}
+flexpage_server *lifetime_server(void) { return server; }
 
 /// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no
 /// more to say then than the line.
-static void
-log_line(const char *line)
-{
-    nbdkit_error("%s", line);
-}
+static void log_line(const char *line) { nbdkit_error("%s", line); }
 
 /// Before an image is given to other writers: a will that is being executed may still write there.
-static void
-last_will_hold_image(void)
-{
-    last_will_hold();
-}
+static void last_will_hold_image(void) { last_will_hold(); }
 
-static void
-run_load(struct errand *errand)
+static void run_load(struct errand *errand)
 {
     server = flexpage_server_create(log_line, last_will_hold_image);
     errand->succeeded = true;
 }
 
-void
-flexpage_load(void)
+void flexpage_load(void)
 {
     // load cannot fail as far as nbdkit is concerned. There would be no server to serve with.
     if (errand_do(&(struct errand){.run = run_load}) == -1)
         exit(EXIT_FAILURE);
 }
 
-static void
-run_unload(struct errand *errand)
+static void run_unload(struct errand *errand)
 {
     last_will_end();
     flexpage_server_destroy(server);
@@ -62,35 +47,24 @@ run_unload(struct errand *errand)
     errand->succeeded = true;
 }
 
-void
-flexpage_unload(void)
-{
-    errand_do(&(struct errand){.run = run_unload});
-}
+void flexpage_unload(void) { errand_do(&(struct errand){.run = run_unload}); }
 
-static void
-run_config(struct errand *errand)
+static void run_config(struct errand *errand)
 {
     errand->succeeded = flexpage_server_configure(server, errand->key, errand->value, &errand->answer);
 }
 
-int
-flexpage_config(const char *key, const char *value)
+int flexpage_config(const char *key, const char *value)
 {
     return errand_do(&(struct errand){.run = run_config, .key = key, .value = value});
 }
 
-static void
-run_config_complete(struct errand *errand)
+static void run_config_complete(struct errand *errand)
 {
     errand->succeeded = flexpage_server_check(server, &errand->answer);
 }
 
-int
-flexpage_config_complete(void)
-{
-    return errand_do(&(struct errand){.run = run_config_complete});
-}
+int flexpage_config_complete(void) { return errand_do(&(struct errand){.run = run_config_complete}); }
 
 /// What get_ready asks for while the process has its privileges.
 struct readiness {
@@ -100,8 +74,7 @@ struct readiness {
     int32_t count;
 };
 
-static void
-run_get_ready(struct errand *errand)
+static void run_get_ready(struct errand *errand)
 {
     struct readiness *readiness = (struct readiness *)errand;
     errand->succeeded = flexpage_server_open_image(server, &errand->answer);
@@ -109,8 +82,7 @@ run_get_ready(struct errand *errand)
     readiness->count = flexpage_server_descriptors(server, readiness->descriptors);
 }
 
-int
-flexpage_get_ready(void)
+int flexpage_get_ready(void)
 {
     become_io_flusher();
     struct readiness readiness = {.errand.run = run_get_ready};
@@ -126,8 +98,7 @@ flexpage_get_ready(void)
     return -1;
 }
 
-int
-flexpage_after_fork(void)
+int flexpage_after_fork(void)
 {
     if (fork_over())
         return keeper_begin();
@@ -135,21 +106,15 @@ flexpage_after_fork(void)
     return -1;
 }
 
-void
-flexpage_cleanup(void)
-{
-    keeper_end();
-}
+void flexpage_cleanup(void) { keeper_end(); }
 
-static void
-run_dump_plugin(struct errand *errand)
+static void run_dump_plugin(struct errand *errand)
 {
     errand->number = flexpage_least_memory();
     errand->succeeded = true;
 }
 
-void
-flexpage_dump_plugin(void)
+void flexpage_dump_plugin(void)
 {
     struct errand errand = {.run = run_dump_plugin};
     if (errand_do(&errand) == -1)

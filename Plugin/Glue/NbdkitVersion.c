@@ -33,8 +33,7 @@ struct version {
 };
 
 /// Starts `/proc/self/exe --version` with its output going to `output`.
-static bool
-start(int output, pid_t *pid)
+static bool start(int output, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     if (posix_spawn_file_actions_init(&actions) != 0)
@@ -49,8 +48,7 @@ start(int output, pid_t *pid)
     return is_started;
 }
 
-static int
-milliseconds_since(const struct timespec *start)
+static int milliseconds_since(const struct timespec *start)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -58,8 +56,7 @@ milliseconds_since(const struct timespec *start)
 }
 
 /// Reads `input` to its end, as far as there is room, time and something to read; makes it a string.
-static void
-read_text(int input, char *text, size_t size)
+static void read_text(int input, char *text, size_t size)
 {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
@@ -80,8 +77,7 @@ read_text(int input, char *text, size_t size)
 }
 
 /// What `nbdkit --version` says.
-static void
-ask(char *text, size_t size)
+static void ask(char *text, size_t size)
 {
     text[0] = '\0';
     int ends[2];
@@ -100,8 +96,7 @@ ask(char *text, size_t size)
     close(ends[0]);
 }
 
-static bool
-aborts_when_a_client_vanishes(const struct version *version)
+static bool aborts_when_a_client_vanishes(const struct version *version)
 {
     if (version->major != 1)
         return false;
@@ -109,8 +104,7 @@ aborts_when_a_client_vanishes(const struct version *version)
         || (version->minor == 33 && version->release >= 3 && version->release <= 9);
 }
 
-void
-nbdkit_version_warn(void)
+void nbdkit_version_warn(void)
 {
     char text[256];
     ask(text, sizeof text);
@@ -120,7 +114,8 @@ nbdkit_version_warn(void)
     if (!aborts_when_a_client_vanishes(&version))
         return;
     char line[256];
-    snprintf(line, sizeof line,
+    snprintf(
+        line, sizeof line,
         "nbdkit %d.%d.%d aborts when a client vanishes while several of its requests are under way, which ends the "
         "server: use nbdkit 1.34 or later; if you cannot, use -t 1 and let each client open several connections",
         version.major, version.minor, version.release);

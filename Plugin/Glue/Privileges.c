@@ -25,8 +25,7 @@ static bool has_become_flusher, has_become_batch;
 static int earlier_policy;
 static struct sched_param earlier_param;
 
-void
-become_io_flusher(void)
+void become_io_flusher(void)
 {
     if (prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1)
         return;
@@ -36,8 +35,7 @@ become_io_flusher(void)
         nbdkit_debug("flexpage: not an IO flusher, which only serving to this same machine needs: %s", strerror(errno));
 }
 
-int
-become_batch(void)
+int become_batch(void)
 {
     earlier_policy = sched_getscheduler(0);
     sched_getparam(0, &earlier_param);
@@ -49,8 +47,7 @@ become_batch(void)
     return -1;
 }
 
-void
-privileges_give_back(void)
+void privileges_give_back(void)
 {
     if (has_become_flusher)
         prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);

@@ -10,21 +10,25 @@
 
 /// The error as NBD can say it. nbdkit calls all that it does not know "invalid argument", as if the client were to
 /// blame; but media fail with ENODATA, EREMOTEIO, ETIMEDOUT, EILSEQ and more.
-static int
-wire_error(int error)
+static int wire_error(int error)
 {
     switch (error) {
-    case EROFS: case EPERM: case ENOMEM: case EINVAL: case ENOSPC: case EDQUOT: case EFBIG: case ESHUTDOWN:
-    case EOPNOTSUPP: case EOVERFLOW:
-        return error;
-    default:
-        return EIO;
+    case EROFS:
+    case EPERM:
+    case ENOMEM:
+    case EINVAL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case ESHUTDOWN:
+    case EOPNOTSUPP:
+    case EOVERFLOW: return error;
+    default: return EIO;
     }
 }
 
 /// What a data callback returns, given what the call returned.
-static int
-finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
+static int finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
     if (error == 0)
         return 0;
@@ -37,8 +41,7 @@ finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
 
 /// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and
 /// when it ends, not for each that it fails. When the last will is being executed it does not return.
-static int
-finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
+static int finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
     last_will_hold();
     if (error == 0 || !flexpage_client_is_known_trouble(handle, error))
@@ -48,16 +51,14 @@ finish_writing(void *handle, int32_t error, const char *what, uint32_t count, ui
     return -1;
 }
 
-int
-flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     (void)flags;
     return finish(flexpage_client_read(handle, buffer, count, offset), "a read", count, offset);
 }
 
-int
-flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     // nbdkit has none to send today, and one that is not understood must fail.
@@ -65,8 +66,7 @@ flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
     return finish(error, "a cache request", count, offset);
 }
 
-int
-flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
@@ -74,16 +74,14 @@ flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offse
     return finish_writing(handle, error, "a write", count, offset);
 }
 
-int
-flexpage_flush(void *handle, uint32_t flags)
+int flexpage_flush(void *handle, uint32_t flags)
 {
     signal_stack_prepare();
     (void)flags;
     return finish_writing(handle, flexpage_client_flush(handle), "a flush", 0, 0);
 }
 
-int
-flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     bool may_trim = (flags & NBDKIT_FLAG_MAY_TRIM) != 0;
@@ -93,8 +91,7 @@ flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
     return finish_writing(handle, error, "a zero", count, offset);
 }
 
-int
-flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
@@ -108,8 +105,7 @@ struct extent_sink {
     int error;
 };
 
-static bool
-take_extent(void *context, uint64_t offset, uint64_t length, int32_t kind)
+static bool take_extent(void *context, uint64_t offset, uint64_t length, int32_t kind)
 {
     static const uint32_t types[] = {
         [flexpage_extent_data] = 0,
@@ -122,9 +118,7 @@ take_extent(void *context, uint64_t offset, uint64_t length, int32_t kind)
     return sink->error == 0 && !sink->only_one;
 }
 
-int
-flexpage_extents(
-    void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *extents)
+int flexpage_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *extents)
 {
     signal_stack_prepare();
     struct extent_sink sink = {.extents = extents, .only_one = (flags & NBDKIT_FLAG_REQ_ONE) != 0};

@@ -32,18 +32,19 @@ int references_are_counted(void) { return 1; }
 
 /* Defines the runtime's function `name` as one that counts and calls the runtime's own. Which one that is may be found
    out by two threads at once; they find the same. */
-#define STAND_IN(result, name, parameters, arguments)                                                                  \
-  result name parameters;                                                                                              \
-  result name parameters {                                                                                             \
-    static result(*own) parameters;                                                                                    \
-    result(*call) parameters = __atomic_load_n(&own, __ATOMIC_RELAXED);                                                \
-    if (call == 0) {                                                                                                   \
-      call = (result(*) parameters)dlsym(RTLD_NEXT, #name);                                                            \
-      __atomic_store_n(&own, call, __ATOMIC_RELAXED);                                                                  \
-    }                                                                                                                  \
-    count++;                                                                                                           \
-    return call arguments;                                                                                             \
-  }
+#define STAND_IN(result, name, parameters, arguments)                       \
+    result name parameters;                                                 \
+    result name parameters                                                  \
+    {                                                                       \
+        static result(*own) parameters;                                     \
+        result(*call) parameters = __atomic_load_n(&own, __ATOMIC_RELAXED); \
+        if (call == 0) {                                                    \
+            call = (result(*) parameters)dlsym(RTLD_NEXT, #name);           \
+            __atomic_store_n(&own, call, __ATOMIC_RELAXED);                 \
+        }                                                                   \
+        count++;                                                            \
+        return call arguments;                                              \
+    }
 
 STAND_IN(void *, swift_retain, (void *object), (object))
 STAND_IN(void *, swift_retain_n, (void *object, uint32_t times), (object, times))

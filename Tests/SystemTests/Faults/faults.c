@@ -43,10 +43,7 @@ static atomic_int lock_count;
 
 static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
 
-static bool is_place(const char *name)
-{
-    return atomic_load(&is_armed) && strcmp(fault, name) == 0;
-}
+static bool is_place(const char *name) { return atomic_load(&is_armed) && strcmp(fault, name) == 0; }
 
 static bool is_first_at(const char *name) { return is_place(name) && !atomic_exchange(&is_done, true); }
 

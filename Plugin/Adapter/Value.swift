@@ -36,8 +36,8 @@ enum Value {
         else {
             throw InvalidValue(
                 "not a time",
-                expected: "a number of seconds from 1 to \(maxSeconds), such as \(example), or of milliseconds, such as "
-                    + "500ms\(rest(alternative))")
+                expected: "a number of seconds from 1 to \(maxSeconds), such as \(example), or of milliseconds, "
+                    + "such as 500ms\(rest(alternative))")
         }
         return number * unit
     }

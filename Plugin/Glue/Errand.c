@@ -19,7 +19,7 @@ void describe_thread_failure(int failure, char text[thread_failure_size])
 {
     snprintf(
         text, thread_failure_size,
-        "cannot start a thread: %s; raise the limit of processes (ulimit -u), or pids.max of the control group",
+        "cannot start a thread: %s; raise the process limit (ulimit -u) or the control group's pids.max",
         strerror(failure));
 }
 
@@ -38,7 +38,7 @@ int errand_do(struct errand *errand)
     return errand->succeeded ? 0 : -1;
 }
 
-/// Prints a line at a time: nbdkit puts its prefix before each. On its main thread that prefix names no plugin.
+/// Prints each line by itself, so that nbdkit prefixes each. On nbdkit's main thread that prefix names no plugin.
 static void print_note(char *note)
 {
     char *rest = NULL;

@@ -1,5 +1,5 @@
-// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (Errand.h) all of it
-// goes through an errand or the keeper, always.
+// The life of the plugin, from load to unload: the callbacks on nbdkit's main thread. Because of the fork rule
+// (Errand.h), everything here runs as an errand or on the keeper's thread.
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,16 +14,16 @@
 #include "NbdkitVersion.h"
 #include "Privileges.h"
 
-/// From load to unload. Written by errands only, while the main thread waits for them.
+/// Exists from load to unload. Only errands write it, while the main thread waits for them.
 static flexpage_server *server;
 
 flexpage_server *lifetime_server(void) { return server; }
 
-/// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no
-/// more to say then than the line.
+/// Logs a line that belongs to no request. On threads that nbdkit does not know, nbdkit_error prints only the line.
 static void log_line(const char *line) { nbdkit_error("%s", line); }
 
-/// Before an image is given to other writers: a will that is being executed may still write there.
+/// Called before an image is released to other writers. Holds it back if a last will, which may still write, is being
+/// executed.
 static void last_will_hold_image(void) { last_will_hold(); }
 
 static void run_load(struct errand *errand)
@@ -34,7 +34,7 @@ static void run_load(struct errand *errand)
 
 void flexpage_load(void)
 {
-    // load cannot fail as far as nbdkit is concerned. There would be no server to serve with.
+    // nbdkit expects no failure of load. Without a server there is nothing to serve with.
     if (errand_do(&(struct errand){.run = run_load}) == -1)
         exit(EXIT_FAILURE);
 }
@@ -66,7 +66,7 @@ static void run_config_complete(struct errand *errand)
 
 int flexpage_config_complete(void) { return errand_do(&(struct errand){.run = run_config_complete}); }
 
-/// What get_ready asks for while the process has its privileges.
+/// What get_ready needs while the process still has its privileges.
 struct readiness {
     struct errand errand;
     bool is_batch;
@@ -94,7 +94,7 @@ int flexpage_get_ready(void)
     int failure = fork_watch(readiness.descriptors, readiness.count);
     if (failure == 0)
         return 0;
-    nbdkit_error("the fork cannot be watched: %s", strerror(failure));
+    nbdkit_error("cannot watch for nbdkit's fork: %s", strerror(failure));
     return -1;
 }
 
@@ -102,7 +102,7 @@ int flexpage_after_fork(void)
 {
     if (fork_over())
         return keeper_begin();
-    nbdkit_error("a filter has started another program before serving began; leave that filter out");
+    nbdkit_error("a filter started another program before serving began; run without that filter");
     return -1;
 }
 

@@ -28,8 +28,8 @@ void peer_name(char name[peer_size])
     case AF_INET: internet_name(AF_INET, &four->sin_addr, four->sin_port, name); break;
     case AF_INET6: internet_name(AF_INET6, &six->sin6_addr, six->sin6_port, name); break;
     case AF_UNIX:
-        snprintf(name, peer_size, "of process %" PRIi64 ", user %" PRIi64, nbdkit_peer_pid(), nbdkit_peer_uid());
+        snprintf(name, peer_size, "process %" PRIi64 " of user %" PRIi64, nbdkit_peer_pid(), nbdkit_peer_uid());
         break;
-    default: snprintf(name, peer_size, "of an unknown address");
+    default: snprintf(name, peer_size, "at an unknown address");
     }
 }

@@ -1,4 +1,4 @@
-// Requests for data. A request's error is that request's: logged, and handed to nbdkit for its reply.
+// Requests for data. An error concerns only its request: it is logged, and nbdkit puts it into the reply.
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,8 +8,8 @@
 #include "Callbacks.h"
 #include "LastWill.h"
 
-/// The error as NBD can say it. nbdkit calls all that it does not know "invalid argument", as if the client were to
-/// blame; but media fail with ENODATA, EREMOTEIO, ETIMEDOUT, EILSEQ and more.
+/// The error as NBD can express it. nbdkit turns errors that it does not know into "invalid argument", which blames the
+/// client, but media fail with ENODATA, EREMOTEIO, ETIMEDOUT, EILSEQ and more.
 static int wire_error(int error)
 {
     switch (error) {
@@ -27,20 +27,20 @@ static int wire_error(int error)
     }
 }
 
-/// What a data callback returns, given what the call returned.
+/// The result of a data callback, given the result of the call.
 static int finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
     if (error == 0)
         return 0;
-    // A zero that cannot be done is no failure: nbdkit, or the client, writes zeroes instead.
+    // An unsupported zero is not a failure: nbdkit or the client writes zeroes instead.
     if (error != EOPNOTSUPP)
         nbdkit_error("%s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
     nbdkit_set_error(wire_error(error));
     return -1;
 }
 
-/// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and
-/// when it ends, not for each that it fails. When the last will is being executed it does not return.
+/// The same for a request that writes or flushes. An error that keeps every write off the image is logged once when it
+/// begins and once when it ends, not for each request. Does not return while the last will is being executed.
 static int finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
     last_will_hold();
@@ -61,7 +61,7 @@ int flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, 
 int flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
-    // nbdkit has none to send today, and one that is not understood must fail.
+    // No flags are defined today. A request with an unknown one must fail.
     int32_t error = flags != 0 ? EINVAL : flexpage_client_cache(handle, count, offset);
     return finish(error, "a cache request", count, offset);
 }
@@ -98,7 +98,7 @@ int flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
     return finish_writing(handle, flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
 }
 
-/// Where extents go, and whether one is enough.
+/// Where extents are stored, and whether one is enough.
 struct extent_sink {
     struct nbdkit_extents *extents;
     bool only_one;

@@ -46,7 +46,7 @@ int linux_ring_open(struct linux_ring *ring, uint32_t entries)
     if (descriptor < 0)
         return -errno;
     ring->descriptor = (int)descriptor;
-    // Kernels before 5.4 map the two rings apart: not worth a second way.
+    // Kernels before 5.4 map the two rings separately, which is not supported here.
     int error = params.features & IORING_FEAT_SINGLE_MMAP ? map(ring, &params) : -ENOSYS;
     if (error) {
         close(ring->descriptor);
@@ -61,7 +61,7 @@ int linux_ring_open(struct linux_ring *ring, uint32_t entries)
     ring->completion_tail = (uint32_t *)(rings + params.cq_off.tail);
     ring->completion_mask = *(uint32_t *)(rings + params.cq_off.ring_mask);
     ring->completions = rings + params.cq_off.cqes;
-    // Entry n of the ring is always submission n.
+    // Entry n of the ring always refers to submission n.
     uint32_t *array = (uint32_t *)(rings + params.sq_off.array);
     for (uint32_t index = 0; index < params.sq_entries; index++)
         array[index] = index;
@@ -89,7 +89,7 @@ static void prepare(
     entry->user_data = index;
 }
 
-// Takes what has ended off the ring, and returns how many that were.
+// Takes completed writes off the ring, and returns their number.
 static uint32_t reap(struct linux_ring *ring, struct linux_ring_write *writes)
 {
     uint32_t head = *ring->completion_head, count = 0;
@@ -106,7 +106,7 @@ void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring
 {
     uint32_t tail = *ring->submission_tail;
     for (uint32_t index = 0; index < count; index++) {
-        // What is never submitted is as if it could not be started.
+        // A write that is never submitted counts as one that could not be started.
         writes[index].result = -EAGAIN;
         prepare(ring, tail + index, descriptor, writes + index, index);
     }
@@ -118,7 +118,7 @@ void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring
             waiting -= (uint32_t)submitted;
             under_way += (uint32_t)submitted;
         } else if (submitted != -EINTR) {
-            // The kernel takes no more. What it has not taken is taken back; what it has taken is awaited.
+            // The kernel accepts no more. Withdraw what it has not accepted, and wait for what it has.
             __atomic_store_n(ring->submission_tail, *ring->submission_tail - waiting, __ATOMIC_RELEASE);
             waiting = 0;
         }

@@ -102,8 +102,8 @@ import Testing
     /// Proves that shares and times that make no sense are refused.
     @Test(arguments: [
         ("dirty", "0"), ("dirty", "91%"), ("dirty", "half"), ("dirty-age", "0"), ("dirty-age", "86401"),
-        ("dirty-age", "86400001ms"), ("dirty-age", "-1"), ("dirty-age", "5s"), ("dirty-age", "+5"), ("dirty-age", "+5ms"),
-        ("dirty", "+20"), ("dirty", "+20%"),
+        ("dirty-age", "86400001ms"), ("dirty-age", "-1"), ("dirty-age", "5s"), ("dirty-age", "+5"),
+        ("dirty-age", "+5ms"), ("dirty", "+20"), ("dirty", "+20%"),
     ])
     func sensesOfWriting(_ key: String, _ value: String) {
         #expect(error((key, value))?.hasPrefix("\(key)=\(value): ") == true)

@@ -1,4 +1,4 @@
-/* Counts what each thread allocates, by standing in for malloc in the test's executable. */
+/* Counts each thread's allocations, by replacing malloc in the test's executable. */
 
 #include "CAllocations.h"
 
@@ -22,7 +22,7 @@ int allocations_are_counted(void) { return 0; }
 
 int allocations_are_counted(void) { return 1; }
 
-/* What glibc's own are called where somebody else is `malloc`. */
+/* glibc's own functions, which remain available when `malloc` is replaced. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t number, size_t size);
 void *__libc_realloc(void *old, size_t size);

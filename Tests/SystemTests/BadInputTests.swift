@@ -105,7 +105,7 @@ import Testing
             try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value): too small", "least 1M"])
         }
         try expectRefusal(
-            [image.path, "memory=8T"], saying: ["memory=8T: more than", "machine has", "no more than that"])
+            [image.path, "memory=8T"], saying: ["memory=8T: more than", "machine has", "at most"])
         try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T: too large", "most 8T"])
     }
 

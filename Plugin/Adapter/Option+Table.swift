@@ -16,8 +16,8 @@ extension Option {
 
         Option(
             "direct", into: \.direct,
-            help: "Bypass the host's page cache: if the filesystem supports it (auto, the default), always (on; without "
-                + "support, refuse to start), or never (off)."),
+            help: "Bypass the host's page cache: if the filesystem supports it (auto, the default), always (on; "
+                + "without support, refuse to start), or never (off)."),
 
         Option(
             "readahead", ["SIZE", "off"], default: "4M",

@@ -106,9 +106,10 @@ final class Server: @unchecked Sendable {
     func disconnect(_ client: Client) {
         guard let serving else { return }
         if client.canWrite, let error = serving.endWriting() {
+            let lock = settings.lock == .on ? ", and the image stays locked" : ""
             log(
                 "a client left before all written data was on the image and synced: \(Errno(rawValue: error.code)); "
-                    + "the data stays in memory and is retried\(settings.lock == .on ? ", and the image stays locked" : "")")
+                    + "the data stays in memory and is retried\(lock)")
         }
         serving.close(client.pager.provider)
     }

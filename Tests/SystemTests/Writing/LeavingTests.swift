@@ -28,8 +28,8 @@ import Testing
         let (server, another) = (try Server(parameters), try Server(parameters))
         let new = Image.bytes(0..<8 << 20, seed: 5)
         do { try Client(server).write(new, at: 4 << 20) }
-        let left = "\(Self.left)No space left on device; the data stays in memory and is retried, and the image stays locked"
-        try waitFor(left, in: server)
+        let fate = "the data stays in memory and is retried, and the image stays locked"
+        try waitFor("\(Self.left)No space left on device; \(fate)", in: server)
         #expect(throws: Client.Failure.self) { _ = try Client(another) }
         do {
             let next = try Client(server)

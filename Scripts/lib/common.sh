@@ -18,8 +18,8 @@ die() {
     exit 1
 }
 
-# Runs a command as root: directly if the user is root, otherwise through sudo. sudo may ask for a password only if there
-# is a terminal.
+# Runs a command as root: directly if the user is root, otherwise through sudo. sudo may ask for a password only if
+# there is a terminal.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"

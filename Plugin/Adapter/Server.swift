@@ -74,7 +74,7 @@ final class Server: @unchecked Sendable {
 
     /// Writes everything dirty to the image and makes it durable. A new failure is logged.
     /// - Returns: Whether that succeeded.
-    func settle() -> Bool { serving?.settle() ?? true }
+    func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
 
     /// Ends serving. Does nothing if it never began.
     /// - Returns: The counters, and the error if data could not be written.
@@ -125,7 +125,7 @@ final class Server: @unchecked Sendable {
         let writing =
             "writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
             + "failed_writes=\(counters.failedWrites) dirty_pages=\(counters.dirtyPages) "
-            + "allowed_dirty_pages=\(counters.allowedDirtyPages) dirty_waits=\(counters.dirtWaits) "
+            + "allowed_dirty_pages=\(counters.allowedDirtyPages) dirty_waits=\(counters.dirtyWaits) "
         return reading + writing
             + "bytes_in_use=\(counters.bytesInUse) peak_bytes_in_use=\(counters.peakBytesInUse) "
             + "memory=\(settings.memory)"
@@ -154,9 +154,9 @@ final class Server: @unchecked Sendable {
     }
 
     private func check(sizeOf image: any ImageSource) throws(ConfigurationError) {
-        guard image.size > Pages.largestImage else { return }
+        guard image.size > Pages.maxImageSize else { return }
         throw ConfigurationError(
-            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most \(Pages.largestImage)"
+            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most \(Pages.maxImageSize)"
         )
     }
 

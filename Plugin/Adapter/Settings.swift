@@ -15,7 +15,7 @@ struct Settings: Equatable {
     /// Whether the host's page cache is bypassed.
     var direct = DirectMode.auto
     /// The largest readahead window of a stream, bytes; 0 for no readahead.
-    var readahead = Pages.usualReadahead
+    var readahead = Pages.defaultReadahead
     /// How the kernel schedules the server's threads.
     var scheduling = SchedulingMode.normal
 
@@ -24,7 +24,7 @@ struct Settings: Equatable {
     /// When a write is answered.
     var cache = CacheMode.writeback
     /// The share of the pages that may be dirty before writers wait.
-    var dirtyShare = Pages.usualDirtyShare
+    var dirtyShare = Pages.defaultDirtyShare
     /// Milliseconds that a page may be dirty before it is written out.
     var dirtyAge = 5000
     /// Seconds that the last will may take when the process crashes; 0 for no last will.

@@ -3,7 +3,7 @@ import SystemPackage
 /// Reads small text files of the kernel, as those in /proc.
 enum TextFile {
     /// Enough for /proc/self/mountinfo of a machine with thousands of mounts.
-    private static let mostBytes = 1 << 20
+    private static let maxBytes = 1 << 20
 
     /// The text of the file, or nil if it cannot be read.
     static func read(_ path: FilePath) -> String? {
@@ -12,7 +12,7 @@ enum TextFile {
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 4096)
         // Such files report no size, and a read may return only a part.
-        while bytes.count < mostBytes {
+        while bytes.count < maxBytes {
             guard let count = try? unsafe piece.withUnsafeMutableBytes({ try unsafe file.read(into: $0) }) else {
                 return nil
             }

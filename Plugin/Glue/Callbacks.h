@@ -10,7 +10,7 @@
 
 #include "Interface.h"
 
-// Lifetime.c: called on nbdkit's main thread; each runs as an errand.
+// Lifetime.c: called on nbdkit's main thread; each runs as an off-main call.
 
 void flexpage_load(void);
 void flexpage_unload(void);

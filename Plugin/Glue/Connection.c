@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "Callbacks.h"
-#include "Errand.h"
 #include "LastWill.h"
+#include "OffMainCall.h"
 #include "Peer.h"
 
 /// -D flexpage.verbose=1 logs the counters whenever a client connects or disconnects. Exported: nbdkit looks it up by
@@ -25,23 +25,23 @@ static void tell_counters(const char *event, flexpage_client *client)
 
 /// Logs which client is refused, and why. nbdkit tells the client only that there is no such export, because the reply
 /// has no room for a reason.
-static void refuse(struct flexpage_answer *answer)
+static void refuse(struct flexpage_message *message)
 {
     char peer[peer_size];
     peer_name(peer);
-    nbdkit_error("client %s is refused: %s", peer, answer->error != NULL ? answer->error : "unknown reason");
-    free(answer->error);
-    answer->error = NULL;
+    nbdkit_error("client %s is refused: %s", peer, message->error != NULL ? message->error : "unknown reason");
+    free(message->error);
+    message->error = NULL;
 }
 
 void *flexpage_open(int readonly)
 {
     signal_stack_prepare();
-    struct flexpage_answer answer = {0};
-    flexpage_client *client = flexpage_client_open(lifetime_server(), readonly != 0, &answer);
+    struct flexpage_message message = {0};
+    flexpage_client *client = flexpage_client_open(lifetime_server(), readonly != 0, &message);
     if (client == NULL)
-        refuse(&answer);
-    answer_print(&answer);
+        refuse(&message);
+    message_print(&message);
     if (client != NULL)
         tell_counters("client connected", client);
     return client;
@@ -53,18 +53,18 @@ void flexpage_close(void *handle)
     flexpage_client_close(handle);
 }
 
-static struct flexpage_facts facts_of(void *handle)
+static struct flexpage_export_info export_info_of(void *handle)
 {
-    struct flexpage_facts facts = {0};
-    flexpage_client_facts(handle, &facts);
-    return facts;
+    struct flexpage_export_info info = {0};
+    flexpage_client_export_info(handle, &info);
+    return info;
 }
 
-int64_t flexpage_get_size(void *handle) { return facts_of(handle).size; }
+int64_t flexpage_get_size(void *handle) { return export_info_of(handle).size; }
 
-int flexpage_can_write(void *handle) { return facts_of(handle).can_write; }
+int flexpage_can_write(void *handle) { return export_info_of(handle).can_write; }
 
-int flexpage_is_rotational(void *handle) { return facts_of(handle).is_rotational; }
+int flexpage_is_rotational(void *handle) { return export_info_of(handle).is_rotational; }
 
 /// All connections to an image share one pager, so each sees the completed writes of the others.
 int flexpage_can_multi_conn(void *handle)
@@ -85,10 +85,10 @@ int flexpage_can_extents(void *handle)
     return 1;
 }
 
-int flexpage_can_fua(void *handle) { return facts_of(handle).can_write ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE; }
+int flexpage_can_fua(void *handle) { return export_info_of(handle).can_write ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE; }
 
 /// The image supports fast zeroes: it fails with EOPNOTSUPP if it would have to write zeroes out.
-int flexpage_can_fast_zero(void *handle) { return facts_of(handle).can_write; }
+int flexpage_can_fast_zero(void *handle) { return export_info_of(handle).can_write; }
 
 /// Any byte can be read, whole base pages cost least, and nbdkit transfers at most 64 MiB in one request.
 int flexpage_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)

@@ -11,7 +11,7 @@
 /// the plugin used more than 12 KiB of it; with TLS, none used more than 44 KiB.
 static const size_t stack_size = 256 << 10;
 /// The system's default. A user who sets a larger size wants it.
-static const size_t usual_stack_size = 8 << 20;
+static const size_t default_stack_size = 8 << 20;
 
 static void make_stacks_small(void)
 {
@@ -19,7 +19,7 @@ static void make_stacks_small(void)
     size_t size;
     if (pthread_getattr_default_np(&attributes) != 0)
         return;
-    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size > stack_size && size <= usual_stack_size
+    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size > stack_size && size <= default_stack_size
         && pthread_attr_setstacksize(&attributes, stack_size) == 0)
         pthread_setattr_default_np(&attributes);
     pthread_attr_destroy(&attributes);

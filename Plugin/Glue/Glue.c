@@ -3,17 +3,17 @@
 // It is written in C because nbdkit's interface is C: function pointers, variable arguments, a macro. It only
 // translates between nbdkit's interface and Interface.h. The callbacks are in Lifetime.c, Connection.c and Requests.c.
 //
-// The fork rule holds for the whole plugin: every callback on nbdkit's main thread runs as an errand (Errand.h). The
-// other callbacks run on threads that nbdkit creates for a connection, after the fork. (With `nbdkit -s` the main
-// thread serves the only connection itself, but then nbdkit does not fork.)
+// The fork rule holds for the whole plugin: every callback on nbdkit's main thread runs as an off-main call
+// (OffMainCall.h). The other callbacks run on threads that nbdkit creates for a connection, after the fork. (With
+// `nbdkit -s` the main thread serves the only connection itself, but then nbdkit does not fork.)
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #include <stdlib.h>
 
 #include "Callbacks.h"
-#include "Errand.h"
 #include "Footprint.h"
+#include "OffMainCall.h"
 
 static struct nbdkit_plugin plugin = {
     .name = "flexpage",
@@ -53,15 +53,15 @@ static struct nbdkit_plugin plugin = {
 };
 
 struct help {
-    struct errand errand;
+    struct off_main_call call;
     char *text;
 };
 
-static void run_help(struct errand *errand)
+static void run_help(struct off_main_call *call)
 {
-    struct help *help = (struct help *)errand;
+    struct help *help = (struct help *)call;
     help->text = flexpage_config_help();
-    errand->succeeded = true;
+    call->succeeded = true;
 }
 
 /// The plugin with its help, which is generated from the options. nbdkit copies the struct before it calls load, so the
@@ -72,9 +72,9 @@ static struct nbdkit_plugin *described_plugin(void)
         return &plugin;
     // Before the first thread.
     footprint_reduce();
-    struct help help = {.errand.run = run_help};
+    struct help help = {.call.run = run_help};
     // nbdkit expects no failure here. Without a thread, serving would be impossible anyway.
-    if (errand_do(&help.errand) == -1)
+    if (off_main_call_do(&help.call) == -1)
         exit(EXIT_FAILURE);
     plugin.config_help = help.text;
     return &plugin;

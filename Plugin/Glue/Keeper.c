@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "Callbacks.h"
-#include "Errand.h"
 #include "Fork.h"
 #include "LastWill.h"
+#include "OffMainCall.h"
 
 /// Milliseconds between two flushes after a quit signal: after one that succeeded, and after one that failed.
 static const int interval = 50, retry_interval = 1000;
@@ -36,7 +36,7 @@ static bool has_begun;
 /// Posted when serving has begun or failed to begin.
 static sem_t begun;
 /// What to print after the beginning, and after the end. Read by the thread that waited for it.
-static struct flexpage_answer answer;
+static struct flexpage_message message;
 
 /// Wakes the keeper. Uses only async-signal-safe functions. Ringing twice has the same effect as once.
 static void ring(void)
@@ -113,20 +113,20 @@ static bool begin(flexpage_server *server)
     if (seconds > 0)
         last_will_prepare();
     signal_stack_prepare();
-    if (!flexpage_server_begin(server, &answer))
+    if (!flexpage_server_begin(server, &message))
         return false;
     int failure = seconds > 0 ? last_will_begin(server, seconds) : 0;
     if (failure == 0)
         return true;
-    struct flexpage_answer ignored = {0};
+    struct flexpage_message ignored = {0};
     flexpage_server_end(server, &ignored);
     free(ignored.error);
     free(ignored.note);
     if (asprintf(
-            &answer.error, "last-will=%u: cannot be prepared (%s); last-will=off serves without it", seconds,
+            &message.error, "last-will=%u: cannot be prepared (%s); last-will=off serves without it", seconds,
             strerror(failure))
         == -1)
-        answer.error = NULL;
+        message.error = NULL;
     return false;
 }
 
@@ -140,11 +140,11 @@ static void *keep(void *unused)
     while (begins && !atomic_load(&is_ending)) {
         int pause = -1;
         if (atomic_load(&is_quitting))
-            pause = flexpage_server_settle(server) ? interval : retry_interval;
+            pause = flexpage_server_flush_if_changed(server) ? interval : retry_interval;
         wait_for_bell(pause);
     }
     if (begins)
-        flexpage_server_end(server, &answer);
+        flexpage_server_end(server, &message);
     return NULL;
 }
 
@@ -177,11 +177,11 @@ int keeper_begin(void)
         continue;
     if (!has_begun) {
         pthread_join(thread, NULL);
-        int result = fail(answer.error != NULL ? answer.error : "serving cannot begin");
-        free(answer.error);
+        int result = fail(message.error != NULL ? message.error : "serving cannot begin");
+        free(message.error);
         return result;
     }
-    answer_print(&answer);
+    message_print(&message);
     survive_size_limit();
     catch_quit_signals();
     fork_tell_success();
@@ -196,5 +196,5 @@ void keeper_end(void)
     ring();
     pthread_join(thread, NULL);
     has_begun = false;
-    answer_print(&answer);
+    message_print(&message);
 }

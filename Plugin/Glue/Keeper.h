@@ -4,8 +4,8 @@
 //                        │ fails    │                           │
 //                        ▼          └──────── keeper_end ───────┴──▶ ends serving ──▶ is gone
 //
-// **Why a thread.** Serving begins and ends off nbdkit's main thread (Errand.h). At the end, the system might refuse a
-// new thread, and all dirty data would be lost. So the thread is created at the beginning.
+// **Why a thread.** Serving begins and ends off nbdkit's main thread (OffMainCall.h). At the end, the system might
+// refuse a new thread, and all dirty data would be lost. So the thread is created at the beginning.
 //
 // **Quit signals.** nbdkit catches INT, QUIT, TERM and HUP. After such a signal it answers every request with
 // ESHUTDOWN, but it calls cleanup only when all clients have left. That can take longer than a supervisor waits. So the

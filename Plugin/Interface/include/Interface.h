@@ -27,7 +27,7 @@ typedef struct flexpage_server flexpage_server;
 typedef struct flexpage_client flexpage_client;
 
 /// The text that a call returns. The reader frees it with free().
-struct flexpage_answer {
+struct flexpage_message {
     /// Why the call failed: one sentence for a person.
     char *_Nullable error;
     /// For the debug log: one or more lines.
@@ -38,7 +38,7 @@ struct flexpage_answer {
 };
 
 /// The properties of an export that a client learns when it connects.
-struct flexpage_facts {
+struct flexpage_export_info {
     int64_t size;
     bool can_write;
     bool is_rotational;
@@ -53,7 +53,7 @@ enum flexpage_extent_kind {
     flexpage_extent_hole = 2,
 };
 
-// The life of a server. A function that returns bool returns false, with an error in the answer, if it fails.
+// The life of a server. A function that returns bool returns false, with an error in the message, if it fails.
 
 /// Prints one line that a person should see, from any thread.
 typedef void (*flexpage_logger)(const char *line);
@@ -67,13 +67,13 @@ flexpage_server *flexpage_server_create(flexpage_logger log, flexpage_gate _Null
 
 /// Takes one key=value of the command line.
 bool flexpage_server_configure(
-    flexpage_server *server, const char *key, const char *value, struct flexpage_answer *answer);
+    flexpage_server *server, const char *key, const char *value, struct flexpage_message *message);
 
 /// Checks the configuration as a whole, and memory= against the memory of the machine.
-bool flexpage_server_check(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_check(flexpage_server *server, struct flexpage_message *message);
 
 /// Opens the image. Called before the fork, because nbdkit changes the user and the directory of the process later.
-bool flexpage_server_open_image(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_open_image(flexpage_server *server, struct flexpage_message *message);
 
 /// Whether the server's threads should be scheduled as SCHED_BATCH.
 bool flexpage_server_is_batch(flexpage_server *server);
@@ -104,32 +104,32 @@ enum { flexpage_max_descriptors = 4 };
 int32_t flexpage_server_descriptors(flexpage_server *server, int32_t *descriptors);
 
 /// Allocates the memory and starts serving. Called after the fork, because threads and locks do not survive a fork.
-bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_begin(flexpage_server *server, struct flexpage_message *message);
 
 /// Writes everything dirty to the image and makes it durable, unless nothing was written since the last such call.
 /// Clients may be connected. Returns false if that fails.
-bool flexpage_server_settle(flexpage_server *server);
+bool flexpage_server_flush_if_changed(flexpage_server *server);
 
-/// Ends serving, after one last flush. The answer's error says what could not be written. Clients that are still
+/// Ends serving, after one last flush. The message's error says what could not be written. Clients that are still
 /// connected are not served any more, and nbdkit calls no close for them. Does nothing if the server never began.
-bool flexpage_server_end(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_end(flexpage_server *server, struct flexpage_message *message);
 
 /// Destroys the server. Nothing may use it or its clients afterwards.
 void flexpage_server_destroy(flexpage_server *server);
 
 /// The minimum of memory=, in bytes.
-uint64_t flexpage_least_memory(void);
+uint64_t flexpage_min_memory(void);
 
 /// The options' part of --help, in lines. The caller frees it.
 char *_Nullable flexpage_config_help(void);
 
 // Connections. `is_read_only` says whether nbdkit serves read-only (-r).
 
-/// Returns null, with an error in the answer, if the client is refused. Otherwise the answer may have a note.
+/// Returns null, with an error in the message, if the client is refused. Otherwise the message may have a note.
 flexpage_client *_Nullable flexpage_client_open(
-    flexpage_server *server, bool is_read_only, struct flexpage_answer *answer);
+    flexpage_server *server, bool is_read_only, struct flexpage_message *message);
 void flexpage_client_close(flexpage_client *client);
-void flexpage_client_facts(flexpage_client *client, struct flexpage_facts *facts);
+void flexpage_client_export_info(flexpage_client *client, struct flexpage_export_info *info);
 
 /// The counters of the whole server, as text. The caller frees it.
 char *_Nullable flexpage_client_counters(flexpage_client *client);

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Where requests sleep that got no memory, until some may be had.
 ///
-/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page or the dirt of it goes;
+/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page goes, or a page becomes clean;
 /// whoever brings that about calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, whoever
 /// is about to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
 ///

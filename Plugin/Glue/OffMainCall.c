@@ -1,4 +1,4 @@
-#include "Errand.h"
+#include "OffMainCall.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -8,10 +8,10 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-static void *errand_thread(void *argument)
+static void *off_main_call_thread(void *argument)
 {
-    struct errand *errand = argument;
-    errand->run(errand);
+    struct off_main_call *call = argument;
+    call->run(call);
     return NULL;
 }
 
@@ -23,10 +23,10 @@ void describe_thread_failure(int failure, char text[thread_failure_size])
         strerror(failure));
 }
 
-int errand_do(struct errand *errand)
+int off_main_call_do(struct off_main_call *call)
 {
     pthread_t thread;
-    int failure = pthread_create(&thread, NULL, errand_thread, errand);
+    int failure = pthread_create(&thread, NULL, off_main_call_thread, call);
     if (failure != 0) {
         char why[thread_failure_size];
         describe_thread_failure(failure, why);
@@ -34,8 +34,8 @@ int errand_do(struct errand *errand)
         return -1;
     }
     pthread_join(thread, NULL);
-    answer_print(&errand->answer);
-    return errand->succeeded ? 0 : -1;
+    message_print(&call->message);
+    return call->succeeded ? 0 : -1;
 }
 
 /// Prints each line by itself, so that nbdkit prefixes each. On nbdkit's main thread that prefix names no plugin.
@@ -55,16 +55,16 @@ static void print_warnings(char *warnings)
         print_warning(line);
 }
 
-void answer_print(struct flexpage_answer *answer)
+void message_print(struct flexpage_message *message)
 {
-    if (answer->note != NULL)
-        print_note(answer->note);
-    if (answer->warning != NULL)
-        print_warnings(answer->warning);
-    if (answer->error != NULL)
-        nbdkit_error("%s", answer->error);
-    free(answer->note);
-    free(answer->warning);
-    free(answer->error);
-    memset(answer, 0, sizeof *answer);
+    if (message->note != NULL)
+        print_note(message->note);
+    if (message->warning != NULL)
+        print_warnings(message->warning);
+    if (message->error != NULL)
+        nbdkit_error("%s", message->error);
+    free(message->note);
+    free(message->warning);
+    free(message->error);
+    memset(message, 0, sizeof *message);
 }

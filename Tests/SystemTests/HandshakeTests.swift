@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// What a client is told of the export while it connects.

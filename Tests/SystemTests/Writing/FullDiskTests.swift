@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A disk that is full: what has been answered is kept, said to be in trouble, and on the image when there is space.

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What becomes of what a client had written when it leaves and the disk does not take it.

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The file that is installed: what it shows, what it needs, what it says of itself.

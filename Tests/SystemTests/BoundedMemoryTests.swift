@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The promise of memory=: what serving an image takes, however large the image is.
@@ -32,7 +33,7 @@ import Testing
     /// plugin (whose buffers for requests are nbdkit's, and ours too), stays under memory= and the allowance; and that
     /// the pages and what describes them never take more than memory=.
     @Test func twoGibibytesInSixteenMebibytes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = try bigImage(scratch)
         let ours = try Server([path, "memory=\(Self.memory)"])
         try work(ours)

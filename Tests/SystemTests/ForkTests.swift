@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// nbdkit forks, or starts a command: what each side keeps, and who is told what goes wrong.
@@ -40,7 +41,7 @@ import Testing
     func aDeviceOfADaemon(_ options: [String]) throws {
         let image = try Image(size: 1 << 20)
         let device = try LoopDevice(image.path)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (socket, pidFile) = (scratch.path("socket"), scratch.path("pid"))
         let start = try Subprocess.run(
             ["nbdkit", "-P", pidFile, "-U", socket] + options + [try Plugin.built(), device.path])
@@ -82,7 +83,7 @@ import Testing
     /// 1 and without a signal: a daemon's starter, --run, whose command is not run then, and -f.
     @Test(.enabled(if: Machine.isRoot && Subprocess.exists("setpriv"), "it takes root, and setpriv of util-linux"))
     func tooFewThreads() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let plugin = try readablePlugin(scratch)
         let image = try Image(in: scratch, size: 1 << 20)
         chmod(image.path, 0o666)
@@ -135,7 +136,7 @@ import Testing
         let (status, output) = try Subprocess.run("bash", "-c", script)
         #expect(status == 1)
         #expect(
-            output.hasPrefix("nbdkit: error: memory=900M: the system refuses it (Cannot allocate memory)"), "\(output)")
+            output.hasPrefix("nbdkit: error: memory=900M: refused by the system (Cannot allocate memory)"), "\(output)")
         #expect(output.split(separator: "\n").count == 1)
     }
 

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What a client may not do, and what the image cannot: the request alone fails, with its errno.

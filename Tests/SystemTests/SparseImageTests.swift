@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What is not there costs nothing.
@@ -25,7 +26,7 @@ import Testing
     /// read, and takes neither pages nor room that grows; the islands are read, and are what they are; and so is what
     /// lies around them.
     @Test func fifteenTebibytes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (path, islands) = try sparseImage(scratch)
         // nbdkit has a buffer a thread.
         let server = try Server([path, "memory=\(Self.memory)"], Server.Options(nbdkit: ["-r", "-t", "2"]))
@@ -57,7 +58,7 @@ import Testing
     /// Proves that a write into a hole that is known to be one is there, whole, when it is read on another connection,
     /// and in the image; and that zeroes are around it.
     @Test func writesIntoAKnownHole() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 64 << 20)
         let server = try Server([path, "memory=4M"])

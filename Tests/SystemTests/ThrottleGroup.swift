@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A control group in which a disk is as slow as a test wants it, for as long as it is held.

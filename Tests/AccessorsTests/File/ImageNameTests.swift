@@ -1,5 +1,6 @@
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -78,7 +79,7 @@ struct ImageNameTests {
 
     /// Proves: what cannot be looked at is not called lost.
     @Test(.enabled(if: Machine.isRoot, "it takes root to be somebody else")) func forbidden() throws {
-        let directory = FilePath("\(scratch.path)/closed")
+        let directory = FilePath("\(scratch.directory)/closed")
         mkdir(directory.string, 0o700)
         let path = directory.appending("image")
         let bytes = scratch.file(pattern(4096), named: "open")

@@ -1,5 +1,6 @@
 import Glibc
 import Paging
+import TestSupport
 
 /// A sparse image of any size: nothing in it but some islands of a MiB each.
 final class IslandImage: Accessor, @unchecked Sendable {

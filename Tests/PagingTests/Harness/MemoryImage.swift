@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import Synchronization
+import TestSupport
 
 /// An Accessor of an image whose every byte can be told from its offset; it delays, reorders and fails as it is told.
 /// It takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.

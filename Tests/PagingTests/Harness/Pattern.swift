@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// What is in an image of any size: bytes that can be told from the offset, and differ from page to page and from image
 /// to image, so that a page in the wrong place is found. Made with memcpy, because tests are not optimised.

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import Synchronization
+import TestSupport
 
 /// An Accessor of a writable image of which each base page is what the number of its version says; all are of version 0
 /// at first. It keeps the numbers alone, and those are atomic: so it may read a page while that is written, as reading

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Which base pages of an image are zeroes, and which of those it tells as holes: drawn for each run of base pages
 /// anew.
 struct Zeroes {

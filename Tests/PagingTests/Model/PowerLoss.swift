@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Takes the power away at some moments of a workload that is over, and looks at every image that may be left.
 ///
 /// What is durable by then is there. Of every other write begun by then each sector may be there or not, whatever

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// What the tests of writing put into a sector: a value that one write alone has, in a form that a sector torn, moved
 /// or mixed from two writes cannot have.

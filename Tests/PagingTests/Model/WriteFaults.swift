@@ -1,3 +1,5 @@
+import TestSupport
+
 /// How an image that is written misbehaves; each fails once in so many times, 0 for never.
 struct WriteFaults {
     var readFailsOnceIn = 0

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -127,7 +128,7 @@ import Testing
         let (one, other) = (ChangingImage(size: 1 << 20), ChangingImage(size: 1 << 20))
         let rig = try PagingRig(memory: 8 << 20, image: one)
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) { other }
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         try Pager(second).read(into: scratch.buffer(1 << 20), at: 0)
         #expect(try rig.generations(1 << 20, at: 0) == [1])
         #expect(rig.provider.forgetImage() == 256)
@@ -179,7 +180,7 @@ import Testing
 extension PagingRig where Image == ChangingImage {
     /// The generations that bytes of the range are of, as a client reads them.
     func generations(_ count: Int, at offset: Int64) throws -> Set<UInt8> {
-        let scratch = Scratch(count)
+        let scratch = TestBuffer(count)
         let buffer = scratch.buffer(count)
         try pager.read(into: buffer, at: offset)
         return Set(stride(from: 0, to: count, by: 512).map { buffer[$0] })
@@ -189,7 +190,7 @@ extension PagingRig where Image == ChangingImage {
 extension PagingRig where Image == HoleImage {
     /// Whether the range, as a client reads it, is nothing but bytes of `byte`.
     func holds(_ byte: UInt8, count: Int, at offset: Int64) throws -> Bool {
-        let scratch = Scratch(count)
+        let scratch = TestBuffer(count)
         let buffer = scratch.buffer(count)
         try pager.read(into: buffer, at: offset)
         return scratch.holds(buffer, byte)

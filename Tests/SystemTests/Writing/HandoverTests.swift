@@ -1,11 +1,12 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Two servers that take turns at one image, each with a cache of its own: what one has written the other reads, and
 /// nothing stale is ever written back.
 @Suite(.serialized) struct HandoverTests {
     private static let quiet = Server.Options(isVerbose: false)
-    private static let forgotten = "cached pages of 4096 bytes are forgotten"
+    private static let forgotten = "cached pages of 4096 bytes are discarded"
 
     /// A client who may write, as soon as the other server has given the image up.
     private func turn(_ server: Server) throws -> Client {
@@ -37,7 +38,7 @@ import Testing
     /// Proves that zeroes that one server knows, for they were a hole or it has trimmed them, are not zeroes any more
     /// when the other one has written there.
     @Test func knownZeroes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 64 << 20)
         let (first, second) = (try Server([path, "memory=8M"]), try Server([path, "memory=8M"]))
@@ -61,14 +62,14 @@ import Testing
     /// Proves that two servers take turns, as fast as they can, each with random requests of all kinds, and never find
     /// anything but what the turns before have left; and so does a program that reads the file.
     @Test func alternating() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try alternate(try sparseImage(in: scratch), turns: Soak.isOn ? 2000 : 24)
     }
 
     /// Proves the same of a block device, of which nothing tells that it was changed.
     @Test(.enabled(if: Machine.canLoop, "it takes root and a loop device"))
     func alternatingAtADevice() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let device = try LoopDevice(try sparseImage(in: scratch))
         try alternate(device.path, turns: Soak.isOn ? 400 : 12)
     }
@@ -76,7 +77,7 @@ import Testing
     /// Proves the same of a filesystem that keeps whole seconds, where many turns leave the same times.
     @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "it takes root, a loop device and ext4"))
     func alternatingWithinASecond() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("file")
         try Files.resize(file, to: 32 << 20)
         #expect(try Subprocess.run("mkfs.ext4", "-q", "-F", "-I", "128", file).status == 0)
@@ -87,7 +88,7 @@ import Testing
 
     /// Proves that lock=off, which protects nothing at the same time, protects from what others did before a turn.
     @Test func alternatingWithoutLocks() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try alternate(try sparseImage(in: scratch), turns: 12, parameters: ["lock=off"])
     }
 
@@ -122,7 +123,7 @@ import Testing
     /// reading ahead, see of each page an old state or a new one, and of what had been flushed before they came the new
     /// one; and that nothing stale is written back.
     @Test func readersMeanwhile() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("disk.img")
         let history = History(pages: 512)
         try Files.resize(file, to: 512 * 4096)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A fault that ends the real nbdkit, under writers: no sector of the image is older than what was answered.
@@ -16,7 +17,7 @@ import Testing
         let ledger = SectorLedger(sectors: LastWillTests.sectors)
 
         init() throws {
-            scratch = try Scratch()
+            scratch = Scratch()
             path = scratch.path("disk.img")
             try Files.resize(path, to: LastWillTests.sectors * SectorLedger.sectorSize)
         }
@@ -53,7 +54,7 @@ import Testing
         let trial = try Trial()
         for round in 0..<(Soak.isOn ? 100 : 1) {
             let log = try trial.run(signals: [signal], round: round) { kill($0.pid, signal) }
-            #expect(log.contains("brought to the image, and synced"), "\(log)")
+            #expect(log.contains("written to the image and synced"), "\(log)")
         }
     }
 
@@ -173,7 +174,7 @@ import Testing
         let server = try withOnePage(faultingAt: "fdatasync")
         kill(server.pid, SIGABRT)
         #expect(try server.process.wait() == 128 + SIGSEGV)
-        #expect(server.log.contains(Self.said + "it has failed itself"), "\(server.log)")
+        #expect(server.log.contains(Self.said + "it crashed itself"), "\(server.log)")
     }
 
     /// Proves that a disk that hangs keeps the process no longer than last-will= says.
@@ -182,7 +183,7 @@ import Testing
         let server = try withOnePage(faultingAt: "hang", "last-will=1")
         kill(server.pid, SIGABRT)
         #expect(try server.process.wait() == 128 + SIGABRT)
-        #expect(server.log.contains(Self.said + "not done in the time of last-will="), "\(server.log)")
+        #expect(server.log.contains(Self.said + "not finished within last-will="), "\(server.log)")
     }
 
     private func withOnePage(faultingAt place: String, _ parameters: String...) throws -> Server {
@@ -215,7 +216,7 @@ import Testing
     @Test(.enabled(if: Subprocess.exists("python3"), "python3 makes the socket"))
     func aSocketThatIsGiven() throws {
         let image = try Image(size: 4 << 20)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let script = """
             import os, socket, sys
             s = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Who may write an image.
@@ -21,7 +22,7 @@ import Testing
             refuses(
                 second,
                 saying:
-                    "the client of process \(getpid()), user \(getuid()) is refused: file=\(image.path): another process has "
+                    "client process \(getpid()) of user \(getuid()) is refused: file=\(image.path): another process has "
                     + "it locked for writing")
             #expect(second.log.contains("open it for reading only"))
             _ = try Client(first)
@@ -76,7 +77,7 @@ import Testing
     /// and that it is served to writers when it is free.
     @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "it takes root and a loop device"))
     func heldDevices() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("file")
         try Files.resize(file, to: 16 << 20)
         #expect(try Subprocess.run("mkfs.ext4", "-q", "-F", file).status == 0)
@@ -116,7 +117,7 @@ import Testing
             "--run",
             "nbdinfo \"$uri\"")
         #expect(result.status != 0)
-        #expect(result.output.contains("error: the client 127.0.0.1 port "), "\(result.output)")
+        #expect(result.output.contains("error: client 127.0.0.1 port "), "\(result.output)")
         #expect(result.output.contains(" is refused: file=\(image.path): another process has it locked"))
         withExtendedLifetime(client) {}
     }
@@ -135,7 +136,7 @@ import Testing
         #expect(Client.code { try client.write([1], at: 0) } == EPERM)
         let warning = "nbdkit: flexpage: warning: file=\(image.path): it cannot be written (Read-only file system)"
         #expect(server.log.split(separator: "\n").filter { $0.hasPrefix(warning) }.count == 1, "\(server.log)")
-        #expect(server.log.contains("it is served read-only"))
+        #expect(server.log.contains("serving it read-only"))
     }
 
     /// Proves that a read-only device is served read-only.

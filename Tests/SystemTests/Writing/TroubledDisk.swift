@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A file on a disk that behaves as it is told. Its syncs fail while they are to, and with each that fails it forgets
@@ -28,7 +29,7 @@ final class TroubledDisk {
 
     /// - Parameter bytes: What it holds, durably.
     init(_ bytes: [UInt8]) throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         try Files.write(bytes, to: scratch.path("durable"))
         try Files.write(bytes, to: scratch.path("current"))
         try Files.write([], to: scratch.path("calls"))

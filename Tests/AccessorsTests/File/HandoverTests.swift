@@ -9,14 +9,14 @@ import Testing
 struct HandoverTests {
     private let scratch = Scratch()
 
-    /// Whether the image is taken for changed when its first writer comes.
+    /// True if the image counts as changed when its first writer comes.
     private func isTold(_ image: ImageFile) throws -> Bool {
         var isTold = false
         try image.beginWriting { isTold = true }
         return isTold
     }
 
-    /// The same when a reader comes.
+    /// The same for a reader.
     private func isToldReading(_ image: ImageFile) -> Bool {
         var isTold = false
         image.beginReading { isTold = true }
@@ -31,8 +31,8 @@ struct HandoverTests {
         image.endWriting()
     }
 
-    /// Proves: the first writer ever is told; one who comes after another has left, and nobody has changed the image,
-    /// is not; and neither is one who comes beside another.
+    /// The very first writer is told. A writer that follows another is not, if nobody has changed the image. Nor is a
+    /// writer that comes while another is there.
     @Test func nobodyElse() throws {
         let image = try ImageFile(path: scratch.file(pattern(8192)))
         #expect(try isTold(image))
@@ -46,7 +46,7 @@ struct HandoverTests {
         }
     }
 
-    /// Proves: whatever another does to the image in its turn, at once after ours, is noticed, each time.
+    /// Whatever another process does to the image in its turn, at once after ours, is noticed each time.
     @Test(arguments: ["write", "buffered write", "hole", "shorter", "longer"])
     func another(change: String) throws {
         let path = scratch.file(pattern(65536))
@@ -68,8 +68,8 @@ struct HandoverTests {
         }
     }
 
-    /// Proves: so it is where the filesystem keeps whole seconds, though nothing may have moved.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device can be had"))
+    /// This also holds if the filesystem keeps whole seconds, though no time may have moved.
+    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device here"))
     func wholeSeconds() throws {
         let mount = try Mount(ext4: 16 << 20, options: "-I 128 -b 4096 -O ^has_journal -m 0")
         let path = mount.directory.file(pattern(65536))
@@ -84,8 +84,8 @@ struct HandoverTests {
         }
     }
 
-    /// Proves: so it is on a filesystem of which nothing is known.
-    @Test(.enabled(if: Mount.hasRamfs, "no ramfs can be had")) func unknownFilesystems() throws {
+    /// This also holds on a filesystem of which nothing is known.
+    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted")) func unknownFilesystems() throws {
         let mount = try Mount(memory: "ramfs")
         let image = try ImageFile(path: mount.directory.file(pattern(8192)))
         for _ in 0..<3 {
@@ -94,8 +94,7 @@ struct HandoverTests {
         }
     }
 
-    /// Proves: the stamp that a writer leaves had time to settle; and that nobody waits for one that has settled
-    /// already.
+    /// The stamp that a writer leaves had time to settle. Nobody waits for a stamp that has settled already.
     @Test func settling() throws {
         let path = scratch.file(pattern(8192))
         let image = try ImageFile(path: path)
@@ -106,7 +105,7 @@ struct HandoverTests {
             try image.beginWriting()
             image.endWriting()
         }
-        #expect(milliseconds() - began < 50 * settling, "who changes nothing waits for nothing")
+        #expect(milliseconds() - began < 50 * settling, "a writer that changes nothing waits for nothing")
         try image.beginWriting()
         try image.writeOut(PageMemory([UInt8](repeating: 1, count: 4096)), at: 0)
         began = milliseconds()
@@ -114,8 +113,8 @@ struct HandoverTests {
         #expect(milliseconds() - began >= settling - 1)
     }
 
-    /// Proves: a device that tells nothing counts as changed for writers; for readers it does not.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// A device that tells nothing counts as changed for writers, and not for readers.
+    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
     func devices() throws {
         let image = try ImageFile(path: try LoopDevice(size: 1 << 20).path)
         for _ in 0..<3 {
@@ -126,7 +125,7 @@ struct HandoverTests {
         }
     }
 
-    /// Proves: a reader is told of what has been changed, and again until the change had time to settle; then no more.
+    /// A reader is told of a change, and again until the change had time to settle; then no more.
     @Test func readers() throws {
         let path = scratch.file(pattern(8192))
         let other = try ImageFile(path: path)
@@ -140,8 +139,8 @@ struct HandoverTests {
         }
     }
 
-    /// Proves: while another has the lock, every reader who comes is told, as a write may be under way that has moved
-    /// the stamp already; those of our own writers are not.
+    /// While another process has the lock, every new reader is told: a write that has already moved the stamp may be
+    /// under way. Readers beside our own writers are not told.
     @Test func readersBesideAWriter() throws {
         let path = scratch.file(pattern(8192))
         let (image, other) = (try ImageFile(path: path), try ImageFile(path: path))
@@ -160,7 +159,7 @@ struct HandoverTests {
         #expect(!isToldReading(image), "what our own writers left is cached as it is")
     }
 
-    /// Proves: what readers have seen does not make a writer believe: only what a writer here left does.
+    /// What readers have seen convinces no writer: only what a writer here left does.
     @Test func readersProveNothing() throws {
         let path = scratch.file(pattern(8192))
         let (image, other) = (try ImageFile(path: path), try ImageFile(path: path))
@@ -175,7 +174,7 @@ struct HandoverTests {
         image.endWriting()
     }
 
-    /// Proves: nobody is let in before the first writer has had forgotten what is to be.
+    /// Nobody is let in before the first writer has forgotten what it must.
     @Test func theSecondWaits() throws {
         let image = try ImageFile(path: scratch.file(pattern(8192)))
         let order = Order()

@@ -1,11 +1,11 @@
 import Glibc
 
-/// A file in a folder of its own, gone when nobody holds this any more.
+/// A file in a folder of its own, removed when nobody holds this any more.
 final class TemporaryFile {
     let path: String
     private let folder: String
 
-    /// - Parameter name: With its ending.
+    /// - Parameter name: With its extension.
     init(_ name: String, _ contents: String = "") {
         var template = Array("/tmp/flexpage-tests-XXXXXX".utf8CString)
         precondition(mkdtemp(&template) != nil, "a folder in /tmp")
@@ -16,7 +16,7 @@ final class TemporaryFile {
         fclose(file)
     }
 
-    /// All that is in it.
+    /// Everything in the file.
     var contents: String {
         let file = fopen(path, "r")!
         defer { fclose(file) }

@@ -3,16 +3,17 @@ import Testing
 
 @testable import Paging
 
-/// Somebody else has changed the image: what was read of it before is forgotten, and nothing older surfaces afterwards.
+/// Another process has changed the image. What was read of it before is forgotten, and nothing older appears
+/// afterwards.
 @Suite struct ForgettingTests {
-    /// What was resident is read anew, in flexpages of every size, and the memory of what was forgotten is free.
+    /// Resident pages are read anew, in flexpages of every size, and the memory of the forgotten ones is free.
     @Test func whatIsResidentIsReadAnew() throws {
         let image = ChangingImage(size: (3 << 20) + 5000)
         let rig = try PagingRig(memory: 8 << 20, image: image)
         for count in [4096, 65536, 1 << 20] { #expect(try rig.generations(count, at: Int64(count)) == [1]) }
         #expect(try rig.generations(5000, at: 3 << 20) == [1])
         image.change()
-        #expect(try rig.generations(4096, at: 4096) == [1], "it is cached")
+        #expect(try rig.generations(4096, at: 4096) == [1], "the page is cached")
         let resident = rig.frames - rig.pages.memory.freeFrames
         #expect(rig.provider.forgetImage() == resident)
         #expect(rig.pages.memory.freeFrames == rig.frames)
@@ -21,7 +22,7 @@ import Testing
         try rig.end()
     }
 
-    /// Known zeroes and hints of holes go too: where somebody has written to a hole, that is read.
+    /// Known zeroes and hints of holes go too: bytes that another process has written to a hole are read.
     @Test func zeroesAreForgotten() throws {
         let image = HoleImage()
         let rig = try PagingRig(memory: 4 << 20, image: image)
@@ -36,7 +37,7 @@ import Testing
         try rig.end()
     }
 
-    /// A question about holes that was put before the image was forgotten, and is answered afterwards, makes nothing
+    /// A question about holes is asked before the image is forgotten and answered afterwards. The answer makes nothing
     /// known.
     @Test func anAnswerThatIsOutOfDate() throws {
         let image = HoleImage()
@@ -56,11 +57,11 @@ import Testing
             }
         }
         #expect(rig.pages.counters.knownZeroes == 0)
-        #expect(try rig.holds(9, count: 4096, at: 300 * 4096), "older zeroes over newer bytes")
+        #expect(try rig.holds(9, count: 4096, at: 300 * 4096), "older zeroes hide newer bytes")
         try rig.end()
     }
 
-    /// A fill that has read older bytes when the image is forgotten publishes them to those who wait for it, and to
+    /// A fill has read older bytes when the image is forgotten. It publishes them to those that wait for it, and to
     /// nobody later: a client's fill, and one of reading ahead (invariant 10).
     @Test(arguments: [false, true]) func aFillUnderWay(isAhead: Bool) throws {
         let gate = Gate()
@@ -73,7 +74,7 @@ import Testing
                 if isAhead {
                     rig.provider.mapper.readAhead(0..<256, mark: 200)
                 } else {
-                    verdict.expect((try? rig.generations(65536, at: 0)) == [1], "not what it has read")
+                    verdict.expect((try? rig.generations(65536, at: 0)) == [1], "a waiter gets what it has not read")
                 }
             }
             Thread.wait { gate.arrivals == 1 }
@@ -83,12 +84,12 @@ import Testing
                 hasForgotten.open()
             }
             Thread.wait { !rig.provider.mapper.context.reservations.isEmpty }
-            // Those who come now wait for the fill under way, or begin none before the image is forgotten.
+            // Readers that come now wait for the fill under way, or begin none before the image is forgotten.
             let readers = (0..<3).map { number in
                 Thread.start { _ = try? rig.generations(4096, at: Int64(number) << 19) }
             }
             usleep(20_000)
-            verdict.expect(!hasForgotten.isOpened, "it does not wait for the fill")
+            verdict.expect(!hasForgotten.isOpened, "forgetting does not wait for the fill")
             gate.open()
             for thread in [filling, forgetting] + readers { pthread_join(thread, nil) }
         }
@@ -136,8 +137,8 @@ import Testing
         try rig.end()
     }
 
-    /// Readers, reading ahead and recycling under load while the image changes again and again: whoever begins to read
-    /// after the image was forgotten sees no state older than that, in any of its pages.
+    /// Readers, reading ahead and recycling work under load while the image changes again and again. A reader that
+    /// begins after the image was forgotten sees no older state in any of its pages.
     @Test(arguments: 1...4 as ClosedRange<UInt64>) func underLoad(seed: UInt64) throws {
         let image = ChangingImage(size: 4 << 20)
         let rig = try PagingRig(memory: 2 << 20, readahead: 256 << 10, image: image)
@@ -177,7 +178,7 @@ import Testing
 }
 
 extension PagingRig where Image == ChangingImage {
-    /// The generations that bytes of the range are of, as a client reads them.
+    /// The generations of the range's bytes, as a client reads them.
     func generations(_ count: Int, at offset: Int64) throws -> Set<UInt8> {
         let scratch = Scratch(count)
         let buffer = scratch.buffer(count)
@@ -187,7 +188,7 @@ extension PagingRig where Image == ChangingImage {
 }
 
 extension PagingRig where Image == HoleImage {
-    /// Whether the range, as a client reads it, is nothing but bytes of `byte`.
+    /// True if a client that reads the range finds only bytes of `byte`.
     func holds(_ byte: UInt8, count: Int, at offset: Int64) throws -> Bool {
         let scratch = Scratch(count)
         let buffer = scratch.buffer(count)
@@ -197,7 +198,7 @@ extension PagingRig where Image == HoleImage {
 }
 
 extension HoleImage {
-    /// Somebody else writes to the image.
+    /// Another process writes to the image.
     func fill(pages: Range<Int>, with byte: UInt8) throws {
         let page = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
         defer { page.deallocate() }

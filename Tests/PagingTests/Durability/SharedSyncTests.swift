@@ -73,6 +73,38 @@ import Testing
         }
     }
 
+    /// The end of a sync wakes all that wanted it, and one that leads the next: nobody sleeps until it looks again by
+    /// itself, which is a second later. A waiter that nobody woke would make every round take longer than that.
+    @Test func theEndWakesItsWaiters() {
+        let syncs = self.syncs
+        Watchdog.guarding("the end wakes its waiters") {
+            let isPrompt = (0..<10).contains { _ in SharedSyncTests.milliseconds { threeShareTwo(syncs) } < 1000 }
+            #expect(isPrompt)
+        }
+    }
+
+    /// Two threads share the sync after one that is under way: one is woken to lead it, the other by its end.
+    private func threeShareTwo(_ syncs: SharedSync) {
+        let trial = HeldSyncs(held: 1)
+        let first = Companion { _ = trial.share(syncs) }
+        Thread.wait { trial.gates[0].arrivals == 1 }
+        let sharers = (0..<2).map { _ in Companion { _ = trial.share(syncs) } }
+        for sharer in sharers { sharer.waitUntilAsleep() }
+        trial.gates[0].open()
+        for thread in [first] + sharers { thread.join() }
+    }
+
+    private static func milliseconds(_ body: () -> Void) -> Int {
+        func now() -> Int {
+            var time = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &time)
+            return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+        }
+        let begin = now()
+        body()
+        return now() - begin
+    }
+
     /// All that share a failing sync get the error, and those of the sync before do not.
     @Test func aFailureReachesAllSharers() {
         let syncs = self.syncs

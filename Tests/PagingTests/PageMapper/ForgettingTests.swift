@@ -67,7 +67,6 @@ import Testing
         let gate = Gate()
         let image = ChangingImage(size: 2 << 20) { _ in gate.pass() }
         let rig = try PagingRig(memory: 8 << 20, image: image)
-        let hasForgotten = Gate()
         let verdict = Verdict()
         Watchdog.guarding("a fill under way") {
             let filling = Thread.start {
@@ -79,19 +78,17 @@ import Testing
             }
             Thread.wait { gate.arrivals == 1 }
             image.change()
-            let forgetting = Thread.start {
-                _ = rig.provider.forgetImage()
-                hasForgotten.open()
-            }
+            let forgetting = Companion { _ = rig.provider.forgetImage() }
             Thread.wait { !rig.provider.mapper.context.reservations.isEmpty }
             // Readers that come now wait for the fill under way, or begin none before the image is forgotten.
             let readers = (0..<3).map { number in
-                Thread.start { _ = try? rig.generations(4096, at: Int64(number) << 19) }
+                Companion { _ = try? rig.generations(4096, at: Int64(number) << 19) }
             }
-            usleep(20_000)
-            verdict.expect(!hasForgotten.isOpened, "forgetting does not wait for the fill")
+            for waiter in [forgetting] + readers { waiter.waitUntilAsleep() }
+            verdict.expect(!forgetting.hasEnded, "forgetting does not wait for the fill")
             gate.open()
-            for thread in [filling, forgetting] + readers { pthread_join(thread, nil) }
+            pthread_join(filling, nil)
+            for waiter in [forgetting] + readers { waiter.join() }
         }
         verdict.report("a fill under way")
         #expect(try rig.generations(2 << 20, at: 0) == [2])
@@ -103,22 +100,18 @@ import Testing
         let image = ChangingImage(size: 1 << 20)
         let rig = try PagingRig(memory: 4 << 20, image: image)
         #expect(try rig.generations(65536, at: 0) == [1])
-        let hasForgotten = Gate()
         var progress = PageMapper.RequestProgress()
-        var forgetting: pthread_t?
+        var forgetting: Companion?
         do {
             let loan = try rig.provider.mapper.lend(0..<4096, &progress)
             image.change()
-            forgetting = Thread.start {
-                _ = rig.provider.forgetImage()
-                hasForgotten.open()
-            }
+            forgetting = Companion { _ = rig.provider.forgetImage() }
             Thread.wait { !rig.provider.mapper.context.reservations.isEmpty }
-            usleep(20_000)
-            #expect(!hasForgotten.isOpened)
+            forgetting?.waitUntilAsleep()
+            #expect(forgetting?.hasEnded == false)
             loan.forEachPart { part, _ in #expect(part[0] == 1) }
         }
-        Watchdog.guarding("a loan under way") { _ = pthread_join(forgetting!, nil) }
+        Watchdog.guarding("a loan under way") { forgetting?.join() }
         #expect(try rig.generations(1 << 20, at: 0) == [2])
         try rig.end()
     }

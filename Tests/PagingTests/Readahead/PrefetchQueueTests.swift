@@ -100,21 +100,17 @@ import Testing
             MemoryImage(size: PrefetchQueueTests.size, key: 1)
         }
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 1)
-        let isForgotten = Tally()
         try Watchdog.guarding("forget") { () throws in
             submit(plan(0..<10), rig)
             Thread.wait { gate.arrivals == 1 }
             submit(plan(0..<10), rig, second)
             // Its jobs are only queued.
             try rig.registry.close(second)
-            let forgetter = Thread.start {
-                rig.pages.prefetches.forget(rig.provider)
-                isForgotten.add()
-            }
-            usleep(10_000)
-            #expect(isForgotten.count == 0)
+            let forgetter = Companion { rig.pages.prefetches.forget(rig.provider) }
+            forgetter.waitUntilAsleep()
+            #expect(!forgetter.hasEnded)
             gate.open()
-            pthread_join(forgetter, nil)
+            forgetter.join()
             prefetcher.stop()
         }
         try rig.end()

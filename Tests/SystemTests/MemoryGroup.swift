@@ -1,6 +1,6 @@
 import Glibc
 
-/// A control group with a limit of memory, for as long as it is held.
+/// A control group with a limit of memory, for as long as this is held.
 final class MemoryGroup {
     let directory: String
 

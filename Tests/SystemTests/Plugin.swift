@@ -14,7 +14,7 @@ enum Plugin {
         #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
     }
 
-    /// The path of a plugin that is there.
+    /// The path of a plugin that exists.
     static func built() throws -> String {
         guard access(path, R_OK) == 0 else {
             throw Trouble(

@@ -1,4 +1,4 @@
-# What the writing scenarios have in common: a filesystem's life on the kernel's nbd device.
+# The common part of the writing scenarios: a filesystem's life on the kernel's nbd device.
 # shellcheck shell=bash disable=SC2154
 
 # filesystem_lives KIND NBDKIT-OPTION… [-- nbd-client option…]

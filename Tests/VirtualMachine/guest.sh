@@ -18,10 +18,10 @@ pass() { result "PASS $1"; }
 fail() { result "FAIL $1: $2"; }
 skip() { result "SKIP $1: $2"; }
 
-# The plugin on the disk, or the name of the one that stands in for it.
+# The plugin on the disk, or the name of its stand-in.
 plugin_here() { if [ -e "$disk/plugin.so" ]; then echo "$disk/plugin.so"; else cat "$disk/plugin.name"; fi; }
 
-# Serves an image by the plugin: serve [--swap] IMAGE [OPTION…]. In the foreground of a process of its own, so that its
+# Serves an image with the plugin: serve [--swap] IMAGE [OPTION…]. In the foreground of a process of its own, so that its
 # end can be waited for.
 serve() {
     local lock=() tries=0 image plugin

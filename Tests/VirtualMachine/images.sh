@@ -23,7 +23,7 @@ make_image() {
             mkfs.ext4 -q -F -d "$2" "$3"
             ;;
         xfs)
-            # The least that mkfs.xfs makes.
+            # The minimum of mkfs.xfs.
             truncate -s 300M "$3"
             xfs_protofile "$2" >"$3.proto"
             mkfs.xfs -q -p "$3.proto" "$3"

@@ -4,7 +4,7 @@
 # machine that gets stuck runs into the time limit.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
-# A disk of its own, without a filesystem, which would want memory while there is none.
+# A disk of its own, without a filesystem, which would need memory while there is none.
 guest_second_disk=1G
 
 # Some 150 MiB more than the machine has left.

@@ -1,6 +1,6 @@
 # The export is mounted on the machine that serves it, and that machine is short of memory: the kernel can only free
-# memory by writing to the export, so a server that waits for memory to be freed waits for itself. What keeps it out of
-# that is PR_SET_IO_FLUSHER, and that the way of a write allocates nothing. Here: every thread of the server has it, and
+# memory by writing to the export, so a server that waits for memory to be freed waits for itself. It is kept out of
+# that by PR_SET_IO_FLUSHER, and because the way of a write allocates nothing. Here: every thread of the server has it, and
 # more than the memory that is left for it goes through and comes back right. A server that gets stuck runs into the time limit.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
@@ -45,11 +45,11 @@ every_thread_is_flusher() {
         }
         count=$((count + 1))
     done
-    # The main thread and at least one that serves: else this has looked at nothing.
+    # The main thread and at least one that serves: otherwise this has checked nothing.
     if [ "$count" -ge 2 ]; then pass io-flusher; else fail io-flusher "only $count threads"; fi
 }
 
-# What --run starts has its memory as any other: it serves nothing. The socket has a name, because nbdkit would make one
+# The command of --run has its memory like any other program: it serves nothing. The socket has a name, because nbdkit would make one
 # for `-U -` under /tmp, which is read-only here.
 the_command_is_none() {
     local other=/run/other flags

@@ -9,18 +9,18 @@ import Testing
 struct HandoverTests {
     private let scratch = Scratch()
 
-    /// True if the image counts as changed when its first writer comes.
-    private func isTold(_ image: ImageFile) throws -> Bool {
-        var isTold = false
-        try image.beginWriting { isTold = true }
-        return isTold
+    /// Lets a writer in. True if what is cached must be forgotten for it.
+    private func forgets(_ image: ImageFile) throws -> Bool {
+        var forgets = false
+        try image.beginWriting { forgets = true }
+        return forgets
     }
 
     /// The same for a reader.
-    private func isToldReading(_ image: ImageFile) -> Bool {
-        var isTold = false
-        image.beginReading { isTold = true }
-        return isTold
+    private func forgetsForReader(_ image: ImageFile) -> Bool {
+        var forgets = false
+        image.beginReading { forgets = true }
+        return forgets
     }
 
     /// A writer comes, writes a page, and leaves.
@@ -31,17 +31,17 @@ struct HandoverTests {
         image.endWriting()
     }
 
-    /// The very first writer is told. A writer that follows another is not, if nobody has changed the image. Nor is a
-    /// writer that comes while another is there.
+    /// The cache is forgotten for the very first writer. It is not for a writer that follows another, if nobody has
+    /// changed the image, nor for one that comes while another is there.
     @Test func nobodyElse() throws {
         let image = try ImageFile(path: scratch.file(pattern(8192)))
-        #expect(try isTold(image))
-        #expect(try !isTold(image))
+        #expect(try forgets(image))
+        #expect(try !forgets(image))
         image.endWriting()
         image.endWriting()
         for _ in 0..<3 {
             try takeTurn(image)
-            #expect(try !isTold(image))
+            #expect(try !forgets(image))
             image.endWriting()
         }
     }
@@ -62,7 +62,7 @@ struct HandoverTests {
             default: truncate(path.string, 65536 + 4096)
             }
             other.endWriting()
-            #expect(try isTold(one))
+            #expect(try forgets(one))
             one.endWriting()
             truncate(path.string, 65536)
         }
@@ -79,7 +79,7 @@ struct HandoverTests {
         for number in 0..<20 {
             try takeTurn(one, UInt8(number))
             try takeTurn(other, UInt8(number + 1))
-            #expect(try isTold(one))
+            #expect(try forgets(one))
             one.endWriting()
         }
     }
@@ -89,7 +89,7 @@ struct HandoverTests {
         let mount = try Mount(memory: "ramfs")
         let image = try ImageFile(path: mount.directory.file(pattern(8192)))
         for _ in 0..<3 {
-            #expect(try isTold(image))
+            #expect(try forgets(image))
             image.endWriting()
         }
     }
@@ -118,45 +118,45 @@ struct HandoverTests {
     func devices() throws {
         let image = try ImageFile(path: try LoopDevice(size: 1 << 20).path)
         for _ in 0..<3 {
-            #expect(!isToldReading(image))
-            #expect(try isTold(image))
-            #expect(!isToldReading(image))
+            #expect(!forgetsForReader(image))
+            #expect(try forgets(image))
+            #expect(!forgetsForReader(image))
             image.endWriting()
         }
     }
 
-    /// A reader is told of a change, and again until the change had time to settle; then no more.
+    /// After a change the cache is forgotten for each reader until the change had time to settle; then no more.
     @Test func readers() throws {
         let path = scratch.file(pattern(8192))
         let other = try ImageFile(path: path)
         let image = try ImageFile(path: path, readOnly: true)
         for _ in 0..<3 {
             try takeTurn(other)
-            #expect(isToldReading(image))
+            #expect(forgetsForReader(image))
             usleep(25_000)
-            #expect(isToldReading(image))
-            for _ in 0..<3 { #expect(!isToldReading(image)) }
+            #expect(forgetsForReader(image))
+            for _ in 0..<3 { #expect(!forgetsForReader(image)) }
         }
     }
 
-    /// While another process has the lock, every new reader is told: a write that has already moved the stamp may be
-    /// under way. Readers beside our own writers are not told.
+    /// While another process has the lock, the cache is forgotten for every new reader: a write that has already moved
+    /// the stamp may be under way. It is not for readers beside our own writers.
     @Test func readersBesideAWriter() throws {
         let path = scratch.file(pattern(8192))
         let (image, other) = (try ImageFile(path: path), try ImageFile(path: path))
         try other.beginWriting()
         for _ in 0..<3 {
             usleep(25_000)
-            #expect(isToldReading(image))
+            #expect(forgetsForReader(image))
         }
         other.endWriting()
-        #expect(isToldReading(image))
-        #expect(!isToldReading(image))
+        #expect(forgetsForReader(image))
+        #expect(!forgetsForReader(image))
         try image.beginWriting()
         try image.writeOut(PageMemory([UInt8](repeating: 1, count: 4096)), at: 0)
-        #expect(!isToldReading(image))
+        #expect(!forgetsForReader(image))
         image.endWriting()
-        #expect(!isToldReading(image), "what our own writers left is cached as it is")
+        #expect(!forgetsForReader(image), "what our own writers left is cached as it is")
     }
 
     /// What readers have seen convinces no writer: only what a writer here left does.
@@ -166,11 +166,11 @@ struct HandoverTests {
         try takeTurn(image)
         try takeTurn(other)
         for _ in 0..<2 {
-            _ = isToldReading(image)
+            _ = forgetsForReader(image)
             usleep(25_000)
         }
-        #expect(!isToldReading(image))
-        #expect(try isTold(image))
+        #expect(!forgetsForReader(image))
+        #expect(try forgets(image))
         image.endWriting()
     }
 

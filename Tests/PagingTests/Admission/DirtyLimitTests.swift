@@ -119,7 +119,7 @@ import Testing
         let (asked, hopeless) = (Tally(), Tally())
         let verdict = Verdict()
         #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
-        Watchdog.guarding("all who wait look again") {
+        Watchdog.guarding("all waiters look again") {
             let waiters = (0..<3).map { _ in
                 Companion {
                     let outcome = Result { () throws(AccessError) in

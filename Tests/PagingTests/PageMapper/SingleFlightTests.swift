@@ -69,7 +69,7 @@ import Testing
         let gate = Gate()
         let rig = try Rig(image: MemoryImage(size: 64 << 20) { pages in if pages.contains(40) { gate.pass() } })
         let verdict = Verdict()
-        try Watchdog.guarding("who waits holds nothing") { () throws in
+        try Watchdog.guarding("a waiting request holds nothing") { () throws in
             let hanging = Thread.start { _ = rig.readError(1, at: 4096 * 40) }
             Thread.wait { gate.arrivals == 1 }
             let waiting = Thread.start {

@@ -85,7 +85,7 @@ import Testing
         let rig = try ObservedRig(memory: 2 << 20)
         let count = UInt64(rig.pages.dirtyLimit.limit * 4)
         let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
-        try Watchdog.guarding("a writer at the limit gets on") { () throws in
+        try Watchdog.guarding("a writer at the limit makes progress") { () throws in
             for page in 0..<count {
                 try rig.dirty([page], UInt8(page % 251 + 1))
                 #expect(rig.pages.dirtyLimit.pages <= rig.pages.dirtyLimit.limit)
@@ -136,7 +136,7 @@ import Testing
         let told = notices.withLock { $0 }
         #expect(told.last == .writeOutWorksAgain(failures: failures))
         guard case .writeOutFails(AccessError(ENOSPC), _) = told[0] else {
-            Issue.record("told first: \(told[0])")
+            Issue.record("the first notice is \(told[0])")
             return
         }
         try rig.end()

@@ -5,7 +5,7 @@ import Testing
 /// stale is ever written back.
 @Suite(.serialized) struct HandoverTests {
     private static let quiet = Server.Options(isVerbose: false)
-    private static let forgotten = "cached pages of 4096 bytes are forgotten"
+    private static let forgotten = "cached pages of 4096 bytes are discarded"
 
     /// A client that may write, as soon as the other server has released the image.
     private func turn(_ server: Server) throws -> Client {
@@ -218,7 +218,7 @@ import Testing
         let (mine, others) = ([UInt8](repeating: 1, count: 4 << 20), [UInt8](repeating: 2, count: 1 << 20))
         do { try Client(first).write(mine, at: 4 << 20) }
         try Patience.wait(seconds: 60, "the log is silent: \(first.log.suffix(1000))") {
-            first.log.contains("a client left, and what was written is not all on the image yet") ? () : nil
+            first.log.contains("a client left before all written data was on the image and synced") ? () : nil
         }
         #expect(throws: Client.Failure.self) { _ = try Client(second) }
         try disk.free()

@@ -52,14 +52,14 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(path): direct=on is impossible, because O_DIRECT is refused here (\(errno)); use direct=auto or "
                 + "direct=off, or move the image to another filesystem"
         case .readOnly(let errno):
-            "\(path): it cannot be written (\(errno)); change that, or open it for reading only"
+            "\(path): it cannot be written (\(errno)); change that, or open the image for reading only"
         case .locked:
             "\(path): another process has it locked for writing; end that process, or open the image for reading only"
         case .unlockable(let errno):
             "\(path): it cannot be locked against a second writer (\(errno)); use lock=off if there is no second writer"
         case .held:
             "\(path): the block device is mounted or held by another process; unmount or release it, "
-                + "or open it for reading only"
+                + "or open the image for reading only"
         case .unclaimable(let errno):
             "\(path): the block device cannot be claimed for writing (\(errno)); let the server's user read it, "
                 + "and unmount it before the server starts"

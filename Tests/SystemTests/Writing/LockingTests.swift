@@ -22,7 +22,7 @@ import Testing
                 saying:
                     "client process \(getpid()) of user \(getuid()) is refused: file=\(image.path): another process has "
                     + "it locked for writing")
-            #expect(second.log.contains("open it for reading only"))
+            #expect(second.log.contains("open the image for reading only"))
             _ = try Client(first)
         }
         let client = try Patience.wait(seconds: 60, "the lock is not given back") { try? Client(second) }

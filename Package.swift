@@ -64,25 +64,32 @@ let package = Package(
         // What tests count with.
         .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: strictC),
         .target(name: "CReferences", path: "Tests/CReferences", cSettings: strictC),
+        // What tests of several targets use: files, devices, programs, random numbers.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
-            name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences"], swiftSettings: strict),
-        .testTarget(name: "FlexpageTests", dependencies: ["flexpage", "Paging"], swiftSettings: strict),
+            name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FlexpageTests", dependencies: ["flexpage", "Paging", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "AccessorsTests",
-            dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "Accessors", "Paging", "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "AdapterTests",
             dependencies: [
                 "Adapter", "Interface", "Paging", "Accessors", "CAllocations", "CReferences",
-                .product(name: "SystemPackage", package: "swift-system"),
+                "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
 
         // The built plugin in a real nbdkit. It links none of the plugin, but it needs it built: see Server.
         .systemLibrary(name: "CLibNBD"),
         .testTarget(
-            name: "SystemTests", dependencies: ["CLibNBD"], exclude: ["Faults/faults.c"], swiftSettings: strict),
+            name: "SystemTests", dependencies: ["CLibNBD", "TestSupport"], exclude: ["Faults/faults.c"],
+            swiftSettings: strict),
     ]
 )
 

@@ -8,10 +8,3 @@ struct FlexpageCommand: ParsableCommand {
         abstract: "Measure and simulate Flexpage's pager without nbdkit.",
         subcommands: [Measure.self, Simulate.self])
 }
-
-/// The group of measuring commands.
-struct Measure: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Measure one property of the pager.",
-        subcommands: [MeasureHit.self, MeasureMetadata.self, MeasureZeroes.self])
-}

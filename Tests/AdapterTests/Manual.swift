@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// What the man page says: the options in SYNOPSIS and PARAMETERS, and the counters in DEBUGGING.
 struct Manual {

@@ -1,4 +1,5 @@
 import Paging
+import TestSupport
 import Testing
 
 @testable import Adapter

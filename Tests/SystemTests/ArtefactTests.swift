@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The installed file: what it exports, what it needs, what it says of itself.

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A person who types something wrong reads one sentence with the key, the value and what is expected. It is on the
@@ -9,7 +10,7 @@ import Testing
     private func expectRefusal(
         _ parameters: [String], saying words: [String], sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let pidFile = scratch.path("pid")
         let command = ["nbdkit", "-P", pidFile, "-U", scratch.path("socket"), try Plugin.built()] + parameters
         let result = try Subprocess.run(command)
@@ -27,7 +28,7 @@ import Testing
 
     /// What is no image is refused.
     @Test func images() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try expectRefusal([], saying: ["file=", "missing", "path of the image", "nbdkit flexpage disk.img"])
         let missing = scratch.path("none.img")
         try expectRefusal([missing], saying: ["file=\(missing)", "no such file", "image file or a block device"])

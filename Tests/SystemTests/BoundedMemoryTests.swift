@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The promise of memory=: what serving an image takes, however large the image is.
@@ -32,7 +33,7 @@ import Testing
     /// too. The peak resident size of our process exceeds that of the other by less than memory= and the allowance. The
     /// pages and what describes them never take more than memory=.
     @Test func twoGibibytesInSixteenMebibytes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = try bigImage(scratch)
         let ours = try Server([path, "memory=\(Self.memory)"])
         try work(ours)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// Runs of bytes, compared and filled at the speed of the C library, because tests are not optimised.
 enum Bytes {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// Block status against the holes of the image.
@@ -6,7 +7,7 @@ import Testing
 
     /// An image of 16 MiB: data at 2 to 3 MiB and at 8 MiB to 8 MiB + 64 KiB, holes elsewhere.
     private func sparse() throws -> (image: String, scratch: Scratch) {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.write(Image.bytes(0..<Self.mebibyte), to: path, at: 2 * Self.mebibyte)
         try Files.write(Image.bytes(0..<65_536), to: path, at: 8 * Self.mebibyte)

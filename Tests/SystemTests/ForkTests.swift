@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// nbdkit forks, or starts a command: what each side keeps, and where errors are reported.
@@ -40,7 +41,7 @@ import Testing
     func aDeviceOfADaemon(_ options: [String]) throws {
         let image = try Image(size: 1 << 20)
         let device = try LoopDevice(image.path)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (socket, pidFile) = (scratch.path("socket"), scratch.path("pid"))
         let start = try Subprocess.run(
             ["nbdkit", "-P", pidFile, "-U", socket] + options + [try Plugin.built(), device.path])
@@ -82,7 +83,7 @@ import Testing
     /// -f.
     @Test(.enabled(if: Machine.isRoot && Subprocess.exists("setpriv"), "needs root, and setpriv of util-linux"))
     func tooFewThreads() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let plugin = try readablePlugin(scratch)
         let image = try Image(in: scratch, size: 1 << 20)
         chmod(image.path, 0o666)

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// What a client learns of the export while it connects.

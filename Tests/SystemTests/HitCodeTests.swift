@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// The code of a hit in the built plugin, from nbdkit's callback to the copy. PagingTests and AdapterTests count what

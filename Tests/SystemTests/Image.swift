@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// An image in which every byte is known: each 8-byte word is a hash of its offset. So bytes from the wrong place, or
 /// from another image, are found out.
@@ -10,7 +11,7 @@ struct Image {
 
     /// Makes an image file of `size` bytes.
     init(in scratch: Scratch? = nil, size: Int, seed: UInt64 = 1) throws {
-        let scratch = try scratch ?? Scratch()
+        let scratch = scratch ?? Scratch()
         self.scratch = scratch
         path = scratch.path("disk.img")
         bytes = Image.bytes(0..<size, seed: seed)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// A control group with a limit of memory, for as long as this is held.
 final class MemoryGroup {

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// The nbdkit of this machine.
 enum Nbdkit {

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Reads of every kind, against the image's bytes.

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What a client may not do, and what the image cannot do: only the request fails, with its errno.

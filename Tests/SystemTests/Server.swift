@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// A real nbdkit that serves the built plugin (or another) on a Unix socket, until it is stopped or this goes.
 final class Server {
@@ -23,7 +24,7 @@ final class Server {
 
     /// Starts nbdkit and waits until clients can connect.
     init(_ parameters: [String], _ options: Options = Options()) throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         var arguments = options.command
         arguments += ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
         if options.isVerbose { arguments += ["-v", "-D", "flexpage.verbose=1"] }

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Holes cost nothing.
@@ -25,7 +26,7 @@ import Testing
     /// A sparse image of 15 TiB can be read, from end to end, within `memory=`. A hole is not read, and takes neither
     /// pages nor memory that grows. The islands are read, and hold what they must, and so does what lies around them.
     @Test func fifteenTebibytes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (path, islands) = try sparseImage(scratch)
         // nbdkit has a buffer for each thread.
         let server = try Server([path, "memory=\(Self.memory)"], Server.Options(nbdkit: ["-r", "-t", "2"]))
@@ -57,7 +58,7 @@ import Testing
     /// A write into a known hole is there, whole, when another connection reads it, and on the image. There are zeroes
     /// around it.
     @Test func writesIntoAKnownHole() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 64 << 20)
         let server = try Server([path, "memory=4M"])

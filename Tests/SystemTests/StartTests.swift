@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Five hundred starts, several at a time so that threads are held up: each serves a read, none hangs, none dies.

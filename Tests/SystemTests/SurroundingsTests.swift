@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The plugin among nbdkit's filters and options.

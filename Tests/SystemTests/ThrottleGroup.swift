@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A control group in which a disk has the speed that a test gives it, for as long as this is held.

@@ -94,29 +94,3 @@ struct Metadata {
         return frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes
     }
 }
-
-/// Cuts a stretch of memory into tables, each beginning on a cache line.
-private struct Carver {
-    private let base: UnsafeMutableRawPointer
-    private var used = 0
-    private static let alignment = 64
-
-    init(at base: UnsafeMutableRawPointer) { self.base = base }
-
-    /// Bytes cut so far, rounded up to the base page.
-    var bytes: Int { (used + BasePage.size - 1) / BasePage.size * BasePage.size }
-
-    mutating func carve<T: ~Copyable>(_: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
-        let table = (base + used).bindMemory(to: T.self, capacity: count)
-        used += (MemoryLayout<T>.stride * count + Carver.alignment - 1) / Carver.alignment * Carver.alignment
-        return table
-    }
-}
-
-extension Int {
-    /// The binary logarithm of it, which is at least 1, rounded down.
-    var log2: Int { Int.bitWidth - 1 - leadingZeroBitCount }
-
-    /// The least power of two that is not less than it, which is at least 1.
-    var roundedUpToPowerOfTwo: Int { 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
-}

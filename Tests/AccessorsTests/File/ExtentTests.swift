@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -32,7 +33,7 @@ struct ExtentTests {
     /// of any part of the image have no gap and no overlap.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"), arguments: 0..<40)
     func model(seed: Int) throws {
-        var random = SplitMix(seed: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let pages = 64
         let size = Int64(pages * 4096 - Int.random(in: 0..<4096, using: &random))
         let image = try ImageFile(path: scratch.hole(size), direct: Bool.random(using: &random) ? .auto : .off)
@@ -89,17 +90,17 @@ struct ExtentTests {
     }
 
     /// If nothing is known of holes, everything is data: on block devices, and on ramfs.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func device() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let image = try ImageFile(path: device.path)
+        let image = try ImageFile(path: device.node)
         #expect(try extents(image, 7..<1 << 20) == [Extent(7..<1 << 20, .data)])
     }
 
-    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted"))
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted"))
     func ramfs() throws {
-        let mount = try Mount(memory: "ramfs")
-        let image = try ImageFile(path: mount.directory.file(pattern(10_000)))
+        let mount = try Mount("ramfs")
+        let image = try ImageFile(path: mount.scratch.file(pattern(10_000)))
         #expect(try extents(image, 0..<10_000) == [Extent(0..<10_000, .data)])
     }
 }

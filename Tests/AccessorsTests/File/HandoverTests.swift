@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -69,10 +70,10 @@ struct HandoverTests {
     }
 
     /// This also holds if the filesystem keeps whole seconds, though no time may have moved.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device here"))
+    @Test(.enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"))
     func wholeSeconds() throws {
-        let mount = try Mount(ext4: 16 << 20, options: "-I 128 -b 4096 -O ^has_journal -m 0")
-        let path = mount.directory.file(pattern(65536))
+        let mount = try Mount(ext4: 16 << 20, making: ["-I", "128", "-b", "4096"])
+        let path = mount.scratch.file(pattern(65536))
         let stamp = try #require(try ImageFile(path: path).stamp)
         #expect(!stamp.isFine)
         let (one, other) = (try ImageFile(path: path), try ImageFile(path: path))
@@ -85,9 +86,9 @@ struct HandoverTests {
     }
 
     /// This also holds on a filesystem of which nothing is known.
-    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted")) func unknownFilesystems() throws {
-        let mount = try Mount(memory: "ramfs")
-        let image = try ImageFile(path: mount.directory.file(pattern(8192)))
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted")) func unknownFilesystems() throws {
+        let mount = try Mount("ramfs")
+        let image = try ImageFile(path: mount.scratch.file(pattern(8192)))
         for _ in 0..<3 {
             #expect(try forgets(image))
             image.endWriting()
@@ -114,9 +115,9 @@ struct HandoverTests {
     }
 
     /// A device that tells nothing counts as changed for writers, and not for readers.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func devices() throws {
-        let image = try ImageFile(path: try LoopDevice(size: 1 << 20).path)
+        let image = try ImageFile(path: try LoopDevice(size: 1 << 20).node)
         for _ in 0..<3 {
             #expect(!forgetsForReader(image))
             #expect(try forgets(image))

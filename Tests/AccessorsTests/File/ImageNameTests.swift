@@ -1,5 +1,6 @@
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -77,7 +78,7 @@ struct ImageNameTests {
 
     /// An image that cannot be looked at does not count as lost.
     @Test(.enabled(if: Machine.isRoot, "only root can take another user's rights")) func forbidden() throws {
-        let directory = FilePath("\(scratch.path)/closed")
+        let directory = FilePath("\(scratch.directory)/closed")
         mkdir(directory.string, 0o700)
         let path = directory.appending("image")
         let bytes = scratch.file(pattern(4096), named: "open")

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -26,7 +27,7 @@ struct OpeningTests {
     @Test func whatIsNoImage() {
         #expect(problem(scratch("nothing")) == .missing)
         #expect(problem(scratch.file(pattern(10)).appending("below")) == .missing)
-        #expect(problem(FilePath(scratch.path)) == .directory)
+        #expect(problem(FilePath(scratch.directory)) == .directory)
         #expect(problem("/dev/null") == .special("a character device"))
         #expect(shell("mkfifo '\(scratch("fifo"))'").status == 0)
         #expect(problem(scratch("fifo")) == .special("a FIFO"))
@@ -39,7 +40,7 @@ struct OpeningTests {
     @Test(.enabled(if: Machine.isRoot, "only root can take another user's rights"))
     func permissions() throws {
         let path = scratch.file(pattern(4096))
-        #expect(shell("chmod 755 '\(scratch.path)'; chmod 600 '\(path)'").status == 0)
+        #expect(shell("chmod 755 '\(scratch.directory)'; chmod 600 '\(path)'").status == 0)
         #expect(asNobody { problem(path) } == .unreadable)
         #expect(shell("chmod 644 '\(path)'").status == 0)
         let image = try #require(asNobody { try? ImageFile(path: path) })
@@ -91,7 +92,7 @@ struct OpeningTests {
     /// Two names of one file are one image; two files are two.
     @Test func identity() throws {
         let path = scratch.file(pattern(1))
-        #expect(shell("cd '\(scratch.path)' && ln -s image soft && ln image hard && cp image other").status == 0)
+        #expect(shell("cd '\(scratch.directory)' && ln -s image soft && ln image hard && cp image other").status == 0)
         let identity = try ImageFile(path: path).identity
         #expect(try ImageFile(path: scratch("soft")).identity == identity)
         #expect(try ImageFile(path: scratch("hard")).identity == identity)
@@ -109,10 +110,10 @@ struct OpeningTests {
     }
 
     /// If O_DIRECT is refused, direct=on says so, and auto serves all the same.
-    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted"))
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted"))
     func directRefused() throws {
-        let mount = try Mount(memory: "ramfs")
-        let path = mount.directory.file(pattern(10_000))
+        let mount = try Mount("ramfs")
+        let path = mount.scratch.file(pattern(10_000))
         #expect(problem(path, direct: .on) == .noDirect(.invalidArgument))
         let image = try ImageFile(path: path)
         #expect(!image.isDirect)
@@ -120,46 +121,46 @@ struct OpeningTests {
     }
 
     /// Size, block size and identity of a block device are the device's, by whatever node.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"), arguments: [512, 4096])
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [512, 4096])
     func blockDevice(sector: Int) throws {
         let size: Int64 = sector == 512 ? (1 << 20) + 512 : 1 << 20
-        let device = try LoopDevice(size: size, options: "--sector-size \(sector)")
-        let image = try ImageFile(path: device.path)
+        let device = try LoopDevice(size: Int(size), options: "--sector-size", "\(sector)")
+        let image = try ImageFile(path: device.node)
         #expect(image.isBlockDevice && image.isWritable)
         #expect(image.size == size)
         #expect(image.logicalBlockSize == Int64(sector))
         let scratch = Scratch()
-        let number = status(of: device.path).st_rdev
+        let number = status(of: device.node).st_rdev
         #expect(shell("mknod '\(scratch("node"))' b \((number >> 8) & 0xFFF) \(number & 0xFF)").status == 0)
         if let other = try? ImageFile(path: scratch("node"), readOnly: true) {
             #expect(other.identity == image.identity)
         }
-        #expect(image.identity != (try ImageFile(path: device.file)).identity)
+        #expect(image.identity != (try ImageFile(path: device.backing)).identity)
     }
 
     /// A disk spins if the kernel says so, for the device and for a file on it.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device here"), arguments: [false, true])
+    @Test(.enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"), arguments: [false, true])
     func rotational(isRotational: Bool) throws {
         let mount = try Mount(ext4: 8 << 20)
-        let device = try #require(mount.devicePath)
+        let device = try #require(mount.device?.node)
         let attribute = "/sys/block/\(device.lastComponent!)/queue/rotational"
         #expect(shell("echo \(isRotational ? 1 : 0) > \(attribute)").status == 0)
         #expect(try ImageFile(path: device, readOnly: true).isRotational == isRotational)
-        #expect(try ImageFile(path: mount.directory.file(pattern(10))).isRotational == isRotational)
+        #expect(try ImageFile(path: mount.scratch.file(pattern(10))).isRotational == isRotational)
     }
 
     /// A file on no device that the kernel knows does not count as spinning.
-    @Test(.enabled(if: Mount.hasTmpfs, "tmpfs cannot be mounted"))
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "tmpfs cannot be mounted"))
     func rotationalUnknown() throws {
-        let mount = try Mount(memory: "tmpfs", options: "size=1m")
-        #expect(try !ImageFile(path: mount.directory.file(pattern(10))).isRotational)
+        let mount = try Mount("tmpfs", options: "size=1m")
+        #expect(try !ImageFile(path: mount.scratch.file(pattern(10))).isRotational)
     }
 
     /// A read-only device is served for reading.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func readOnlyDevice() throws {
         let device = try LoopDevice(size: 1 << 20, options: "--read-only")
-        let image = try ImageFile(path: device.path)
+        let image = try ImageFile(path: device.node)
         #expect(!image.isWritable)
         #expect(image.readOnlyError != nil)
         try expectSame(image.allBytes(), [UInt8](repeating: 0, count: 1 << 20))

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -79,15 +80,15 @@ struct ReadingTests {
     }
 
     /// A block device of any number of sectors is read to its end. One that has shrunk gives EIO.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"), arguments: [DirectMode.auto, .off])
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [DirectMode.auto, .off])
     func blockDevice(direct: DirectMode) throws {
         let size = (1 << 20) + 3 * 512
-        let device = try LoopDevice(size: Int64(size))
-        write(pattern(size), to: device.path)
-        let image = try ImageFile(path: device.path, direct: direct)
+        let device = try LoopDevice(size: Int(size))
+        write(pattern(size), to: device.node)
+        let image = try ImageFile(path: device.node, direct: direct)
         try expectSame(image.allBytes { 7 }, pattern(size) + [UInt8](repeating: 0, count: 4096 - 3 * 512))
-        truncate(device.file, to: 1 << 19)
-        #expect(shell("losetup --set-capacity '\(device.path)'").status == 0)
+        truncate(device.backing, to: 1 << 19)
+        #expect(shell("losetup --set-capacity '\(device.node)'").status == 0)
         #expect(throws: AccessError(EIO)) { try image.allBytes() }
         let memory = PageMemory(4096)
         try image.populate(memory, at: 4096)

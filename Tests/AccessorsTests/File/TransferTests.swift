@@ -1,12 +1,13 @@
 import Glibc
 import Paging
+import TestSupport
 import Testing
 
 @testable import Accessors
 
 /// A kernel that interrupts, does less than it is asked for, and ends at the end of its file.
 private struct MoodyKernel {
-    var random: SplitMix
+    var random: SplitMix64
     var file: [UInt8]
     /// True if transfers may end anywhere, rather than at multiples of 512.
     var isOdd: Bool
@@ -55,7 +56,7 @@ struct TransferTests {
     /// multiples of the alignment.
     @Test(arguments: 0..<300)
     func everyByteArrives(seed: Int) throws {
-        var random = SplitMix(seed: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let size = Int.random(in: 0...60_000, using: &random)
         let isWrite = Bool.random(using: &random)
         let alignment: Int64 = Bool.random(using: &random) ? 1 : 512

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -106,41 +107,41 @@ struct WriteAccessTests {
     }
 
     /// Only a device's first writer claims it: readers hinder nobody, and a second writer is refused.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func devices() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let first = try ImageFile(path: device.path)
-        let second = try ImageFile(path: device.path)
+        let first = try ImageFile(path: device.node)
+        let second = try ImageFile(path: device.node)
         first.privilegesDropped()
         second.privilegesDropped()
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(first) == nil)
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         #expect(problem(second) == .held)
         #expect(try second.allBytes().count == 1 << 20)
         first.endWriting()
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(second) == nil)
         second.endWriting()
     }
 
     /// With lock=off a device is claimed all the same.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func devicesWithoutLock() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let first = try ImageFile(path: device.path, lock: .off)
+        let first = try ImageFile(path: device.node, lock: .off)
         first.privilegesDropped()
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(first) == nil)
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         first.endWriting()
     }
 
     /// A mounted device is refused to writers and served to readers.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device here"))
+    @Test(.enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"))
     func mounted() throws {
         let mount = try Mount(ext4: 8 << 20)
-        let image = try ImageFile(path: try #require(mount.devicePath))
+        let image = try ImageFile(path: try #require(mount.device?.node))
         image.privilegesDropped()
         let refusal = problem(image)
         // A kernel that guards mounted devices opens them for reading only.
@@ -150,30 +151,30 @@ struct WriteAccessTests {
 
     /// A process that gives up its rights to a device keeps the claim that it made with them. So its first writer is
     /// not refused, and writes.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func rightsGivenUp() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let image = try ImageFile(path: device.path)
+        let image = try ImageFile(path: device.node)
         asNobody { image.privilegesDropped() }
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         #expect(asNobody { problem(image) } == nil)
         try image.writeOut(PageMemory(pattern(4096)), at: 0)
         asNobody { image.endWriting() }
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         #expect(asNobody { problem(image) } == nil)
         asNobody { image.endWriting() }
     }
 
     /// If the device was held when rights were given up, the writer learns that it cannot be claimed now.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"))
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func claimTooLate() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let holder = try ImageFile(path: device.path)
-        let image = try ImageFile(path: device.path)
+        let holder = try ImageFile(path: device.node)
+        let image = try ImageFile(path: device.node)
         holder.privilegesDropped()
         asNobody { image.privilegesDropped() }
         #expect(asNobody { problem(image) } == .unclaimable(.permissionDenied))
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(image) == nil)
         image.endWriting()
     }

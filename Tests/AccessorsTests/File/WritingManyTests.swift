@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -102,15 +103,16 @@ struct WritingManyTests {
     }
 
     /// On a full filesystem only the writes that need space fail.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device here"), arguments: [DirectMode.auto, .off])
+    @Test(
+        .enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"), arguments: [DirectMode.auto, .off])
     func noSpace(direct: DirectMode) throws {
         let mount = try Mount(ext4: 8 << 20)
-        let image = try ImageFile(path: mount.directory.hole(64 << 20), direct: direct)
+        let image = try ImageFile(path: mount.scratch.hole(64 << 20), direct: direct)
         image.rings.prepare()
         let there = (0..<8).map { (offset: $0 << 16, bytes: pattern(8192, salt: $0)) }
         #expect(writeOut(there, to: image).allSatisfy { $0 == nil })
         try image.makeDurable()
-        shell("dd if=/dev/zero of='\(mount.directory("filler"))' bs=1M; sync '\(mount.directory("filler"))'")
+        shell("dd if=/dev/zero of='\(mount.scratch("filler"))' bs=1M; sync '\(mount.scratch("filler"))'")
         let mixed = (0..<16).map { number in
             let offset = number % 2 == 0 ? (number / 2) << 16 : 32 << 20 + number << 20
             return (offset: offset, bytes: pattern(number % 2 == 0 ? 8192 : 1 << 20, salt: 100 + number))

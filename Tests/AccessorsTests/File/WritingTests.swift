@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -79,19 +80,20 @@ struct WritingTests {
     }
 
     /// A full filesystem is ENOSPC. Once there is space the same write succeeds, and nothing is missing.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device here"), arguments: [DirectMode.auto, .off])
+    @Test(
+        .enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"), arguments: [DirectMode.auto, .off])
     func noSpace(direct: DirectMode) throws {
         let mount = try Mount(ext4: 8 << 20)
-        let path = mount.directory.hole(64 << 20)
+        let path = mount.scratch.hole(64 << 20)
         let image = try ImageFile(path: path, direct: direct)
-        shell("dd if=/dev/zero of='\(mount.directory("filler"))' bs=1M; sync '\(mount.directory("filler"))'")
+        shell("dd if=/dev/zero of='\(mount.scratch("filler"))' bs=1M; sync '\(mount.scratch("filler"))'")
         let memory = PageMemory(pattern(1 << 20)) { 16 }
         let place: Int64 = 33 << 20
         #expect(throws: AccessError(ENOSPC)) { try image.writeOut(memory, at: place) }
         #expect(throws: AccessError(ENOSPC)) {
             try image.zero(place..<place + (1 << 20), mayTrim: false, onlyIfFast: false)
         }
-        #expect(shell("rm '\(mount.directory("filler"))'; sync -f '\(mount.directory.path)'").status == 0)
+        #expect(shell("rm '\(mount.scratch("filler"))'; sync -f '\(mount.scratch.directory)'").status == 0)
         try image.writeOut(memory, at: place)
         try image.makeDurable()
         let back = PageMemory(1 << 20)
@@ -100,18 +102,18 @@ struct WritingTests {
     }
 
     /// A block device whose size is no multiple of a page is written to its end. One that has shrunk gives EIO.
-    @Test(.enabled(if: LoopDevice.isAvailable, "no loop devices here"), arguments: [DirectMode.auto, .off])
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [DirectMode.auto, .off])
     func blockDevice(direct: DirectMode) throws {
         let size = (1 << 20) + 3 * 512
-        let device = try LoopDevice(size: Int64(size))
-        let image = try ImageFile(path: device.path, direct: direct)
+        let device = try LoopDevice(size: Int(size))
+        let image = try ImageFile(path: device.node, direct: direct)
         try image.writeOut(PageMemory(pattern(size)) { 5 }, at: 0)
         try expectSame(image.allBytes()[..<size], pattern(size)[...])
-        expectSame(contents(of: device.path), pattern(size))
+        expectSame(contents(of: device.node), pattern(size))
         try image.makeDurable()
-        expectSame(contents(of: device.file), pattern(size))
-        truncate(device.file, to: 1 << 19)
-        #expect(shell("losetup --set-capacity '\(device.path)'").status == 0)
+        expectSame(contents(of: device.backing), pattern(size))
+        truncate(device.backing, to: 1 << 19)
+        #expect(shell("losetup --set-capacity '\(device.node)'").status == 0)
         #expect(throws: AccessError(EIO)) { try image.writeOut(PageMemory(size), at: 0) }
     }
 
@@ -141,7 +143,7 @@ struct WritingTests {
         try image.beginWriting()
         let workers = (0..<5).map { worker in
             Worker {
-                var random = SplitMix(seed: UInt64(worker))
+                var random = SplitMix64(seed: UInt64(worker))
                 var mine = Array(pattern(size)[worker * 14 * 4096..<min(size, (worker + 1) * 14 * 4096)])
                 for _ in 0..<100 { try Self.change(image, worker * 14 * 4096, &mine, &random) }
                 return mine
@@ -161,7 +163,7 @@ struct WritingTests {
 
     /// One random change to the part of the image that begins at `start` and holds `bytes`.
     private static func change(
-        _ image: ImageFile, _ start: Int, _ bytes: inout [UInt8], _ random: inout SplitMix
+        _ image: ImageFile, _ start: Int, _ bytes: inout [UInt8], _ random: inout SplitMix64
     ) throws {
         if Bool.random(using: &random) {
             let page = Int.random(in: 0...(bytes.count - 1) / 4096, using: &random) * 4096

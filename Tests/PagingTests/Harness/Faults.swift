@@ -1,3 +1,5 @@
+import TestSupport
+
 /// How an image misbehaves.
 struct Faults {
     /// Base pages whose reading always fails with EIO.

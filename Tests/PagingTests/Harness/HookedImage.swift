@@ -32,7 +32,7 @@ final class HookedImage: Accessor, @unchecked Sendable {
 
     /// True if base page `page` of the image itself has the bytes of `pattern`. No call on it is under way.
     func holds(_ pattern: Pattern, _ page: UInt64) -> Bool {
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         let bytes = UnsafeMutableRawBufferPointer(start: memory + Int(page) * 4096, count: 4096)
         return scratch.holds(bytes, pattern, at: Int64(page) * 4096)
     }

@@ -1,5 +1,6 @@
 import Glibc
 import Paging
+import TestSupport
 
 /// A sparse image of any size: a hole with some islands of 1 MiB each.
 final class IslandImage: Accessor, @unchecked Sendable {

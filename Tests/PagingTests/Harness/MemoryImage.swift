@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import Synchronization
+import TestSupport
 
 /// An Accessor of an image in which every byte follows from its offset. It delays, reorders and fails as its faults
 /// say. It takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// The contents of an image of any size. The bytes follow from the offset, and differ from page to page and from image
 /// to image, so that a page in the wrong place is found. Made with memcpy, because tests are not optimised.

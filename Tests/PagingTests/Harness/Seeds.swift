@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// The seeds of a model test: `FLEXPAGE_SEED=n` repeats one of them, `FLEXPAGE_SOAK=1` runs many more.
 enum Seeds {
@@ -17,8 +18,6 @@ enum Seeds {
             } else {
                 plain
             }
-        return (1...UInt64(isSoak ? count * (Optimised.isOn ? 10 : 5) : count)).map { $0 }
+        return (1...UInt64(Soak.isOn ? count * (Optimised.isOn ? 10 : 5) : count)).map { $0 }
     }
-
-    static var isSoak: Bool { getenv("FLEXPAGE_SOAK") != nil }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import Synchronization
+import TestSupport
 
 /// An Accessor of a writable image in which each base page follows from the number of its version; all begin with
 /// version 0. It keeps only the numbers, and those are atomic. So it may read a page while that is written, as reading

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Which base pages of an image are zeroes, and which of those it reports as holes, drawn anew for each run of base
 /// pages.
 struct Zeroes {

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Cuts the power at some moments of a finished workload, and checks every image that may be left.
 ///
 /// What is durable by then is on it. Of every other write begun by then, each sector may be there or not, whatever

@@ -45,7 +45,7 @@ import Testing
         for (image, pager) in zip(images, pagers) {
             image.heal()
             let count = Int(min(image.size, 2 << 20))
-            let scratch = Scratch(count)
+            let scratch = TestBuffer(count)
             let buffer = scratch.buffer(count)
             do throws(AccessError) {
                 try pager.read(into: buffer, at: 0)

@@ -1,5 +1,6 @@
 import Glibc
 import Paging
+import TestSupport
 
 /// One thread of the read model test: random reads of random ranges, each checked byte by byte.
 struct Reader {
@@ -9,7 +10,7 @@ struct Reader {
     let pagers: [Pager]
     let verdict: Verdict
     private var random: SplitMix64
-    private let scratch: Scratch
+    private let scratch: TestBuffer
     /// The end of the last request in each image.
     private var ends: [Int64]
 
@@ -23,7 +24,7 @@ struct Reader {
         self.pagers = pagers
         self.verdict = verdict
         random = SplitMix64(seed: scenario.seed, stream: UInt64(number + 1))
-        scratch = Scratch(scenario.maxRequest)
+        scratch = TestBuffer(scenario.maxRequest)
         ends = Array(repeating: 0, count: images.count)
     }
 

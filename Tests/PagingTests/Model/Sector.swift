@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// What the tests of writing put into a sector: a value that only one write has. Its form shows if a sector is torn,
 /// moved or mixed from two writes.

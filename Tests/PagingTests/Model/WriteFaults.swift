@@ -1,3 +1,5 @@
+import TestSupport
+
 /// How a writable image misbehaves. A call fails once in the given number of times; 0 means never.
 struct WriteFaults {
     var readFailsOnceIn = 0

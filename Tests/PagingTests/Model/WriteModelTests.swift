@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -22,7 +23,7 @@ import Testing
         trial.oracle.checkReads(reads)
         reads.report("FLEXPAGE_SEED=\(seed), reads")
         let power = Verdict()
-        let numbers = trial.losePower(points: Seeds.isSoak ? 40 : 4, power)
+        let numbers = trial.losePower(points: Soak.isOn ? 40 : 4, power)
         power.report("FLEXPAGE_SEED=\(seed), power loss")
         let sum = WriteModelTests.sum.withLock { sum in
             sum += numbers

@@ -1,4 +1,5 @@
 import Paging
+import TestSupport
 
 /// What one seed of the write model test does. All of it follows from the seed, except the order in which threads run.
 struct WriteScenario {

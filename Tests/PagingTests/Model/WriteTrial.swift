@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -82,7 +83,7 @@ struct WriteTrial {
     }
 
     private func readAll(_ pager: Pager) -> Command {
-        let scratch = Scratch(scenario.sectors * Sector.size)
+        let scratch = TestBuffer(scenario.sectors * Sector.size)
         let buffer = scratch.buffer(scenario.sectors * Sector.size)
         var read = Command(kind: .read, sectors: 0..<scenario.sectors, start: clock.tick())
         do throws(AccessError) { try pager.read(into: buffer, at: 0) } catch { read.error = error.code }

@@ -1,5 +1,6 @@
 import Glibc
 import Paging
+import TestSupport
 
 /// One thread of the write model test: random commands on overlapping ranges, each noted with its times and its answer.
 /// It notes in memory of its own and judges nothing, so that it orders nothing either.
@@ -8,7 +9,7 @@ struct Writer {
     let clock: Clock
     let scenario: WriteScenario
     private var random: SplitMix64
-    private let scratch: Scratch
+    private let scratch: TestBuffer
     /// The value of the next write: no other one in the scenario has it.
     private var nextValue: UInt32
     private(set) var commands: [Command] = []
@@ -20,7 +21,7 @@ struct Writer {
         self.clock = clock
         self.scenario = scenario
         random = SplitMix64(seed: scenario.seed, stream: UInt64(number + 1))
-        scratch = Scratch(scenario.maxRequest * Sector.size)
+        scratch = TestBuffer(scenario.maxRequest * Sector.size)
         nextValue = UInt32(number + 1) << 20
         commands.reserveCapacity(scenario.requestsPerThread)
     }

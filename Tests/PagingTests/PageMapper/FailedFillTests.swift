@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -21,7 +22,7 @@ import Testing
         let begin = FailedFillTests.badBytes.lowerBound
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
         defer { buffer.deallocate() }
-        let scratch = Scratch(1)
+        let scratch = TestBuffer(1)
         for offset in begin - 4096..<begin + 8192 {
             do throws(AccessError) {
                 try rig.pager.read(into: buffer, at: offset)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -121,7 +122,7 @@ import Testing
         let (one, other) = (ChangingImage(size: 1 << 20), ChangingImage(size: 1 << 20))
         let rig = try PagingRig(memory: 8 << 20, image: one)
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) { other }
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         try Pager(second).read(into: scratch.buffer(1 << 20), at: 0)
         #expect(try rig.generations(1 << 20, at: 0) == [1])
         #expect(rig.provider.forgetImage() == 256)
@@ -173,7 +174,7 @@ import Testing
 extension PagingRig where Image == ChangingImage {
     /// The generations of the range's bytes, as a client reads them.
     func generations(_ count: Int, at offset: Int64) throws -> Set<UInt8> {
-        let scratch = Scratch(count)
+        let scratch = TestBuffer(count)
         let buffer = scratch.buffer(count)
         try pager.read(into: buffer, at: offset)
         return Set(stride(from: 0, to: count, by: 512).map { buffer[$0] })
@@ -183,7 +184,7 @@ extension PagingRig where Image == ChangingImage {
 extension PagingRig where Image == HoleImage {
     /// True if a client that reads the range finds only bytes of `byte`.
     func holds(_ byte: UInt8, count: Int, at offset: Int64) throws -> Bool {
-        let scratch = Scratch(count)
+        let scratch = TestBuffer(count)
         let buffer = scratch.buffer(count)
         try pager.read(into: buffer, at: offset)
         return scratch.holds(buffer, byte)

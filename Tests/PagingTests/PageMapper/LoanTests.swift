@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -37,7 +38,7 @@ import Testing
             #expect(loan.range.lowerBound == offset && loan.range.upperBound <= end && !loan.range.isEmpty)
             #expect(loan.count <= Loan.capacity)
             let range = loan.range
-            let scratch = Scratch(range.count)
+            let scratch = TestBuffer(range.count)
             var next = 0
             loan.forEachPart { part, position in
                 #expect(position == next)
@@ -58,7 +59,7 @@ import Testing
         let id = try #require(rig.flexpage(at: 0))
         for chunk in 0..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }
         #expect(rig.flexpage(at: 0) == id)
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         loan.forEachPart { part, _ in #expect(scratch.holds(part, rig.image.pattern, at: 0)) }
         _ = consume loan
         for chunk in 1..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }

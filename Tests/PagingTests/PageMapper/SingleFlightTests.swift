@@ -14,7 +14,7 @@ import Testing
         Watchdog.guarding("threads share one read") {
             let threads = (0..<8).map { number in
                 Thread.start {
-                    let scratch = Scratch(4096)
+                    let scratch = TestBuffer(4096)
                     let buffer = scratch.buffer(100 + number)
                     try? rig.pager.read(into: buffer, at: Int64(number))
                     verdict.expect(scratch.holds(buffer, rig.image.pattern, at: Int64(number)), "wrong bytes")

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -87,7 +88,7 @@ import Testing
     /// Writing it does not read the image, and it is not known to be zeroes any more.
     @Test(arguments: [0, 1, 511, 4000], [1, 96, 4096, 5000, 20_000]) func writtenZeroes(begin: Int, count: Int) throws {
         let rig = try PagingRig(memory: 4 << 20, image: HoleImage())
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         try rig.pager.read(into: scratch.buffer(1 << 20), at: 0)
         let misses = rig.pages.counters.misses
         try rig.write(7, count: count, at: Int64(8192 + begin))
@@ -130,7 +131,7 @@ import Testing
             }
         }
         #expect(rig.flexpage(at: 300) == nil, "the page has been recycled")
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         let buffer = scratch.buffer(4096)
         try rig.pager.read(into: buffer, at: page)
         #expect(scratch.holds(buffer, 7), "older zeroes hide newer bytes")
@@ -153,7 +154,7 @@ import Testing
             try rig.pager.zero(range, mayTrim: false, onlyIfFast: false, forced: false)
         }
         #expect(rig.pages.counters.knownZeroes == UInt64(range.count / 4096))
-        let scratch = Scratch(4 << 20)
+        let scratch = TestBuffer(4 << 20)
         let buffer = scratch.buffer(range.count)
         try rig.pager.read(into: buffer, at: range.lowerBound)
         #expect(scratch.holds(buffer, 0))
@@ -175,7 +176,7 @@ import Testing
             try rig.pager.zero(0..<1 << 20, mayTrim: true, onlyIfFast: false, forced: false)
         }
         #expect(rig.pages.counters.knownZeroes == 0)
-        let scratch = Scratch(512)
+        let scratch = TestBuffer(512)
         let buffer = scratch.buffer(512)
         try rig.pager.read(into: buffer, at: 4096)
         #expect(Sector.load(buffer.baseAddress!, sector: 8) == Sector.original)
@@ -249,7 +250,7 @@ import Testing
         rig.pages.checkInvariants(isQuiet: true)
         #expect(rig.pages.counters.peakBytesInUse <= UInt64(Pages.minMemory))
         #expect(islands.pagesRead.count < 3 * 256 * IslandImage.count)
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for island in islands.offsets {
             let buffer = scratch.buffer(1 << 20)
             try rig.pager.read(into: buffer, at: island)

@@ -1,5 +1,6 @@
 import CAllocations
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging

@@ -1,5 +1,6 @@
 import CReferences
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -36,7 +37,7 @@ import Testing
 
     private static func read(_ image: MemoryImage, _ pager: Pager, _ generator: SplitMix64, _ verdict: Verdict) {
         var random = generator
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for _ in 0..<8 {
             let buffer = scratch.buffer(1 << 20, skew: random.pick(0...63))
             let offset = random.place(below: image.size - (1 << 20))

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -91,7 +92,7 @@ import Testing
 
     /// Reads `pages` at once. Each has one whole version: the first, if nobody writes it.
     private static func check(
-        _ rig: PagingRig<VersionedImage>, _ scratch: Scratch, _ pages: Range<UInt64>, _ verdict: Verdict
+        _ rig: PagingRig<VersionedImage>, _ scratch: TestBuffer, _ pages: Range<UInt64>, _ verdict: Verdict
     ) {
         let buffer = scratch.buffer(pages.count * 4096)
         guard (try? rig.pager.read(into: buffer, at: BasePage.offset(of: pages.lowerBound))) != nil else {
@@ -108,7 +109,7 @@ import Testing
     private static func useHot(
         _ rig: PagingRig<VersionedImage>, _ hot: [UInt64], _ random: inout SplitMix64, _ verdict: Verdict
     ) {
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         for step in 0..<3000 {
             let page = hot[random.pick(0...hot.count - 1)]
             if random.once(in: 2) { borrow(rig, page, verdict) } else { check(rig, scratch, page..<page + 1, verdict) }
@@ -139,7 +140,7 @@ import Testing
     private static func readRuns(
         _ rig: PagingRig<VersionedImage>, _ random: inout SplitMix64, _ verdict: Verdict
     ) {
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for step in 0..<1000 {
             if step >= 40, rig.pages.counters.moves > 0 { break }
             let count = 16 << random.pick(0...4)
@@ -164,7 +165,7 @@ import Testing
         _ rig: PagingRig<VersionedImage>, _ number: UInt64, steps: UInt64, _ random: inout SplitMix64,
         _ verdict: Verdict
     ) {
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         var versions = [UInt64](repeating: 0, count: Int(ownPages))
         for step in 1...steps {
             let index = random.pick(0...versions.count - 1)

@@ -18,7 +18,7 @@ import Testing
     /// pass, because nothing that a request still needs is recycled under it.
     @Test(arguments: [Pages.minMemory, 2 << 20 | 12345, 8 << 20]) func recyclesWithinTheBound(memory: Int) throws {
         let rig = try Rig(memory: memory, image: MemoryImage(size: 64 << 20))
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for chunk in 0..<64 as Range<Int64> {
             let buffer = scratch.buffer(1 << 20)
             try rig.pager.read(into: buffer, at: chunk << 20)

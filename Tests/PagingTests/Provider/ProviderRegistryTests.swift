@@ -65,7 +65,7 @@ import Testing
         for round in 0..<20 as Range<UInt64> {
             let image = MemoryImage(size: 1 << 20, key: round)
             let provider = try registry.open(ImageIdentity(device: 2, inode: round)) { image }
-            let scratch = Scratch(1 << 20)
+            let scratch = TestBuffer(1 << 20)
             let buffer = scratch.buffer(1 << 20)
             try Pager(provider).read(into: buffer, at: 0)
             #expect(scratch.holds(buffer, image.pattern, at: 0))
@@ -87,7 +87,7 @@ import Testing
                     return verdict.blame("an open failed")
                 }
                 if provider.accessor === image { opened.add() }
-                let scratch = Scratch(5000)
+                let scratch = TestBuffer(5000)
                 let buffer = scratch.buffer(5000)
                 try? Pager(provider).read(into: buffer, at: Int64(number) * 5000)
                 verdict.expect(scratch.holds(buffer, image.pattern, at: Int64(number) * 5000), "wrong bytes")

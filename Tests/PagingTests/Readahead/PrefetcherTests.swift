@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -252,7 +253,7 @@ import Testing
         do throws(AccessError) {
             let provider = try registry.open(ImageIdentity(device: 9, inode: number)) { image }
             let pager = Pager(provider)
-            let scratch = Scratch(8192)
+            let scratch = TestBuffer(8192)
             for step in 0..<Int64(4 + round) {
                 let buffer = scratch.buffer(8192)
                 try pager.read(into: buffer, at: step * 8192)

@@ -33,7 +33,7 @@ import Testing
         try rig.write(7, count: 4096, at: 100 << 12)
         rig.provider.mapper.readAhead(0..<256, mark: nil)
         #expect((0..<256 as Range<UInt64>).allSatisfy { rig.flexpage(at: $0) != nil })
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         let buffer = scratch.buffer(1 << 20)
         try rig.pager.read(into: buffer, at: 0)
         for page in 0..<256 { #expect(buffer[page << 12] == (page == 100 ? 7 : 0xEE)) }

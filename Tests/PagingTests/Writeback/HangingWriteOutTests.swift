@@ -57,7 +57,7 @@ import Testing
     }
 
     private func expectReads(_ rig: PagingRig<ToldImage>, _ byte: UInt8, page: Int64) throws {
-        let scratch = Scratch(64)
+        let scratch = TestBuffer(64)
         let buffer = scratch.buffer(64)
         try rig.pager.read(into: buffer, at: page * 4096)
         #expect(scratch.holds(buffer, byte), "page \(page)")
@@ -66,7 +66,7 @@ import Testing
     private func useAnotherImage(_ rig: PagingRig<ToldImage>) throws {
         let image = ToldImage(size: 65536)
         let other = try rig.registry.open(ImageIdentity(device: 9, inode: 9)) { image }
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         let buffer = scratch.buffer(4096)
         try Pager(other).write(from: UnsafeRawBufferPointer(buffer), at: 0, forced: false)
         try Pager(other).flush()

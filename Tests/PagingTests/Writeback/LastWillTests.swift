@@ -246,7 +246,7 @@ import Testing
         let other = ObservedImage(size: 16 << 20)
         let provider = try rig.registry.open(ImageIdentity(device: 77, inode: 78)) { other }
         let pager = Pager(provider)
-        let scratch = Scratch(64 << 12)
+        let scratch = TestBuffer(64 << 12)
         let buffer = scratch.buffer(64 << 12)
         memset(buffer.baseAddress!, 8, buffer.count)
         try pager.write(from: UnsafeRawBufferPointer(buffer), at: 0, forced: false)

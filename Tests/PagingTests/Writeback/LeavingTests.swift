@@ -34,7 +34,7 @@ import Testing
         #expect(throws: AccessError(ENOSPC)) { try rig.registry.close(rig.provider) }
         let next = try rig.registry.open(Self.identity) { ToldImage(size: 4096) }
         #expect(next === rig.provider)
-        let scratch = Scratch(8192)
+        let scratch = TestBuffer(8192)
         let buffer = scratch.buffer(8192)
         try Pager(next).read(into: buffer, at: 4096)
         #expect(scratch.holds(buffer, 5))

@@ -24,7 +24,7 @@ import Testing
             let writing = (0..<Self.writers).map { number in Thread.start { write(rig, number) } }
             Thread.wait { rig.pages.dirtyLimit.pages >= rig.pages.dirtyLimit.limit && gate.arrivals > 0 }
             let flushing = Thread.start { try? rig.pager.flush() }
-            let scratch = Scratch(bytesAtOnce)
+            let scratch = TestBuffer(bytesAtOnce)
             let buffer = scratch.buffer(bytesAtOnce)
             for offset in stride(from: 32 << 20, to: Self.size, by: bytesAtOnce) {
                 try rig.pager.read(into: buffer, at: offset)

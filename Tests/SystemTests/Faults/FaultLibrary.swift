@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// The library that makes a thread of nbdkit fault at a chosen place: see faults.c.
 final class FaultLibrary {
@@ -10,7 +11,7 @@ final class FaultLibrary {
 
     /// Compiles it.
     init() throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         let here = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
         let result = try Subprocess.run(
             "cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wno-infinite-recursion", "-o", path, "\(here)/faults.c",

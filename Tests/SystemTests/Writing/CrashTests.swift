@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// kill -9 of the real nbdkit under running writers. 40 rounds, 400 with FLEXPAGE_SOAK=1.
@@ -17,7 +18,7 @@ import Testing
     /// later; never an older one, never a mixture. The image goes from round to round, so every round opens what a
     /// killed server has left.
     @Test func killedUnderWriters() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: Self.sectors * SectorLedger.sectorSize)
         let ledger = SectorLedger(sectors: Self.sectors)

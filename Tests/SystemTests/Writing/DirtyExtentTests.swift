@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Block status, and copies made with its help, of an export with data that has not been written out.
@@ -8,7 +9,7 @@ import Testing
 
     /// A sparse image: data at 2 to 4 MiB and at 8 to 9 MiB.
     private func sparse() throws -> (path: String, scratch: Scratch, bytes: [UInt8]) {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         var bytes = [UInt8](repeating: 0, count: Self.size)
         for place in [2 << 20, 3 << 20, 8 << 20] {

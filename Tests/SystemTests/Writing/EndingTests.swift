@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The end of serving: what was answered is on the image when the process has gone.
@@ -26,7 +27,7 @@ import Testing
     /// or one that was asked for later.
     @Test(arguments: ["memory=2M", "memory=64M"])
     func busyClients(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         let sectors = 16_384
         try Files.resize(path, to: sectors * SectorLedger.sectorSize)

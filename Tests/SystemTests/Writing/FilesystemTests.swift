@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// A filesystem of the kernel's on a real export, through nbdfuse and a loop device.
@@ -47,7 +48,7 @@ struct FilesystemTests {
     /// server, is sound and holds the same files.
     @Test(arguments: ["64M", "8M"])
     func ext4(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (path, tree) = (scratch.path("disk.img"), scratch.path("tree"))
         try Files.resize(path, to: 256 << 20)
         try makeTree(tree)

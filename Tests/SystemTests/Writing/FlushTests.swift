@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What an answered flush means.
@@ -8,7 +9,7 @@ import Testing
     /// minimum, less than was written, and more.
     @Test(arguments: ["1M", "4M", "16M", "256M"])
     func allBlocksAreThere(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 16 << 20)
         let server = try Server([path, "memory=\(memory)", "dirty-age=3600"])

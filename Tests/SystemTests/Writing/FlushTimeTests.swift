@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The promise of flush-time=, on a slow disk: how much may be dirty follows what the disk does.
@@ -26,7 +27,7 @@ struct FlushTimeTests {
         let scratch: Scratch
 
         init(_ size: Size) throws {
-            scratch = try Scratch()
+            scratch = Scratch()
             let path = scratch.path("disk.img")
             let piece = [UInt8](repeating: 1, count: 1 << 20)
             for offset in stride(from: 0, to: size.image, by: piece.count) {

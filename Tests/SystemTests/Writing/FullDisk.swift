@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// A sparse image on a small file system of its own, and a ballast that leaves it little space.
 final class FullDisk {
@@ -17,7 +18,7 @@ final class FullDisk {
 
     /// - Parameter left: Bytes that can still be written, approximately.
     init(_ kind: String, imageSize: Int, left: Int) throws {
-        files = try Scratch()
+        files = Scratch()
         if kind == "tmpfs" {
             device = nil
             mount = try Mount("tmpfs", options: "mode=755,size=\(Self.size)")

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A disk that is full: what has been answered is kept, the trouble is reported, and the data is on the image once

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Two servers take turns at one image, each with a cache of its own. What one has written the other reads, and nothing
@@ -36,7 +37,7 @@ import Testing
 
     /// Known zeroes, of a hole or after a trim, are not zeroes any more once the other server has written there.
     @Test func knownZeroes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 64 << 20)
         let (first, second) = (try Server([path, "memory=8M"]), try Server([path, "memory=8M"]))
@@ -60,14 +61,14 @@ import Testing
     /// Two servers take turns, as fast as they can, each with random requests of all kinds. They never find anything
     /// but what the earlier turns have left, and nor does a program that reads the file.
     @Test func alternating() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try alternate(try sparseImage(in: scratch), turns: Soak.isOn ? 2000 : 24)
     }
 
     /// The same for a block device, which never shows that it was changed.
     @Test(.enabled(if: Machine.canLoop, "needs root and a loop device"))
     func alternatingAtADevice() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let device = try LoopDevice(try sparseImage(in: scratch))
         try alternate(device.path, turns: Soak.isOn ? 400 : 12)
     }
@@ -75,7 +76,7 @@ import Testing
     /// The same for a filesystem that keeps whole seconds, on which many turns leave the same times.
     @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "needs root, a loop device and ext4"))
     func alternatingWithinASecond() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("file")
         try Files.resize(file, to: 32 << 20)
         #expect(try Subprocess.run("mkfs.ext4", "-q", "-F", "-I", "128", file).status == 0)
@@ -86,7 +87,7 @@ import Testing
 
     /// lock=off does not protect from simultaneous writers, but it protects from what others did before a turn.
     @Test func alternatingWithoutLocks() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try alternate(try sparseImage(in: scratch), turns: 12, parameters: ["lock=off"])
     }
 
@@ -121,7 +122,7 @@ import Testing
     /// see an old or a new state of each page, and the new one of what had been flushed before they came. Nothing stale
     /// is written back.
     @Test func readersMeanwhile() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("disk.img")
         let history = History(pages: 512)
         try Files.resize(file, to: 512 * 4096)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The costs of zeroing and trimming.
@@ -10,7 +11,7 @@ import Testing
     /// That ends. All of it is gone then, from memory and from the image, and memory stays bounded. The cost is that of
     /// the cached pages, not of the length.
     @Test func aTebibyte() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: Self.size)
         let server = try Server([path, "memory=8M", "dirty-age=3600"], Server.Options(isVerbose: false))

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A fault that ends the real nbdkit, under writers: no sector of the image is older than what was answered.
@@ -16,7 +17,7 @@ import Testing
         let ledger = SectorLedger(sectors: LastWillTests.sectors)
 
         init() throws {
-            scratch = try Scratch()
+            scratch = Scratch()
             path = scratch.path("disk.img")
             try Files.resize(path, to: LastWillTests.sectors * SectorLedger.sectorSize)
         }
@@ -215,7 +216,7 @@ import Testing
     @Test(.enabled(if: Subprocess.exists("python3"), "python3 makes the socket"))
     func aSocketThatIsGiven() throws {
         let image = try Image(size: 4 << 20)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let script = """
             import os, socket, sys
             s = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What becomes of a client's writes if it leaves and the disk does not accept them.

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Locks between servers of one image.
@@ -75,7 +76,7 @@ import Testing
     /// is served to writers when it is free.
     @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "needs root and a loop device"))
     func heldDevices() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("file")
         try Files.resize(file, to: 16 << 20)
         #expect(try Subprocess.run("mkfs.ext4", "-q", "-F", file).status == 0)

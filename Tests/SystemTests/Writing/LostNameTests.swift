@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// An image is deleted or replaced while it is served: the log says so, if clients write.

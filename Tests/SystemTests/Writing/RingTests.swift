@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Writes that are submitted together (io_uring): when that is possible, and when the kernel refuses or interrupts it.

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// What clients have been promised of an image, sector by sector, while many threads write it.
 ///

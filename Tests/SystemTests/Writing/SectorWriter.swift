@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// One of the threads that write an image of a `SectorLedger` over a connection of its own, until the server goes.
 ///

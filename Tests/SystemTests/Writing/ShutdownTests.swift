@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The server must end while clients stay: what they wrote does not wait for them to leave.
@@ -31,7 +32,7 @@ import Testing
     /// The same for a daemon.
     @Test func daemonised() throws {
         let image = try Image(size: Self.size)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let socket = scratch.path("socket")
         let start = try Subprocess.run(
             ["nbdkit", "-P", scratch.path("pid"), "-U", socket, try Plugin.built(), image.path] + Self.parameters)
@@ -46,7 +47,7 @@ import Testing
     /// a signal comes before.
     @Test func captive() throws {
         let image = try Image(size: Self.size)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (socket, pidFile, done) = (scratch.path("socket"), scratch.path("pid"), scratch.path("done"))
         let process = try Subprocess(
             ["nbdkit", "-P", pidFile, "-U", socket, try Plugin.built(), image.path] + Self.parameters

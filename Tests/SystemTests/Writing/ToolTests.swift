@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Common tools write an export.
@@ -15,7 +16,7 @@ import Testing
     /// is flushed at the end, so the image is equal to the source while the server is still there.
     @Test(arguments: ["1M", "64M"])
     func nbdcopyBothWays(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (source, path, back) = (scratch.path("source"), scratch.path("disk.img"), scratch.path("back"))
         for place in [0, 5 << 20, 11 << 20] {
             try Files.write(Image.bytes(0..<2_000_000, seed: 3), to: source, at: place)
@@ -63,7 +64,7 @@ import Testing
     /// job trims a range of its own, in 16 MiB of memory: 256 MiB, or 4 GiB and more with FLEXPAGE_SOAK=1.
     @Test(.enabled(if: Fio.isThere, "fio with its nbd engine"))
     func fio() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         let (verified, trimmed, loops) = Soak.isOn ? (1 << 30, 256 << 20, 5) : (128 << 20, 64 << 20, 2)
         try Files.resize(path, to: verified + trimmed)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A file on a disk that fails on demand. Its syncs fail as long as a test wants. With each that fails it forgets
@@ -27,7 +28,7 @@ final class TroubledDisk {
 
     /// - Parameter bytes: Its contents, durable.
     init(_ bytes: [UInt8]) throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         try Files.write(bytes, to: scratch.path("durable"))
         try Files.write(bytes, to: scratch.path("current"))
         try Files.write([], to: scratch.path("calls"))

@@ -1,5 +1,6 @@
 import CLibNBD
 import Glibc
+import TestSupport
 import Testing
 
 /// Clients that vanish with answers under way end an nbdkit of certain versions. No page that others were answered is
@@ -16,7 +17,7 @@ struct VanishingClientTests {
 
     /// Makes clients vanish, as `vanish` does it, until the server has aborted.
     private func rounds(_ vanish: (Server, Scratch) throws -> Void) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: Self.sectors * SectorLedger.sectorSize)
         try Files.write(Image.bytes(0..<Self.size / 2, seed: 1), to: path, at: Self.size / 2)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// Random commands over several connections, one at a time, and what the image must be after them.
 struct WriteModel {

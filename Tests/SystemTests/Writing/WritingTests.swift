@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Every command that writes, over libnbd against the real nbdkit, compared with a model byte for byte.

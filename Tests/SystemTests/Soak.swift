@@ -1,6 +1,0 @@
-import Glibc
-
-/// Whether the tests run their long versions (FLEXPAGE_SOAK=1).
-enum Soak {
-    static var isOn: Bool { getenv("FLEXPAGE_SOAK").map { String(cString: $0) } == "1" }
-}

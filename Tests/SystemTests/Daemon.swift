@@ -1,7 +1,7 @@
 import Glibc
 import TestSupport
 
-/// A real nbdkit that serves the built plugin as a daemon, on a Unix socket. Killed when it goes out of sight.
+/// A real nbdkit that serves the built plugin as a daemon, on a Unix socket. Killed when this goes.
 final class Daemon {
     private let scratch: Scratch
     let pid: pid_t

@@ -1,7 +1,7 @@
 import Glibc
 import TestSupport
 
-/// An export as a file, brought by nbdfuse, for as long as it is held.
+/// An export as a file, through nbdfuse, for as long as this is held.
 final class FuseExport {
     let file: String
     private let scratch: Scratch

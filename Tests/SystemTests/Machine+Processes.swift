@@ -4,15 +4,15 @@ import TestSupport
 
 /// Programs, and what the kernel lets processes do.
 extension Machine {
-    /// Whether an export can be a file with nbdfuse.
+    /// Whether nbdfuse can make a file of an export.
     static var canExportFiles: Bool {
         isRoot && access("/dev/fuse", R_OK | W_OK) == 0 && Subprocess.exists("nbdfuse")
     }
 
-    /// Whether an export can be a file with nbdfuse, that file a loop device, and that device an ext4.
+    /// Whether nbdfuse can make a file of an export, that file can be a loop device, and that device an ext4.
     static var canMountExports: Bool { canLoop && canExportFiles && Subprocess.exists("mkfs.ext4") }
 
-    /// Whether the kernel gives rings of io_uring to who asks.
+    /// Whether the kernel gives this process rings of io_uring.
     static var hasRings: Bool {
         typealias Setup = @convention(c) (Int, Int, UnsafeMutableRawPointer) -> Int
         guard let call = dlsym(nil, "syscall") else { return false }
@@ -38,7 +38,7 @@ extension Machine {
         }
     }
 
-    /// Whether the process has ended. It may be a zombie for a while, as whoever adopted it is not us.
+    /// Whether the process has ended. It may be a zombie for a while, because its parent is another process.
     static func isGone(_ pid: pid_t) -> Bool {
         guard let status = try? Files.text("/proc/\(pid)/stat") else { return true }
         return status.split(separator: ")").last?.hasPrefix(" Z") == true

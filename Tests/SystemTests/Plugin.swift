@@ -11,7 +11,7 @@ enum Plugin {
     /// Its man page.
     static var manual: String { "\(Repository.path)/Plugin/nbdkit-flexpage-plugin.pod" }
 
-    /// The path of a plugin that is there.
+    /// The path of a plugin that exists.
     static func built() throws -> String {
         guard access(path, R_OK) == 0 else {
             throw Trouble(

@@ -33,14 +33,14 @@ package enum Files {
         return names
     }
 
-    /// Where a symbolic link leads, or nil where there is none.
+    /// The target of a symbolic link, or nil if there is none.
     package static func target(_ path: String) -> String? {
         var target = [CChar](repeating: 0, count: 4096)
         let length = readlink(path, &target, target.count - 1)
         return length < 0 ? nil : String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Writes `bytes` at `offset`, making the file if need be.
+    /// Writes `bytes` at `offset`, and makes the file if need be.
     package static func write(_ bytes: [UInt8], to path: String, at offset: Int = 0) throws {
         let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw Trouble("open \(path): \(String(cString: strerror(errno)))") }
@@ -55,7 +55,7 @@ package enum Files {
         }
     }
 
-    /// Makes the file exactly so long.
+    /// Gives the file exactly this size.
     package static func resize(_ path: String, to size: Int) throws {
         if access(path, F_OK) != 0 { try write([], to: path) }
         guard truncate(path, off_t(size)) == 0 else {

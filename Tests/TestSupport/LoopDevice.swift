@@ -1,11 +1,11 @@
 import Glibc
 
-/// A block device made of a file, for as long as it is held.
+/// A block device made of a file, for as long as this is held.
 package final class LoopDevice {
     package let path: String
-    /// What it is made of.
+    /// The file that it is made of.
     package let file: String
-    /// Where that is, if it was made for the device.
+    /// The directory of that file, if it was made for the device.
     private let scratch: Scratch?
 
     package init(_ file: String, readOnly: Bool = false) throws {
@@ -14,7 +14,7 @@ package final class LoopDevice {
         path = try Self.attach(file, readOnly ? ["--read-only"] : [])
     }
 
-    /// One over a hole of its own.
+    /// A device over a hole of its own.
     /// - Parameter size: Bytes; a multiple of 512.
     package init(size: Int, options: String...) throws {
         let scratch = Scratch()
@@ -26,7 +26,7 @@ package final class LoopDevice {
 
     private static func attach(_ file: String, _ options: [String]) throws -> String {
         var output = ""
-        // Between finding a free one and taking it another may be faster.
+        // Another process may take a free device between the search and the set-up.
         for _ in 0..<10 {
             let result = try Subprocess.run(["losetup", "--find", "--show"] + options + [file])
             if result.status == 0 { return String(result.output.dropLast()) }

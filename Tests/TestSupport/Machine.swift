@@ -1,13 +1,13 @@
 import Glibc
 
-/// What tests need that a machine may lack.
+/// Features that tests need and a machine may lack.
 package enum Machine {
     package static var isRoot: Bool { geteuid() == 0 }
 
     /// Whether a file system of `type`, one of memory, can be mounted.
     package static func canMount(_ type: String) -> Bool { isRoot && (try? Mount(type)) != nil }
 
-    /// Whether loop devices can be had.
+    /// Whether loop devices are available.
     package static let canLoop = isRoot && (try? LoopDevice(size: 1 << 20)) != nil
 
     /// Whether an ext4 can be made and mounted.

@@ -1,11 +1,11 @@
 import Glibc
 
-/// A file system, mounted in a directory of its own for as long as it is held: of memory, or of a device.
+/// A file system, of memory or of a device, mounted in a directory of its own for as long as this is held.
 package final class Mount {
-    /// A directory in it; where it is read-only, the directory that it is mounted on.
+    /// A directory in it; if it is read-only, the directory that it is mounted on.
     package let scratch: Scratch
     private let parent: Scratch
-    /// What it is on, if that was made for it.
+    /// The device that it is on, if that was made for it.
     package let device: LoopDevice?
 
     package convenience init(
@@ -34,7 +34,7 @@ package final class Mount {
         scratch = isReadOnly ? parent : try Scratch(in: parent.directory)
     }
 
-    /// Where it is mounted.
+    /// The directory that it is mounted on.
     package var directory: String { parent.directory }
 
     /// Makes it read-only.
@@ -44,14 +44,14 @@ package final class Mount {
         }
     }
 
-    /// Unmounts it at once, with an error where it is in use; the files in it are then out of sight.
+    /// Unmounts it at once, with an error if it is in use. The files in it are then out of sight.
     package func end() throws {
         guard umount2(parent.directory, 0) == 0 else {
             throw Trouble("umount \(parent.directory): \(String(cString: strerror(errno)))")
         }
     }
 
-    /// Lazily, as a test beside this one that starts a program may hold our descriptors for a moment.
+    /// Lazily, because a test beside this one that starts a program may hold our descriptors for a moment.
     deinit {
         umount2(parent.directory, Int32(MNT_DETACH))
     }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Waiting for what other processes do. The limits are those past which something hangs, not what is good.
+/// Waiting for other processes. A limit is the time past which something hangs, not the time that is good.
 package enum Patience {
     /// Asks again and again until there is an answer.
     package static func wait<Answer>(

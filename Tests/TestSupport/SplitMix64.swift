@@ -1,8 +1,8 @@
-/// A generator of random numbers that tells the same story for the same seed (splitmix64, by Vigna).
+/// A generator of random numbers that gives the same numbers for the same seed (splitmix64, by Vigna).
 package struct SplitMix64: RandomNumberGenerator {
     @usableFromInline var state: UInt64
 
-    /// - Parameter stream: Tells apart the generators of one seed, as of its threads.
+    /// - Parameter stream: Distinguishes the generators of one seed, such as those of its threads.
     @inlinable
     package init(seed: UInt64, stream: UInt64 = 0) {
         state = seed &* 0xD1B5_4A32_D192_ED03 ^ (stream &+ 1) &* 0x8CB9_2BA7_2F3D_8DD7
@@ -24,17 +24,17 @@ package struct SplitMix64: RandomNumberGenerator {
         return x ^ x &>> 31
     }
 
-    /// True once in `times` times; never where that is 0.
+    /// True once in `times` times; never if that is 0.
     @inlinable
     package mutating func once(in times: Int) -> Bool { times > 0 && next() % UInt64(times) == 0 }
 
-    /// A number of `range`, all alike.
+    /// A number of `range`, all equally likely.
     @inlinable
     package mutating func pick(_ range: ClosedRange<Int>) -> Int {
         range.lowerBound + Int(next() % UInt64(range.count))
     }
 
-    /// A number from 1 to `maximum`, small ones and powers of two oftener than others.
+    /// A number from 1 to `maximum`; small ones and powers of two are likelier than others.
     @inlinable
     package mutating func length(upTo maximum: Int) -> Int {
         let bits = Int.bitWidth - maximum.leadingZeroBitCount
@@ -43,7 +43,7 @@ package struct SplitMix64: RandomNumberGenerator {
         return min(length, maximum)
     }
 
-    /// A place below `limit`, which is not 0.
+    /// An offset below `limit`, which is not 0.
     @inlinable
     package mutating func place(below limit: Int64) -> Int64 { Int64(next() % UInt64(limit)) }
 }

@@ -2,8 +2,8 @@ import Glibc
 
 /// A program under way. Its output goes into a file, so that it never waits for anyone to read it.
 ///
-/// Tests that use it are synchronous on purpose: nbdkit's --exit-with-parent is about the thread that started it, and a
-/// test that is suspended may go on on another thread.
+/// Tests that use it are synchronous on purpose. nbdkit's --exit-with-parent is about the thread that started it, and a
+/// test that is suspended may continue on another thread.
 package final class Subprocess {
     package let pid: pid_t
     package let outputPath: String
@@ -29,7 +29,7 @@ package final class Subprocess {
         self.pid = pid
     }
 
-    /// The threads that run tests have signals blocked, which programs would inherit: they would not hear SIGTERM.
+    /// The threads that run tests have signals blocked. Programs would inherit that, and never get SIGTERM.
     private static func undisturbedSignals() -> posix_spawnattr_t {
         var attributes = posix_spawnattr_t()
         var none = sigset_t()
@@ -54,7 +54,7 @@ package final class Subprocess {
 
     package var hasEnded: Bool { pollStatus() != nil }
 
-    /// Waits for the end: the exit status, or 128 and the signal's number.
+    /// Waits for the end. Returns the exit status, or 128 and the signal's number.
     package func wait(seconds: Int = 60) throws -> Int32 {
         try Patience.wait(seconds: seconds, "process \(pid) has not ended; it said:\n\(output)") { pollStatus() }
     }
@@ -67,7 +67,7 @@ package final class Subprocess {
         return status
     }
 
-    /// Runs a program to its end: its exit status and all it printed.
+    /// Runs a program to its end. Returns its exit status and all its output.
     package static func run(_ arguments: String..., seconds: Int = 60) throws -> (status: Int32, output: String) {
         try run(arguments, seconds: seconds)
     }

@@ -1,4 +1,4 @@
-/// What keeps a test from being made at all.
+/// The reason that a test cannot be carried out.
 package struct Trouble: Error, CustomStringConvertible {
     package let description: String
 

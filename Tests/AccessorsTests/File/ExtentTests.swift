@@ -19,7 +19,7 @@ struct ExtentTests {
         return found
     }
 
-    /// Whether they cover `range` without gap or overlap, none of them empty.
+    /// True if they cover `range` without gap or overlap, and none of them is empty.
     private func isTiling(_ extents: [Extent], _ range: Range<Int64>) -> Bool {
         var position = range.lowerBound
         for extent in extents {
@@ -29,8 +29,8 @@ struct ExtentTests {
         return position == range.upperBound
     }
 
-    /// Proves: a page that was written is never told to be a hole, one that was not, or was trimmed, is; whatever part
-    /// of the image is asked for is told without gap or overlap.
+    /// A page that was written is never called a hole. A page that was not, or that was trimmed, always is. The extents
+    /// of any part of the image have no gap and no overlap.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"), arguments: 0..<40)
     func model(seed: Int) throws {
         var random = SplitMix64(seed: UInt64(seed))
@@ -62,7 +62,7 @@ struct ExtentTests {
         }
     }
 
-    /// Proves: it ends where the report says so.
+    /// The walk ends when the report says so.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"))
     func earlyEnd() throws {
         let image = try ImageFile(path: scratch.hole(1 << 20))
@@ -75,7 +75,7 @@ struct ExtentTests {
         #expect(count == 2)
     }
 
-    /// Proves: a range outside is refused, an empty one tells nothing, an image that has shrunk is no hole at its end.
+    /// A range outside is refused, and an empty one has no extents. An image that has shrunk has no hole at its end.
     @Test func limits() throws {
         let path = scratch.hole(1 << 20)
         let image = try ImageFile(path: path)
@@ -89,8 +89,8 @@ struct ExtentTests {
         #expect(try extents(empty, 0..<0) == [])
     }
 
-    /// Proves: where nothing is known of holes all is data: on block devices, and on ramfs.
-    @Test(.enabled(if: Machine.canLoop, "loop devices cannot be had"))
+    /// If nothing is known of holes, everything is data: on block devices, and on ramfs.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func device() throws {
         let device = try LoopDevice(size: 1 << 20)
         let image = try ImageFile(path: device.node)

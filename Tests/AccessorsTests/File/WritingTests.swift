@@ -10,7 +10,7 @@ import Testing
 struct WritingTests {
     private let scratch = Scratch()
 
-    /// Proves: every byte is written, seen by others and read back; and no size makes the image longer.
+    /// Every byte is written, seen by others and read back. No size makes the image longer.
     @Test(arguments: awkwardSizes, [DirectMode.auto, .off])
     func everyByte(size: Int, direct: DirectMode) throws {
         let path = scratch.file(pattern(size))
@@ -29,7 +29,7 @@ struct WritingTests {
         expectSame(contents(of: path), pattern(size))
     }
 
-    /// Proves: more pages than one call takes, up to an odd end.
+    /// One write takes more pages than one call, up to an odd end.
     @Test(arguments: [DirectMode.auto, .off])
     func manyPieces(direct: DirectMode) throws {
         let size = 3000 * 4096 + 17
@@ -40,7 +40,7 @@ struct WritingTests {
         try image.makeDurable()
     }
 
-    /// Proves: what another program writes to the tail is read, and a tail written is never hidden by an older one.
+    /// What another program writes to the tail is read. A tail once written is never hidden by an older one.
     @Test func tailIsCoherent() throws {
         let path = scratch.file(pattern(5000))
         let image = try ImageFile(path: path)
@@ -52,7 +52,7 @@ struct WritingTests {
         }
     }
 
-    /// Proves: a write-out never makes an image longer that has become shorter: EIO, and not a byte is written.
+    /// A write-out never lengthens an image that has become shorter: EIO, and not a byte is written.
     @Test(arguments: [0, 100, 4096, 9999], [DirectMode.auto, .off])
     func shrunk(to left: Int, direct: DirectMode) throws {
         let path = scratch.file(pattern(10_000))
@@ -66,7 +66,7 @@ struct WritingTests {
         expectSame(contents(of: path), Array(pattern(10_000)[..<left]))
     }
 
-    /// Proves: of an image that has become longer what lies past its old size is left alone.
+    /// In an image that has become longer, what lies past its old size is left alone.
     @Test(arguments: [DirectMode.auto, .off])
     func grown(direct: DirectMode) throws {
         let path = scratch.file(pattern(5000))
@@ -79,9 +79,9 @@ struct WritingTests {
         expectSame(contents(of: path)[5000...], pattern(20_000)[5000...])
     }
 
-    /// Proves: a full filesystem is ENOSPC; and once there is space the same write succeeds, with nothing missing.
+    /// A full filesystem is ENOSPC. Once there is space the same write succeeds, and nothing is missing.
     @Test(
-        .enabled(if: Machine.canMountExt4, "no ext4 on a loop device can be had"), arguments: [DirectMode.auto, .off])
+        .enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"), arguments: [DirectMode.auto, .off])
     func noSpace(direct: DirectMode) throws {
         let mount = try Mount(ext4: 8 << 20)
         let path = mount.scratch.hole(64 << 20)
@@ -101,8 +101,8 @@ struct WritingTests {
         expectSame(back.bytes, pattern(1 << 20))
     }
 
-    /// Proves: a block device whose size is no multiple of a page is written to its end; one that has shrunk gives EIO.
-    @Test(.enabled(if: Machine.canLoop, "loop devices cannot be had"), arguments: [DirectMode.auto, .off])
+    /// A block device whose size is no multiple of a page is written to its end. One that has shrunk gives EIO.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [DirectMode.auto, .off])
     func blockDevice(direct: DirectMode) throws {
         let size = (1 << 20) + 3 * 512
         let device = try LoopDevice(size: Int(size))
@@ -117,7 +117,7 @@ struct WritingTests {
         #expect(throws: AccessError(EIO)) { try image.writeOut(PageMemory(size), at: 0) }
     }
 
-    /// Proves: an image that is written leaves nothing in the page cache once it is synced, with O_DIRECT or without.
+    /// An image that is written leaves nothing in the page cache once it is synced, with O_DIRECT or without.
     @Test(
         .enabled(if: Machine.hasDirect, "temporary files are not on a disk here"), arguments: [DirectMode.auto, .off])
     func nothingStaysBehind(direct: DirectMode) throws {
@@ -131,8 +131,9 @@ struct WritingTests {
         expectSame(contents(of: path), pattern(8 << 20))
     }
 
-    /// Proves: any thread may call anything at any time: each has pages of its own, odd tail and neighbours' edges
-    /// included, while others sync, ask for extents and read. Under a storm of signals whose handlers restart nothing.
+    /// Any thread may call anything at any time. Each has pages of its own, odd tail and neighbours' edges included,
+    /// while others sync, ask for extents and read. All of it happens under a storm of signals whose handlers restart
+    /// nothing.
     @Test(arguments: [DirectMode.auto, .off])
     func manyThreads(direct: DirectMode) throws {
         let pages = 64

@@ -1,7 +1,7 @@
 import Glibc
 
-/// Runs `body` with another user's rights to files. They are a thread's own in Linux, so the rest of the process keeps
-/// its own.
+/// Runs `body` with another user's rights to files. In Linux each thread has its own, so the rest of the process keeps
+/// its rights.
 func asNobody<Result>(_ body: () throws -> Result) rethrows -> Result {
     typealias SetFSUID = @convention(c) (UInt32) -> Int32
     let symbol = dlsym(nil, "setfsuid")!

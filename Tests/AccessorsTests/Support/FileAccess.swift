@@ -7,7 +7,7 @@ func write(_ bytes: [UInt8], to path: FilePath) {
     _ = try! file.closeAfter { try file.writeAll(bytes) }
 }
 
-/// What the file or device holds, through the page cache as any other program sees it.
+/// The contents of the file or device, through the page cache, as any other program sees them.
 func contents(of path: FilePath) -> [UInt8] {
     let file = try! FileDescriptor.open(path, .readOnly)
     defer { try! file.close() }

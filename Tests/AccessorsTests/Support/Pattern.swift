@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Bytes that tell their place: those of one long random row, from `salt` on. 16 MiB at most.
+/// Bytes that reveal their offset: part of one long random row, from `salt` on. 16 MiB at most.
 func pattern(_ count: Int, salt: Int = 0) -> [UInt8] { Array(row[salt..<salt + count]) }
 
 private let row: [UInt8] = {

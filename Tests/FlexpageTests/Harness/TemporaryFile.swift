@@ -1,16 +1,16 @@
 import TestSupport
 
-/// A file in a folder of its own, gone when nobody holds this any more.
+/// A file in a folder of its own, removed when nobody holds this any more.
 struct TemporaryFile {
     let path: String
     private let scratch = Scratch()
 
-    /// - Parameter name: With its ending.
+    /// - Parameter name: With its extension.
     init(_ name: String, _ contents: String = "") {
         path = scratch.path(name)
         do { try Files.write(Array(contents.utf8), to: path) } catch { fatalError("\(error)") }
     }
 
-    /// All that is in it.
+    /// Everything in the file.
     var contents: String { (try? Files.text(path)) ?? "" }
 }

@@ -5,8 +5,8 @@ import Testing
 
 /// What a good sync makes durable, and what is dirty again after a failed one.
 @Suite struct LedgerSyncsTests {
-    /// A sync makes durable what was written out before it began, in that order, and nothing that was written out
-    /// later: that may not have been in it. Also where the numbers of syncs begin anew.
+    /// A sync makes durable what was written out before it began, in that order. It does not cover anything that was
+    /// written out later. This also holds if the numbers of syncs wrap around.
     @Test(arguments: [0, .max - 1, .max] as [UInt32]) func makesDurableWhatWasOutBefore(syncsBegun: UInt32) throws {
         let rig = try LedgerRig(syncsBegun: syncsBegun)
         for leaf in 1...4 as ClosedRange<UInt64> { rig.dirty(leaf) }
@@ -25,7 +25,7 @@ import Testing
         #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [4])
     }
 
-    /// A later sync makes durable what earlier ones did not come to.
+    /// A later sync makes durable what earlier ones did not cover.
     @Test func makesDurableAllThatIsOlder() throws {
         let rig = try LedgerRig()
         for leaf in 1...3 as ClosedRange<UInt64> {
@@ -36,10 +36,10 @@ import Testing
         #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [1, 2, 3])
     }
 
-    /// What has been dirtied while the sync was under way is not durable, and what has gone out again meanwhile is not
-    /// made durable by that sync.
+    /// What was dirtied while the sync was under way is not durable. Nor does that sync make durable what has gone out
+    /// again meanwhile.
     @Test func whatHasBeenDirtiedIsNotDurable() throws {
-        // More syncs than epochs, so that an epoch cannot pass for an early sync.
+        // More syncs than epochs, so that an epoch cannot be mistaken for an early sync.
         let rig = try LedgerRig(syncsBegun: 100)
         for leaf in 1...3 as ClosedRange<UInt64> {
             rig.dirty(leaf)
@@ -56,8 +56,8 @@ import Testing
         #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [2])
     }
 
-    /// After a failed sync what was unsynced is dirty, in the epoch of that moment: the next flush finds it, and it
-    /// goes around once more.
+    /// After a failed sync unsynced pages are dirty, in the epoch of that moment. The next flush finds them, and they
+    /// go around once more.
     @Test func dirtyAgain() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -73,8 +73,8 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
-    /// What became dirty again while other pages of the leaf are going out, which were dirtied later, is found by every
-    /// flush from then on, before they are out and after.
+    /// Pages become dirty again while others of the leaf, which were dirtied later, are going out. Every flush from
+    /// then on finds them, before those are out and after.
     @Test func dirtyAgainWhileGoingOut() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b1)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Paging
 
-/// Pages, a registry and one image open: what most tests begin with.
+/// Pages, a registry and one open image: the beginning of most tests.
 struct PagingRig<Image: Accessor> {
     let pages: Pages
     let registry: ProviderRegistry
@@ -24,7 +24,7 @@ struct PagingRig<Image: Accessor> {
 
     var frames: Int { pages.memory.metadata.frames }
 
-    /// Closes the image; everything must be free then.
+    /// Closes the image. Then everything must be free.
     func end() throws {
         pages.checkInvariants(isQuiet: true)
         try registry.close(provider)
@@ -33,7 +33,7 @@ struct PagingRig<Image: Accessor> {
         #expect(pages.leaves.used == 0)
     }
 
-    /// The error that a read gets, or nil.
+    /// The error of a read, or nil.
     func readError(_ count: Int, at offset: Int64) -> AccessError? {
         let scratch = TestBuffer(max(1, count))
         do throws(AccessError) {
@@ -52,7 +52,7 @@ struct PagingRig<Image: Accessor> {
         try pager.write(from: UnsafeRawBufferPointer(buffer), at: offset, forced: forced)
     }
 
-    /// Recycles all that can be recycled. Nobody else uses the memory meanwhile.
+    /// Recycles everything that can be recycled. Nobody else uses the memory meanwhile.
     func recycleAll() {
         if let region = pages.takeRegion(order: 0, room: frames) { pages.give(region) }
     }

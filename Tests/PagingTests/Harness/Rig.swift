@@ -1,10 +1,10 @@
 @testable import Paging
 
-/// With an image whose every byte is known.
+/// A rig with an image in which every byte is known.
 typealias Rig = PagingRig<MemoryImage>
 
 extension PagingRig where Image == MemoryImage {
-    /// Reads `count` bytes at `offset` and says whether they are the image's.
+    /// Reads `count` bytes at `offset`. True if they are the image's.
     func reads(_ count: Int, at offset: Int64) throws -> Bool {
         let scratch = TestBuffer(max(1, count))
         let buffer = scratch.buffer(count, skew: 1)

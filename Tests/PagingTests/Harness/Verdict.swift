@@ -1,6 +1,6 @@
 import Testing
 
-/// What threads find wrong, for the test that started them: an expectation is only heard on the test's own thread.
+/// Errors that threads find, for the test that started them: an expectation counts only on the test's own thread.
 final class Verdict: Sendable {
     private let findings = Guarded<[String]>([])
 
@@ -15,7 +15,7 @@ final class Verdict: Sendable {
 
     var hasFindings: Bool { findings.withLock { !$0.isEmpty } }
 
-    /// Reports what was found to the test that runs on this thread.
+    /// Reports the findings to the test that runs on this thread.
     func report(_ context: String, sourceLocation: SourceLocation = #_sourceLocation) {
         for finding in findings.withLock({ $0 }) {
             Issue.record("\(context): \(finding)", sourceLocation: sourceLocation)

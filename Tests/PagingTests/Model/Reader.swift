@@ -11,7 +11,7 @@ struct Reader {
     let verdict: Verdict
     private var random: SplitMix64
     private let scratch: TestBuffer
-    /// Where the last request in each image ended.
+    /// The end of the last request in each image.
     private var ends: [Int64]
 
     init(
@@ -40,7 +40,7 @@ struct Reader {
         }
     }
 
-    /// Half of all requests go to the same few places, so that threads meet.
+    /// Half of all requests go to the same few offsets, so that threads meet.
     private mutating func range(in image: MemoryImage) -> (Int64, Int) {
         let window = min(image.size, ReadScenario.window)
         let count = random.length(upTo: Int(min(window, Int64(scenario.maxRequest))))
@@ -50,7 +50,7 @@ struct Reader {
         return (isAtTail ? image.size - window + offset : offset, count)
     }
 
-    /// A sequential reader's next request; small, so that many of them make a stream.
+    /// A sequential reader's next request. It is small, so that many of them make a stream.
     private mutating func nextRange(_ index: Int) -> (Int64, Int) {
         let size = images[index].size
         let offset = ends[index] < size ? ends[index] : 0
@@ -79,7 +79,7 @@ struct Reader {
         }
     }
 
-    /// Where failures do not come and go, just the requests that touch a bad page fail.
+    /// If failures do not come and go, exactly the requests that touch a bad page fail.
     private func judge(_ error: AccessError?, _ offset: Int64, _ count: Int, _ index: Int) {
         let faults = scenario.images[index].faults
         let asked = UInt64(offset) / 4096...UInt64(offset + Int64(count) - 1) / 4096
@@ -87,7 +87,7 @@ struct Reader {
         let mayFail = mustFail || faults.readFailsOnceIn > 0
         if let error {
             verdict.expect(mayFail, "image \(index): \(count) bytes at \(offset) failed for others' bad pages")
-            verdict.expect(error.code == EIO, "the Accessor's error is told, not \(error.code)")
+            verdict.expect(error.code == EIO, "the error is \(error.code), not the Accessor's")
         } else {
             verdict.expect(!mustFail, "image \(index): \(count) bytes at \(offset) have a bad page and were read")
         }

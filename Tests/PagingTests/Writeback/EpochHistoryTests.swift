@@ -3,9 +3,9 @@ import Testing
 
 @testable import Paging
 
-/// Which dirty pages are older than an age: coarsely, never too young.
+/// Which dirty pages are older than an age: coarsely, and never too young.
 @Suite struct EpochHistoryTests {
-    /// Before anything is noted, and of a time before the first note, nothing is known.
+    /// Before anything is noted, and for a time before the first note, nothing is known.
     @Test func nothingIsKnownAtFirst() {
         var history = EpochHistory()
         #expect(history.latest(endedBy: .max) == nil)
@@ -14,7 +14,7 @@ import Testing
         #expect(history.latest(endedBy: 1000) == 7)
     }
 
-    /// The latest that ended by then, not the latest of all, and not the first.
+    /// The answer is the latest epoch that ended by then; not the latest of all, and not the first.
     @Test func theLatestByThen() {
         var history = EpochHistory()
         for epoch in 1...10 as ClosedRange<UInt32> { history.note(epoch, at: Int(epoch) * 100, age: 1600) }
@@ -24,7 +24,8 @@ import Testing
         #expect(history.latest(endedBy: 5000) == 10)
     }
 
-    /// What ended less than a sixteenth of the age after a note is not noted, so that the few places last for the age.
+    /// An epoch that ended less than a sixteenth of the age after a note is not noted, so that the few slots last for
+    /// the age.
     @Test func notesCoarsely() {
         var history = EpochHistory()
         history.note(1, at: 0, age: 1600)
@@ -34,8 +35,8 @@ import Testing
         #expect(history.latest(endedBy: 1000) == 3)
     }
 
-    /// However often and irregularly epochs end, for hours: what is said to have ended by then has, and it is less than
-    /// a sixteenth of the age behind what could have been said.
+    /// Epochs end often and irregularly, for hours. An epoch reported to have ended by then has. It is less than a
+    /// sixteenth of the age behind the best possible answer.
     @Test(arguments: 1...20 as ClosedRange<UInt64>, [16, 100, 1000, 5000]) func neverTooYoung(seed: UInt64, age: Int) {
         var random = SplitMix64(seed: seed)
         var history = EpochHistory()

@@ -19,13 +19,13 @@ final class FaultLibrary {
         guard result.status == 0 else { throw Trouble("cc: \(result.output)") }
     }
 
-    /// What a command is begun with so that its program faults at `place` once it has been armed.
-    /// - Parameter memory: What memory= is, bytes.
+    /// The beginning of a command that makes its program fault at `place` once it has been armed.
+    /// - Parameter memory: The value of memory=, bytes.
     func command(faultingAt place: String, memory: Int) -> [String] {
         ["env", "LD_PRELOAD=\(path)", "FAULT=\(place)", "MEMORY=\(memory)", "ARMED=\(armed)"]
     }
 
-    /// Arms it in a process, and waits until it is: a signal that is sent after another may come before it.
+    /// Arms it in a process, and waits until it is armed: a signal sent after another may arrive before it.
     func arm(_ pid: pid_t) throws {
         unlink(armed)
         kill(pid, SIGUSR2)

@@ -12,7 +12,7 @@ import Testing
         for failures in 1...3 as ClosedRange<UInt64> {
             try rig.write(1, count: 4096, at: 0)
             rig.image.fail(.sync, with: EIO)
-            for _ in 0..<failures { #expect(throws: AccessError(EIO)) { try rig.provider.sync() } }
+            for _ in 0..<failures { #expect(throws: AccessError(EIO)) { try rig.provider.durability.sync() } }
             rig.image.fail(.sync, with: 0)
             try rig.pager.flush()
             let told = notices.withLock { told in
@@ -35,10 +35,10 @@ import Testing
         #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
         #expect(rig.provider.lost == nil)
         try rig.pager.trim(65_536..<131_072, forced: false)
-        for _ in 0..<2 { #expect(throws: AccessError(EIO)) { try rig.provider.sync() } }
+        for _ in 0..<2 { #expect(throws: AccessError(EIO)) { try rig.provider.durability.sync() } }
         #expect(rig.provider.lost == AccessError(EIO))
         rig.image.fail(.sync, with: 0)
-        #expect(throws: AccessError(EIO)) { try rig.provider.sync() }
+        #expect(throws: AccessError(EIO)) { try rig.provider.durability.sync() }
         #expect(
             notices.withLock { $0 }
                 == [.syncFailed(AccessError(EIO), isLost: false), .syncFailed(AccessError(EIO), isLost: true)])

@@ -8,7 +8,7 @@ import Testing
     /// A trouble is reported once, however many syncs fail, and so is its end, with the number of failures.
     @Test func beginningAndEnd() throws {
         let notices = Guarded<[Notice]>([])
-        let rig = try PagingRig(image: ToldImage(size: 1 << 20)) { notice in notices.withLock { $0.append(notice) } }
+        let rig = try PagingRig(image: FailingImage(size: 1 << 20)) { notice in notices.withLock { $0.append(notice) } }
         for failures in 1...3 as ClosedRange<UInt64> {
             try rig.write(1, count: 4096, at: 0)
             rig.image.fail(.sync, with: EIO)
@@ -28,7 +28,7 @@ import Testing
     /// said to work again after a loss.
     @Test func aLaterFailureLoses() throws {
         let notices = Guarded<[Notice]>([])
-        let rig = try PagingRig(image: ToldImage(size: 1 << 20)) { notice in notices.withLock { $0.append(notice) } }
+        let rig = try PagingRig(image: FailingImage(size: 1 << 20)) { notice in notices.withLock { $0.append(notice) } }
         try rig.pager.flush()
         rig.image.fail(.sync, with: EIO)
         try rig.write(1, count: 4096, at: 0)

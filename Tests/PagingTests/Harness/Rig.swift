@@ -1,9 +1,9 @@
 @testable import Paging
 
 /// A rig with an image in which every byte is known.
-typealias Rig = PagingRig<MemoryImage>
+typealias Rig = PagingRig<PatternImage>
 
-extension PagingRig where Image == MemoryImage {
+extension PagingRig where Image == PatternImage {
     /// Reads `count` bytes at `offset`. True if they are the image's.
     func reads(_ count: Int, at offset: Int64) throws -> Bool {
         let scratch = TestBuffer(max(1, count))

@@ -7,7 +7,7 @@ import Testing
 @Suite struct LockRankTests {
     /// Locks in the order of their ranks are fine, all shards in ascending order too, and nothing is held at the end.
     @Test func inOrder() throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 1 << 20))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: 1 << 20))
         let shards = rig.pages.memory.metadata.shards
         shards.lock()
         rig.provider.ledger.lock.withLock {}

@@ -15,7 +15,7 @@ import Testing
         let pages = try Pages(memory: scenario.memory, readahead: scenario.readahead)
         let registry = ProviderRegistry(pages: pages)
         let images = scenario.images.map {
-            MemoryImage(size: $0.size, key: $0.key, zeroes: $0.zeroes, faults: $0.faults, seed: seed)
+            PatternImage(size: $0.size, key: $0.key, zeroes: $0.zeroes, faults: $0.faults, seed: seed)
         }
         let providers = try images.map { image in
             try registry.open(ImageIdentity(device: 1, inode: image.pattern.key)) { image }
@@ -41,7 +41,7 @@ import Testing
     }
 
     /// The next read of a page that failed works once the cause is gone.
-    private func checkHealed(_ images: [MemoryImage], _ pagers: [Pager], _ verdict: Verdict) {
+    private func checkHealed(_ images: [PatternImage], _ pagers: [Pager], _ verdict: Verdict) {
         for (image, pager) in zip(images, pagers) {
             image.heal()
             let count = Int(min(image.size, 2 << 20))
@@ -57,7 +57,7 @@ import Testing
         }
     }
 
-    private func checkCounters(_ pages: Pages, _ images: [MemoryImage], _ verdict: Verdict) {
+    private func checkCounters(_ pages: Pages, _ images: [PatternImage], _ verdict: Verdict) {
         let counters = pages.counters
         let reads = images.reduce(0) { $0 + $1.reads.load(ordering: .relaxed) }
         verdict.expect(counters.fills + counters.failedFills == UInt64(reads), "each read of the image is counted once")

@@ -6,7 +6,7 @@ import TestSupport
 struct Reader {
     let scenario: ReadScenario
     let pages: Pages
-    let images: [MemoryImage]
+    let images: [PatternImage]
     let pagers: [Pager]
     let verdict: Verdict
     private var random: SplitMix64
@@ -15,7 +15,7 @@ struct Reader {
     private var ends: [Int64]
 
     init(
-        _ number: Int, _ scenario: ReadScenario, pages: Pages, images: [MemoryImage], pagers: [Pager],
+        _ number: Int, _ scenario: ReadScenario, pages: Pages, images: [PatternImage], pagers: [Pager],
         _ verdict: Verdict
     ) {
         self.scenario = scenario
@@ -41,7 +41,7 @@ struct Reader {
     }
 
     /// Half of all requests go to the same few offsets, so that threads meet.
-    private mutating func range(in image: MemoryImage) -> (Int64, Int) {
+    private mutating func range(in image: PatternImage) -> (Int64, Int) {
         let window = min(image.size, ReadScenario.window)
         let count = random.length(upTo: Int(min(window, Int64(scenario.maxRequest))))
         var offset = random.once(in: 2) ? random.place(below: 5) * window / 5 : random.place(below: window)

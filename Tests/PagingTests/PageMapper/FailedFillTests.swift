@@ -12,7 +12,7 @@ import Testing
 
     private func rig(memory: Int = 4 << 20, maxDelay: Int = 0) throws -> Rig {
         let faults = Faults(badPages: [FailedFillTests.bad], maxDelay: maxDelay)
-        return try Rig(memory: memory, image: MemoryImage(size: FailedFillTests.size, faults: faults))
+        return try Rig(memory: memory, image: PatternImage(size: FailedFillTests.size, faults: faults))
     }
 
     /// All bytes except the bad page's can be read one by one, before and after wide reads over them have failed.
@@ -61,7 +61,7 @@ import Testing
     /// of all of a chunk's pages is held up until each thread waits for it.
     @Test func waitersOnAFailingFillGetTheirPages() throws {
         let gate = Gate()
-        let image = MemoryImage(size: FailedFillTests.size, faults: Faults(badPages: [FailedFillTests.bad])) { pages in
+        let image = PatternImage(size: FailedFillTests.size, faults: Faults(badPages: [FailedFillTests.bad])) { pages in
             if pages.count > 8 && gate.arrivals == 0 { gate.pass() }
         }
         let rig = try Rig(memory: 16 << 20, image: image)

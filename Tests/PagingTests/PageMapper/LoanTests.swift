@@ -7,7 +7,7 @@ import Testing
 @Suite struct LoanTests {
     /// There is a pin while the loan lives, and none after. Two loans of a page are two pins.
     @Test func itsEndGivesBack() throws {
-        let rig = try Rig(image: MemoryImage(size: 1 << 20))
+        let rig = try Rig(image: PatternImage(size: 1 << 20))
         try rig.pager.populate(0..<65536)
         do {
             var progress = PageMapper.RequestProgress()
@@ -29,7 +29,7 @@ import Testing
     @Test(arguments: 1...60 as ClosedRange<UInt64>) func partsAreTheRange(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let size = Int64(random.pick(1...3 << 20))
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: size))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: size))
         for _ in 0..<8 {
             let offset = random.place(below: size)
             let end = offset + Int64(random.length(upTo: Int(size - offset)))
@@ -53,7 +53,7 @@ import Testing
 
     /// A lent page survives while reading many times the memory recycles everything else.
     @Test func aLentPageIsNotRecycled() throws {
-        let rig = try Rig(image: MemoryImage(size: 8 << 20))
+        let rig = try Rig(image: PatternImage(size: 8 << 20))
         var progress = PageMapper.RequestProgress()
         let loan = try rig.provider.mapper.lend(0..<4096, &progress)
         let id = try #require(rig.flexpage(at: 0))

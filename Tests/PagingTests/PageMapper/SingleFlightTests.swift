@@ -9,7 +9,7 @@ import Testing
     /// all.
     @Test func threadsShareOneRead() throws {
         let gate = Gate()
-        let rig = try Rig(image: MemoryImage(size: 1 << 20) { _ in gate.pass() })
+        let rig = try Rig(image: PatternImage(size: 1 << 20) { _ in gate.pass() })
         let verdict = Verdict()
         Watchdog.guarding("threads share one read") {
             let threads = (0..<8).map { number in
@@ -37,7 +37,7 @@ import Testing
         let gate = Gate()
         let rig = try Rig(
             memory: 4 << 20,
-            image: MemoryImage(size: 1 << 40) { pages in if pages.contains(7) { gate.pass() } })
+            image: PatternImage(size: 1 << 40) { pages in if pages.contains(7) { gate.pass() } })
         try rig.pager.populate(4096 * 100..<4096 * 101)
         let hanging = Thread.start { _ = rig.readError(4096, at: 4096 * 7) }
         try Watchdog.guarding("nothing waits for another's read") { () throws in
@@ -46,7 +46,7 @@ import Testing
             #expect(try rig.reads(4096, at: 4096 * 6))
             #expect(try rig.reads(4096, at: 4096 * 100))
             #expect(try rig.reads(4096, at: chunkInSameShard(rig) * Chunk.size))
-            let other = try rig.registry.open(ImageIdentity(device: 9, inode: 9)) { MemoryImage(size: 65536) }
+            let other = try rig.registry.open(ImageIdentity(device: 9, inode: 9)) { PatternImage(size: 65536) }
             try Pager(other).populate(0..<65536)
             try rig.registry.close(other)
             _ = rig.pages.counters
@@ -67,7 +67,7 @@ import Testing
     /// hanging read's chunk are served, and others can recycle what the waiting request had been lent.
     @Test func whoWaitsHoldsNothing() throws {
         let gate = Gate()
-        let rig = try Rig(image: MemoryImage(size: 64 << 20) { pages in if pages.contains(40) { gate.pass() } })
+        let rig = try Rig(image: PatternImage(size: 64 << 20) { pages in if pages.contains(40) { gate.pass() } })
         let verdict = Verdict()
         try Watchdog.guarding("a waiting request holds nothing") { () throws in
             let hanging = Thread.start { _ = rig.readError(1, at: 4096 * 40) }

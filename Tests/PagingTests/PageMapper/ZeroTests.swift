@@ -12,7 +12,7 @@ import Testing
     @Test(
         arguments: [Zeroes.hole, Zeroes.untold], [1, 4096, 5000, 256 << 10, (1 << 20) + 1, 5 << 20] as [Int64])
     func zeroesTakeNoFrame(zeroes: Zeroes, size: Int64) throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: size, zeroes: zeroes))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: size, zeroes: zeroes))
         #expect(try rig.reads(Int(size), at: 0))
         #expect(rig.pages.memory.freeFrames == rig.frames)
         let pageCount = UInt64(size + 4095) / 4096
@@ -28,7 +28,7 @@ import Testing
 
     /// A hole is read once and then asked for: the rest of it costs no I/O, and one question a chunk.
     @Test func holesAreNotRead() throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 16 << 20, zeroes: .hole))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: 16 << 20, zeroes: .hole))
         try rig.pager.populate(0..<16 << 20)
         #expect(rig.image.reads.load(ordering: .relaxed) == 1)
         #expect(rig.image.questions.load(ordering: .relaxed) <= 17)
@@ -38,7 +38,7 @@ import Testing
 
     /// Zeroes that the image reports as data are read, one fill at a time, and asked about once a fill at most.
     @Test func untoldZeroesAreRead() throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 16 << 20, zeroes: .untold))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: 16 << 20, zeroes: .untold))
         try rig.pager.populate(0..<16 << 20)
         let reads = rig.image.reads.load(ordering: .relaxed)
         #expect(rig.image.pagesRead.load(ordering: .relaxed) == 16 << 8)
@@ -48,7 +48,7 @@ import Testing
 
     /// An image without zeroes is never asked for holes.
     @Test func dataIsNotAskedFor() throws {
-        let rig = try Rig(memory: 2 << 20, image: MemoryImage(size: 8 << 20))
+        let rig = try Rig(memory: 2 << 20, image: PatternImage(size: 8 << 20))
         #expect(try rig.reads(8 << 20, at: 0))
         #expect(rig.image.questions.load(ordering: .relaxed) == 0)
         #expect(rig.pages.counters.knownZeroes == 0)
@@ -62,7 +62,7 @@ import Testing
         let zeroes = Zeroes(
             run: [1, 2, 5, 33][random.pick(0...3)], holes: random.pick(0...4), untold: random.pick(0...4), seed: seed)
         let size = Int64(random.pick(1...3 << 20))
-        let rig = try Rig(memory: 8 << 20, image: MemoryImage(size: size, zeroes: zeroes))
+        let rig = try Rig(memory: 8 << 20, image: PatternImage(size: size, zeroes: zeroes))
         for _ in 0..<2 {
             var offset: Int64 = 0
             while offset < size {
@@ -187,7 +187,7 @@ import Testing
     /// Readers that wait for a fill of zeroes get zeroes, and the image is read once for all of them.
     @Test func waitersGetZeroes() throws {
         let gate = Gate()
-        let image = MemoryImage(size: 1 << 20, zeroes: .untold, arriving: { _ in gate.pass() })
+        let image = PatternImage(size: 1 << 20, zeroes: .untold, arriving: { _ in gate.pass() })
         let rig = try Rig(memory: 4 << 20, image: image)
         let verdict = Verdict()
         Watchdog.guarding("waiting for zeroes") {
@@ -208,7 +208,7 @@ import Testing
 
     /// If an image cannot tell its holes, they are read.
     @Test func questionsMayFail() throws {
-        let image = MemoryImage(size: 8 << 20, zeroes: .hole, faults: Faults(questionsFail: true))
+        let image = PatternImage(size: 8 << 20, zeroes: .hole, faults: Faults(questionsFail: true))
         let rig = try Rig(memory: 4 << 20, image: image)
         #expect(try rig.reads(8 << 20, at: 0))
         #expect(image.questions.load(ordering: .relaxed) > 0)
@@ -220,7 +220,7 @@ import Testing
     /// a page of zeroes.
     @Test func readingAheadThroughZeroes() throws {
         let zeroes = Zeroes(run: 64, holes: 3, untold: 3, seed: 11)
-        let image = MemoryImage(size: 32 << 20, zeroes: zeroes)
+        let image = PatternImage(size: 32 << 20, zeroes: zeroes)
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         for offset in stride(from: 0, to: 32 << 20, by: 16 << 10) as StrideTo<Int64> {

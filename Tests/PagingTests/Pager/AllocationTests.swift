@@ -28,7 +28,7 @@ struct AllocationTests {
 
     /// Ten thousand hits, of a page, of parts of pages and of many pages.
     @Test func hitsAllocateNothing() throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 1 << 20))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: 1 << 20))
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
         defer { buffer.deallocate() }
         try rig.pager.populate(0..<1 << 20)
@@ -47,7 +47,7 @@ struct AllocationTests {
 
     /// Misses and recycling: an image read end to end through much less memory.
     @Test(.ifOptimised) func missesAllocateNothing() throws {
-        let rig = try PagingRig(image: QuietImage(size: 8 << 20))
+        let rig = try PagingRig(image: NullImage(size: 8 << 20))
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
         defer { buffer.deallocate() }
         let count = try allocations {
@@ -60,7 +60,7 @@ struct AllocationTests {
 
     /// Writes, flushes, zeroes and trims.
     @Test(.ifOptimised) func writesAllocateNothing() throws {
-        let rig = try PagingRig(image: QuietImage(size: 8 << 20))
+        let rig = try PagingRig(image: NullImage(size: 8 << 20))
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
         defer { buffer.deallocate() }
         let whole = UnsafeRawBufferPointer(buffer)

@@ -9,7 +9,7 @@ import Testing
     /// at its end are served.
     @Test(arguments: [1, 511, 4095, 4096, 4097, 1 << 20, 1 << 20 | 777, 1 << 50 | 1] as [Int64])
     func rangesAreChecked(size: Int64) throws {
-        let rig = try Rig(image: MemoryImage(size: size))
+        let rig = try Rig(image: PatternImage(size: size))
         for offset in [-1, Int64.min, size, size + 1, Int64.max] {
             #expect(rig.readError(1, at: offset) == AccessError(EINVAL))
         }
@@ -24,7 +24,7 @@ import Testing
 
     /// A read of no bytes succeeds anywhere from the beginning to the end.
     @Test func emptyRangesAreServed() throws {
-        let rig = try Rig(image: MemoryImage(size: 5000))
+        let rig = try Rig(image: PatternImage(size: 5000))
         for offset in [0, 1, 4096, 5000] as [Int64] {
             #expect(rig.readError(0, at: offset) == nil)
             try rig.pager.populate(offset..<offset)
@@ -37,7 +37,7 @@ import Testing
 
     /// An empty image has no byte to read.
     @Test func anEmptyImageIsEmpty() throws {
-        let rig = try Rig(image: MemoryImage(size: 0))
+        let rig = try Rig(image: PatternImage(size: 0))
         #expect(rig.readError(0, at: 0) == nil)
         #expect(rig.readError(1, at: 0) == AccessError(EINVAL))
         try rig.end()
@@ -46,7 +46,7 @@ import Testing
     /// Reads of every kind around the borders of base pages, leaves, chunks and the tail give the image's bytes.
     @Test func bordersAreRight() throws {
         let size: Int64 = 2 << 20 | 1234
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: size))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: size))
         for border in [4096, 32768, 1 << 20, 2 << 20, size] as [Int64] {
             for before in [0, 1, 511, 4096, 5000] as [Int64] {
                 for after in [0, 1, 512, 4095] as [Int64] {
@@ -62,7 +62,7 @@ import Testing
 
     /// Beyond the image's end a page holds zeroes, not what the frame held before: nothing leaks into a grown copy.
     @Test func theTailIsZeroes() throws {
-        let rig = try Rig(image: MemoryImage(size: 4096 * 300 + 5))
+        let rig = try Rig(image: PatternImage(size: 4096 * 300 + 5))
         for page in 0..<300 as Range<Int64> { try rig.pager.populate(page * 4096..<page * 4096 + 1) }
         try rig.pager.populate(4096 * 300..<4096 * 300 + 5)
         let id = try #require(rig.flexpage(at: 300))
@@ -73,7 +73,7 @@ import Testing
 
     /// `populate` brings in what a read then finds, and reports the error of a page that cannot be read.
     @Test func populateMakesResident() throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 2 << 20, faults: Faults(badPages: [300])))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: 2 << 20, faults: Faults(badPages: [300])))
         try rig.pager.populate(0..<1 << 20)
         let reads = rig.image.reads.load(ordering: .relaxed)
         #expect(try rig.reads(1 << 20, at: 0))

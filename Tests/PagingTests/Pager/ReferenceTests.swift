@@ -28,7 +28,7 @@ struct ReferenceTests {
 
     /// Ten thousand hits, of a page, of parts of pages and of many pages.
     @Test func hitsCountNothing() throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 1 << 20))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: 1 << 20))
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
         defer { buffer.deallocate() }
         try rig.pager.populate(0..<1 << 20)
@@ -50,7 +50,7 @@ struct ReferenceTests {
 
     /// Populating resident pages, as a client's cache request does.
     @Test func populatingWhatIsResidentCountsNothing() throws {
-        let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 1 << 20))
+        let rig = try Rig(memory: 4 << 20, image: PatternImage(size: 1 << 20))
         try rig.pager.populate(0..<1 << 20)
         let pager = rig.pager
         let count = try references {
@@ -63,7 +63,7 @@ struct ReferenceTests {
 
     /// Reads of known zeroes, which no flexpage covers.
     @Test func hitsOfZeroesCountNothing() throws {
-        let rig = try PagingRig(image: QuietImage(size: 1 << 20))
+        let rig = try PagingRig(image: NullImage(size: 1 << 20))
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 4096)
         defer { buffer.deallocate() }
         try rig.pager.zero(0..<1 << 20, mayTrim: true, onlyIfFast: false, forced: true)

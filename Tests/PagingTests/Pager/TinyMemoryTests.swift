@@ -12,7 +12,7 @@ import Testing
         let pages = try Pages(memory: Pages.minMemory)
         let registry = ProviderRegistry(pages: pages)
         let images = (0..<4 as Range<UInt64>).map { key in
-            MemoryImage(
+            PatternImage(
                 size: 4 << 20 | Int64(key * 1000), key: key,
                 faults: Faults(readFailsOnceIn: key == 3 ? 10 : 0, maxDelay: 100), seed: seed)
         }
@@ -35,7 +35,7 @@ import Testing
         #expect(pages.memory.freeFrames == pages.memory.metadata.frames)
     }
 
-    private static func read(_ image: MemoryImage, _ pager: Pager, _ generator: SplitMix64, _ verdict: Verdict) {
+    private static func read(_ image: PatternImage, _ pager: Pager, _ generator: SplitMix64, _ verdict: Verdict) {
         var random = generator
         let scratch = TestBuffer(1 << 20)
         for _ in 0..<8 {
@@ -52,7 +52,7 @@ import Testing
 
     /// All frames are lent out. A request sleeps, and goes on when one loan is given back.
     @Test func oneLoanGivenBackIsEnough() throws {
-        let rig = try Rig(image: MemoryImage(size: 8 << 20))
+        let rig = try Rig(image: PatternImage(size: 8 << 20))
         var outside: [Region] = []
         while rig.pages.memory.freeFrames > 1 { outside.append(rig.pages.memory.take(order: 0)!) }
         try Watchdog.guarding("one loan given back is enough") { () throws in

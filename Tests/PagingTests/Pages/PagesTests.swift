@@ -9,7 +9,7 @@ import Testing
     @Test func memoryHasItsBounds() throws {
         #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.minMemory - 1) }
         #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.maxMemory + 1) }
-        let rig = try Rig(memory: Pages.minMemory, image: MemoryImage(size: 3 << 20))
+        let rig = try Rig(memory: Pages.minMemory, image: PatternImage(size: 3 << 20))
         #expect(try rig.reads(3 << 20, at: 0))
         try rig.end()
     }
@@ -17,7 +17,7 @@ import Testing
     /// Reading many times the memory recycles. Bytes in use never exceed the bound. Each base page is read once in one
     /// pass, because nothing that a request still needs is recycled under it.
     @Test(arguments: [Pages.minMemory, 2 << 20 | 12345, 8 << 20]) func recyclesWithinTheBound(memory: Int) throws {
-        let rig = try Rig(memory: memory, image: MemoryImage(size: 64 << 20))
+        let rig = try Rig(memory: memory, image: PatternImage(size: 64 << 20))
         let scratch = TestBuffer(1 << 20)
         for chunk in 0..<64 as Range<Int64> {
             let buffer = scratch.buffer(1 << 20)
@@ -33,7 +33,7 @@ import Testing
 
     /// Pages used again and again stay when a scan of many times the memory comes by.
     @Test func aScanDoesNotWashOut() throws {
-        let rig = try Rig(memory: 2 << 20, image: MemoryImage(size: 64 << 20))
+        let rig = try Rig(memory: 2 << 20, image: PatternImage(size: 64 << 20))
         let working: [Int64] = (0..<60).map { $0 * 4096 }
         func use() throws { for offset in working { try rig.pager.populate(offset..<offset + 1) } }
         for page in 0..<4096 as Range<Int64> {
@@ -48,7 +48,7 @@ import Testing
 
     /// A hit is counted for each base page, a miss for each that had to be read, and nothing twice.
     @Test func countsHitsAndMisses() throws {
-        let rig = try Rig(memory: 8 << 20, image: MemoryImage(size: 4 << 20))
+        let rig = try Rig(memory: 8 << 20, image: PatternImage(size: 4 << 20))
         #expect(try rig.reads(10 * 4096, at: 0))
         #expect(rig.pages.counters.misses == 10 && rig.pages.counters.hits == 0)
         #expect(try rig.reads(10 * 4096, at: 0))

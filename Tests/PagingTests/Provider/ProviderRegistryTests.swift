@@ -16,7 +16,7 @@ import Testing
         func open(_ identity: ImageIdentity) throws -> Provider {
             try registry.open(identity) {
                 opened += 1
-                return MemoryImage(size: 4096)
+                return PatternImage(size: 4096)
             }
         }
         let (a, b, c) = (try open(first), try open(first), try open(second))
@@ -34,7 +34,7 @@ import Testing
         #expect(throws: AccessError(ENOENT)) {
             _ = try registry.open(first) { () throws(AccessError) in throw AccessError(ENOENT) }
         }
-        let provider = try registry.open(first) { MemoryImage(size: 4096) }
+        let provider = try registry.open(first) { PatternImage(size: 4096) }
         try registry.close(provider)
     }
 
@@ -42,9 +42,9 @@ import Testing
     @Test func theLastCloseDropsPages() throws {
         let pages = try Pages(memory: 4 << 20)
         let registry = ProviderRegistry(pages: pages)
-        let a = try registry.open(first) { MemoryImage(size: 1 << 20, key: 1) }
-        let again = try registry.open(first) { MemoryImage(size: 1 << 20, key: 1) }
-        let b = try registry.open(second) { MemoryImage(size: 1 << 20, key: 2) }
+        let a = try registry.open(first) { PatternImage(size: 1 << 20, key: 1) }
+        let again = try registry.open(first) { PatternImage(size: 1 << 20, key: 1) }
+        let b = try registry.open(second) { PatternImage(size: 1 << 20, key: 2) }
         try Pager(a).populate(0..<1 << 20)
         try Pager(b).populate(0..<1 << 19)
         let frames = pages.memory.metadata.frames
@@ -63,7 +63,7 @@ import Testing
         let pages = try Pages(memory: 2 << 20)
         let registry = ProviderRegistry(pages: pages)
         for round in 0..<20 as Range<UInt64> {
-            let image = MemoryImage(size: 1 << 20, key: round)
+            let image = PatternImage(size: 1 << 20, key: round)
             let provider = try registry.open(ImageIdentity(device: 2, inode: round)) { image }
             let scratch = TestBuffer(1 << 20)
             let buffer = scratch.buffer(1 << 20)
@@ -82,7 +82,7 @@ import Testing
         let identity = first
         Thread.run(8) { number in
             for _ in 0..<50 {
-                let image = MemoryImage(size: 65536)
+                let image = PatternImage(size: 65536)
                 guard let provider = try? registry.open(identity, accessor: { image }) else {
                     return verdict.blame("an open failed")
                 }

@@ -7,7 +7,7 @@ import Testing
 /// The position of a mark that was meant for a resident page. The reader's arrival is noticed all the same.
 @Suite struct MarkTests {
     private static func rig(pages: Int64 = 4096, zeroes: Zeroes = .none) throws -> Rig {
-        try Rig(memory: 32 << 20, readahead: 1 << 20, image: MemoryImage(size: pages << 12, zeroes: zeroes))
+        try Rig(memory: 32 << 20, readahead: 1 << 20, image: PatternImage(size: pages << 12, zeroes: zeroes))
     }
 
     /// Makes a page resident, as one that has been used; no stream notices.

@@ -21,7 +21,7 @@ import Testing
     /// However much is asked for, no more is under way than a quarter of the frames, in no more jobs than there is room
     /// for. The rest is dropped, and nobody waits.
     @Test func itIsBounded() throws {
-        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
+        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: PatternImage(size: PrefetchQueueTests.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         for run in 0..<64 as Range<UInt64> { submit(plan(run * 256..<run * 256 + 256), rig) }
         #expect(rig.pages.prefetches.pagesUnderWay <= rig.pages.prefetches.maxPages)
@@ -40,7 +40,7 @@ import Testing
     /// A run over several chunks is one read in each of them, over the few pages that are resident already. A part that
     /// is all resident is not read.
     @Test func aRunIsReadOnce() throws {
-        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
+        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: PatternImage(size: PrefetchQueueTests.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         #expect(try rig.reads(4096 * 3, at: 300 * 4096))
         submit(plan(200..<600, 610..<611), rig)
@@ -59,7 +59,7 @@ import Testing
 
     /// Without threads nothing is queued, before there are any and after they have gone.
     @Test func nothingHappensWithoutThreads() throws {
-        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
+        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: PatternImage(size: PrefetchQueueTests.size))
         submit(plan(0..<100), rig)
         for page in 0..<20 as Range<Int64> { #expect(try rig.reads(4096, at: page * 4096)) }
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
@@ -74,8 +74,8 @@ import Testing
 
     /// `forget` drops the jobs of its image and no other's.
     @Test func forgetDropsAnImagesJobs() throws {
-        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
-        let other = MemoryImage(size: PrefetchQueueTests.size, key: 1)
+        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: PatternImage(size: PrefetchQueueTests.size))
+        let other = PatternImage(size: PrefetchQueueTests.size, key: 1)
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) { other }
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         for run in 0..<8 as Range<UInt64> {
@@ -94,10 +94,10 @@ import Testing
     /// `forget` waits for what is being read of its image, and not for reads of others, which may always be busy.
     @Test func forgetWaitsForItsImageAlone() throws {
         let gate = Gate()
-        let image = MemoryImage(size: PrefetchQueueTests.size) { _ in gate.pass() }
+        let image = PatternImage(size: PrefetchQueueTests.size) { _ in gate.pass() }
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: image)
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) {
-            MemoryImage(size: PrefetchQueueTests.size, key: 1)
+            PatternImage(size: PrefetchQueueTests.size, key: 1)
         }
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 1)
         try Watchdog.guarding("forget") { () throws in
@@ -120,7 +120,7 @@ import Testing
     @Test func stopEnds() throws {
         let rig = try Rig(
             memory: 16 << 20, readahead: 1 << 20,
-            image: MemoryImage(size: PrefetchQueueTests.size, faults: Faults(maxDelay: 500)))
+            image: PatternImage(size: PrefetchQueueTests.size, faults: Faults(maxDelay: 500)))
         try Watchdog.guarding("the threads end") {
             for round in 0..<20 as Range<UInt64> {
                 let prefetcher = try Prefetcher(pages: rig.pages, threads: Int(round % 5))

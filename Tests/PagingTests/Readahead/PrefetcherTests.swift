@@ -35,7 +35,7 @@ import Testing
     /// image's odd end, have been read by others, and once.
     @Test(arguments: [false, true]) func aSequentialReaderFindsItAllThere(isBackwards: Bool) throws {
         let counts = Counts()
-        let image = MemoryImage(size: 12 << 20 | 777) { counts.count($0) }
+        let image = PatternImage(size: 12 << 20 | 777) { counts.count($0) }
         let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 4)
         counts.isReader()
@@ -55,7 +55,7 @@ import Testing
 
     /// Readers in a hurry get the right bytes whoever reads them. If there is room for all pages, none is read twice.
     @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func readersInAHurry(seed: UInt64) throws {
-        let image = MemoryImage(size: 8 << 20 | 99, faults: Faults(maxDelay: 50), seed: seed)
+        let image = PatternImage(size: 8 << 20 | 99, faults: Faults(maxDelay: 50), seed: seed)
         let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 3)
         let verdict = Verdict()
@@ -89,7 +89,7 @@ import Testing
     /// Random readers have nearly nothing read ahead.
     @Test func randomReadersCauseNone() throws {
         let counts = Counts()
-        let image = MemoryImage(size: 4 << 30) { counts.count($0) }
+        let image = PatternImage(size: 4 << 30) { counts.count($0) }
         let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 2)
         let verdict = Verdict()
@@ -112,7 +112,7 @@ import Testing
     /// A bad page in what is read ahead fails only its own readers: sequential readers get every other byte.
     @Test(arguments: [0, 1, 300, 511] as [UInt64], [Pages.minMemory, 8 << 20])
     func badPagesAheadAreNobodysError(bad: UInt64, memory: Int) throws {
-        let image = MemoryImage(size: 2 << 20, faults: Faults(badPages: [bad], maxDelay: 20))
+        let image = PatternImage(size: 2 << 20, faults: Faults(badPages: [bad], maxDelay: 20))
         let rig = try Rig(memory: memory, readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 2)
         let verdict = Verdict()
@@ -137,7 +137,7 @@ import Testing
     /// Pages read ahead enter probation unused. Their first use is no hit. Later ones count from then on as those of
     /// any new page. The reader's arrival at the mark is reported once.
     @Test func theFirstUseIsNoHit() throws {
-        let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
+        let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: PatternImage(size: 16 << 20))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         func state(_ page: UInt64) throws -> PageState {
             let id = try #require(rig.flexpage(at: page))
@@ -164,7 +164,7 @@ import Testing
     /// A scan that reads large flexpages in pieces does not fill main with them, however long before it they were read
     /// ahead.
     @Test func aScanInPiecesIsNotPromoted() throws {
-        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: 40 << 20))
+        let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: PatternImage(size: 40 << 20))
         for chunk in 0..<40 as Range<UInt64> {
             rig.provider.mapper.readAhead(chunk * 256..<chunk * 256 + 256, mark: nil)
             guard chunk >= 8 else { continue }
@@ -181,7 +181,7 @@ import Testing
 
     /// Pages read ahead and recycled without use are counted, and used pages are not.
     @Test func unusedPagesAreCounted() throws {
-        let rig = try Rig(memory: Pages.minMemory, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
+        let rig = try Rig(memory: Pages.minMemory, readahead: 1 << 20, image: PatternImage(size: 16 << 20))
         rig.provider.mapper.readAhead(0..<16, mark: nil)
         rig.provider.mapper.readAhead(16..<17, mark: nil)
         #expect(try rig.reads(4096, at: 16 << 12))
@@ -203,7 +203,7 @@ import Testing
     /// With the minimum of memory, eight threads read three images sequentially, with slow and failing reads. All of
     /// them end, with the right bytes.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 2)) func tinyMemory(seed: UInt64) throws {
-        let image = MemoryImage(
+        let image = PatternImage(
             size: 6 << 20, faults: Faults(maxDelay: 60, isShort: seed % 2 == 0), seed: seed)
         let rig = try Rig(readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 4)
@@ -247,7 +247,7 @@ import Testing
         _ registry: ProviderRegistry, _ number: UInt64, _ round: UInt64, seed: UInt64, _ verdict: Verdict
     ) {
         let isClosed = Tally()
-        let image = MemoryImage(size: 4 << 20, key: number, faults: Faults(maxDelay: 300), seed: seed &+ round) { _ in
+        let image = PatternImage(size: 4 << 20, key: number, faults: Faults(maxDelay: 300), seed: seed &+ round) { _ in
             verdict.expect(isClosed.count == 0, "a closed image is read")
         }
         do throws(AccessError) {

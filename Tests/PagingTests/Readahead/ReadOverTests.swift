@@ -11,7 +11,7 @@ import Testing
     /// that. The frames are given back, and every byte is right.
     @Test(arguments: [Pages.minMemory, 16 << 20], [2, 3, 5, 9] as [UInt64])
     func nothingIsReadToOnePlaceTwice(memory: Int, every: UInt64) throws {
-        let rig = try Rig(memory: memory, image: MemoryImage(size: Self.size))
+        let rig = try Rig(memory: memory, image: PatternImage(size: Self.size))
         for page in stride(from: 1, to: 256, by: Int(every)) { #expect(try rig.reads(4096, at: Int64(page) << 12)) }
         let readOneByOne = rig.image.reads.load(ordering: .relaxed)
         rig.provider.mapper.readAhead(0..<256, mark: nil)
@@ -44,7 +44,7 @@ import Testing
     /// A window is cut at the ends of chunks. Each part has a mark, at the end from which the reader comes: the nearest
     /// page that was missing. So a part that is all resident does not silence the stream.
     @Test(arguments: [true, false]) func eachPartHasAMark(upwards: Bool) throws {
-        let rig = try Rig(memory: 16 << 20, image: MemoryImage(size: Self.size))
+        let rig = try Rig(memory: 16 << 20, image: PatternImage(size: Self.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         #expect(try rig.reads(56 << 12, at: 200 << 12))
         for page in [256, 257, 511, 512, 599] as [Int64] { #expect(try rig.reads(4096, at: page << 12)) }

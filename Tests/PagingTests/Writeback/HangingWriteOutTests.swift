@@ -18,7 +18,7 @@ import Testing
     /// them promised.
     @Test func nobodyElseWaits() throws {
         let gate = Gate()
-        let image = ToldImage(size: Self.size, writing: { pages in if pages.contains(7) { gate.pass() } })
+        let image = FailingImage(size: Self.size, writing: { pages in if pages.contains(7) { gate.pass() } })
         let rig = try PagingRig(memory: 4 << 20, image: image)
         let verdict = Verdict()
         try rig.write(1, count: 4096, at: 4096 * 7)
@@ -56,15 +56,15 @@ import Testing
         try rig.end()
     }
 
-    private func expectReads(_ rig: PagingRig<ToldImage>, _ byte: UInt8, page: Int64) throws {
+    private func expectReads(_ rig: PagingRig<FailingImage>, _ byte: UInt8, page: Int64) throws {
         let scratch = TestBuffer(64)
         let buffer = scratch.buffer(64)
         try rig.pager.read(into: buffer, at: page * 4096)
         #expect(scratch.holds(buffer, byte), "page \(page)")
     }
 
-    private func useAnotherImage(_ rig: PagingRig<ToldImage>) throws {
-        let image = ToldImage(size: 65536)
+    private func useAnotherImage(_ rig: PagingRig<FailingImage>) throws {
+        let image = FailingImage(size: 65536)
         let other = try rig.registry.open(ImageIdentity(device: 9, inode: 9)) { image }
         let scratch = TestBuffer(4096)
         let buffer = scratch.buffer(4096)

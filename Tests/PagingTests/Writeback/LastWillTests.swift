@@ -308,7 +308,7 @@ import Testing
     /// Nothing is allocated: the thread that has faulted may be in malloc.
     @Test(.enabled(if: allocations_are_counted() != 0, "a sanitizer has its own malloc"), .ifOptimised)
     func nothingIsAllocated() throws {
-        let rig = try PagingRig(image: QuietImage(size: 16 << 20))
+        let rig = try PagingRig(image: NullImage(size: 16 << 20))
         // As many as may be dirty with nobody to write them out.
         let count = min(200, rig.pages.dirtyLimit.limit / 2)
         for index in 0..<count { try rig.write(1, count: 4096, at: Int64(index) * 3 << 12) }

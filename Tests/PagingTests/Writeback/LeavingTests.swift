@@ -10,12 +10,12 @@ import Testing
 
     /// One open image and a crew that looks after it.
     private struct Crew {
-        let rig: PagingRig<ToldImage>
+        let rig: PagingRig<FailingImage>
         let completed = Tally()
         let writeback: Writeback
 
         init() throws {
-            rig = try PagingRig(image: ToldImage(size: 1 << 20))
+            rig = try PagingRig(image: FailingImage(size: 1 << 20))
             let completed = completed
             writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 86_400_000) { _, count in
                 for _ in 0..<count { completed.add() }
@@ -26,13 +26,13 @@ import Testing
     /// The last user leaves while the image fails: the Provider and its data are there for the next one. Once nobody is
     /// there and the image works again, everything is written out and synced, and the pages are dropped. The next user
     /// then opens the image anew.
-    @Test(arguments: ToldImage.Call.allCases) func theLastClose(call: ToldImage.Call) throws {
+    @Test(arguments: FailingImage.Call.allCases) func theLastClose(call: FailingImage.Call) throws {
         let crew = try Crew()
         let rig = crew.rig
         try rig.write(5, count: 8192, at: 4096)
         rig.image.fail(call, with: ENOSPC)
         #expect(throws: AccessError(ENOSPC)) { try rig.registry.close(rig.provider) }
-        let next = try rig.registry.open(Self.identity) { ToldImage(size: 4096) }
+        let next = try rig.registry.open(Self.identity) { FailingImage(size: 4096) }
         #expect(next === rig.provider)
         let scratch = TestBuffer(8192)
         let buffer = scratch.buffer(8192)
@@ -45,7 +45,7 @@ import Testing
         #expect(rig.image.byte(ofPage: 1) == 5 && rig.image.byte(ofPage: 2) == 5)
         #expect(rig.image.goodSyncs.load(ordering: .acquiring) > 0)
         pages.checkInvariants(isQuiet: true)
-        let anew = try rig.registry.open(Self.identity) { ToldImage(size: 4096) }
+        let anew = try rig.registry.open(Self.identity) { FailingImage(size: 4096) }
         #expect(anew !== rig.provider)
         try rig.registry.close(anew)
         crew.writeback.stop()
@@ -54,7 +54,7 @@ import Testing
 
     /// Some users leave their flushes behind while the image fails, and one stays. As long as it fails no flush counts
     /// as completed. Afterwards all do, with their data out and synced.
-    @Test(arguments: ToldImage.Call.allCases) func aFlushThatIsLeft(call: ToldImage.Call) throws {
+    @Test(arguments: FailingImage.Call.allCases) func aFlushThatIsLeft(call: FailingImage.Call) throws {
         let crew = try Crew()
         let rig = crew.rig
         rig.image.fail(call, with: EIO)

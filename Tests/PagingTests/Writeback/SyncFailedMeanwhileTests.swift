@@ -11,12 +11,12 @@ import Testing
         let gate = Gate()
         let readGate = Gate()
         let notices = Guarded<[Notice]>([])
-        let rig: PagingRig<ToldImage>
+        let rig: PagingRig<FailingImage>
 
         /// - Parameter heldRead: The page whose reading is held up.
         init(heldRead: UInt64? = nil) throws {
             let (gate, readGate, notices) = (gate, readGate, notices)
-            let image = ToldImage(size: 1 << 20) { pages in
+            let image = FailingImage(size: 1 << 20) { pages in
                 if pages.contains(7) { gate.pass() }
             } reading: { pages in
                 if let heldRead, pages.contains(heldRead) { readGate.pass() }
@@ -125,7 +125,7 @@ import Testing
     /// Writers at the dirty limit wait, and do not fail, while syncs fail and the crew goes on writing out.
     @Test func writersAtTheLimitGoOn() throws {
         let notices = Guarded<[Notice]>([])
-        let rig = try PagingRig(image: ToldImage(size: 16 << 20) { _ in usleep(200) }) { notice in
+        let rig = try PagingRig(image: FailingImage(size: 16 << 20) { _ in usleep(200) }) { notice in
             notices.withLock { $0.append(notice) }
         }
         let writeback = try Writeback(pages: rig.pages, registry: rig.registry)

@@ -5,7 +5,7 @@ import TestSupport
 
 /// An Accessor of an image in which every byte follows from its offset. It delays, reorders and fails as its faults
 /// say. It takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.
-final class MemoryImage: Accessor, @unchecked Sendable {
+final class PatternImage: Accessor, @unchecked Sendable {
     let size: Int64
     let isWritable = false
     let pattern: Pattern
@@ -106,7 +106,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
             let first = UInt64(offset) / 4096
             let isHole = isHole(first)
             var page = first + 1
-            while page - first < MemoryImage.maxExtent, self.isHole(page) == isHole { page += 1 }
+            while page - first < PatternImage.maxExtent, self.isHole(page) == isHole { page += 1 }
             let end = min(Int64(page) * 4096, range.upperBound)
             guard report(Extent(offset..<end, isHole ? .hole : .data)) else { return }
             offset = end

@@ -2,7 +2,7 @@ import Glibc
 import Paging
 
 /// An Accessor of an image that accepts everything and allocates nothing.
-final class QuietImage: Accessor, Sendable {
+final class NullImage: Accessor, Sendable {
     let size: Int64
     let isWritable = true
 

@@ -4,7 +4,7 @@ import Synchronization
 
 /// A writable image in memory, zeroes at first, whose writes and syncs fail on demand, and which calls its test before
 /// each read and write.
-final class ToldImage: Accessor, @unchecked Sendable {
+final class FailingImage: Accessor, @unchecked Sendable {
     let size: Int64
     let isWritable = true
     /// The kinds of call that can fail.

@@ -19,75 +19,75 @@ extension PageMapper {
         pages.prefetches.submit(plan, of: provider)
     }
 
-    /// Populates what is missing of `run`, base pages of one chunk, as far as memory can be had at once. Its errors are
-    /// nobody's.
+    /// Populates what is missing of `run`, base pages of one chunk, as far as there is memory at once. No client hears
+    /// of its errors.
     /// - Parameter mark: The page of it, the first or the last, that is to tell when a client comes to it.
     func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
-        let shard = context.map.shard(of: run.lowerBound)
+        let hashed = context.map.chunk(of: run.lowerBound)
         let isMarkedAtBegin = mark == run.lowerBound
         var mark = mark
         var left = run
         var progress = RequestProgress()
         while !left.isEmpty {
-            shard.lock()
-            let vacant = context.map.vacantPages(in: left)
-            let missing = vacant.subtracting(context.map.knownZeroes(inChunkOf: left.lowerBound))
+            let chunk = hashed.lock()
+            let vacant = context.map.vacantPages(in: left, of: chunk)
+            let missing = vacant.subtracting(context.map.knownZeroes(in: chunk))
             if let wanted = mark, left.contains(wanted) {
-                mark = setMark(at: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin)
+                mark = setMark(at: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin, chunk)
             }
-            shard.unlock()
+            chunk.unlock()
             let begin = missing.end(ofGapFrom: left.lowerBound, upTo: left.upperBound)
             guard begin < left.upperBound else { return }
             if isWorthAsking(at: BasePage.offset(of: begin), &progress) {
-                askForHole(at: BasePage.offset(of: begin), on: shard)
+                askForHole(at: BasePage.offset(of: begin), in: hashed)
                 continue
             }
             let run = begin..<endOfRead(of: missing, from: begin, upTo: left.upperBound)
             let resident = PageSet(run).subtracting(vacant)
-            guard let populated = readAheadOnce(run, over: resident, mark: mark, on: shard) else { return }
+            guard let populated = readAheadOnce(run, over: resident, mark: mark, in: hashed) else { return }
             left = max(populated, left.lowerBound + 1)..<max(left.upperBound, populated)
         }
     }
 
     /// Marks what is to tell when a client comes to `mark`: that page, or where it is resident the nearest one of
     /// `vacant`, which are missing or known to be zeroes. Zeroes are marked at once; what is missing when it has been
-    /// read. The shard's lock is held.
+    /// read.
     /// - Returns: The page that has or is to have the mark.
-    private func setMark(at mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool) -> UInt64? {
+    private func setMark(
+        at mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool, _ chunk: borrowing LockedChunk
+    ) -> UInt64? {
         let page =
             upwards
             ? (mark..<pages.upperBound).first(where: vacant.contains)
             : (pages.lowerBound..<mark + 1).last(where: vacant.contains)
-        if let page { context.map.markZeroes(at: page) }
+        if let page { context.map.markZeroes(at: page, in: chunk) }
         return page
     }
 
     /// - Returns: Up to which page it has come, or nil where there was no memory or the image could not be read.
     private func readAheadOnce(
-        _ run: Range<UInt64>, over resident: PageSet, mark: UInt64?, on shard: UnsafeMutablePointer<Shard>
+        _ run: Range<UInt64>, over resident: PageSet, mark: UInt64?, in hashed: HashedChunk
     ) -> UInt64? {
         var fill = Fill(run, over: resident, context: context, pages: pages)
         guard fill.count > 0 else { return nil }
-        shard.lock()
-        let isInFlight = !context.reservations.overlaps(fill.covered) && fill.issue()
-        shard.unlock()
+        let isInFlight = hashed.withLock { chunk in
+            !context.reservations.overlaps(fill.covered) && fill.issue(in: chunk)
+        }
         guard isInFlight else { return nil }
         do throws(AccessError) {
-            try fill.populateOrWithdraw(from: accessor, on: shard)
+            try fill.populateOrWithdraw(from: accessor, in: hashed)
         } catch {
             _ = consume fill
             guard !resident.isEmpty else { return nil }
             // It may be what was read over that cannot be read.
             let end = resident.end(ofGapFrom: run.lowerBound, upTo: run.upperBound)
-            return readAheadOnce(run.lowerBound..<end, over: PageSet(), mark: mark, on: shard)
+            return readAheadOnce(run.lowerBound..<end, over: PageSet(), mark: mark, in: hashed)
         }
         let isAllZero = fill.findZeroes()
-        shard.lock()
-        fill.publishAhead(mark: mark, on: shard)
-        shard.unlock()
+        hashed.withLock { chunk in fill.publishAhead(mark: mark, in: chunk) }
         fill.giveBackDropped()
         context.waiters.wake()
-        if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
+        if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), in: hashed) }
         return fill.covered.upperBound
     }
 }

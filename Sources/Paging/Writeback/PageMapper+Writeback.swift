@@ -21,18 +21,11 @@ extension PageMapper {
     /// before the call is on the image then. O(leaves of the range).
     func writeOut(_ pages: Range<UInt64>) throws(AccessError) {
         var batch = WriteBatch(context, accessor)
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            batch.writeOut(leafOf: page, in: pages)
-            page = (page | 7) + 1
-        }
+        for part in pages.leafParts { batch.writeOut(leafOf: part.lowerBound, in: pages) }
         batch.finish()
         if let error = batch.error { throw error }
-        page = pages.lowerBound
-        while page < pages.upperBound {
-            let next = min((page | 7) + 1, pages.upperBound)
-            if let error = outcome(of: page..<next) { throw error }
-            page = next
+        for part in pages.leafParts {
+            if let error = outcome(of: part) { throw error }
         }
     }
 
@@ -63,29 +56,27 @@ extension PageMapper {
     /// - Returns: Why some of them could not be, by whomever, or nil. Looked at in the same moment as the end of the
     ///   wait, because what has failed may be on its way out once more in the next.
     private func outcome(of pages: Range<UInt64>) -> AccessError? {
-        let shard = context.map.shard(of: pages.lowerBound)
-        shard.lock()
-        defer { shard.unlock() }
-        let bits = Leaf.bits(Int(pages.lowerBound & 7)..<Int((pages.upperBound - 1) & 7) + 1)
-        waitForWriteback(of: bits, ofLeafOf: pages.lowerBound, on: shard)
-        guard let leaf = context.map.leaf(of: pages.lowerBound), leaf.pointee.status.hasFailed else { return nil }
-        return leaf.pointee.dirty & bits == 0 ? nil : context.map.ledger.error
+        context.map.chunk(of: pages.lowerBound).withLock { chunk in
+            let bits = Leaf.bits(of: pages)
+            waitForWriteback(of: bits, ofLeafOf: pages.lowerBound, in: chunk)
+            guard let leaf = context.map.leaf(of: pages.lowerBound, in: chunk), leaf.pointee.status.hasFailed else {
+                return nil
+            }
+            return leaf.pointee.dirty & bits == 0 ? nil : context.map.ledger.error
+        }
     }
 
     /// Waits until no page of the leaf is being written out.
     func waitForWriteback(ofLeaf key: UInt64) {
         let page = Leaf.firstPage(ofKey: key)
-        let shard = context.map.shard(of: page)
-        shard.lock()
-        waitForWriteback(of: UInt8.max, ofLeafOf: page, on: shard)
-        shard.unlock()
+        context.map.chunk(of: page).withLock { chunk in waitForWriteback(of: UInt8.max, ofLeafOf: page, in: chunk) }
     }
 
-    /// The same for the pages in `bits` of the leaf that `page` lies in. The shard's lock is held.
-    private func waitForWriteback(of bits: UInt8, ofLeafOf page: UInt64, on shard: UnsafeMutablePointer<Shard>) {
-        while let leaf = context.map.leaf(of: page), leaf.pointee.writing & bits != 0 {
+    /// The same for the pages in `bits` of the leaf that `page` lies in.
+    private func waitForWriteback(of bits: UInt8, ofLeafOf page: UInt64, in chunk: borrowing LockedChunk) {
+        while let leaf = context.map.leaf(of: page, in: chunk), leaf.pointee.writing & bits != 0 {
             let index = (leaf.pointee.writing & bits).trailingZeroBitCount
-            context.waitUntilReleased(leaf.pointee.flexpages[index], on: shard)
+            context.waitUntilReleased(leaf.pointee.flexpages[index], in: chunk)
         }
     }
 
@@ -93,16 +84,14 @@ extension PageMapper {
     func markDurable(bySync number: UInt32) {
         while let key = context.map.ledger.firstUnsynced(beforeSync: number) {
             let page = Leaf.firstPage(ofKey: key)
-            let shard = context.map.shard(of: page)
-            shard.lock()
-            if let leaf = context.map.leaf(of: page),
-                context.map.ledger.markDurable(context.map.id(of: leaf), bySync: number)
-            {
+            context.map.chunk(of: page).withLock { chunk in
+                guard let leaf = context.map.leaf(of: page, in: chunk),
+                    context.map.ledger.markDurable(context.map.id(of: leaf), bySync: number)
+                else { return }
                 context.map.ledger.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
                 leaf.pointee.unsynced = 0
-                context.map.updateStates(of: page..<page + UInt64(Leaf.pages))
+                context.map.updateStates(of: leaf.pages, in: chunk)
             }
-            shard.unlock()
         }
         context.waiters.wake()
     }
@@ -138,6 +127,8 @@ extension PageMapper {
             context.dirtyLimit.add(newly.nonzeroBitCount)
             if leaf.pointee.status.list == .unsynced { ledger.dirtiedAgain(id) }
         }
-        context.map.updateStates(of: leaf.firstPage..<leaf.firstPage + UInt64(Leaf.pages))
+        context.map.chunk(of: leaf.firstPage).assumingLocked { chunk in
+            context.map.updateStates(of: leaf.pages, in: chunk)
+        }
     }
 }

@@ -4,11 +4,15 @@ import CIntrinsics
 ///
 /// A hash of leaves (eight base pages each), chained in buckets. The buckets of all images are one table, divided into
 /// shards by the hash of the chunk, so that a chunk lies in one shard and its leaves in adjacent buckets: one lock and
-/// one cache miss a leaf serve a request. Bits of the leaf say what is dirty, so "what is missing here" and "what is
-/// dirty here" are read off it.
+/// one cache miss a leaf serve a request. Bits of the leaf say what is dirty. So a leaf answers both "what is missing
+/// here" and "what is dirty here".
 ///
-/// An AccessMap is pointers and the image's number, cheap to copy. Everything but `shard(of:)` wants the shard's lock
-/// held by the caller. Look-ups are O(1), insert and remove O(leaves of the flexpage).
+/// An AccessMap is pointers and the image's number, cheap to copy. Look-ups are O(1), insert and remove are O(leaves of
+/// the flexpage).
+///
+/// Thread rules: any thread, with the lock of the shard. A function for one chunk asks for a LockedChunk, which only
+/// `HashedChunk.lock` makes. Its name for a whole shard says `inShard`, and debug builds check that the lock is held.
+/// `chunk(of:)`, `shard(of:)` and `prefetch` want no lock.
 struct AccessMap: @unchecked Sendable {
     let image: UInt16
     /// Which leaves of the image are dirty or not yet durable.
@@ -45,67 +49,54 @@ struct AccessMap: @unchecked Sendable {
     @inline(__always)
     var risk: SyncRisk { SyncRisk(at: riskRecord, dirtyLimit: ledger.dirtyLimit) }
 
-    /// Where a chunk is in the table, as a hash: computed once for all its pages.
-    struct ChunkHash {
-        let value: UInt64
+    // MARK: Chunks
 
-        /// The number of its shard.
-        @inline(__always)
-        var shard: Int { Int(truncatingIfNeeded: value & UInt64(AccessMap.shardCount - 1)) }
-    }
-
-    /// The hash of the chunk that `page` lies in: a well-mixed number (the finalizer of splitmix64, by Vigna).
+    /// The chunk that `page` lies in. Its hash is a well-mixed number (the finalizer of splitmix64, by Vigna).
     @inline(__always)
-    func chunkHash(of page: UInt64) -> ChunkHash {
-        var x = (UInt64(image) &<< 48 | page &>> 8) &+ 0x9E37_79B9_7F4A_7C15
+    func chunk(of page: UInt64) -> HashedChunk {
+        var x = (UInt64(image) &<< PageKey.pageBits | page &>> Chunk.shift) &+ 0x9E37_79B9_7F4A_7C15
         x = (x ^ x &>> 30) &* 0xBF58_476D_1CE4_E5B9
         x = (x ^ x &>> 27) &* 0x94D0_49BB_1331_11EB
-        return ChunkHash(value: x ^ x &>> 31)
-    }
-
-    /// The shard of a chunk.
-    @inline(__always)
-    func shard(at hash: ChunkHash) -> UnsafeMutablePointer<Shard> {
-        shards + hash.shard
+        let hash = x ^ x &>> 31
+        let shard = shards + Int(truncatingIfNeeded: hash & UInt64(AccessMap.shardCount - 1))
+        return HashedChunk(firstPage: Chunk.firstPage(of: page), hash: hash, shard: shard)
     }
 
     /// The shard of the chunk that `page` lies in.
-    @inline(__always)
-    func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> { shard(at: chunkHash(of: page)) }
+    func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> { chunk(of: page).shard }
 
     /// Asks for the bucket of `page` to be near by when its shard's lock has been taken.
     @inline(__always)
-    func prefetch(_ page: UInt64, at hash: ChunkHash) {
-        flexpage_prefetch(bucket(of: page, at: hash))
-        flexpage_prefetch(leaves[home(of: page, at: hash)])
+    func prefetch(_ page: UInt64, in chunk: HashedChunk) {
+        flexpage_prefetch(bucket(of: page, in: chunk))
+        flexpage_prefetch(leaves[home(of: page, in: chunk)])
     }
+
+    // MARK: Looking up
 
     /// Where the leaf of `page` is, most likely.
     @inline(__always)
-    private func home(of page: UInt64, at hash: ChunkHash) -> LeafID {
-        leaves.home(chunk: hash.value, page &>> 3 & UInt64(Chunk.pages / Leaf.pages - 1))
+    private func home(of page: UInt64, in chunk: HashedChunk) -> LeafID {
+        leaves.home(chunk: chunk.hash, page &>> Leaf.shift & UInt64(Chunk.pages / Leaf.pages - 1))
     }
 
     @inline(__always)
-    private func bucket(of page: UInt64, at hash: ChunkHash) -> UnsafeMutablePointer<LeafID> {
-        let shard = hash.value & UInt64(AccessMap.shardCount - 1)
+    private func bucket(of page: UInt64, in chunk: HashedChunk) -> UnsafeMutablePointer<LeafID> {
+        assert(chunk.pages.contains(page), "the hash is that of the page's chunk")
+        let shard = chunk.hash & UInt64(AccessMap.shardCount - 1)
         // The leaves of a chunk follow one another, so a sequential reader walks along a cache line of buckets.
-        let index = (hash.value &>> AccessMap.shardBits &+ page &>> 3) & bucketMask
+        let index = (chunk.hash &>> AccessMap.shardBits &+ page &>> Leaf.shift) & bucketMask
         return buckets + Int(truncatingIfNeeded: shard &* (bucketMask &+ 1) &+ index)
     }
 
     @inline(__always)
-    private func bucket(of page: UInt64) -> UnsafeMutablePointer<LeafID> { bucket(of: page, at: chunkHash(of: page)) }
+    private func key(of page: UInt64) -> UInt64 { Leaf.key(of: PageKey(image: image, page: page)) }
 
-    /// The leaf that holds `page`, or nil where none of its eight pages is covered.
+    /// The leaf that holds `page`, or nil if none of its eight pages is covered.
     @inline(__always)
-    func leaf(of page: UInt64) -> UnsafeMutablePointer<Leaf>? { leaf(of: page, at: chunkHash(of: page)) }
-
-    /// The same, where the hash of the page's chunk is known.
-    @inline(__always)
-    func leaf(of page: UInt64, at hash: ChunkHash) -> UnsafeMutablePointer<Leaf>? {
-        let key = Leaf.key(of: PageKey(image: image, page: page))
-        var id = bucket(of: page, at: hash).pointee
+    func leaf(of page: UInt64, in chunk: borrowing LockedChunk) -> UnsafeMutablePointer<Leaf>? {
+        let key = key(of: page)
+        var id = bucket(of: page, in: chunk.chunk).pointee
         while id != .none {
             let leaf = leaves[id]
             if leaf.pointee.key == key { return leaf }
@@ -119,66 +110,98 @@ struct AccessMap: @unchecked Sendable {
 
     /// The flexpage that covers `page`, or `.none`.
     @inline(__always)
-    func flexpage(at page: UInt64) -> FlexpageID { flexpage(at: page, chunkHash(of: page)) }
-
-    /// The same, where the hash of the page's chunk is known.
-    @inline(__always)
-    func flexpage(at page: UInt64, _ hash: ChunkHash) -> FlexpageID {
-        guard let leaf = leaf(of: page, at: hash) else { return .none }
-        return leaf.pointee.flexpages[Int(page & 7)]
+    func flexpage(at page: UInt64, in chunk: borrowing LockedChunk) -> FlexpageID {
+        guard let leaf = leaf(of: page, in: chunk) else { return .none }
+        return leaf.pointee.flexpages[Leaf.index(of: page)]
     }
 
-    /// Whether no flexpage covers any of `pages`, which lie in one chunk.
-    func isVacant(_ pages: Range<UInt64>) -> Bool {
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            let next = min((page | 7) + 1, pages.upperBound)
-            if let leaf = leaf(of: page) {
-                for index in Int(page & 7)..<(Int((next - 1) & 7) + 1)
-                where leaf.pointee.flexpages[index] != FlexpageID.none {
-                    return false
-                }
-            }
-            page = next
+    /// Whether no flexpage covers any of `pages`.
+    func isVacant(_ pages: Range<UInt64>, in chunk: borrowing LockedChunk) -> Bool {
+        for part in pages.leafParts {
+            guard let leaf = leaf(of: part.lowerBound, in: chunk) else { continue }
+            for index in Leaf.indices(of: part) where leaf.pointee.flexpages[index] != FlexpageID.none { return false }
         }
         return true
     }
 
-    /// Records that flexpage `id` covers its range, which is vacant (invariant 1), and is no longer known to be zeroes.
-    func insert(_ id: FlexpageID) {
-        assert(isVacant(table[id].covered), "flexpages must not overlap")
-        forgetZeroes(in: table[id].covered)
-        forEachLeaf(of: id, making: true) { leaf, indices in
-            for index in indices { leaf.pointee.flexpages[index] = id }
+    /// Those of `pages` that no flexpage covers. O(leaves of the range).
+    func vacantPages(in pages: Range<UInt64>, of chunk: borrowing LockedChunk) -> PageSet {
+        var vacant = PageSet(pages)
+        for part in pages.leafParts {
+            guard let leaf = leaf(of: part.lowerBound, in: chunk) else { continue }
+            for page in part where leaf.pointee.flexpages[Leaf.index(of: page)] != FlexpageID.none {
+                vacant.remove(page)
+            }
+        }
+        return vacant
+    }
+
+    /// Calls `body` with each leaf that there is of `pages`, and the bits of those pages in it.
+    @inline(__always)
+    func forEachLeaf(
+        of pages: Range<UInt64>, in chunk: borrowing LockedChunk, _ body: (UnsafeMutablePointer<Leaf>, UInt8) -> Void
+    ) {
+        for part in pages.leafParts {
+            if let leaf = leaf(of: part.lowerBound, in: chunk) { body(leaf, Leaf.bits(of: part)) }
         }
     }
 
-    /// Records that flexpage `id` covers its range, where another one covered it that has been split.
-    func rename(_ id: FlexpageID) {
-        forEachLeaf(of: id, making: false) { leaf, indices in
-            for index in indices { leaf.pointee.flexpages[index] = id }
+    /// Calls `body` with each flexpage that covers some of `pages`, in ascending order. `body` may split it.
+    @inline(__always)
+    func forEachFlexpage(
+        of pages: Range<UInt64>, in chunk: borrowing LockedChunk, _ body: (FlexpageID) -> Void
+    ) {
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let id = flexpage(at: page, in: chunk)
+            if id == .none {
+                page += 1
+            } else {
+                page = table[id].covered.upperBound
+                body(id)
+            }
+        }
+    }
+
+    // MARK: Changing
+
+    /// Records that flexpage `id` covers its range, which is vacant (invariant 1), and is no longer known to be zeroes.
+    func insert(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
+        let covered = table[id].covered
+        assert(covered.lowerBound % UInt64(covered.count) == 0, "a flexpage is aligned to its size")
+        assert(isVacant(covered, in: chunk), "flexpages must not overlap")
+        forgetZeroes(in: covered, of: chunk)
+        for part in covered.leafParts {
+            let leaf = leaf(of: part.lowerBound, in: chunk) ?? makeLeaf(at: part.lowerBound, in: chunk)
+            for index in Leaf.indices(of: part) { leaf.pointee.flexpages[index] = id }
+        }
+    }
+
+    /// Records that flexpage `id` covers its range, which another flexpage covered that has been split or moved.
+    func rename(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
+        for part in table[id].covered.leafParts {
+            let leaf = leaf(of: part.lowerBound, in: chunk)!
+            for index in Leaf.indices(of: part) { leaf.pointee.flexpages[index] = id }
         }
     }
 
     /// Records that flexpage `id` covers nothing any more. Leaves left empty are given back.
-    func remove(_ id: FlexpageID) {
-        var vacated = table[id].covered
-        forEachLeaf(of: id, making: false) { leaf, indices in
-            for index in indices {
+    func remove(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
+        for part in table[id].covered.leafParts {
+            let link = link(to: part.lowerBound, in: chunk)
+            let leaf = leaves[link.pointee]
+            for index in Leaf.indices(of: part) {
                 assert(leaf.pointee.flexpages[index] == id, "a flexpage is where it was put")
                 leaf.pointee.flexpages[index] = .none
             }
-            forgetUnsynced(leaf, Leaf.bits(indices))
+            forgetUnsynced(leaf, Leaf.bits(of: part))
             ledger.pagesDropped(leaves.id(of: leaf))
-        }
-        while !vacated.isEmpty {
-            giveLeafBackIfEmpty(at: vacated.lowerBound)
-            vacated = min((vacated.lowerBound | 7) + 1, vacated.upperBound)..<vacated.upperBound
+            if leaf.isEmpty { giveBack(leaf, linkedFrom: link) }
         }
     }
 
-    /// The leaf's pages in `bits` leave the cache: what was written out of them and is not durable would be lost with a
-    /// failed sync.
+    /// The pages in `bits` of the leaf leave the cache. If they were written out and are not durable, a failed sync
+    /// would lose them from now on.
     func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
         guard leaf.pointee.unsynced & bits != 0 else { return }
         risk.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
@@ -186,52 +209,40 @@ struct AccessMap: @unchecked Sendable {
         risk.countAtRisk()
     }
 
-    /// Calls `body` with each leaf of flexpage `id` and the indices that the flexpage has in it.
-    @inline(__always)
-    private func forEachLeaf(
-        of id: FlexpageID, making: Bool, _ body: (UnsafeMutablePointer<Leaf>, Range<Int>) -> Void
-    ) {
-        let covered = table[id].covered
-        var page = covered.lowerBound
-        while page < covered.upperBound {
-            let next = min((page | 7) + 1, covered.upperBound)
-            let leaf = leaf(of: page) ?? (making ? makeLeaf(at: page) : nil)
-            body(leaf!, Int(page & 7)..<(Int((next - 1) & 7) + 1))
-            page = next
-        }
-    }
-
-    private func makeLeaf(at page: UInt64) -> UnsafeMutablePointer<Leaf> {
-        let bucket = bucket(of: page)
-        let id = leaves.take(
-            key: Leaf.key(of: PageKey(image: image, page: page)), home: home(of: page, at: chunkHash(of: page)))
+    private func makeLeaf(at page: UInt64, in chunk: borrowing LockedChunk) -> UnsafeMutablePointer<Leaf> {
+        let bucket = bucket(of: page, in: chunk.chunk)
+        let id = leaves.take(key: key(of: page), home: home(of: page, in: chunk.chunk))
         leaves[id].pointee.next = bucket.pointee
         bucket.pointee = id
         return leaves[id]
     }
 
-    private func giveLeafBackIfEmpty(at page: UInt64) {
-        let key = Leaf.key(of: PageKey(image: image, page: page))
-        var link = bucket(of: page)
-        while link.pointee != .none {
-            let id = link.pointee
-            let leaf = leaves[id]
-            if leaf.pointee.key == key {
-                guard leaf.isEmpty else { return }
-                assert(leaf.pointee.dirty | leaf.pointee.writing == 0, "dirty pages are not dropped by the way")
-                assert(leaf.pointee.status.list == .none, "an empty leaf is on no list")
-                link.pointee = leaf.pointee.next
-                leaves.give(id)
-                return
-            }
-            link = UnsafeMutableRawPointer(leaf)
-                .advanced(by: MemoryLayout<Leaf>.offset(of: \.next)!)
-                .assumingMemoryBound(to: LeafID.self)
+    /// What leads to the leaf of `page`, which there is: its bucket, or the link of the leaf before it.
+    private func link(to page: UInt64, in chunk: borrowing LockedChunk) -> UnsafeMutablePointer<LeafID> {
+        let key = key(of: page)
+        var link = bucket(of: page, in: chunk.chunk)
+        while true {
+            precondition(link.pointee != .none, "what is covered has a leaf")
+            if leaves[link.pointee].pointee.key == key { return link }
+            link = leaves.link(after: link.pointee)
         }
     }
 
+    /// Takes a leaf that is empty out of its bucket and frees it.
+    private func giveBack(_ leaf: UnsafeMutablePointer<Leaf>, linkedFrom link: UnsafeMutablePointer<LeafID>) {
+        assert(leaf.isEmpty, "a leaf in use is not given back")
+        assert(leaf.pointee.dirty | leaf.pointee.writing == 0, "dirty pages are not dropped by the way")
+        assert(leaf.pointee.status.list == .none, "an empty leaf is on no list")
+        let id = link.pointee
+        link.pointee = leaf.pointee.next
+        leaves.give(id)
+    }
+
+    // MARK: Whole shards
+
     /// Calls `body` with every leaf of every image in shard `index`, whose lock is held. O(buckets + leaves).
     func forEachLeaf(inShard index: Int, _ body: (LeafID, UnsafeMutablePointer<Leaf>) -> Void) {
+        LockRank.shard.assertHeld()
         let count = Int(bucketMask) + 1
         for bucket in index * count..<(index + 1) * count {
             var id = buckets[bucket]
@@ -243,11 +254,24 @@ struct AccessMap: @unchecked Sendable {
         }
     }
 
+    /// Calls `body` with each flexpage of this image in shard `index`, whose lock is held, that `condition` holds for,
+    /// until there is none. `body` brings that about, or sleeps at the shard. O(buckets + leaves).
+    func forEachFlexpage(
+        inShard index: Int, where condition: (FlexpageID) -> Bool,
+        do body: (FlexpageID, borrowing LockedChunk) -> Void
+    ) {
+        var bucket = 0
+        while let id = firstFlexpage(inShard: index, from: &bucket, where: condition) {
+            chunk(of: table[id].pointee.key.page).assumingLocked { chunk in body(id, chunk) }
+        }
+    }
+
     /// The first flexpage of this image in shard `index`, whose lock is held, that `condition` holds for, in or after
     /// `bucket`, which becomes the one it is in. O(buckets + leaves) for all of them together.
-    func firstFlexpage(
+    private func firstFlexpage(
         inShard index: Int, from bucket: inout Int, where condition: (FlexpageID) -> Bool
     ) -> FlexpageID? {
+        LockRank.shard.assertHeld()
         let count = Int(bucketMask) + 1
         while bucket < count {
             if let id = firstFlexpage(in: buckets[index * count + bucket], where: condition) { return id }

@@ -2,12 +2,12 @@ import Glibc
 
 /// The leaves of all images, and which of them are free: pointers into the Memory, cheap to copy.
 ///
-/// A leaf is put where its key would have it, if that is free: then whoever looks it up can ask for it to be near by
-/// before it has read the bucket that leads to it, and two cache misses become one. Where it is not free, any other
-/// serves.
+/// A leaf has a home, which its key names, and lives there if the home is free. So a look-up can ask for it to be near
+/// by before it has read the bucket that leads to it, and two cache misses become one. If the home is taken, any other
+/// place serves.
 ///
-/// Thread rules: `take` and `give` from any thread, under a lock of their own that is innermost. The
-/// leaf itself belongs to whoever holds its chunk's lock. Both are O(log₆₄ leaves).
+/// Thread rules: `take` and `give` from any thread, under an innermost lock. The leaf itself is under its chunk's lock.
+/// Both are O(log₆₄ leaves).
 struct LeafTable: @unchecked Sendable {
     private let base: UnsafeMutablePointer<Leaf>
     private let count: Int
@@ -26,12 +26,18 @@ struct LeafTable: @unchecked Sendable {
     @inline(__always)
     subscript(id: LeafID) -> UnsafeMutablePointer<Leaf> { base + Int(id.raw) }
 
+    /// Where leaf `id` has the link to the next leaf of its bucket.
+    func link(after id: LeafID) -> UnsafeMutablePointer<LeafID> {
+        UnsafeMutableRawPointer(self[id])
+            .advanced(by: MemoryLayout<Leaf>.offset(of: \.next)!)
+            .assumingMemoryBound(to: LeafID.self)
+    }
+
     /// The number of the leaf at `leaf`.
     @inline(__always)
     func id(of leaf: UnsafeMutablePointer<Leaf>) -> LeafID { LeafID(raw: UInt32(leaf - base)) }
 
-    /// Where the leaf number `index` of the chunk with this hash is put if it can be. Leaves of a chunk follow one
-    /// another.
+    /// The home of leaf number `index` of the chunk with this hash. Leaves of a chunk follow one another.
     @inline(__always)
     func home(chunk hash: UInt64, _ index: UInt64) -> LeafID {
         let spread = hash.multipliedFullWidth(by: UInt64(count)).high
@@ -39,8 +45,8 @@ struct LeafTable: @unchecked Sendable {
         return LeafID(raw: UInt32(truncatingIfNeeded: slot < UInt64(count) ? slot &+ 1 : slot &+ 1 &- UInt64(count)))
     }
 
-    /// A free leaf, made empty for `key`: `home` where that is free. There always is one: there are as many as frames,
-    /// and each leaf in use covers a frame at least.
+    /// A free leaf, made empty for `key`: `home` if that is free. There always is one, because there are as many leaves
+    /// as frames, and each leaf in use covers at least one frame.
     func take(key: UInt64, home: LeafID) -> LeafID {
         lock.lock()
         defer { lock.unlock() }

@@ -1,38 +1,39 @@
 import Glibc
 
-/// One of the parts that the AccessMaps are divided into: a lock, where to sleep, and counters.
+/// One of the parts that the AccessMaps are divided into: a lock, a condition to sleep at, and counters.
 ///
-/// A chunk of an image belongs to the shard that its hash names. Whoever waits for a flexpage (to be populated, to be
-/// given back, to have gone out) sleeps at its shard.
+/// A chunk of an image belongs to the shard that its hash names. A thread that waits for a flexpage sleeps at its
+/// shard: until the flexpage is populated, has been given back, or has gone out.
 ///
-/// Lock order: shard before anything else of Paging, never two shards at once (but `checkInvariants`, which takes all
-/// of them in ascending order). No lock is held across the Accessor's I/O (invariant 7), but for a LastWill's.
+/// Lock order: a thread takes one shard at a time, before a Ledger or an innermost lock (LockRank). Only
+/// `checkInvariants` takes all shards, in ascending order. No lock is held while an image is reached (invariant 7); a
+/// LastWill is the exception.
 struct Shard {
     /// Base pages lent without waiting for the Accessor.
     ///
-    /// The mutex is not the first field: changing any field in place counts as a change of the Shard's first byte to
-    /// the thread sanitizer, and whoever is about to lock touches the mutex unlocked.
+    /// It comes before the mutex because the thread sanitizer takes a change of any field in place for a change of the
+    /// first byte, and a thread that is about to lock touches the mutex unlocked.
     var hits: UInt64
     var mutex: pthread_mutex_t
     var condition: pthread_cond_t
-    /// Base pages that had to be populated; times a request slept.
+    /// Base pages that had to be populated, and times that a request slept.
     var misses: UInt64
     var waits: UInt64
-    /// Reads of the Accessor that ended well, and that failed; flexpages recycled.
+    /// Reads of the Accessor that ended well, reads that failed, and flexpages recycled.
     var fills: UInt64
     var failedFills: UInt64
     var recycles: UInt64
-    /// Base pages moved so that others could have a large Region.
+    /// Base pages moved to make room for a large Region.
     var moves: UInt64
     /// Writes of the Accessor that ended well, the base pages in them, and writes that failed.
     var writes: UInt64
     var pagesWritten: UInt64
     var failedWrites: UInt64
-    /// Base pages known to be zeroes now, and those of them that reads were answered from.
+    /// Base pages known to be zeroes now, and base pages of reads that were answered from them.
     var knownZeroes: UInt64
     var zeroHits: UInt64
-    /// Loans to writers, and times that images were forgotten, so that who has looked at the image meanwhile can tell
-    /// whether it may have changed.
+    /// Loans to writers, and times that images were forgotten. It tells a thread that has asked the image something
+    /// whether the answer may be out of date.
     var writeLoans: UInt64
 }
 
@@ -56,16 +57,19 @@ extension UnsafeMutablePointer<Shard> {
     @inline(__always)
     func unlock() { guardian.unlock() }
 
-    /// For who takes all shards, in ascending order: `checkInvariants` alone.
+    /// For `checkInvariants`, which takes all shards, in ascending order.
     func lockBesideOthers() { guardian.lock(besideOthers: true) }
 
+    /// Takes the lock if no thread has it.
     func tryLock() -> Bool { guardian.tryLock() }
 
-    /// Sleeps until somebody wakes this shard. The lock is held before and after, not meanwhile.
+    /// Sleeps until another thread wakes this shard. The lock is held before and after, not meanwhile.
     func wait() {
+        guardian.assertHeld()
         pointee.waits += 1
         Condition(at: pointer(to: \.condition)!).wait(guardian)
     }
 
+    /// Wakes all threads that sleep at this shard.
     func wakeAll() { Condition(at: pointer(to: \.condition)!).wakeAll() }
 }

@@ -169,7 +169,9 @@ final class Durability: @unchecked Sendable {
             context.dirtyLimit.add(newly.nonzeroBitCount)
             if leaf.pointee.status.list == .unsynced { ledger.dirtiedAgain(id) }
         }
-        context.map.updateStates(of: leaf.firstPage..<leaf.firstPage + UInt64(Leaf.pages))
+        context.map.chunk(of: leaf.firstPage).assumingLocked { chunk in
+            context.map.updateStates(of: leaf.pages, in: chunk)
+        }
     }
 
     // MARK: A good sync
@@ -185,14 +187,14 @@ final class Durability: @unchecked Sendable {
     private func markDurable(bySync number: UInt32) {
         while let key = ledger.firstUnsynced(beforeSync: number) {
             let page = Leaf.firstPage(ofKey: key)
-            let shard = context.map.shard(of: page)
-            shard.lock()
-            if let leaf = context.map.leaf(of: page), ledger.markDurable(context.map.id(of: leaf), bySync: number) {
+            context.map.chunk(of: page).withLock { chunk in
+                guard let leaf = context.map.leaf(of: page, in: chunk),
+                    ledger.markDurable(context.map.id(of: leaf), bySync: number)
+                else { return }
                 risk.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
                 leaf.pointee.unsynced = 0
-                context.map.updateStates(of: page..<page + UInt64(Leaf.pages))
+                context.map.updateStates(of: leaf.pages, in: chunk)
             }
-            shard.unlock()
         }
         context.waiters.wake()
     }

@@ -1,23 +1,23 @@
-/// A populated, size-aligned piece of an image: its offset, its size and, by its place in the FlexpageTable, its
-/// Region.
+/// A populated piece of an image, aligned to its size: its offset and its size. Its index in the FlexpageTable gives
+/// its Region.
 ///
-/// A flexpage is known by the number of its Region's first frame (a FlexpageID), so that a record a frame is enough for
-/// any mix of sizes, and a Region is found from its flexpage by arithmetic. What a hit needs of it is not here but in
-/// its FlexpageWord.
+/// A flexpage is known by the number of its Region's first frame (a FlexpageID). So one record for each frame is enough
+/// for any mix of sizes, and arithmetic leads from a flexpage to its Region. What a hit needs is in the FlexpageWord.
 ///
-/// Who may touch what: `key` and `order` are written before the flexpage is published in the AccessMap and stay until
-/// it has been taken out. The queue's links are the PageQueue's, under its lock.
+/// Thread rules: `key` and `order` are written before the flexpage is inserted into the AccessMap, and stay until it
+/// has been removed. The links belong to the PageQueue, under its lock.
 struct Flexpage: ~Copyable {
     /// The image and the number of its first base page.
     var key: PageKey
     var previous: FlexpageID
     var next: FlexpageID
     var order: UInt8
-    /// The queue it is on; `.none` of a frame with which no queued flexpage begins. Under the PageQueue's lock.
+    /// The queue that the flexpage is on; `.none` if no queued flexpage begins with this frame. Under the PageQueue's
+    /// lock.
     var queue: PageQueue.Name
 }
 
-// Asked of the pointer, because asking the record would read the whole of it, the queue's links too.
+// The pointer answers these, because a question to the record would read all of it, the links of the queue too.
 extension UnsafeMutablePointer<Flexpage> {
     /// Base pages in it.
     @inline(__always)

@@ -1,7 +1,7 @@
-/// Lists of flexpages, doubly linked through the flexpages themselves: the PageQueue's, under its lock. O(1).
+/// Lists of flexpages, doubly linked through the flexpages themselves: the PageQueue's lists, under its lock. O(1).
 extension FlexpageTable {
-    /// Puts a flexpage that is on no list before `next`, which is on the list with these ends, or at its tail where
-    /// that is `.none`.
+    /// Puts a flexpage that is on no list before `next`, which is on the list with these ends. If `next` is `.none`,
+    /// puts it at the tail.
     func insert(
         _ id: FlexpageID, before next: FlexpageID, in head: inout FlexpageID, _ tail: inout FlexpageID
     ) {

@@ -1,11 +1,11 @@
 import Synchronization
 
-/// The flexpages of all images, and the memory they name: pointers into the Memory, cheap to copy.
+/// The flexpages of all images, and the memory that they name: pointers into the Memory, cheap to copy.
 struct FlexpageTable: @unchecked Sendable {
     private let base: UnsafeMutablePointer<Flexpage>
     private let words: UnsafeMutablePointer<FlexpageWord>
     private let frames: UnsafeMutableRawPointer
-    /// Which of the base pages the image has refused.
+    /// The base pages that the image has refused to take.
     let badPages: BadPages
 
     init(_ memory: borrowing Memory) {
@@ -22,25 +22,30 @@ struct FlexpageTable: @unchecked Sendable {
     @inline(__always)
     func word(_ id: FlexpageID) -> UnsafeMutablePointer<FlexpageWord> { words + Int(id) }
 
+    /// What is being done with flexpage `id`.
+    @inline(__always)
+    func state(of id: FlexpageID) -> PageState { PageState(word(id).pointee.state.load(ordering: .acquiring)) }
+
     @inline(__always)
     func region(of id: FlexpageID) -> Region { Region(first: id, order: base[Int(id)].order) }
 
     /// The memory of the flexpage's first base page.
     @inline(__always)
-    func memory(of id: FlexpageID) -> UnsafeMutableRawPointer { frames + Int(id) &<< BasePage.shift }
+    func memory(of id: FlexpageID) -> UnsafeMutableRawPointer { frames + Int(id) &<< Int(BasePage.shift) }
 
-    /// The frame that has base page `page` of flexpage `id`.
+    /// The frame that holds base page `page` of flexpage `id`.
     @inline(__always)
     func frame(of page: UInt64, in id: FlexpageID) -> FlexpageID {
-        id + FlexpageID(truncatingIfNeeded: page - self[id].pointee.key.page)
+        assert(self[id].covered.contains(page), "a flexpage has frames for its own pages")
+        return id + FlexpageID(truncatingIfNeeded: page - self[id].pointee.key.page)
     }
 
-    /// Makes a flexpage of `region`, which is the caller's: nobody else knows of it, and it is on no queue.
+    /// Makes a flexpage of `region`, which belongs to the caller: nobody else knows of it, and it is on no queue.
     func make(_ region: Region, key: PageKey, state: UInt32) -> FlexpageID {
         let flexpage = self[region.first]
         flexpage.pointee.key = key
         flexpage.pointee.order = region.order
-        // Only the PageQueue writes that, because it looks at frames that are anybody's.
+        // Only the PageQueue writes `queue`, because it looks at frames in any state.
         assert(flexpage.pointee.queue == .none, "what is made is on no queue")
         let word = word(region.first)
         word.pointee.position.store(QueuePosition(at: 0, order: region.order).raw, ordering: .relaxed)

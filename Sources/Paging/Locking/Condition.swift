@@ -20,8 +20,9 @@ struct Condition: @unchecked Sendable {
     @inline(__always)
     init(at space: UnsafeMutablePointer<pthread_cond_t>) { condition = space }
 
-    /// Gives `lock` up, sleeps until woken (or for no reason), and takes it again.
+    /// Gives up `lock`, which the caller holds, sleeps until woken (or for no reason), and takes it again.
     func wait(_ lock: Lock) {
+        lock.assertHeld()
         let result = pthread_cond_wait(condition, lock.raw)
         assert(result == 0, "pthread_cond_wait failed")
     }

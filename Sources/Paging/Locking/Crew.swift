@@ -1,15 +1,15 @@
 import Glibc
 
-/// Threads of the system that work until they are told that there is no more to do.
+/// Threads of the system that work until their owner tells them that there is no more to do.
 ///
-/// It starts and joins them; how they are told is their owner's affair. One thread at a time, and the owner outlives
-/// them.
+/// It starts and joins them. How they are told is up to the owner, which outlives them. Thread rules: one thread at a
+/// time.
 struct Crew {
     private var threads: [pthread_t] = []
 
-    /// Starts `count` threads more, each of which runs `body` with `argument`.
-    /// - Throws: EAGAIN, or another errno value of pthread_create, where one cannot be had. Those before it run on, for
-    ///   `join`.
+    /// Starts `count` more threads, each of which runs `body` with `argument`.
+    /// - Throws: EAGAIN, or another errno value of pthread_create, if one cannot be started. Those before it run on,
+    ///   until `join`.
     mutating func start(
         _ count: Int, _ argument: UnsafeMutableRawPointer,
         _ body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?

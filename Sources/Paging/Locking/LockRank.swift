@@ -1,31 +1,38 @@
 import CIntrinsics
 
-/// The order in which a thread takes locks, from the outside in. Who holds a lock takes only locks of a higher rank
-/// (invariant 11), so that no two threads can wait for each other.
+/// The order in which a thread takes locks, from the outside in. A thread that holds a lock takes only locks of a later
+/// rank (invariant 11), so that no two threads can wait for each other.
 ///
-/// Debug builds check it at each lock, and that none is held where an Accessor is called (invariant 7): each thread
-/// counts what it holds of each rank. Release builds know nothing of it, and it costs them nothing.
+/// In debug builds each thread counts the locks of each rank that it holds. They check the order at each lock, that
+/// none is held where an Accessor is called (invariant 7), and that one is held where a function wants it. It costs
+/// release builds nothing.
 enum LockRank: UInt64 {
-    /// The ProviderRegistry's: which images are open.
+    /// The ProviderRegistry's lock: which images are open.
     case registry
-    /// A shard's. Only who checks the invariants holds several, in ascending order.
+    /// A shard's lock. Only `checkInvariants` holds several, in ascending order.
     case shard
-    /// A Ledger's: which leaves of an image are dirty or not durable.
+    /// A Ledger's lock: which leaves of an image are dirty or not durable.
     case ledger
-    /// Every other one: nothing is locked while it is held.
+    /// Every other lock: nothing is locked while it is held.
     case innermost
 
     /// Ends the process if the calling thread holds a lock. For debug builds.
     @inline(__always)
-    static func assertNoneHeld() {
-        assert(flexpage_get_held_locks() == 0, "no lock is held while an image is reached (invariant 7)")
+    static func assertNoneHeld(_ occasion: StaticString = "an image is reached (invariant 7)") {
+        assert(flexpage_get_held_locks() == 0, "no lock is held while \(occasion)")
+    }
+
+    /// Ends the process if the calling thread holds no lock of this rank. For debug builds.
+    @inline(__always)
+    func assertHeld() {
+        assert(flexpage_get_held_locks() >> (8 * rawValue) & 0xFF > 0, "the caller holds the lock")
     }
 
     #if DEBUG
         private var one: UInt64 { 1 << (8 * rawValue) }
 
         /// The calling thread is about to take a lock of this rank.
-        /// - Parameter besideOthers: It may hold others of this rank.
+        /// - Parameter besideOthers: The thread may hold others of this rank.
         func willLock(besideOthers: Bool = false) {
             let lowest = besideOthers ? rawValue + 1 : rawValue
             let outOfOrder = lowest < 8 ? flexpage_get_held_locks() >> (8 * lowest) : 0
@@ -33,10 +40,10 @@ enum LockRank: UInt64 {
             didLock()
         }
 
-        /// It has taken one, whatever the order: without waiting for it.
+        /// The calling thread has taken a lock of this rank without waiting for it, so in any order.
         func didLock() { flexpage_set_held_locks(flexpage_get_held_locks() + one) }
 
-        /// It has given one back.
+        /// The calling thread has given up a lock of this rank.
         func didUnlock() {
             let held = flexpage_get_held_locks()
             precondition(held >> (8 * rawValue) & 0xFF > 0, "\(self) is unlocked by a thread that does not hold it")

@@ -1,8 +1,8 @@
 import Glibc
 
-/// A lock and a place to sleep, in memory of their own, for what is not on the way of a hit.
+/// A lock and a condition to sleep at, in memory of their own, for code that no hit runs.
 ///
-/// A copy is the same monitor. `destroy` ends it, when nobody uses it any more.
+/// A copy is the same monitor. `destroy` ends it, once nobody uses it any more.
 struct Monitor: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
@@ -32,6 +32,8 @@ struct Monitor: @unchecked Sendable {
 
     func lock() { guardian.lock() }
     func unlock() { guardian.unlock() }
+    /// Ends the process if the calling thread holds no lock of this rank. For debug builds.
+    func assertHeld() { guardian.assertHeld() }
     func withLock<Result>(_ body: () -> Result) -> Result { guardian.withLock(body) }
 
     /// Gives the lock up, sleeps until woken, and takes it again.

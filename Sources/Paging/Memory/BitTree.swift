@@ -1,17 +1,18 @@
-/// A set of small integers that finds its least member at once: a bitmap with bitmaps of its non-zero words above it.
+/// A set of small integers that finds its smallest member at once: a bitmap, and above it bitmaps of its words that are
+/// not zero.
 ///
 /// Insert, remove, contains and first are O(log₆₄ capacity): four words for 16 million members. It takes
-/// capacity / 8 bytes and a sixty-fourth more, in space given by its maker that must be zero. No thread rules of its
-/// own: whoever owns it locks.
+/// capacity / 8 bytes and a sixty-fourth more, in memory that its owner provides and that must be zero. Thread rules:
+/// its owner locks.
 struct BitTree {
     /// One more than the largest member.
     let capacity: Int
     private let words: UnsafeMutablePointer<UInt64>
-    /// Where each level begins in `words`; level 0 has a bit a member.
+    /// Where each level begins in `words`. Level 0 has a bit for each member.
     private let levelStarts: InlineArray<5, Int>
     private let levels: Int
 
-    /// Words that a tree of `capacity` needs.
+    /// The number of words that a tree of `capacity` needs.
     static func words(capacity: Int) -> Int {
         var total = 0
         var width = capacity
@@ -67,7 +68,7 @@ struct BitTree {
         }
     }
 
-    /// The least member, or nil of an empty set.
+    /// The smallest member, or nil if there is none.
     var first: Int? {
         guard capacity > 0, words[levelStarts[levels - 1]] != 0 else { return nil }
         var index = 0

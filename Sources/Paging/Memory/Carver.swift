@@ -1,4 +1,4 @@
-/// Cuts a stretch of memory into tables, each beginning on a cache line.
+/// Cuts memory into tables, each of which begins on a cache line.
 struct Carver {
     private let base: UnsafeMutableRawPointer
     private var used = 0

@@ -1,4 +1,4 @@
-/// Frames of one block of 256 that is aligned to its size: which of them are in somebody's hands. 32 bytes.
+/// A set of frames of one block of 256 frames, which is aligned to its size. 32 bytes.
 struct FrameSet {
     private var set = PageSet()
 

@@ -1,7 +1,7 @@
-/// Whether what is free agrees with itself.
+/// Whether the free lists agree with each other and with the count.
 extension Memory {
-    /// Invariant 3, the free part of it: free Regions do not overlap and add up to `freeFrames`; no two free buddies.
-    /// O(frames); the caller sees to it that nobody takes or gives meanwhile if the answer is to be compared.
+    /// Checks the free part of invariant 3: free Regions add up to `freeFrames`, and no two buddies are both free.
+    /// O(frames). The caller excludes takes and gives if it goes on to compare `freeFrames`.
     func checkInvariants() {
         lock.lock()
         defer { lock.unlock() }

@@ -2,11 +2,13 @@ import Glibc
 
 /// The arena: a mapping of fixed size that holds every page and every table of metadata, mapped once.
 ///
-/// It hands out and takes back Regions of any order, 4 KiB to 1 MiB (a binary buddy allocator: Knowlton, "A fast
-/// storage allocator", CACM 8(10), 1965), and says no when it has none. A free Region is a bit in the BitTree of its
-/// order; the lowest address is taken first, which keeps the other end of the arena whole. Take and give are O(orders).
+/// It hands out and takes back Regions of any order, 4 KiB to 1 MiB, and returns nil when it has none. It is a binary
+/// buddy allocator (Knowlton, "A fast storage allocator", CACM 8(10), 1965). A free Region is a bit in the BitTree of
+/// its order. The lowest address is taken first, which keeps the other end of the arena whole. Take and give are
+/// O(orders).
 ///
-/// Thread rules: any thread, any time; `lock` is innermost (nothing is locked while it is held).
+/// Thread rules: any thread, any time. `lock` is an innermost one. A function whose name ends with `Locked` wants it
+/// held.
 struct Memory: ~Copyable {
     let metadata: Metadata
     /// The first byte of frame 0.
@@ -27,12 +29,12 @@ struct Memory: ~Copyable {
     static let minBytes = 1 << 20
     /// The largest arena whose frames have numbers that fit with room to spare, bytes.
     static let maxBytes = 1 << 43
-    /// What `minBytes` must hold at the least, so that a write's page, a fill's page and a page going out exist at once
-    /// for many threads.
+    /// The minimum number of frames: enough for many threads to have a page being written, one being filled and one
+    /// being written out at the same time.
     private static let minFrames = 64
 
     /// Maps `bytes` bytes and lays them out.
-    /// - Throws: ENOMEM where the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`.
+    /// - Throws: ENOMEM if the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`.
     init(bytes: Int) throws(AccessError) {
         guard (Memory.minBytes...Memory.maxBytes).contains(bytes),
             let frames = Metadata.frames(fittingInto: bytes, atLeast: Memory.minFrames)
@@ -42,7 +44,7 @@ struct Memory: ~Copyable {
         guard let mapping = mmap(nil, bytes, protection, flags, -1, 0), mapping != MAP_FAILED else {
             throw AccessError(ENOMEM)
         }
-        // Fewer TLB misses on a random hit; where the kernel says no, nothing is lost.
+        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
         _ = madvise(mapping, bytes, MADV_HUGEPAGE)
         self.mapping = mapping
         mappedBytes = bytes
@@ -63,7 +65,7 @@ struct Memory: ~Copyable {
         munmap(mapping, mappedBytes)
     }
 
-    /// All frames become free, in Regions as large as they come.
+    /// All frames become free, in Regions as large as can be.
     private func freeAll() {
         var next = 0
         while next < metadata.frames {
@@ -78,17 +80,17 @@ struct Memory: ~Copyable {
     /// The memory of a frame.
     @inline(__always)
     func address(ofFrame frame: UInt32) -> UnsafeMutableRawPointer {
-        base + Int(frame) &<< BasePage.shift
+        base + Int(frame) &<< Int(BasePage.shift)
     }
 
-    /// A Region of exactly `order`, or nil where there is none.
+    /// A Region of exactly `order`, or nil if there is none.
     func take(order: Int) -> Region? {
         lock.lock()
         defer { lock.unlock() }
         return takeLocked(order: order)
     }
 
-    /// A Region of `order`, or of the largest order below it that can be had, or nil where all frames are taken.
+    /// A Region of `order`, or of the largest order below it that there is, or nil if all frames are taken.
     func take(maxOrder: Int) -> Region? {
         lock.lock()
         defer { lock.unlock() }
@@ -101,10 +103,12 @@ struct Memory: ~Copyable {
     }
 
     private func takeLocked(order: Int) -> Region? {
+        lock.assertHeld()
+        assert(order >= 0 && order <= Region.maxOrder, "a Region is at most a chunk")
         var from = order
         while from <= Region.maxOrder {
             if let index = free[from].first {
-                return split(Region(first: UInt32(index << from), order: UInt8(from)), to: order)
+                return splitLocked(Region(first: UInt32(index << from), order: UInt8(from)), to: order)
             }
             from += 1
         }
@@ -112,7 +116,8 @@ struct Memory: ~Copyable {
     }
 
     /// Takes a free Region and frees all of it but its lowest part of `order`.
-    private func split(_ whole: Region, to order: Int) -> Region {
+    private func splitLocked(_ whole: Region, to order: Int) -> Region {
+        lock.assertHeld()
         free[Int(whole.order)].remove(Int(whole.first) >> Int(whole.order))
         var region = whole
         while Int(region.order) > order {
@@ -127,6 +132,7 @@ struct Memory: ~Copyable {
 
     /// Takes a Region back and joins it with its buddies that are free.
     func give(_ region: Region) {
+        assert(Int(region.end) <= metadata.frames && Int(region.first) % region.frames == 0, "it was taken here")
         lock.lock()
         defer { lock.unlock() }
         var region = region
@@ -149,7 +155,7 @@ struct Memory: ~Copyable {
         lock.lock()
         defer { lock.unlock() }
         var frames = 0
-        forEachFree(in: block) { frames += $0.frames }
+        forEachFreeLocked(in: block) { frames += $0.frames }
         return frames
     }
 
@@ -158,33 +164,35 @@ struct Memory: ~Copyable {
     func takeFree(in block: Region, addingTo taken: inout FrameSet) {
         lock.lock()
         defer { lock.unlock() }
-        forEachFree(in: block) { region in
-            _ = split(region, to: Int(region.order))
+        forEachFreeLocked(in: block) { region in
+            _ = splitLocked(region, to: Int(region.order))
             taken.insert(region)
         }
     }
 
-    /// Calls `body` with each free Region in `block`, ascending. The lock is held.
-    private func forEachFree(in block: Region, _ body: (Region) -> Void) {
+    /// Calls `body` with each free Region in `block`, in ascending order.
+    private func forEachFreeLocked(in block: Region, _ body: (Region) -> Void) {
+        lock.assertHeld()
+        assert(Int(block.end) <= metadata.frames, "a block does not reach past the arena")
         let order = Int(block.order)
         if free[order].contains(Int(block.first) >> order) {
             body(block)
         } else if order > 0 {
-            forEachFree(in: block.lowerHalf, body)
-            forEachFree(in: block.upperHalf, body)
+            forEachFreeLocked(in: block.lowerHalf, body)
+            forEachFreeLocked(in: block.upperHalf, body)
         }
     }
 
     /// Bytes of the arena.
     var bytes: Int { mappedBytes }
 
-    /// Frames that belong to no one. A snapshot.
+    /// Frames that are free. A snapshot.
     var freeFrames: Int { lock.withLock { state.pointee.freeFrames } }
 
     /// Bytes of pages in use and of all metadata. A snapshot; O(1).
     var bytesInUse: Int { bytes(withFreeFrames: freeFrames) }
 
-    /// The largest that `bytesInUse` has been.
+    /// The maximum that `bytesInUse` has been.
     var peakBytesInUse: Int { bytes(withFreeFrames: lock.withLock { state.pointee.minFreeFrames }) }
 
     private func bytes(withFreeFrames free: Int) -> Int {

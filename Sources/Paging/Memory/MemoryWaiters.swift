@@ -1,13 +1,13 @@
 import Glibc
 import Synchronization
 
-/// Where requests sleep that got no memory, until some may be had.
+/// Where requests sleep that got no memory, until there may be some.
 ///
-/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page goes, or a page becomes clean;
-/// whoever brings that about calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, whoever
-/// is about to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
+/// There may be memory when a Region is freed, a page is queued, the last pin on a page goes, or a page becomes clean.
+/// The thread that does this calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, a
+/// thread that is about to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
 ///
-/// Nobody sleeps here with a loan, a Region or an unissued fill in hand (invariant 9). `lock` is innermost.
+/// No thread sleeps here with a loan, a Region or an unissued fill (invariant 9). `lock` is an innermost one.
 struct MemoryWaiters: @unchecked Sendable {
     private let lock: Lock
     private let condition: Condition
@@ -32,8 +32,10 @@ struct MemoryWaiters: @unchecked Sendable {
         state.deallocate()
     }
 
-    /// Announces that the caller is about to try a last time and then to sleep. `sleep` or `end` must follow.
+    /// Announces that the caller is about to try a last time and then to sleep. `sleep` or `end` must follow. No lock
+    /// is held.
     func begin() -> UInt64 {
+        LockRank.assertNoneHeld("memory is waited for (invariant 9)")
         state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         // What the caller looks at next must not have been read before the announcement.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
@@ -53,11 +55,11 @@ struct MemoryWaiters: @unchecked Sendable {
         end()
     }
 
-    /// Whether somebody waits. Exact after a sequentially consistent change of what they wait for.
+    /// Whether a thread waits. It is exact after a sequentially consistent change of what the threads wait for.
     @inline(__always)
     var isAnyoneWaiting: Bool { state.pointee.waiting.load(ordering: .sequentiallyConsistent) != 0 }
 
-    /// Something may be had now.
+    /// There may be memory now.
     @inline(__always)
     func wake() {
         if isAnyoneWaiting { wakeAll() }

@@ -5,9 +5,9 @@ import Synchronization
 ///
 /// All that paging ever needs is laid out here once, before serving begins: nothing on the data path allocates
 /// (invariant 8). The tables are sized for the worst case, one resident base page a leaf, so no access pattern needs
-/// more; but for known zeroes, which are dropped where there is no room. Bytes a frame, beside its 4096: flexpage 24,
-/// its word 8, leaf 64, buckets 4 to 8, ghosts 6, writeback 8, bad pages 2, known zeroes 6, free lists 0.3; some 3 % of
-/// the memory together.
+/// more. Known zeroes are the exception: they are forgotten if there is no room. Bytes for each frame, beside its 4096:
+/// flexpage 24, its word 8, leaf 64, buckets 4 to 8, ghosts 6, writeback 8, bad pages 2, known zeroes 6, free lists
+/// 0.3. Together that is some 3 % of the memory.
 struct Metadata {
     let frames: Int
     let flexpages: UnsafeMutablePointer<Flexpage>
@@ -47,7 +47,7 @@ struct Metadata {
     /// Conditions besides those of the shards: waiters for memory.
     static let conditionCount = 1
 
-    /// Lays out the tables for `frames` frames from `base` on, which nothing here touches.
+    /// Lays out the tables for `frames` frames from `base` on, and touches none of that memory.
     init(frames: Int, at base: UnsafeMutableRawPointer) {
         var carver = Carver(at: base)
         self.frames = frames
@@ -58,7 +58,7 @@ struct Metadata {
         flexpages = carver.carve(Flexpage.self, frames)
         leaves = carver.carve(Leaf.self, frames + 1)
         freeLeaves = carver.carve(UInt64.self, BitTree.words(capacity: frames + 1))
-        bucketsPerShard = max(4, (frames / AccessMap.shardCount).roundedUpToPowerOfTwo)
+        bucketsPerShard = max(4, max(1, frames / AccessMap.shardCount).roundedUpToPowerOfTwo)
         buckets = carver.carve(UInt32.self, bucketsPerShard * AccessMap.shardCount)
         ghostBuckets = Ghosts.buckets(frames: frames)
         ghosts = carver.carve(GhostEntry.self, ghostBuckets * Ghosts.entriesPerBucket)

@@ -1,4 +1,4 @@
-/// A run of memory inside the Memory: its first frame, and how many frames it has, as a power of two.
+/// A run of frames of the Memory: its first frame, and how many there are, as a power of two.
 ///
 /// A Region belongs to exactly one flexpage, one fill in flight, or the free lists (invariant 3). It is aligned to its
 /// size inside the arena.
@@ -28,8 +28,15 @@ struct Region: Equatable {
     /// The Region of the next order that this one is half of.
     var parent: Region { Region(first: first & ~(1 << UInt32(order)), order: order + 1) }
 
-    /// The upper half of the Region when its lower half is kept.
-    var upperHalf: Region { Region(first: first + (1 << UInt32(order - 1)), order: order - 1) }
-    /// The lower half of the Region.
-    var lowerHalf: Region { Region(first: first, order: order - 1) }
+    /// The upper half of the Region, which is more than one frame.
+    var upperHalf: Region {
+        assert(order > 0, "one frame has no halves")
+        return Region(first: first + (1 << UInt32(order - 1)), order: order - 1)
+    }
+
+    /// The lower half of the Region, which is more than one frame.
+    var lowerHalf: Region {
+        assert(order > 0, "one frame has no halves")
+        return Region(first: first, order: order - 1)
+    }
 }

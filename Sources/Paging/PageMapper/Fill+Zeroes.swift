@@ -1,19 +1,19 @@
 import Glibc
 
-/// What a fill has read and found to be zeroes takes no memory: its flexpages leave the AccessMap again, and their base
-/// pages are known zeroes instead.
+/// Zeroes that a fill has read take no memory. Their flexpages leave the AccessMap again, and their base pages become
+/// known zeroes.
 ///
-/// A flexpage that is zeroes only in part is kept whole if less than a quarter is. Else it is cut in halves, and each
-/// half is looked at in the same way. Of an ext4 image of 2 GiB filled with 590 MB of files, half of which had been
-/// deleted again and trimmed, whole flexpages took 1.76 times the memory of what is not zero, cut ones 1.07 times;
-/// cutting out each single page would bring it to 1.00, with a quarter more flexpages.
+/// A flexpage of which less than a quarter is zeroes is kept whole. If it is more, the flexpage is cut in halves, and
+/// each half is looked at in the same way. This was measured on an ext4 image of 2 GiB, filled with 590 MB of files,
+/// half of which had been deleted again and trimmed. Whole flexpages took 1.76 times the memory of what is not zero,
+/// cut ones 1.07 times. To cut out each single page would bring it to 1.00, with a quarter more flexpages.
 extension Fill {
-    /// Of so many base pages one at least must be zeroes for a flexpage to be cut.
+    /// A flexpage is cut if at least one in this number of base pages is zeroes.
     private static let cutOnceIn = 4
 
-    /// Looks for zeroes in what has been populated. No lock is held. Pages with a first word that is not zero, which is
-    /// most, cost a cache line.
-    /// - Parameter keeping: Keep them all the same: a writer is about to write there.
+    /// Looks for zeroes in what has been populated. No lock is held. A page whose first word is not zero costs a cache
+    /// line, and most pages are like that.
+    /// - Parameter keeping: Keep the zeroes all the same, because a writer is about to write there.
     /// - Returns: Whether all of it is zeroes.
     mutating func findZeroes(keeping: Bool = false) -> Bool {
         for index in 0..<issued {
@@ -30,57 +30,56 @@ extension Fill {
     }
 
     /// Takes flexpages, and parts of them, that are zeroes out of the AccessMap and notes them as known zeroes.
-    /// `giveBackDropped` is to be called without the lock. The shard's lock is held.
-    mutating func dropZeroes(on shard: UnsafeMutablePointer<Shard>) {
+    /// `giveBackDropped` follows, without the lock.
+    mutating func dropZeroes(in chunk: borrowing LockedChunk) {
         guard !zeroes.isEmpty else { return }
         let planned = ids
         let (plannedIssued, plannedCount) = (issued, count)
         (issued, count) = (0, 0)
         var hasWaiters = false
-        for index in 0..<plannedIssued { dropZeroes(of: planned[index], hasWaiters: &hasWaiters) }
-        // What was planned and not issued is still to be given back.
+        for index in 0..<plannedIssued { dropZeroes(of: planned[index], hasWaiters: &hasWaiters, in: chunk) }
+        // What was planned and not issued is given back at the end.
         for index in plannedIssued..<plannedCount {
             ids[count] = planned[index]
             count += 1
         }
-        context.map.noteZeroes(droppedPages, inChunkOf: covered.lowerBound)
+        context.map.noteZeroes(droppedPages, in: chunk)
         zeroes = PageSet()
-        if hasWaiters { shard.wakeAll() }
+        if hasWaiters { chunk.wakeAll() }
     }
 
-    private mutating func dropZeroes(of id: FlexpageID, hasWaiters: inout Bool) {
-        let flexpage = context.table[id]
-        let pages = flexpage.covered
+    private mutating func dropZeroes(of id: FlexpageID, hasWaiters: inout Bool, in chunk: borrowing LockedChunk) {
+        let pages = context.table[id].covered
         let zeroCount = zeroes.count(in: pages)
         let word = PageState(context.table.word(id).pointee.state.load(ordering: .relaxed))
         if zeroCount * Fill.cutOnceIn < pages.count || zeroCount < pages.count && word.pins > 1 {
-            // Those who have pinned a flexpage and wait for it find it as they knew it.
+            // A thread that has pinned a flexpage and waits for it finds it as it knew it.
             keep(id)
             return
         }
         hasWaiters = hasWaiters || word.has(PageState.hasWaiters)
-        context.map.remove(id)
+        context.map.remove(id, in: chunk)
         if zeroCount == pages.count {
             drop(id)
         } else {
-            cut(context.table.region(of: id), at: pages.lowerBound)
+            cut(context.table.region(of: id), at: pages.lowerBound, in: chunk)
         }
     }
 
-    /// Makes one flexpage, or some, or none, of a Region whose first base page is `page` and whom nobody else knows.
-    private mutating func cut(_ region: Region, at page: UInt64) {
+    /// Makes one flexpage, or some, or none, of a Region whose first base page is `page`, and that nobody else knows.
+    private mutating func cut(_ region: Region, at page: UInt64, in chunk: borrowing LockedChunk) {
         let pages = page..<page + UInt64(region.frames)
         let zeroCount = zeroes.count(in: pages)
         guard zeroCount * Fill.cutOnceIn < pages.count || zeroCount == pages.count else {
-            cut(region.lowerHalf, at: page)
-            cut(region.upperHalf, at: page + UInt64(region.frames / 2))
+            cut(region.lowerHalf, at: page, in: chunk)
+            cut(region.upperHalf, at: page + UInt64(region.frames / 2), in: chunk)
             return
         }
         let id = make(region, at: page)
         if zeroCount == pages.count {
             drop(id)
         } else {
-            context.map.insert(id)
+            context.map.insert(id, in: chunk)
             keep(id)
         }
     }
@@ -91,17 +90,17 @@ extension Fill {
         issued += 1
     }
 
-    /// The flexpage is out of the AccessMap. Whoever waits for it, with a pin, is to look again; the last to give a pin
-    /// back frees the Region.
+    /// The flexpage is out of the AccessMap. A thread that waits for it, with a pin, looks again. The last thread to
+    /// give a pin back frees the Region.
     private mutating func drop(_ id: FlexpageID) {
         context.table.word(id).pointee.state.bitwiseOr(PageState.withdrawn, ordering: .releasing)
         dropped += 1
-        // From the other end: kept and dropped flexpages together are no more than base pages.
+        // From the other end: there are no more kept and dropped flexpages together than base pages.
         ids[ids.count - dropped] = id
         droppedPages.formUnion(PageSet(context.table[id].covered))
     }
 
-    /// Gives the filler's pins on dropped flexpages back. No lock is held.
+    /// Gives back the filler's pins on dropped flexpages. No lock is held.
     func giveBackDropped() { giveBack(ids.count - dropped..<ids.count) }
 
     /// The beginning of `wanted`, as far as it was zeroes.
@@ -112,7 +111,7 @@ extension Fill {
         return wanted.lowerBound..<min(max(end, wanted.lowerBound), wanted.upperBound)
     }
 
-    /// Zeroes the memory of what the planned flexpages have of the image, or past its end, and a writer of `written`
+    /// Zeroes that part of the planned flexpages' memory, before and after `written`, which the writer of `written`
     /// does not write.
     func zeroAround(_ written: Range<Int64>) {
         guard count > 0 else { return }

@@ -2,47 +2,63 @@ import Glibc
 
 /// A fill: the flexpages in one chunk that one vectored read is to populate, and their Regions.
 ///
-///     planned ── issue ──▶ in flight ── publish ──▶ (flexpages, lent or given back)
-///        │                     └── withdraw, drop ──▶ (nothing left)
+///     planned ── issue ──▶ in flight ── publish ──▶ visible ── lend, unpin ──▶ (flexpages like any others)
+///        │                     ├── withdraw ──▶ (nothing left)
+///        │                     └── dropZeroes ──▶ (known zeroes)
 ///        └── deinit: Regions go back
 ///
-/// While it is planned its Regions are in the filler's hands, nobody waits for them, and the filler waits for nothing
-/// (invariant 9). In flight its flexpages are in the AccessMap, not populated, pinned by the filler; others who want
-/// them pin them too and wait. It lives on the filler's stack: 5 KiB, nothing allocated.
+/// - *planned*: the Regions belong to the filler. Nobody waits for them, and the filler waits for nothing (invariant
+///   9).
+/// - *in flight*: the flexpages are in the AccessMap, not populated, and pinned by the filler. Other threads that want
+///   them pin them too, and wait.
+/// - *visible*: they are populated, and the filler's pins become those of its loan, or go back.
 ///
-/// They lie side by side, or have gaps between them, where something is resident: to read over a few base pages costs
-/// less than one read more. What is read there goes to frames of the fill's own and is nobody's. Each of them takes one
-/// page of the read: filesystems and devices with checksums refuse a buffer that is named twice, or go another way.
+/// A fill lives on the filler's stack: 5 KiB, nothing allocated.
+///
+/// The flexpages may have gaps between them, where pages are already resident. To read a few base pages in vain costs
+/// less than a second read. Their bytes go to frames that belong to the fill, and are discarded. Each of these frames
+/// takes one page of the read, because filesystems and devices with checksums refuse a buffer that is named twice, or
+/// handle it in a slower way.
 struct Fill: ~Copyable {
     let context: PageMapper.Context
     private let pages: Pages
     var ids = InlineArray<256, FlexpageID> { _ in .none }
-    /// Flexpages planned, and how many of them are in flight: always the first ones.
+    /// Flexpages and pieces of memory that there can be at most: a base page each.
+    static let capacity = Chunk.pages
+    /// How many flexpages are planned, and how many of them are in flight: always the first ones.
     var count = 0
     var issued = 0
-    /// Flexpages that were zeroes and have been taken out of the AccessMap: the last ones of `ids`.
+    /// How many flexpages were zeroes and have been taken out of the AccessMap: the last ones of `ids`.
     var dropped = 0
-    /// Base pages that have been found to be zeroes, and those of dropped flexpages.
+    /// Base pages that have been found to be zeroes, and base pages of dropped flexpages.
     var zeroes = PageSet()
     var droppedPages = PageSet()
     /// From the first to the last base page planned, or in flight after `issue`.
     private(set) var covered: Range<UInt64>
-    /// What of it is read over.
+    /// Those of them that are resident, and read in vain.
     private let resident: PageSet
-    /// Where that goes: a flexpage at the run's first page that is in no map; `.none` where nothing is read over.
+    /// Where their bytes go: a flexpage that is in no map; `.none` if no page is read in vain.
     private var sink = FlexpageID.none
 
-    /// Most base pages that one read reads over: 128 KiB. With little memory an eighth of what it populates.
+    /// The maximum number of base pages that one read reads in vain: 128 KiB. If there is little memory it is an eighth
+    /// of what the read may populate.
     private static let maxReadOver = 32
 
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. No lock is held.
-    /// - Parameter run: Base pages of one chunk.
-    /// - Parameter resident: Those of them that are to be read over, not the first.
-    /// - Parameter most: Flexpages that it has at the most.
+    ///
+    /// This decides the size of a flexpage. It is the largest power of two that the offset of the page is aligned to,
+    /// that the rest of the run fills, and that there is a Region for.
+    /// - Parameter run: Base pages of one chunk, at least one.
+    /// - Parameter resident: Those of them that are resident and read in vain; not the first.
+    /// - Parameter maxCount: The maximum number of its flexpages.
     init(
-        _ run: Range<UInt64>, over resident: PageSet = PageSet(), maxCount: Int = 256, context: PageMapper.Context,
-        pages: Pages
+        _ run: Range<UInt64>, over resident: PageSet = PageSet(), maxCount: Int = Fill.capacity,
+        context: PageMapper.Context, pages: Pages
     ) {
+        LockRank.assertNoneHeld("a fill is planned")
+        assert(!run.isEmpty && run.isInOneChunk, "one lock serves a fill")
+        assert(maxCount <= Fill.capacity && ids.count == Fill.capacity, "a base page is the smallest flexpage")
+        assert(!resident.contains(run.lowerBound), "a read begins with a page that is missing")
         self.context = context
         self.pages = pages
         self.resident = resident
@@ -59,8 +75,8 @@ struct Fill: ~Copyable {
         }
     }
 
-    /// Takes memory for what is read over in `run`.
-    /// - Returns: Where the run is to end, so that it is enough.
+    /// Takes memory for what is read in vain in `run`.
+    /// - Returns: The end of the run for which that memory is enough.
     private mutating func takeSink(for run: Range<UInt64>) -> UInt64 {
         let wanted = min(resident.count(in: run), Fill.maxReadOver, pages.maxFramesOfFill / 8)
         var left = 0
@@ -96,12 +112,12 @@ struct Fill: ~Copyable {
         if sink != .none { pages.give(context.table.region(of: sink)) }
     }
 
-    /// Puts the flexpages into the AccessMap, up to the first whose place is not vacant any more.
-    /// The shard's lock is held.
+    /// Puts the flexpages into the AccessMap, up to the first that no longer has a vacant place there.
     /// - Returns: Whether any is in flight now.
-    mutating func issue() -> Bool {
-        while issued < count, context.map.isVacant(context.table[ids[issued]].covered) {
-            context.map.insert(ids[issued])
+    mutating func issue(in chunk: borrowing LockedChunk) -> Bool {
+        assert(issued == 0, "a fill is issued once")
+        while issued < count, context.map.isVacant(context.table[ids[issued]].covered, in: chunk) {
+            context.map.insert(ids[issued], in: chunk)
             issued += 1
         }
         let end = issued == 0 ? covered.lowerBound : context.table[ids[issued - 1]].covered.upperBound
@@ -109,26 +125,23 @@ struct Fill: ~Copyable {
         return issued > 0
     }
 
-    /// Reads the image into the flexpages in flight; where that fails, nothing is left of them. No lock is held.
-    func populateOrWithdraw(
-        from accessor: any Accessor, on shard: UnsafeMutablePointer<Shard>
-    ) throws(AccessError) {
+    /// Reads the image into the flexpages in flight. If that fails, nothing is left of them. No lock is held.
+    func populateOrWithdraw(from accessor: any Accessor, in hashed: HashedChunk) throws(AccessError) {
         do throws(AccessError) {
             try populate(from: accessor)
         } catch {
-            shard.lock()
-            withdraw(error, on: shard)
-            shard.unlock()
-            giveBackWithdrawn()
+            hashed.withLock { chunk in withdraw(error, in: chunk) }
+            giveBack(0..<issued)
             throw error
         }
     }
 
     /// Reads the image into the flexpages in flight. No lock is held.
-    func populate(from accessor: any Accessor) throws(AccessError) {
+    private func populate(from accessor: any Accessor) throws(AccessError) {
+        assert(issued > 0, "only what is in flight is read")
         let result: Result<Void, AccessError>
         if issued == 1 {
-            // What most misses are, and they need not clear 4 KiB of room for pieces.
+            // Most misses are of this kind, and need not clear 4 KiB of room for pieces.
             result = withUnsafePointer(to: piece(0)) {
                 read(UnsafeBufferPointer(start: $0, count: 1), from: accessor)
             }
@@ -141,7 +154,7 @@ struct Fill: ~Copyable {
     }
 
     /// The memory of all flexpages in flight and of the gaps between them, in order.
-    /// - Returns: How many pieces there are: no more than base pages.
+    /// - Returns: How many pieces there are: at most one for each base page.
     private func collect(_ pieces: inout InlineArray<256, iovec>) -> Int {
         var pieceCount = 0
         var page = covered.lowerBound
@@ -164,7 +177,7 @@ struct Fill: ~Copyable {
     /// Base pages in flight.
     var pagesInFlight: Int { covered.count - resident.count(in: covered) }
 
-    /// The memory of the flexpage in flight that `ids` has at `index`.
+    /// The memory of the flexpage in flight at `index` of `ids`.
     private func piece(_ index: Int) -> iovec {
         let bytes = Int(context.table[ids[index]].pages) * BasePage.size
         return iovec(iov_base: context.table.memory(of: ids[index]), iov_len: bytes)
@@ -181,91 +194,92 @@ struct Fill: ~Copyable {
         }
     }
 
-    /// Lets everybody see the flexpages, but for what of them are zeroes, and lends those that `wanted` begins with to
-    /// the filler. The shard's lock is held; the pages are queued under it, because a page in the map and not in the
-    /// queue is taken for one that a recycler has in hand.
-    mutating func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
-        dropZeroes(on: shard)
-        var loan = Loan(context, at: wanted.lowerBound)
+    // MARK: Publishing
+
+    /// Lets everybody see the flexpages, but for what of them is zeroes. They stay pinned: `lend` or `unpin` follows.
+    ///
+    /// They are queued under the lock of the shard, because a page that is in the map and not in the queue is taken for
+    /// one that a recycler has in hand.
+    mutating func publish(in chunk: borrowing LockedChunk) {
+        dropZeroes(in: chunk)
         var hasWaiters = false
         for index in 0..<issued {
             let state = context.table.word(ids[index])
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
-            hasWaiters = hasWaiters || PageState(word).has(PageState.hasWaiters)
+            assert(!PageState(word).has(PageState.populated | PageState.withdrawn), "a flexpage is populated once")
             if PageState(word).has(PageState.hasWaiters) {
+                hasWaiters = true
                 state.pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
             }
         }
         context.queue.append(count: issued) { ids[$0] }
-        for index in 0..<issued {
-            let begin = BasePage.offset(of: context.table[ids[index]].pointee.key.page)
-            // What comes after zeroes is another loan's.
-            if !loan.isFull, begin < wanted.upperBound, begin <= loan.range.upperBound {
-                loan.add(ids[index], upTo: wanted.upperBound)
-            } else {
-                context.table.word(ids[index]).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
-            }
-        }
-        if hasWaiters { shard.wakeAll() }
-        shard.pointee.fills += 1
-        return loan.count > 0 ? loan : Loan(context, zeroes: zeroes(of: wanted))
+        if hasWaiters { chunk.wakeAll() }
+        chunk.shard.pointee.fills += 1
     }
 
-    /// Lets everybody see the flexpages, as read ahead and not used yet, but for those that somebody waits for; the one
-    /// that covers `mark` tells when somebody comes to it. The shard's lock is held.
-    mutating func publishAhead(mark: UInt64?, on shard: UnsafeMutablePointer<Shard>) {
-        dropZeroes(on: shard)
-        if let mark { context.map.markZeroes(at: mark) }
+    /// Lets everybody see the flexpages, as read ahead and not used yet, and lends none. The first client that uses the
+    /// page at `mark` starts the next window. A client that has waited for a flexpage is its first user.
+    mutating func publishAhead(mark: UInt64?, in chunk: borrowing LockedChunk) {
+        dropZeroes(in: chunk)
+        if let mark { context.map.markZeroes(at: mark, in: chunk) }
         for index in 0..<issued {
             let flexpage = context.table[ids[index]]
             var bits = PageState.prefetched
             if let mark, flexpage.covered.contains(mark) { bits |= PageState.marked }
             context.table.word(ids[index]).pointee.state.bitwiseOr(bits, ordering: .relaxed)
         }
-        let none = BasePage.offset(of: covered.lowerBound)
-        _ = publish(lending: none..<none, on: shard)
+        publish(in: chunk)
+        unpin(0..<issued)
     }
 
-    /// Lends the flexpages in flight to a writer who will populate them, all of them and dirty: nobody else sees them
-    /// before the loan ends. There are no more of them than a loan takes. The shard's lock is held.
-    func publish(writing wanted: Range<Int64>, dirtied: inout Int) -> Loan {
-        var loan = Loan(context, at: wanted.lowerBound, exclusively: true, fresh: true)
+    /// Lets a writer alone have the flexpages, which it will populate, all of them dirty. Nobody else sees them before
+    /// its loan ends. `lendForWriting` follows, so there are no more of them than a loan takes.
+    /// - Returns: How many base pages are dirty by that.
+    func publishForWriting(in chunk: borrowing LockedChunk) -> Int {
+        assert(issued > 0 && issued <= Loan.capacity, "one loan takes them all")
         let word =
             PageState.populated | PageState.dirty | PageState.exclusive | PageState.fresh | PageState.pin
         for index in 0..<issued {
             context.table.word(ids[index]).pointee.state.store(word, ordering: .releasing)
-            loan.add(ids[index], upTo: wanted.upperBound)
         }
-        dirtied += context.map.markDirty(covered)
+        let dirtied = context.map.markDirty(covered, in: chunk)
         context.queue.append(count: issued) { ids[$0] }
-        return loan
+        return dirtied
     }
 
-    /// Takes the flexpages in flight out of the AccessMap again and wakes those who wait for them: with the error where
-    /// one base page alone was in flight, else to try for themselves. The shard's lock is held; it frees nothing yet.
-    func withdraw(_ error: AccessError, on shard: UnsafeMutablePointer<Shard>) {
+    /// Gives back the filler's pins on published flexpages, with the lock of the shard held: nobody waits for them yet.
+    func unpin(_ indices: Range<Int>) {
+        LockRank.shard.assertHeld()
+        for index in indices {
+            context.table.word(ids[index]).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
+        }
+    }
+
+    // MARK: Withdrawing
+
+    /// Takes the flexpages in flight out of the AccessMap again and wakes those that wait for them. If one base page
+    /// alone was in flight, they get the error; if not, they try for themselves. It frees nothing yet: `giveBack`
+    /// follows.
+    private func withdraw(_ error: AccessError, in chunk: borrowing LockedChunk) {
         let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
         for index in 0..<issued {
-            context.map.remove(ids[index])
+            context.map.remove(ids[index], in: chunk)
             context.table.word(ids[index]).pointee.state.bitwiseOr(
                 PageState.withdrawn | code, ordering: .releasing)
         }
-        shard.wakeAll()
-        shard.pointee.failedFills += 1
+        chunk.wakeAll()
+        chunk.shard.pointee.failedFills += 1
     }
 
-    /// Gives the filler's pins on withdrawn flexpages back. No lock is held.
-    func giveBackWithdrawn() { giveBack(0..<issued) }
-
-    /// Gives the filler's pins on some of `ids`, which are in no map any more, back. No lock is held.
+    /// Gives back the filler's pins on some of `ids`, which are no longer in a map. No lock is held.
     func giveBack(_ indices: Range<Int>) {
         for index in indices {
-            // The pin keeps the record.
+            // While the pin is there, the record stays.
             let page = context.table[ids[index]].pointee.key.page
             context.giveBack(ids[index], covering: page)
         }
     }
 
-    /// Whether it is as small as a fill can be, so that its error is that of the page.
+    /// Whether it is as small as a fill can be, so that its error is the page's.
     var isOneBasePage: Bool { covered.count == 1 }
 }

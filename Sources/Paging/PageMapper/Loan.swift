@@ -1,30 +1,31 @@
 /// Flexpages lent to a client while it copies: a run of the image that lies in up to 16 flexpages of one chunk.
 ///
-/// While it is lent a flexpage is not recycled, moved or refilled (invariant 4). A Loan cannot be copied, and giving it
-/// back, which its end does, unpins: the type system keeps it honest. Whoever has a loan waits for nothing until it is
-/// given back (invariant 9). A loan for reading is shared, one for writing is exclusive (invariant 11).
+/// A flexpage that is lent is not recycled, moved or refilled (invariant 4). A Loan cannot be copied, and its end gives
+/// the pins back. So the compiler sees to it that each pin is given back once. A thread that has a loan waits for
+/// nothing until it has given it back (invariant 9). A loan for reading is shared, one for writing is exclusive
+/// (invariant 11).
 ///
-/// It lives on the stack and costs one atomic addition a flexpage at each end. A loan of zeroes has a range and no
-/// flexpage, and costs nothing.
+/// It lives on the stack, and costs one atomic operation for each flexpage at its beginning and one at its end. A loan
+/// of zeroes has a range and no flexpage, and costs nothing. PageMapper+Lending makes all loans.
 struct Loan: ~Copyable {
-    /// Most flexpages in a loan.
+    /// The maximum number of flexpages in a loan.
     static let capacity = 16
 
     private let context: PageMapper.Context
-    /// The first flexpage by itself: most loans have no other, and it stays in a register.
+    /// The first flexpage has a field of its own: most loans have no other, and it stays in a register.
     private var first = FlexpageID.none
     private var others = InlineArray<15, FlexpageID>(repeating: .none)
-    /// What each flexpage's word has of this loan: a pin, and a writer's latch.
+    /// What this loan has added to the word of each flexpage: a pin, and a writer's latch.
     private let pin: UInt32
     private(set) var count = 0
-    /// A marked page that the client has come to with this loan.
+    /// A marked page that the client has come to with this loan, so that the next window is read ahead.
     var mark: UInt64?
-    /// The bytes of the image that the loan covers; empty where nothing could be lent. Zeroes where `count` is 0.
+    /// The bytes of the image that the loan covers; empty if nothing could be lent. They are zeroes if `count` is 0.
     private(set) var range: Range<Int64>
 
     /// A loan of nothing yet, that begins at `offset`.
-    /// - Parameter exclusively: The client writes: it alone has the flexpages.
-    /// - Parameter fresh: And nobody has ever had them before.
+    /// - Parameter exclusively: The client writes, and alone has the flexpages.
+    /// - Parameter fresh: No client has ever had them before.
     @inline(__always)
     init(
         _ context: PageMapper.Context, at offset: Int64, exclusively: Bool = false, fresh: Bool = false
@@ -50,6 +51,9 @@ struct Loan: ~Copyable {
     /// ends, but not after `limit`.
     @inline(__always)
     mutating func add(_ id: FlexpageID, upTo limit: Int64) {
+        assert(!isFull && range.upperBound < limit, "a loan takes what it has room for")
+        assert(context.table[id].covered.contains(BasePage.number(of: range.upperBound)), "a loan is one run")
+        assert(context.table.state(of: id).pins > 0, "what is lent is pinned")
         if count == 0 { first = id } else { others[count &- 1] = id }
         count &+= 1
         range = range.lowerBound..<min(bytes(of: id, at: range.upperBound).upperBound, limit)
@@ -85,7 +89,7 @@ struct Loan: ~Copyable {
         for index in 0..<count {
             let id = self[index]
             let page = BasePage.number(of: offset)
-            // After the pin is gone the flexpage may be another's.
+            // Once the pin is gone, the flexpage may become another one.
             offset = bytes(of: id, at: offset).upperBound
             context.giveBack(id, covering: page, pin)
         }

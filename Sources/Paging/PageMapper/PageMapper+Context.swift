@@ -1,6 +1,6 @@
 extension PageMapper {
-    /// What pinning, filling and writing out need of an image: a pointer to where all of it lies, cheap to copy, with
-    /// nothing to retain. A copy is the same context. It outlives every loan of its image.
+    /// What pinning, filling and writing out need of an image: a pointer to one record that has it all. It is cheap to
+    /// copy, and there is nothing to retain. A copy is the same context. It outlives every loan of its image.
     struct Context: @unchecked Sendable {
         private let storage: UnsafeMutablePointer<Storage>
 
@@ -28,7 +28,7 @@ extension PageMapper {
                     pages: Unmanaged.passUnretained(pages)))
         }
 
-        /// Frees it. Nobody uses it after.
+        /// Frees the record. Nobody uses it afterwards.
         func destroy() {
             storage.pointee.reservations.destroy()
             storage.pointee.readahead.destroy()
@@ -36,8 +36,11 @@ extension PageMapper {
             storage.deallocate()
         }
 
-        /// Tells whose it is. Once, before the first request.
-        func attach(to provider: Provider) { storage.pointee.provider = Unmanaged.passUnretained(provider) }
+        /// Tells it which Provider it belongs to. Once, before the first request.
+        func attach(to provider: Provider) {
+            assert(storage.pointee.provider == nil, "an image has one Provider")
+            storage.pointee.provider = Unmanaged.passUnretained(provider)
+        }
 
         @inline(__always)
         var map: AccessMap { storage.pointee.map }
@@ -53,14 +56,14 @@ extension PageMapper {
         var reservations: Reservations { storage.pointee.reservations }
         @inline(__always)
         var readahead: Readahead { storage.pointee.readahead }
-        /// There is, or was, a hole at `range`; nowhere where it is empty. See HoleHint.
+        /// There is, or was, a hole at `range`; nowhere if that is empty. See HoleHint.
         func noteHole(_ range: Range<Int64>) { storage.pointee.hole.note(range) }
         /// Whether there was a hole at `offset` when the image was last asked.
         func hadHole(at offset: Int64) -> Bool { storage.pointee.hole.contains(offset) }
-        /// Whose image it is; outlives every request.
+        /// The Provider of the image, which outlives every request.
         @inline(__always)
         var provider: Unmanaged<Provider>? { storage.pointee.provider }
-        /// For what is not on the way of a hit: it is retained meanwhile. It outlives every loan.
+        /// For code that no hit runs, because it is retained meanwhile. It outlives every loan.
         var pages: Pages { storage.pointee.pages.takeUnretainedValue() }
     }
 }

@@ -1,135 +1,60 @@
-import CIntrinsics
-
-/// Pins: taken for a loan, given back at its end, and waited for.
+/// Pins: given back at the end of a loan, and waited for. `pin` is in PageMapper+Lending.
 extension PageMapper.Context {
-    /// Lends the flexpages at the beginning of `wanted` that are populated and may be read now. The shard's lock is
-    /// held.
-    /// - Parameter countingFrom: Pages before this offset are not counted as hits.
-    /// - Returns: A loan of nothing where the first page is missing, being filled, or held by a writer.
-    @inline(__always)
-    func lendResident(
-        _ wanted: Range<Int64>, at hash: AccessMap.ChunkHash, countingFrom: Int64
-    ) -> Loan {
-        var loan = Loan(self, at: wanted.lowerBound)
-        while loan.range.upperBound < wanted.upperBound, !loan.isFull {
-            let page = BasePage.number(of: loan.range.upperBound)
-            let id = map.flexpage(at: page, hash)
-            guard id != .none, pin(id, at: page, &loan.mark) else { break }
-            loan.add(id, upTo: wanted.upperBound)
-        }
-        let counted = max(loan.range.lowerBound, countingFrom)..<max(loan.range.upperBound, countingFrom)
-        if !counted.isEmpty {
-            let shard = map.shard(at: hash)
-            let before = shard.pointee.hits
-            shard.pointee.hits = before &+ UInt64(BasePage.numbers(covering: counted).count)
-            queue.countTime(ofHits: before, shard.pointee.hits)
-        }
-        return loan
-    }
-
-    /// Pins flexpage `id`, which covers `page`, for a reader and counts the hit, if it may be read now. The shard's
-    /// lock is held.
-    @inline(__always)
-    private func pin(_ id: FlexpageID, at page: UInt64, _ mark: inout UInt64?) -> Bool {
-        let flexpage = table.word(id)
-        // The bytes are wanted next; the flexpage's word is waited for meanwhile. Sixteen lines took 80 ns off a random
-        // hit of 4 KiB, four lines 30, and the processor's own prefetcher does the rest.
-        let memory = table.memory(of: id)
-        for line in 0..<16 { flexpage_prefetch(memory + line &* 64) }
-        let position = QueuePosition(flexpage.pointee.position.load(ordering: .relaxed))
-        var word = flexpage.pointee.state.load(ordering: .relaxed)
-        while PageState(word).isLendable {
-            let pinned = queue.countingUse(word, position) &+ PageState.pin
-            let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
-                expected: word, desired: pinned, ordering: .acquiring)
-            if exchanged {
-                if PageState(word).has(PageState.prefetched) {
-                    queue.startTime(of: flexpage, position)
-                    if PageState(word).has(PageState.marked) { mark = position.covered(with: page).lowerBound }
-                }
-                return true
-            }
-            word = original
-        }
-        return false
-    }
-
-    /// The caller, who has it pinned, is the first to use flexpage `id`, which may have been read ahead.
-    /// - Returns: Its first page if it is marked.
-    func takeMark(of id: FlexpageID) -> UInt64? {
-        let word = table.word(id).pointee.state.bitwiseAnd(~PageState.untilUsed, ordering: .relaxed)
-            .oldValue
-        return PageState(word).has(PageState.marked) ? table[id].pointee.key.page : nil
-    }
-
-    /// Pins flexpage `id` for one writer alone and marks `pages` of it dirty, if it may be written now. The shard's
-    /// lock is held.
-    /// - Returns: How many of the pages were not dirty before, or nil where it may not be written now.
-    func pinExclusively(_ id: FlexpageID, dirtying pages: Range<UInt64>) -> Int? {
-        let flexpage = table.word(id)
-        let position = QueuePosition(flexpage.pointee.position.load(ordering: .relaxed))
-        var word = flexpage.pointee.state.load(ordering: .relaxed)
-        while PageState(word).isLendableExclusively {
-            let used = queue.countingUse(word, position)
-            let pinned = used &+ PageState.pin | PageState.exclusive | PageState.dirty
-            let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
-                expected: word, desired: pinned, ordering: .acquiring)
-            if exchanged {
-                if PageState(word).has(PageState.prefetched) { queue.startTime(of: flexpage, position) }
-                return map.markDirty(pages)
-            }
-            word = original
-        }
-        return nil
-    }
-
-    /// Sleeps until who has flexpage `id` (reads, writes, fills it or writes it out) may have let go of it. The shard's
-    /// lock is held; the caller looks again.
-    func waitUntilReleased(_ id: FlexpageID, on shard: UnsafeMutablePointer<Shard>) {
+    /// Sleeps until those that have flexpage `id` may have let go of it: they read it, write it, fill it or write it
+    /// out. The caller looks again.
+    func waitUntilReleased(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
         let word = table.word(id).pointee.state.bitwiseOr(PageState.hasWaiters, ordering: .sequentiallyConsistent)
             .oldValue
-        // Whoever gives the last pin back after this wakes us; if it was given back before, nobody will.
+        // If the last pin is given back after this, we are woken. If it was given back before, nobody wakes us.
         if PageState(word).pins == 0, !PageState(word).has(PageState.writing) {
             table.word(id).pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
             return
         }
-        shard.wait()
+        chunk.wait()
     }
 
-    /// Wakes who waits for a flexpage of `pages`, which lie in one chunk. The shard's lock is held.
-    func wakeWaiters(for pages: Range<UInt64>, on shard: UnsafeMutablePointer<Shard>) {
+    /// Sleeps until another thread's fill of flexpage `id` has ended, with a pin of the caller's on the flexpage.
+    /// - Returns: What it is then: populated or withdrawn. The caller has the pin.
+    func pinAndWaitForFill(of id: FlexpageID, in chunk: borrowing LockedChunk) -> PageState {
+        let flexpage = table.word(id)
+        let before = flexpage.pointee.state.wrappingAdd(PageState.pin, ordering: .relaxed).oldValue
+        assert(!PageState(before).has(PageState.populated) && PageState(before).pins > 0, "a fill has its filler")
+        var state: PageState
+        repeat {
+            flexpage.pointee.state.bitwiseOr(PageState.hasWaiters, ordering: .relaxed)
+            chunk.wait()
+            state = table.state(of: id)
+        } while !state.has(PageState.populated | PageState.withdrawn)
+        return state
+    }
+
+    /// Wakes the threads that wait for a flexpage of `pages`.
+    func wakeWaiters(for pages: Range<UInt64>, in chunk: borrowing LockedChunk) {
         var hasWaiters = false
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            let id = map.flexpage(at: page)
-            guard id != .none else {
-                page += 1
-                continue
-            }
-            let word = table.word(id).pointee.state.load(ordering: .relaxed)
-            if PageState(word).has(PageState.hasWaiters), !PageState(word).has(PageState.writing | PageState.exclusive)
-            {
-                // Readers may still have pins: the last of them wakes who goes on waiting.
-                table.word(id).pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .sequentiallyConsistent)
-                hasWaiters = true
-            }
-            page = table[id].covered.upperBound
+        map.forEachFlexpage(of: pages, in: chunk) { id in
+            let word = PageState(table.word(id).pointee.state.load(ordering: .relaxed))
+            guard word.has(PageState.hasWaiters), !word.has(PageState.writing | PageState.exclusive) else { return }
+            // Readers may still have pins: the last of them wakes those that go on waiting.
+            table.word(id).pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .sequentiallyConsistent)
+            hasWaiters = true
         }
-        if hasWaiters { shard.wakeAll() }
+        if hasWaiters { chunk.wakeAll() }
     }
 
-    /// Gives a pin on flexpage `id`, which covers `page`, back: a reader's, or with `PageState.exclusive` added a
-    /// writer's. No lock is held.
+    /// Gives back a pin on flexpage `id`, which covers `page`. A writer's has `PageState.exclusive` added. No lock is
+    /// held.
     @inline(__always)
     func giveBack(_ id: FlexpageID, covering page: UInt64, _ pin: UInt32 = PageState.pin) {
         let word = table.word(id).pointee.state.wrappingSubtract(pin, ordering: .sequentiallyConsistent)
             .oldValue
+        assert(PageState(word).pins > 0, "only a pin that was taken is given back")
+        LockRank.assertNoneHeld("a pin is given back")
         if word & (PageState.hasWaiters | PageState.withdrawn) != 0 || waiters.isAnyoneWaiting {
             wakeAfterGivingBack(id, page: page, word: PageState(word))
         }
     }
 
-    /// The rest of giving back where somebody waits for it. `word` is what the flexpage's was with the pin.
+    /// The rest of giving back a pin, if a thread waits. `word` is the state with the pin.
     @inline(never)
     private func wakeAfterGivingBack(_ id: FlexpageID, page: UInt64, word: PageState) {
         guard word.pins == 1 else { return }
@@ -138,14 +63,13 @@ extension PageMapper.Context {
             return
         }
         if word.has(PageState.hasWaiters) {
-            let shard = map.shard(of: page)
-            shard.lock()
-            // Only while the map says so is it still the same flexpage.
-            if map.flexpage(at: page) == id {
-                table.word(id).pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
+            map.chunk(of: page).withLock { chunk in
+                // Only while the map says so is it still the same flexpage.
+                if map.flexpage(at: page, in: chunk) == id {
+                    table.word(id).pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
+                }
+                chunk.wakeAll()
             }
-            shard.wakeAll()
-            shard.unlock()
         }
         waiters.wake()
     }

@@ -1,21 +1,22 @@
 import Glibc
 
-/// The way of a write.
+/// How a write is served.
 ///
-/// A page that is resident is latched by the writer alone. Missing base pages that are written whole are not read: new
-/// flexpages are made for them, and populated by the client's bytes. A missing base page that is written in part is
-/// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before
-/// the write is answered.
+/// A page that is resident is latched, for the writer alone. Missing base pages that are written whole are not read:
+/// new flexpages are made for them, and the client's bytes populate them. A missing base page that is written in part
+/// is filled first, unless it is known to be zeroes. What the loan covers is dirty from the moment of the loan, which
+/// is before the write is answered.
 ///
-/// A writer is admitted by the DirtyLimit first, and has no Admission while it waits for anything else: it gives that
-/// back before each wait, and comes again afterwards, with the turn it had.
+/// The DirtyLimit admits a writer first. A writer has no Admission while it waits for anything else: it gives that back
+/// before each wait, and is admitted again afterwards, with the turn that it had.
 extension PageMapper {
-    /// Lends flexpages for the beginning of `range` to a writer alone, dirty, as many as can be had at once and at
-    /// least one. Waits at the dirty limit.
+    /// Lends dirty flexpages for the beginning of `range` to a writer alone: as many as there are at once, and at least
+    /// one. Waits at the dirty limit.
     /// - Parameter range: Bytes inside the image, not empty.
-    /// - Throws: The Accessor's error where a base page had to be filled; the error that keeps dirty data from going
-    ///   out where that has reached the limit.
+    /// - Throws: The Accessor's error, if a base page had to be filled. If the limit is reached and no dirty page can
+    ///   be written out, the error of that.
     func lendForWriting(_ range: Range<Int64>, _ progress: inout RequestProgress) throws(AccessError) -> Loan {
+        assert(range.lowerBound >= 0 && range.upperBound <= size, "a request lies in the image")
         let part = partToWrite(of: range)
         if progress.turnUpTo <= part.lowerBound {
             progress.turn = context.dirtyLimit.turn
@@ -45,136 +46,112 @@ extension PageMapper {
             pages.writebackQueue.kick()
         }
         if admitted > 0 { return Admission(admitted, of: dirtyLimit) }
-        // What cannot be written out will not make room: better say so than wait for ever.
+        // Pages that cannot be written out will never make room: an error is better than a wait without end.
         let late = try dirtyLimit.waitToAdmit(count, turn: turn) { context.map.ledger.stuck ?? dirtyLimit.stuck }
         return Admission(late, of: dirtyLimit)
     }
 
     /// Lends what of `wanted` can be lent at once, and uses `admission` for what that makes dirty.
-    /// - Returns: Nil where there is nothing: the admission has been given back then, and what was in the way waited
-    ///   for.
+    /// - Returns: Nil if there is nothing. The admission has been given back then, and what was in the way has been
+    ///   waited for.
     private func lend(
         _ wanted: Range<Int64>, _ admission: inout Admission, _ progress: inout RequestProgress
     ) throws(AccessError) -> Loan? {
         let numbers = BasePage.numbers(covering: wanted)
-        let shard = context.map.shard(of: numbers.lowerBound)
-        shard.lock()
+        let hashed = context.map.chunk(of: numbers.lowerBound)
+        let chunk = hashed.lock()
         if context.reservations.overlaps(numbers) {
-            shard.unlock()
+            chunk.unlock()
             admission.giveBack()
             context.reservations.wait(for: numbers)
             return nil
         }
-        let loan = lendResidentForWriting(wanted, on: shard, &admission)
+        var obstacle = FlexpageID.none
+        let loan = lendResidentForWriting(wanted, in: chunk, &admission, &obstacle)
         if loan.count > 0 {
-            shard.pointee.writeLoans += 1
-            shard.unlock()
+            chunk.shard.pointee.writeLoans += 1
+            chunk.unlock()
             return loan
         }
         _ = consume loan
-        let id = context.map.flexpage(at: numbers.lowerBound)
-        if id != .none {
+        if obstacle != .none {
             admission.giveBack()
-            context.waitUntilReleased(id, on: shard)
-            shard.unlock()
+            context.waitUntilReleased(obstacle, in: chunk)
+            chunk.unlock()
             return nil
         }
-        let run = missingRunToWrite(of: wanted)
-        shard.unlock()
-        if !run.isEmpty { return try make(run, for: wanted, on: shard, &admission) }
+        let run = missingRunToWrite(of: wanted, in: chunk)
+        chunk.unlock()
+        if !run.isEmpty { return try make(run, for: wanted, in: hashed, &admission) }
         admission.giveBack()
         if isWorthAsking(at: wanted.lowerBound, &progress) {
-            askForHole(at: wanted.lowerBound, on: shard)
+            askForHole(at: wanted.lowerBound, in: hashed)
         } else {
-            try fillFirstPage(of: wanted, on: shard, &progress)
+            try fillFirstPage(of: wanted, in: hashed, &progress)
         }
         return nil
     }
 
-    /// Latches the flexpages at the beginning of `wanted` that are resident and nobody's. The shard's lock is held.
-    private func lendResidentForWriting(
-        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ admission: inout Admission
-    ) -> Loan {
-        var loan = Loan(context, at: wanted.lowerBound, exclusively: true)
-        while loan.range.upperBound < wanted.upperBound, !loan.isFull {
-            let page = BasePage.number(of: loan.range.upperBound)
-            let whole = context.map.flexpage(at: page)
-            guard whole != .none else { break }
-            let left = BasePage.numbers(covering: loan.range.upperBound..<wanted.upperBound)
-            let id = splitOff(left.clamped(to: context.table[whole].covered), from: whole, on: shard)
-            let written = left.clamped(to: context.table[id].covered)
-            guard let newly = context.pinExclusively(id, dirtying: written) else { break }
-            admission.use(newly)
-            loan.add(id, upTo: wanted.upperBound)
-        }
-        return loan
-    }
-
-    /// The base pages from the first of `wanted` on that no flexpage covers and that need not be read: `wanted` covers
-    /// them whole (what lies past the image's end needs no covering), or they are known to be zeroes. The shard's lock
-    /// is held.
-    private func missingRunToWrite(of wanted: Range<Int64>) -> Range<UInt64> {
+    /// The base pages from the first of `wanted`, which is missing, on that no flexpage covers and that need not be
+    /// read: `wanted` covers them whole (what lies past the image's end needs no covering), or they are known to be
+    /// zeroes.
+    private func missingRunToWrite(of wanted: Range<Int64>, in chunk: borrowing LockedChunk) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
-        let zeroes = context.map.knownZeroes(inChunkOf: pages.lowerBound)
-        guard startsWhole(wanted) || zeroes.contains(pages.lowerBound) else {
+        let zeroes = context.map.knownZeroes(in: chunk)
+        guard wanted.startsWithPage || zeroes.contains(pages.lowerBound) else {
             return pages.lowerBound..<pages.lowerBound
         }
-        let last = endsWhole(wanted) || zeroes.contains(pages.upperBound - 1) ? pages.upperBound : pages.upperBound - 1
-        var end = pages.lowerBound
-        while end < last, context.map.flexpage(at: end) == .none { end += 1 }
+        let isLastWhole = wanted.endsWithPage(ofImage: size) || zeroes.contains(pages.upperBound - 1)
+        let last = isLastWhole ? pages.upperBound : pages.upperBound - 1
+        var end = min(pages.lowerBound + 1, last)
+        while end < last, context.map.flexpage(at: end, in: chunk) == .none { end += 1 }
         return pages.lowerBound..<end
-    }
-
-    private func startsWhole(_ wanted: Range<Int64>) -> Bool {
-        wanted.lowerBound == BasePage.offset(of: BasePage.number(of: wanted.lowerBound))
-    }
-
-    private func endsWhole(_ wanted: Range<Int64>) -> Bool {
-        wanted.upperBound == size
-            || wanted.upperBound == BasePage.offset(of: BasePage.number(of: wanted.upperBound))
     }
 
     /// Populates the base page that `wanted` begins in from the image, because only part of it is to be written.
     private func fillFirstPage(
-        of wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ progress: inout RequestProgress
+        of wanted: Range<Int64>, in hashed: HashedChunk, _ progress: inout RequestProgress
     ) throws(AccessError) {
         let page = BasePage.number(of: wanted.lowerBound)
-        if let loan = try fill(page..<page + 1, for: wanted, on: shard, &progress, keepingZeroes: true) {
+        if let loan = try fill(page..<page + 1, for: wanted, in: hashed, &progress, keepingZeroes: true) {
             _ = consume loan
         }
     }
 
     /// Makes flexpages for as much of `run` as there is memory for, and lends them. No lock is held.
-    /// - Returns: Nil where the caller must look again.
+    /// - Returns: Nil if the caller must look again.
     private func make(
-        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>,
-        _ admission: inout Admission
+        _ run: Range<UInt64>, for wanted: Range<Int64>, in hashed: HashedChunk, _ admission: inout Admission
     ) throws(AccessError) -> Loan? {
         var fill = Fill(run, maxCount: Loan.capacity, context: context, pages: pages)
         guard fill.count > 0 else {
             admission.giveBack()
             // What comes of that goes back: the caller has to be admitted first.
-            _ = try plan(run, maxCount: Loan.capacity, on: shard)
+            _ = try plan(run, maxCount: Loan.capacity, in: hashed)
             return nil
         }
         fill.zeroAround(wanted)
-        shard.lock()
-        defer { shard.unlock() }
-        guard !context.reservations.overlaps(fill.covered), needsNoReading(fill.covered, for: wanted),
-            fill.issue()
-        else { return nil }
-        shard.pointee.writeLoans += 1
-        var dirtied = 0
-        let loan = fill.publish(writing: wanted, dirtied: &dirtied)
-        admission.use(dirtied)
+        let chunk = hashed.lock()
+        guard !context.reservations.overlaps(fill.covered), needsNoReading(fill.covered, for: wanted, in: chunk),
+            fill.issue(in: chunk)
+        else {
+            chunk.unlock()
+            return nil
+        }
+        chunk.shard.pointee.writeLoans += 1
+        admission.use(fill.publishForWriting(in: chunk))
+        let loan = fill.lendForWriting(wanted, in: chunk)
+        chunk.unlock()
         return loan
     }
 
-    /// Whether what `wanted` covers only in part of `pages` is, still, known to be zeroes. The shard's lock is held.
-    private func needsNoReading(_ pages: Range<UInt64>, for wanted: Range<Int64>) -> Bool {
-        let zeroes = context.map.knownZeroes(inChunkOf: pages.lowerBound)
-        let coversEnd = endsWhole(wanted) || BasePage.offset(of: pages.upperBound) <= wanted.upperBound
-        return (startsWhole(wanted) || zeroes.contains(pages.lowerBound))
+    /// Whether what `wanted` covers only in part of `pages` is, still, known to be zeroes.
+    private func needsNoReading(
+        _ pages: Range<UInt64>, for wanted: Range<Int64>, in chunk: borrowing LockedChunk
+    ) -> Bool {
+        let zeroes = context.map.knownZeroes(in: chunk)
+        let coversEnd = wanted.endsWithPage(ofImage: size) || BasePage.offset(of: pages.upperBound) <= wanted.upperBound
+        return (wanted.startsWithPage || zeroes.contains(pages.lowerBound))
             && (coversEnd || zeroes.contains(pages.upperBound - 1))
     }
 }

@@ -1,21 +1,22 @@
-/// What zero, trim and the end of an image do to cached pages.
+/// What zero, trim and the closing of an image do to cached pages.
 extension PageMapper {
-    /// Changes `pages` of the image behind the cache's back, to zeroes, and drops what was cached of them.
+    /// Changes `pages` of the image to zeroes behind the cache's back, and drops what was cached of them.
     ///
-    /// It reserves the range, so that new fills, writes and write-outs in it wait; waits for those under way; calls
-    /// `change`; and only if that succeeds drops the pages, dirty ones too. A flexpage that only reaches into the range
-    /// is split at its border first. So no older write or fill can surface afterwards (invariant 10), and a failure
-    /// changes nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever its
-    /// length.
+    /// It reserves the range, so that new fills, writes and write-outs in it wait. It waits for those under way, and
+    /// calls `change`. Only if that succeeds does it drop the pages, dirty ones too. A flexpage that reaches over the
+    /// end of the range is split there first. So no older write or fill can surface afterwards (invariant 10), and a
+    /// failure changes nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever
+    /// its length.
     /// - Parameter pages: Not empty.
     func replace(
         _ pages: Range<UInt64>, by change: () throws(AccessError) -> Void
     ) throws(AccessError) {
+        assert(!pages.isEmpty, "a range that is not empty is reserved")
         context.reservations.reserve(pages)
         defer { context.reservations.release(pages) }
         visit(
             pages, .touching, where: { !$0.isQuiescent },
-            do: { id, shard in context.waitUntilReleased(id, on: shard) })
+            do: { id, chunk in context.waitUntilReleased(id, in: chunk) })
         context.map.risk.beginChange()
         do throws(AccessError) {
             try change()
@@ -25,75 +26,66 @@ extension PageMapper {
         }
         context.map.risk.endChange()
         splitStraddlers(of: pages)
-        visit(pages, .inside, where: { _ in true }, do: { id, shard in dropOrWait(id, on: shard) })
+        visit(pages, .inside, where: { _ in true }, do: { id, chunk in dropOrWait(id, in: chunk) })
         noteZeroes(in: pages)
         context.waiters.wake()
     }
 
-    /// Drops a flexpage and what is dirty of it, or where readers have it waits for them. The shard's lock is held.
-    private func dropOrWait(_ id: FlexpageID, on shard: UnsafeMutablePointer<Shard>) {
-        let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
-        guard state.pins == 0 else {
-            context.waitUntilReleased(id, on: shard)
+    /// Drops a flexpage and what is dirty of it, or if readers have it waits for them.
+    private func dropOrWait(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
+        guard context.table.state(of: id).pins == 0 else {
+            context.waitUntilReleased(id, in: chunk)
             return
         }
-        context.dirtyLimit.release(context.map.forgetDirtyPages(of: context.table[id].covered))
-        drop(id)
+        context.dirtyLimit.release(context.map.forgetDirtyPages(of: context.table[id].covered, in: chunk))
+        drop(id, in: chunk)
     }
 
     /// Drops every flexpage of the image, none of which is lent or dirty, and every known zero. O(buckets + flexpages).
     func dropAll() {
-        for index in 0..<AccessMap.shardCount {
-            let shard = pages.memory.metadata.shards + index
-            shard.lock()
-            var bucket = 0
-            while let id = context.map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) {
-                drop(id)
-            }
-            context.map.forgetZeroes(inShard: index)
-            shard.unlock()
-        }
+        visitShards(
+            where: { _ in true },
+            do: { id, chunk in drop(id, in: chunk) },
+            atEnd: { index, _ in context.map.forgetZeroes(inShard: index) })
     }
 
-    /// Takes a flexpage out of the AccessMap and frees its Region, or leaves that to the recycler who has it in hand.
-    /// The shard's lock is held.
-    func drop(_ id: FlexpageID) {
+    /// Takes a flexpage out of the AccessMap and frees its Region, or leaves that to the recycler that has it in hand.
+    func drop(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
         let region = context.table.region(of: id)
-        precondition(
-            PageState(context.table.word(id).pointee.state.load(ordering: .acquiring)).isRecyclable,
-            "only what is neither lent nor dirty is dropped")
-        context.map.remove(id)
+        precondition(context.table.state(of: id).isRecyclable, "only what is neither lent nor dirty is dropped")
+        context.map.remove(id, in: chunk)
         if context.queue.remove(id) { pages.give(region) }
     }
 
-    /// Splits flexpages that reach over the ends of `pages` there, so that what is inside can be dropped; one that a
-    /// recycler has in hand is zeroed there in place, and is clean there then.
+    /// Splits flexpages that reach over the ends of `pages` there, so that what is inside can be dropped. If a recycler
+    /// has one in hand, it is zeroed there in place, and is clean there then.
     private func splitStraddlers(of pages: Range<UInt64>) {
         for page in [pages.lowerBound, pages.upperBound - 1] {
-            let shard = context.map.shard(of: page)
-            shard.lock()
-            while true {
-                let id = context.map.flexpage(at: page)
-                guard id != .none, !pages.contains(context.table[id].covered) else { break }
-                // Readers in it, who came before the change was made, see old bytes or new ones, not both.
-                if PageState(context.table.word(id).pointee.state.load(ordering: .acquiring)).pins == 0 {
-                    let inside = pages.clamped(to: context.table[id].covered)
-                    let isSplit = self.pages.split(id, around: PageSet(inside), in: context.map, on: shard)
-                    if !isSplit { zeroInPlace(inside, of: id) }
-                    break
+            context.map.chunk(of: page).withLock { chunk in
+                while true {
+                    let id = context.map.flexpage(at: page, in: chunk)
+                    guard id != .none, !pages.contains(context.table[id].covered) else { break }
+                    // Readers in it came before the change was made. They see old bytes or new ones, not both.
+                    if context.table.state(of: id).pins == 0 {
+                        let inside = pages.clamped(to: context.table[id].covered)
+                        let isSplit = self.pages.split(id, around: PageSet(inside), in: context.map, chunk)
+                        if !isSplit { zeroInPlace(inside, of: id, in: chunk) }
+                        break
+                    }
+                    context.waitUntilReleased(id, in: chunk)
                 }
-                context.waitUntilReleased(id, on: shard)
             }
-            shard.unlock()
         }
     }
 
-    private func zeroInPlace(_ pages: Range<UInt64>, of id: FlexpageID) {
+    private func zeroInPlace(_ pages: Range<UInt64>, of id: FlexpageID, in chunk: borrowing LockedChunk) {
         let position = Int(pages.lowerBound - context.table[id].pointee.key.page) * BasePage.size
         (context.table.memory(of: id) + position)
             .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
-        context.dirtyLimit.release(context.map.forgetDirtyPages(of: pages))
+        context.dirtyLimit.release(context.map.forgetDirtyPages(of: pages, in: chunk))
     }
+
+    // MARK: Visiting
 
     /// Which flexpages a visit goes to.
     private enum Visited {
@@ -103,66 +95,56 @@ extension PageMapper {
         case touching
     }
 
-    /// Calls `body`, with the shard locked, with each flexpage of the range that `condition` holds for, until there is
-    /// none. The body brings that about, or sleeps at the shard.
+    /// Calls `body` with each flexpage of the range that `condition` holds for, until there is none. The body brings
+    /// that about, or sleeps at the shard.
     private func visit(
         _ pages: Range<UInt64>, _ visited: Visited, where condition: (PageState) -> Bool,
-        do body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
+        do body: (FlexpageID, borrowing LockedChunk) -> Void
     ) {
         func isDue(_ id: FlexpageID) -> Bool {
             let covered = context.table[id].covered
             let isVisited = visited == .inside ? pages.contains(covered) : pages.overlaps(covered)
-            return isVisited
-                && condition(PageState(context.table.word(id).pointee.state.load(ordering: .acquiring)))
+            return isVisited && condition(context.table.state(of: id))
         }
         if pages.count / Leaf.pages <= self.pages.memory.metadata.frames / 4 + Chunk.pages {
             visitByOffset(pages, where: isDue, body)
         } else {
-            visitByShard(where: isDue, body)
+            visitShards(where: isDue, do: body, atEnd: { _, _ in })
         }
     }
 
     /// Visits by walking along the range: O(leaves of the range).
     private func visitByOffset(
         _ pages: Range<UInt64>, where isDue: (FlexpageID) -> Bool,
-        _ body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
+        _ body: (FlexpageID, borrowing LockedChunk) -> Void
     ) {
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            let end = min((page | UInt64(Chunk.pages - 1)) + 1, pages.upperBound)
-            let shard = context.map.shard(of: page)
-            shard.lock()
-            while page < end {
-                guard let leaf = context.map.leaf(of: page) else {
-                    page = min((page | 7) + 1, end)
-                    continue
+        for part in pages.chunkParts {
+            context.map.chunk(of: part.lowerBound).withLock { chunk in
+                var page = part.lowerBound
+                while page < part.upperBound {
+                    guard let leaf = context.map.leaf(of: page, in: chunk) else {
+                        page = Leaf.around(page).upperBound
+                        continue
+                    }
+                    let id = leaf.pointee.flexpages[Leaf.index(of: page)]
+                    if id != .none, isDue(id) { body(id, chunk) } else { page += 1 }
                 }
-                let id = leaf.pointee.flexpages[Int(page & 7)]
-                if id != .none, isDue(id) { body(id, shard) } else { page += 1 }
             }
-            shard.unlock()
         }
     }
 
-    /// Visits by going through the image's flexpages: O(buckets + flexpages).
-    private func visitByShard(
-        where isDue: (FlexpageID) -> Bool, _ body: (FlexpageID, UnsafeMutablePointer<Shard>) -> Void
+    /// Visits by going through all of the image's flexpages: O(buckets + flexpages).
+    /// - Parameter atEnd: Called with each shard, still locked, when all of its flexpages have been visited.
+    func visitShards(
+        where isDue: (FlexpageID) -> Bool, do body: (FlexpageID, borrowing LockedChunk) -> Void,
+        atEnd: (Int, UnsafeMutablePointer<Shard>) -> Void
     ) {
         for index in 0..<AccessMap.shardCount {
-            let shard = pages.memory.metadata.shards + index
+            let shard = context.map.shards + index
             shard.lock()
-            var bucket = 0
-            while let id = context.map.firstFlexpage(inShard: index, from: &bucket, where: isDue) {
-                body(id, shard)
-            }
+            context.map.forEachFlexpage(inShard: index, where: isDue, do: body)
+            atEnd(index, shard)
             shard.unlock()
         }
-    }
-}
-
-extension Range<UInt64> {
-    /// Whether all of `other` lies in it.
-    fileprivate func contains(_ other: Range<UInt64>) -> Bool {
-        lowerBound <= other.lowerBound && other.upperBound <= upperBound
     }
 }

@@ -2,14 +2,14 @@ import Glibc
 
 /// Of one image: supplies populated flexpages, using the AccessMap, Pages and the Accessor.
 ///
-/// `lend` is the way of a read: what is resident is lent at once, under one lock of the chunk; what somebody else is
-/// filling is waited for; what is missing is filled, with no lock held, and lent. A request walks its range with it, a
-/// loan at a time, and holds nothing while it waits (invariant 9).
+/// `lend` serves a read. It lends at once what is resident, under one lock of the chunk. It waits for what another
+/// thread is filling. It fills what is missing, with no lock held, and lends it. A request walks along its range, one
+/// loan at a time, and holds nothing while it waits (invariant 9). PageMapper+Writing does the same for a write.
 ///
-/// A hit costs a lock, a look-up, an atomic word a flexpage to pin it and one to give it back; it allocates nothing and
-/// retains nothing.
+/// A hit costs a lock, a look-up, and for each flexpage two changes of an atomic word: one to pin it and one to give it
+/// back. It allocates nothing and retains nothing.
 struct PageMapper: ~Copyable, @unchecked Sendable {
-    /// What loans, fills and write-outs need of it.
+    /// What loans, fills and write-outs need of the image.
     let context: Context
     let pages: Pages
     let accessor: any Accessor
@@ -25,75 +25,84 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
 
     deinit { context.destroy() }
 
-    /// Tells whose it is.
+    /// Tells it which Provider it belongs to. Once, before the first request.
     func attach(to provider: Provider) { context.attach(to: provider) }
 
-    /// Lends populated flexpages for the beginning of `range`, as many as can be had at once and at least one.
+    /// Lends populated flexpages for the beginning of `range`: as many as there are at once, and at least one.
     /// - Parameter range: Bytes inside the image, not empty.
-    /// - Throws: The Accessor's error for the first base page of `range`; that which keeps dirty pages from going out,
-    ///   where these are all of the memory.
+    /// - Throws: The Accessor's error for the first base page of `range`; if all of the memory is dirty and none of it
+    ///   can be written out, the error of that.
     @inline(__always)
     func lend(_ range: Range<Int64>, _ progress: inout RequestProgress) throws(AccessError) -> Loan {
+        assert(range.lowerBound >= 0 && range.upperBound <= size, "a request lies in the image")
         let wanted = Chunk.first(of: range)
         let page = BasePage.number(of: wanted.lowerBound)
-        let hash = context.map.chunkHash(of: page)
-        context.map.prefetch(page, at: hash)
-        let shard = context.map.shard(at: hash)
-        shard.lock()
-        let loan = context.lendResident(wanted, at: hash, countingFrom: progress.populatedUpTo)
+        let hashed = context.map.chunk(of: page)
+        context.map.prefetch(page, in: hashed)
+        let chunk = hashed.lock()
+        let first = context.map.flexpage(at: page, in: chunk)
+        let loan = context.lendResident(wanted, from: first, in: chunk, countingFrom: progress.populatedUpTo)
         if loan.count > 0 {
-            shard.unlock()
+            chunk.unlock()
             if let mark = loan.mark { noteArrival(at: mark) }
             return loan
         }
         _ = consume loan
-        return try supply(wanted, on: shard, &progress)
+        return try supply(wanted, from: first, in: chunk, &progress)
     }
 
-    /// `lend` for a range whose first page is not at hand. `shard` is locked on entry and not on return.
+    /// `lend` for a range whose first page could not be lent at once: `first` covers it, or it is missing.
     @inline(never)
     private func supply(
-        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ progress: inout RequestProgress
+        _ wanted: Range<Int64>, from first: FlexpageID, in chunk: consuming LockedChunk,
+        _ progress: inout RequestProgress
     ) throws(AccessError) -> Loan {
         let page = BasePage.number(of: wanted.lowerBound)
-        let hash = context.map.chunkHash(of: page)
+        var id = first
         while true {
-            let loan = context.lendResident(wanted, at: hash, countingFrom: progress.populatedUpTo)
-            if loan.count > 0 {
-                shard.unlock()
-                if let mark = loan.mark { noteArrival(at: mark) }
-                return loan
-            }
-            let id = context.map.flexpage(at: page, hash)
             if id == .none {
-                if let loan = lendZeroes(wanted, on: shard, countingFrom: progress.populatedUpTo) { return loan }
-                if isWorthAsking(at: wanted.lowerBound, &progress) {
-                    shard.unlock()
-                    askForHole(at: wanted.lowerBound, on: shard)
-                    shard.lock()
-                    continue
+                let zeroes = context.lendZeroes(wanted, in: chunk, countingFrom: progress.populatedUpTo)
+                if !zeroes.range.isEmpty { return hand(over: zeroes, unlocking: chunk) }
+                _ = consume zeroes
+                let isWorthAsking = isWorthAsking(at: wanted.lowerBound, &progress)
+                let isCautious = wanted.lowerBound < progress.cautiousUpTo
+                let run = isWorthAsking ? nil : missingRun(of: wanted, isCautious: isCautious, in: chunk)
+                let hashed = chunk.unlock()
+                if let run {
+                    if progress.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
+                    if let loan = try fill(run, for: wanted, in: hashed, &progress) { return loan }
+                } else {
+                    askForHole(at: wanted.lowerBound, in: hashed)
                 }
-                let run = missingRun(of: wanted, cautious: wanted.lowerBound < progress.cautiousUpTo)
-                shard.unlock()
-                if progress.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
-                if let loan = try fill(run, for: wanted, on: shard, &progress) { return loan }
-                shard.lock()
+                chunk = hashed.lock()
             } else if mustBeReleased(id) {
-                context.waitUntilReleased(id, on: shard)
-            } else if try waitForFill(of: id, at: page, on: shard, &progress) {
-                var loan = Loan(context, at: wanted.lowerBound)
-                loan.add(id, upTo: wanted.upperBound)
-                let mark = context.takeMark(of: id)
-                shard.unlock()
-                if let mark { noteArrival(at: mark) }
-                return loan
+                context.waitUntilReleased(id, in: chunk)
+            } else {
+                let state = context.pinAndWaitForFill(of: id, in: chunk)
+                if state.has(PageState.populated) {
+                    return hand(over: context.lendAwaited(id, wanted, in: chunk), unlocking: chunk)
+                }
+                let hashed = chunk.unlock()
+                try giveUpWithdrawn(id, state, covering: page, &progress)
+                chunk = hashed.lock()
             }
+            id = context.map.flexpage(at: page, in: chunk)
+            let loan = context.lendResident(wanted, from: id, in: chunk, countingFrom: progress.populatedUpTo)
+            if loan.count > 0 { return hand(over: loan, unlocking: chunk) }
         }
     }
 
-    /// Whether who wants flexpage `id`, which could not be lent, is to wait for those who have it; else for its fill.
+    /// Gives up the lock and returns the loan. If it covers a mark, the next window is read ahead.
+    private func hand(over loan: consuming Loan, unlocking chunk: consuming LockedChunk) -> Loan {
+        chunk.unlock()
+        if let mark = loan.mark { noteArrival(at: mark) }
+        return loan
+    }
+
+    /// Whether flexpage `id`, which could not be lent, is populated: then the caller waits until it has been released.
+    /// If not, the caller waits for its fill, unless it has all the pins that there can be.
     private func mustBeReleased(_ id: FlexpageID) -> Bool {
-        let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
+        let state = context.table.state(of: id)
         return state.has(PageState.populated) || state.pins >= PageState.maxPins
     }
 }

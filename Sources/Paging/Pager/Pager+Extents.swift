@@ -1,16 +1,16 @@
 /// Block status.
 extension Pager {
-    /// Base pages whose state is noted at once: 256 MiB of image in 8 KiB of stack.
+    /// The number of base pages whose state is noted at once: 256 MiB of image in 8 KiB of stack.
     private static let windowPages: UInt64 = 65536
 
-    /// Tells the extents of `range` in ascending order, touching one another, from its beginning on, clipped to it,
-    /// until `report` returns false or the range ends.
+    /// Reports the extents of `range` in ascending order, without gaps, from its beginning on and clipped to it, until
+    /// `report` returns false or the range ends.
     ///
-    /// What the cache knows is noted first and the image is asked second, so that a page written out in between is not
-    /// called a hole: dirty when noted is data.
-    /// - Throws: EINVAL where the range is not inside the image; the Accessor's error.
+    /// What the cache knows is noted first, and the image is asked second: a page that was dirty when noted is data. So
+    /// a page that is written out in between is not called a hole.
+    /// - Throws: EINVAL if the range is not inside the image; the Accessor's error.
     public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
-        let range = try checked(range.lowerBound, range.count)
+        try check(range.lowerBound, range.count)
         guard provider.ledger.dirtyLeaves > 0 else {
             LockRank.assertNoneHeld()
             try provider.accessor.extents(of: range, report)
@@ -20,7 +20,7 @@ extension Pager {
         var goesOn = true
         while goesOn, !window.isEmpty {
             let first = BasePage.number(of: window.lowerBound)
-            let end = min(BasePage.offset(of: (first & ~7) + Pager.windowPages), range.upperBound)
+            let end = min(BasePage.offset(of: Leaf.around(first).lowerBound + Pager.windowPages), range.upperBound)
             let dirty = DirtyPages(provider.mapper.context.map, window.lowerBound..<end)
             LockRank.assertNoneHeld()
             try provider.accessor.extents(of: window.lowerBound..<end) { extent in
@@ -31,7 +31,7 @@ extension Pager {
         }
     }
 
-    /// Which base pages of a window were newer than the image when it was made.
+    /// The base pages of a window that were newer than the image when this was made.
     private struct DirtyPages: ~Copyable {
         private var bits = InlineArray<1024, UInt64>(repeating: 0)
         private let first: UInt64
@@ -39,21 +39,16 @@ extension Pager {
         /// O(leaves of the window).
         init(_ map: AccessMap, _ window: Range<Int64>) {
             let pages = BasePage.numbers(covering: window)
-            first = pages.lowerBound & ~7
-            var page = first
-            while page < pages.upperBound {
-                let end = min((page | UInt64(Chunk.pages - 1)) + 1, pages.upperBound)
-                let shard = map.shard(of: page)
-                shard.lock()
-                while page < end {
-                    if let leaf = map.leaf(of: page) {
-                        let position = Int(page - first)
-                        let newer = UInt64(leaf.pointee.dirty | leaf.pointee.writing)
-                        bits[position >> 6] |= newer << UInt64(position & 63)
-                    }
-                    page = (page | 7) + 1
+            first = Leaf.around(pages.lowerBound).lowerBound
+            for part in (first..<pages.upperBound).chunkParts {
+                let chunk = map.chunk(of: part.lowerBound).lock()
+                for leafPart in part.leafParts {
+                    guard let leaf = map.leaf(of: leafPart.lowerBound, in: chunk) else { continue }
+                    let position = Int(leaf.firstPage - first)
+                    let newer = UInt64(leaf.pointee.dirty | leaf.pointee.writing)
+                    bits[position >> 6] |= newer << UInt64(position & 63)
                 }
-                shard.unlock()
+                chunk.unlock()
             }
         }
 
@@ -62,7 +57,7 @@ extension Pager {
             return bits[position >> 6] & (1 << UInt64(position & 63)) != 0
         }
 
-        /// Reports the extent, with what is dirty in it as data of its own.
+        /// Reports the extent, and each dirty part of it as an extent of data.
         /// - Returns: Whether to go on.
         func overlay(_ extent: Extent, _ report: (Extent) -> Bool) -> Bool {
             if extent.kind == .data { return report(extent) }

@@ -4,11 +4,12 @@ import Glibc
 extension Pager {
     /// Copies `buffer` into the image at `offset`.
     /// - Parameter forced: Return only when the bytes are durable (FUA).
-    /// - Throws: EINVAL where the range is not inside the image; EROFS where the image cannot be written; the
-    ///   Accessor's error. Part of the bytes may have been written then, and are as good as any others.
+    /// - Throws: EINVAL if the range is not inside the image; EROFS if the image cannot be written; the Accessor's
+    ///   error. Part of the bytes may have been written then, and count like any others.
     public func write(from buffer: UnsafeRawBufferPointer, at offset: Int64, forced: Bool) throws(AccessError) {
-        let range = try checkedForWriting(offset, buffer.count)
+        try checkForWriting(offset, buffer.count)
         guard let base = buffer.baseAddress else { return }
+        let range = offset..<offset &+ Int64(buffer.count)
         let failureCount = forced ? provider.durability.syncFailureCount : 0
         try walkWriting(range) { part, position in
             part.baseAddress!.copyMemory(from: base + position, byteCount: part.count)
@@ -16,15 +17,15 @@ extension Pager {
         try completeWrite(range, forced: forced, since: failureCount)
     }
 
-    /// Makes durable every write, zero and trim, of any client of this image, that was answered before the call.
+    /// Makes durable every write, zero and trim that was answered before the call, of any client of this image.
     public func flush() throws(AccessError) {
         guard provider.accessor.isWritable else { return }
         try provider.flush()
     }
 
-    /// What an answer promises beyond the write itself.
-    /// - Parameter failureCount: What `syncFailureCount` was before any of it was written, if it is forced: somebody
-    ///   else may have begun to write it out at once, and a sync may have failed since.
+    /// Does what an answer promises beyond the write itself.
+    /// - Parameter failureCount: What `syncFailureCount` was before any of it was written, if it is forced. Another
+    ///   thread may have begun to write it out at once, and a sync may have failed since.
     func completeWrite(_ range: Range<Int64>, forced: Bool, since failureCount: UInt64) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
         try provider.mapper.writeOut(BasePage.numbers(covering: range))
@@ -46,8 +47,12 @@ extension Pager {
         }
     }
 
-    func checkedForWriting(_ offset: Int64, _ count: Int) throws(AccessError) -> Range<Int64> {
+    func checkForWriting(_ offset: Int64, _ count: Int) throws(AccessError) {
         guard provider.accessor.isWritable else { throw AccessError(EROFS) }
-        return try checked(offset, count)
+        try check(offset, count)
+    }
+
+    func checkForWriting(_ range: Range<Int64>) throws(AccessError) {
+        try checkForWriting(range.lowerBound, range.count)
     }
 }

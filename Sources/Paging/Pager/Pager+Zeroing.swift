@@ -3,24 +3,24 @@ import Glibc
 /// Zeroes and trims.
 extension Pager {
     /// Makes `range` read as zeroes.
-    /// - Parameter mayTrim: Whether its space in the image may be given up.
-    /// - Parameter onlyIfFast: Throw EOPNOTSUPP, having changed nothing, where that would mean to write zeroes out.
+    /// - Parameter mayTrim: Whether the image may give up the space of it.
+    /// - Parameter onlyIfFast: If the image would have to write zeroes, change nothing and throw EOPNOTSUPP.
     /// - Parameter forced: Return only when that is durable (FUA).
-    /// - Throws: As `write`; nothing but a beginning and an end less than a base page may have changed then.
+    /// - Throws: As `write`. At most a beginning and an end, each less than a base page, may have changed then.
     public func zero(
         _ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool, forced: Bool
     ) throws(AccessError) {
-        let range = try checkedForWriting(range.lowerBound, range.count)
+        try checkForWriting(range)
         guard !range.isEmpty else { return }
         let failureCount = forced ? provider.durability.syncFailureCount : 0
-        let inner = wholePages(of: range)
+        let inner = range.wholePages(ofImage: provider.size)
         if !inner.isEmpty {
-            let bytes = byteRange(of: inner)
+            let bytes = inner.bytes(ofImage: provider.size)
             try provider.mapper.replace(inner) { () throws(AccessError) in
                 LockRank.assertNoneHeld()
                 try provider.accessor.zero(bytes, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
             }
-            // The edges are written like anything else; what lies between them has reached the image.
+            // The edges are written like any other bytes. What lies between them has reached the image.
             let edges = (range.lowerBound..<bytes.lowerBound, bytes.upperBound..<range.upperBound)
             try zeroInPlace(edges.0)
             try zeroInPlace(edges.1)
@@ -33,37 +33,22 @@ extension Pager {
         }
     }
 
-    /// Lets the image forget `range`, which then reads as zeroes; base pages that lie in it only in part stay as they
-    /// are.
+    /// Lets the image forget `range`, which then reads as zeroes. Base pages of which only a part lies in it stay as
+    /// they are.
     /// - Parameter forced: Return only when that is durable (FUA).
-    /// - Throws: As `write`; EOPNOTSUPP where the image cannot. Nothing has changed then.
+    /// - Throws: As `write`; EOPNOTSUPP if the image cannot do it. Nothing has changed then.
     public func trim(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
-        let range = try checkedForWriting(range.lowerBound, range.count)
-        let inner = range.isEmpty ? 0..<0 : wholePages(of: range)
+        try checkForWriting(range)
+        let inner = range.wholePages(ofImage: provider.size)
         guard !inner.isEmpty else { return }
         try provider.mapper.replace(inner) { () throws(AccessError) in
             LockRank.assertNoneHeld()
-            try provider.accessor.trim(byteRange(of: inner))
+            try provider.accessor.trim(inner.bytes(ofImage: provider.size))
         }
         if forced { try provider.durability.sync() }
     }
 
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {
         try walkWriting(range) { part, _ in memset(part.baseAddress!, 0, part.count) }
-    }
-
-    /// The base pages that lie wholly in `range`; the image's last one does if all of it that there is does.
-    private func wholePages(of range: Range<Int64>) -> Range<UInt64> {
-        let touched = BasePage.numbers(covering: range)
-        let startsWhole = range.lowerBound == BasePage.offset(of: touched.lowerBound)
-        let endsWhole =
-            range.upperBound == BasePage.offset(of: touched.upperBound) || range.upperBound == provider.size
-        let first = startsWhole ? touched.lowerBound : touched.lowerBound + 1
-        let last = endsWhole ? touched.upperBound : touched.upperBound - 1
-        return first..<max(first, last)
-    }
-
-    private func byteRange(of pages: Range<UInt64>) -> Range<Int64> {
-        BasePage.offset(of: pages.lowerBound)..<min(BasePage.offset(of: pages.upperBound), provider.size)
     }
 }

@@ -1,13 +1,13 @@
 import Glibc
 
-/// What one client holds: reads, writes and flushes on one Provider.
+/// One client's view of a Provider: its reads, writes, flushes, zeroes and trims.
 ///
 /// Thread rules: any number of requests at once, from any threads. Each ends (invariant 9), and one that fails fails
 /// alone. Nothing is allocated or retained by a read of what is resident.
 public final class Pager: Sendable {
     public let provider: Provider
 
-    /// Whether a write is answered only when it has reached the image (durable or not).
+    /// Whether a write is answered only when it has reached the image, durable or not.
     public let isWriteThrough: Bool
 
     public init(_ provider: Provider, writeThrough: Bool = false) {
@@ -15,12 +15,13 @@ public final class Pager: Sendable {
         isWriteThrough = writeThrough
     }
 
-    /// Copies the image from `offset` on into `buffer`, whole.
-    /// - Throws: EINVAL where the range is not inside the image; else the Accessor's error. The buffer's contents are
-    ///   undefined then.
+    /// Copies the image from `offset` on into all of `buffer`.
+    /// - Throws: EINVAL if the range is not inside the image; the Accessor's error. The buffer's contents are undefined
+    ///   then.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
-        let range = try checked(offset, buffer.count)
+        try check(offset, buffer.count)
         guard let base = buffer.baseAddress else { return }
+        let range = offset..<offset &+ Int64(buffer.count)
         try walk(range) { part, position in
             (base + position).copyMemory(from: part.baseAddress!, byteCount: part.count)
         } zeroes: { count, position in
@@ -28,18 +29,18 @@ public final class Pager: Sendable {
         }
     }
 
-    /// Makes the flexpages of `range` resident, as far as memory allows, and copies nothing. Holes cost no I/O, but
+    /// Makes the flexpages of `range` resident, as far as memory allows, and copies nothing. Holes cost no I/O, only
     /// O(chunks).
     /// - Throws: As `read`.
     public func populate(_ range: Range<Int64>) throws(AccessError) {
-        let range = try checked(range.lowerBound, range.count)
+        try check(range.lowerBound, range.count)
         try walk(range) { _, _ in
         } zeroes: { _, _ in
         }
     }
 
-    /// Calls `body` with the memory of each part of `range` while it is lent, and its position in the range; or
-    /// `zeroes` with the length and the position of a part that is zeroes.
+    /// Calls `body` with the memory of each part of `range` while it is lent, and with its position in the range. Of a
+    /// part that is zeroes, calls `zeroes` with its length and position.
     @inline(__always)
     private func walk(
         _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void, zeroes: (Int, Int) -> Void
@@ -58,10 +59,10 @@ public final class Pager: Sendable {
         }
     }
 
+    /// Throws EINVAL unless `count` bytes from `offset` on lie in the image. Nothing here can overflow.
     @inline(__always)
-    func checked(_ offset: Int64, _ count: Int) throws(AccessError) -> Range<Int64> {
-        let (end, overflow) = offset.addingReportingOverflow(Int64(count))
-        guard offset >= 0, !overflow, end <= provider.size else { throw AccessError(EINVAL) }
-        return offset..<end
+    func check(_ offset: Int64, _ count: Int) throws(AccessError) {
+        assert(count >= 0, "a length is not negative")
+        guard offset >= 0, Int64(count) <= provider.size &- offset else { throw AccessError(EINVAL) }
     }
 }

@@ -1,21 +1,21 @@
-/// The ghost queue of the PageQueue: base pages that were recycled of late without having been used twice.
+/// The ghost queue of the PageQueue: base pages that were recycled recently from probation, so without a counted hit.
 ///
-/// A set-associative table of fingerprints with the time of their recycling (counted in base pages recycled), as
-/// S3-FIFO's authors suggest: no links, nothing to allocate; a full bucket forgets its oldest entry. An entry counts as
-/// long as not more than `capacity` base pages were recycled after it. Two pages share a fingerprint with a chance of
-/// 2⁻³² an entry looked at: the price is one page put into the wrong queue.
+/// It is a set-associative table of fingerprints, each with the time of its recycling, counted in base pages recycled.
+/// S3-FIFO's authors suggest this: there are no links, and nothing to allocate. A full bucket forgets its oldest entry.
+/// An entry counts until `capacity` base pages have been recycled after it. The chance that an entry looked at has the
+/// fingerprint of another page is 2⁻³². The price is one page in the wrong queue.
 ///
-/// Under the PageQueue's lock. O(1).
+/// Thread rules: under the PageQueue's lock. O(1).
 struct Ghosts {
     private let entries: UnsafeMutablePointer<GhostEntry>
     private let buckets: UInt64
-    /// How many recyclings an entry outlives.
+    /// The number of recyclings for which an entry counts.
     let capacity: UInt32
     private var now: UInt32 = 0
 
     static let entriesPerBucket = 8
 
-    /// Buckets for an arena of `frames` frames: room for half as many entries, and half as many again because buckets
+    /// Buckets for an arena of `frames` frames: room for half as many entries, and half of that again because buckets
     /// do not fill evenly.
     static func buckets(frames: Int) -> Int { max(1, frames * 3 / 4 / entriesPerBucket) }
 
@@ -49,7 +49,7 @@ struct Ghosts {
         bucket[oldest] = GhostEntry(fingerprint: fingerprint, recycledAt: now)
     }
 
-    /// Whether the base page was recycled of late; forgets it.
+    /// Whether the base page was recycled recently; forgets it.
     mutating func remove(_ key: PageKey) -> Bool {
         let (bucket, fingerprint) = slot(of: key)
         for index in 0..<Ghosts.entriesPerBucket where bucket[index].fingerprint == fingerprint {

@@ -1,5 +1,5 @@
-/// Looks at what is queued, frame by frame: what can be moved, and what of the Memory is dirty, where it is short. What
-/// is found may have changed by the time that the lock has been given up.
+/// What is queued, frame by frame: what can be moved, and what is dirty when memory is short. What is found may have
+/// changed by the time that the lock has been given up.
 extension PageQueue {
     /// A flexpage that is queued, or was a moment ago.
     struct Queued {
@@ -7,7 +7,7 @@ extension PageQueue {
         let region: Region
     }
 
-    /// The flexpage whose first frame is `frame`, or nil where none begins there that is queued.
+    /// The queued flexpage whose first frame is `frame`, or nil if there is none.
     func flexpage(at frame: FlexpageID) -> Queued? {
         lock.lock()
         defer { lock.unlock() }
@@ -15,7 +15,7 @@ extension PageQueue {
         return Queued(key: table[frame].pointee.key, region: table.region(of: frame))
     }
 
-    /// How many frames of `block` are of queued flexpages that could be moved now. A snapshot; O(frames of it).
+    /// How many frames of `block` belong to queued flexpages that could be moved now. A snapshot; O(frames of it).
     func movableFrames(in block: Region) -> Int {
         lock.lock()
         defer { lock.unlock() }
@@ -34,8 +34,8 @@ extension PageQueue {
         return movable
     }
 
-    /// The first flexpage of several base pages that is dirty, and that nobody has, from `frame` on, which is past it
-    /// then. A snapshot; nil where there is none before `end`.
+    /// The first flexpage from `frame` on that has several base pages, is dirty, and that no client has; nil if there
+    /// is none before `end`. `frame` becomes the frame after it. A snapshot.
     func dirtyFlexpage(from frame: inout FlexpageID, upTo end: FlexpageID) -> Queued? {
         lock.withLock {
             while frame < end {
@@ -46,27 +46,29 @@ extension PageQueue {
                 }
                 let region = table.region(of: id)
                 frame = region.end
-                if region.order > 0, isDirtyAndIdle(id) { return Queued(key: table[id].pointee.key, region: region) }
+                guard region.order > 0, isDirtyAndIdleLocked(id) else { continue }
+                return Queued(key: table[id].pointee.key, region: region)
             }
             return nil
         }
     }
 
-    /// Whether all of `frames` are in flexpages that are dirty and that nobody has: then no memory will be had before
+    /// Whether all of `frames` are in flexpages that are dirty and that no client has: then there is no memory until
     /// something has been written out. A snapshot. O(frames).
     func isAllDirtyAndIdle(_ frames: Range<FlexpageID>) -> Bool {
         lock.withLock {
             var frame = frames.lowerBound
             while frame < frames.upperBound {
-                guard table[frame].pointee.queue != .none, isDirtyAndIdle(frame) else { return false }
+                guard table[frame].pointee.queue != .none, isDirtyAndIdleLocked(frame) else { return false }
                 frame = table.region(of: frame).end
             }
             return true
         }
     }
 
-    private func isDirtyAndIdle(_ id: FlexpageID) -> Bool {
-        let word = PageState(table.word(id).pointee.state.load(ordering: .acquiring))
+    private func isDirtyAndIdleLocked(_ id: FlexpageID) -> Bool {
+        lock.assertHeld()
+        let word = table.state(of: id)
         return word.has(PageState.dirty) && word.isLendableExclusively
     }
 }

@@ -1,34 +1,36 @@
 import Glibc
 import Synchronization
 
-/// Every issued flexpage, with its owner, in the order of recycling.
+/// Every populated flexpage, with its image, in the order of recycling.
 ///
-/// The order is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23) with the rule of
-/// Clock2Q+ that a hit in the newer half of probation does not count, because whoever reads blocks touches the same
+/// The order is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23), with one rule of
+/// Clock2Q+: a hit in the newer half of probation does not count, because a client that reads blocks touches the same
 /// page several times at once.
 ///
-///                      ghost knows it                   hits > 0: one hit less, to the tail
-///        populated ─────────────────────▶ main ◀──────┐      ┌──────┐
-///            │                            │  ▲ └───────┼──────┘      │
-///            └──▶ probation ── counted hit ──┘         └─────────────┘
-///                    │ head, no counted hit │ head, no hits
-///                    ▼                      ▼
-///                 recycled, a ghost      recycled
+///                append, a ghost
+///     populated ─────────────────────────────────────────────▶ main ◀──┐ nextCandidate, hits > 0:
+///         │ append, no ghost                                   ▲  │ └──┘ one hit less, to the tail
+///         └─────────────────▶ probation ── nextCandidate, ─────┘  │
+///                                 │        a counted hit          │ nextCandidate,
+///                                 │ nextCandidate,                │ no hit
+///                                 ▼ no counted hit                ▼
+///                             recycled, now a ghost           recycled
 ///
-/// Probation aims at a tenth of the frames, but at least 100 of them (at most half): with few frames a page would not
-/// stay long enough to be used again. Sizes are counted in frames, so a large flexpage takes the place of many.
-/// A hit sets bits in the flexpage's word and takes no lock.
+/// Probation aims at a tenth of the frames, but at least at 100 frames and at most at half of them: if there are few
+/// frames, a page in a tenth of them would be recycled before it is used again. Sizes are counted in frames, so a large
+/// flexpage weighs as much as many small ones. A hit sets bits in the flexpage's word and takes no lock.
 ///
-/// Links are in the flexpages; a queue is its two ends. Who takes a flexpage off the queue decides what becomes of its
-/// Region: while a recycler has one in hand, `remove` says no.
+/// Links are in the flexpages. A queue is its two ends. The thread that takes a flexpage off the queue decides what
+/// becomes of its Region: while a recycler has a flexpage in hand, `remove` returns false.
 ///
-/// Thread rules: any thread. `lock` is an innermost one. Append and remove are O(1).
+/// Thread rules: any thread. `lock` is an innermost one. A function whose name ends with `Locked` wants it held. Append
+/// and remove are O(1).
 ///
-/// Here is what is on the queues; in the extensions, what a hit counts (Hits), what is recycled next (Recycling), looks
-/// at what is queued (Snapshots), and Invariants.
+/// This file says what is on the queues. The extensions say what a hit counts (Hits), what is recycled next (Recycling)
+/// and what is queued (Snapshots), and check all that (Invariants).
 struct PageQueue: @unchecked Sendable {
     enum Name: UInt8 {
-        /// Not queued: being filled, or in the hands of a recycler.
+        /// Not queued: being filled, or in the hand of a recycler.
         case none = 0
         case probation
         case main
@@ -40,14 +42,14 @@ struct PageQueue: @unchecked Sendable {
     let state: UnsafeMutablePointer<State>
     /// Frames that probation aims at.
     let probationTarget: Int
-    /// A hit counts once so many frames have entered probation after the page.
+    /// A hit counts once this number of frames has entered probation after the page.
     let correlationFrames: UInt32
 
     struct State: ~Copyable {
         var probation = List()
         var main = List()
         var ghosts: Ghosts
-        /// Frames that have entered probation so far, modulo 2³²; read without the lock when a hit is counted.
+        /// Frames that have entered probation so far, and ticks for hits, modulo 2³². A hit reads it without the lock.
         let clock = Atomic<UInt32>(1)
     }
 
@@ -77,7 +79,7 @@ struct PageQueue: @unchecked Sendable {
         state.initialize(to: State(ghosts: Ghosts(metadata)))
     }
 
-    /// Frees what `init` took. Nobody uses the queue after.
+    /// Frees what `init` took. Nobody uses the queue afterwards.
     func destroy() {
         state.deinitialize(count: 1)
         state.deallocate()
@@ -91,7 +93,7 @@ struct PageQueue: @unchecked Sendable {
         for index in 0..<count {
             let id = flexpage(index)
             let known = state.pointee.ghosts.remove(table[id].pointee.key)
-            link(id, to: known ? .main : .probation)
+            linkLocked(id, to: known ? .main : .probation)
         }
     }
 
@@ -99,22 +101,22 @@ struct PageQueue: @unchecked Sendable {
     func putBack(_ id: FlexpageID, to name: Name) {
         lock.lock()
         defer { lock.unlock() }
-        link(id, to: name)
+        linkLocked(id, to: name)
     }
 
-    /// Takes a flexpage off the queue, so that its Region is the caller's to free.
-    /// - Returns: False if a recycler has it in hand: the Region is then the recycler's.
+    /// Takes a flexpage off the queue, so that the caller may free its Region.
+    /// - Returns: False if a recycler has it in hand: then the recycler frees the Region.
     func remove(_ id: FlexpageID) -> Bool {
         lock.lock()
         defer { lock.unlock() }
         guard table[id].pointee.queue != .none else { return false }
-        unlink(id)
+        unlinkLocked(id)
         return true
     }
 
-    /// Puts `count` flexpages in the place of flexpage `id`: the pieces that it is split into, or itself in another
-    /// Region.
-    /// - Parameter make: Makes each of them, one after the other.
+    /// Replaces flexpage `id` by `count` flexpages at the same point of the queue: the pieces that it is split into, or
+    /// itself in another Region.
+    /// - Parameter make: Makes them, one after the other.
     /// - Returns: False if a recycler has it in hand: nothing has been made then.
     func replace(_ id: FlexpageID, count: Int, _ make: (Int) -> FlexpageID) -> Bool {
         lock.lock()
@@ -123,18 +125,20 @@ struct PageQueue: @unchecked Sendable {
         guard name != .none else { return false }
         let tick = QueuePosition(table.word(id).pointee.position.load(ordering: .relaxed)).tick
         let next = table[id].pointee.next
-        unlink(id)
+        unlinkLocked(id)
         for index in 0..<count {
             let piece = make(index)
             let position = QueuePosition(at: tick, order: table[piece].pointee.order)
             table.word(piece).pointee.position.store(position.raw, ordering: .relaxed)
-            insert(piece, before: next, in: name)
+            insertLocked(piece, before: next, in: name)
         }
         return true
     }
 
+    // MARK: With the lock held
+
     /// Queues a flexpage at the tail of `name`, as one that has just come there.
-    func link(_ id: FlexpageID, to name: Name) {
+    func linkLocked(_ id: FlexpageID, to name: Name) {
         let flexpage = table[id]
         var tick: UInt32 = 0
         if name == .probation {
@@ -143,13 +147,16 @@ struct PageQueue: @unchecked Sendable {
         }
         let position = QueuePosition(at: tick, order: flexpage.pointee.order)
         table.word(id).pointee.position.store(position.raw, ordering: .relaxed)
-        append(id, to: name)
+        appendLocked(id, to: name)
     }
 
-    func append(_ id: FlexpageID, to name: Name) { insert(id, before: .none, in: name) }
+    /// Queues a flexpage at the tail of `name`, and leaves its time as it is.
+    func appendLocked(_ id: FlexpageID, to name: Name) { insertLocked(id, before: .none, in: name) }
 
-    /// Queues a flexpage before `next`, or at the tail where that is `.none`.
-    private func insert(_ id: FlexpageID, before next: FlexpageID, in name: Name) {
+    /// Queues a flexpage before `next`, or at the tail if that is `.none`.
+    private func insertLocked(_ id: FlexpageID, before next: FlexpageID, in name: Name) {
+        lock.assertHeld()
+        assert(table[id].pointee.queue == .none && name != .none, "a flexpage is on one queue")
         let frames = Int(table[id].pages)
         table[id].pointee.queue = name
         if name == .probation {
@@ -161,8 +168,11 @@ struct PageQueue: @unchecked Sendable {
         }
     }
 
-    func unlink(_ id: FlexpageID) {
+    /// Takes a flexpage off the queue that it is on.
+    func unlinkLocked(_ id: FlexpageID) {
+        lock.assertHeld()
         let flexpage = table[id]
+        assert(flexpage.pointee.queue != .none, "only what is queued is taken off")
         if flexpage.pointee.queue == .probation {
             table.unlink(id, from: &state.pointee.probation.head, &state.pointee.probation.tail)
             state.pointee.probation.uncount(Int(flexpage.pages))

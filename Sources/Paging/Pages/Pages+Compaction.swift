@@ -1,29 +1,29 @@
 import Glibc
 
-/// Compaction: what lies around a free Region is moved elsewhere, so that it becomes as large as is wanted.
+/// Compaction: the pages around a free Region are moved elsewhere, so that it becomes as large as the caller wants.
 ///
-/// After random reads the pages that are kept lie between those that are recycled, a few in every megabyte, and without
-/// compaction a sequential reader would get its memory frame by frame for as long as they stay. Moving costs no page
-/// its place: whatever its hits, it keeps them and its turn in the PageQueue. So large Regions cost no warm page, and
-/// the order of recycling is the queue's alone.
+/// After random reads, the pages that are kept lie between those that are recycled, a few in every megabyte. Without
+/// compaction a sequential reader would get its memory frame by frame for as long as they stay. A page that is moved
+/// keeps its hits and its turn in the PageQueue. So large Regions cost no warm page, and the queue alone decides the
+/// order of recycling.
 ///
-/// Moved is what nobody has at the time: a flexpage without pins that is not going out. Where anything else lies in the
-/// block, or memory for what must be moved is in smaller pieces still, the next smaller block is tried, and in the end
-/// the Region is taken as it is. Nothing is waited for.
+/// A flexpage is moved if no thread has it at the time: it has no pins and is not going out. If anything else lies in
+/// the block, or memory for the moved pages is in even smaller pieces, the next smaller block is tried. In the end the
+/// Region is taken as it is. Nothing is waited for.
 ///
-/// Whoever compacts has a free Region of the block in hand, and takes all others in it before it begins; of two who
-/// want the same block, one lacks what the other has, and lets go.
+/// A thread that compacts has a free Region of the block in hand, and takes all other free Regions in it before it
+/// begins. Of two threads that want the same block, one lacks what the other has, and lets go.
 ///
-/// Costs: up to 255 base pages copied for a Region of 1 MiB, each under the lock of its chunk. They lie together
+/// It copies up to 255 base pages for a Region of 1 MiB, each under the lock of its chunk. They lie together
 /// afterwards, so it is seldom done twice.
 extension Pages {
-    /// Smaller Regions are not worth moving anything for: 64 KiB.
+    /// The minimum order of a Region that pages are moved for: 64 KiB.
     private static let minCompacted: UInt8 = 4
-    /// Larger flexpages are not moved, because their chunk is locked meanwhile: 64 KiB.
+    /// The maximum order of a flexpage that is moved, because its chunk is locked meanwhile: 64 KiB.
     static let maxMoved: UInt8 = 4
 
-    /// The caller's free Region, or a larger one around it, of `order` at the most. O(frames of it), each moved at the
-    /// most once.
+    /// The caller's free Region, or a larger one around it, of at most `order`. O(frames of it), each of which is moved
+    /// at most once.
     func widened(_ region: Region, upTo order: Int) -> Region {
         var block = Region(first: region.first & ~(1 << UInt32(order) - 1), order: UInt8(order))
         while block.order > region.order, block.order >= Pages.minCompacted {
@@ -33,8 +33,8 @@ extension Pages {
         return region
     }
 
-    /// Has all of `block` become the caller's, whose `region` is part of it.
-    /// - Returns: False where it cannot be had now; `region` alone is the caller's then, as before.
+    /// Takes all of `block` for the caller, which has `region`, a part of it.
+    /// - Returns: False if that is not possible now. The caller has `region` alone then, as before.
     private func clear(_ block: Region, around region: Region) -> Bool {
         guard Int(block.first) + block.frames <= frames else { return false }
         let others = region.frames + memory.freeFrames(in: block)
@@ -48,7 +48,7 @@ extension Pages {
             } else if let moved = queue.flexpage(at: frame), moved.region.order <= Pages.maxMoved, move(moved) {
                 taken.insert(moved.region)
             } else {
-                // It has been taken into use since, or dropped; or there is no room for it.
+                // It has come into use since, or has been dropped; or there is no room for it.
                 break
             }
         }
@@ -64,33 +64,36 @@ extension Pages {
         waiters.wake()
     }
 
-    /// Moves a flexpage, if nobody has it, to another Region of the same order; its own is the caller's then.
+    /// Moves a flexpage that no thread has to another Region of the same order. Its own becomes the caller's.
+    /// - Returns: False if it has not been moved.
     private func move(_ flexpage: PageQueue.Queued) -> Bool {
         guard let target = memory.take(order: Int(flexpage.region.order)) else { return false }
         let map = accessMap(ofImage: flexpage.key.image)
-        let shard = map.shard(of: flexpage.key.page)
-        shard.lock()
-        let isMoved = move(flexpage, to: target, map)
-        if isMoved { shard.pointee.moves += UInt64(target.frames) }
-        shard.unlock()
+        let isMoved = map.chunk(of: flexpage.key.page).withLock { chunk in
+            let isMoved = move(flexpage, to: target, map, chunk)
+            if isMoved { chunk.shard.pointee.moves += UInt64(target.frames) }
+            return isMoved
+        }
         if !isMoved { give(target) }
         return isMoved
     }
 
-    /// The same, with the shard's lock held: so nobody comes to it, and what is copied stays as it is.
-    private func move(_ flexpage: PageQueue.Queued, to target: Region, _ map: AccessMap) -> Bool {
+    /// The same, with the lock: so no thread comes to it, and what is copied stays as it is.
+    private func move(
+        _ flexpage: PageQueue.Queued, to target: Region, _ map: AccessMap, _ chunk: borrowing LockedChunk
+    ) -> Bool {
         let id = flexpage.region.first
-        guard map.flexpage(at: flexpage.key.page) == id, table.region(of: id) == flexpage.region,
-            PageState(table.word(id).pointee.state.load(ordering: .acquiring)).isMovable
+        guard map.flexpage(at: flexpage.key.page, in: chunk) == id, table.region(of: id) == flexpage.region,
+            table.state(of: id).isMovable
         else { return false }
         memcpy(table.memory(of: target.first), table.memory(of: id), target.frames * BasePage.size)
         let isReplaced = queue.replace(id, count: 1) { _ in
-            // Under the queue's lock, because it takes hits back.
+            // Under the queue's lock, because the queue takes hits back.
             let state = table.word(id).pointee.state.load(ordering: .relaxed)
             return table.make(target, key: flexpage.key, state: state)
         }
         guard isReplaced else { return false }
-        map.rename(target.first)
+        map.rename(target.first, in: chunk)
         table.badPages.move(flexpage.region, to: target)
         return true
     }

@@ -1,6 +1,6 @@
-/// What is dirty is noted five times, for those who ask in different ways: by the bits of the leaves, which are the
-/// truth, the words of the flexpages, the lists and counts of the Ledgers, the DirtyLimit, and of bad pages by notes of
-/// their own.
+/// What is dirty is noted five times, because it is asked for in different ways. The bits of the leaves are the truth.
+/// The words of the flexpages, the lists and counts of the Ledgers, and the counts of the DirtyLimit follow them, and
+/// so do the notes of bad pages.
 extension Pages {
     /// What the leaves of an image say.
     private struct Found {
@@ -66,8 +66,11 @@ extension Pages {
 
     /// Checks the word of a flexpage against the bits of its leaves. It is *dirty* until what is going out is out.
     private func checkDirty(of id: FlexpageID, image: UInt16) {
-        let word = PageState(table.word(id).pointee.state.load(ordering: .acquiring))
-        let found = accessMap(ofImage: image).stateOfPages(of: id)
+        let word = table.state(of: id)
+        let map = accessMap(ofImage: image)
+        let found = map.chunk(of: table[id].pointee.key.page).assumingLocked { chunk in
+            map.stateOfPages(of: id, in: chunk)
+        }
         for bit in [PageState.writing, PageState.unsynced] {
             precondition(word.has(bit) == found.has(bit), "a flexpage's word says what its pages are")
         }

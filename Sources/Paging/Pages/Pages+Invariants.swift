@@ -1,17 +1,17 @@
 extension Pages {
-    /// Checks the invariants of the design that can be read off the tables; a violation ends the process.
+    /// Checks those invariants of README.md that the tables show. A violation ends the process.
     ///
-    /// 1. Flexpages of one Provider never overlap: each base page of a flexpage names it, and no leaf names a page that
-    ///    does not cover it.
-    /// 2. Nobody sees a flexpage that is not fully populated: what is queued or lent is populated.
-    /// 3. Every Region is in exactly one place; with `isQuiet` free and used ones add up to the arena.
-    /// 4. and 5. Only a page without pins, not dirty and not going out is recycled: what is dirty or lent is in the
-    ///    map.
+    /// 1. Flexpages of one Provider never overlap: each base page of a flexpage names it, and no leaf names a flexpage
+    ///    that does not cover it.
+    /// 2. Nobody sees a flexpage that is not fully populated: what is queued or lent is populated. 3. Every Region is
+    /// in exactly one place. With `isQuiet`, free and used ones add up to the arena. 4. and 5. Only a page that has no
+    /// pins, is not dirty and is not going out is recycled: what is dirty or lent is in
+    ///    the map.
     ///
-    /// And of what is dirty: what each has noted of it agrees (Pages+DirtyInvariants).
+    /// All notes of what is dirty agree (Pages+DirtyInvariants).
     ///
-    /// Stops all shards meanwhile. O(frames).
-    /// - Parameter isQuiet: No request is under way, so no Region is in anybody's hands.
+    /// It stops all shards meanwhile. O(frames).
+    /// - Parameter isQuiet: No request is under way, so no thread has a Region in hand.
     public func checkInvariants(isQuiet: Bool = false) {
         let shards = memory.metadata.shards
         for index in 0..<AccessMap.shardCount { (shards + index).lockBesideOthers() }
@@ -47,9 +47,10 @@ extension Pages {
             let map = accessMap(ofImage: key.image)
             precondition(map.shard(of: key.page) == shard, "a record of zeroes is in its shard")
             precondition(!record.pages.isEmpty, "an empty record is free")
-            for page in key.page..<key.page + UInt64(Chunk.pages) where record.pages.contains(page) {
-                precondition(map.flexpage(at: page) == .none, "a known zero is not resident")
-                known += 1
+            known += record.pages.count
+            map.chunk(of: key.page).assumingLocked { chunk in
+                let vacant = map.vacantPages(in: Chunk.around(key.page), of: chunk)
+                precondition(record.pages.subtracting(vacant).isEmpty, "a known zero is not resident")
             }
         }
         precondition(known == shard.pointee.knownZeroes, "known zeroes are counted")

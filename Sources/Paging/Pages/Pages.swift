@@ -1,39 +1,41 @@
 import Glibc
 
-/// Gets Regions: new ones from the Memory, else ones recycled from the PageQueue. One per process, shared by all
-/// images.
+/// The memory of all images, one per process. It does two things:
 ///
-/// Owns the Memory and all that lies in it, from `init` to its end; Providers keep it alive.
+/// - It supplies Regions: new ones from the Memory, or if there are none, ones recycled from the PageQueue
+///   (`takeRegion`, `give`). Pages+Compaction makes them larger, and Pages+Splitting makes more of them.
+/// - It is the context that all images share. It owns the Memory and what lies in it, and everything else that there is
+///   once per process: the dirty limit, the queues for write-back and reading ahead, the last will. Providers keep it
+///   alive. The context is no type of its own, because every part of it is made of the Memory and ends before it.
 ///
-/// The order of all locks is in README.md (Locks), and `LockRank` checks it in debug builds. Nothing is held across the
-/// Accessor's I/O.
+/// Thread rules: any thread. The order of all locks is in README.md (Locks), and `LockRank` checks it in debug builds.
+/// No lock is held while an image is reached.
 public final class Pages: @unchecked Sendable {
-    /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the
-    /// time.
+    /// The minimum that `init` takes, bytes: 1 MiB. With less, requests would mostly wait for each other's pages.
     public static let minMemory = Memory.minBytes
 
-    /// The most that `init` takes, bytes: 8 TiB.
+    /// The maximum that `init` takes, bytes: 8 TiB.
     public static let maxMemory = Memory.maxBytes
 
-    /// The largest image that there can be a Provider of, bytes.
+    /// The maximum size of an image, bytes.
     public static let maxImageSize = PageKey.maxImageSize
 
-    /// Whether `init` would find so much memory now.
+    /// Whether `init` would find `bytes` bytes of memory now.
     /// - Throws: As `init`.
     public static func check(memory bytes: Int) throws(AccessError) { _ = try Memory(bytes: bytes) }
 
-    /// The smallest window of reading ahead, bytes.
+    /// The minimum window of reading ahead, bytes.
     public static let minReadahead = 64 << 10
-    /// The largest window of reading ahead where nobody says otherwise, bytes.
+    /// The default of the maximum window of reading ahead, bytes.
     public static let defaultReadahead = 4 << 20
 
-    /// The share of the pages that may be dirty before writers wait, where nobody says otherwise.
+    /// The default share of the pages that may be dirty before writers wait.
     public static let defaultDirtyShare = 0.4
-    /// What that share can be: something must be left for reads.
+    /// The shares that are allowed: something must be left for reads.
     public static let dirtyShares = 0.01...0.9
 
-    /// The most base pages that one read of an image populates: a chunk of 1 MiB.
-    public static let maxFill = 256
+    /// The maximum number of base pages that one read of an image populates: a chunk of 1 MiB.
+    public static let maxFill = Chunk.pages
 
     let memory: Memory
     let table: FlexpageTable
@@ -43,31 +45,31 @@ public final class Pages: @unchecked Sendable {
     let dirtyLimit: DirtyLimit
     let pace: DiskPace
     let writebackQueue: WritebackQueue
-    /// The most frames that one fill takes, so that one request leaves others some to work with.
+    /// The maximum number of frames that one fill takes, so that one request leaves some to the others.
     let maxFramesOfFill: Int
     let prefetches: PrefetchQueue
     let readaheadWaste: ReadaheadWaste
     /// What brings dirty pages out when the process is about to die.
     public let will: LastWill
-    /// The largest window of reading ahead, base pages.
+    /// The maximum window of reading ahead, base pages.
     let maxReadahead: Int
-    /// Tells whoever runs the server; called from any thread, with no lock held.
+    /// Tells the person who runs the server. It is called from any thread, with no lock held.
     let notify: @Sendable (Notice) -> Void
 
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `minMemory`.
     /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
-    /// - Parameter flushTime: Milliseconds that a flush may take: no more is dirty than the disk writes out and syncs
-    ///   in that time, as far as can be told from what it did lately. Nil where only `dirtyShare` counts.
-    /// - Parameter readahead: The largest window that is read ahead of a stream, bytes; 0 for none. A third of
-    ///   probation at the most, which is a thirtieth of the pages, so that two windows find room there: where main is
-    ///   full of what is used, what is read further ahead would be recycled before its reader comes. (With an eighth of
-    ///   the pages, 16 MiB of memory, a hot set as large and a scan beside it, 60 % of the hot set's hits were lost;
-    ///   with a 32nd 17 %.)
-    /// - Parameter maxPagesOfFill: The most base pages that are populated by one read of an image, 1 to 256. With 1,
-    ///   every flexpage is a base page: what a simulation of fixed 4 KiB pages wants.
-    /// - Parameter notify: Told of troubles and their ends, from any thread.
-    /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
+    /// - Parameter flushTime: Milliseconds that a flush may take. No more is dirty than the disk writes out and syncs
+    ///   in that time, as far as its recent speed tells. If it is nil, only `dirtyShare` counts.
+    /// - Parameter readahead: The maximum window that is read ahead of a stream, bytes; 0 for none. It is capped at a
+    ///   third of probation, a thirtieth of the pages, so that two windows fit. If main is full of pages in use, what
+    ///   is read further ahead would be recycled before its reader comes. (This was measured with 16 MiB of memory, a
+    ///   hot set as large, and a scan beside it. With an eighth of the pages the hot set lost 60 % of its hits, with a
+    ///   32nd 17 %.)
+    /// - Parameter maxPagesOfFill: The maximum number of base pages that one read of an image populates, 1 to 256. With
+    ///   1, every flexpage is a base page. A simulation of fixed 4 KiB pages uses that.
+    /// - Parameter notify: Hears of troubles and of their ends, from any thread.
+    /// - Throws: ENOMEM if that much cannot be mapped, EINVAL if it is too little or too much.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill,
@@ -101,22 +103,24 @@ public final class Pages: @unchecked Sendable {
         prefetches.destroy()
     }
 
-    /// The AccessMap of image number `image`. Free of cost: it is a view of the shared tables.
+    /// The AccessMap of image number `image`. It costs nothing: it is a view of the shared tables.
     func accessMap(ofImage image: UInt16) -> AccessMap {
         AccessMap(image: image, leaves: leaves, table: table, dirtyLimit: dirtyLimit, metadata: memory.metadata)
     }
 
-    /// How many base pages there is room for.
+    /// The number of base pages that there is room for.
     public var frames: Int { memory.metadata.frames }
 
     /// The `memory` that has room for exactly `frames` base pages beside its tables, bytes.
     public static func memory(forFrames frames: Int) -> Int { Metadata.bytes(forFrames: frames) }
 
-    /// A Region of `order` or, where that cannot be had, of the largest order below, recycling, moving and splitting
-    /// what it must; nil where every page is in use or dirty. Waits for nothing.
-    /// - Parameter room: Frames that the caller needs in all. So many are recycled at once, because pages that were
+    /// A Region of `order`, or if there is none, of the largest order below. Recycles, moves and splits what it must.
+    /// Nil if every page is in use or dirty. Waits for nothing. No lock is held.
+    /// - Parameter room: Frames that the caller needs in all. All of them are recycled at once, because pages that were
     ///   populated together lie together, and make larger Regions together.
     func takeRegion(order: Int, room: Int) -> Region? {
+        LockRank.assertNoneHeld("pages are recycled")
+        assert(order >= 0 && order <= Region.maxOrder, "a Region is at most a chunk")
         while memory.freeFrames < room, recycleOne() {}
         repeat {
             if let region = memory.take(maxOrder: order) { return widened(region, upTo: order) }
@@ -124,22 +128,22 @@ public final class Pages: @unchecked Sendable {
         return nil
     }
 
-    /// Gives a Region back that holds nothing any more.
+    /// Gives back a Region that holds nothing any more.
     func give(_ region: Region) {
         memory.give(region)
         waiters.wake()
     }
 
-    /// Why no memory can be had and nobody is about to give any back: all of it is dirty, and none of that can be
-    /// written out. Nil while there is hope. Who then sleeps as a MemoryWaiter is woken by whatever ends it: each
-    /// write-out that ends, well or not, wakes. O(frames) where nothing dirty can be written out.
+    /// The error for which there is no memory and will be none: all of it is dirty, and none of that can be written
+    /// out. Nil if there is hope. Then a thread may sleep in MemoryWaiters, and whatever changes this wakes it: each
+    /// write-out that ends, well or not. O(frames) if nothing dirty can be written out.
     var noMemoryBecause: AccessError? {
         guard let error = dirtyLimit.stuck, queue.isAllDirtyAndIdle(0..<FlexpageID(frames)) else { return nil }
         return error
     }
 
     /// Recycles the flexpage whose turn it is. Amortised O(leaves of the flexpage).
-    /// - Returns: False where none can be recycled now.
+    /// - Returns: False if none can be recycled now.
     private func recycleOne() -> Bool {
         while let candidate = queue.nextCandidate() {
             if recycle(candidate) { return true }
@@ -147,28 +151,29 @@ public final class Pages: @unchecked Sendable {
         return false
     }
 
-    /// Takes the candidate out of its AccessMap and frees its Region; puts it back into the queue where somebody has
-    /// taken it into use since.
+    /// Takes the candidate out of its AccessMap and frees its Region. If it has come into use since, puts it back into
+    /// the queue.
+    /// - Returns: Whether its Region has been freed.
     private func recycle(_ candidate: PageQueue.Candidate) -> Bool {
         let map = accessMap(ofImage: candidate.key.image)
-        let shard = map.shard(of: candidate.key.page)
         let region = table.region(of: candidate.id)
-        shard.lock()
-        // Whoever drops a page that a recycler has in hand takes it out of the map and leaves the Region to the
+        let chunk = map.chunk(of: candidate.key.page).lock()
+        // A thread that drops a page which a recycler has in hand takes it out of the map, and leaves the Region to the
         // recycler.
-        if map.flexpage(at: candidate.key.page) == candidate.id {
-            guard PageState(table.word(candidate.id).pointee.state.load(ordering: .acquiring)).isRecyclable else {
+        if map.flexpage(at: candidate.key.page, in: chunk) == candidate.id {
+            let state = table.state(of: candidate.id)
+            guard state.isRecyclable else {
                 queue.putBack(candidate.id, to: candidate.from)
-                shard.unlock()
+                chunk.unlock()
                 return false
             }
-            if PageState(table.word(candidate.id).pointee.state.load(ordering: .relaxed)).has(PageState.prefetched) {
+            if state.has(PageState.prefetched) {
                 readaheadWaste.count(table[candidate.id].pages, ofImage: candidate.key.image)
             }
-            map.remove(candidate.id)
-            shard.pointee.recycles += 1
+            map.remove(candidate.id, in: chunk)
+            chunk.shard.pointee.recycles += 1
         }
-        shard.unlock()
+        chunk.unlock()
         give(region)
         return true
     }

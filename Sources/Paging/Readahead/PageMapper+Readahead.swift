@@ -26,42 +26,43 @@ extension PageMapper {
     ///   triggers the next window.
     func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
         assert(mark.map(run.contains) ?? true, "the mark is on a page of the run")
-        let shard = context.map.shard(of: run.lowerBound)
+        let hashed = context.map.chunk(of: run.lowerBound)
         let isMarkedAtBegin = mark == run.lowerBound
         var mark = mark
         var left = run
         var progress = RequestProgress()
         while !left.isEmpty {
-            shard.lock()
-            let vacant = context.map.vacantPages(in: left)
-            let missing = vacant.subtracting(context.map.knownZeroes(inChunkOf: left.lowerBound))
+            let chunk = hashed.lock()
+            let vacant = context.map.vacantPages(in: left, of: chunk)
+            let missing = vacant.subtracting(context.map.knownZeroes(in: chunk))
             if let wanted = mark, left.contains(wanted) {
-                mark = setMark(at: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin)
+                mark = setMark(at: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin, chunk)
             }
-            shard.unlock()
+            chunk.unlock()
             let begin = missing.end(ofGapFrom: left.lowerBound, upTo: left.upperBound)
             guard begin < left.upperBound else { return }
             if isWorthAsking(at: BasePage.offset(of: begin), &progress) {
-                askForHole(at: BasePage.offset(of: begin), on: shard)
+                askForHole(at: BasePage.offset(of: begin), in: hashed)
                 continue
             }
             let run = begin..<endOfRead(of: missing, from: begin, upTo: left.upperBound)
             let resident = PageSet(run).subtracting(vacant)
-            guard let populated = readAheadOnce(run, over: resident, mark: mark, on: shard) else { return }
+            guard let populated = readAheadOnce(run, over: resident, mark: mark, in: hashed) else { return }
             left = max(populated, left.lowerBound + 1)..<max(left.upperBound, populated)
         }
     }
 
     /// Chooses the page that gets the mark: `mark`, or if that is resident the nearest page of `vacant`, which are
-    /// missing or known to be zeroes. Known zeroes are marked at once, a missing page when it has been read. The
-    /// shard's lock is held.
+    /// missing or known to be zeroes. Known zeroes are marked at once, a missing page when it has been read.
     /// - Returns: The page that has the mark or will have it.
-    private func setMark(at mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool) -> UInt64? {
+    private func setMark(
+        at mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool, _ chunk: borrowing LockedChunk
+    ) -> UInt64? {
         let page =
             upwards
             ? (mark..<pages.upperBound).first(where: vacant.contains)
             : (pages.lowerBound..<mark + 1).last(where: vacant.contains)
-        if let page { context.map.markZeroes(at: page) }
+        if let page { context.map.markZeroes(at: page, in: chunk) }
         return page
     }
 
@@ -69,30 +70,28 @@ extension PageMapper {
     /// - Parameter over: Pages of the run that are resident, over which it reads.
     /// - Returns: The page at which it stopped, or nil if there was no memory or the image could not be read.
     private func readAheadOnce(
-        _ run: Range<UInt64>, over resident: PageSet, mark: UInt64?, on shard: UnsafeMutablePointer<Shard>
+        _ run: Range<UInt64>, over resident: PageSet, mark: UInt64?, in hashed: HashedChunk
     ) -> UInt64? {
         var fill = Fill(run, over: resident, context: context, pages: pages)
         guard fill.count > 0 else { return nil }
-        shard.lock()
-        let isInFlight = !context.reservations.overlaps(fill.covered) && fill.issue()
-        shard.unlock()
+        let isInFlight = hashed.withLock { chunk in
+            !context.reservations.overlaps(fill.covered) && fill.issue(in: chunk)
+        }
         guard isInFlight else { return nil }
         do throws(AccessError) {
-            try fill.populateOrWithdraw(from: accessor, on: shard)
+            try fill.populateOrWithdraw(from: accessor, in: hashed)
         } catch {
             _ = consume fill
             guard !resident.isEmpty else { return nil }
             // Perhaps only the resident pages that it read over cannot be read.
             let end = resident.end(ofGapFrom: run.lowerBound, upTo: run.upperBound)
-            return readAheadOnce(run.lowerBound..<end, over: PageSet(), mark: mark, on: shard)
+            return readAheadOnce(run.lowerBound..<end, over: PageSet(), mark: mark, in: hashed)
         }
         let isAllZero = fill.findZeroes()
-        shard.lock()
-        fill.publishAhead(mark: mark, on: shard)
-        shard.unlock()
+        hashed.withLock { chunk in fill.publishAhead(mark: mark, in: chunk) }
         fill.giveBackDropped()
         context.waiters.wake()
-        if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
+        if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), in: hashed) }
         return fill.covered.upperBound
     }
 }

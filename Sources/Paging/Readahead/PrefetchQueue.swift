@@ -53,12 +53,8 @@ struct PrefetchQueue: @unchecked Sendable {
         defer { monitor.unlock() }
         guard state.pointee.hasThreads else { return }
         for index in 0..<plan.count {
-            var left = plan[index]
-            while !left.isEmpty {
-                let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-                let part = left.lowerBound..<end
+            for part in plan[index].chunkParts {
                 guard add(part, mark(of: part, in: plan[index], plan.mark), provider) else { return }
-                left = end..<left.upperBound
             }
         }
     }

@@ -21,18 +21,11 @@ extension PageMapper {
     /// what was written to the pages before the call is on the image. O(leaves of the range).
     func writeOut(_ pages: Range<UInt64>) throws(AccessError) {
         var batch = WriteBatch(context, accessor)
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            batch.writeOut(leafOf: page, in: pages)
-            page = (page | 7) + 1
-        }
+        for part in pages.leafParts { batch.writeOut(leafOf: part.lowerBound, in: pages) }
         batch.finish()
         if let error = batch.error { throw error }
-        page = pages.lowerBound
-        while page < pages.upperBound {
-            let next = min((page | 7) + 1, pages.upperBound)
-            if let error = outcome(of: page..<next) { throw error }
-            page = next
+        for part in pages.leafParts {
+            if let error = outcome(of: part) { throw error }
         }
     }
 
@@ -63,30 +56,27 @@ extension PageMapper {
     /// - Returns: Why some of them could not be written out, by any thread, or nil. This is read in the same critical
     ///   section as the end of the wait, because pages that failed may go out again right after it.
     private func outcome(of pages: Range<UInt64>) -> AccessError? {
-        let shard = context.map.shard(of: pages.lowerBound)
-        shard.lock()
-        defer { shard.unlock() }
-        let bits = Leaf.bits(Int(pages.lowerBound & 7)..<Int((pages.upperBound - 1) & 7) + 1)
-        waitForWriteback(of: bits, ofLeafOf: pages.lowerBound, on: shard)
-        guard let leaf = context.map.leaf(of: pages.lowerBound), leaf.pointee.status.hasFailed else { return nil }
-        return leaf.pointee.dirty & bits == 0 ? nil : context.map.ledger.error
+        context.map.chunk(of: pages.lowerBound).withLock { chunk in
+            let bits = Leaf.bits(of: pages)
+            waitForWriteback(of: bits, ofLeafOf: pages.lowerBound, in: chunk)
+            guard let leaf = context.map.leaf(of: pages.lowerBound, in: chunk), leaf.pointee.status.hasFailed else {
+                return nil
+            }
+            return leaf.pointee.dirty & bits == 0 ? nil : context.map.ledger.error
+        }
     }
 
     /// Waits until no page of the leaf is being written out.
     func waitForWriteback(ofLeaf key: UInt64) {
         let page = Leaf.firstPage(ofKey: key)
-        let shard = context.map.shard(of: page)
-        shard.lock()
-        waitForWriteback(of: UInt8.max, ofLeafOf: page, on: shard)
-        shard.unlock()
+        context.map.chunk(of: page).withLock { chunk in waitForWriteback(of: UInt8.max, ofLeafOf: page, in: chunk) }
     }
 
-    /// Waits until none of the pages in `bits`, of the leaf that `page` lies in, is being written out. The shard's lock
-    /// is held.
-    private func waitForWriteback(of bits: UInt8, ofLeafOf page: UInt64, on shard: UnsafeMutablePointer<Shard>) {
-        while let leaf = context.map.leaf(of: page), leaf.pointee.writing & bits != 0 {
+    /// Waits until none of the pages in `bits`, of the leaf that `page` lies in, is being written out.
+    private func waitForWriteback(of bits: UInt8, ofLeafOf page: UInt64, in chunk: borrowing LockedChunk) {
+        while let leaf = context.map.leaf(of: page, in: chunk), leaf.pointee.writing & bits != 0 {
             let index = (leaf.pointee.writing & bits).trailingZeroBitCount
-            context.waitUntilReleased(leaf.pointee.flexpages[index], on: shard)
+            context.waitUntilReleased(leaf.pointee.flexpages[index], in: chunk)
         }
     }
 }

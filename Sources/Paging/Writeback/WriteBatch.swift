@@ -89,36 +89,37 @@ struct WriteBatch: ~Copyable {
     /// Waits for writers, and for reservations unless it passes over them. No lock is held. A call of `finish` must
     /// follow.
     mutating func writeOut(leafOf page: UInt64, in limits: Range<UInt64>) {
-        let leafPages = (page & ~7)..<(page | 7) + 1
-        var next = max(leafPages.lowerBound, limits.lowerBound)
-        let end = min(leafPages.upperBound, limits.upperBound)
-        let shard = context.map.shard(of: page)
+        let pages = Leaf.around(page).clamped(to: limits)
+        var next = pages.lowerBound
+        let hashed = context.map.chunk(of: page)
         while true {
-            shard.lock()
-            switch take(&next, upTo: end) {
+            let chunk = hashed.lock()
+            switch take(&next, upTo: pages.upperBound, in: chunk) {
             case .nothing:
-                shard.unlock()
+                chunk.unlock()
                 return
             case .batch:
-                shard.unlock()
+                chunk.unlock()
                 submit()
             case .writer(let id):
-                context.waitUntilReleased(id, on: shard)
-                shard.unlock()
+                context.waitUntilReleased(id, in: chunk)
+                chunk.unlock()
             case .reservation(let page):
-                shard.unlock()
+                chunk.unlock()
                 context.reservations.wait(for: page..<page + 1)
             }
         }
     }
 
-    /// Begins the dirty pages from `next` to `end` while there is room. The shard's lock is held.
-    private mutating func take(_ next: inout UInt64, upTo end: UInt64) -> Obstacle {
-        guard let leaf = context.map.leaf(of: next) else { return .nothing }
+    /// Begins the dirty pages from `next` to `end` while there is room.
+    private mutating func take(
+        _ next: inout UInt64, upTo end: UInt64, in chunk: borrowing LockedChunk
+    ) -> Obstacle {
+        guard let leaf = context.map.leaf(of: next, in: chunk) else { return .nothing }
         while next < end {
-            let bit = UInt8(1) << UInt8(next & 7)
+            let bit = Leaf.bit(of: next)
             if leaf.pointee.dirty & bit != 0 {
-                let id = leaf.pointee.flexpages[Int(next & 7)]
+                let id = leaf.pointee.flexpages[Leaf.index(of: next)]
                 let isBad = leaf.pointee.status.hasFailed && isKnownBad(next, of: id)
                 if isBad, !isToBeTried(next, of: id) {
                     context.map.ledger.putOff(context.map.id(of: leaf))
@@ -126,7 +127,7 @@ struct WriteBatch: ~Copyable {
                     continue
                 }
                 guard hasRoom(for: next, isBad) else { return .batch }
-                let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
+                let state = context.table.state(of: id)
                 if state.has(PageState.exclusive) { return runCount == 0 ? .writer(id) : .batch }
                 if context.reservations.overlaps(next..<next + 1) {
                     if passesOverReserved {
@@ -244,13 +245,9 @@ struct WriteBatch: ~Copyable {
     mutating func end(_ pages: Range<UInt64>, of run: Run, _ failure: AccessError?) {
         assert(run.pages.contains(pages.lowerBound) && pages.upperBound <= run.pages.upperBound, "a part of the run")
         let isAlone = pages.count == 1
-        var left = pages
-        while !left.isEmpty {
-            let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-            let partFailure = endWriteback(
-                left.lowerBound..<end, failure, isAlone: isAlone, since: run.syncFailureStamp)
+        for part in pages.chunkParts {
+            let partFailure = endWriteback(part, failure, isAlone: isAlone, since: run.syncFailureStamp)
             if error == nil { error = partFailure }
-            left = end..<left.upperBound
         }
     }
 
@@ -262,24 +259,23 @@ struct WriteBatch: ~Copyable {
     private func endWriteback(
         _ pages: Range<UInt64>, _ failure: AccessError?, isAlone: Bool, since syncFailureStamp: UInt64
     ) -> AccessError? {
-        let shard = context.map.shard(of: pages.lowerBound)
-        shard.lock()
-        defer { shard.unlock() }
+        let chunk = context.map.chunk(of: pages.lowerBound).lock()
         let syncFailure = context.map.risk.failure(since: syncFailureStamp)
         if let failure {
-            context.map.failWriteback(pages, failure, isAlone: isAlone)
+            context.map.failWriteback(pages, failure, isAlone: isAlone, in: chunk)
             // It may take long until they can be written, and must not keep the pages around them in memory.
-            context.pages.splitOffDirtyPages(of: pages, in: context.map, on: shard)
-            shard.pointee.failedWrites += 1
+            context.pages.splitOffDirtyPages(of: pages, in: context.map, chunk)
+            chunk.shard.pointee.failedWrites += 1
         } else if syncFailure != nil {
-            context.map.undoWriteback(pages)
+            context.map.undoWriteback(pages, in: chunk)
         } else {
-            context.map.endWriteback(pages)
+            context.map.endWriteback(pages, in: chunk)
             context.dirtyLimit.wroteOut(pages.count)
-            shard.pointee.writes += 1
-            shard.pointee.pagesWritten += UInt64(pages.count)
+            chunk.shard.pointee.writes += 1
+            chunk.shard.pointee.pagesWritten += UInt64(pages.count)
         }
-        context.wakeWaiters(for: pages, on: shard)
+        context.wakeWaiters(for: pages, in: chunk)
+        chunk.unlock()
         return failure ?? syncFailure
     }
 }

@@ -95,11 +95,15 @@ import Testing
         let map = pages.accessMap(ofImage: 1)
         var found: [FlexpageID] = []
         for index in 0..<AccessMap.shardCount {
-            var bucket = 0
-            while let id = map.firstFlexpage(inShard: index, from: &bucket, where: { _ in true }) {
-                found.append(id)
-                map.remove(id)
-            }
+            let shard = pages.memory.metadata.shards + index
+            shard.lock()
+            map.forEachFlexpage(
+                inShard: index, where: { _ in true },
+                do: { id, chunk in
+                    found.append(id)
+                    map.remove(id, in: chunk)
+                })
+            shard.unlock()
         }
         let expected = Set(model.filter { $0.key.image == 1 }.values)
         #expect(found.count == expected.count && Set(found) == expected)

@@ -44,7 +44,12 @@ import Testing
     }
 
     private func forgetAll(of image: UInt16, _ pages: Pages) {
-        for index in 0..<AccessMap.shardCount { pages.accessMap(ofImage: image).forgetZeroes(inShard: index) }
+        for index in 0..<AccessMap.shardCount {
+            let shard = pages.memory.metadata.shards + index
+            shard.lock()
+            pages.accessMap(ofImage: image).forgetZeroes(inShard: index)
+            shard.unlock()
+        }
         pages.checkInvariants()
     }
 

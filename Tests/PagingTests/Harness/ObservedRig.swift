@@ -24,10 +24,9 @@ extension PagingRig where Image == ObservedImage {
 
     private func bit(of page: UInt64, _ bits: (UnsafeMutablePointer<Leaf>) -> UInt8) -> Bool {
         let map = pages.accessMap(ofImage: provider.image)
-        let shard = map.shard(of: page)
-        shard.lock()
-        defer { shard.unlock() }
-        guard let leaf = map.leaf(of: page) else { return false }
-        return bits(leaf) & 1 << UInt8(page & 7) != 0
+        return map.chunk(of: page).withLock { chunk in
+            guard let leaf = map.leaf(of: page, in: chunk) else { return false }
+            return bits(leaf) & Leaf.bit(of: page) != 0
+        }
     }
 }

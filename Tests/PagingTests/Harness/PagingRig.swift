@@ -65,11 +65,7 @@ struct PagingRig<Image: Accessor> {
 
     /// The flexpage that covers base page `page`, or nil. Nobody else uses the image meanwhile.
     func flexpage(at page: UInt64) -> FlexpageID? {
-        let map = pages.accessMap(ofImage: provider.image)
-        let shard = map.shard(of: page)
-        shard.lock()
-        defer { shard.unlock() }
-        let id = map.flexpage(at: page)
+        let id = pages.accessMap(ofImage: provider.image).flexpage(at: page)
         return id == .none ? nil : id
     }
 }

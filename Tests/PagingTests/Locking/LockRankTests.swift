@@ -33,6 +33,10 @@ import Testing
                 LockRank.assertNoneHeld()
             }
             await #expect(processExitsWith: .failure) { LockRank.ledger.didUnlock() }
+            await #expect(processExitsWith: .failure) {
+                LockRank.ledger.willLock()
+                LockRank.shard.assertHeld()
+            }
             await #expect(processExitsWith: .success) {
                 LockRank.registry.willLock()
                 LockRank.shard.willLock()

@@ -158,7 +158,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     /// True if nobody wants what is read into `piece`: its frame belongs to another page than the one at `position`.
     private func isReadOver(_ piece: iovec, at position: Int) -> Bool {
         guard let paging else { return false }
-        let frame = FlexpageID((piece.iov_base - paging.memory.base) >> BasePage.shift)
+        let frame = FlexpageID((piece.iov_base - paging.memory.base) / BasePage.size)
         return paging.table[frame].pointee.key.page != UInt64(position / BasePage.size)
     }
 

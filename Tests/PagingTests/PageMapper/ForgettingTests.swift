@@ -47,8 +47,8 @@ import Testing
         Watchdog.guarding("an answer that is out of date") {
             Thread.run(2) { number in
                 if number == 0 {
-                    let shard = rig.pages.accessMap(ofImage: rig.provider.image).shard(of: 300)
-                    rig.provider.mapper.askForHole(at: 300 * 4096, on: shard)
+                    let chunk = rig.pages.accessMap(ofImage: rig.provider.image).chunk(of: 300)
+                    rig.provider.mapper.askForHole(at: 300 * 4096, in: chunk)
                 } else {
                     Thread.wait { image.gate!.arrivals > 0 }
                     try? image.fill(pages: 0..<1024, with: 9)

@@ -120,7 +120,7 @@ import Testing
         Watchdog.guarding("an answer that is out of date") {
             Thread.run(2) { number in
                 if number == 0 {
-                    rig.provider.mapper.askForHole(at: page, on: shard(of: page, rig))
+                    rig.provider.mapper.askForHole(at: page, in: chunk(of: page, rig))
                 } else {
                     Thread.wait { image.gate!.arrivals > 0 }
                     if !isResidentBefore { try? rig.write(7, count: 4096, at: page) }
@@ -138,8 +138,8 @@ import Testing
         try rig.end()
     }
 
-    private func shard(of offset: Int64, _ rig: PagingRig<HoleImage>) -> UnsafeMutablePointer<Shard> {
-        rig.pages.accessMap(ofImage: rig.provider.image).shard(of: UInt64(offset) >> 12)
+    private func chunk(of offset: Int64, _ rig: PagingRig<HoleImage>) -> HashedChunk {
+        rig.pages.accessMap(ofImage: rig.provider.image).chunk(of: BasePage.number(of: offset))
     }
 
     /// What was zeroed or trimmed is known to be zeroes, and is not read from the image. The rest is as it was.

@@ -141,9 +141,6 @@ import Testing
 
     private func knownZeroes(_ rig: HookedRig, _ chunk: Range<UInt64>) -> Set<UInt64> {
         let map = rig.pages.accessMap(ofImage: rig.provider.image)
-        let shard = map.shard(of: chunk.lowerBound)
-        shard.lock()
-        defer { shard.unlock() }
         let known = map.knownZeroes(inChunkOf: chunk.lowerBound)
         return Set(chunk.filter(known.contains))
     }
@@ -320,24 +317,20 @@ import Testing
         let rig = try rig(reads)
         let resident: [UInt64] = [3, 10, 20, 25]
         try populate(rig, resident, reads)
-        let shard = rig.pages.accessMap(ofImage: rig.provider.image).shard(of: 0)
+        let chunk = rig.pages.accessMap(ofImage: rig.provider.image).chunk(of: 0)
         let inFlight: Range<UInt64>
         do {
             let over = resident.reduce(into: PageSet()) { $0.insert($1) }
             var fill = Fill(0..<40, over: over, context: rig.provider.mapper.context, pages: rig.pages)
             #expect(fill.covered == 0..<40 && fill.count > 6)
             try populate(rig, [taken], reads)
-            shard.lock()
-            let isInFlight = fill.issue()
-            shard.unlock()
+            let isInFlight = chunk.withLock { chunk in fill.issue(in: chunk) }
             #expect(isInFlight)
             inFlight = fill.covered
             #expect(inFlight.lowerBound == 0 && inFlight.upperBound <= taken)
             #expect(fill.pagesInFlight == inFlight.filter { !resident.contains($0) }.count)
-            try fill.populateOrWithdraw(from: rig.image, on: shard)
-            shard.lock()
-            fill.publishAhead(mark: nil, on: shard)
-            shard.unlock()
+            try fill.populateOrWithdraw(from: rig.image, in: chunk)
+            chunk.withLock { chunk in fill.publishAhead(mark: nil, in: chunk) }
         }
         #expect(reads.withLock { $0 } == [inFlight])
         rig.pages.checkInvariants(isQuiet: true)

@@ -106,10 +106,7 @@ import Testing
     }
 
     private func takeMark(_ map: AccessMap, _ pages: Range<UInt64>) -> UInt64? {
-        let shard = map.shard(of: pages.lowerBound)
-        shard.lock()
-        defer { shard.unlock() }
-        return map.takeMark(ofZeroes: pages)
+        map.takeMark(ofZeroes: pages)
     }
 
     /// A sequential reader of an image with some resident pages anywhere misses three times, like a reader of an image

@@ -16,11 +16,12 @@ import Testing
         try #require(rig.pages.memory.freeFrames == 0)
         let context = rig.provider.mapper.context
         for page in all {
-            let shard = context.map.shard(of: page)
-            shard.lock()
             let id = context.map.flexpage(at: page)
-            let newly = context.pinExclusively(id, dirtying: page..<page + 1)
-            shard.unlock()
+            let newly: Int? = context.map.chunk(of: page).withLock { chunk in
+                var mark: UInt64?
+                guard context.pin(id, exclusively: true, at: BasePage.offset(of: page), &mark) else { return nil }
+                return context.map.markDirty(page..<page + 1, in: chunk)
+            }
             rig.pages.dirtyLimit.add(try #require(newly))
             context.giveBack(id, covering: page, PageState.pin | PageState.exclusive)
         }

@@ -6,7 +6,15 @@ struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
         abstract: "Measures Flexpage's pager, and simulates it, outside of nbdkit.",
-        subcommands: [Measure.self, Simulate.self])
+        subcommands: subcommands)
+
+    private static var subcommands: [any ParsableCommand.Type] {
+        #if FLEXPAGE_SCHEDULED
+            [Measure.self, Simulate.self, Fuzz.self]
+        #else
+            [Measure.self, Simulate.self]
+        #endif
+    }
 }
 
 /// What can be measured.

@@ -59,6 +59,12 @@ extension UnsafeMutablePointer<Shard> {
     /// For who takes all shards, in ascending order: `checkInvariants` alone.
     func lockBesideOthers() { guardian.lock(besideOthers: true) }
 
+    /// Gives the lock up and takes it again.
+    func letOthersIn() {
+        unlock()
+        lock()
+    }
+
     func tryLock() -> Bool { guardian.tryLock() }
 
     /// Sleeps until somebody wakes this shard. The lock is held before and after, not meanwhile.

@@ -74,10 +74,10 @@ struct AdmissionQueue: @unchecked Sendable {
     ) throws(AccessError) -> Int {
         var place = Place(wanted: wanted, turn: turn)
         return try withUnsafeMutablePointer(to: &place) { (place) throws(AccessError) -> Int in
-            sem_init(place.pointer(to: \.signal)!, 0, 0)
-            defer { sem_destroy(place.pointer(to: \.signal)!) }
+            signal(of: place).prepare()
+            defer { signal(of: place).destroy() }
             enter(place)
-            serve()
+            if !Flaw.noLookAfterEntering.isPlanted { serve() }
             return try sleep(in: place, giveUp: giveUp)
         }
     }
@@ -116,7 +116,7 @@ struct AdmissionQueue: @unchecked Sendable {
         // Not under the lock, which all who wake up take first. A place may be gone as soon as its signal is given.
         while let place = admitted {
             admitted = place.pointee.next
-            sem_post(place.pointer(to: \.signal)!)
+            signal(of: place).give()
         }
     }
 
@@ -127,7 +127,7 @@ struct AdmissionQueue: @unchecked Sendable {
         while let waiting = place {
             place = waiting.pointee.next
             waiting.pointee.signals += 1
-            sem_post(waiting.pointer(to: \.signal)!)
+            signal(of: waiting).give()
         }
         lock.unlock()
     }
@@ -166,8 +166,10 @@ struct AdmissionQueue: @unchecked Sendable {
         return granted
     }
 
-    private func hear(_ place: UnsafeMutablePointer<Place>) {
-        while sem_wait(place.pointer(to: \.signal)!) != 0 {}
+    private func hear(_ place: UnsafeMutablePointer<Place>) { signal(of: place).hear() }
+
+    private func signal(of place: UnsafeMutablePointer<Place>) -> Signal {
+        Signal(at: place.pointer(to: \.signal)!)
     }
 
     private func unlink(_ place: UnsafeMutablePointer<Place>) {

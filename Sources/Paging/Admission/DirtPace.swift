@@ -66,7 +66,7 @@ struct DirtPace: @unchecked Sendable {
     /// Looks how the disk gets on, if nobody has lately.
     func look() {
         guard let state else { return }
-        let now = Int(DirtPace.seconds * 1e6)
+        let now = Int(MonotonicClock.seconds * 1e6)
         let due = state.pointee.nextLook.load(ordering: .relaxed)
         guard now >= due else { return }
         let next = now + Int(DirtPace.interval * 1e6)
@@ -78,17 +78,10 @@ struct DirtPace: @unchecked Sendable {
     private func change(_ body: (inout FlushBudget, Double) -> Void) {
         guard let state else { return }
         let isMore = lock.withLock {
-            let now = DirtPace.seconds
+            let now = MonotonicClock.seconds
             body(&state.pointee.budget, now)
             return gauge.allow(state.pointee.budget.pages(unsynced: gauge.unsynced, at: now))
         }
         if isMore { gauge.wakeWaiters() }
-    }
-
-    /// The monotonic clock.
-    private static var seconds: Double {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
     }
 }

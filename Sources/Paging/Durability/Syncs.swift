@@ -61,13 +61,14 @@ struct Syncs: @unchecked Sendable {
     /// - Throws: Its error, to all sharers.
     func share(since: UInt64? = nil, _ sync: () -> AccessError?) throws(AccessError) {
         lock.lock()
-        let wanted = state.pointee.begun + 1
+        let wanted = state.pointee.begun + (Flaw.lateJoin.isPlanted && state.pointee.begun > state.pointee.ended ? 0 : 1)
         while state.pointee.ended < wanted {
             if state.pointee.begun == state.pointee.ended {
                 lead(sync)
             } else {
                 // Not for ever: the signal that names the next leader can be lost to another waiter (glibc bug 25847).
                 condition(wanted).wait(lock, milliseconds: Syncs.longestSleep)
+                if Flaw.ifForWhile.isPlanted { break }
             }
         }
         // A later failure counts too: what it lost was in part ours to keep.

@@ -23,12 +23,20 @@ struct Memory: ~Copyable {
     }
 
     /// The smallest arena in which every request makes progress, bytes.
-    static let least = 1 << 20
+    #if FLEXPAGE_SCHEDULED  // For as few threads as a schedule has.
+        static let least = 64 << 10
+    #else
+        static let least = 1 << 20
+    #endif
     /// The largest arena whose frames have numbers that fit with room to spare, bytes.
     static let largest = 1 << 43
     /// What `least` must hold at the least, so that a write's page, a fill's page and a page going out exist at once
     /// for many threads.
-    private static let leastFrames = 64
+    #if FLEXPAGE_SCHEDULED
+        private static let leastFrames = 8
+    #else
+        private static let leastFrames = 64
+    #endif
 
     /// Maps `bytes` bytes and lays them out.
     /// - Throws: ENOMEM where the machine has no such address space, EINVAL below `least` and above `largest`.

@@ -34,6 +34,7 @@ struct MemoryWaiters: @unchecked Sendable {
 
     /// Announces that the caller is about to try a last time and then to sleep. `sleep` or `end` must follow.
     func begin() -> UInt64 {
+        if Flaw.lateAnnouncement.isPlanted { return lock.withLock { state.pointee.wakeups } }
         state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         // What the caller looks at next must not have been read before the announcement.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
@@ -42,14 +43,17 @@ struct MemoryWaiters: @unchecked Sendable {
 
     /// Takes the announcement back.
     func end() {
+        if Flaw.lateAnnouncement.isPlanted { return }
         state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed)
     }
 
     /// Sleeps until something has been freed since `begin` returned `ticket`.
     func sleep(_ ticket: UInt64) {
+        if Flaw.lateAnnouncement.isPlanted { state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent) }
         lock.lock()
         while state.pointee.wakeups == ticket { condition.wait(lock) }
         lock.unlock()
+        if Flaw.lateAnnouncement.isPlanted { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
         end()
     }
 

@@ -14,6 +14,7 @@ extension PageMapper.Context {
         while loan.range.upperBound < wanted.upperBound, !loan.isFull {
             let page = BasePage.number(of: loan.range.upperBound)
             let id = map.flexpage(at: page, place)
+            if Flaw.latePin.isPlanted { map.shard(at: place).letOthersIn() }
             guard id != .none, pin(id, at: page, &loan.mark) else { break }
             loan.add(id, upTo: wanted.upperBound)
         }
@@ -142,7 +143,7 @@ extension PageMapper.Context {
             if map.flexpage(at: page) == id {
                 table.word(id).pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
             }
-            shard.wakeAll()
+            if !Flaw.droppedWakeUp.isPlanted { shard.wakeAll() }
             shard.unlock()
         }
         waiters.wake()

@@ -151,8 +151,9 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         keepingZeroes: Bool = false
     ) throws(AccessError) -> Loan? {
         guard var fill = try plan(run, on: shard) else { return nil }
+        let early = Flaw.earlyReservationCheck.isPlanted ? context.reservations.overlaps(fill.covered) : nil
         shard.lock()
-        let isReserved = context.reservations.overlaps(fill.covered)
+        let isReserved = early ?? context.reservations.overlaps(fill.covered)
         let isInFlight = !isReserved && fill.issue()
         shard.unlock()
         guard isInFlight else {

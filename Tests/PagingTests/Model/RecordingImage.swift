@@ -100,12 +100,10 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     }
 
     /// Takes some time: before the work, or between the work and the caller's hearing of it.
-    private func delay(_ random: inout SplitMix64) {
-        if faults.mostDelay > 0, random.once(in: 4) { usleep(UInt32(random.pick(0...faults.mostDelay))) }
-    }
+    private func delay(_ random: inout SplitMix64) { Fate.delay(&random, upTo: faults.mostDelay) }
 
     private func fails(_ random: inout SplitMix64, onceIn times: Int) -> Bool {
-        !healed.load(ordering: .relaxed) && random.once(in: times)
+        !healed.load(ordering: .relaxed) && Fate.fails(&random, onceIn: times)
     }
 
     private func pages(_ range: Range<Int64>) -> Range<Int> {
@@ -137,7 +135,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
             }
             position += piece.iov_len
         }
-        if random.once(in: 2) { sched_yield() }
+        Fate.letOthersRun(&random, onceIn: 2)
         checkUnchanged(pieces, range)
     }
 
@@ -208,7 +206,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
             memcpy(memory + position, piece.iov_base, count)
             position += count
             left -= count
-            if random.once(in: 4) { sched_yield() }
+            Fate.letOthersRun(&random, onceIn: 4)
         }
     }
 

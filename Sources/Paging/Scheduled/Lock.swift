@@ -1,0 +1,93 @@
+import Glibc
+import Scheduling
+
+/// A `Lock` of the build in which a Scheduler runs the threads: what Lock.swift has in every other one. A thread that
+/// is not simulated has the system's.
+struct Lock: @unchecked Sendable {
+    fileprivate let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let rank: LockRank
+
+    init(
+        in space: UnsafeMutablePointer<pthread_mutex_t>, _ rank: LockRank = .innermost,
+        file: StaticString = #fileID
+    ) {
+        self.init(at: space, rank)
+        if let scheduler = Scheduler.active { scheduler.make(space, file) } else { pthread_mutex_init(mutex, nil) }
+    }
+
+    init(at space: UnsafeMutablePointer<pthread_mutex_t>, _ rank: LockRank = .innermost) {
+        mutex = space
+        self.rank = rank
+    }
+
+    func lock(besideOthers: Bool = false, file: StaticString = #fileID, line: UInt = #line) {
+        #if DEBUG
+            rank.willLock(besideOthers: besideOthers)
+        #endif
+        if let scheduler = Scheduler.active { return scheduler.lock(mutex, file, line) }
+        pthread_mutex_lock(mutex)
+    }
+
+    func unlock(file: StaticString = #fileID, line: UInt = #line) {
+        #if DEBUG
+            rank.didUnlock()
+        #endif
+        if let scheduler = Scheduler.active { return scheduler.unlock(mutex, file, line) }
+        pthread_mutex_unlock(mutex)
+    }
+
+    func tryLock(file: StaticString = #fileID, line: UInt = #line) -> Bool {
+        let isLocked = Scheduler.active?.tryLock(mutex, file, line) ?? (pthread_mutex_trylock(mutex) == 0)
+        #if DEBUG
+            if isLocked { rank.didLock() }
+        #endif
+        return isLocked
+    }
+
+    func withLock<Result: ~Copyable>(
+        file: StaticString = #fileID, line: UInt = #line, _ body: () -> Result
+    ) -> Result {
+        lock(file: file, line: line)
+        defer { unlock(file: file, line: line) }
+        return body()
+    }
+}
+
+/// The same for a `Condition`.
+struct Condition: @unchecked Sendable {
+    private let condition: UnsafeMutablePointer<pthread_cond_t>
+
+    init(in space: UnsafeMutablePointer<pthread_cond_t>, file: StaticString = #fileID) {
+        condition = space
+        if let scheduler = Scheduler.active { scheduler.make(space, file) } else { pthread_cond_init(space, nil) }
+    }
+
+    init(at space: UnsafeMutablePointer<pthread_cond_t>) { condition = space }
+
+    func wait(_ lock: Lock, file: StaticString = #fileID, line: UInt = #line) {
+        if let scheduler = Scheduler.active { return scheduler.wait(condition, lock.mutex, file, line) }
+        pthread_cond_wait(condition, lock.mutex)
+    }
+
+    func wait(_ lock: Lock, milliseconds: Int, file: StaticString = #fileID, line: UInt = #line) {
+        if let scheduler = Scheduler.active {
+            return scheduler.wait(condition, lock.mutex, milliseconds: milliseconds, file, line)
+        }
+        var until = timespec()
+        clock_gettime(CLOCK_REALTIME, &until)
+        let nanoseconds = until.tv_nsec + milliseconds % 1000 * 1_000_000
+        until.tv_sec += milliseconds / 1000 + nanoseconds / 1_000_000_000
+        until.tv_nsec = nanoseconds % 1_000_000_000
+        _ = pthread_cond_timedwait(condition, lock.mutex, &until)
+    }
+
+    func wakeAll(file: StaticString = #fileID, line: UInt = #line) {
+        if let scheduler = Scheduler.active { return scheduler.wakeAll(condition, file, line) }
+        pthread_cond_broadcast(condition)
+    }
+
+    func wakeOne(file: StaticString = #fileID, line: UInt = #line) {
+        if let scheduler = Scheduler.active { return scheduler.wakeOne(condition, file, line) }
+        pthread_cond_signal(condition)
+    }
+}

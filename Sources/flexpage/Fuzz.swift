@@ -1,0 +1,55 @@
+#if FLEXPAGE_SCHEDULED
+    import ArgumentParser
+    import Glibc
+    import Paging
+    import Schedules
+
+    /// `flexpage fuzz`: runs the pager in orders of events that a seed draws, until one fails or the time is over.
+    struct Fuzz: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "fuzz",
+            abstract: "Runs the pager's threads in one order after another, and says which goes wrong.")
+
+        @Option(help: "The first seed; each schedule has its own, counted from here.")
+        var seed: UInt64 = 1
+
+        @Option(help: "For how long, seconds; without --schedules 60.")
+        var seconds: Int?
+
+        @Option(help: "How many schedules of each scenario.")
+        var schedules: Int?
+
+        @Option(help: "One scenario only: \(Scenario.all.map(\.name).joined(separator: ", ")).")
+        var scenario: String?
+
+        func validate() throws {
+            if let scenario, Scenario.named(scenario) == nil { throw ValidationError("there is no scenario \(scenario)") }
+        }
+
+        func run() throws {
+            let scenarios = scenario.flatMap(Scenario.named).map { [$0] } ?? Scenario.all
+            let begin = Hunt.milliseconds
+            let deadline = seconds.map { begin + $0 * 1000 } ?? (schedules == nil ? begin + 60_000 : nil)
+            let count = schedules ?? 500
+            var first = seed
+            repeat {
+                for scenario in scenarios { try hunt(scenario, first, count, deadline) }
+                first &+= UInt64(count)
+            } while schedules == nil && Hunt.milliseconds < deadline!
+        }
+
+        private func hunt(_ scenario: Scenario, _ first: UInt64, _ count: Int, _ deadline: Int?) throws {
+            let begin = Hunt.milliseconds
+            let result = Hunt(scenario, firstSeed: first, count: count, deadline: deadline).run()
+            let seconds = Double(max(1, Hunt.milliseconds - begin)) / 1000
+            print(
+                "\(scenario.name) from seed \(first): \(result.schedules) schedules, \(result.steps) steps, "
+                    + "\(Int(Double(result.schedules) / seconds)) schedules/s, \(Int(Double(result.steps) / seconds)) steps/s")
+            // A child must not print it once more.
+            fflush(nil)
+            guard let finding = result.finding else { return }
+            print("\(finding.scenario), seed \(finding.seed): \(finding.failure)\nagain: \(finding.command)")
+            throw ExitCode.failure
+        }
+    }
+#endif

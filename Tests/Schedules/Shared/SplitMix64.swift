@@ -1,0 +1,1 @@
+../../PagingTests/Harness/SplitMix64.swift

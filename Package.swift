@@ -37,7 +37,7 @@ let package = Package(
             name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"] + (isScheduled ? ["Scheduling"] : []),
             exclude: ["README.md"]
                 + (isScheduled
-                    ? ["Lock", "Crew", "Signal", "MonotonicClock"].map { "Locking/\($0).swift" } : ["Scheduled"]),
+                    ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule"].map { "Locking/\($0).swift" } : ["Scheduled"]),
             swiftSettings: strict + checked),
 
         // Where bytes come from.

@@ -22,11 +22,18 @@
         @Option(help: "One scenario only: \(Scenario.all.map(\.name).joined(separator: ", ")).")
         var scenario: String?
 
+        @Flag(help: "Print the steps of the schedule that --scenario and --seed name, and do nothing else.")
+        var trace = false
+
         func validate() throws {
+            if trace, scenario == nil { throw ValidationError("--trace wants a --scenario") }
             if let scenario, Scenario.named(scenario) == nil { throw ValidationError("there is no scenario \(scenario)") }
         }
 
         func run() throws {
+            if trace, let scenario = scenario.flatMap(Scenario.named) {
+                return print(Replay(scenario, seed: seed).trace())
+            }
             let scenarios = scenario.flatMap(Scenario.named).map { [$0] } ?? Scenario.all
             let begin = Hunt.milliseconds
             let deadline = seconds.map { begin + $0 * 1000 } ?? (schedules == nil ? begin + 60_000 : nil)

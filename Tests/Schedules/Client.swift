@@ -27,6 +27,19 @@ final class Client: @unchecked Sendable {
         scratch = Scratch(max(1, requests.map(\.sectors.count).max() ?? 1) * Sector.size)
     }
 
+    /// The end of what is under way.
+    private static let never = UInt64.max / 2
+
+    /// The notes of a client that is stopped here: what it has begun may have been done, and nothing has been promised.
+    var notesAtDeath: [Note] {
+        notes.compactMap { note in
+            guard note.command.end == Client.never else { return note }
+            var note = note
+            note.command.isForced = false
+            return note.command.kind == .flush || note.command.kind == .read ? nil : note
+        }
+    }
+
     /// Whether it only disturbs others.
     var isHammer: Bool { requests.contains { $0.kind == .hammer } }
 
@@ -89,7 +102,7 @@ final class Client: @unchecked Sendable {
                 image: request.image,
                 command: Command(
                     kind: kind, sectors: sectors, value: value, isForced: request.isForced, start: trial.clock.tick(),
-                    end: UInt64.max)))
+                    end: Client.never)))
         Scheduler.active?.beginRequest("request")
         do throws(AccessError) { try body() } catch { notes[index].command.error = error.code }
         Scheduler.active?.endRequest()

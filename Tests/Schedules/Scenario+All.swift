@@ -1,7 +1,7 @@
 extension Scenario {
     /// All of them.
     public static let all: [Scenario] = [
-        writes, bare, zeroes, syncs, failures, tight, splits, limit, images, reads, lastWill, hammer, sweeps, pair,
+        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, hammer, sweeps, pair,
     ]
 
     static let writes = Scenario(name: "writes", purpose: "all requests, on few pages, with a Writeback") { random in
@@ -22,12 +22,14 @@ extension Scenario {
     }
 
     static let zeroes = Scenario(name: "zeroes", purpose: "zeroes and trims among writers and readers") { random in
-        var plan = Plan(frames: 48, dirtyShare: 0.9)
+        var plan = Plan(frames: random.pick(14...24), dirtyShare: 0.9)
+        plan.images[0].sectors = 96
         plan.images[0].faults.canTrim = !random.once(in: 6)
         if random.once(in: 3) { plan.images[0].faults.zeroFailsOnceIn = 3 }
         plan.images[0].faults.mostDelay = random.once(in: 2) ? 100 : 0
         plan.clients =
-            Mix(pages: 4, longest: 24, reads: 5, writes: 4, zeroes: 3, trims: 3, flushes: 1).clients(3, 5, &random)
+            Mix(pages: 12, longest: 24, reads: 7, writes: 3, zeroes: 3, trims: 3, flushes: 1, forcedOnceIn: 1)
+            .clients(3, 5, &random)
         return plan
     }
 
@@ -48,6 +50,22 @@ extension Scenario {
             syncFailsOnceIn: [0, 5][random.pick(0...1)], zeroFailsOnceIn: 4, mostDelay: [0, 1000][random.pick(0...1)])
         plan.crew = random.once(in: 2) ? 2 : 0
         plan.clients = Mix(pages: 6, longest: 32).clients(3, 5, &random)
+        return plan
+    }
+
+    static let memory = Scenario(name: "memory", purpose: "so little memory that requests wait for it") { random in
+        var plan = Plan(frames: random.pick(8...12), dirtyShare: 0.3)
+        plan.images[0] = Plan.Image(sectors: 8 * 24)
+        plan.isWriteThrough = true
+        let mix = Mix(pages: 24, longest: 64, reads: 8, writes: 2, zeroes: 0, trims: 0, flushes: 0, populates: 1)
+        plan.clients = mix.clients(random.pick(3...5), 5, &random)
+        // A write of several pages would want them admitted while nobody writes back.
+        for client in plan.clients.indices {
+            for index in plan.clients[client].indices where plan.clients[client][index].kind == .write {
+                let first = plan.clients[client][index].sectors.lowerBound / 8 * 8
+                plan.clients[client][index].sectors = first..<first + 8
+            }
+        }
         return plan
     }
 
@@ -79,10 +97,14 @@ extension Scenario {
         if plan.crew > 0 {
             plan.clients = Mix(pages: 16, longest: 24, reads: 1, zeroes: 1, trims: 1, flushes: 1).clients(4, 4, &random)
         } else {
-            // With nobody who writes back each makes room by itself.
+            // With nobody who writes back each makes room by itself, for the one page that it wants at once.
             plan.isWriteThrough = true
-            plan.clients =
-                Mix(pages: 16, longest: 8, reads: 1, zeroes: 0, trims: 0, flushes: 0).clients(4, 4, &random)
+            plan.clients = (0..<4).map { _ in
+                (0..<5).map { _ in
+                    let first = random.pick(0...15) * 8
+                    return Request(kind: .write, sectors: first..<first + random.pick(1...8))
+                }
+            }
         }
         return plan
     }
@@ -140,13 +162,13 @@ extension Scenario {
 
     static let sweeps = Scenario(name: "sweeps", purpose: "flushes of so much that a crew helps with them") { random in
         var plan = Plan(frames: 160, dirtyShare: 0.9)
-        plan.images = (0..<2).map { _ in Plan.Image(sectors: 8 * 8 * 72) }
+        plan.images = (0..<2).map { _ in Plan.Image(sectors: 8 * 8 * 37) }
         plan.crew = 3
         if random.once(in: 2) { plan.images[0].faults.writeFailsOnceIn = 8 }
         plan.images[0].faults.mostDelay = random.once(in: 2) ? 100 : 0
         plan.clients = (0..<2).map { image in
-            let writes = (0..<66).map { leaf in
-                Request(kind: .write, image: image, sectors: leaf * 64..<leaf * 64 + 1)
+            let writes = (0..<random.pick(34...37)).map { leaf in
+                Request(kind: .write, image: image, sectors: leaf * 64..<leaf * 64 + 8)
             }
             return writes + [Request(kind: .flush, image: image), Request(kind: .flush, image: image)]
         }

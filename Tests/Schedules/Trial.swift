@@ -159,12 +159,13 @@ final class Trial: @unchecked Sendable {
     /// answered must be there, unless a lock that a stopped thread holds has kept it back, and the will has said so.
     func doLastWill() {
         Scheduler.active!.stopOthers()
+        for image in images { image.isWrittenTwice = true }
         let start = clock.tick()
         let outcome = pages.will.bringOut()
         let hasDoneAll =
             outcome.failed == 0 && outcome.passedOver == 0 && outcome.broken == 0 && outcome.syncError == nil
         for number in images.indices {
-            var notes = clients.flatMap(\.notes)
+            var notes = clients.flatMap(\.notesAtDeath)
             if hasDoneAll {
                 let promise = Command(kind: .flush, sectors: 0..<0, start: start, end: clock.tick())
                 notes.append(Client.Note(image: number, command: promise))

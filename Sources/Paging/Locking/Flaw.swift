@@ -18,7 +18,7 @@ public enum Flaw: String, CaseIterable, Sendable {
     case latePin
     /// A fill asks for reservations before it takes the lock, not under it.
     case earlyReservationCheck
-    /// The records of a flexpage's pieces are written before the whole one is taken off the queue.
+    /// The pieces of a flexpage are queued though a recycler may have taken the whole one since somebody looked.
     case earlyPieces
     /// Who wants a sync takes part in one that is under way.
     case lateJoin

@@ -161,8 +161,13 @@ struct PageQueue: @unchecked Sendable {
         let name = table[id].pointee.queue
         guard name != .none else { return false }
         let tick = FlexpagePlace(table.word(id).pointee.place.load(ordering: .relaxed)).tick
-        let next = table[id].pointee.next
-        unlink(id)
+        if Flaw.earlyPieces.isPlanted {
+            lock.unlock()
+            lock.lock()
+        }
+        let isStill = table[id].pointee.queue != .none
+        let next = isStill ? table[id].pointee.next : .none
+        if isStill { unlink(id) }
         for index in 0..<count {
             let piece = make(index)
             let place = FlexpagePlace(at: tick, order: table[piece].pointee.order)

@@ -20,7 +20,6 @@ extension Pages {
         let count = countPieces(of: covered, around: part)
         guard count > 1, state.isLendableExclusively else { return false }
         var page = covered.lowerBound
-        if Flaw.earlyPieces.isPlanted { publishEarly(id, order: orderOfPiece(at: page, of: covered, around: part)) }
         let isSplit = queue.replace(id, count: count) { _ in
             let order = orderOfPiece(at: page, of: covered, around: part)
             defer { page += 1 << UInt64(order) }
@@ -45,9 +44,6 @@ extension Pages {
         if state.has(PageState.awaited) { shard.wakeAll() }
         return true
     }
-
-    /// What is wrong where `Flaw.earlyPieces` is planted: the first piece's record, which is the whole one's too.
-    private func publishEarly(_ id: FlexpageID, order: Int) { table[id].pointee.order = UInt8(order) }
 
     private func countPieces(of covered: Range<UInt64>, around part: PageSet) -> Int {
         var count = 0

@@ -16,13 +16,13 @@ struct Signal {
         if Scheduler.active == nil { sem_destroy(semaphore) }
     }
 
-    func give() {
-        if let scheduler = Scheduler.active { return scheduler.post(semaphore, #fileID, #line) }
+    func give(file: StaticString = #fileID, line: UInt = #line) {
+        if let scheduler = Scheduler.active { return scheduler.post(semaphore, file, line) }
         sem_post(semaphore)
     }
 
-    func hear() {
-        if let scheduler = Scheduler.active { return scheduler.hear(semaphore, #fileID, #line) }
+    func hear(file: StaticString = #fileID, line: UInt = #line) {
+        if let scheduler = Scheduler.active { return scheduler.hear(semaphore, file, line) }
         while sem_wait(semaphore) != 0 {}
     }
 }

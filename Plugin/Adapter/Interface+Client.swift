@@ -9,14 +9,14 @@ import Paging
 
 @c(flexpage_client_open) @implementation
 public func flexpage_client_open(
-    _ server: OpaquePointer, _ isReadOnly: Bool, _ answer: UnsafeMutablePointer<flexpage_answer>
+    _ server: OpaquePointer, _ isReadOnly: Bool, _ message: UnsafeMutablePointer<flexpage_message>
 ) -> OpaquePointer? {
     do {
         let (client, note) = try unsafe Server.at(server).connect(isReadOnly: isReadOnly)
-        unsafe answer.pointee.note = note.flatMap { unsafe strdup($0) }
+        unsafe message.pointee.note = note.flatMap { unsafe strdup($0) }
         return unsafe OpaquePointer(Unmanaged.passRetained(client).toOpaque())
     } catch {
-        unsafe answer.pointee.error = strdup(error.text)
+        unsafe message.pointee.error = strdup(error.text)
         return nil
     }
 }
@@ -27,12 +27,12 @@ public func flexpage_client_close(_ client: OpaquePointer) {
     client.leave()
 }
 
-@c(flexpage_client_facts) @implementation
-public func flexpage_client_facts(_ client: OpaquePointer, _ facts: UnsafeMutablePointer<flexpage_facts>) {
+@c(flexpage_client_export_info) @implementation
+public func flexpage_client_export_info(_ client: OpaquePointer, _ info: UnsafeMutablePointer<flexpage_export_info>) {
     let client = unsafe Unmanaged<Client>.fromOpaque(UnsafeRawPointer(client)).takeUnretainedValue()
-    unsafe facts.pointee.size = client.pager.provider.accessor.size
-    unsafe facts.pointee.can_write = client.canWrite
-    unsafe facts.pointee.is_rotational = client.isRotational
+    unsafe info.pointee.size = client.pager.provider.accessor.size
+    unsafe info.pointee.can_write = client.canWrite
+    unsafe info.pointee.is_rotational = client.isRotational
 }
 
 @c(flexpage_client_counters) @implementation

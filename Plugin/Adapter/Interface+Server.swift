@@ -16,17 +16,17 @@ public func flexpage_server_create(_ log: flexpage_logger, _ gate: flexpage_gate
 @c(flexpage_server_configure) @implementation
 public func flexpage_server_configure(
     _ server: OpaquePointer, _ key: UnsafePointer<CChar>, _ value: UnsafePointer<CChar>,
-    _ answer: UnsafeMutablePointer<flexpage_answer>
+    _ message: UnsafeMutablePointer<flexpage_message>
 ) -> Bool {
-    unsafe answered(answer) { () throws(ConfigurationError) in
+    unsafe filling(message) { () throws(ConfigurationError) in
         try unsafe Server.at(server).configure(String(cString: key), String(cString: value))
         return nil
     }
 }
 
 @c(flexpage_server_check) @implementation
-public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    unsafe answered(answer) { () throws(ConfigurationError) in
+public func flexpage_server_check(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {
+    unsafe filling(message) { () throws(ConfigurationError) in
         try unsafe Server.at(server).check()
         return nil
     }
@@ -34,11 +34,11 @@ public func flexpage_server_check(_ server: OpaquePointer, _ answer: UnsafeMutab
 
 @c(flexpage_server_open_image) @implementation
 public func flexpage_server_open_image(
-    _ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>
+    _ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>
 ) -> Bool {
-    unsafe answered(answer) { () throws(ConfigurationError) in
+    unsafe filling(message) { () throws(ConfigurationError) in
         let (note, warning) = try unsafe Server.at(server).openImage()
-        unsafe answer.pointee.warning = warning.flatMap { unsafe strdup($0) }
+        unsafe message.pointee.warning = warning.flatMap { unsafe strdup($0) }
         return note
     }
 }
@@ -72,20 +72,20 @@ public func flexpage_server_bring_out(_ server: OpaquePointer, _ outcome: Unsafe
 }
 
 @c(flexpage_server_begin) @implementation
-public func flexpage_server_begin(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
-    unsafe answered(answer) { () throws(ConfigurationError) in try unsafe Server.at(server).begin() }
+public func flexpage_server_begin(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {
+    unsafe filling(message) { () throws(ConfigurationError) in try unsafe Server.at(server).begin() }
 }
 
-@c(flexpage_server_settle) @implementation
-public func flexpage_server_settle(_ server: OpaquePointer) -> Bool {
-    unsafe Server.at(server).settle()
+@c(flexpage_server_flush_if_changed) @implementation
+public func flexpage_server_flush_if_changed(_ server: OpaquePointer) -> Bool {
+    unsafe Server.at(server).flushIfChanged()
 }
 
 @c(flexpage_server_end) @implementation
-public func flexpage_server_end(_ server: OpaquePointer, _ answer: UnsafeMutablePointer<flexpage_answer>) -> Bool {
+public func flexpage_server_end(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {
     let (counters, error) = unsafe Server.at(server).end()
-    unsafe answer.pointee.note = counters.flatMap { unsafe strdup("counters: \($0)") }
-    unsafe answer.pointee.error = error.flatMap { unsafe strdup($0.text) }
+    unsafe message.pointee.note = counters.flatMap { unsafe strdup("counters: \($0)") }
+    unsafe message.pointee.error = error.flatMap { unsafe strdup($0.text) }
     return error == nil
 }
 
@@ -94,9 +94,9 @@ public func flexpage_server_destroy(_ server: OpaquePointer) {
     unsafe Unmanaged<Server>.fromOpaque(UnsafeRawPointer(server)).release()
 }
 
-@c(flexpage_least_memory) @implementation
-public func flexpage_least_memory() -> UInt64 {
-    UInt64(Pages.leastMemory)
+@c(flexpage_min_memory) @implementation
+public func flexpage_min_memory() -> UInt64 {
+    UInt64(Pages.minMemory)
 }
 
 @c(flexpage_config_help) @implementation
@@ -111,15 +111,15 @@ extension Server {
     }
 }
 
-/// Does `call`, and puts what it has to say into `answer`: the note it returns, or why it failed.
-func answered(
-    _ answer: UnsafeMutablePointer<flexpage_answer>, _ call: () throws(ConfigurationError) -> String?
+/// Does `call`, and puts what it has to say into `message`: the note it returns, or why it failed.
+func filling(
+    _ message: UnsafeMutablePointer<flexpage_message>, _ call: () throws(ConfigurationError) -> String?
 ) -> Bool {
     do {
-        unsafe answer.pointee.note = try call().flatMap { unsafe strdup($0) }
+        unsafe message.pointee.note = try call().flatMap { unsafe strdup($0) }
         return true
     } catch {
-        unsafe answer.pointee.error = strdup(error.text)
+        unsafe message.pointee.error = strdup(error.text)
         return false
     }
 }

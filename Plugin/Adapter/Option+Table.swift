@@ -10,7 +10,7 @@ extension Option {
         Option(
             "memory", ["SIZE"], default: "256M", help: "The memory for its pages, a hard bound (default 256M)."
         ) { value, settings throws(InvalidValue) in
-            settings.memory = try Value.size(value, in: Pages.leastMemory...Pages.largestMemory)
+            settings.memory = try Value.size(value, in: Pages.minMemory...Pages.maxMemory)
             settings.memoryText = value
         },
 
@@ -24,7 +24,7 @@ extension Option {
             help: "The most that is read ahead of a sequential reader (default 4M)."
         ) { value, settings throws(InvalidValue) in
             settings.readahead =
-                try value == "off" ? 0 : Value.size(value, in: Pages.leastReadahead...Int.max, or: "off")
+                try value == "off" ? 0 : Value.size(value, in: Pages.minReadahead...Int.max, or: "off")
         },
 
         Option(

@@ -73,7 +73,7 @@ final class Server: @unchecked Sendable {
 
     /// Brings to the image what is not there yet, durably. What keeps it from there is told when it begins.
     /// - Returns: False where it cannot be brought.
-    func settle() -> Bool { serving?.settle() ?? true }
+    func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
 
     /// Brings everything to its end. Hands back the counters, and what went wrong. Does no harm to a server that never
     /// began.
@@ -122,7 +122,7 @@ final class Server: @unchecked Sendable {
         let writing =
             "writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
             + "failed_writes=\(counters.failedWrites) dirty_pages=\(counters.dirtyPages) "
-            + "allowed_dirty_pages=\(counters.allowedDirtyPages) dirty_waits=\(counters.dirtWaits) "
+            + "allowed_dirty_pages=\(counters.allowedDirtyPages) dirty_waits=\(counters.dirtyWaits) "
         return reading + writing
             + "bytes_in_use=\(counters.bytesInUse) peak_bytes_in_use=\(counters.peakBytesInUse) "
             + "memory=\(settings.memory)"
@@ -152,9 +152,9 @@ final class Server: @unchecked Sendable {
     }
 
     private func check(sizeOf image: any ImageSource) throws(ConfigurationError) {
-        guard image.size > Pages.largestImage else { return }
+        guard image.size > Pages.maxImageSize else { return }
         throw ConfigurationError(
-            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most \(Pages.largestImage)"
+            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most \(Pages.maxImageSize)"
         )
     }
 

@@ -27,7 +27,7 @@ final class Serving: Sendable {
         self.gate = gate
         let (pages, registry, provider) = try Serving.open(image, settings, log)
         (self.pages, self.registry, self.provider) = (pages, registry, provider)
-        image.privilegesSettled()
+        image.privilegesDropped()
         do throws(AccessError) {
             prefetcher = settings.readahead > 0 ? try Prefetcher(pages: pages) : nil
         } catch {
@@ -39,7 +39,7 @@ final class Serving: Sendable {
                 ? try Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) { provider, count in
                     gate()
                     for _ in 0..<count { image.endWriting() }
-                    log(Serving.line(settled: count, lost: provider.lost))
+                    log(Serving.line(completed: count, lost: provider.lost))
                 } : nil
         } catch {
             prefetcher?.stop()
@@ -113,7 +113,7 @@ final class Serving: Sendable {
     }
 
     /// What a person is told when what clients left behind has been dealt with.
-    private static func line(settled count: Int, lost: AccessError?) -> String {
+    private static func line(completed count: Int, lost: AccessError?) -> String {
         let clients = count == 1 ? "a client that has left" : "\(count) clients that have left"
         return lost == nil
             ? "all that was written by \(clients) is on the image now, and synced"
@@ -123,9 +123,9 @@ final class Serving: Sendable {
     /// Brings what was written to the image, durably, unless nothing has been written since this did so last. One
     /// thread at a time.
     /// - Returns: False where that fails.
-    func settle() -> Bool {
+    func flushIfChanged() -> Bool {
         do throws(AccessError) {
-            if image.isWritable { try provider.settle() }
+            if image.isWritable { try provider.flushIfChanged() }
             return true
         } catch {
             return false

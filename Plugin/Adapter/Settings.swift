@@ -15,7 +15,7 @@ struct Settings: Equatable {
     /// Whether the host's page cache is bypassed.
     var direct = DirectMode.auto
     /// The largest window that is read ahead of a stream, bytes; 0 for none.
-    var readahead = Pages.usualReadahead
+    var readahead = Pages.defaultReadahead
     /// How the kernel is to schedule the server's threads.
     var scheduling = SchedulingMode.normal
 
@@ -24,7 +24,7 @@ struct Settings: Equatable {
     /// When a write is answered.
     var cache = CacheMode.writeback
     /// The share of the pages that may be dirty before writers wait.
-    var dirtyShare = Pages.usualDirtyShare
+    var dirtyShare = Pages.defaultDirtyShare
     /// Milliseconds that something may be dirty before it goes out by itself.
     var dirtyAge = 5000
     /// Seconds that what is dirty may be brought out for when the process is about to die; 0 for not at all.

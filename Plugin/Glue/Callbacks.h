@@ -11,7 +11,7 @@
 
 #include "Interface.h"
 
-// Lifetime.c: on nbdkit's main thread, each through an errand.
+// Lifetime.c: on nbdkit's main thread, each through an off-main call.
 
 void flexpage_load(void);
 void flexpage_unload(void);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "Callbacks.h"
-#include "Errand.h"
+#include "OffMainCall.h"
 #include "LastWill.h"
 #include "Peer.h"
 
@@ -26,24 +26,24 @@ tell_counters(const char *event, flexpage_client *client)
 /// Says in the log which client is refused, and why. The client itself is told by nbdkit that there is no such export,
 /// and nothing else: the reply has no room for a reason.
 static void
-refuse(struct flexpage_answer *answer)
+refuse(struct flexpage_message *message)
 {
     char peer[peer_size];
     peer_name(peer);
-    nbdkit_error("the client %s is refused: %s", peer, answer->error != NULL ? answer->error : "no reason is known");
-    free(answer->error);
-    answer->error = NULL;
+    nbdkit_error("the client %s is refused: %s", peer, message->error != NULL ? message->error : "no reason is known");
+    free(message->error);
+    message->error = NULL;
 }
 
 void *
 flexpage_open(int readonly)
 {
     signal_stack_prepare();
-    struct flexpage_answer answer = {0};
-    flexpage_client *client = flexpage_client_open(lifetime_server(), readonly != 0, &answer);
+    struct flexpage_message message = {0};
+    flexpage_client *client = flexpage_client_open(lifetime_server(), readonly != 0, &message);
     if (client == NULL)
-        refuse(&answer);
-    answer_print(&answer);
+        refuse(&message);
+    message_print(&message);
     if (client != NULL)
         tell_counters("a client has come", client);
     return client;
@@ -56,30 +56,30 @@ flexpage_close(void *handle)
     flexpage_client_close(handle);
 }
 
-static struct flexpage_facts
-facts_of(void *handle)
+static struct flexpage_export_info
+export_info_of(void *handle)
 {
-    struct flexpage_facts facts = {0};
-    flexpage_client_facts(handle, &facts);
-    return facts;
+    struct flexpage_export_info info = {0};
+    flexpage_client_export_info(handle, &info);
+    return info;
 }
 
 int64_t
 flexpage_get_size(void *handle)
 {
-    return facts_of(handle).size;
+    return export_info_of(handle).size;
 }
 
 int
 flexpage_can_write(void *handle)
 {
-    return facts_of(handle).can_write;
+    return export_info_of(handle).can_write;
 }
 
 int
 flexpage_is_rotational(void *handle)
 {
-    return facts_of(handle).is_rotational;
+    return export_info_of(handle).is_rotational;
 }
 
 /// One pager serves all connections to an image: what one was answered, the others see.
@@ -107,14 +107,14 @@ flexpage_can_extents(void *handle)
 int
 flexpage_can_fua(void *handle)
 {
-    return facts_of(handle).can_write ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
+    return export_info_of(handle).can_write ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
 }
 
 /// A fast zero is answered honestly by the image, which throws EOPNOTSUPP rather than write zeroes out.
 int
 flexpage_can_fast_zero(void *handle)
 {
-    return facts_of(handle).can_write;
+    return export_info_of(handle).can_write;
 }
 
 /// Any byte can be read; whole base pages cost least; 64 MiB is the most that nbdkit carries in one request of data.

@@ -11,7 +11,7 @@
 /// ours, used more than 12 KiB of it; with TLS none more than 44.
 static const size_t stack_size = 256 << 10;
 /// What the system gives where nobody says otherwise. Who gives more wants more.
-static const size_t usual_stack_size = 8 << 20;
+static const size_t default_stack_size = 8 << 20;
 
 static void
 make_stacks_small(void)
@@ -20,7 +20,7 @@ make_stacks_small(void)
     size_t size;
     if (pthread_getattr_default_np(&attributes) != 0)
         return;
-    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size > stack_size && size <= usual_stack_size &&
+    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size > stack_size && size <= default_stack_size &&
         pthread_attr_setstacksize(&attributes, stack_size) == 0)
         pthread_setattr_default_np(&attributes);
     pthread_attr_destroy(&attributes);

@@ -3,16 +3,16 @@
 // It is C because nbdkit's interface is: a struct of function pointers, variable arguments, a macro. All it does is to
 // turn nbdkit's way of saying things into Interface.h's and back. The callbacks stand in files of their own:
 // Lifetime.c, Connection.c, Requests.c. One rule is kept for all of the plugin, the fork rule: callbacks that nbdkit's
-// main thread makes go through an errand (Errand.h), all of them, always. The others come from threads that nbdkit made
-// for a connection, after the fork. (With `nbdkit -s` the main thread serves the one connection itself; nbdkit does not
-// fork then.)
+// main thread makes go through an off-main call (OffMainCall.h), all of them, always. The others come from threads that
+// nbdkit made for a connection, after the fork. (With `nbdkit -s` the main thread serves the one connection itself;
+// nbdkit does not fork then.)
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #include <stdlib.h>
 
 #include "Callbacks.h"
-#include "Errand.h"
+#include "OffMainCall.h"
 #include "Footprint.h"
 
 static struct nbdkit_plugin plugin = {
@@ -53,16 +53,16 @@ static struct nbdkit_plugin plugin = {
 };
 
 struct help {
-    struct errand errand;
+    struct off_main_call call;
     char *text;
 };
 
 static void
-run_help(struct errand *errand)
+run_help(struct off_main_call *call)
 {
-    struct help *help = (struct help *)errand;
+    struct help *help = (struct help *)call;
     help->text = flexpage_config_help();
-    errand->succeeded = true;
+    call->succeeded = true;
 }
 
 /// The plugin, with the help that is made from the options. nbdkit copies the struct before it calls load, so the help
@@ -75,9 +75,9 @@ described_plugin(void)
         return &plugin;
     // Before the first thread.
     footprint_reduce();
-    struct help help = {.errand.run = run_help};
+    struct help help = {.call.run = run_help};
     // It cannot fail as far as nbdkit is concerned. There would be no server to serve with either.
-    if (errand_do(&help.errand) == -1)
+    if (off_main_call_do(&help.call) == -1)
         exit(EXIT_FAILURE);
     plugin.config_help = help.text;
     return &plugin;

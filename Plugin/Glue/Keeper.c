@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "Callbacks.h"
-#include "Errand.h"
+#include "OffMainCall.h"
 #include "Fork.h"
 #include "LastWill.h"
 
@@ -36,7 +36,7 @@ static bool has_begun;
 /// Posted when serving has begun, or cannot.
 static sem_t begun;
 /// How it has begun, and ended. Whoever waits for that reads it.
-static struct flexpage_answer answer;
+static struct flexpage_message message;
 
 /// Wakes the keeper. Only async-signal-safe functions; a bell that is rung already may stay so.
 static void
@@ -119,18 +119,18 @@ begin(flexpage_server *server)
     if (seconds > 0)
         last_will_prepare();
     signal_stack_prepare();
-    if (!flexpage_server_begin(server, &answer))
+    if (!flexpage_server_begin(server, &message))
         return false;
     int failure = seconds > 0 ? last_will_begin(server, seconds) : 0;
     if (failure == 0)
         return true;
-    struct flexpage_answer ignored = {0};
+    struct flexpage_message ignored = {0};
     flexpage_server_end(server, &ignored);
     free(ignored.error);
     free(ignored.note);
-    if (asprintf(&answer.error, "last-will=%u: it cannot be prepared (%s); last-will=off does without", seconds,
+    if (asprintf(&message.error, "last-will=%u: it cannot be prepared (%s); last-will=off does without", seconds,
             strerror(failure)) == -1)
-        answer.error = NULL;
+        message.error = NULL;
     return false;
 }
 
@@ -145,11 +145,11 @@ keep(void *unused)
     while (begins && !atomic_load(&is_ending)) {
         int pause = -1;
         if (atomic_load(&is_quitting))
-            pause = flexpage_server_settle(server) ? interval : retry_interval;
+            pause = flexpage_server_flush_if_changed(server) ? interval : retry_interval;
         wait_for_bell(pause);
     }
     if (begins)
-        flexpage_server_end(server, &answer);
+        flexpage_server_end(server, &message);
     return NULL;
 }
 
@@ -185,11 +185,11 @@ keeper_begin(void)
         continue;
     if (!has_begun) {
         pthread_join(thread, NULL);
-        int result = fail(answer.error != NULL ? answer.error : "serving cannot begin");
-        free(answer.error);
+        int result = fail(message.error != NULL ? message.error : "serving cannot begin");
+        free(message.error);
         return result;
     }
-    answer_print(&answer);
+    message_print(&message);
     survive_size_limit();
     catch_quit_signals();
     fork_tell_success();
@@ -205,5 +205,5 @@ keeper_end(void)
     ring();
     pthread_join(thread, NULL);
     has_begun = false;
-    answer_print(&answer);
+    message_print(&message);
 }

@@ -4,8 +4,8 @@
 //                        │ fails    │                                  │
 //                        ▼          └────────── keeper_end ────────────┴──▶ ends serving ──▶ is gone
 //
-// **Why a thread.** Serving begins and ends off nbdkit's main thread (Errand.h). A thread that is there already needs
-// not be made at the end, when none may be had, and all that is dirty would be lost with it.
+// **Why a thread.** Serving begins and ends off nbdkit's main thread (OffMainCall.h). A thread that is there already
+// needs not be made at the end, when none may be had, and all that is dirty would be lost with it.
 //
 // **Quit signals.** nbdkit catches INT, QUIT, TERM and HUP. From then on it answers every request with ESHUTDOWN, but
 // it calls cleanup only when all clients have left, which can take longer than a supervisor waits. So the keeper

@@ -1,5 +1,5 @@
-// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (Errand.h) all of it
-// goes through an errand or the keeper, always.
+// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (OffMainCall.h) all of
+// it goes through an off-main call or the keeper, always.
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,14 +7,14 @@
 #include <string.h>
 
 #include "Callbacks.h"
-#include "Errand.h"
+#include "OffMainCall.h"
 #include "Fork.h"
 #include "Keeper.h"
 #include "LastWill.h"
 #include "NbdkitVersion.h"
 #include "Privileges.h"
 
-/// From load to unload. Written by errands only, while the main thread waits for them.
+/// From load to unload. Written by off-main calls only, while the main thread waits for them.
 static flexpage_server *server;
 
 flexpage_server *
@@ -39,72 +39,72 @@ last_will_hold_image(void)
 }
 
 static void
-run_load(struct errand *errand)
+run_load(struct off_main_call *call)
 {
     server = flexpage_server_create(log_line, last_will_hold_image);
-    errand->succeeded = true;
+    call->succeeded = true;
 }
 
 void
 flexpage_load(void)
 {
     // load cannot fail as far as nbdkit is concerned. There would be no server to serve with.
-    if (errand_do(&(struct errand){.run = run_load}) == -1)
+    if (off_main_call_do(&(struct off_main_call){.run = run_load}) == -1)
         exit(EXIT_FAILURE);
 }
 
 static void
-run_unload(struct errand *errand)
+run_unload(struct off_main_call *call)
 {
     last_will_end();
     flexpage_server_destroy(server);
     server = NULL;
-    errand->succeeded = true;
+    call->succeeded = true;
 }
 
 void
 flexpage_unload(void)
 {
-    errand_do(&(struct errand){.run = run_unload});
+    off_main_call_do(&(struct off_main_call){.run = run_unload});
 }
 
 static void
-run_config(struct errand *errand)
+run_config(struct off_main_call *call)
 {
-    errand->succeeded = flexpage_server_configure(server, errand->key, errand->value, &errand->answer);
+    call->succeeded = flexpage_server_configure(server, call->key, call->value, &call->message);
 }
 
 int
 flexpage_config(const char *key, const char *value)
 {
-    return errand_do(&(struct errand){.run = run_config, .key = key, .value = value});
+    return off_main_call_do(&(struct off_main_call){.run = run_config, .key = key, .value = value});
 }
 
 static void
-run_config_complete(struct errand *errand)
+run_config_complete(struct off_main_call *call)
 {
-    errand->succeeded = flexpage_server_check(server, &errand->answer);
+    call->succeeded = flexpage_server_check(server, &call->message);
 }
 
 int
 flexpage_config_complete(void)
 {
-    return errand_do(&(struct errand){.run = run_config_complete});
+    return off_main_call_do(&(struct off_main_call){.run = run_config_complete});
 }
 
 /// What get_ready asks for while the process has its privileges.
 struct readiness {
-    struct errand errand;
+    struct off_main_call call;
     bool is_batch;
     int32_t descriptors[flexpage_max_descriptors];
     int32_t count;
 };
 
 static void
-run_get_ready(struct errand *errand)
+run_get_ready(struct off_main_call *call)
 {
-    struct readiness *readiness = (struct readiness *)errand;
-    errand->succeeded = flexpage_server_open_image(server, &errand->answer);
+    struct readiness *readiness = (struct readiness *)call;
+    call->succeeded = flexpage_server_open_image(server, &call->message);
     readiness->is_batch = flexpage_server_is_batch(server);
     readiness->count = flexpage_server_descriptors(server, readiness->descriptors);
 }
@@ -113,8 +113,8 @@ int
 flexpage_get_ready(void)
 {
     become_io_flusher();
-    struct readiness readiness = {.errand.run = run_get_ready};
-    if (errand_do(&readiness.errand) == -1)
+    struct readiness readiness = {.call.run = run_get_ready};
+    if (off_main_call_do(&readiness.call) == -1)
         return -1;
     nbdkit_version_warn();
     if (readiness.is_batch && become_batch() == -1)
@@ -142,17 +142,17 @@ flexpage_cleanup(void)
 }
 
 static void
-run_dump_plugin(struct errand *errand)
+run_dump_plugin(struct off_main_call *call)
 {
-    errand->number = flexpage_least_memory();
-    errand->succeeded = true;
+    call->number = flexpage_min_memory();
+    call->succeeded = true;
 }
 
 void
 flexpage_dump_plugin(void)
 {
-    struct errand errand = {.run = run_dump_plugin};
-    if (errand_do(&errand) == -1)
+    struct off_main_call call = {.run = run_dump_plugin};
+    if (off_main_call_do(&call) == -1)
         return;
-    printf("flexpage_least_memory=%" PRIu64 "\n", errand.number);
+    printf("flexpage_min_memory=%" PRIu64 "\n", call.number);
 }

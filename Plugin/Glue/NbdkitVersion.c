@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "Errand.h"
+#include "OffMainCall.h"
 
 extern char **environ;
 

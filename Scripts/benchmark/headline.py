@@ -54,14 +54,14 @@ def across(ratio: float) -> float:
 
 def bar(y: float, comparison: Comparison, colour: str) -> list[str]:
     one, end = across(1), across(comparison.ratio)
-    least, most = across(comparison.ratios[0]), across(comparison.ratios[-1])
+    minimum, maximum = across(comparison.ratios[0]), across(comparison.ratios[-1])
     middle = y + (BAR - 1) / 2
     more = "> " if comparison.ratio > HIGH else "< " if comparison.ratio < LOW else ""
     return [
         f'<rect class="bar" x="{min(one, end):.1f}" y="{y:.1f}" width="{max(abs(end - one), 1):.1f}" height="{BAR - 1}" '
         f'fill="{colour}"/>',
-        f'<line x1="{least:.1f}" y1="{middle:.1f}" x2="{most:.1f}" y2="{middle:.1f}" stroke="#222222"/>',
-        text(max(most, end, one) + 5, y + BAR - 2, f"{more}{comparison.ratio:.2f}", "start", 'font-size="10"'),
+        f'<line x1="{minimum:.1f}" y1="{middle:.1f}" x2="{maximum:.1f}" y2="{middle:.1f}" stroke="#222222"/>',
+        text(max(maximum, end, one) + 5, y + BAR - 2, f"{more}{comparison.ratio:.2f}", "start", 'font-size="10"'),
     ]
 
 

@@ -70,11 +70,11 @@ class Verdict:
 
     @property
     def is_met(self) -> bool:
-        return self.measured >= self.goal.least
+        return self.measured >= self.goal.minimum
 
     @property
     def text(self) -> str:
-        return f"{'reached' if self.is_met else 'short'}: {self.measured:.2f} over {self.over}, wanted {self.goal.least:g}"
+        return f"{'reached' if self.is_met else 'short'}: {self.measured:.2f} over {self.over}, wanted {self.goal.minimum:g}"
 
 
 @dataclass

@@ -22,7 +22,7 @@ READERS_PART = ("--size=32m",)
 class Goal:
     """The least that the median of the ratios over a peer is to be."""
 
-    least: float
+    minimum: float
     over: str = BEST
 
 

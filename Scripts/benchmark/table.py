@@ -31,7 +31,7 @@ def targets(results: Results) -> str:
     ]
     for result in results.rows:
         lines += [
-            f"| {result.row.title} | {verdict.over} | {verdict.goal.least:g} | {verdict.measured:.2f} "
+            f"| {result.row.title} | {verdict.over} | {verdict.goal.minimum:g} | {verdict.measured:.2f} "
             f"| {'reached' if verdict.is_met else 'short'} |" for verdict in result.verdicts
         ]
     return "\n".join(lines) + "\n"

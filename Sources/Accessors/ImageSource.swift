@@ -6,7 +6,7 @@ import Paging
 /// care of what a fork copies. A new kind of image implements this; what opens images makes one; nothing else of the
 /// server knows what kinds there are.
 ///
-///     opened ── privilegesSettled ──▶ serving ── first beginWriting ──▶ others are kept out
+///     opened ── privilegesDropped ──▶ serving ── first beginWriting ──▶ others are kept out
 ///                                      │   ▲                                    │
 ///                        beginReading  └───┴────────── last endWriting ─────────┘
 ///
@@ -35,7 +35,7 @@ public protocol ImageSource: Accessor {
     var descriptors: [Int32] { get }
 
     /// To be called once the process has the privileges that it keeps, and before the first client.
-    func privilegesSettled()
+    func privilegesDropped()
 
     /// One client more may write. To be called before its first write, zero or trim. The first one keeps other writers
     /// out.

@@ -105,7 +105,7 @@ private final class ResidentImage: @unchecked Sendable {
     private let pager: Pager
 
     init(bytes: Int) throws {
-        let pages = try Pages(memory: bytes + bytes / 16 + Pages.leastMemory)
+        let pages = try Pages(memory: bytes + bytes / 16 + Pages.minMemory)
         let provider = try ProviderRegistry(pages: pages).open(ImageIdentity(device: 0, inode: 0)) {
             PatternImage(size: Int64(bytes))
         }

@@ -25,7 +25,7 @@ struct MeasureMetadata: ParsableCommand {
     /// The share of the memory that is not resident pages when every `stride`-th byte's page of an image has been read.
     private func share(stride: Int64) throws -> Double {
         let bytes = memory << 20
-        let pages = try Pages(memory: bytes, readahead: 0, mostPagesOfFill: 1)
+        let pages = try Pages(memory: bytes, readahead: 0, maxPagesOfFill: 1)
         let count = Int64(2 * pages.frames)
         let provider = try ProviderRegistry(pages: pages).open(ImageIdentity(device: 0, inode: 0)) {
             PatternImage(size: count * stride)

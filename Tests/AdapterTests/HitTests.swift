@@ -9,7 +9,7 @@ import Testing
 @Suite(.enabled(if: !_isDebugAssertConfiguration(), "not optimised: Scripts/test optimised runs it"))
 struct HitTests {
     private static let size = 1 << 20
-    private static let longest = 9000
+    private static let maxRequest = 9000
 
     /// Proves that nothing is allocated by a hit; opening a client, which is counted first, does.
     @Test(.enabled(if: allocations_are_counted() != 0, "a sanitizer has its own malloc"))
@@ -56,22 +56,22 @@ struct HitTests {
 
     /// The same during reads, of a byte to three pages, and cache requests.
     private func hits(of client: OpaquePointer, _ counter: () -> UInt) -> UInt {
-        let buffer = UnsafeMutableRawPointer.allocate(byteCount: HitTests.longest, alignment: 4096)
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: HitTests.maxRequest, alignment: 4096)
         defer { buffer.deallocate() }
         var failures: Int32 = 0
         let before = counter()
         for hit in 0..<5000 {
-            let offset = UInt64(hit &* 4099 % (HitTests.size - HitTests.longest))
-            failures |= flexpage_client_read(client, buffer, UInt32(hit % HitTests.longest + 1), offset)
-            failures |= flexpage_client_cache(client, UInt32(HitTests.longest), offset)
+            let offset = UInt64(hit &* 4099 % (HitTests.size - HitTests.maxRequest))
+            failures |= flexpage_client_read(client, buffer, UInt32(hit % HitTests.maxRequest + 1), offset)
+            failures |= flexpage_client_cache(client, UInt32(HitTests.maxRequest), offset)
         }
         let count = counter() - before
         #expect(failures == 0)
         return count
     }
 
-    private func succeeds(_ call: (UnsafeMutablePointer<flexpage_answer>) -> Bool) throws {
-        var answer = flexpage_answer()
+    private func succeeds(_ call: (UnsafeMutablePointer<flexpage_message>) -> Bool) throws {
+        var answer = flexpage_message()
         defer {
             free(answer.note)
             free(answer.error)

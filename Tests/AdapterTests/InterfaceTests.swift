@@ -12,7 +12,7 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: path) }
         let server = flexpage_server_create({ _ in }, nil)
         defer { flexpage_server_destroy(server) }
-        var answer = flexpage_answer()
+        var answer = flexpage_message()
         #expect(flexpage_server_configure(server, "file", path, &answer))
         #expect(flexpage_server_configure(server, "memory", "2M", &answer))
         #expect(flexpage_server_check(server, &answer))
@@ -29,8 +29,8 @@ import Testing
     }
 
     private func useClient(_ client: OpaquePointer, _ bytes: [UInt8]) throws {
-        var facts = flexpage_facts()
-        flexpage_client_facts(client, &facts)
+        var facts = flexpage_export_info()
+        flexpage_client_export_info(client, &facts)
         #expect(facts.size == 100_003)
         #expect(facts.can_write)
         var read = [UInt8](repeating: 0, count: 50_001)
@@ -53,7 +53,7 @@ import Testing
     @Test func wrongValue() {
         let server = flexpage_server_create({ _ in }, nil)
         defer { flexpage_server_destroy(server) }
-        var answer = flexpage_answer()
+        var answer = flexpage_message()
         #expect(!flexpage_server_configure(server, "memory", "much", &answer))
         #expect(taken(&answer.error)?.hasPrefix("memory=much: ") == true)
         #expect(!flexpage_server_check(server, &answer))

@@ -15,7 +15,7 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: path) }
         let server = flexpage_server_create({ _ in }, gate)
         defer { flexpage_server_destroy(server) }
-        var answer = flexpage_answer()
+        var answer = flexpage_message()
         for (key, value) in [("file", path), ("memory", "2M"), ("dirty-age", "3600"), ("last-will", "7")] {
             #expect(flexpage_server_configure(server, key, value, &answer))
         }
@@ -32,7 +32,7 @@ import Testing
         var outcome = flexpage_will()
         try withServer(gate: nil) { server in
             #expect(flexpage_server_last_will(server) == 7)
-            var answer = flexpage_answer()
+            var answer = flexpage_message()
             let client = try #require(flexpage_client_open(server, false, &answer))
             #expect(flexpage_client_write(client, [UInt8](repeating: 9, count: 10_000), 10_000, 5_000, false) == 0)
             flexpage_server_bring_out(server, &outcome)
@@ -40,7 +40,7 @@ import Testing
             let found = try Data(contentsOf: URL(fileURLWithPath: path))
             #expect(found[5_000..<15_000].allSatisfy { $0 == 9 } && found[4_999] == 0 && found[15_000] == 0)
             flexpage_client_close(client)
-            var note = flexpage_answer()
+            var note = flexpage_message()
             #expect(flexpage_server_end(server, &note))
             free(note.note)
             flexpage_server_bring_out(server, &outcome)
@@ -61,7 +61,7 @@ import Testing
             #expect(throws: ImageError.self, "it is locked") { try other?.beginWriting() }
         }
         try withServer(gate: gate) { server in
-            var answer = flexpage_answer()
+            var answer = flexpage_message()
             let client = try #require(flexpage_client_open(server, false, &answer))
             #expect(flexpage_client_write(client, [UInt8](repeating: 9, count: 4096), 4096, 0, false) == 0)
             flexpage_client_close(client)

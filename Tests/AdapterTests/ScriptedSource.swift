@@ -50,7 +50,7 @@ final class ScriptedSource: ImageSource {
 
     // MARK: Clients
 
-    func privilegesSettled() { note("privilegesSettled") }
+    func privilegesDropped() { note("privilegesDropped") }
 
     func beginWriting(ifChanged forget: () -> Void) throws {
         note("beginWriting")

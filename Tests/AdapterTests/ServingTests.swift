@@ -19,7 +19,7 @@ import Testing
     @Test func anySource() throws {
         let source = ScriptedSource(Self.pattern)
         let serving = try serving(source)
-        #expect(source.takeCalls() == ["privilegesSettled"])
+        #expect(source.takeCalls() == ["privilegesDropped"])
         let pager = Pager(try serving.open(), writeThrough: false)
         _ = serving.beginReading()
         var read = [UInt8](repeating: 0, count: 50_001)
@@ -41,7 +41,7 @@ import Testing
         source.setTaken(true)
         let error = #expect(throws: ScriptedSource.Refusal.self) { try serving.beginWriting() }
         #expect(error.map { "\($0)" } == "memory: somebody else writes it")
-        #expect(source.takeCalls() == ["privilegesSettled", "beginWriting"])
+        #expect(source.takeCalls() == ["privilegesDropped", "beginWriting"])
         source.setTaken(false)
         _ = try serving.beginWriting()
         #expect(serving.endWriting() == nil)

@@ -40,11 +40,11 @@ import Testing
     }
 
     /// Proves that the least memory is taken, and one byte less is not.
-    @Test func leastMemory() throws {
-        #expect(try settings(("memory", "\(Pages.leastMemory)")).memory == Pages.leastMemory)
-        let text = error(("memory", "\(Pages.leastMemory - 1)"))
-        #expect(text?.hasPrefix("memory=\(Pages.leastMemory - 1): ") == true)
-        #expect(text?.hasSuffix("expected at least \(ByteCount.text(Pages.leastMemory))") == true)
+    @Test func minMemory() throws {
+        #expect(try settings(("memory", "\(Pages.minMemory)")).memory == Pages.minMemory)
+        let text = error(("memory", "\(Pages.minMemory - 1)"))
+        #expect(text?.hasPrefix("memory=\(Pages.minMemory - 1): ") == true)
+        #expect(text?.hasSuffix("expected at least \(ByteCount.text(Pages.minMemory))") == true)
     }
 
     /// Proves that each error names the key, the value and what is expected.
@@ -109,9 +109,9 @@ import Testing
     }
 
     /// Proves that the largest memory is taken, and one byte more is not.
-    @Test func largestMemory() throws {
-        #expect(try settings(("memory", "8T")).memory == Pages.largestMemory)
-        #expect(error(("memory", "\(Pages.largestMemory + 1)"))?.hasSuffix(": too large; expected at most 8T") == true)
+    @Test func maxMemory() throws {
+        #expect(try settings(("memory", "8T")).memory == Pages.maxMemory)
+        #expect(error(("memory", "\(Pages.maxMemory + 1)"))?.hasSuffix(": too large; expected at most 8T") == true)
     }
 
     /// Proves that the last will takes ten seconds, or what is said, or is none.

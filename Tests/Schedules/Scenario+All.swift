@@ -26,7 +26,7 @@ extension Scenario {
         plan.images[0].sectors = 96
         plan.images[0].faults.canTrim = !random.once(in: 6)
         if random.once(in: 3) { plan.images[0].faults.zeroFailsOnceIn = 3 }
-        plan.images[0].faults.mostDelay = random.once(in: 2) ? 100 : 0
+        plan.images[0].faults.maxDelay = random.once(in: 2) ? 100 : 0
         plan.clients =
             Mix(pages: 12, longest: 24, reads: 7, writes: 3, zeroes: 3, trims: 3, flushes: 1, forcedOnceIn: 1)
             .clients(3, 5, &random)
@@ -36,7 +36,7 @@ extension Scenario {
     static let syncs = Scenario(name: "syncs", purpose: "flushes and forced writes while syncs fail") { random in
         var plan = Plan(frames: 40, dirtyShare: 0.9)
         plan.images[0].faults.syncFailsOnceIn = [0, 3, 6][random.pick(0...2)]
-        plan.images[0].faults.mostDelay = random.once(in: 2) ? 100 : 0
+        plan.images[0].faults.maxDelay = random.once(in: 2) ? 100 : 0
         plan.clients =
             Mix(pages: 3, longest: 8, reads: 1, writes: 6, zeroes: 1, trims: 0, flushes: 5, forcedOnceIn: 3)
             .clients(random.pick(2...4), 5, &random)
@@ -47,23 +47,22 @@ extension Scenario {
         var plan = Plan(frames: 32, dirtyShare: 0.6, dirtyAge: 10)
         plan.images[0].faults = WriteFaults(
             readFailsOnceIn: [0, 6][random.pick(0...1)], writeFailsOnceIn: [0, 2, 6][random.pick(0...2)],
-            syncFailsOnceIn: [0, 5][random.pick(0...1)], zeroFailsOnceIn: 4, mostDelay: [0, 1000][random.pick(0...1)])
+            syncFailsOnceIn: [0, 5][random.pick(0...1)], zeroFailsOnceIn: 4, maxDelay: [0, 1000][random.pick(0...1)])
         plan.crew = random.once(in: 2) ? 2 : 0
         plan.clients = Mix(pages: 6, longest: 32).clients(3, 5, &random)
         return plan
     }
 
     static let memory = Scenario(name: "memory", purpose: "so little memory that requests wait for it") { random in
-        var plan = Plan(frames: random.pick(8...12), dirtyShare: 0.3)
-        plan.images[0] = Plan.Image(sectors: 8 * 24)
+        var plan = Plan(frames: 8, dirtyShare: 0.3)
+        plan.images[0] = Plan.Image(sectors: 8 * 12)
         plan.isWriteThrough = true
-        let mix = Mix(pages: 24, longest: 64, reads: 8, writes: 2, zeroes: 0, trims: 0, flushes: 0, populates: 1)
-        plan.clients = mix.clients(random.pick(3...5), 5, &random)
-        // A write of several pages would want them admitted while nobody writes back.
-        for client in plan.clients.indices {
-            for index in plan.clients[client].indices where plan.clients[client][index].kind == .write {
-                let first = plan.clients[client][index].sectors.lowerBound / 8 * 8
-                plan.clients[client][index].sectors = first..<first + 8
+        // A loan of all that is resident leaves no frame for anybody else.
+        plan.clients = (0..<2).map { _ in
+            (0..<random.pick(2...4)).map { _ in
+                if !random.once(in: 3) { return Request(kind: .read, sectors: 0..<64) }
+                let first = random.pick(8...9) * 8
+                return Request(kind: random.once(in: 4) ? .write : .read, sectors: first..<first + 8)
             }
         }
         return plan
@@ -122,7 +121,7 @@ extension Scenario {
         var plan = Plan(frames: random.pick(24...40))
         plan.images[0] = Plan.Image(sectors: 8 * 96, zeroes: .random(&random))
         if random.once(in: 2) { plan.images[0].faults.readFailsOnceIn = 4 }
-        plan.images[0].faults.mostDelay = random.once(in: 2) ? 100 : 0
+        plan.images[0].faults.maxDelay = random.once(in: 2) ? 100 : 0
         plan.prefetchers = random.pick(0...2)
         plan.readahead = 1 << 20
         plan.clients = (0..<3).map { _ in
@@ -165,7 +164,7 @@ extension Scenario {
         plan.images = (0..<2).map { _ in Plan.Image(sectors: 8 * 8 * 37) }
         plan.crew = 3
         if random.once(in: 2) { plan.images[0].faults.writeFailsOnceIn = 8 }
-        plan.images[0].faults.mostDelay = random.once(in: 2) ? 100 : 0
+        plan.images[0].faults.maxDelay = random.once(in: 2) ? 100 : 0
         plan.clients = (0..<2).map { image in
             let writes = (0..<random.pick(34...37)).map { leaf in
                 Request(kind: .write, image: image, sectors: leaf * 64..<leaf * 64 + 8)

@@ -61,14 +61,14 @@ import Testing
         let lines = Set(result.output.split(separator: "\n"))
         for line in [
             "name=flexpage", "api_version=2", "max_thread_model=parallel", "thread_model=parallel",
-            "magic_config_key=file", "flexpage_least_memory=1048576",
+            "magic_config_key=file", "flexpage_min_memory=1048576",
         ] {
             #expect(lines.contains(Substring(line)), "no \(line)")
         }
     }
 
     /// Proves that the least memory that it tells of itself is one that it serves with.
-    @Test func leastMemory() throws {
+    @Test func minMemory() throws {
         let image = try Image(size: 3 << 20)
         let server = try Server(image, "memory=1048576")
         try image.checkRead(try Client(server), 3 << 20, at: 0)

@@ -27,7 +27,7 @@ typedef struct flexpage_server flexpage_server;
 typedef struct flexpage_client flexpage_client;
 
 /// The text a call hands back. Whoever reads it frees it, with free().
-struct flexpage_answer {
+struct flexpage_message {
     /// Why the call failed: one sentence, for a person.
     char *_Nullable error;
     /// What is good to know when looking for trouble: one or more lines.
@@ -38,7 +38,7 @@ struct flexpage_answer {
 };
 
 /// What a client is told of its export while it connects.
-struct flexpage_facts {
+struct flexpage_export_info {
     int64_t size;
     bool can_write;
     bool is_rotational;
@@ -53,7 +53,7 @@ enum flexpage_extent_kind {
     flexpage_extent_hole = 2,
 };
 
-// The life of a server. What returns bool returns false, and an error in the answer, where it fails.
+// The life of a server. What returns bool returns false, and an error in the message, where it fails.
 
 /// Prints one line that a person should see, from any thread.
 typedef void (*flexpage_logger)(const char *line);
@@ -67,13 +67,13 @@ flexpage_server *flexpage_server_create(flexpage_logger log, flexpage_gate _Null
 
 /// Takes one key=value of the command line.
 bool flexpage_server_configure(
-    flexpage_server *server, const char *key, const char *value, struct flexpage_answer *answer);
+    flexpage_server *server, const char *key, const char *value, struct flexpage_message *message);
 
 /// Checks what was configured as a whole, and against the memory of the machine.
-bool flexpage_server_check(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_check(flexpage_server *server, struct flexpage_message *message);
 
 /// Opens the image. Before the fork: later the process may be another user's, in another directory.
-bool flexpage_server_open_image(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_open_image(flexpage_server *server, struct flexpage_message *message);
 
 /// Whether the server's threads are to be scheduled as SCHED_BATCH.
 bool flexpage_server_is_batch(flexpage_server *server);
@@ -104,33 +104,33 @@ enum { flexpage_max_descriptors = 4 };
 int32_t flexpage_server_descriptors(flexpage_server *server, int32_t *descriptors);
 
 /// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
-bool flexpage_server_begin(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_begin(flexpage_server *server, struct flexpage_message *message);
 
 /// Brings to the image, durably, what was written and is not there yet, as far as something has been written since the
 /// last such call. Clients may be there. Returns false where that fails.
-bool flexpage_server_settle(flexpage_server *server);
+bool flexpage_server_flush_if_changed(flexpage_server *server);
 
-/// Brings everything to its end: what was written is brought to the image. Says in the answer what could not be.
+/// Brings everything to its end: what was written is brought to the image. Says in the message what could not be.
 /// Clients that are still there are not served any more; nbdkit calls no close for them. Does no harm to a server that
 /// never began.
-bool flexpage_server_end(flexpage_server *server, struct flexpage_answer *answer);
+bool flexpage_server_end(flexpage_server *server, struct flexpage_message *message);
 
 /// Releases the server. Nothing may use it or its clients afterwards.
 void flexpage_server_destroy(flexpage_server *server);
 
 /// The least memory= that can serve, in bytes.
-uint64_t flexpage_least_memory(void);
+uint64_t flexpage_min_memory(void);
 
 /// What --help says of the options, in lines; to be freed.
 char *_Nullable flexpage_config_help(void);
 
 // A connection. `is_read_only` says that nbdkit was told to serve read-only.
 
-/// Null, and an error in the answer, where the client is refused. A note may be in it where not.
+/// Null, and an error in the message, where the client is refused. A note may be in it where not.
 flexpage_client *_Nullable flexpage_client_open(
-    flexpage_server *server, bool is_read_only, struct flexpage_answer *answer);
+    flexpage_server *server, bool is_read_only, struct flexpage_message *message);
 void flexpage_client_close(flexpage_client *client);
-void flexpage_client_facts(flexpage_client *client, struct flexpage_facts *facts);
+void flexpage_client_export_info(flexpage_client *client, struct flexpage_export_info *info);
 
 /// The counters of the whole server, in words; to be freed.
 char *_Nullable flexpage_client_counters(flexpage_client *client);

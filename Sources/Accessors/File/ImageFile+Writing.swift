@@ -62,14 +62,14 @@ extension ImageFile {
             linux_pwritev(number, $0, $1, $2, uncached)
         }
         guard isComplete else { throw AccessError(EIO) }
-        if !uncached { try settle(start..<transfer.offset + wanted) }
+        if !uncached { try dropFromPageCache(start..<transfer.offset + wanted) }
     }
 
     /// Writes `range` back from the page cache and drops it there. Not durable; but reads past the page cache see it on
     /// any filesystem.
     ///
     /// Synchronous, so that what is dirty in the page cache stays no more than what is being written this moment.
-    func settle(_ range: Range<Int64>) throws(AccessError) {
+    func dropFromPageCache(_ range: Range<Int64>) throws(AccessError) {
         let number = opened.buffered.number
         let length = range.upperBound - range.lowerBound
         _ = try Linux.uninterrupted { linux_write_back(number, range.lowerBound, length) }

@@ -8,7 +8,7 @@ extension ImageFile {
     ///
     /// Cost: a look at the size and one system call for all of them. No lock, no allocation.
     public func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>) {
-        let areDone = writes.count > 1 && writes.count <= WriteOut.most && writeTogether(writes)
+        let areDone = writes.count > 1 && writes.count <= WriteOut.maxCount && writeTogether(writes)
         if !areDone { for index in writes.indices { writeAlone(&writes[index]) } }
     }
 

@@ -51,7 +51,7 @@ extension ImageFile {
     public func trim(_ range: Range<Int64>) throws(AccessError) {
         guard try beginChanging(range) else { return }
         guard try punch(range) else { throw AccessError(EOPNOTSUPP) }
-        if !isBlockDevice { try settleEdges(of: range) }
+        if !isBlockDevice { try dropEdgesFromPageCache(of: range) }
     }
 
     /// Whether there is anything to do.
@@ -72,16 +72,16 @@ extension ImageFile {
             try allocate(range)
             isDone = try zeroInPlace(range)
         }
-        if isDone { try settleEdges(of: range) }
+        if isDone { try dropEdgesFromPageCache(of: range) }
         return isDone
     }
 
     /// Writes back the pages that `range` covers in part.
-    private func settleEdges(of range: Range<Int64>) throws(AccessError) {
+    private func dropEdgesFromPageCache(of range: Range<Int64>) throws(AccessError) {
         let first = Self.roundedDown(range.lowerBound)
         let last = Self.roundedDown(range.upperBound)
-        if first < range.lowerBound { try settle(first..<min(first + Self.pageSize, size)) }
-        if last < range.upperBound { try settle(last..<min(last + Self.pageSize, size)) }
+        if first < range.lowerBound { try dropFromPageCache(first..<min(first + Self.pageSize, size)) }
+        if last < range.upperBound { try dropFromPageCache(last..<min(last + Self.pageSize, size)) }
     }
 
     // MARK: - Block devices
@@ -150,7 +150,7 @@ extension ImageFile {
             } catch {
                 switch error.code {
                 case EOPNOTSUPP, ENOSYS, EINVAL: return false
-                case EBUSY where isBlockDevice: try settle(range)
+                case EBUSY where isBlockDevice: try dropFromPageCache(range)
                 default: throw error
                 }
             }

@@ -80,9 +80,9 @@ public final class ImageFile: ImageSource {
         isWritable = opened.readOnlyReason == nil
         isDirect = opened.directNumber != nil
         logicalBlockSize = opened.logicalBlockSize
-        let facts = DeviceFacts(of: isBlockDevice ? opened.file.special_device : opened.file.device)
-        isRotational = facts.isRotational
-        offloadsZeroes = isBlockDevice && facts.offloadsZeroes
+        let properties = DeviceProperties(of: isBlockDevice ? opened.file.special_device : opened.file.device)
+        isRotational = properties.isRotational
+        offloadsZeroes = isBlockDevice && properties.offloadsZeroes
         let descriptor = opened.buffered.number
         // The lock is on what rings write to. They may go on for a moment when the process has been killed, and the
         // lock lasts as long.
@@ -109,8 +109,8 @@ extension ImageFile {
     /// To be called once the process has the privileges that it keeps, and before the first client. Gives a block
     /// device back to whoever wants to claim it until there is a writer, if it can be claimed again then. Without this
     /// call the device stays claimed until the first writer has left.
-    public func privilegesSettled() {
-        writeAccess?.privilegesSettled()
+    public func privilegesDropped() {
+        writeAccess?.privilegesDropped()
     }
 
     /// The descriptors that it has, four at the most. A process that forks, and lives on without serving, has to close

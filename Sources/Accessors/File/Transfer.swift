@@ -13,7 +13,7 @@ struct Transfer {
     typealias Call = (_ pieces: UnsafePointer<iovec>, _ count: Int32, _ offset: Int64) -> Int
 
     /// The most pieces in a call: IOV_MAX.
-    static let mostPieces = 1024
+    static let maxPieces = 1024
 
     /// Where in the image the first piece belongs, in bytes.
     let offset: Int64
@@ -89,7 +89,7 @@ struct Transfer {
         guard doneInPiece == 0 else { return 0 }
         var left = limit - done
         var count = 0
-        while count < Self.mostPieces, index + count < pieces.count {
+        while count < Self.maxPieces, index + count < pieces.count {
             left -= Int64(pieces[index + count].iov_len)
             if left < 0 { break }
             count += 1

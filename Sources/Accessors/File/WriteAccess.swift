@@ -13,7 +13,7 @@ import SystemPackage
 /// would hinder those who only read: two read-only servers, and mounting. So:
 /// - At the start, while privileges last, a claim is tried, for reading, which is all that a claim needs. A device
 ///   that is held already is no error yet.
-/// - Once privileges are what they will be (`privilegesSettled`), the claim is given back if the device can still be
+/// - Once privileges are what they will be (`privilegesDropped`), the claim is given back if the device can still be
 ///   opened, as it can be had again then; and kept if it cannot, until a client comes that may only read.
 /// - The first writer claims the device, if no claim is held; the last one gives it back, by the same rule.
 ///
@@ -52,7 +52,7 @@ final class WriteAccess: @unchecked Sendable {
         return claiming?.number
     }
 
-    func privilegesSettled() {
+    func privilegesDropped() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if writers == 0 { releaseClaim() }

@@ -36,7 +36,7 @@ final class WriteRings: @unchecked Sendable {
     func prepare() {
         guard !isPrepared.exchange(true, ordering: .acquiringAndReleasing) else { return }
         for index in 0..<WriteRings.count {
-            guard linux_ring_open(rings + index, UInt32(WriteOut.most)) == 0 else { break }
+            guard linux_ring_open(rings + index, UInt32(WriteOut.maxCount)) == 0 else { break }
             made.bitwiseOr(1 << UInt32(index), ordering: .relaxed)
             free.bitwiseOr(1 << UInt32(index), ordering: .releasing)
         }

@@ -26,11 +26,11 @@ struct AccessMap: @unchecked Sendable {
     private static let shardBits: UInt64 = 6
 
     init(
-        image: UInt16, leaves: LeafTable, table: FlexpageTable, gauge: DirtGauge, metadata: borrowing Metadata
+        image: UInt16, leaves: LeafTable, table: FlexpageTable, dirtyLimit: DirtyLimit, metadata: borrowing Metadata
     ) {
         self.image = image
         self.leaves = leaves
-        ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, gauge: gauge)
+        ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, dirtyLimit: dirtyLimit)
         self.table = table
         zeroes = ZeroMap(metadata)
         shards = metadata.shards
@@ -39,67 +39,67 @@ struct AccessMap: @unchecked Sendable {
         bucketMask = UInt64(metadata.bucketsPerShard - 1)
     }
 
-    /// Where a chunk is in the table: found once for all its pages.
-    struct Place {
-        let hash: UInt64
+    /// Where a chunk is in the table, as a hash: computed once for all its pages.
+    struct ChunkHash {
+        let value: UInt64
 
         /// The number of its shard.
         @inline(__always)
-        var shard: Int { Int(truncatingIfNeeded: hash & UInt64(AccessMap.shardCount - 1)) }
+        var shard: Int { Int(truncatingIfNeeded: value & UInt64(AccessMap.shardCount - 1)) }
     }
 
-    /// The place of the chunk that `page` lies in: a well-mixed number (the finalizer of splitmix64, by Vigna).
+    /// The hash of the chunk that `page` lies in: a well-mixed number (the finalizer of splitmix64, by Vigna).
     @inline(__always)
-    func place(of page: UInt64) -> Place {
+    func chunkHash(of page: UInt64) -> ChunkHash {
         var x = (UInt64(image) &<< 48 | page &>> 8) &+ 0x9E37_79B9_7F4A_7C15
         x = (x ^ x &>> 30) &* 0xBF58_476D_1CE4_E5B9
         x = (x ^ x &>> 27) &* 0x94D0_49BB_1331_11EB
-        return Place(hash: x ^ x &>> 31)
+        return ChunkHash(value: x ^ x &>> 31)
     }
 
     /// The shard of a chunk.
     @inline(__always)
-    func shard(at place: Place) -> UnsafeMutablePointer<Shard> {
-        shards + place.shard
+    func shard(at hash: ChunkHash) -> UnsafeMutablePointer<Shard> {
+        shards + hash.shard
     }
 
     /// The shard of the chunk that `page` lies in.
     @inline(__always)
-    func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> { shard(at: place(of: page)) }
+    func shard(of page: UInt64) -> UnsafeMutablePointer<Shard> { shard(at: chunkHash(of: page)) }
 
     /// Asks for the bucket of `page` to be near by when its shard's lock has been taken.
     @inline(__always)
-    func prefetch(_ page: UInt64, at place: Place) {
-        flexpage_prefetch(bucket(of: page, at: place))
-        flexpage_prefetch(leaves[home(of: page, at: place)])
+    func prefetch(_ page: UInt64, at hash: ChunkHash) {
+        flexpage_prefetch(bucket(of: page, at: hash))
+        flexpage_prefetch(leaves[home(of: page, at: hash)])
     }
 
     /// Where the leaf of `page` is, most likely.
     @inline(__always)
-    private func home(of page: UInt64, at place: Place) -> LeafID {
-        leaves.home(chunk: place.hash, page &>> 3 & UInt64(Chunk.pages / Leaf.pages - 1))
+    private func home(of page: UInt64, at hash: ChunkHash) -> LeafID {
+        leaves.home(chunk: hash.value, page &>> 3 & UInt64(Chunk.pages / Leaf.pages - 1))
     }
 
     @inline(__always)
-    private func bucket(of page: UInt64, at place: Place) -> UnsafeMutablePointer<LeafID> {
-        let shard = place.hash & UInt64(AccessMap.shardCount - 1)
+    private func bucket(of page: UInt64, at hash: ChunkHash) -> UnsafeMutablePointer<LeafID> {
+        let shard = hash.value & UInt64(AccessMap.shardCount - 1)
         // The leaves of a chunk follow one another, so a sequential reader walks along a cache line of buckets.
-        let index = (place.hash &>> AccessMap.shardBits &+ page &>> 3) & bucketMask
+        let index = (hash.value &>> AccessMap.shardBits &+ page &>> 3) & bucketMask
         return buckets + Int(truncatingIfNeeded: shard &* (bucketMask &+ 1) &+ index)
     }
 
     @inline(__always)
-    private func bucket(of page: UInt64) -> UnsafeMutablePointer<LeafID> { bucket(of: page, at: place(of: page)) }
+    private func bucket(of page: UInt64) -> UnsafeMutablePointer<LeafID> { bucket(of: page, at: chunkHash(of: page)) }
 
     /// The leaf that holds `page`, or nil where none of its eight pages is covered.
     @inline(__always)
-    func leaf(of page: UInt64) -> UnsafeMutablePointer<Leaf>? { leaf(of: page, at: place(of: page)) }
+    func leaf(of page: UInt64) -> UnsafeMutablePointer<Leaf>? { leaf(of: page, at: chunkHash(of: page)) }
 
-    /// The same, where the place of the page's chunk is known.
+    /// The same, where the hash of the page's chunk is known.
     @inline(__always)
-    func leaf(of page: UInt64, at place: Place) -> UnsafeMutablePointer<Leaf>? {
+    func leaf(of page: UInt64, at hash: ChunkHash) -> UnsafeMutablePointer<Leaf>? {
         let key = Leaf.key(of: PageKey(image: image, page: page))
-        var id = bucket(of: page, at: place).pointee
+        var id = bucket(of: page, at: hash).pointee
         while id != .none {
             let leaf = leaves[id]
             if leaf.pointee.key == key { return leaf }
@@ -113,12 +113,12 @@ struct AccessMap: @unchecked Sendable {
 
     /// The flexpage that covers `page`, or `.none`.
     @inline(__always)
-    func flexpage(at page: UInt64) -> FlexpageID { flexpage(at: page, place(of: page)) }
+    func flexpage(at page: UInt64) -> FlexpageID { flexpage(at: page, chunkHash(of: page)) }
 
-    /// The same, where the place of the page's chunk is known.
+    /// The same, where the hash of the page's chunk is known.
     @inline(__always)
-    func flexpage(at page: UInt64, _ place: Place) -> FlexpageID {
-        guard let leaf = leaf(of: page, at: place) else { return .none }
+    func flexpage(at page: UInt64, _ hash: ChunkHash) -> FlexpageID {
+        guard let leaf = leaf(of: page, at: hash) else { return .none }
         return leaf.pointee.flexpages[Int(page & 7)]
     }
 
@@ -163,7 +163,7 @@ struct AccessMap: @unchecked Sendable {
                 leaf.pointee.flexpages[index] = .none
             }
             forgetUnsynced(leaf, Leaf.bits(indices))
-            ledger.dropped(leaves.id(of: leaf))
+            ledger.pagesDropped(leaves.id(of: leaf))
         }
         while !vacated.isEmpty {
             giveLeafBackIfEmpty(at: vacated.lowerBound)
@@ -177,7 +177,7 @@ struct AccessMap: @unchecked Sendable {
         guard leaf.pointee.unsynced & bits != 0 else { return }
         ledger.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
         leaf.pointee.unsynced &= ~bits
-        ledger.countUnsettled()
+        ledger.countAtRisk()
     }
 
     /// Calls `body` with each leaf of flexpage `id` and the indices that the flexpage has in it.
@@ -198,7 +198,7 @@ struct AccessMap: @unchecked Sendable {
     private func makeLeaf(at page: UInt64) -> UnsafeMutablePointer<Leaf> {
         let bucket = bucket(of: page)
         let id = leaves.take(
-            key: Leaf.key(of: PageKey(image: image, page: page)), home: home(of: page, at: place(of: page)))
+            key: Leaf.key(of: PageKey(image: image, page: page)), home: home(of: page, at: chunkHash(of: page)))
         leaves[id].pointee.next = bucket.pointee
         bucket.pointee = id
         return leaves[id]
@@ -213,7 +213,7 @@ struct AccessMap: @unchecked Sendable {
             if leaf.pointee.key == key {
                 guard leaf.isEmpty else { return }
                 assert(leaf.pointee.dirty | leaf.pointee.writing == 0, "dirty pages are not dropped by the way")
-                assert(leaf.pointee.mark.list == .none, "an empty leaf is on no list")
+                assert(leaf.pointee.status.list == .none, "an empty leaf is on no list")
                 link.pointee = leaf.pointee.next
                 leaves.give(id)
                 return

@@ -17,7 +17,7 @@ struct Leaf {
     /// One bit a base page: written out since the image was last made durable.
     var unsynced: UInt8
     /// Which list of its image's Ledger it is on, and the two bits about failed write-outs.
-    var mark: LeafMark
+    var status: LeafStatus
     /// Its image, and the number of its first base page divided by `pages`.
     var key: UInt64
     /// The flexpage that covers each base page, or `.none`.
@@ -51,7 +51,7 @@ struct Leaf {
         dirty = 0
         writing = 0
         unsynced = 0
-        mark = LeafMark()
+        status = LeafStatus()
         previousOnList = .none
         nextOnList = .none
         epoch = 0

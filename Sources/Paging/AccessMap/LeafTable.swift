@@ -35,8 +35,8 @@ struct LeafTable: @unchecked Sendable {
     @inline(__always)
     func home(chunk hash: UInt64, _ index: UInt64) -> LeafID {
         let spread = hash.multipliedFullWidth(by: UInt64(count)).high
-        let place = spread &+ index
-        return LeafID(raw: UInt32(truncatingIfNeeded: place < UInt64(count) ? place &+ 1 : place &+ 1 &- UInt64(count)))
+        let slot = spread &+ index
+        return LeafID(raw: UInt32(truncatingIfNeeded: slot < UInt64(count) ? slot &+ 1 : slot &+ 1 &- UInt64(count)))
     }
 
     /// A free leaf, made empty for `key`: `home` where that is free. There always is one: there are as many as frames,

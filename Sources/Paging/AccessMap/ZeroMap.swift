@@ -51,16 +51,16 @@ struct ZeroMap: @unchecked Sendable {
         }
     }
 
-    private func group(_ place: AccessMap.Place) -> UnsafeMutablePointer<Group> {
-        let spread = (place.hash >> 32) &* UInt64(groupsPerShard)
-        return groups + place.shard * groupsPerShard + Int(spread >> 32)
+    private func group(_ hash: AccessMap.ChunkHash) -> UnsafeMutablePointer<Group> {
+        let spread = (hash.value >> 32) &* UInt64(groupsPerShard)
+        return groups + hash.shard * groupsPerShard + Int(spread >> 32)
     }
 
     private static func key(_ key: PageKey) -> UInt64 { inUse | UInt64(key.image) << 40 | key.page >> 8 }
 
     /// The record of the chunk of `key`, or nil where nothing is known of it.
-    func record(of key: PageKey, at place: AccessMap.Place) -> Record? {
-        let group = group(place)
+    func record(of key: PageKey, at hash: AccessMap.ChunkHash) -> Record? {
+        let group = group(hash)
         let key = ZeroMap.key(key)
         for way in 0..<ZeroMap.ways where group.pointee.keys[way] == key { return Record(group: group, way: way) }
         return nil
@@ -69,8 +69,8 @@ struct ZeroMap: @unchecked Sendable {
     /// Takes an empty record for the chunk of `key`, which has none: one that is free, else the one that was not used
     /// for longest, which is forgotten.
     /// - Returns: The record, and how many known zeroes were forgotten.
-    func makeRecord(of key: PageKey, at place: AccessMap.Place) -> (Record, forgotten: Int) {
-        let group = group(place)
+    func makeRecord(of key: PageKey, at hash: AccessMap.ChunkHash) -> (Record, forgotten: Int) {
+        let group = group(hash)
         var victim = 0
         for way in 0..<ZeroMap.ways {
             if group.pointee.keys[way] == 0 {
@@ -97,7 +97,7 @@ struct ZeroMap: @unchecked Sendable {
     func remove(_ record: Record) { record.group.pointee.keys[record.way] = 0 }
 
     /// Whoever comes to `page`, which the record has, is to be told of: it is where reading ahead goes on.
-    func mark(_ page: UInt64, in record: Record) {
+    func setMark(_ page: UInt64, in record: Record) {
         record.group.pointee.marks[record.way] = UInt16(page & UInt64(Chunk.pages - 1))
     }
 

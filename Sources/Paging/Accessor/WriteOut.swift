@@ -3,7 +3,7 @@ import Glibc
 /// One of several writes that an Accessor is asked to do at once.
 public struct WriteOut {
     /// Most writes that are asked for at once.
-    public static let most = 32
+    public static let maxCount = 32
 
     /// Memory, whole base pages, stable until the call returns.
     public let pieces: UnsafeBufferPointer<iovec>

@@ -3,13 +3,13 @@
 /// What it does not use goes back when the Admission ends, or earlier: nobody keeps one while waiting for anything
 /// (invariant 9). It lives on the writer's stack.
 struct Admission: ~Copyable {
-    private let gauge: DirtGauge
+    private let dirtyLimit: DirtyLimit
     /// Base pages left of it.
     private(set) var count: Int
 
-    /// - Parameter count: Base pages that `gauge` has admitted.
-    init(_ count: Int, of gauge: DirtGauge) {
-        self.gauge = gauge
+    /// - Parameter count: Base pages that `dirtyLimit` has admitted.
+    init(_ count: Int, of dirtyLimit: DirtyLimit) {
+        self.dirtyLimit = dirtyLimit
         self.count = count
     }
 
@@ -21,9 +21,9 @@ struct Admission: ~Copyable {
 
     /// Gives back what is left.
     mutating func giveBack() {
-        gauge.release(count)
+        dirtyLimit.release(count)
         count = 0
     }
 
-    deinit { gauge.release(count) }
+    deinit { dirtyLimit.release(count) }
 }

@@ -12,7 +12,7 @@ import Synchronization
 /// no place.
 ///
 /// Whoever makes room serves the queue: it grants the first what there is room for, then the next, and wakes those and
-/// no others. A place in the queue lies on the stack of who waits: nothing is allocated, and there is room for all.
+/// no others. A waiter in the queue lies on the stack of who waits: nothing is allocated, and there is room for all.
 ///
 /// Thread rules: any thread; who waits here holds nothing (invariant 9). `lock` is innermost: neither what is granted
 /// nor why somebody gives up is asked of anything that takes another. O(1), but for a writer that comes again: O(those
@@ -23,23 +23,23 @@ struct AdmissionQueue: @unchecked Sendable {
 
     private struct State: ~Copyable {
         /// Ends of the queue, under `lock`. Before the atomics, which are used without it.
-        var first: UnsafeMutablePointer<Place>?
-        var last: UnsafeMutablePointer<Place>?
+        var first: UnsafeMutablePointer<Waiter>?
+        var last: UnsafeMutablePointer<Waiter>?
         let waiting = Atomic<Int>(0)
         /// Those who have come to wait, so far.
         let arrivals = Atomic<UInt64>(0)
     }
 
     /// One who waits. All of it is under the queue's lock, but for the signals.
-    private struct Place {
+    private struct Waiter {
         let wanted: Int
         let turn: UInt64
         var granted = 0
-        /// Signals that have been given or are about to be: the place must not go before all have been heard.
+        /// Signals that have been given or are about to be: the waiter must not go before all have been heard.
         var signals = 0
         var signal = sem_t()
-        var previous: UnsafeMutablePointer<Place>?
-        var next: UnsafeMutablePointer<Place>?
+        var previous: UnsafeMutablePointer<Waiter>?
+        var next: UnsafeMutablePointer<Waiter>?
     }
 
     /// - Parameter mutex: Where the lock is to lie.
@@ -60,39 +60,39 @@ struct AdmissionQueue: @unchecked Sendable {
 
     /// The turn of who comes now.
     @inline(__always)
-    var turn: UInt64 { state.pointee.arrivals.load(ordering: .relaxed) }
+    var turn: UInt64 { state.pointee.arrivals.load(ordering: .acquiring) }
 
     /// Times that somebody has waited here.
     var arrivals: UInt64 { turn }
 
     /// Sleeps until some of `wanted` is granted. Whoever waits counts as waiting before the first look at the room.
     /// - Parameter serve: Serves this queue, in case there has been room already.
-    /// - Parameter giveUp: Why there is nothing to wait for; looked at with no lock held, before each sleep.
+    /// - Parameter reasonToGiveUp: Why there is nothing to wait for; looked at with no lock held, before each sleep.
     /// - Returns: How much is granted: at least one.
     func waitForTurn(
-        _ turn: UInt64, wanting wanted: Int, serve: () -> Void, giveUp: () -> AccessError?
+        _ turn: UInt64, wanting wanted: Int, serve: () -> Void, reasonToGiveUp: () -> AccessError?
     ) throws(AccessError) -> Int {
-        var place = Place(wanted: wanted, turn: turn)
-        return try withUnsafeMutablePointer(to: &place) { (place) throws(AccessError) -> Int in
-            signal(of: place).prepare()
-            defer { signal(of: place).destroy() }
-            enter(place)
+        var waiter = Waiter(wanted: wanted, turn: turn)
+        return try withUnsafeMutablePointer(to: &waiter) { (waiter) throws(AccessError) -> Int in
+            signal(of: waiter).prepare()
+            defer { signal(of: waiter).destroy() }
+            enter(waiter)
             if !Flaw.noLookAfterEntering.isPlanted { serve() }
-            return try sleep(in: place, giveUp: giveUp)
+            return try sleep(in: waiter, reasonToGiveUp: reasonToGiveUp)
         }
     }
 
     private func sleep(
-        in place: UnsafeMutablePointer<Place>, giveUp: () -> AccessError?
+        in waiter: UnsafeMutablePointer<Waiter>, reasonToGiveUp: () -> AccessError?
     ) throws(AccessError) -> Int {
         var heard = 0
         while true {
             var error: AccessError?
-            if lock.withLock({ place.pointee.granted }) == 0 { error = giveUp() }
-            let granted = leave(place, isGivingUp: error != nil, &heard)
+            if lock.withLock({ waiter.pointee.granted }) == 0 { error = reasonToGiveUp() }
+            let granted = leave(waiter, isGivingUp: error != nil, &heard)
             if granted > 0 { return granted }
             if let error { throw error }
-            hear(place)
+            hear(waiter)
             heard += 1
         }
     }
@@ -101,83 +101,84 @@ struct AdmissionQueue: @unchecked Sendable {
     /// - Parameter take: Takes up to so much, and says how much it is: 0 where there is none.
     func serve(_ take: (Int) -> Int) {
         lock.lock()
-        var admitted: UnsafeMutablePointer<Place>?
-        var end: UnsafeMutablePointer<Place>?
-        while let place = state.pointee.first {
-            let granted = take(place.pointee.wanted)
+        var admitted: UnsafeMutablePointer<Waiter>?
+        var end: UnsafeMutablePointer<Waiter>?
+        while let waiter = state.pointee.first {
+            let granted = take(waiter.pointee.wanted)
             guard granted > 0 else { break }
-            unlink(place)
-            place.pointee.granted = granted
-            place.pointee.signals += 1
-            if let end { end.pointee.next = place } else { admitted = place }
-            end = place
+            unlink(waiter)
+            waiter.pointee.granted = granted
+            waiter.pointee.signals += 1
+            if let end { end.pointee.next = waiter } else { admitted = waiter }
+            end = waiter
         }
         lock.unlock()
-        // Not under the lock, which all who wake up take first. A place may be gone as soon as its signal is given.
-        while let place = admitted {
-            admitted = place.pointee.next
-            signal(of: place).give()
+        // Not under the lock, which all who wake up take first. A waiter may be gone as soon as its signal is given.
+        while let waiter = admitted {
+            admitted = waiter.pointee.next
+            signal(of: waiter).give()
         }
     }
 
     /// Lets all who wait look whether there is a reason to give up.
     func wakeAll() {
         lock.lock()
-        var place = state.pointee.first
-        while let waiting = place {
-            place = waiting.pointee.next
+        var waiter = state.pointee.first
+        while let waiting = waiter {
+            waiter = waiting.pointee.next
             waiting.pointee.signals += 1
             signal(of: waiting).give()
         }
         lock.unlock()
     }
 
-    // MARK: Places
+    // MARK: Waiters
 
-    /// Puts the place where its turn belongs: behind all that are not later.
-    private func enter(_ place: UnsafeMutablePointer<Place>) {
+    /// Puts the waiter where its turn belongs: behind all that are not later.
+    private func enter(_ waiter: UnsafeMutablePointer<Waiter>) {
         lock.lock()
         var before = state.pointee.last
-        while let other = before, other.pointee.turn > place.pointee.turn { before = other.pointee.previous }
+        while let other = before, other.pointee.turn > waiter.pointee.turn { before = other.pointee.previous }
         let after = before == nil ? state.pointee.first : before!.pointee.next
-        place.pointee.previous = before
-        place.pointee.next = after
-        if let before { before.pointee.next = place } else { state.pointee.first = place }
-        if let after { after.pointee.previous = place } else { state.pointee.last = place }
-        state.pointee.arrivals.wrappingAdd(1, ordering: .relaxed)
+        waiter.pointee.previous = before
+        waiter.pointee.next = after
+        if let before { before.pointee.next = waiter } else { state.pointee.first = waiter }
+        if let after { after.pointee.previous = waiter } else { state.pointee.last = waiter }
         state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        // Counted last: a thread that sees this arrival finds the queue not empty.
+        state.pointee.arrivals.wrappingAdd(1, ordering: .releasing)
         lock.unlock()
         // What is looked at next must not have been read before.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
     }
 
-    /// - Returns: What is granted, all signals having been heard; 0 if nothing is: then the place is still in the
+    /// - Returns: What is granted, all signals having been heard; 0 if nothing is: then the waiter is still in the
     ///   queue, unless its owner gives up.
-    private func leave(_ place: UnsafeMutablePointer<Place>, isGivingUp: Bool, _ heard: inout Int) -> Int {
+    private func leave(_ waiter: UnsafeMutablePointer<Waiter>, isGivingUp: Bool, _ heard: inout Int) -> Int {
         lock.lock()
-        let granted = place.pointee.granted
-        if granted == 0, isGivingUp { unlink(place) }
-        let signals = place.pointee.signals
+        let granted = waiter.pointee.granted
+        if granted == 0, isGivingUp { unlink(waiter) }
+        let signals = waiter.pointee.signals
         lock.unlock()
         while granted > 0 || isGivingUp, heard < signals {
-            hear(place)
+            hear(waiter)
             heard += 1
         }
         return granted
     }
 
-    private func hear(_ place: UnsafeMutablePointer<Place>) { signal(of: place).hear() }
+    private func hear(_ waiter: UnsafeMutablePointer<Waiter>) { signal(of: waiter).hear() }
 
-    private func signal(of place: UnsafeMutablePointer<Place>) -> Signal {
-        Signal(at: place.pointer(to: \.signal)!)
+    private func signal(of waiter: UnsafeMutablePointer<Waiter>) -> Signal {
+        Signal(at: waiter.pointer(to: \.signal)!)
     }
 
-    private func unlink(_ place: UnsafeMutablePointer<Place>) {
-        let (previous, next) = (place.pointee.previous, place.pointee.next)
+    private func unlink(_ waiter: UnsafeMutablePointer<Waiter>) {
+        let (previous, next) = (waiter.pointee.previous, waiter.pointee.next)
         if let previous { previous.pointee.next = next } else { state.pointee.first = next }
         if let next { next.pointee.previous = previous } else { state.pointee.last = previous }
-        place.pointee.previous = nil
-        place.pointee.next = nil
+        waiter.pointee.previous = nil
+        waiter.pointee.next = nil
         state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed)
     }
 }

@@ -5,9 +5,9 @@
 ///
 ///     D / rate + fixed + (D + U) · syncCost
 ///
-/// *rate*: pages written out a second while a sweep keeps the disk busy; time without a sweep says nothing of the disk
-/// and does not count. *fixed* is what a sync of little takes, *syncCost* what one of much takes a page beyond that: a
-/// disk with a cache writes fast, and syncs at the speed that it really has.
+/// *rate*: pages written out a second while a write-out keeps the disk busy; time without a write-out says nothing of
+/// the disk and does not count. *fixed* is what a sync of little takes, *syncCost* what one of much takes a page beyond
+/// that: a disk with a cache writes fast, and syncs at the speed that it really has.
 ///
 /// A third of the time is spent so, because a disk can become slower than it was: one that falls to a tenth, with all
 /// that is allowed dirty, has written out nine tenths of that after three times the flush's time. A disk's standstill
@@ -36,8 +36,8 @@ struct FlushBudget {
     private(set) var fixedSync = 0.0
     private(set) var syncCost = 0.0
 
-    /// Sweeps under way, and busy seconds and pages of the sample that is being taken.
-    private var sweeps = 0
+    /// Write-outs under way, and busy seconds and pages of the sample that is being taken.
+    private var writeOuts = 0
     private var sampled = 0.0
     private var sampledPages = 0
     /// Up to when, and up to how many pages written out in all, things have been noted.
@@ -51,21 +51,21 @@ struct FlushBudget {
         rate = Double(FlushBudget.firstPages) / (max(flushTime, FlushBudget.firstTime) * FlushBudget.share)
     }
 
-    /// A sweep begins. - Parameter written: Base pages written out so far, in all.
-    mutating func beginSweep(at now: Double, written: Int) {
+    /// A write-out begins. - Parameter written: Base pages written out so far, in all.
+    mutating func beginWriteOut(at now: Double, written: Int) {
         note(now, written)
-        sweeps += 1
+        writeOuts += 1
     }
 
-    /// A sweep ends.
-    mutating func endSweep(at now: Double, written: Int) {
+    /// A write-out ends.
+    mutating func endWriteOut(at now: Double, written: Int) {
         note(now, written)
-        sweeps -= 1
+        writeOuts -= 1
     }
 
     /// Takes notice of what has been written out, or has not.
     mutating func note(_ now: Double, _ written: Int) {
-        if sweeps > 0 {
+        if writeOuts > 0 {
             sampled += max(0, now - noted)
             sampledPages += written - notedPages
         }

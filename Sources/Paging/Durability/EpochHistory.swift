@@ -1,4 +1,4 @@
-/// When the epochs of an image ended, coarsely: enough to know which dirt is older than an age.
+/// When the epochs of an image ended, coarsely: enough to know which dirty pages are older than an age.
 ///
 /// One thread's own: the watch of the Writeback.
 struct EpochHistory {

@@ -8,18 +8,19 @@ extension Ledger {
         }
     }
 
-    private func check(_ list: LeafList, _ name: LeafMark.List) {
+    private func check(_ list: LeafList, _ name: LeafStatus.List) {
         var count = 0
         var previous = LeafID.none
         var id = list.head
         while id != .none {
             let leaf = leaves[id]
-            precondition(leaf.pointee.mark.list == name && leaf.pointee.previousOnList == previous, "links must agree")
+            precondition(
+                leaf.pointee.status.list == name && leaf.pointee.previousOnList == previous, "links must agree")
             if name == .dirty {
                 precondition(leaf.pointee.dirty | leaf.pointee.writing != 0, "what is on the dirty list is dirty")
             } else {
                 precondition(leaf.pointee.dirty | leaf.pointee.writing == 0, "what is dirty is on the dirty list")
-                precondition(!leaf.pointee.mark.hasFailed, "(6) what failed is dirty until it is out, and no longer")
+                precondition(!leaf.pointee.status.hasFailed, "(6) what failed is dirty until it is out, and no longer")
             }
             previous = id
             id = leaf.pointee.nextOnList

@@ -1,17 +1,17 @@
 import Synchronization
 
-/// Syncs: what a good one settles, and what a failed one loses.
+/// Syncs: what a good one makes durable, and what a failed one loses.
 extension Ledger {
     /// A sync begins.
-    /// - Returns: Its number, and what was unsettled when it began.
-    func beginSync() -> (number: UInt32, unsettled: UInt64) {
+    /// - Returns: Its number, and what was at risk when it began.
+    func beginSync() -> (number: UInt32, atRisk: UInt64) {
         lock.withLock {
             record.pointee.syncsBegun &+= 1
-            return (record.pointee.syncsBegun, unsettled)
+            return (record.pointee.syncsBegun, atRisk)
         }
     }
 
-    /// The key of the first leaf that was written out before sync `number` began and is not settled, or nil.
+    /// The key of the first leaf that was written out before sync `number` began and is not durable yet, or nil.
     func firstUnsynced(beforeSync number: UInt32) -> UInt64? {
         lock.withLock {
             let id = record.pointee.unsynced.head
@@ -20,13 +20,13 @@ extension Ledger {
         }
     }
 
-    /// Settles the leaf after a good sync `number`, if it still was written out before that and has not been dirtied
-    /// since: it is on no list then.
+    /// Marks the leaf durable after a good sync `number`, if it still was written out before that and has not been
+    /// dirtied since: it is on no list then.
     /// - Returns: Whether it was, so that its bits are to be cleared.
-    func settle(_ id: LeafID, bySync number: UInt32) -> Bool {
+    func markDurable(_ id: LeafID, bySync number: UInt32) -> Bool {
         lock.withLock {
             let leaf = leaves[id]
-            guard leaf.pointee.mark.list == .unsynced, Ledger.isLater(number, than: leaf.pointee.epoch) else {
+            guard leaf.pointee.status.list == .unsynced, Ledger.isLater(number, than: leaf.pointee.epoch) else {
                 return false
             }
             unlink(id)
@@ -44,15 +44,15 @@ extension Ledger {
     }
 
     /// How much has happened to the image that a failed sync would lose.
-    var unsettled: UInt64 { record.pointee.unsettled.load(ordering: .sequentiallyConsistent) }
+    var atRisk: UInt64 { record.pointee.atRisk.load(ordering: .sequentiallyConsistent) }
 
     /// Something that a failed sync would lose has happened to the image.
-    func countUnsettled() { record.pointee.unsettled.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+    func countAtRisk() { record.pointee.atRisk.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
     /// So many base pages more (or fewer) are written out and not durable.
     func countUnsynced(_ pages: Int) {
         record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed)
-        gauge.countUnsynced(pages)
+        dirtyLimit.countUnsynced(pages)
     }
 
     /// Base pages that are written out and not known to be durable.
@@ -62,7 +62,7 @@ extension Ledger {
     func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }
     /// It has been done, or part of it.
     func endChange() {
-        countUnsettled()
+        countAtRisk()
         record.pointee.changes.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
     /// Whether one is being done.
@@ -71,16 +71,16 @@ extension Ledger {
     /// A sync has failed. What is being written out now counts as not written out, because the image may have forgotten
     /// it already; called before what was written out earlier becomes dirty again.
     func countFailedSync(_ error: AccessError) {
-        let count = failedSyncs & 0xFF_FFFF_FFFF_FFFF &+ 1
-        record.pointee.failedSyncs.store(UInt64(error.code) << 56 | count, ordering: .sequentiallyConsistent)
+        let count = syncFailureStamp & 0xFF_FFFF_FFFF_FFFF &+ 1
+        record.pointee.syncFailureStamp.store(UInt64(error.code) << 56 | count, ordering: .sequentiallyConsistent)
     }
 
     /// Syncs that have failed (the low 56 bits), and how the last one did.
-    var failedSyncs: UInt64 { record.pointee.failedSyncs.load(ordering: .sequentiallyConsistent) }
+    var syncFailureStamp: UInt64 { record.pointee.syncFailureStamp.load(ordering: .sequentiallyConsistent) }
 
-    /// The error of the last failed sync if there was one since `failedSyncs` was `count`.
+    /// The error of the last failed sync if there was one since `syncFailureStamp` was `count`.
     func syncFailure(since count: UInt64) -> AccessError? {
-        let now = failedSyncs
+        let now = syncFailureStamp
         return now == count ? nil : AccessError(Int32(now >> 56))
     }
 }

@@ -1,4 +1,4 @@
-/// Epochs and write-outs: what a sweep is to write out, and what has become of it.
+/// Epochs and write-outs: what a flush is to write out, and what has become of it.
 extension Ledger {
     /// Ends the current epoch.
     /// - Returns: Its number: what has been dirtied so far has this one or an earlier one.
@@ -22,7 +22,7 @@ extension Ledger {
             while id != .none, count < keys.count {
                 let leaf = leaves[id]
                 if Ledger.isLater(leaf.pointee.epoch, than: epoch) { break }
-                if includingFailed || !leaf.pointee.mark.hasFailed {
+                if includingFailed || !leaf.pointee.status.hasFailed {
                     keys[count] = leaf.pointee.key
                     count += 1
                 }
@@ -49,12 +49,12 @@ extension Ledger {
                 record.pointee.isTold = true
                 return .writeOutFails(AccessError(record.pointee.error), dirtyPages: dirtyPages)
             }
-            if record.pointee.failedLeaves == 0, record.pointee.failures > 0 {
+            if record.pointee.failedLeaves == 0, record.pointee.writeOutFailures > 0 {
                 defer {
-                    record.pointee.failures = 0
+                    record.pointee.writeOutFailures = 0
                     record.pointee.isTold = false
                 }
-                return record.pointee.isTold ? .writeOutWorksAgain(failures: record.pointee.failures) : nil
+                return record.pointee.isTold ? .writeOutWorksAgain(failures: record.pointee.writeOutFailures) : nil
             }
             return nil
         }

@@ -15,7 +15,7 @@ import Synchronization
 /// counted as failed until its data is out: every flush says so (invariant 6).
 ///
 /// The unsynced list is in the order of syncs: a leaf remembers how many had begun when it was written out, and a good
-/// sync settles those that were written out before it began.
+/// sync makes durable those that were written out before it began.
 ///
 /// Ledgers lie in the Memory, one an image. Calls that take a leaf want its shard's lock held; `lock` comes after it
 /// and is an innermost one. O(1), but for what says otherwise.
@@ -25,12 +25,12 @@ struct Ledger: @unchecked Sendable {
     // These two are the Ledger's own: internal only because its extensions are files of their own.
     let record: UnsafeMutablePointer<Record>
     let leaves: LeafTable
-    let gauge: DirtGauge
+    let dirtyLimit: DirtyLimit
 
     struct Record: ~Copyable {
         /// Write-outs that failed since all was well. First, because changing any field in place counts as a change of
         /// the first byte to the thread sanitizer, and whoever is about to lock touches the mutex unlocked.
-        var failures: UInt64 = 0
+        var writeOutFailures: UInt64 = 0
         /// Its place behind that is relied on.
         var mutex = pthread_mutex_t()
         var dirty = LeafList()
@@ -43,28 +43,28 @@ struct Ledger: @unchecked Sendable {
         var error: Int32 = 0
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. Counted for ever; see `Provider`.
-        let unsettled = Atomic<UInt64>(0)
+        let atRisk = Atomic<UInt64>(0)
         /// Zeroes and trims being done.
         let changes = Atomic<Int>(0)
         /// Syncs that failed, and how the last one did.
-        let failedSyncs = Atomic<UInt64>(0)
+        let syncFailureStamp = Atomic<UInt64>(0)
         /// Base pages written out and not known to be durable.
         let unsyncedPages = Atomic<Int>(0)
         /// Base pages read ahead and recycled without use, since somebody asked.
         let unused = Atomic<UInt64>(0)
     }
 
-    init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable, gauge: DirtGauge) {
+    init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable, dirtyLimit: DirtyLimit) {
         self.record = record
         self.leaves = leaves
-        self.gauge = gauge
+        self.dirtyLimit = dirtyLimit
     }
 
     /// Makes the ledger that of a new image.
     func prepare() {
         record.initialize(to: Record())
-        let place = withUnsafePointer(to: &record.pointee.mutex) { UnsafeRawPointer($0) }
-        precondition(place == UnsafeRawPointer(mutex), "where the lock is looked for")
+        let address = withUnsafePointer(to: &record.pointee.mutex) { UnsafeRawPointer($0) }
+        precondition(address == UnsafeRawPointer(mutex), "where the lock is looked for")
         _ = Lock(in: mutex)
     }
 
@@ -81,20 +81,20 @@ struct Ledger: @unchecked Sendable {
     /// Pages of the leaf have just become dirty.
     /// - Parameter wasClean: No other page of it was.
     func dirtied(_ id: LeafID, wasClean: Bool) {
-        guard wasClean || leaves[id].pointee.mark.list != .dirty else { return }
+        guard wasClean || leaves[id].pointee.status.list != .dirty else { return }
         lock.withLock {
             if wasClean { leaves[id].pointee.dirtyEpoch = record.pointee.epoch }
             // A leaf with pages on their way out stays where it is: a flush that has to wait for them looks there.
-            guard leaves[id].pointee.mark.list != .dirty else { return }
+            guard leaves[id].pointee.status.list != .dirty else { return }
             unlink(id)
             append(id, dirtyIn: record.pointee.epoch)
         }
     }
 
     /// The last dirty page of the leaf has been taken to be written out: what had failed is being tried again.
-    func tookWhole(_ id: LeafID) {
-        guard leaves[id].pointee.mark.keepsFailed else { return }
-        lock.withLock { leaves[id].pointee.mark.keepsFailed = false }
+    func allDirtyTaken(_ id: LeafID) {
+        guard leaves[id].pointee.status.keepsFailed else { return }
+        lock.withLock { leaves[id].pointee.status.keepsFailed = false }
     }
 
     /// Pages of the leaf have been written out; its bits say so already.
@@ -103,7 +103,7 @@ struct Ledger: @unchecked Sendable {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
             // Where nothing is dirty what had failed has been dropped meanwhile, if it was not written out.
-            if !leaf.pointee.mark.keepsFailed || leaf.pointee.dirty == 0 { noteSuccess(id) }
+            if !leaf.pointee.status.keepsFailed || leaf.pointee.dirty == 0 { noteSuccess(id) }
             if leaf.pointee.dirty != 0 {
                 // Most that is left of a leaf was dirty from the beginning: its place is right, and finding it anew
                 // would mean to go through the whole list.
@@ -122,14 +122,14 @@ struct Ledger: @unchecked Sendable {
     func failedToWriteOut(_ id: LeafID, _ error: AccessError) {
         lock.withLock {
             let leaf = leaves[id]
-            leaf.pointee.mark.keepsFailed = true
+            leaf.pointee.status.keepsFailed = true
             moveToTail(id)
             record.pointee.error = error.code
-            record.pointee.failures += 1
-            if !leaf.pointee.mark.hasFailed {
-                leaf.pointee.mark.hasFailed = true
+            record.pointee.writeOutFailures += 1
+            if !leaf.pointee.status.hasFailed {
+                leaf.pointee.status.hasFailed = true
                 record.pointee.failedLeaves += 1
-                gauge.countFailedLeaves(1, error)
+                dirtyLimit.countFailedLeaves(1, error)
             }
         }
     }
@@ -138,7 +138,7 @@ struct Ledger: @unchecked Sendable {
     /// that no flush comes to it twice.
     func putOff(_ id: LeafID) {
         lock.withLock {
-            assert(leaves[id].pointee.mark.keepsFailed, "what is known to be bad has failed")
+            assert(leaves[id].pointee.status.keepsFailed, "what is known to be bad has failed")
             moveToTail(id)
         }
     }
@@ -154,23 +154,23 @@ struct Ledger: @unchecked Sendable {
     /// for them, writes them out anew. Those who began before it fail because of it. Where another page of the leaf has
     /// failed, which has put it too late for such a flush, that failure stands until these pages are out too: the flush
     /// hears of it.
-    func overtaken(_ id: LeafID) {
+    func syncFailedMeanwhile(_ id: LeafID) {
         lock.withLock {
             let leaf = leaves[id]
-            assert(leaf.pointee.mark.list == .dirty, "what is being written out is on the dirty list")
+            assert(leaf.pointee.status.list == .dirty, "what is being written out is on the dirty list")
             leaf.pointee.dirtyEpoch = leaf.pointee.epoch
-            if leaf.pointee.mark.hasFailed { leaf.pointee.mark.keepsFailed = true }
+            if leaf.pointee.status.hasFailed { leaf.pointee.status.keepsFailed = true }
         }
     }
 
     /// Pages of the leaf have been dropped: it belongs where its bits say now.
-    func dropped(_ id: LeafID) {
-        guard leaves[id].pointee.mark.list != .none else { return }
+    func pagesDropped(_ id: LeafID) {
+        guard leaves[id].pointee.status.list != .none else { return }
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.dirty | leaf.pointee.writing != 0 { return }
             noteSuccess(id)
-            if leaf.pointee.mark.list == .unsynced, leaf.pointee.unsynced != 0 { return }
+            if leaf.pointee.status.list == .unsynced, leaf.pointee.unsynced != 0 { return }
             unlink(id)
             if leaf.pointee.unsynced != 0 { appendUnsynced(id) }
         }
@@ -178,11 +178,11 @@ struct Ledger: @unchecked Sendable {
 
     /// The leaf's failed data is out, or gone; with the last such leaf the image is well again.
     private func noteSuccess(_ id: LeafID) {
-        leaves[id].pointee.mark.keepsFailed = false
-        guard leaves[id].pointee.mark.hasFailed else { return }
-        leaves[id].pointee.mark.hasFailed = false
+        leaves[id].pointee.status.keepsFailed = false
+        guard leaves[id].pointee.status.hasFailed else { return }
+        leaves[id].pointee.status.hasFailed = false
         record.pointee.failedLeaves -= 1
-        gauge.countFailedLeaves(-1, nil)
+        dirtyLimit.countFailedLeaves(-1, nil)
         if record.pointee.failedLeaves == 0 { record.pointee.error = 0 }
     }
 
@@ -200,8 +200,8 @@ struct Ledger: @unchecked Sendable {
 
     func append(_ id: LeafID, dirtyIn epoch: UInt32) {
         leaves[id].pointee.epoch = epoch
-        leaves[id].pointee.mark.list = .dirty
-        gauge.countDirtyLeaves(1)
+        leaves[id].pointee.status.list = .dirty
+        dirtyLimit.countDirtyLeaves(1)
         leaves.insert(id, after: record.pointee.dirty.tail, in: &record.pointee.dirty)
     }
 
@@ -212,25 +212,25 @@ struct Ledger: @unchecked Sendable {
             before = leaves[before].pointee.previousOnList
         }
         leaves[id].pointee.epoch = epoch
-        leaves[id].pointee.mark.list = .dirty
-        gauge.countDirtyLeaves(1)
+        leaves[id].pointee.status.list = .dirty
+        dirtyLimit.countDirtyLeaves(1)
         leaves.insert(id, after: before, in: &record.pointee.dirty)
     }
 
     private func appendUnsynced(_ id: LeafID) {
         leaves[id].pointee.epoch = record.pointee.syncsBegun
-        leaves[id].pointee.mark.list = .unsynced
+        leaves[id].pointee.status.list = .unsynced
         leaves.insert(id, after: record.pointee.unsynced.tail, in: &record.pointee.unsynced)
     }
 
     func unlink(_ id: LeafID) {
-        switch leaves[id].pointee.mark.list {
+        switch leaves[id].pointee.status.list {
         case .none: return
         case .dirty:
             leaves.unlink(id, from: &record.pointee.dirty)
-            gauge.countDirtyLeaves(-1)
+            dirtyLimit.countDirtyLeaves(-1)
         case .unsynced: leaves.unlink(id, from: &record.pointee.unsynced)
         }
-        leaves[id].pointee.mark.list = .none
+        leaves[id].pointee.status.list = .none
     }
 }

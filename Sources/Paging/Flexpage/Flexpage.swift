@@ -43,7 +43,7 @@ struct PageKey: Equatable {
     let raw: UInt64
 
     /// The largest image whose base pages have numbers that fit, bytes.
-    static let largestImage: Int64 = 1 << 60
+    static let maxImageSize: Int64 = 1 << 60
 
     /// - Precondition: `page` < 2⁴⁸, which images of at most 2⁶⁰ bytes keep.
     @inline(__always)
@@ -100,7 +100,7 @@ struct FlexpageTable: @unchecked Sendable {
         // Only the PageQueue writes that, because it looks at frames that are anybody's.
         assert(flexpage.pointee.queue == .none, "what is made is on no queue")
         let word = word(region.first)
-        word.pointee.place.store(FlexpagePlace(at: 0, order: region.order).raw, ordering: .relaxed)
+        word.pointee.position.store(QueuePosition(at: 0, order: region.order).raw, ordering: .relaxed)
         word.pointee.state.store(state, ordering: .relaxed)
         return region.first
     }

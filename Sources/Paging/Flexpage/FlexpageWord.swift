@@ -7,15 +7,15 @@ import Synchronization
 struct FlexpageWord: ~Copyable {
     /// Pins, latch, and what is being done with it; see PageState.
     let state: Atomic<UInt32>
-    /// Where the PageQueue has it, for whoever counts a hit, and its order; see FlexpagePlace.
-    let place: Atomic<UInt32>
+    /// Where the PageQueue has it, for whoever counts a hit, and its order; see QueuePosition.
+    let position: Atomic<UInt32>
 }
 
-/// The place of a flexpage in the PageQueue, and its order, in one word.
+/// The position of a flexpage in the PageQueue, and its order, in one word.
 ///
 /// Written under the PageQueue's lock, or before anybody knows the flexpage; but its time is set anew with the first
 /// use of what was read ahead. The order stays as long as the flexpage is pinned or in an AccessMap whose lock is held.
-struct FlexpagePlace {
+struct QueuePosition {
     let raw: UInt32
 
     @inline(__always)

@@ -19,30 +19,30 @@ struct Memory: ~Copyable {
 
     private struct State {
         var freeFrames: Int
-        var leastFreeFrames: Int
+        var minFreeFrames: Int
     }
 
     /// The smallest arena in which every request makes progress, bytes.
     #if FLEXPAGE_SCHEDULED  // For as few threads as a schedule has.
-        static let least = 64 << 10
+        static let minBytes = 64 << 10
     #else
-        static let least = 1 << 20
+        static let minBytes = 1 << 20
     #endif
     /// The largest arena whose frames have numbers that fit with room to spare, bytes.
-    static let largest = 1 << 43
-    /// What `least` must hold at the least, so that a write's page, a fill's page and a page going out exist at once
+    static let maxBytes = 1 << 43
+    /// What `minBytes` must hold at the least, so that a write's page, a fill's page and a page going out exist at once
     /// for many threads.
     #if FLEXPAGE_SCHEDULED
-        private static let leastFrames = 8
+        private static let minFrames = 8
     #else
-        private static let leastFrames = 64
+        private static let minFrames = 64
     #endif
 
     /// Maps `bytes` bytes and lays them out.
-    /// - Throws: ENOMEM where the machine has no such address space, EINVAL below `least` and above `largest`.
+    /// - Throws: ENOMEM where the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`.
     init(bytes: Int) throws(AccessError) {
-        guard (Memory.least...Memory.largest).contains(bytes),
-            let frames = Metadata.frames(fittingInto: bytes, least: Memory.leastFrames)
+        guard (Memory.minBytes...Memory.maxBytes).contains(bytes),
+            let frames = Metadata.frames(fittingInto: bytes, atLeast: Memory.minFrames)
         else { throw AccessError(EINVAL) }
         let protection = PROT_READ | PROT_WRITE
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | Int32(MAP_NORESERVE)
@@ -61,7 +61,7 @@ struct Memory: ~Copyable {
             BitTree(capacity: order == 0 ? frames : (frames >> order) + 1, words: trees[order])
         }
         state = .allocate(capacity: 1)
-        state.initialize(to: State(freeFrames: 0, leastFreeFrames: frames))
+        state.initialize(to: State(freeFrames: 0, minFreeFrames: frames))
         freeAll()
     }
 
@@ -74,7 +74,7 @@ struct Memory: ~Copyable {
     private func freeAll() {
         var next = 0
         while next < metadata.frames {
-            var order = min(next == 0 ? Region.largestOrder : next.trailingZeroBitCount, Region.largestOrder)
+            var order = min(next == 0 ? Region.maxOrder : next.trailingZeroBitCount, Region.maxOrder)
             while next + 1 << order > metadata.frames { order -= 1 }
             free[order].insert(next >> order)
             next += 1 << order
@@ -96,10 +96,10 @@ struct Memory: ~Copyable {
     }
 
     /// A Region of `order`, or of the largest order below it that can be had, or nil where all frames are taken.
-    func take(orderAtMost order: Int) -> Region? {
+    func take(maxOrder: Int) -> Region? {
         lock.lock()
         defer { lock.unlock() }
-        var order = order
+        var order = maxOrder
         while order >= 0 {
             if let region = takeLocked(order: order) { return region }
             order -= 1
@@ -109,7 +109,7 @@ struct Memory: ~Copyable {
 
     private func takeLocked(order: Int) -> Region? {
         var from = order
-        while from <= Region.largestOrder {
+        while from <= Region.maxOrder {
             if let index = free[from].first {
                 return split(Region(first: UInt32(index << from), order: UInt8(from)), to: order)
             }
@@ -128,7 +128,7 @@ struct Memory: ~Copyable {
             region = region.lowerHalf
         }
         state.pointee.freeFrames -= region.frames
-        state.pointee.leastFreeFrames = min(state.pointee.leastFreeFrames, state.pointee.freeFrames)
+        state.pointee.minFreeFrames = min(state.pointee.minFreeFrames, state.pointee.freeFrames)
         return region
     }
 
@@ -138,7 +138,7 @@ struct Memory: ~Copyable {
         defer { lock.unlock() }
         var region = region
         state.pointee.freeFrames += region.frames
-        while Int(region.order) < Region.largestOrder {
+        while Int(region.order) < Region.maxOrder {
             let buddy = region.buddy
             let index = Int(buddy.first) >> Int(buddy.order)
             guard Int(buddy.first) + buddy.frames <= metadata.frames, free[Int(buddy.order)].contains(index) else {
@@ -192,7 +192,7 @@ struct Memory: ~Copyable {
     var bytesInUse: Int { bytes(withFreeFrames: freeFrames) }
 
     /// The largest that `bytesInUse` has been.
-    var peakBytesInUse: Int { bytes(withFreeFrames: lock.withLock { state.pointee.leastFreeFrames }) }
+    var peakBytesInUse: Int { bytes(withFreeFrames: lock.withLock { state.pointee.minFreeFrames }) }
 
     private func bytes(withFreeFrames free: Int) -> Int {
         metadata.bytes + (metadata.frames - free) * BasePage.size
@@ -204,9 +204,9 @@ struct Memory: ~Copyable {
         lock.lock()
         defer { lock.unlock() }
         var frames = 0
-        for order in 0...Region.largestOrder {
+        for order in 0...Region.maxOrder {
             frames += free[order].count << order
-            guard order < Region.largestOrder else { continue }
+            guard order < Region.maxOrder else { continue }
             for index in stride(from: 0, to: free[order].capacity - 1, by: 2) {
                 precondition(
                     !(free[order].contains(index) && free[order].contains(index + 1)), "free buddies were not joined")

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Where requests sleep that got no memory, until some may be had.
 ///
-/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page or the dirt of it goes;
+/// Memory may be had when a Region is freed, a page is queued, or the last pin on a page goes, or a page becomes clean;
 /// whoever brings that about calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, whoever
 /// is about to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
 ///
@@ -34,27 +34,30 @@ struct MemoryWaiters: @unchecked Sendable {
 
     /// Announces that the caller is about to try a last time and then to sleep. `sleep` or `end` must follow.
     func begin() -> UInt64 {
-        if Flaw.lateAnnouncement.isPlanted { return lock.withLock { state.pointee.wakeups } }
+        if !Flaw.lateAnnouncement.isPlanted { announce() }
+        return lock.withLock { state.pointee.wakeups }
+    }
+
+    private func announce() {
         state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         // What the caller looks at next must not have been read before the announcement.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        return lock.withLock { state.pointee.wakeups }
     }
 
     /// Takes the announcement back.
     func end() {
-        if Flaw.lateAnnouncement.isPlanted { return }
-        state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed)
+        if !Flaw.lateAnnouncement.isPlanted { takeBack() }
     }
+
+    private func takeBack() { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
 
     /// Sleeps until something has been freed since `begin` returned `ticket`.
     func sleep(_ ticket: UInt64) {
-        if Flaw.lateAnnouncement.isPlanted { state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+        if Flaw.lateAnnouncement.isPlanted { announce() }
         lock.lock()
         while state.pointee.wakeups == ticket { condition.wait(lock) }
         lock.unlock()
-        if Flaw.lateAnnouncement.isPlanted { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
-        end()
+        takeBack()
     }
 
     /// Whether somebody waits. Exact after a sequentially consistent change of what they wait for.

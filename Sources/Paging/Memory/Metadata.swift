@@ -5,7 +5,7 @@ import Glibc
 /// All that paging ever needs is laid out here once, before serving begins: nothing on the data path allocates
 /// (invariant 8). The tables are sized for the worst case, one resident base page a leaf, so no access pattern needs
 /// more; but for known zeroes, which are dropped where there is no room. Bytes a frame, beside its 4096: flexpage 24,
-/// its word 8, leaf 64, buckets 4 to 8, ghosts 6, sweeps 8, bad pages 2, known zeroes 6, free lists 0.3; some 3 % of
+/// its word 8, leaf 64, buckets 4 to 8, ghosts 6, writeback 8, bad pages 2, known zeroes 6, free lists 0.3; some 3 % of
 /// the memory together.
 struct Metadata {
     let frames: Int
@@ -21,7 +21,7 @@ struct Metadata {
     let ledgers: UnsafeMutablePointer<Ledger.Record>
     /// How many images there can be at once.
     let images: Int
-    let sweepKeys: UnsafeMutablePointer<UInt64>
+    let writebackKeys: UnsafeMutablePointer<UInt64>
     let badPages: UnsafeMutablePointer<UInt16>
     let zeroGroups: UnsafeMutablePointer<ZeroMap.Group>
     let zeroGroupsPerShard: Int
@@ -61,13 +61,13 @@ struct Metadata {
         ghosts = carver.carve(GhostEntry.self, ghostBuckets * Ghosts.entriesPerBucket)
         images = min(1024, max(16, frames / 64))
         ledgers = carver.carve(Ledger.Record.self, images)
-        sweepKeys = carver.carve(UInt64.self, SweepBoard.slotCount * SweepBoard.capacity(frames: frames))
+        writebackKeys = carver.carve(UInt64.self, WritebackQueue.slotCount * WritebackQueue.capacity(frames: frames))
         badPages = carver.carve(UInt16.self, frames)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)
         zeroGroups = carver.carve(ZeroMap.Group.self, zeroGroupsPerShard * AccessMap.shardCount)
         var free = InlineArray<9, UnsafeMutablePointer<UInt64>>(
             repeating: carver.carve(UInt64.self, BitTree.words(capacity: frames)))
-        for order in 1...Region.largestOrder {
+        for order in 1...Region.maxOrder {
             free[order] = carver.carve(UInt64.self, BitTree.words(capacity: (frames >> order) + 1))
         }
         freeRegions = free
@@ -78,14 +78,14 @@ struct Metadata {
     func mutex(_ name: LockName) -> UnsafeMutablePointer<pthread_mutex_t> { mutexes + name.rawValue }
 
     /// The largest number of frames for which frames and tables together fit into `bytes`, or nil if that is less than
-    /// `least`. O(log frames).
-    static func frames(fittingInto bytes: Int, least: Int) -> Int? {
-        var (fitting, tooMany) = (least - 1, bytes / BasePage.size + 1)
+    /// `minimum`. O(log frames).
+    static func frames(fittingInto bytes: Int, atLeast minimum: Int) -> Int? {
+        var (fitting, tooMany) = (minimum - 1, bytes / BasePage.size + 1)
         while tooMany - fitting > 1 {
             let middle = (fitting + tooMany) / 2
             if self.bytes(forFrames: middle) <= bytes { fitting = middle } else { tooMany = middle }
         }
-        return fitting < least ? nil : fitting
+        return fitting < minimum ? nil : fitting
     }
 
     /// The bytes that frames and tables together take.

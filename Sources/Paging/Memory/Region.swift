@@ -9,7 +9,7 @@ struct Region: Equatable {
     let order: UInt8
 
     /// The largest order there is: a chunk.
-    static let largestOrder = 8
+    static let maxOrder = 8
 
     /// How many frames it has.
     @inline(__always)

@@ -36,8 +36,8 @@ extension Fill {
         let planned = ids
         let (plannedIssued, plannedCount) = (issued, count)
         (issued, count) = (0, 0)
-        var isAwaited = false
-        for index in 0..<plannedIssued { dropZeroes(of: planned[index], isAwaited: &isAwaited) }
+        var hasWaiters = false
+        for index in 0..<plannedIssued { dropZeroes(of: planned[index], hasWaiters: &hasWaiters) }
         // What was planned and not issued is still to be given back.
         for index in plannedIssued..<plannedCount {
             ids[count] = planned[index]
@@ -45,10 +45,10 @@ extension Fill {
         }
         context.map.noteZeroes(droppedPages, inChunkOf: covered.lowerBound)
         zeroes = PageSet()
-        if isAwaited { shard.wakeAll() }
+        if hasWaiters { shard.wakeAll() }
     }
 
-    private mutating func dropZeroes(of id: FlexpageID, isAwaited: inout Bool) {
+    private mutating func dropZeroes(of id: FlexpageID, hasWaiters: inout Bool) {
         let flexpage = context.table[id]
         let pages = flexpage.covered
         let zeroCount = zeroes.count(in: pages)
@@ -58,7 +58,7 @@ extension Fill {
             keep(id)
             return
         }
-        isAwaited = isAwaited || word.has(PageState.awaited)
+        hasWaiters = hasWaiters || word.has(PageState.hasWaiters)
         context.map.remove(id)
         if zeroCount == pages.count {
             drop(id)

@@ -33,26 +33,26 @@ struct Fill: ~Copyable {
     private var sink = FlexpageID.none
 
     /// Most base pages that one read reads over: 128 KiB. With little memory an eighth of what it populates.
-    private static let mostReadOver = 32
+    private static let maxReadOver = 32
 
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. No lock is held.
     /// - Parameter run: Base pages of one chunk.
     /// - Parameter resident: Those of them that are to be read over, not the first.
     /// - Parameter most: Flexpages that it has at the most.
     init(
-        _ run: Range<UInt64>, over resident: PageSet = PageSet(), most: Int = 256, context: PageMapper.Context,
+        _ run: Range<UInt64>, over resident: PageSet = PageSet(), maxCount: Int = 256, context: PageMapper.Context,
         pages: Pages
     ) {
         self.context = context
         self.pages = pages
         self.resident = resident
         covered = run.lowerBound..<run.lowerBound
-        var end = min(run.upperBound, run.lowerBound + UInt64(pages.mostFramesOfFill))
+        var end = min(run.upperBound, run.lowerBound + UInt64(pages.maxFramesOfFill))
         if !resident.isEmpty { end = takeSink(for: run.lowerBound..<end) }
         var page = run.lowerBound
-        while page < end, count < most {
+        while page < end, count < maxCount {
             let left = Int(resident.end(ofGapFrom: page, upTo: end) - page)
-            let order = min(page.trailingZeroBitCount, left.log2, Region.largestOrder)
+            let order = min(page.trailingZeroBitCount, left.log2, Region.maxOrder)
             guard let region = pages.takeRegion(order: order, room: Int(end - page)) else { break }
             prepare(region, at: page)
             page = resident.end(ofRunFrom: covered.upperBound, upTo: end)
@@ -62,7 +62,7 @@ struct Fill: ~Copyable {
     /// Takes memory for what is read over in `run`.
     /// - Returns: Where the run is to end, so that it is enough.
     private mutating func takeSink(for run: Range<UInt64>) -> UInt64 {
-        let wanted = min(resident.count(in: run), Fill.mostReadOver, pages.mostFramesOfFill / 8)
+        let wanted = min(resident.count(in: run), Fill.maxReadOver, pages.maxFramesOfFill / 8)
         var left = 0
         if wanted > 0, let region = pages.takeRegion(order: (wanted * 2 - 1).log2, room: 1) {
             sink = make(region, at: run.lowerBound)
@@ -187,13 +187,13 @@ struct Fill: ~Copyable {
     mutating func publish(lending wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>) -> Loan {
         dropZeroes(on: shard)
         var loan = Loan(context, at: wanted.lowerBound)
-        var isAwaited = false
+        var hasWaiters = false
         for index in 0..<issued {
             let state = context.table.word(ids[index])
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
-            isAwaited = isAwaited || PageState(word).has(PageState.awaited)
-            if PageState(word).has(PageState.awaited) {
-                state.pointee.state.bitwiseAnd(~PageState.awaited, ordering: .relaxed)
+            hasWaiters = hasWaiters || PageState(word).has(PageState.hasWaiters)
+            if PageState(word).has(PageState.hasWaiters) {
+                state.pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
             }
         }
         context.queue.append(count: issued) { ids[$0] }
@@ -206,7 +206,7 @@ struct Fill: ~Copyable {
                 context.table.word(ids[index]).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
             }
         }
-        if isAwaited { shard.wakeAll() }
+        if hasWaiters { shard.wakeAll() }
         shard.pointee.fills += 1
         return loan.count > 0 ? loan : Loan(context, zeroes: zeroes(of: wanted))
     }
@@ -218,7 +218,7 @@ struct Fill: ~Copyable {
         if let mark { context.map.markZeroes(at: mark) }
         for index in 0..<issued {
             let flexpage = context.table[ids[index]]
-            var bits = PageState.ahead
+            var bits = PageState.prefetched
             if let mark, flexpage.covered.contains(mark) { bits |= PageState.marked }
             context.table.word(ids[index]).pointee.state.bitwiseOr(bits, ordering: .relaxed)
         }

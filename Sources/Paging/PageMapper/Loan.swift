@@ -58,8 +58,8 @@ struct Loan: ~Copyable {
     /// The bytes of the image that flexpage `id`, which is pinned and has `offset` in it, covers.
     @inline(__always)
     private func bytes(of id: FlexpageID, at offset: Int64) -> Range<Int64> {
-        let place = FlexpagePlace(context.table.word(id).pointee.place.load(ordering: .relaxed))
-        let size = Int64(BasePage.size) &<< Int64(place.order)
+        let position = QueuePosition(context.table.word(id).pointee.position.load(ordering: .relaxed))
+        let size = Int64(BasePage.size) &<< Int64(position.order)
         let begin = offset & ~(size &- 1)
         return begin..<begin &+ size
     }

@@ -9,7 +9,7 @@ extension PageMapper {
             let table: FlexpageTable
             let queue: PageQueue
             let waiters: MemoryWaiters
-            let dirt: DirtGauge
+            let dirtyLimit: DirtyLimit
             let reservations: Reservations
             let readahead: Readahead
             let hole: HoleHint
@@ -22,8 +22,8 @@ extension PageMapper {
             storage.initialize(
                 to: Storage(
                     map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
-                    waiters: pages.waiters, dirt: pages.dirt, reservations: Reservations(),
-                    readahead: Readahead(imageSize: imageSize, largestWindow: pages.largestReadahead),
+                    waiters: pages.waiters, dirtyLimit: pages.dirtyLimit, reservations: Reservations(),
+                    readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
                     hole: HoleHint(), provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
         }
@@ -48,7 +48,7 @@ extension PageMapper {
         @inline(__always)
         var waiters: MemoryWaiters { storage.pointee.waiters }
         @inline(__always)
-        var dirt: DirtGauge { storage.pointee.dirt }
+        var dirtyLimit: DirtyLimit { storage.pointee.dirtyLimit }
         @inline(__always)
         var reservations: Reservations { storage.pointee.reservations }
         @inline(__always)

@@ -34,7 +34,7 @@ extension PageMapper {
                 dropped += context.table[id].covered.count
                 drop(id)
             } else {
-                context.waitUntilSettled(id, on: shard)
+                context.waitUntilReleased(id, on: shard)
             }
         }
         context.map.forgetZeroes(inShard: index)

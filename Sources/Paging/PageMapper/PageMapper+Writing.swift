@@ -7,54 +7,54 @@ import Glibc
 /// filled first, unless it is known to be zeroes. Dirty is what the loan covers, from the moment it is taken: before
 /// the write is answered.
 ///
-/// A writer is admitted by the DirtGauge first, and has no Admission while it waits for anything else: it gives that
+/// A writer is admitted by the DirtyLimit first, and has no Admission while it waits for anything else: it gives that
 /// back before each wait, and comes again afterwards, with the turn it had.
 extension PageMapper {
     /// Lends flexpages for the beginning of `range` to a writer alone, dirty, as many as can be had at once and at
-    /// least one. Waits at the limit of dirt.
+    /// least one. Waits at the dirty limit.
     /// - Parameter range: Bytes inside the image, not empty.
     /// - Throws: The Accessor's error where a base page had to be filled; the error that keeps dirty data from going
     ///   out where that has reached the limit.
-    func lendForWriting(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
+    func lendForWriting(_ range: Range<Int64>, _ progress: inout RequestProgress) throws(AccessError) -> Loan {
         let part = partToWrite(of: range)
-        if walk.turnUpTo <= part.lowerBound {
-            walk.turn = context.dirt.turn
-            walk.turnUpTo = part.upperBound
+        if progress.turnUpTo <= part.lowerBound {
+            progress.turn = context.dirtyLimit.turn
+            progress.turnUpTo = part.upperBound
         }
         while true {
-            var admission = try admit(BasePage.numbers(covering: part).count, turn: walk.turn)
+            var admission = try admit(BasePage.numbers(covering: part).count, turn: progress.turn)
             let end = BasePage.offset(of: BasePage.number(of: part.lowerBound) + UInt64(admission.count))
             let wanted = part.lowerBound..<min(part.upperBound, end)
-            if let loan = try lend(wanted, &admission, &walk) { return loan }
+            if let loan = try lend(wanted, &admission, &progress) { return loan }
         }
     }
 
     /// The beginning of `range`, in one chunk and no more than a fill's share of the Memory.
     private func partToWrite(of range: Range<Int64>) -> Range<Int64> {
-        let end = BasePage.offset(of: BasePage.number(of: range.lowerBound) + UInt64(pages.mostFramesOfFill))
+        let end = BasePage.offset(of: BasePage.number(of: range.lowerBound) + UInt64(pages.maxFramesOfFill))
         let part = Chunk.first(of: range)
         return part.lowerBound..<min(part.upperBound, end)
     }
 
     /// Waits until some of `count` base pages may become dirty.
     private func admit(_ count: Int, turn: UInt64) throws(AccessError) -> Admission {
-        let dirt = context.dirt
-        let admitted = dirt.admit(count)
-        if admitted == 0 || dirt.isAboveTarget {
+        let dirtyLimit = context.dirtyLimit
+        let admitted = dirtyLimit.admit(count)
+        if admitted == 0 || dirtyLimit.isAboveTarget {
             pages.pace.look()
-            pages.sweeps.kick()
+            pages.writebackQueue.kick()
         }
-        if admitted > 0 { return Admission(admitted, of: dirt) }
+        if admitted > 0 { return Admission(admitted, of: dirtyLimit) }
         // What cannot be written out will not make room: better say so than wait for ever.
-        let late = try dirt.waitToAdmit(count, turn: turn) { context.map.ledger.stuck ?? dirt.stuck }
-        return Admission(late, of: dirt)
+        let late = try dirtyLimit.waitToAdmit(count, turn: turn) { context.map.ledger.stuck ?? dirtyLimit.stuck }
+        return Admission(late, of: dirtyLimit)
     }
 
     /// Lends what of `wanted` can be lent at once, and uses `admission` for what that makes dirty.
     /// - Returns: Nil where there is nothing: the admission has been given back then, and what was in the way waited
     ///   for.
     private func lend(
-        _ wanted: Range<Int64>, _ admission: inout Admission, _ walk: inout Walk
+        _ wanted: Range<Int64>, _ admission: inout Admission, _ progress: inout RequestProgress
     ) throws(AccessError) -> Loan? {
         let numbers = BasePage.numbers(covering: wanted)
         let shard = context.map.shard(of: numbers.lowerBound)
@@ -75,7 +75,7 @@ extension PageMapper {
         let id = context.map.flexpage(at: numbers.lowerBound)
         if id != .none {
             admission.giveBack()
-            context.waitUntilSettled(id, on: shard)
+            context.waitUntilReleased(id, on: shard)
             shard.unlock()
             return nil
         }
@@ -83,10 +83,10 @@ extension PageMapper {
         shard.unlock()
         if !run.isEmpty { return try make(run, for: wanted, on: shard, &admission) }
         admission.giveBack()
-        if isWorthAsking(at: wanted.lowerBound, &walk) {
+        if isWorthAsking(at: wanted.lowerBound, &progress) {
             askForHole(at: wanted.lowerBound, on: shard)
         } else {
-            try fillFirstPage(of: wanted, on: shard, &walk)
+            try fillFirstPage(of: wanted, on: shard, &progress)
         }
         return nil
     }
@@ -136,10 +136,12 @@ extension PageMapper {
 
     /// Populates the base page that `wanted` begins in from the image, because only part of it is to be written.
     private func fillFirstPage(
-        of wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
+        of wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ progress: inout RequestProgress
     ) throws(AccessError) {
         let page = BasePage.number(of: wanted.lowerBound)
-        if let loan = try fill(page..<page + 1, for: wanted, on: shard, &walk, keepingZeroes: true) { _ = consume loan }
+        if let loan = try fill(page..<page + 1, for: wanted, on: shard, &progress, keepingZeroes: true) {
+            _ = consume loan
+        }
     }
 
     /// Makes flexpages for as much of `run` as there is memory for, and lends them. No lock is held.
@@ -148,11 +150,11 @@ extension PageMapper {
         _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>,
         _ admission: inout Admission
     ) throws(AccessError) -> Loan? {
-        var fill = Fill(run, most: Loan.capacity, context: context, pages: pages)
+        var fill = Fill(run, maxCount: Loan.capacity, context: context, pages: pages)
         guard fill.count > 0 else {
             admission.giveBack()
             // What comes of that goes back: the caller has to be admitted first.
-            _ = try plan(run, most: Loan.capacity, on: shard)
+            _ = try plan(run, maxCount: Loan.capacity, on: shard)
             return nil
         }
         fill.zeroAround(wanted)

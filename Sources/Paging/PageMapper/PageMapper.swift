@@ -29,14 +29,14 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     func attach(to provider: Provider) { context.attach(to: provider) }
 
     /// How far a request has come.
-    struct Walk {
+    struct RequestProgress {
         /// What this request had populated reaches up to here, so finding it is not a hit.
         var populatedUpTo: Int64 = 0
         /// The image has been asked for holes up to here.
         var askedUpTo: Int64 = 0
         /// A wide fill has failed; up to here fills are one base page each, so that only the bad page fails.
         var cautiousUpTo: Int64 = 0
-        /// A writer's place among those who wait at the limit of dirt, and up to where it has it.
+        /// A writer's place among those who wait at the dirty limit, and up to where it has it.
         var turn: UInt64 = 0
         var turnUpTo: Int64 = 0
     }
@@ -46,54 +46,54 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     /// - Throws: The Accessor's error for the first base page of `range`; that which keeps dirty pages from going out,
     ///   where these are all of the memory.
     @inline(__always)
-    func lend(_ range: Range<Int64>, _ walk: inout Walk) throws(AccessError) -> Loan {
+    func lend(_ range: Range<Int64>, _ progress: inout RequestProgress) throws(AccessError) -> Loan {
         let wanted = Chunk.first(of: range)
         let page = BasePage.number(of: wanted.lowerBound)
-        let place = context.map.place(of: page)
-        context.map.prefetch(page, at: place)
-        let shard = context.map.shard(at: place)
+        let hash = context.map.chunkHash(of: page)
+        context.map.prefetch(page, at: hash)
+        let shard = context.map.shard(at: hash)
         shard.lock()
-        let loan = context.lendResident(wanted, at: place, countingFrom: walk.populatedUpTo)
+        let loan = context.lendResident(wanted, at: hash, countingFrom: progress.populatedUpTo)
         if loan.count > 0 {
             shard.unlock()
             if let mark = loan.mark { noteArrival(at: mark) }
             return loan
         }
         _ = consume loan
-        return try supply(wanted, on: shard, &walk)
+        return try supply(wanted, on: shard, &progress)
     }
 
     /// `lend` for a range whose first page is not at hand. `shard` is locked on entry and not on return.
     @inline(never)
     private func supply(
-        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
+        _ wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ progress: inout RequestProgress
     ) throws(AccessError) -> Loan {
         let page = BasePage.number(of: wanted.lowerBound)
-        let place = context.map.place(of: page)
+        let hash = context.map.chunkHash(of: page)
         while true {
-            let loan = context.lendResident(wanted, at: place, countingFrom: walk.populatedUpTo)
+            let loan = context.lendResident(wanted, at: hash, countingFrom: progress.populatedUpTo)
             if loan.count > 0 {
                 shard.unlock()
                 if let mark = loan.mark { noteArrival(at: mark) }
                 return loan
             }
-            let id = context.map.flexpage(at: page, place)
+            let id = context.map.flexpage(at: page, hash)
             if id == .none {
-                if let loan = lendZeroes(wanted, on: shard, countingFrom: walk.populatedUpTo) { return loan }
-                if isWorthAsking(at: wanted.lowerBound, &walk) {
+                if let loan = lendZeroes(wanted, on: shard, countingFrom: progress.populatedUpTo) { return loan }
+                if isWorthAsking(at: wanted.lowerBound, &progress) {
                     shard.unlock()
                     askForHole(at: wanted.lowerBound, on: shard)
                     shard.lock()
                     continue
                 }
-                let run = missingRun(of: wanted, cautious: wanted.lowerBound < walk.cautiousUpTo)
+                let run = missingRun(of: wanted, cautious: wanted.lowerBound < progress.cautiousUpTo)
                 shard.unlock()
-                if walk.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
-                if let loan = try fill(run, for: wanted, on: shard, &walk) { return loan }
+                if progress.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
+                if let loan = try fill(run, for: wanted, on: shard, &progress) { return loan }
                 shard.lock()
-            } else if isToBeSettled(id) {
-                context.waitUntilSettled(id, on: shard)
-            } else if try waitForFill(of: id, at: page, on: shard, &walk) {
+            } else if mustBeReleased(id) {
+                context.waitUntilReleased(id, on: shard)
+            } else if try waitForFill(of: id, at: page, on: shard, &progress) {
                 var loan = Loan(context, at: wanted.lowerBound)
                 loan.add(id, upTo: wanted.upperBound)
                 let mark = context.takeMark(of: id)
@@ -105,36 +105,36 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     }
 
     /// Whether who wants flexpage `id`, which could not be lent, is to wait for those who have it; else for its fill.
-    private func isToBeSettled(_ id: FlexpageID) -> Bool {
+    private func mustBeReleased(_ id: FlexpageID) -> Bool {
         let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
-        return state.has(PageState.populated) || state.pins >= PageState.mostPins
+        return state.has(PageState.populated) || state.pins >= PageState.maxPins
     }
 
     /// The base pages from the first of `wanted` on that no flexpage covers, as far as one fill can reach. The shard's
     /// lock is held.
     private func missingRun(of wanted: Range<Int64>, cautious: Bool) -> Range<UInt64> {
         let wantedPages = BasePage.numbers(covering: wanted)
-        let most = cautious ? 1 : UInt64(pages.mostFramesOfFill)
-        let limit = min(wantedPages.upperBound, wantedPages.lowerBound + most)
+        let maxCount = cautious ? 1 : UInt64(pages.maxFramesOfFill)
+        let limit = min(wantedPages.upperBound, wantedPages.lowerBound + maxCount)
         return wantedPages.lowerBound..<endOfMissing(from: wantedPages.lowerBound, upTo: limit)
     }
 
     /// Waits for somebody else's fill of flexpage `id`. The shard's lock is held before and, unless this throws, after.
     /// - Returns: True if the page is populated, and pinned for the caller; false if the caller must look again.
     private func waitForFill(
-        of id: FlexpageID, at page: UInt64, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk
+        of id: FlexpageID, at page: UInt64, on shard: UnsafeMutablePointer<Shard>, _ progress: inout RequestProgress
     ) throws(AccessError) -> Bool {
         let flexpage = context.table.word(id)
         flexpage.pointee.state.wrappingAdd(PageState.pin, ordering: .relaxed)
         var state: PageState
         repeat {
-            flexpage.pointee.state.bitwiseOr(PageState.awaited, ordering: .relaxed)
+            flexpage.pointee.state.bitwiseOr(PageState.hasWaiters, ordering: .relaxed)
             shard.wait()
             state = PageState(flexpage.pointee.state.load(ordering: .acquiring))
         } while !state.has(PageState.populated | PageState.withdrawn)
         if state.has(PageState.populated) { return true }
         // What failed was wider than a page, or it was just this page.
-        walk.cautiousUpTo = BasePage.offset(of: context.table[id].covered.upperBound)
+        progress.cautiousUpTo = BasePage.offset(of: context.table[id].covered.upperBound)
         shard.unlock()
         context.giveBack(id, covering: page)
         guard state.error == 0 else { throw AccessError(state.error) }
@@ -147,7 +147,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     /// - Returns: Nil where the caller must look again: memory was short, or somebody else was faster, or a wide fill
     ///   failed and the pages are now to be tried one by one.
     func fill(
-        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>, _ walk: inout Walk,
+        _ run: Range<UInt64>, for wanted: Range<Int64>, on shard: UnsafeMutablePointer<Shard>,
+        _ progress: inout RequestProgress,
         keepingZeroes: Bool = false
     ) throws(AccessError) -> Loan? {
         guard var fill = try plan(run, on: shard) else { return nil }
@@ -165,7 +166,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         do throws(AccessError) {
             try fill.populateOrWithdraw(from: accessor, on: shard)
         } catch {
-            walk.cautiousUpTo = BasePage.offset(of: fill.covered.upperBound)
+            progress.cautiousUpTo = BasePage.offset(of: fill.covered.upperBound)
             if fill.isOneBasePage { throw error }
             return nil
         }
@@ -176,7 +177,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         assert(!loan.range.isEmpty, "what a request begins with has been populated, or is zeroes")
         shard.unlock()
         fill.giveBackDropped()
-        walk.populatedUpTo = BasePage.offset(of: fill.covered.upperBound)
+        progress.populatedUpTo = BasePage.offset(of: fill.covered.upperBound)
         context.waiters.wake()
         // A writer keeps zeroes, and holds a loan of them: who holds a loan asks nobody anything.
         if isAllZero, !keepingZeroes { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), on: shard) }
@@ -186,12 +187,12 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
     /// A fill of the beginning of `run`, or nil after having slept until there may be memory for one.
     /// - Throws: The error that keeps dirty pages from going out, where these are all of the Memory.
     func plan(
-        _ run: Range<UInt64>, most: Int = 256, on shard: UnsafeMutablePointer<Shard>
+        _ run: Range<UInt64>, maxCount: Int = 256, on shard: UnsafeMutablePointer<Shard>
     ) throws(AccessError) -> Fill? {
-        let fill = Fill(run, most: most, context: context, pages: pages)
+        let fill = Fill(run, maxCount: maxCount, context: context, pages: pages)
         if fill.count > 0 { return fill }
         let ticket = context.waiters.begin()
-        let again = Fill(run, most: most, context: context, pages: pages)
+        let again = Fill(run, maxCount: maxCount, context: context, pages: pages)
         if again.count > 0 {
             context.waiters.end()
             return again
@@ -203,7 +204,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
         shard.lock()
         shard.pointee.waits += 1
         shard.unlock()
-        pages.sweeps.kick()
+        pages.writebackQueue.kick()
         context.waiters.sleep(ticket)
         return nil
     }

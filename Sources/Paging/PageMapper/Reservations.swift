@@ -6,8 +6,8 @@ import Synchronization
 /// Whoever begins a fill, a write or a write-out asks `overlaps` under its shard's lock; whoever reserves does so first
 /// and then visits the shards. So what began earlier is found there, and what begins later sees the reservation.
 ///
-/// Costs a load while nothing is reserved. Thread rules: any thread; its lock comes after a shard's and is a leaf of
-/// the lock order; who waits here holds nothing (invariant 9).
+/// Costs a load while nothing is reserved. Thread rules: any thread; its lock comes after a shard's and is an innermost
+/// one; who waits here holds nothing (invariant 9).
 struct Reservations: @unchecked Sendable {
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
@@ -51,13 +51,13 @@ struct Reservations: @unchecked Sendable {
         monitor.unlock()
     }
 
-    /// Reserves `pages`, which is not empty, once nobody else has any of them and there is a place for it.
+    /// Reserves `pages`, which is not empty, once nobody else has any of them and there is a slot for it.
     func reserve(_ pages: Range<UInt64>) {
         monitor.lock()
         defer { monitor.unlock() }
         while true {
-            if !isReserved(pages), let place = freePlace {
-                state.pointee.ranges[place] = pages
+            if !isReserved(pages), let slot = freeSlot {
+                state.pointee.ranges[slot] = pages
                 state.pointee.count.wrappingAdd(1, ordering: .sequentiallyConsistent)
                 return
             }
@@ -65,7 +65,7 @@ struct Reservations: @unchecked Sendable {
         }
     }
 
-    private var freePlace: Int? {
+    private var freeSlot: Int? {
         for index in 0..<Reservations.capacity where state.pointee.ranges[index].isEmpty { return index }
         return nil
     }

@@ -9,11 +9,11 @@ extension Pager {
     public func write(from buffer: UnsafeRawBufferPointer, at offset: Int64, forced: Bool) throws(AccessError) {
         let range = try checkedForWriting(offset, buffer.count)
         guard let base = buffer.baseAddress else { return }
-        let failedSyncs = forced ? provider.failedSyncCount : 0
+        let failureCount = forced ? provider.syncFailureCount : 0
         try walkWriting(range) { part, position in
             part.baseAddress!.copyMemory(from: base + position, byteCount: part.count)
         }
-        try settle(range, forced: forced, since: failedSyncs)
+        try completeWrite(range, forced: forced, since: failureCount)
     }
 
     /// Makes durable every write, zero and trim, of any client of this image, that was answered before the call.
@@ -32,7 +32,7 @@ extension Pager {
     ) throws(AccessError) {
         let range = try checkedForWriting(range.lowerBound, range.count)
         guard !range.isEmpty else { return }
-        let failedSyncs = forced ? provider.failedSyncCount : 0
+        let failureCount = forced ? provider.syncFailureCount : 0
         let inner = wholePages(of: range)
         if !inner.isEmpty {
             let bytes = byteRange(of: inner)
@@ -44,12 +44,12 @@ extension Pager {
             let edges = (range.lowerBound..<bytes.lowerBound, bytes.upperBound..<range.upperBound)
             try zeroInPlace(edges.0)
             try zeroInPlace(edges.1)
-            try settle(edges.0, forced: forced, since: failedSyncs)
-            try settle(edges.1, forced: forced, since: failedSyncs)
+            try completeWrite(edges.0, forced: forced, since: failureCount)
+            try completeWrite(edges.1, forced: forced, since: failureCount)
             if forced { try provider.sync() }
         } else {
             try zeroInPlace(range)
-            try settle(range, forced: forced, since: failedSyncs)
+            try completeWrite(range, forced: forced, since: failureCount)
         }
     }
 
@@ -69,12 +69,12 @@ extension Pager {
     }
 
     /// What an answer promises beyond the write itself.
-    /// - Parameter failedSyncs: What `failedSyncCount` was before any of it was written, if it is forced: somebody else
-    ///   may have begun to write it out at once, and a sync may have failed since.
-    private func settle(_ range: Range<Int64>, forced: Bool, since failedSyncs: UInt64) throws(AccessError) {
+    /// - Parameter failureCount: What `syncFailureCount` was before any of it was written, if it is forced: somebody
+    ///   else may have begun to write it out at once, and a sync may have failed since.
+    private func completeWrite(_ range: Range<Int64>, forced: Bool, since failureCount: UInt64) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
         try provider.mapper.writeOut(BasePage.numbers(covering: range))
-        if forced { try provider.sync(since: failedSyncs) }
+        if forced { try provider.sync(since: failureCount) }
     }
 
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {
@@ -86,10 +86,10 @@ extension Pager {
     private func walkWriting(
         _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void
     ) throws(AccessError) {
-        var walk = PageMapper.Walk()
+        var progress = PageMapper.RequestProgress()
         var offset = range.lowerBound
         while offset < range.upperBound {
-            let loan = try provider.mapper.lendForWriting(offset..<range.upperBound, &walk)
+            let loan = try provider.mapper.lendForWriting(offset..<range.upperBound, &progress)
             let position = Int(offset &- range.lowerBound)
             loan.forEachPart { part, partPosition in body(part, position &+ partPosition) }
             offset = loan.range.upperBound

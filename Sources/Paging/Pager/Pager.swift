@@ -44,10 +44,10 @@ public final class Pager: Sendable {
     private func walk(
         _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void, zeroes: (Int, Int) -> Void
     ) throws(AccessError) {
-        var walk = PageMapper.Walk()
+        var progress = PageMapper.RequestProgress()
         var offset = range.lowerBound
         while offset < range.upperBound {
-            let loan = try provider.mapper.lend(offset..<range.upperBound, &walk)
+            let loan = try provider.mapper.lend(offset..<range.upperBound, &progress)
             let position = Int(offset &- range.lowerBound)
             if loan.count > 0 {
                 loan.forEachPart { part, partPosition in body(part, position &+ partPosition) }

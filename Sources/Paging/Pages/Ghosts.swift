@@ -26,7 +26,7 @@ struct Ghosts {
     }
 
     @inline(__always)
-    private func place(of key: PageKey) -> (bucket: UnsafeMutablePointer<GhostEntry>, fingerprint: UInt32) {
+    private func slot(of key: PageKey) -> (bucket: UnsafeMutablePointer<GhostEntry>, fingerprint: UInt32) {
         let hash = (key.raw ^ key.raw &>> 29) &* 0x9E37_79B9_7F4A_7C15
         let mixed = hash ^ hash &>> 32
         let bucket = ((mixed & 0xFFFF_FFFF) &* buckets) &>> 32
@@ -37,7 +37,7 @@ struct Ghosts {
     /// Remembers that the base page has been recycled.
     mutating func insert(_ key: PageKey) {
         now &+= 1
-        let (bucket, fingerprint) = place(of: key)
+        let (bucket, fingerprint) = slot(of: key)
         var oldest = 0
         for index in 0..<Ghosts.entriesPerBucket {
             if bucket[index].fingerprint == 0 || bucket[index].fingerprint == fingerprint {
@@ -51,7 +51,7 @@ struct Ghosts {
 
     /// Whether the base page was recycled of late; forgets it.
     mutating func remove(_ key: PageKey) -> Bool {
-        let (bucket, fingerprint) = place(of: key)
+        let (bucket, fingerprint) = slot(of: key)
         for index in 0..<Ghosts.entriesPerBucket where bucket[index].fingerprint == fingerprint {
             let age = now &- bucket[index].recycledAt
             bucket[index].fingerprint = 0

@@ -33,11 +33,11 @@ struct PageQueue: @unchecked Sendable {
     }
 
     /// How many hits are remembered of a page.
-    private static let mostHits: UInt32 = 3
+    private static let maxHits: UInt32 = 3
     /// The clock of probation moves on by one for each 2⁴ hits of a shard.
     private static let hitsOfTickShift: UInt64 = 4
     /// Pages not yet durable are recycled last: so many are passed over in a search.
-    private static let mostPassedOver = 64
+    private static let maxPassedOver = 64
     /// After so many pages in use or dirty at the head of one queue the other one is tried: with 40 % of 128 MiB dirty
     /// a miss that went through all of probation first took ten times as long.
     private static let patience = 32
@@ -84,15 +84,15 @@ struct PageQueue: @unchecked Sendable {
     /// The word of a page whose word is `word` after one more use of it. The first use of what was read ahead is not a
     /// hit; it is what demand would have filled. Takes no lock.
     @inline(__always)
-    func countingUse(_ word: UInt32, _ place: FlexpagePlace) -> UInt32 {
-        PageState(word).has(PageState.ahead) ? word & ~PageState.untilUsed : countingHit(word, place)
+    func countingUse(_ word: UInt32, _ position: QueuePosition) -> UInt32 {
+        PageState(word).has(PageState.prefetched) ? word & ~PageState.untilUsed : countingHit(word, position)
     }
 
     /// The word of a page whose word is `word` after one more hit. Takes no lock.
     @inline(__always)
-    func countingHit(_ word: UInt32, _ place: FlexpagePlace) -> UInt32 {
-        if word & PageState.hitMask == PageQueue.mostHits &* PageState.hit { return word }
-        if place.isTimed, place.age(at: state.pointee.clock.load(ordering: .relaxed)) <= correlationFrames {
+    func countingHit(_ word: UInt32, _ position: QueuePosition) -> UInt32 {
+        if word & PageState.hitMask == PageQueue.maxHits &* PageState.hit { return word }
+        if position.isTimed, position.age(at: state.pointee.clock.load(ordering: .relaxed)) <= correlationFrames {
             return word
         }
         return word &+ PageState.hit
@@ -110,15 +110,15 @@ struct PageQueue: @unchecked Sendable {
 
     /// Has the time of a page begin with its first use, which is now, where it had been read ahead: else whoever reads
     /// a large one piece by piece would have its hits counted, because it was read so far ahead, and a scan would fill
-    /// main. Takes no lock: where the page has been moved since `place` was read, it stays as it is.
+    /// main. Takes no lock: where the page has been moved since `position` was read, it stays as it is.
     @inline(__always)
-    func startTime(of word: UnsafeMutablePointer<FlexpageWord>, _ place: FlexpagePlace) {
-        guard place.isTimed else { return }
-        let begun = FlexpagePlace(at: tick(state.pointee.clock.load(ordering: .relaxed)), order: UInt8(place.order))
-        _ = word.pointee.place.compareExchange(expected: place.raw, desired: begun.raw, ordering: .relaxed)
+    func startTime(of word: UnsafeMutablePointer<FlexpageWord>, _ position: QueuePosition) {
+        guard position.isTimed else { return }
+        let begun = QueuePosition(at: tick(state.pointee.clock.load(ordering: .relaxed)), order: UInt8(position.order))
+        _ = word.pointee.position.compareExchange(expected: position.raw, desired: begun.raw, ordering: .relaxed)
     }
 
-    /// What a place remembers of the clock; never 0.
+    /// What a position remembers of the clock; never 0.
     @inline(__always)
     private func tick(_ clock: UInt32) -> UInt32 { max(clock & 0xFFF_FFFF, 1) }
 
@@ -160,21 +160,24 @@ struct PageQueue: @unchecked Sendable {
         defer { lock.unlock() }
         let name = table[id].pointee.queue
         guard name != .none else { return false }
-        let tick = FlexpagePlace(table.word(id).pointee.place.load(ordering: .relaxed)).tick
-        if Flaw.earlyPieces.isPlanted {
-            lock.unlock()
-            lock.lock()
-        }
-        let isStill = table[id].pointee.queue != .none
-        let next = isStill ? table[id].pointee.next : .none
-        if isStill { unlink(id) }
+        let tick = QueuePosition(table.word(id).pointee.position.load(ordering: .relaxed)).tick
+        if Flaw.earlyPieces.isPlanted { letRecyclersIn(id, name) }
+        let next = table[id].pointee.next
+        unlink(id)
         for index in 0..<count {
             let piece = make(index)
-            let place = FlexpagePlace(at: tick, order: table[piece].pointee.order)
-            table.word(piece).pointee.place.store(place.raw, ordering: .relaxed)
+            let position = QueuePosition(at: tick, order: table[piece].pointee.order)
+            table.word(piece).pointee.position.store(position.raw, ordering: .relaxed)
             insert(piece, before: next, in: name)
         }
         return true
+    }
+
+    /// What is wrong if `Flaw.earlyPieces` is planted.
+    private func letRecyclersIn(_ id: FlexpageID, _ name: Name) {
+        lock.unlock()
+        lock.lock()
+        if table[id].pointee.queue == .none { append(id, to: name) }
     }
 
     /// A flexpage that is queued, or was a moment ago.
@@ -204,7 +207,7 @@ struct PageQueue: @unchecked Sendable {
             }
             let region = table.region(of: frame)
             let word = PageState(table.word(frame).pointee.state.load(ordering: .relaxed))
-            if word.isMovable, region.order <= Pages.largestMoved { movable += region.frames }
+            if word.isMovable, region.order <= Pages.maxMoved { movable += region.frames }
             frame = region.end
         }
         return movable
@@ -226,7 +229,7 @@ struct PageQueue: @unchecked Sendable {
         // it is durable or not: among many dirty pages one that is not durable yet would otherwise be passed over for
         // ever.
         let flexpages = state.pointee.probation.flexpages + state.pointee.main.flexpages
-        let mostUnsynced = min(PageQueue.mostPassedOver, flexpages)
+        let maxUnsynced = min(PageQueue.maxPassedOver, flexpages)
         var visits = flexpages * 8
         // Where all of the one queue is in use or dirty, the other serves: idle pages must not be out of reach.
         var passedOver = (probation: 0, main: 0)
@@ -240,7 +243,7 @@ struct PageQueue: @unchecked Sendable {
             if word.hits > 0 {
                 advance(id, name)
             } else if !word.isRecyclable
-                || word.has(PageState.unsynced) && unsynced < mostUnsynced && visits >= flexpages * 2
+                || word.has(PageState.unsynced) && unsynced < maxUnsynced && visits >= flexpages * 2
             {
                 if word.has(PageState.unsynced) { unsynced += 1 }
                 // It keeps its place in time.
@@ -300,8 +303,8 @@ struct PageQueue: @unchecked Sendable {
             let now = state.pointee.clock.wrappingAdd(UInt32(flexpage.pages), ordering: .relaxed).newValue
             tick = self.tick(now)
         }
-        let place = FlexpagePlace(at: tick, order: flexpage.pointee.order)
-        table.word(id).pointee.place.store(place.raw, ordering: .relaxed)
+        let position = QueuePosition(at: tick, order: flexpage.pointee.order)
+        table.word(id).pointee.position.store(position.raw, ordering: .relaxed)
         append(id, to: name)
     }
 

@@ -18,15 +18,15 @@ import Glibc
 /// afterwards, so it is seldom done twice.
 extension Pages {
     /// Smaller Regions are not worth moving anything for: 64 KiB.
-    private static let leastCompacted: UInt8 = 4
+    private static let minCompacted: UInt8 = 4
     /// Larger flexpages are not moved, because their chunk is locked meanwhile: 64 KiB.
-    static let largestMoved: UInt8 = 4
+    static let maxMoved: UInt8 = 4
 
     /// The caller's free Region, or a larger one around it, of `order` at the most. O(frames of it), each moved at the
     /// most once.
     func widened(_ region: Region, upTo order: Int) -> Region {
         var block = Region(first: region.first & ~(1 << UInt32(order) - 1), order: UInt8(order))
-        while block.order > region.order, block.order >= Pages.leastCompacted {
+        while block.order > region.order, block.order >= Pages.minCompacted {
             if clear(block, around: region) { return block }
             block = block.lowerHalf.contains(region) ? block.lowerHalf : block.upperHalf
         }
@@ -45,7 +45,7 @@ extension Pages {
         while frame < block.end {
             if taken.contains(frame) {
                 frame += 1
-            } else if let moved = queue.flexpage(at: frame), moved.region.order <= Pages.largestMoved, move(moved) {
+            } else if let moved = queue.flexpage(at: frame), moved.region.order <= Pages.maxMoved, move(moved) {
                 taken.insert(moved.region)
             } else {
                 // It has been taken into use since, or dropped; or there is no room for it.

@@ -8,7 +8,7 @@ extension Pages {
     /// 4. and 5. Only a page without pins, not dirty and not going out is recycled: what is dirty or lent is in the
     ///    map.
     ///
-    /// And of what is dirty: what each has noted of it agrees (Pages+DirtInvariants).
+    /// And of what is dirty: what each has noted of it agrees (Pages+DirtyInvariants).
     ///
     /// Stops all shards meanwhile. O(frames).
     /// - Parameter isQuiet: No request is under way, so no Region is in anybody's hands.
@@ -26,7 +26,7 @@ extension Pages {
             }
             checkZeroes(inShard: index)
         }
-        checkDirt(isQuiet: isQuiet)
+        checkDirty(isQuiet: isQuiet)
         memory.checkInvariants()
         let queuedFrames = queue.checkInvariants()
         let freeFrames = memory.freeFrames
@@ -70,8 +70,8 @@ extension Pages {
             let state = PageState(table.word(id).pointee.state.load(ordering: .relaxed))
             precondition(flexpage.pointee.key.image == image, "(1) a flexpage is of its image")
             precondition(flexpage.covered.contains(page), "(1) a flexpage covers what names it")
-            let place = FlexpagePlace(table.word(id).pointee.place.load(ordering: .relaxed))
-            precondition(place.order == UInt64(flexpage.pointee.order), "a flexpage's word knows its order")
+            let position = QueuePosition(table.word(id).pointee.position.load(ordering: .relaxed))
+            precondition(position.order == UInt64(flexpage.pointee.order), "a flexpage's word knows its order")
             precondition(flexpage.pointee.key.page % flexpage.pages == 0, "a flexpage is aligned")
             precondition(Int(id) % Int(flexpage.pages) == 0, "a Region is aligned")
             precondition(!state.has(PageState.withdrawn), "(6) what is withdrawn is in no map")

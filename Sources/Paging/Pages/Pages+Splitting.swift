@@ -1,7 +1,7 @@
 /// Flexpages of which only a part is to be kept are split.
 ///
 /// What is dirty is not recycled, and a flexpage is recycled whole: one dirty base page would keep up to 256 frames,
-/// and some 1600 of them scattered over 256 MiB all of the memory, long before the limit of dirt, which counts base
+/// and some 1600 of them scattered over 256 MiB all of the memory, long before the dirty limit, which counts base
 /// pages, is reached. So a written part becomes flexpages of its own (PageMapper+Splitting), and so does what lies
 /// inside of a zero or trim (PageMapper+Dropping). Where a part could not be written out, and the rest is clean, it is
 /// split too (WriteBatch). What is dirty only in part all the same, because somebody had it then, is split when memory
@@ -26,7 +26,7 @@ extension Pages {
             let frame = id + FlexpageID(truncatingIfNeeded: page - covered.lowerBound)
             // The mark tells at the first page of what was marked.
             let kept =
-                PageState.populated | PageState.ahead | PageState.hitMask
+                PageState.populated | PageState.prefetched | PageState.hitMask
                 | (page == covered.lowerBound ? PageState.marked : 0)
             return table.make(
                 Region(first: frame, order: UInt8(order)), key: PageKey(image: map.image, page: page),
@@ -41,7 +41,7 @@ extension Pages {
         }
         map.updateStates(of: covered)
         // Who waits for the whole one looks for a piece.
-        if state.has(PageState.awaited) { shard.wakeAll() }
+        if state.has(PageState.hasWaiters) { shard.wakeAll() }
         return true
     }
 
@@ -68,7 +68,7 @@ extension Pages {
 
     /// Splits those of the flexpages that cover `pages`, which lie in one chunk and are resident, of which only a part
     /// is dirty and which nobody has. The shard's lock is held.
-    func splitOffDirt(of pages: Range<UInt64>, in map: AccessMap, on shard: UnsafeMutablePointer<Shard>) {
+    func splitOffDirtyPages(of pages: Range<UInt64>, in map: AccessMap, on shard: UnsafeMutablePointer<Shard>) {
         var page = pages.lowerBound
         while page < pages.upperBound {
             let id = map.flexpage(at: page)
@@ -81,7 +81,7 @@ extension Pages {
     /// Splits a flexpage of which only a part is dirty and which nobody has, so that the rest of it can be recycled.
     /// - Returns: False where there is none. O(frames) then.
     func splitOne() -> Bool {
-        guard dirt.pages > 0 else { return false }
+        guard dirtyLimit.pages > 0 else { return false }
         var frame: FlexpageID = 0
         while let queued = queue.dirtyFlexpage(from: &frame, upTo: FlexpageID(frames)) {
             let map = accessMap(ofImage: queued.key.image)

@@ -10,51 +10,51 @@ import Glibc
 public final class Pages: @unchecked Sendable {
     /// The least that `init` takes, bytes: 1 MiB. With less, requests would wait for each other's pages most of the
     /// time.
-    public static let leastMemory = Memory.least
+    public static let minMemory = Memory.minBytes
 
     /// The most that `init` takes, bytes: 8 TiB.
-    public static let largestMemory = Memory.largest
+    public static let maxMemory = Memory.maxBytes
 
     /// The largest image that there can be a Provider of, bytes.
-    public static let largestImage = PageKey.largestImage
+    public static let maxImageSize = PageKey.maxImageSize
 
     /// Whether `init` would find so much memory now.
     /// - Throws: As `init`.
     public static func check(memory bytes: Int) throws(AccessError) { _ = try Memory(bytes: bytes) }
 
     /// The smallest window of reading ahead, bytes.
-    public static let leastReadahead = 64 << 10
+    public static let minReadahead = 64 << 10
     /// The largest window of reading ahead where nobody says otherwise, bytes.
-    public static let usualReadahead = 4 << 20
+    public static let defaultReadahead = 4 << 20
 
     /// The share of the pages that may be dirty before writers wait, where nobody says otherwise.
-    public static let usualDirtyShare = 0.4
+    public static let defaultDirtyShare = 0.4
     /// What that share can be: something must be left for reads.
     public static let dirtyShares = 0.01...0.9
 
     /// The most base pages that one read of an image populates: a chunk of 1 MiB.
-    public static let widestFill = 256
+    public static let maxFill = 256
 
     let memory: Memory
     let table: FlexpageTable
     let leaves: LeafTable
     let queue: PageQueue
     let waiters: MemoryWaiters
-    let dirt: DirtGauge
-    let pace: DirtPace
-    let sweeps: SweepBoard
+    let dirtyLimit: DirtyLimit
+    let pace: DiskPace
+    let writebackQueue: WritebackQueue
     /// The most frames that one fill takes, so that one request leaves others some to work with.
-    let mostFramesOfFill: Int
+    let maxFramesOfFill: Int
     let prefetches: PrefetchQueue
     /// What brings dirty pages out when the process is about to die.
     public let will: LastWill
     /// The largest window of reading ahead, base pages.
-    let largestReadahead: Int
+    let maxReadahead: Int
     /// Tells whoever runs the server; called from any thread, with no lock held.
     let notify: @Sendable (Notice) -> Void
 
     /// Maps the arena.
-    /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `leastMemory`.
+    /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `minMemory`.
     /// - Parameter dirtyShare: The share of the pages that may be dirty before writers wait, 0.01 to 0.9.
     /// - Parameter flushTime: Milliseconds that a flush may take: no more is dirty than the disk writes out and syncs
     ///   in that time, as far as can be told from what it did lately. Nil where only `dirtyShare` counts.
@@ -63,13 +63,13 @@ public final class Pages: @unchecked Sendable {
     ///   full of what is used, what is read further ahead would be recycled before its reader comes. (With an eighth of
     ///   the pages, 16 MiB of memory, a hot set as large and a scan beside it, 60 % of the hot set's hits were lost;
     ///   with a 32nd 17 %.)
-    /// - Parameter mostPagesOfFill: The most base pages that are populated by one read of an image, 1 to 256. With 1,
+    /// - Parameter maxPagesOfFill: The most base pages that are populated by one read of an image, 1 to 256. With 1,
     ///   every flexpage is a base page: what a simulation of fixed 4 KiB pages wants.
     /// - Parameter notify: Told of troubles and their ends, from any thread.
     /// - Throws: ENOMEM where so much cannot be mapped, EINVAL where it is too little.
     public init(
-        memory bytes: Int, dirtyShare: Double = Pages.usualDirtyShare, flushTime: Int? = nil,
-        readahead: Int = Pages.usualReadahead, mostPagesOfFill: Int = Pages.widestFill,
+        memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
+        readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill,
         notify: @escaping @Sendable (Notice) -> Void = { _ in }
     ) throws(AccessError) {
         self.notify = notify
@@ -78,14 +78,14 @@ public final class Pages: @unchecked Sendable {
         leaves = LeafTable(memory)
         queue = PageQueue(table: table, metadata: memory.metadata)
         waiters = MemoryWaiters(memory.metadata)
-        mostFramesOfFill = max(1, min(memory.metadata.frames / 8, mostPagesOfFill))
+        maxFramesOfFill = max(1, min(memory.metadata.frames / 8, maxPagesOfFill))
         let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
-        dirt = DirtGauge(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
-        pace = DirtPace(dirt, flushTime: flushTime, mutex: memory.metadata.mutex(.pace))
-        sweeps = SweepBoard(memory.metadata, pace)
+        dirtyLimit = DirtyLimit(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
+        pace = DiskPace(dirtyLimit, flushTime: flushTime, mutex: memory.metadata.mutex(.pace))
+        writebackQueue = WritebackQueue(memory.metadata, pace)
         prefetches = PrefetchQueue(frames: memory.metadata.frames)
         will = LastWill(table: table, metadata: memory.metadata)
-        largestReadahead = min(readahead / BasePage.size, queue.probationTarget / 3)
+        maxReadahead = min(readahead / BasePage.size, queue.probationTarget / 3)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
     }
 
@@ -94,14 +94,14 @@ public final class Pages: @unchecked Sendable {
         queue.destroy()
         waiters.destroy()
         pace.destroy()
-        dirt.destroy()
-        sweeps.destroy()
+        dirtyLimit.destroy()
+        writebackQueue.destroy()
         prefetches.destroy()
     }
 
     /// The AccessMap of image number `image`. Free of cost: it is a view of the shared tables.
     func accessMap(ofImage image: UInt16) -> AccessMap {
-        AccessMap(image: image, leaves: leaves, table: table, gauge: dirt, metadata: memory.metadata)
+        AccessMap(image: image, leaves: leaves, table: table, dirtyLimit: dirtyLimit, metadata: memory.metadata)
     }
 
     /// How many base pages there is room for.
@@ -117,7 +117,7 @@ public final class Pages: @unchecked Sendable {
     func takeRegion(order: Int, room: Int) -> Region? {
         while memory.freeFrames < room, recycleOne() {}
         repeat {
-            if let region = memory.take(orderAtMost: order) { return widened(region, upTo: order) }
+            if let region = memory.take(maxOrder: order) { return widened(region, upTo: order) }
         } while recycleOne() || splitOne()
         return nil
     }
@@ -132,7 +132,7 @@ public final class Pages: @unchecked Sendable {
     /// written out. Nil while there is hope. Who then sleeps as a MemoryWaiter is woken by whatever ends it: each
     /// write-out that ends, well or not, wakes. O(frames) where nothing dirty can be written out.
     var noMemoryBecause: AccessError? {
-        guard let error = dirt.stuck, queue.isAllDirtyAndIdle(0..<FlexpageID(frames)) else { return nil }
+        guard let error = dirtyLimit.stuck, queue.isAllDirtyAndIdle(0..<FlexpageID(frames)) else { return nil }
         return error
     }
 
@@ -160,7 +160,7 @@ public final class Pages: @unchecked Sendable {
                 shard.unlock()
                 return false
             }
-            if PageState(table.word(candidate.id).pointee.state.load(ordering: .relaxed)).has(PageState.ahead) {
+            if PageState(table.word(candidate.id).pointee.state.load(ordering: .relaxed)).has(PageState.prefetched) {
                 map.ledger.countUnused(table[candidate.id].pages)
             }
             map.remove(candidate.id)
@@ -180,9 +180,9 @@ public final class Pages: @unchecked Sendable {
             counters.add(shard.pointee)
             shard.unlock()
         }
-        counters.dirtWaits = dirt.waits
-        counters.allowedDirtyPages = UInt64(dirt.allowed)
-        counters.dirtyPages = UInt64(max(0, dirt.pages))
+        counters.dirtyWaits = dirtyLimit.waits
+        counters.allowedDirtyPages = UInt64(dirtyLimit.allowed)
+        counters.dirtyPages = UInt64(max(0, dirtyLimit.pages))
         counters.bytesInUse = UInt64(memory.bytesInUse)
         counters.peakBytesInUse = UInt64(memory.peakBytesInUse)
         return counters

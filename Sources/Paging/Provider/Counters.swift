@@ -25,7 +25,7 @@ public struct Counters: Sendable, Equatable {
     public var dirtyPages: UInt64 = 0
     /// Base pages that may be that before writers wait, now; and times that a writer has waited for it.
     public var allowedDirtyPages: UInt64 = 0
-    public var dirtWaits: UInt64 = 0
+    public var dirtyWaits: UInt64 = 0
     /// Times that a request slept until another had filled, given back or freed a page.
     public var waits: UInt64 = 0
     /// Bytes of pages in use and of all paging metadata, now and at the most so far. Never more than `memory=`.

@@ -12,29 +12,29 @@ public final class Provider: @unchecked Sendable {
     let mapper: PageMapper
     let image: UInt16
     private let pages: Pages
-    private let syncs = Syncs()
+    private let syncs = SharedSync()
     /// Flushes that wait together are one: a write-out of what is dirty, and a sync. Who wants just a sync, because it
     /// has written out what it wants durable, shares that of a flush or another's.
-    private let flushes = Syncs()
+    private let flushes = SharedSync()
     /// The watch's own: when epochs ended, and when what failed, writing out or syncing, is to be tried again
     /// (milliseconds).
     var epochs = EpochHistory()
     var nextRetry = 0
     var nextSync = 0
-    /// What the Ledger had counted as unsettled when the last `settle` that did not fail began.
-    private var settledByLastCall: UInt64?
+    /// What the Ledger had counted as at risk when the last `flushIfChanged` that did not fail began.
+    private var atRiskWhenLastFlushed: UInt64?
     /// Flushes that have failed and whose clients have left; the Writeback goes on with them.
     private let leftFlushes = Atomic<Int>(0)
     /// Jobs of reading ahead that are being done; the PrefetchQueue's own, under its lock.
     var prefetchesUnderWay = 0
-    /// What the Ledger had counted as unsettled when the last good sync began; only who leads a sync touches it.
-    private var settledUpTo: UInt64 = 0
+    /// What the Ledger had counted as at risk when the last good sync began; only who leads a sync touches it.
+    private var atRiskWhenLastSynced: UInt64 = 0
     /// The error of a failed sync that lost what is not in memory any more; 0 while there was none (invariant 6).
     private let loss = Atomic<Int32>(0)
     /// The error of the last sync; 0 if it was a good one.
     private let syncError = Atomic<Int32>(0)
-    /// Syncs that failed since the last good one, and whether the loss has been told; as `settledUpTo`.
-    private var failedSyncs: UInt64 = 0
+    /// Syncs that failed since the last good one, and whether the loss has been told; as `atRiskWhenLastSynced`.
+    private var failuresSinceGoodSync: UInt64 = 0
     private var isLossTold = false
 
     init(identity: ImageIdentity, image: UInt16, pages: Pages, accessor: any Accessor) {
@@ -89,13 +89,13 @@ public final class Provider: @unchecked Sendable {
 
     /// One flush, while no other is under way.
     private func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
-        let failedSyncs = syncs.failures
+        let failureCount = syncs.failureCount
         let failure = writeOut(upTo: ledger.endEpoch(), effort)
         tellNews()
         // Older data may be written out by somebody else while the sync is under way: too late for it.
         let standing = ledger.error
         do throws(AccessError) {
-            try sync(since: failedSyncs)
+            try sync(since: failureCount)
         } catch {
             return error
         }
@@ -104,14 +104,15 @@ public final class Provider: @unchecked Sendable {
 
     /// Flushes, unless nothing has happened to the image since this did so last. One thread at a time.
     /// - Throws: As `flush`.
-    public func settle() throws(AccessError) {
-        let unsettled = ledger.unsettled
-        let isSettled =
-            ledger.dirtyLeaves == 0 && ledger.unsyncedPages == 0 && !ledger.isChanging && settledByLastCall == unsettled
-        if isSettled { return }
-        settledByLastCall = nil
+    public func flushIfChanged() throws(AccessError) {
+        let atRisk = ledger.atRisk
+        let isUnchanged =
+            ledger.dirtyLeaves == 0 && ledger.unsyncedPages == 0 && !ledger.isChanging
+            && atRiskWhenLastFlushed == atRisk
+        if isUnchanged { return }
+        atRiskWhenLastFlushed = nil
         try flush()
-        settledByLastCall = unsettled
+        atRiskWhenLastFlushed = atRisk
     }
 
     /// Leaves a flush that has failed to the Writeback, which flushes once a second until that has done what this one
@@ -128,7 +129,7 @@ public final class Provider: @unchecked Sendable {
     public func forgetImage() -> Int { mapper.forgetImage() }
 
     /// Flushes for those who have left their flushes behind. One thread at a time.
-    /// - Returns: How many flushes that has settled: what they were about is durable, but for what a failed sync has
+    /// - Returns: How many flushes that has completed: what they were about is durable, but for what a failed sync has
     ///   lost.
     func flushForThoseWhoLeft() -> Int {
         // Who leaves one after this may have written after the flush began.
@@ -146,23 +147,25 @@ public final class Provider: @unchecked Sendable {
 
     /// Tells of write-outs that have begun to fail, or to work again.
     func tellNews() {
-        if let news = ledger.news(dirtyPages: pages.dirt.pages) { pages.notify(news) }
+        if let news = ledger.news(dirtyPages: pages.dirtyLimit.pages) { pages.notify(news) }
     }
 
     /// Writes out once everything dirtied in `epoch` or before.
     private func writeOut(upTo epoch: UInt32, _ effort: WriteBatch.Effort) -> AccessError? {
-        let failedSyncs = ledger.failedSyncs
+        let stamp = ledger.syncFailureStamp
         var failure: AccessError?
         while true {
-            let (leaves, error) = pages.sweeps.sweep(self, effort) { ledger.oldestDirty(upTo: epoch, into: $0) }
+            let (leaves, error) = pages.writebackQueue.writeOut(self, effort) {
+                ledger.oldestDirty(upTo: epoch, into: $0)
+            }
             failure = failure ?? error
-            // What a sync has overtaken by failing is not chased: whoever wants this sweep fails because of that sync.
-            if leaves == 0 || ledger.failedSyncs != failedSyncs { return failure }
+            // What went out while a sync failed is not chased: whoever wants this write-out fails because of that sync.
+            if leaves == 0 || ledger.syncFailureStamp != stamp { return failure }
         }
     }
 
     /// Makes durable what has reached the image so far; shared among those who want it at the same time.
-    /// - Parameter since: What `failedSyncCount` was before the caller began to write out what it wants durable.
+    /// - Parameter since: What `syncFailureCount` was before the caller began to write out what it wants durable.
     /// - Throws: The sync's error; that of an earlier one that lost data.
     func sync(since: UInt64? = nil) throws(AccessError) {
         try syncs.share(since: since) { syncAlone() }
@@ -170,7 +173,7 @@ public final class Provider: @unchecked Sendable {
     }
 
     /// Syncs that have failed so far.
-    var failedSyncCount: UInt64 { syncs.failures }
+    var syncFailureCount: UInt64 { syncs.failureCount }
 
     /// Why nothing written to this image can be called durable until it is opened anew, or nil.
     public var lost: AccessError? {
@@ -187,7 +190,7 @@ public final class Provider: @unchecked Sendable {
 
     /// One sync, while no other is under way.
     private func syncAlone() -> AccessError? {
-        let (number, unsettled) = ledger.beginSync()
+        let (number, atRisk) = ledger.beginSync()
         do throws(AccessError) {
             try pages.pace.sync(ledger.unsyncedPages) { () throws(AccessError) in
                 LockRank.assertNoneHeld()
@@ -198,28 +201,28 @@ public final class Provider: @unchecked Sendable {
             let isChanging = ledger.isChanging
             mapper.dirtyUnsyncedAgain()
             // What has been recycled, zeroed or trimmed since cannot be done again: it may be lost.
-            if isChanging || ledger.unsettled != settledUpTo { loss.store(error.code, ordering: .releasing) }
+            if isChanging || ledger.atRisk != atRiskWhenLastSynced { loss.store(error.code, ordering: .releasing) }
             noteFailedSync(error)
             return error
         }
         noteGoodSync()
-        settledUpTo = unsettled
-        mapper.settle(bySync: number)
+        atRiskWhenLastSynced = atRisk
+        mapper.markDurable(bySync: number)
         return nil
     }
 
     private func noteFailedSync(_ error: AccessError) {
         syncError.store(error.code, ordering: .releasing)
-        failedSyncs += 1
+        failuresSinceGoodSync += 1
         let isLost = lost != nil
-        if failedSyncs == 1 || isLost && !isLossTold { pages.notify(.syncFailed(error, isLost: isLost)) }
+        if failuresSinceGoodSync == 1 || isLost && !isLossTold { pages.notify(.syncFailed(error, isLost: isLost)) }
         isLossTold = isLossTold || isLost
     }
 
     private func noteGoodSync() {
-        guard failedSyncs > 0 else { return }
+        guard failuresSinceGoodSync > 0 else { return }
         syncError.store(0, ordering: .releasing)
-        if !isLossTold { pages.notify(.syncWorksAgain(failures: failedSyncs)) }
-        failedSyncs = 0
+        if !isLossTold { pages.notify(.syncWorksAgain(failures: failuresSinceGoodSync)) }
+        failuresSinceGoodSync = 0
     }
 }

@@ -41,7 +41,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         numbersInUse.insert(number)
         do throws(AccessError) {
             let accessor = try changingUnlocked(identity, accessor)
-            guard accessor.size <= PageKey.largestImage else { throw AccessError(EFBIG) }
+            guard accessor.size <= PageKey.maxImageSize else { throw AccessError(EFBIG) }
             let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
             entries.append(Entry(provider: provider, users: 1))
             return provider

@@ -27,18 +27,18 @@ extension PageMapper {
         let isMarkedAtBegin = mark == run.lowerBound
         var mark = mark
         var left = run
-        var walk = Walk()
+        var progress = RequestProgress()
         while !left.isEmpty {
             shard.lock()
             let vacant = context.map.vacantPages(in: left)
             let missing = vacant.subtracting(context.map.knownZeroes(inChunkOf: left.lowerBound))
             if let wanted = mark, left.contains(wanted) {
-                mark = place(mark: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin)
+                mark = setMark(at: wanted, in: left, vacant: vacant, upwards: isMarkedAtBegin)
             }
             shard.unlock()
             let begin = missing.end(ofGapFrom: left.lowerBound, upTo: left.upperBound)
             guard begin < left.upperBound else { return }
-            if isWorthAsking(at: BasePage.offset(of: begin), &walk) {
+            if isWorthAsking(at: BasePage.offset(of: begin), &progress) {
                 askForHole(at: BasePage.offset(of: begin), on: shard)
                 continue
             }
@@ -53,13 +53,13 @@ extension PageMapper {
     /// `vacant`, which are missing or known to be zeroes. Zeroes are marked at once; what is missing when it has been
     /// read. The shard's lock is held.
     /// - Returns: The page that has or is to have the mark.
-    private func place(mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool) -> UInt64? {
-        let place =
+    private func setMark(at mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool) -> UInt64? {
+        let page =
             upwards
             ? (mark..<pages.upperBound).first(where: vacant.contains)
             : (pages.lowerBound..<mark + 1).last(where: vacant.contains)
-        if let place { context.map.markZeroes(at: place) }
-        return place
+        if let page { context.map.markZeroes(at: page) }
+        return page
     }
 
     /// - Returns: Up to which page it has come, or nil where there was no memory or the image could not be read.

@@ -12,7 +12,7 @@ struct PrefetchQueue: @unchecked Sendable {
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
     /// Base pages that may be asked for and not yet there.
-    let mostPages: Int
+    let maxPages: Int
 
     /// A run of one chunk of an image.
     struct Job {
@@ -32,7 +32,7 @@ struct PrefetchQueue: @unchecked Sendable {
     }
 
     init(frames: Int) {
-        mostPages = min(max(1, frames / 4), 8192)
+        maxPages = min(max(1, frames / 4), 8192)
         state = .allocate(capacity: 1)
         state.initialize(to: State())
     }
@@ -66,11 +66,11 @@ struct PrefetchQueue: @unchecked Sendable {
     }
 
     private func add(_ pages: Range<UInt64>, _ mark: UInt64?, _ provider: Unmanaged<Provider>) -> Bool {
-        guard state.pointee.count < PrefetchQueue.capacity, state.pointee.pages + pages.count <= mostPages else {
+        guard state.pointee.count < PrefetchQueue.capacity, state.pointee.pages + pages.count <= maxPages else {
             return false
         }
-        let place = (state.pointee.first + state.pointee.count) % PrefetchQueue.capacity
-        state.pointee.jobs[place] = Job(provider: provider, pages: pages, mark: mark)
+        let slot = (state.pointee.first + state.pointee.count) % PrefetchQueue.capacity
+        state.pointee.jobs[slot] = Job(provider: provider, pages: pages, mark: mark)
         state.pointee.count += 1
         state.pointee.pages += pages.count
         monitor.wakeAll()

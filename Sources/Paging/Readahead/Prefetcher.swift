@@ -9,11 +9,11 @@ public final class Prefetcher: @unchecked Sendable {
     private var crew = Crew()
 
     /// Reads of a megabyte that are under way at once.
-    public static let usualThreads = 4
+    public static let defaultThreads = 4
 
     /// - Parameter count: How many; with none, `drain` does the work.
     /// - Throws: EAGAIN, or another errno value of pthread_create, where they cannot be had.
-    public init(pages: Pages, threads count: Int = Prefetcher.usualThreads) throws(AccessError) {
+    public init(pages: Pages, threads count: Int = Prefetcher.defaultThreads) throws(AccessError) {
         self.pages = pages
         pages.prefetches.setWorking(true)
         do throws(AccessError) {

@@ -12,27 +12,27 @@ import Glibc
 struct Readahead: @unchecked Sendable {
     private static let streamCount = 8
     /// The smallest window, base pages.
-    private static let leastWindow: UInt64 = 16
+    private static let minWindow: UInt64 = 16
 
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
     /// Base pages in the image.
     private let end: UInt64
     /// Base pages of the largest window; 0 where nothing is read ahead.
-    private let largestWindow: UInt64
+    private let maxWindow: UInt64
 
     private struct State {
         var streams = InlineArray<8, ReadaheadStream>(repeating: ReadaheadStream())
         var time: UInt64 = 0
         /// What the largest window is at present.
-        var mostNow: UInt64
+        var maxNow: UInt64
     }
 
-    init(imageSize: Int64, largestWindow: Int) {
+    init(imageSize: Int64, maxWindow: Int) {
         end = (UInt64(imageSize) + UInt64(BasePage.size) - 1) / UInt64(BasePage.size)
-        self.largestWindow = UInt64(largestWindow)
+        self.maxWindow = UInt64(maxWindow)
         state = .allocate(capacity: 1)
-        state.initialize(to: State(mostNow: UInt64(largestWindow)))
+        state.initialize(to: State(maxNow: UInt64(maxWindow)))
     }
 
     func destroy() {
@@ -42,7 +42,7 @@ struct Readahead: @unchecked Sendable {
 
     /// Whether anything is ever read ahead.
     @inline(__always)
-    var isOff: Bool { largestWindow == 0 }
+    var isOff: Bool { maxWindow == 0 }
 
     /// A client has missed `pages`.
     /// - Parameter unused: Base pages that have been read ahead and recycled without use since the last call.
@@ -55,7 +55,7 @@ struct Readahead: @unchecked Sendable {
             where state.pointee.streams[index].accesses > 0 && state.pointee.streams[index].follow(pages) {
                 state.pointee.streams[index].usedAt = state.pointee.time
                 guard state.pointee.streams[index].isDue(pages) else { return ReadaheadPlan() }
-                return advance(index, atLeast: 2 * UInt64(pages.count))
+                return advance(index, minWindow: 2 * UInt64(pages.count))
             }
             if !stride(to: pages) {
                 state.pointee.streams[leastRecentlyUsed] = ReadaheadStream(pages, at: state.pointee.time)
@@ -87,30 +87,30 @@ struct Readahead: @unchecked Sendable {
             state.pointee.time += 1
             for index in 0..<Readahead.streamCount where state.pointee.streams[index].arrive(at: page) {
                 state.pointee.streams[index].usedAt = state.pointee.time
-                state.pointee.mostNow = min(largestWindow, state.pointee.mostNow + state.pointee.mostNow / 4 + 1)
-                return advance(index, atLeast: Readahead.leastWindow)
+                state.pointee.maxNow = min(maxWindow, state.pointee.maxNow + state.pointee.maxNow / 4 + 1)
+                return advance(index, minWindow: Readahead.minWindow)
             }
             return ReadaheadPlan()
         }
     }
 
-    private func advance(_ index: Int, atLeast least: UInt64) -> ReadaheadPlan {
-        let most = state.pointee.mostNow
+    private func advance(_ index: Int, minWindow: UInt64) -> ReadaheadPlan {
+        let maxWindow = state.pointee.maxNow
         return state.pointee.streams[index].advance(
-            least: min(max(least, Readahead.leastWindow), most), most: most, end: end)
+            minWindow: min(max(minWindow, Readahead.minWindow), maxWindow), maxWindow: maxWindow, end: end)
     }
 
     /// What was read ahead in vain shrinks the windows.
     private func learn(_ unused: UInt64) {
         guard unused > 0 else { return }
-        state.pointee.mostNow = max(min(Readahead.leastWindow, largestWindow), state.pointee.mostNow / 2)
+        state.pointee.maxNow = max(min(Readahead.minWindow, maxWindow), state.pointee.maxNow / 2)
     }
 
     /// The stream that gives its place to a new one.
     private var leastRecentlyUsed: Int {
-        var least = 0
-        for index in 1..<Readahead.streamCount where keptUntil(index) < keptUntil(least) { least = index }
-        return least
+        var found = 0
+        for index in 1..<Readahead.streamCount where keptUntil(index) < keptUntil(found) { found = index }
+        return found
     }
 
     /// The larger its window, the more misses of others come between two of its marks. (Kept for 256 of them whatever

@@ -19,7 +19,7 @@ struct ReadaheadStream {
     var latest: Range<UInt64> = 0..<0
     /// From the least to the most page that the reader has come to.
     private var seen: Range<UInt64> = 0..<0
-    /// Accesses that went on upwards less those that went on downwards, cut off at `mostLead`.
+    /// Accesses that went on upwards less those that went on downwards, cut off at `maxLead`.
     private var lead = 0
     /// Up to where (backwards: down to where) pages have been asked for ahead of the reader; strided: the furthest
     /// place.
@@ -35,11 +35,11 @@ struct ReadaheadStream {
 
     /// A lead that makes a direction, and the largest one.
     private static let leadOfDirection = 2
-    private static let mostLead = 8
+    private static let maxLead = 8
     /// Requests of a client that come in any order.
     private static let reordered: UInt64 = 16
     /// The longest stride: 256 MiB.
-    private static let longestStride: Int64 = 65536
+    private static let maxStride: Int64 = 65536
     /// Places in a row that a strided reader must have come to.
     private static let stridesOfPattern = 4
 
@@ -62,7 +62,7 @@ struct ReadaheadStream {
         guard first.accesses == 1, second.accesses == 1, first.usedAt < second.usedAt,
             Int64(second.latest.lowerBound) - Int64(first.latest.lowerBound) == distance,
             first.latest.count == pages.count, second.latest.count == pages.count,
-            distance != 0, abs(distance) <= ReadaheadStream.longestStride
+            distance != 0, abs(distance) <= ReadaheadStream.maxStride
         else { return nil }
         self.init(pages, at: time)
         direction = .strided(distance)
@@ -119,9 +119,9 @@ struct ReadaheadStream {
 
     /// Learns from an access where the reader goes.
     private mutating func note(_ pages: Range<UInt64>) {
-        let most = ReadaheadStream.mostLead
-        if pages.upperBound > seen.upperBound { lead = min(lead + 1, most) }
-        if pages.lowerBound < seen.lowerBound { lead = max(lead - 1, -most) }
+        let maxLead = ReadaheadStream.maxLead
+        if pages.upperBound > seen.upperBound { lead = min(lead + 1, maxLead) }
+        if pages.lowerBound < seen.lowerBound { lead = max(lead - 1, -maxLead) }
         seen = min(seen.lowerBound, pages.lowerBound)..<max(seen.upperBound, pages.upperBound)
         switch direction {
         case .forwards where lead <= -ReadaheadStream.leadOfDirection:
@@ -142,11 +142,11 @@ struct ReadaheadStream {
         mark = nil
     }
 
-    /// The next pages to be read ahead, after a doubling of the window, which ends up at `least` to `most`; they are
-    /// taken for asked for.
+    /// The next pages to be read ahead, after a doubling of the window, which ends up at `minWindow` to `maxWindow`;
+    /// they are taken for asked for.
     /// - Parameter end: The image's end.
-    mutating func advance(least: UInt64, most: UInt64, end: UInt64) -> ReadaheadPlan {
-        window = min(max(window * 2, least), most)
+    mutating func advance(minWindow: UInt64, maxWindow: UInt64, end: UInt64) -> ReadaheadPlan {
+        window = min(max(window * 2, minWindow), maxWindow)
         var plan = ReadaheadPlan()
         switch direction {
         case .forwards:
@@ -173,8 +173,8 @@ struct ReadaheadStream {
     /// that the reader goes to next or has just gone to.
     private func steps(to page: UInt64, by distance: Int64) -> Int64? {
         let (steps, rest) = (Int64(page) - Int64(latest.lowerBound)).quotientAndRemainder(dividingBy: distance)
-        let most = Int64(2 * ReadaheadPlan.capacity)
-        return rest == 0 && abs(steps) <= most ? steps : nil
+        let maxSteps = Int64(2 * ReadaheadPlan.capacity)
+        return rest == 0 && abs(steps) <= maxSteps ? steps : nil
     }
 
     /// The reader has come to the place that begins with `page`.
@@ -189,10 +189,10 @@ struct ReadaheadStream {
         let count = UInt64(latest.count)
         let atOnce = Int64(max(1, min(window / count, UInt64(ReadaheadPlan.capacity))))
         // Of two windows, one is being read while the reader goes through the other.
-        let most = (Int64(latest.lowerBound) + 2 * atOnce * distance) * distance.signum()
+        let maxBegin = (Int64(latest.lowerBound) + 2 * atOnce * distance) * distance.signum()
         for _ in 0..<atOnce {
             let begin = Int64(ahead) + distance
-            guard begin >= 0, UInt64(begin) + count <= end, begin * distance.signum() <= most else { break }
+            guard begin >= 0, UInt64(begin) + count <= end, begin * distance.signum() <= maxBegin else { break }
             plan.add(UInt64(begin)..<UInt64(begin) + count, marked: plan.isEmpty ? UInt64(begin) : nil)
             ahead = UInt64(begin)
         }

@@ -12,9 +12,9 @@ struct BadPages: @unchecked Sendable {
     private let notes: UnsafeMutablePointer<UInt16>
 
     /// The longest time between two tries, seconds.
-    static let longestWait = 30
+    static let maxWait = 30
     /// After so many failures it is that.
-    private static let mostFailures: UInt16 = 6
+    private static let maxFailures: UInt16 = 6
     /// A note has failures above, and below when the page is due: seconds, of which it knows the low bits.
     private static let timeBits: UInt16 = 13
     private static let timeMask: UInt16 = 1 << timeBits - 1
@@ -29,13 +29,13 @@ struct BadPages: @unchecked Sendable {
     func isDue(_ frame: FlexpageID, at second: Int) -> Bool {
         let now = UInt16(truncatingIfNeeded: second)
         let left = (notes[Int(frame)] &- now) & BadPages.timeMask
-        return left == 0 || left > BadPages.longestWait
+        return left == 0 || left > BadPages.maxWait
     }
 
     /// The page in `frame` has been refused alone, at `second`.
     func noteFailure(of frame: FlexpageID, at second: Int) {
-        let failures = min(notes[Int(frame)] >> BadPages.timeBits + 1, BadPages.mostFailures)
-        let wait = min(1 << (Int(failures) - 1), BadPages.longestWait)
+        let failures = min(notes[Int(frame)] >> BadPages.timeBits + 1, BadPages.maxFailures)
+        let wait = min(1 << (Int(failures) - 1), BadPages.maxWait)
         let due = UInt16(truncatingIfNeeded: second + wait) & BadPages.timeMask
         notes[Int(frame)] = failures << BadPages.timeBits | due
     }

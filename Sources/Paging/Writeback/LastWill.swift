@@ -4,10 +4,10 @@ import Synchronization
 /// The last will: brings what is dirty to the images, and syncs them, when the process is about to die, whatever its
 /// other threads hold or were about to do.
 ///
-///     idle ── bringOut: sweep the shards, sync the images ──▶ idle        (any number of times; in life, once)
+///     idle ── bringOut: visit the shards, sync the images ──▶ idle        (any number of times; in life, once)
 ///       └──── close ──▶ closed
 ///
-/// The other threads may be stopped at any instruction, for ever, with any lock of Paging held. So this has a sweep of
+/// The other threads may be stopped at any instruction, for ever, with any lock of Paging held. So this has a way of
 /// its own: it takes the shards' locks only, and of these none that cannot be had in a second; it allocates nothing,
 /// waits for no other's write-out or sync, and changes no state of a page. A shard that cannot be had is passed over,
 /// and what that costs is counted.
@@ -28,7 +28,7 @@ import Synchronization
 /// **Nothing answered is left out**, if whoever answers a write looks, after its last change and before the answer, at
 /// a flag that is set before `bringOut`, and then does not answer; all in the order of sequential consistency. A write
 /// that saw the flag unset had its page marked in a critical section of the shard before, hence before the one of the
-/// sweep: one after it would have seen the flag. And it had given its latch back before it looked: so the sweep, which
+/// will: one after it would have seen the flag. And it had given its latch back before it looked: so the will, which
 /// reads the word after the flag was set, sees that, and with it the bytes.
 ///
 /// **Open images** stand in a table without a lock. Who closes one withdraws it, and waits while a will is under way.
@@ -58,7 +58,7 @@ public final class LastWill: @unchecked Sendable {
         static let closed = 2
     }
 
-    /// How long shards are waited for when all others have been swept, milliseconds: whose holder has not gone on in
+    /// How long shards are waited for when all others have been visited, milliseconds: whose holder has not gone on in
     /// that time is stuck.
     private static let patience = 1000
     /// How long writers are waited for in all, milliseconds.
@@ -133,7 +133,7 @@ public final class LastWill: @unchecked Sendable {
             ).exchanged
         else { return outcome }
         patienceLeft = LastWill.patienceWithWriters
-        sweepShards(&outcome)
+        visitShards(&outcome)
         forEachImage { provider in
             do throws(AccessError) { try provider.accessor.makeDurable() } catch { outcome.syncError = error }
         }
@@ -142,13 +142,13 @@ public final class LastWill: @unchecked Sendable {
     }
 
     /// Those first that can be had at once: who is stuck is waited for when all else is out.
-    private func sweepShards(_ outcome: inout Outcome) {
+    private func visitShards(_ outcome: inout Outcome) {
         // A bit for each that is left.
         var left: UInt64 = 0
         for index in 0..<AccessMap.shardCount {
             let shard = metadata.shards + index
             if shard.tryLock() {
-                sweep(index, &outcome)
+                visit(index, &outcome)
                 shard.unlock()
             } else {
                 left |= 1 << UInt64(index)
@@ -158,7 +158,7 @@ public final class LastWill: @unchecked Sendable {
         for index in 0..<AccessMap.shardCount where left & 1 << UInt64(index) != 0 {
             let shard = metadata.shards + index
             if tryLock(shard, &patience) {
-                sweep(index, &outcome)
+                visit(index, &outcome)
                 shard.unlock()
             } else {
                 forEachImage { outcome.passedOver += dirtyPages(inShard: index, ofImage: $0.image) }
@@ -178,16 +178,16 @@ public final class LastWill: @unchecked Sendable {
     }
 
     /// Writes out what is dirty in a shard, whose lock is held.
-    private func sweep(_ index: Int, _ outcome: inout Outcome) {
+    private func visit(_ index: Int, _ outcome: inout Outcome) {
         forEachImage { provider in
             forEachLeaf(inShard: index, ofImage: provider.image) { leaf in
                 take(leaf, of: provider, &outcome)
             }
-            batch.issue(to: provider.accessor, &outcome)
+            batch.submit(to: provider.accessor, &outcome)
         }
     }
 
-    /// Adds the leaf's dirty pages to the batch, which is issued where it is full.
+    /// Adds the leaf's dirty pages to the batch, which is submitted where it is full.
     private func take(_ leaf: UnsafeMutablePointer<Leaf>, of provider: Provider, _ outcome: inout Outcome) {
         var bits = leaf.pointee.dirty | leaf.pointee.writing
         while bits != 0 {
@@ -200,7 +200,7 @@ public final class LastWill: @unchecked Sendable {
                 continue
             }
             if isLeftToItsWriter(id) { continue }
-            if !batch.hasRoom(for: page) { batch.issue(to: provider.accessor, &outcome) }
+            if !batch.hasRoom(for: page) { batch.submit(to: provider.accessor, &outcome) }
             let position = Int(page - table[id].pointee.key.page) * BasePage.size
             batch.add(page, table.memory(of: id) + position)
         }
@@ -211,7 +211,7 @@ public final class LastWill: @unchecked Sendable {
     private func agrees(_ id: FlexpageID, with page: UInt64, of provider: Provider) -> Bool {
         guard Int(id) < metadata.frames else { return false }
         let flexpage = table[id]
-        return flexpage.pointee.order <= Region.largestOrder
+        return flexpage.pointee.order <= Region.maxOrder
             && Int(id) + Int(flexpage.pages) <= metadata.frames
             && flexpage.pointee.key.image == provider.image && flexpage.covered.contains(page)
             && BasePage.offset(of: page) < provider.size

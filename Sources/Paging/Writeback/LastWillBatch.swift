@@ -21,10 +21,10 @@ struct LastWillBatch {
     private let count: UnsafeMutablePointer<Int>
 
     init() {
-        runs = .allocate(capacity: WriteOut.most)
+        runs = .allocate(capacity: WriteOut.maxCount)
         // And one of each for a page that is tried alone.
-        pieces = .allocate(capacity: WriteOut.most * LastWillBatch.pagesOfRun + 1)
-        writes = .allocate(capacity: WriteOut.most + 1)
+        pieces = .allocate(capacity: WriteOut.maxCount * LastWillBatch.pagesOfRun + 1)
+        writes = .allocate(capacity: WriteOut.maxCount + 1)
         count = .allocate(capacity: 1)
         count.initialize(to: 0)
     }
@@ -45,7 +45,7 @@ struct LastWillBatch {
         return nil
     }
 
-    func hasRoom(for page: UInt64) -> Bool { count.pointee < WriteOut.most || run(before: page) != nil }
+    func hasRoom(for page: UInt64) -> Bool { count.pointee < WriteOut.maxCount || run(before: page) != nil }
 
     /// Adds `page`, for which there is room and whose bytes are at `memory`.
     func add(_ page: UInt64, _ memory: UnsafeMutableRawPointer) {
@@ -73,7 +73,7 @@ struct LastWillBatch {
 
     /// Writes what has been added, and counts what became of it. A run that cannot be written is tried page by page,
     /// for a second, so that one without room on the disk costs no other.
-    func issue(to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
+    func submit(to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
         guard count.pointee > 0 else { return }
         for run in 0..<count.pointee {
             let pieces = UnsafeBufferPointer(start: pieces(of: run), count: runs[run].pieces)
@@ -113,7 +113,7 @@ struct LastWillBatch {
         _ memory: UnsafeMutableRawPointer, to page: UInt64, of accessor: any Accessor,
         _ outcome: inout LastWill.Outcome
     ) -> Bool {
-        let (piece, alone) = (pieces(of: WriteOut.most), writes + WriteOut.most)
+        let (piece, alone) = (pieces(of: WriteOut.maxCount), writes + WriteOut.maxCount)
         piece.initialize(to: iovec(iov_base: memory, iov_len: BasePage.size))
         alone.initialize(
             to: WriteOut(UnsafeBufferPointer(start: piece, count: 1), at: BasePage.offset(of: page)))

@@ -68,7 +68,7 @@ extension PageMapper {
         defer { shard.unlock() }
         let bits = Leaf.bits(Int(pages.lowerBound & 7)..<Int((pages.upperBound - 1) & 7) + 1)
         waitForWriteback(of: bits, ofLeafOf: pages.lowerBound, on: shard)
-        guard let leaf = context.map.leaf(of: pages.lowerBound), leaf.pointee.mark.hasFailed else { return nil }
+        guard let leaf = context.map.leaf(of: pages.lowerBound), leaf.pointee.status.hasFailed else { return nil }
         return leaf.pointee.dirty & bits == 0 ? nil : context.map.ledger.error
     }
 
@@ -85,18 +85,18 @@ extension PageMapper {
     private func waitForWriteback(of bits: UInt8, ofLeafOf page: UInt64, on shard: UnsafeMutablePointer<Shard>) {
         while let leaf = context.map.leaf(of: page), leaf.pointee.writing & bits != 0 {
             let index = (leaf.pointee.writing & bits).trailingZeroBitCount
-            context.waitUntilSettled(leaf.pointee.flexpages[index], on: shard)
+            context.waitUntilReleased(leaf.pointee.flexpages[index], on: shard)
         }
     }
 
-    /// Settles what had been written out before sync `number`, a good one, began. O(leaves settled).
-    func settle(bySync number: UInt32) {
+    /// Marks durable what had been written out before sync `number`, a good one, began. O(leaves marked).
+    func markDurable(bySync number: UInt32) {
         while let key = context.map.ledger.firstUnsynced(beforeSync: number) {
             let page = Leaf.firstPage(ofKey: key)
             let shard = context.map.shard(of: page)
             shard.lock()
             if let leaf = context.map.leaf(of: page),
-                context.map.ledger.settle(context.map.id(of: leaf), bySync: number)
+                context.map.ledger.markDurable(context.map.id(of: leaf), bySync: number)
             {
                 context.map.ledger.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
                 leaf.pointee.unsynced = 0
@@ -130,13 +130,13 @@ extension PageMapper {
         let newly = again & ~leaf.pointee.dirty
         ledger.countUnsynced(-again.nonzeroBitCount)
         leaf.pointee.unsynced &= ~again
-        if context.dirt.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
-            ledger.countUnsettled()
-            ledger.dropped(id)
+        if context.dirtyLimit.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
+            ledger.countAtRisk()
+            ledger.pagesDropped(id)
         } else {
             leaf.pointee.dirty |= again
-            context.dirt.add(newly.nonzeroBitCount)
-            if leaf.pointee.mark.list == .unsynced { ledger.dirtiedAgain(id) }
+            context.dirtyLimit.add(newly.nonzeroBitCount)
+            if leaf.pointee.status.list == .unsynced { ledger.dirtiedAgain(id) }
         }
         context.map.updateStates(of: leaf.firstPage..<leaf.firstPage + UInt64(Leaf.pages))
     }

@@ -17,9 +17,9 @@ import Glibc
 /// a failed write may be on the image does no harm, because all of it is written again.
 extension WriteBatch {
     /// So often in a row nothing is written of what is tried before it is given up for this call.
-    static let mostFailuresInARow = 8
+    static let maxFailuresInARow = 8
     /// So long it is gone on with, milliseconds.
-    private static let longestSearch = 1000
+    private static let maxSearch = 1000
 
     /// How the search for what can be written goes, over all runs of a call.
     struct Search {
@@ -29,8 +29,8 @@ extension WriteBatch {
 
         var isOver: Bool {
             if case .last(let until) = effort { return Writeback.milliseconds >= until }
-            return failuresInARow >= WriteBatch.mostFailuresInARow
-                || Writeback.milliseconds - begin >= WriteBatch.longestSearch
+            return failuresInARow >= WriteBatch.maxFailuresInARow
+                || Writeback.milliseconds - begin >= WriteBatch.maxSearch
         }
     }
 

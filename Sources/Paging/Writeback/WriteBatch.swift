@@ -25,7 +25,7 @@ struct WriteBatch: ~Copyable {
         /// It has a page that is known to be bad, and no other.
         var isBad: Bool
         /// The Ledger's count of failed syncs when the first page was begun.
-        var failedSyncs: UInt64
+        var syncFailureStamp: UInt64
     }
 
     private let context: PageMapper.Context
@@ -34,7 +34,7 @@ struct WriteBatch: ~Copyable {
     var pieces = InlineArray<256, iovec> { _ in iovec() }
     private var pieceCount = 0
     var runs = InlineArray<32, Run> { _ in
-        Run(pages: 0..<0, firstPiece: 0, pieceCount: 0, isBad: false, failedSyncs: 0)
+        Run(pages: 0..<0, firstPiece: 0, pieceCount: 0, isBad: false, syncFailureStamp: 0)
     }
     private(set) var runCount = 0
     private(set) var pageCount = 0
@@ -98,9 +98,9 @@ struct WriteBatch: ~Copyable {
                 return
             case .batch:
                 shard.unlock()
-                issue()
+                submit()
             case .writer(let id):
-                context.waitUntilSettled(id, on: shard)
+                context.waitUntilReleased(id, on: shard)
                 shard.unlock()
             case .reservation(let page):
                 shard.unlock()
@@ -116,7 +116,7 @@ struct WriteBatch: ~Copyable {
             let bit = UInt8(1) << UInt8(next & 7)
             if leaf.pointee.dirty & bit != 0 {
                 let id = leaf.pointee.flexpages[Int(next & 7)]
-                let isBad = leaf.pointee.mark.hasFailed && isKnownBad(next, of: id)
+                let isBad = leaf.pointee.status.hasFailed && isKnownBad(next, of: id)
                 if isBad, !isToBeTried(next, of: id) {
                     context.map.ledger.putOff(context.map.id(of: leaf))
                     next += 1
@@ -141,7 +141,7 @@ struct WriteBatch: ~Copyable {
             }
             next += 1
         }
-        if leaf.pointee.dirty == 0 { context.map.ledger.tookWhole(context.map.id(of: leaf)) }
+        if leaf.pointee.dirty == 0 { context.map.ledger.allDirtyTaken(context.map.id(of: leaf)) }
         return .nothing
     }
 
@@ -152,7 +152,7 @@ struct WriteBatch: ~Copyable {
     /// Whether a page that is known to be bad is tried this time.
     private func isToBeTried(_ page: UInt64, of id: FlexpageID) -> Bool {
         if case .last(let until) = effort { return Writeback.milliseconds < until }
-        guard badInARow < WriteBatch.mostFailuresInARow else { return false }
+        guard badInARow < WriteBatch.maxFailuresInARow else { return false }
         let table = context.table
         return effort == .again || table.badPages.isDue(table.frame(of: page, in: id), at: Writeback.seconds)
     }
@@ -180,7 +180,7 @@ struct WriteBatch: ~Copyable {
         } else {
             runs[runCount] = Run(
                 pages: page..<page + 1, firstPiece: pieceCount, pieceCount: 0, isBad: isBad,
-                failedSyncs: context.map.ledger.failedSyncs)
+                syncFailureStamp: context.map.ledger.syncFailureStamp)
             runCount += 1
             addPiece(memory)
         }
@@ -195,11 +195,11 @@ struct WriteBatch: ~Copyable {
 
     /// Issues what has been begun.
     mutating func finish() {
-        if runCount > 0 { issue() }
+        if runCount > 0 { submit() }
     }
 
     /// Writes what has been begun to the image and ends its write-back. No lock is held.
-    private mutating func issue() {
+    private mutating func submit() {
         let failures = write()
         var hasFailed = false
         for index in 0..<runCount {
@@ -210,7 +210,7 @@ struct WriteBatch: ~Copyable {
         if hasFailed { tryInParts(failures) }
         // Who is about to sleep for want of memory must see what has failed, or be seen here.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        context.dirt.wakeWaiters()
+        context.dirtyLimit.wakeWaiters()
         context.waiters.wake()
         runCount = 0
         pieceCount = 0
@@ -241,7 +241,8 @@ struct WriteBatch: ~Copyable {
         var left = pages
         while !left.isEmpty {
             let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
-            let partFailure = endWriteback(left.lowerBound..<end, failure, isAlone: isAlone, since: run.failedSyncs)
+            let partFailure = endWriteback(
+                left.lowerBound..<end, failure, isAlone: isAlone, since: run.syncFailureStamp)
             if error == nil { error = partFailure }
             left = end..<left.upperBound
         }
@@ -250,25 +251,25 @@ struct WriteBatch: ~Copyable {
     /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
     /// - Parameter failure: Why they are not on the image, or nil.
     /// - Parameter isAlone: Whether they, one page, were tried alone.
-    /// - Parameter failedSyncs: The Ledger's count of failed syncs when they were begun.
+    /// - Parameter syncFailureStamp: The Ledger's count of failed syncs when they were begun.
     /// - Returns: The same failure, or the error of a sync that has failed since: it may have lost them.
     private func endWriteback(
-        _ pages: Range<UInt64>, _ failure: AccessError?, isAlone: Bool, since failedSyncs: UInt64
+        _ pages: Range<UInt64>, _ failure: AccessError?, isAlone: Bool, since syncFailureStamp: UInt64
     ) -> AccessError? {
         let shard = context.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
-        let syncFailure = context.map.ledger.syncFailure(since: failedSyncs)
+        let syncFailure = context.map.ledger.syncFailure(since: syncFailureStamp)
         if let failure {
             context.map.failWriteback(pages, failure, isAlone: isAlone)
             // It may take long until they can be written: what lies around them is not to be kept for them.
-            context.pages.splitOffDirt(of: pages, in: context.map, on: shard)
+            context.pages.splitOffDirtyPages(of: pages, in: context.map, on: shard)
             shard.pointee.failedWrites += 1
         } else if syncFailure != nil {
             context.map.undoWriteback(pages)
         } else {
             context.map.endWriteback(pages)
-            context.dirt.wroteOut(pages.count)
+            context.dirtyLimit.wroteOut(pages.count)
             shard.pointee.writes += 1
             shard.pointee.pagesWritten += UInt64(pages.count)
         }

@@ -5,9 +5,9 @@ import Synchronization
 /// Brings dirty flexpages to the Accessor by itself: begin, end, again.
 ///
 /// A crew of threads of the system. One of them keeps watch: when more is dirty than the background target, or
-/// something has been dirty for longer than the age, it leads a sweep; the others help with whatever sweep is open, a
-/// flush's too. What could not be written out is tried again once a second, and so are the flushes that clients have
-/// left behind.
+/// something has been dirty for longer than the age, it leads a write-out; the others help with whatever write-out is
+/// open, a flush's too. What could not be written out is tried again once a second, and so are the flushes that clients
+/// have left behind.
 ///
 /// Made after the process has forked, where it forks, ended before the Pages are; `stop` writes nothing out (that is
 /// `flush`).
@@ -15,11 +15,11 @@ public final class Writeback: @unchecked Sendable {
     private let pages: Pages
     private let registry: ProviderRegistry
     private let age: Int
-    private let settled: @Sendable (Provider, Int) -> Void
+    private let flushesCompleted: @Sendable (Provider, Int) -> Void
     private var crew = Crew()
 
     /// Threads in the crew: enough write-outs at once to keep a disk busy.
-    public static let usualCrew = 4
+    public static let defaultCrew = 4
     /// How often the watch looks, milliseconds; oftener where the age is short.
     private static let watchInterval = 250
     /// How long after a failure it is tried again, milliseconds.
@@ -27,16 +27,17 @@ public final class Writeback: @unchecked Sendable {
 
     /// Starts the crew.
     /// - Parameter dirtyAge: Milliseconds that something may be dirty before it goes out by itself, at least 1.
-    /// - Parameter settled: Told when flushes of an image that were left behind have been done, and how many; where a
-    ///   failed sync has lost something (`Provider.lost`) as far as they can be. Called from a thread of the crew.
+    /// - Parameter flushesCompleted: Told when flushes of an image that were left behind have been done, and how many;
+    ///   where a failed sync has lost something (`Provider.lost`) as far as they can be. Called from a thread of the
+    ///   crew.
     /// - Throws: EAGAIN, or another errno value of pthread_create, where the crew cannot be had.
     public init(
-        pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.usualCrew,
-        settled: @escaping @Sendable (Provider, Int) -> Void = { _, _ in }
+        pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.defaultCrew,
+        flushesCompleted: @escaping @Sendable (Provider, Int) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.pages = pages
         self.registry = registry
-        self.settled = settled
+        self.flushesCompleted = flushesCompleted
         age = max(1, dirtyAge)
         let argument = Unmanaged.passUnretained(self).toOpaque()
         do throws(AccessError) {
@@ -54,23 +55,23 @@ public final class Writeback: @unchecked Sendable {
 
     /// Sends the crew home and waits until it has gone. Called once, before the last reference goes.
     public func stop() {
-        pages.sweeps.stop()
+        pages.writebackQueue.stop()
         crew.join()
     }
 
     private func help() -> UnsafeMutableRawPointer? {
         signal_stack_prepare()
-        while pages.sweeps.help() {}
+        while pages.writebackQueue.help() {}
         return nil
     }
 
     private func watch() -> UnsafeMutableRawPointer? {
         signal_stack_prepare()
-        let usual = max(1, min(Writeback.watchInterval, age / 4))
-        var interval = usual
+        let defaultInterval = max(1, min(Writeback.watchInterval, age / 4))
+        var interval = defaultInterval
         var nextClosing = 0
-        while pages.sweeps.waitForKick(milliseconds: interval) {
-            interval = usual
+        while pages.writebackQueue.waitForKick(milliseconds: interval) {
+            interval = defaultInterval
             registry.visitEach { if !lookAfter($0) { interval = 1 } }
             if Writeback.milliseconds >= nextClosing {
                 registry.closeUnused()
@@ -88,25 +89,25 @@ public final class Writeback: @unchecked Sendable {
         if provider.hasLeftFlushes, now >= provider.nextRetry, provider.mapper.context.reservations.isEmpty {
             provider.nextRetry = now + Writeback.retryInterval
             let count = provider.flushForThoseWhoLeft()
-            if count > 0 { settled(provider, count) }
+            if count > 0 { flushesCompleted(provider, count) }
         }
         let epoch = provider.ledger.endEpoch()
         provider.epochs.note(epoch, at: now, age: age)
         let isRetry = provider.ledger.failedLeaves > 0 && now >= provider.nextRetry
         if isRetry { provider.nextRetry = now + Writeback.retryInterval }
         // Who waits for memory may be waiting for dirty pages: a large flexpage may be kept by one of them.
-        let isAbove = pages.dirt.isAboveTarget || pages.waiters.isAnyoneWaiting
-        let before = pages.dirt.pages
+        let isAbove = pages.dirtyLimit.isAboveTarget || pages.waiters.isAnyoneWaiting
+        let before = pages.dirtyLimit.pages
         var leaves = 0
         if let epoch = isAbove || isRetry ? epoch : provider.epochs.latest(endedBy: now - age) {
             leaves =
-                pages.sweeps.sweep(provider, passingOverReserved: true, .due) { keys in
+                pages.writebackQueue.writeOut(provider, passingOverReserved: true, .due) { keys in
                     provider.ledger.oldestDirty(upTo: epoch, includingFailed: isRetry, into: keys)
                 }.leaves
         }
         provider.tellNews()
         syncIfMuchIsUnsynced(provider, now)
-        return !(isAbove && leaves > 0 && pages.dirt.pages < before)
+        return !(isAbove && leaves > 0 && pages.dirtyLimit.pages < before)
     }
 
     /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them;

@@ -50,8 +50,8 @@ struct Plot {
     }
 
     private func panel(_ title: String, at left: Double, _ value: (Figures) -> Double) -> [String] {
-        let most = max(figures.map(value).max() ?? 1, 0.001)
-        let top = most <= 1 ? 1 : most
+        let maximum = max(figures.map(value).max() ?? 1, 0.001)
+        let top = maximum <= 1 ? 1 : maximum
         var lines = [text(title, left, Plot.panel.top - 14, "start")]
         for step in 0...5 {
             let share = Double(step) / 5
@@ -112,8 +112,10 @@ struct Plot {
 
     /// How far to the right an amount of memory is: by its logarithm.
     private func across(_ memory: Int) -> Double {
-        guard let least = memories.first, let most = memories.last, most > least else { return Plot.panel.width / 2 }
-        return log2(Double(memory) / Double(least)) / log2(Double(most) / Double(least)) * Plot.panel.width
+        guard let minimum = memories.first, let maximum = memories.last, maximum > minimum else {
+            return Plot.panel.width / 2
+        }
+        return log2(Double(memory) / Double(minimum)) / log2(Double(maximum) / Double(minimum)) * Plot.panel.width
     }
 
     private func height(_ share: Double) -> Double { Plot.panel.top + Plot.panel.height * (1 - share) }

@@ -38,8 +38,8 @@ struct Simulate: ParsableCommand {
     var plot: String?
 
     func validate() throws {
-        guard memory.sizes.allSatisfy({ $0.bytes >= Pages.leastMemory }) else {
-            throw ValidationError("--memory is at least \(MemorySize(bytes: Pages.leastMemory).text)")
+        guard memory.sizes.allSatisfy({ $0.bytes >= Pages.minMemory }) else {
+            throw ValidationError("--memory is at least \(MemorySize(bytes: Pages.minMemory).text)")
         }
     }
 

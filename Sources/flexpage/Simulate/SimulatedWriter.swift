@@ -12,7 +12,7 @@ final class SimulatedWriter {
     init(pages: Pages, pagers: [Pager]) {
         self.pages = pages
         self.pagers = pagers
-        target = UInt64(Double(pages.frames) * Pages.usualDirtyShare / 2)
+        target = UInt64(Double(pages.frames) * Pages.defaultDirtyShare / 2)
         buffer.initializeMemory(as: UInt8.self, repeating: 1)
     }
 
@@ -20,11 +20,11 @@ final class SimulatedWriter {
 
     /// Writes `range`, a part at a time, so that no part waits for pages to become clean.
     func write(_ range: Range<Int64>, to pager: Pager) throws {
-        let most = min(buffer.count, max(1, Int(target) / 2) * BasePage.size)
+        let maxCount = min(buffer.count, max(1, Int(target) / 2) * BasePage.size)
         var offset = range.lowerBound
         while offset < range.upperBound {
             if pages.counters.dirtyPages > target { try flush() }
-            let count = min(most, Int(range.upperBound - offset))
+            let count = min(maxCount, Int(range.upperBound - offset))
             try pager.write(from: UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset, forced: false)
             offset += Int64(count)
         }

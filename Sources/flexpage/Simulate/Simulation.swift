@@ -45,7 +45,7 @@ struct Simulation {
     private func makePages() throws -> Pages {
         try Pages(
             memory: countsTables ? memory : Pages.memory(forFrames: memory / BasePage.size),
-            readahead: way == .ahead ? Pages.usualReadahead : 0,
-            mostPagesOfFill: way == .fixed ? 1 : Pages.widestFill)
+            readahead: way == .ahead ? Pages.defaultReadahead : 0,
+            maxPagesOfFill: way == .fixed ? 1 : Pages.maxFill)
     }
 }

@@ -55,7 +55,7 @@ struct OpeningTests {
         let image = try ImageFile(path: path)
         asNobody {
             #expect(throws: Never.self) {
-                image.privilegesSettled()
+                image.privilegesDropped()
                 try image.beginWriting()
                 try image.writeOut(PageMemory(pattern(10_000, salt: 1)), at: 0)
                 try image.makeDurable()

@@ -82,8 +82,8 @@ struct WriteAccessTests {
         let device = try LoopDevice(size: 1 << 20)
         let first = try ImageFile(path: device.path)
         let second = try ImageFile(path: device.path)
-        first.privilegesSettled()
-        second.privilegesSettled()
+        first.privilegesDropped()
+        second.privilegesDropped()
         #expect(becomesClaimable(device.path))
         #expect(problem(first) == nil)
         #expect(!isClaimable(device.path))
@@ -100,7 +100,7 @@ struct WriteAccessTests {
     func devicesWithoutLock() throws {
         let device = try LoopDevice(size: 1 << 20)
         let first = try ImageFile(path: device.path, lock: .off)
-        first.privilegesSettled()
+        first.privilegesDropped()
         #expect(becomesClaimable(device.path))
         #expect(problem(first) == nil)
         #expect(!isClaimable(device.path))
@@ -112,7 +112,7 @@ struct WriteAccessTests {
     func mounted() throws {
         let mount = try Mount(ext4: 8 << 20)
         let image = try ImageFile(path: try #require(mount.devicePath))
-        image.privilegesSettled()
+        image.privilegesDropped()
         let refusal = problem(image)
         // A kernel that guards mounted devices opens them for reading only.
         #expect(refusal == .held || refusal == .readOnly(.resourceBusy))
@@ -125,7 +125,7 @@ struct WriteAccessTests {
     func rightsGivenUp() throws {
         let device = try LoopDevice(size: 1 << 20)
         let image = try ImageFile(path: device.path)
-        asNobody { image.privilegesSettled() }
+        asNobody { image.privilegesDropped() }
         #expect(!isClaimable(device.path))
         #expect(asNobody { problem(image) } == nil)
         try image.writeOut(PageMemory(pattern(4096)), at: 0)
@@ -141,8 +141,8 @@ struct WriteAccessTests {
         let device = try LoopDevice(size: 1 << 20)
         let holder = try ImageFile(path: device.path)
         let image = try ImageFile(path: device.path)
-        holder.privilegesSettled()
-        asNobody { image.privilegesSettled() }
+        holder.privilegesDropped()
+        asNobody { image.privilegesDropped() }
         #expect(asNobody { problem(image) } == .unclaimable(.permissionDenied))
         #expect(becomesClaimable(device.path))
         #expect(problem(image) == nil)

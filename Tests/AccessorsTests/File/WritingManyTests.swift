@@ -34,7 +34,7 @@ struct WritingManyTests {
 
     /// Proves: every byte of every run is written where it belongs and nothing beside, with rings and without, in one
     /// call for all where the kernel has that; an odd tail among them too.
-    @Test(arguments: [1, 2, 3, 16, WriteOut.most], [DirectMode.auto, .off])
+    @Test(arguments: [1, 2, 3, 16, WriteOut.maxCount], [DirectMode.auto, .off])
     func everyByte(count: Int, direct: DirectMode) throws {
         for (hasRings, tail) in [(false, 0), (true, 0), (true, 17)] {
             var (writes, size) = runs(count, salt: count)

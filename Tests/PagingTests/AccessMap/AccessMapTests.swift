@@ -21,7 +21,7 @@ import Testing
             if random.once(in: 3), !inserted.isEmpty {
                 remove(inserted.remove(at: random.pick(0...inserted.count - 1)), pages, &model)
             } else {
-                let order = random.pick(0...Region.largestOrder)
+                let order = random.pick(0...Region.maxOrder)
                 let chunk = [0, 1, 2, 3, 1 << 39][random.pick(0...4)]
                 let page = UInt64(chunk * 256 + (random.pick(0...(255 >> order)) << order))
                 let image = images[random.pick(0...2)]

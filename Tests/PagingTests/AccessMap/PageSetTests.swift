@@ -76,13 +76,13 @@ import Testing
     /// A set of runs and gaps between them of lengths up to a drawn one, and its model.
     private static func randomSet(_ chunk: UInt64, _ random: inout SplitMix64) -> (PageSet, Set<UInt64>) {
         var (set, model) = (PageSet(), Set<UInt64>())
-        let longest = random.pick(1...150)
-        var page = chunk + UInt64(random.pick(0...longest))
+        let maxLength = random.pick(1...150)
+        var page = chunk + UInt64(random.pick(0...maxLength))
         while page < chunk + 256 {
-            let end = min(page + UInt64(random.pick(1...longest)), chunk + 256)
+            let end = min(page + UInt64(random.pick(1...maxLength)), chunk + 256)
             set.formUnion(PageSet(page..<end))
             model.formUnion(page..<end)
-            page = end + UInt64(random.pick(1...longest))
+            page = end + UInt64(random.pick(1...maxLength))
         }
         return (set, model)
     }

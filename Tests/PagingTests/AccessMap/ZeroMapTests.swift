@@ -51,7 +51,7 @@ import Testing
     /// More chunks than there are records: the number of known pages is bounded, the last ones are known, and a chunk
     /// that is used again and again outlives those that are not.
     @Test func recordsAreRecycled() throws {
-        let pages = try Pages(memory: Pages.leastMemory)
+        let pages = try Pages(memory: Pages.minMemory)
         let map = pages.accessMap(ofImage: 3)
         let records = pages.memory.metadata.zeroGroupsPerShard * AccessMap.shardCount * ZeroMap.ways
         let hot: UInt64 = 1 << 40
@@ -70,7 +70,7 @@ import Testing
     }
 
     /// A flexpage that comes takes away what is known of its pages, and of no others.
-    @Test(arguments: 0...Region.largestOrder) func aFlexpageForgets(order: Int) throws {
+    @Test(arguments: 0...Region.maxOrder) func aFlexpageForgets(order: Int) throws {
         let pages = try Pages(memory: 4 << 20)
         let map = pages.accessMap(ofImage: 0)
         map.noteZeroes(PageSet(0..<256), inChunkOf: 0)

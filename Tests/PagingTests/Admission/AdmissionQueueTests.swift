@@ -9,21 +9,21 @@ import Testing
     private let queue: AdmissionQueue
 
     init() throws {
-        pages = try Pages(memory: Pages.leastMemory)
+        pages = try Pages(memory: Pages.minMemory)
         queue = AdmissionQueue(mutex: pages.memory.metadata.mutex(.admission))
     }
 
     /// One who waits, and notes what comes of it.
     private func waiter(
         _ number: Int, wanting wanted: Int = 1, turn: UInt64? = nil, _ events: Guarded<[[Int]]>,
-        giveUp: @escaping @Sendable () -> AccessError? = { nil }
+        reasonToGiveUp: @escaping @Sendable () -> AccessError? = { nil }
     ) -> Companion {
         let queue = self.queue
         let before = queue.arrivals
         let companion = Companion {
             do throws(AccessError) {
                 let granted = try queue.waitForTurn(
-                    turn ?? queue.turn, wanting: wanted, serve: {}, giveUp: giveUp)
+                    turn ?? queue.turn, wanting: wanted, serve: {}, reasonToGiveUp: reasonToGiveUp)
                 events.withLock { $0.append([number, granted]) }
             } catch {
                 events.withLock { $0.append([number, -Int(error.code)]) }
@@ -153,7 +153,7 @@ import Testing
 
     /// What has room when somebody comes to wait is theirs at once.
     @Test func looksBeforeItSleeps() throws {
-        let granted = try queue.waitForTurn(0, wanting: 4, serve: { serve(2) }, giveUp: { nil })
+        let granted = try queue.waitForTurn(0, wanting: 4, serve: { serve(2) }, reasonToGiveUp: { nil })
         #expect(granted == 2)
         #expect(queue.isEmpty)
     }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Paging
 
-/// Writers at the limit of dirt: each is admitted in its turn, and nobody keeps what others could use.
+/// Writers at the dirty limit: each is admitted in its turn, and nobody keeps what others could use.
 @Suite struct AdmissionTests {
     private static let size: Int64 = 64 << 20
     private static let largePages = 256
@@ -21,9 +21,9 @@ import Testing
                 return nil
             })
         let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 60_000)
-        let dirt = rig.pages.dirt
+        let dirtyLimit = rig.pages.dirtyLimit
         // Without an order the small ones go on until this much is out, and the test fails.
-        let (isOver, end) = (Tally(), 40 * dirt.limit)
+        let (isOver, end) = (Tally(), 40 * dirtyLimit.limit)
         Watchdog.guarding("a large write among small ones") {
             let small = (0..<16).map { number in
                 Thread.start {
@@ -33,9 +33,9 @@ import Testing
                     }
                 }
             }
-            Thread.wait { dirt.waits > 100 }
-            let (before, admitted) = (out.count, dirt.pages)
-            #expect(admitted > dirt.limit / 2)
+            Thread.wait { dirtyLimit.waits > 100 }
+            let (before, admitted) = (out.count, dirtyLimit.pages)
+            #expect(admitted > dirtyLimit.limit / 2)
             try? rig.write(9, count: Self.largePages * 4096, at: 40 << 20)
             let during = out.count - before
             isOver.add()
@@ -62,7 +62,7 @@ import Testing
                 Companion { try? rig.write(3, count: 1 << 20, at: Int64(number) << 20) }
             }
             for writer in writers { writer.waitUntilAsleep() }
-            #expect(rig.pages.dirt.pages == 0)
+            #expect(rig.pages.dirtyLimit.pages == 0)
             let elsewhere = Companion { try? rig.write(4, count: 1 << 20, at: 32 << 20) }
             Thread.wait { elsewhere.hasEnded }
             #expect(elsewhere.hasEnded, "a write elsewhere waits too")
@@ -84,10 +84,10 @@ import Testing
                 Companion { try? rig.write(3, count: 100, at: Int64(number) << 20 | 50) }
             }
             Thread.wait { gate.arrivals == 12 }
-            #expect(rig.pages.dirt.pages == 0)
+            #expect(rig.pages.dirtyLimit.pages == 0)
             gate.open()
             for companion in writers { companion.join() }
-            #expect(rig.pages.dirt.pages == 12)
+            #expect(rig.pages.dirtyLimit.pages == 12)
         }
         try rig.pager.flush()
         try rig.end()
@@ -104,7 +104,7 @@ import Testing
             let writer = Companion { try? rig.write(2, count: 4096, at: 0) }
             let large = Companion { try? rig.write(2, count: 1 << 20, at: 0) }
             for companion in [writer, large] { companion.waitUntilAsleep() }
-            #expect(rig.pages.dirt.pages == 1)
+            #expect(rig.pages.dirtyLimit.pages == 1)
             gate.open()
             for companion in [flush, writer, large] { companion.join() }
         }
@@ -117,14 +117,14 @@ import Testing
     @Test func whoWaitsForMemoryHasNothing() throws {
         let rig = try heldUpRig(.trim, Gate())
         var regions: [Region] = []
-        while let region = rig.pages.takeRegion(order: Region.largestOrder, room: 1) { regions.append(region) }
+        while let region = rig.pages.takeRegion(order: Region.maxOrder, room: 1) { regions.append(region) }
         Watchdog.guarding("writers that wait for memory") {
             let writers = (0..<4).map { number in
                 Companion { try? rig.write(5, count: 1 << 20, at: Int64(number) << 20) }
             }
             Thread.wait { rig.pages.counters.waits >= 4 }
             for writer in writers { writer.waitUntilAsleep() }
-            #expect(rig.pages.dirt.pages == 0)
+            #expect(rig.pages.dirtyLimit.pages == 0)
             for region in regions { rig.pages.give(region) }
             for writer in writers { writer.join() }
         }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Paging
 
-/// Which dirt is older than an age: coarsely, never too young.
+/// Which dirty pages are older than an age: coarsely, never too young.
 @Suite struct EpochHistoryTests {
     /// Before anything is noted, and of a time before the first note, nothing is known.
     @Test func nothingIsKnownAtFirst() {

@@ -15,14 +15,14 @@ import Testing
         #expect(rig.list(1) == .dirty, "a flush that has to wait for it must find it")
         rig.end(1)
         #expect(rig.list(1) == .unsynced)
-        #expect(rig.settle(bySync: rig.ledger.beginSync().number) == [1])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [1])
         #expect(rig.list(1) == .none)
         rig.dirty(1)
         #expect(rig.list(1) == .dirty)
     }
 
-    /// However many of its pages become dirty, and whenever, a leaf is on the list once and where its first dirt put
-    /// it.
+    /// However many of its pages become dirty, and whenever, a leaf is on the list once and where its first dirty page
+    /// put it.
     @Test func dirtiedAgainItStaysWhereItIs() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b1)
@@ -46,8 +46,8 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
-    /// A leaf that is dirtied while it is going out stays in its place meanwhile, and comes to that of its new dirt,
-    /// between others of older and newer dirt, when it is out.
+    /// A leaf that is dirtied while it is going out stays in its place meanwhile, and comes to that of its newly
+    /// dirtied pages, between others of older and newer ones, when it is out.
     @Test func dirtiedWhileGoingOut() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b1)
@@ -185,14 +185,14 @@ import Testing
 
     /// What went out while a sync failed is dirty as if it had not gone: flushes of its epoch find it, whatever else
     /// has been dirtied meanwhile, and it is no failure.
-    @Test func overtaken() throws {
+    @Test func syncFailedMeanwhile() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
         let epoch = rig.ledger.endEpoch()
         rig.dirty(2)
         rig.begin(1)
         rig.dirty(1, 0b10)
-        rig.overtake(1)
+        rig.syncFailsMeanwhile(1)
         #expect(rig.oldest(upTo: epoch) == [1])
         #expect(rig.ledger.failedLeaves == 0)
         rig.begin(1, 0b10)
@@ -204,14 +204,14 @@ import Testing
 
     /// The same where another page of the leaf has failed, which puts it at the tail, too late for a flush that waits
     /// for both: the failure stands until all of the leaf is out, so that this flush hears of it.
-    @Test func overtakenWhereAnotherHasFailed() throws {
+    @Test func syncFailedMeanwhileWhereAnotherPageHasFailed() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
         rig.begin(1)
         let epoch = rig.ledger.endEpoch()
         rig.fail(1, 0b1)
         rig.begin(1, 0b1)
-        rig.overtake(1, 0b10)
+        rig.syncFailsMeanwhile(1, 0b10)
         rig.end(1, 0b1)
         #expect(rig.leaf(1).pointee.dirty == 0b10)
         #expect(rig.oldest(upTo: epoch) == [], "it is too late for the flush")
@@ -249,7 +249,7 @@ import Testing
         rig.writeOut(1)
         let sync = rig.ledger.beginSync().number
         rig.drop(1, 0b1)
-        #expect(rig.settle(bySync: sync) == [1])
+        #expect(rig.markDurable(bySync: sync) == [1])
     }
 
     /// Pages read ahead in vain are added up until somebody asks.

@@ -3,8 +3,8 @@ import Glibc
 @testable import Paging
 
 /// Some leaves of a Ledger to which anything happens in any order, and what must be true of them after each event: a
-/// flush of any epoch finds what it must find, what has failed is known, and a sync settles just what was out before it
-/// began.
+/// flush of any epoch finds what it must find, what has failed is known, and a sync makes durable just what was out
+/// before it began.
 struct LedgerTrial {
     private static let leaves: ClosedRange<UInt64> = 1...6
     private let rig: LedgerRig
@@ -40,7 +40,7 @@ struct LedgerTrial {
         case 2, 3: return begin(leaf, bits)
         case 4, 5: return end(leaf, bits)
         case 6: return fail(leaf, bits)
-        case 7: return overtake(leaf, bits)
+        case 7: return syncFailsMeanwhile(leaf, bits)
         case 8: return drop(leaf, bits)
         case 9: return endEpoch()
         default: return sync == nil ? beginSync() : endSync(hasFailed: random.once(in: 3))
@@ -84,11 +84,11 @@ struct LedgerTrial {
     }
 
     /// They are as old as they were, and what had failed of them does not count as out.
-    private func overtake(_ leaf: UInt64, _ bits: UInt8) -> String {
+    private func syncFailsMeanwhile(_ leaf: UInt64, _ bits: UInt8) -> String {
         let bits = bits & rig.leaf(leaf).pointee.writing
         guard bits != 0 else { return "nothing" }
-        rig.overtake(leaf, bits)
-        return "overtaking \(leaf)"
+        rig.syncFailsMeanwhile(leaf, bits)
+        return "a sync fails while \(leaf) goes out"
     }
 
     private mutating func drop(_ leaf: UInt64, _ bits: UInt8) -> String {
@@ -124,10 +124,10 @@ struct LedgerTrial {
             for leaf in LedgerTrial.leaves { dirtyAgain(leaf) }
             return "a failed sync"
         }
-        let settled = rig.settle(bySync: sync!)
-        let due = LedgerTrial.leaves.filter { settled.contains($0) || rig.list($0) == .unsynced }
+        let durable = rig.markDurable(bySync: sync!)
+        let due = LedgerTrial.leaves.filter { durable.contains($0) || rig.list($0) == .unsynced }
             .filter { Ledger.isLater(sync!, than: outBefore[$0]!) }
-        if settled.sorted() != due { mistake = "\(settled) are settled and \(due) are due" }
+        if durable.sorted() != due { mistake = "\(durable) are durable and \(due) are due" }
         return "a good sync"
     }
 
@@ -154,28 +154,30 @@ struct LedgerTrial {
         return nil
     }
 
-    private func expectedList(_ leaf: UInt64) -> LeafMark.List {
+    private func expectedList(_ leaf: UInt64) -> LeafStatus.List {
         let leaf = rig.leaf(leaf)
         if leaf.pointee.dirty | leaf.pointee.writing != 0 { return .dirty }
         return leaf.pointee.unsynced != 0 ? .unsynced : .none
     }
 
     private func findingOfFailure(_ leaf: UInt64) -> String? {
-        let hasFailed = rig.leaf(leaf).pointee.mark.hasFailed
+        let hasFailed = rig.leaf(leaf).pointee.status.hasFailed
         if !hasFailed, pages(leaf, 0xFF).contains(where: failed.contains) { return "nobody knows that \(leaf) failed" }
         if hasFailed, rig.list(leaf) != .dirty { return "\(leaf) is out and counts as failed" }
         return nil
     }
 
     private var findingOfCounts: String? {
-        let failedLeaves = LedgerTrial.leaves.count { rig.leaf($0).pointee.mark.hasFailed }
+        let failedLeaves = LedgerTrial.leaves.count { rig.leaf($0).pointee.status.hasFailed }
         let dirtyLeaves = LedgerTrial.leaves.count { rig.list($0) == .dirty }
         if rig.ledger.failedLeaves != failedLeaves { return "\(failedLeaves) leaves have failed" }
         if rig.ledger.dirtyLeaves != dirtyLeaves { return "\(dirtyLeaves) leaves are dirty" }
         if (rig.ledger.error == nil) != (failedLeaves == 0) { return "the error is \(rig.ledger.error as Any)" }
         let isStuck = failedLeaves > 0 && failedLeaves == dirtyLeaves
         if (rig.ledger.stuck != nil) != isStuck { return "stuck: \(rig.ledger.stuck as Any)" }
-        if (rig.pages.dirt.stuck != nil) != isStuck { return "the gauge says stuck: \(rig.pages.dirt.stuck as Any)" }
+        if (rig.pages.dirtyLimit.stuck != nil) != isStuck {
+            return "the dirty limit says stuck: \(rig.pages.dirtyLimit.stuck as Any)"
+        }
         return nil
     }
 
@@ -183,7 +185,7 @@ struct LedgerTrial {
     /// those of which it will say that they have failed; what it finds is in the order of epochs.
     private func findingOfFlush(_ last: UInt32) -> String? {
         let found = rig.oldest(upTo: last)
-        for leaf in LedgerTrial.leaves where !rig.leaf(leaf).pointee.mark.hasFailed && !found.contains(leaf) {
+        for leaf in LedgerTrial.leaves where !rig.leaf(leaf).pointee.status.hasFailed && !found.contains(leaf) {
             let epochs = pages(leaf, 0xFF).compactMap { dirtiedIn[$0] }
             if epochs.contains(where: { !Ledger.isLater($0, than: last) }) { return "a flush misses \(leaf)" }
         }
@@ -191,7 +193,7 @@ struct LedgerTrial {
         if zip(epochs, epochs.dropFirst()).contains(where: { Ledger.isLater($0, than: $1) }) {
             return "the epochs are \(epochs)"
         }
-        let well = found.filter { !rig.leaf($0).pointee.mark.hasFailed }
-        return rig.oldest(upTo: last, includingFailed: false) == well ? nil : "a sweep tries what has failed"
+        let well = found.filter { !rig.leaf($0).pointee.status.hasFailed }
+        return rig.oldest(upTo: last, includingFailed: false) == well ? nil : "a write-out tries what has failed"
     }
 }

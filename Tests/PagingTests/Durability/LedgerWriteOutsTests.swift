@@ -20,10 +20,10 @@ import Testing
     }
 
     /// No more come than there is room for: the oldest.
-    @Test(arguments: 0...4) func asManyAsFit(most: Int) throws {
+    @Test(arguments: 0...4) func asManyAsFit(maxCount: Int) throws {
         let rig = try LedgerRig()
         for leaf in 1...3 as ClosedRange<UInt64> { rig.dirty(leaf) }
-        #expect(rig.oldest(upTo: rig.ledger.endEpoch(), most: most) == Array([1, 2, 3].prefix(most)))
+        #expect(rig.oldest(upTo: rig.ledger.endEpoch(), maxCount: maxCount) == Array([1, 2, 3].prefix(maxCount)))
     }
 
     /// The order holds where the numbers of epochs begin anew.
@@ -61,7 +61,7 @@ import Testing
         let epoch = rig.ledger.endEpoch()
         #expect(rig.oldest(upTo: epoch) == [1, 3, 4, 2])
         #expect(rig.oldest(upTo: epoch, includingFailed: false) == [1, 3, 4])
-        #expect(rig.oldest(upTo: epoch, includingFailed: false, most: 2) == [1, 3])
+        #expect(rig.oldest(upTo: epoch, includingFailed: false, maxCount: 2) == [1, 3])
     }
 
     /// The error is that of the last failure, as long as there is a leaf that has failed.

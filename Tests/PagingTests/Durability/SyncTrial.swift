@@ -21,7 +21,7 @@ final class SyncTrial: Sendable {
     var syncCount: Int { done.withLock { $0.count } }
 
     /// Wants a sync, and judges what it gets.
-    func call(_ syncs: Syncs) {
+    func call(_ syncs: SharedSync) {
         let since = clock.tick()
         var failure: AccessError?
         do throws(AccessError) {

@@ -5,8 +5,8 @@ import Testing
 /// What a flexpage's word allows, over all mixtures of its bits.
 @Suite struct PageStateTests {
     private static let bits = [
-        PageState.exclusive, PageState.writing, PageState.populated, PageState.awaited, PageState.withdrawn,
-        PageState.dirty, PageState.unsynced, PageState.marked, PageState.ahead,
+        PageState.exclusive, PageState.writing, PageState.populated, PageState.hasWaiters, PageState.withdrawn,
+        PageState.dirty, PageState.unsynced, PageState.marked, PageState.prefetched,
     ]
 
     /// Every mixture of the bits, with 0 to 2 pins and 0 or 3 hits.
@@ -21,12 +21,12 @@ import Testing
         #expect(fields.reduce(0) { $0 | $1 }.nonzeroBitCount == fields.reduce(0) { $0 + $1.nonzeroBitCount })
     }
 
-    /// Settled is what nobody fills, writes or writes out, whoever reads it and whatever else is known of it.
-    @Test func settledIsWhatNobodyChanges() {
+    /// Quiescent is what nobody fills, writes or writes out, whoever reads it and whatever else is known of it.
+    @Test func quiescentIsWhatNobodyChanges() {
         for state in PageStateTests.states {
             let isChanging =
                 !state.has(PageState.populated) || state.has(PageState.exclusive) || state.has(PageState.writing)
-            #expect(state.isSettled == !isChanging)
+            #expect(state.isQuiescent == !isChanging)
         }
     }
 
@@ -40,19 +40,19 @@ import Testing
 
     /// Who waits is not passed by readers for ever, but readers of what is going out go on.
     @Test func readersLetWaitersPass() {
-        for state in PageStateTests.states where state.isLendable && state.has(PageState.awaited) {
+        for state in PageStateTests.states where state.isLendable && state.has(PageState.hasWaiters) {
             #expect(state.has(PageState.writing))
         }
-        #expect(PageState(PageState.populated | PageState.writing | PageState.awaited).isLendable)
+        #expect(PageState(PageState.populated | PageState.writing | PageState.hasWaiters).isLendable)
         #expect(PageState(PageState.populated | PageState.dirty | 5).isLendable)
     }
 
     /// However many come at once, pins stay in their field.
     @Test func aCrowdWaits() {
-        #expect(PageState(PageState.populated | PageState.mostPins - 1).isLendable)
-        #expect(!PageState(PageState.populated | PageState.mostPins).isLendable)
-        #expect(!PageState(PageState.populated | PageState.writing | PageState.mostPins).isLendable)
-        #expect(PageState.mostPins < PageState.pinMask)
+        #expect(PageState(PageState.populated | PageState.maxPins - 1).isLendable)
+        #expect(!PageState(PageState.populated | PageState.maxPins).isLendable)
+        #expect(!PageState(PageState.populated | PageState.writing | PageState.maxPins).isLendable)
+        #expect(PageState.maxPins < PageState.pinMask)
     }
 
     /// Invariants 5 and 11: a writer has the page for itself, and no page on its way out.
@@ -79,12 +79,12 @@ import Testing
     @Test func whatNobodyHasCanBeMoved() {
         for state in PageStateTests.states {
             let isInUse =
-                state.pins > 0 || state.has(PageState.exclusive | PageState.writing | PageState.awaited)
+                state.pins > 0 || state.has(PageState.exclusive | PageState.writing | PageState.hasWaiters)
             #expect(state.isMovable == (state.has(PageState.populated) && !isInUse))
         }
         let others = PageState.dirty | PageState.unsynced | PageState.untilUsed | PageState.hitMask
         #expect(PageState(PageState.populated | others).isMovable)
-        #expect(!PageState(PageState.populated | PageState.mostPins).isMovable)
+        #expect(!PageState(PageState.populated | PageState.maxPins).isMovable)
     }
 
     /// An errno fits beside the bits of a failed fill.

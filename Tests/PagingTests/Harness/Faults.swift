@@ -5,7 +5,7 @@ struct Faults {
     /// A read fails once in so many times, whatever it reads; 0 for never.
     var readFailsOnceIn = 0
     /// The most that a call takes, microseconds; drawn anew each time, so calls end in another order than they began.
-    var mostDelay = 0
+    var maxDelay = 0
     /// Whether bytes come in small odd portions with pauses between, as from short reads.
     var isShort = false
 
@@ -21,7 +21,7 @@ struct Faults {
             for _ in 0..<random.pick(1...4) { faults.badPages.insert(random.next() % pages) }
         }
         if random.once(in: 4) { faults.readFailsOnceIn = random.pick(2...20) }
-        if random.once(in: 2) { faults.mostDelay = random.pick(1...200) }
+        if random.once(in: 2) { faults.maxDelay = random.pick(1...200) }
         faults.isShort = random.once(in: 4)
         return faults
     }

@@ -1,5 +1,6 @@
 import Glibc
 import Paging
+import Synchronization
 
 /// An image of 4 MiB in memory that is a hole where it was never written, and that can hold up the answer to what is a
 /// hole until long after it has been looked up.
@@ -7,7 +8,8 @@ final class HoleImage: Accessor, @unchecked Sendable {
     let size: Int64 = 4 << 20
     let isWritable = true
     private let memory: UnsafeMutableRawPointer
-    private let written: UnsafeMutablePointer<Bool>
+    /// Atomic, as an image may be asked what is a hole while it is written.
+    private let written: UnsafeMutablePointer<Atomic<Bool>>
     let questions = Tally()
     /// Where an answer waits, if anywhere.
     var gate: Gate?
@@ -16,7 +18,7 @@ final class HoleImage: Accessor, @unchecked Sendable {
         memory = .allocate(byteCount: 4 << 20, alignment: 4096)
         memset(memory, 0, 4 << 20)
         written = .allocate(capacity: 1024)
-        written.initialize(repeating: false, count: 1024)
+        for page in 0..<1024 { (written + page).initialize(to: Atomic(false)) }
     }
 
     deinit {
@@ -36,7 +38,9 @@ final class HoleImage: Accessor, @unchecked Sendable {
         var position = Int(offset)
         for piece in pieces {
             memcpy(memory + position, piece.iov_base, piece.iov_len)
-            for page in position / 4096..<(position + piece.iov_len) / 4096 { written[page] = true }
+            for page in position / 4096..<(position + piece.iov_len) / 4096 {
+                written[page].store(true, ordering: .releasing)
+            }
             position += piece.iov_len
         }
     }
@@ -48,7 +52,7 @@ final class HoleImage: Accessor, @unchecked Sendable {
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         questions.add()
         let pages = Int(range.lowerBound) / 4096..<Int(range.upperBound) / 4096
-        let wereHoles = pages.map { !written[$0] }
+        let wereHoles = pages.map { !written[$0].load(ordering: .acquiring) }
         gate?.pass()
         for (page, wasHole) in zip(pages, wereHoles) {
             let bytes = Int64(page) * 4096..<Int64(page + 1) * 4096

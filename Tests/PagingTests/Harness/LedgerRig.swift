@@ -10,7 +10,7 @@ final class LedgerRig {
 
     /// - Parameter epoch: What the Ledger begins with, and so for `syncsBegun`.
     init(epoch: UInt32 = 1, syncsBegun: UInt32 = 0) throws {
-        pages = try Pages(memory: Pages.leastMemory)
+        pages = try Pages(memory: Pages.minMemory)
         ledger = pages.accessMap(ofImage: 0).ledger
         ledger.prepare()
         ledger.record.pointee.epoch = epoch
@@ -25,7 +25,7 @@ final class LedgerRig {
     }
 
     func leaf(_ number: UInt64) -> UnsafeMutablePointer<Leaf> { pages.leaves[id(number)] }
-    func list(_ number: UInt64) -> LeafMark.List { leaf(number).pointee.mark.list }
+    func list(_ number: UInt64) -> LeafStatus.List { leaf(number).pointee.status.list }
 
     // MARK: - What happens to a leaf
 
@@ -41,7 +41,7 @@ final class LedgerRig {
         let taken = leaf(number).pointee.dirty & bits
         leaf(number).pointee.dirty &= ~taken
         leaf(number).pointee.writing |= taken
-        if leaf(number).pointee.dirty == 0 { ledger.tookWhole(id(number)) }
+        if leaf(number).pointee.dirty == 0 { ledger.allDirtyTaken(id(number)) }
     }
 
     /// Those of the pages that are going out are out.
@@ -61,11 +61,11 @@ final class LedgerRig {
     }
 
     /// Those of the pages that are going out are out, but a sync has failed meanwhile: they are dirty again.
-    func overtake(_ number: UInt64, _ bits: UInt8 = 0xFF) {
-        let overtaken = leaf(number).pointee.writing & bits
-        leaf(number).pointee.writing &= ~overtaken
-        leaf(number).pointee.dirty |= overtaken
-        ledger.overtaken(id(number))
+    func syncFailsMeanwhile(_ number: UInt64, _ bits: UInt8 = 0xFF) {
+        let out = leaf(number).pointee.writing & bits
+        leaf(number).pointee.writing &= ~out
+        leaf(number).pointee.dirty |= out
+        ledger.syncFailedMeanwhile(id(number))
     }
 
     /// All of the leaf that is dirty is written out.
@@ -84,7 +84,7 @@ final class LedgerRig {
     func drop(_ number: UInt64, _ bits: UInt8 = 0xFF) {
         leaf(number).pointee.dirty &= ~bits
         leaf(number).pointee.unsynced &= ~bits
-        ledger.dropped(id(number))
+        ledger.pagesDropped(id(number))
     }
 
     /// The unsynced pages of the leaf become dirty again, but for those going out: a sync has failed.
@@ -96,26 +96,26 @@ final class LedgerRig {
         if list(number) == .unsynced { ledger.dirtiedAgain(id(number)) }
     }
 
-    /// What a good sync settles.
+    /// What a good sync makes durable.
     /// - Returns: The leaves, in the order in which they were.
     @discardableResult
-    func settle(bySync number: UInt32) -> [UInt64] {
-        var settled: [UInt64] = []
-        while let key = ledger.firstUnsynced(beforeSync: number), ledger.settle(id(key), bySync: number) {
+    func markDurable(bySync number: UInt32) -> [UInt64] {
+        var durable: [UInt64] = []
+        while let key = ledger.firstUnsynced(beforeSync: number), ledger.markDurable(id(key), bySync: number) {
             leaf(key).pointee.unsynced = 0
-            settled.append(key)
+            durable.append(key)
         }
-        return settled
+        return durable
     }
 
     // MARK: - What it says
 
-    /// The leaves that a sweep would write out.
-    func oldest(upTo epoch: UInt32, includingFailed: Bool = true, most: Int = 100) -> [UInt64] {
-        Array(unsafeUninitializedCapacity: most) { keys, count in
+    /// The leaves that a flush would write out.
+    func oldest(upTo epoch: UInt32, includingFailed: Bool = true, maxCount: Int = 100) -> [UInt64] {
+        Array(unsafeUninitializedCapacity: maxCount) { keys, count in
             count = ledger.oldestDirty(
                 upTo: epoch, includingFailed: includingFailed,
-                into: UnsafeMutableBufferPointer(rebasing: keys[..<most]))
+                into: UnsafeMutableBufferPointer(rebasing: keys[..<maxCount]))
         }
     }
 

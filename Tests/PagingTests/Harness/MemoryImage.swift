@@ -19,7 +19,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
     /// Called at the beginning of each read with the base pages asked for: to hold it up.
     private let arriving: (@Sendable (Range<UInt64>) -> Void)?
     /// Base pages told as one extent at the most; long ones may be told in parts.
-    private static let longestExtent: UInt64 = 4096
+    private static let maxExtent: UInt64 = 4096
 
     init(
         size: Int64, key: UInt64 = 0, zeroes: Zeroes = .none, faults: Faults = .none, seed: UInt64 = 0,
@@ -43,7 +43,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
         pagesRead.add(bytes / 4096, ordering: .relaxed)
         let pages = UInt64(offset) / 4096..<UInt64(offset) / 4096 + UInt64(bytes / 4096)
         arriving?(pages)
-        if faults.mostDelay > 0 { usleep(UInt32(random.pick(0...faults.mostDelay))) }
+        if faults.maxDelay > 0 { usleep(UInt32(random.pick(0...faults.maxDelay))) }
         let isHealed = healed.load(ordering: .relaxed)
         if !isHealed, random.once(in: faults.readFailsOnceIn) { throw AccessError(EIO) }
         var position = offset
@@ -72,8 +72,8 @@ final class MemoryImage: Accessor, @unchecked Sendable {
         while done < memory.count {
             let page = UInt64(offset) + UInt64(done)
             if !isHealed, faults.badPages.contains(page / 4096) { throw AccessError(EIO) }
-            let most = 4096 - done % 4096
-            let count = faults.isShort ? random.pick(1...most) : most
+            let maxCount = 4096 - done % 4096
+            let count = faults.isShort ? random.pick(1...maxCount) : maxCount
             let part = UnsafeMutableRawBufferPointer(rebasing: memory[done..<done + count])
             copyClipped(to: part, at: offset + Int64(done))
             if faults.isShort, random.once(in: 8) { sched_yield() }
@@ -97,7 +97,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         let call = questions.add(1, ordering: .relaxed).newValue
         var random = SplitMix64(seed: seed, stream: UInt64(call) | 1 << 40)
-        if faults.mostDelay > 0 { usleep(UInt32(random.pick(0...faults.mostDelay))) }
+        if faults.maxDelay > 0 { usleep(UInt32(random.pick(0...faults.maxDelay))) }
         let fails = faults.questionsFail || random.once(in: faults.readFailsOnceIn)
         if fails, !healed.load(ordering: .relaxed) { throw AccessError(EIO) }
         var offset = range.lowerBound
@@ -105,7 +105,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
             let first = UInt64(offset) / 4096
             let isHole = isHole(first)
             var page = first + 1
-            while page - first < MemoryImage.longestExtent, self.isHole(page) == isHole { page += 1 }
+            while page - first < MemoryImage.maxExtent, self.isHole(page) == isHole { page += 1 }
             let end = min(Int64(page) * 4096, range.upperBound)
             guard report(Extent(offset..<end, isHole ? .hole : .data)) else { return }
             offset = end

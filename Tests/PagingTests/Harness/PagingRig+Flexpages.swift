@@ -10,8 +10,8 @@ extension PagingRig {
     }
 
     /// Where the PageQueue has that flexpage in time, or nil.
-    func place(_ page: UInt64) -> FlexpagePlace? {
-        flexpage(at: page).map { FlexpagePlace(pages.table.word($0).pointee.place.load(ordering: .relaxed)) }
+    func position(_ page: UInt64) -> QueuePosition? {
+        flexpage(at: page).map { QueuePosition(pages.table.word($0).pointee.position.load(ordering: .relaxed)) }
     }
 
     /// The order of that flexpage, or nil.

@@ -8,12 +8,12 @@ final class QueueRig {
     var queue: PageQueue { pages.queue }
     var table: FlexpageTable { pages.table }
 
-    init(memory: Int = Pages.leastMemory) throws { pages = try Pages(memory: memory) }
+    init(memory: Int = Pages.minMemory) throws { pages = try Pages(memory: memory) }
 
     /// A populated flexpage that begins at base page `page`, in a Region of its own, not queued; a smaller one where
     /// memory is in pieces.
     func make(_ page: UInt64, order: Int = 0, image: UInt16 = 0) -> FlexpageID {
-        let region = pages.memory.take(orderAtMost: order)!
+        let region = pages.memory.take(maxOrder: order)!
         return table.make(region, key: PageKey(image: image, page: page), state: PageState.populated)
     }
 
@@ -28,8 +28,8 @@ final class QueueRig {
     /// Uses a flexpage once, as a reader would.
     func hit(_ id: FlexpageID) {
         let word = table.word(id)
-        let place = FlexpagePlace(word.pointee.place.load(ordering: .relaxed))
-        let counted = queue.countingHit(word.pointee.state.load(ordering: .relaxed), place)
+        let position = QueuePosition(word.pointee.position.load(ordering: .relaxed))
+        let counted = queue.countingHit(word.pointee.state.load(ordering: .relaxed), position)
         word.pointee.state.store(counted, ordering: .relaxed)
     }
 

@@ -12,7 +12,7 @@ struct PagingRig<Image: Accessor> {
     let pager: Pager
 
     init(
-        memory: Int = Pages.leastMemory, readahead: Int = 0, image: Image,
+        memory: Int = Pages.minMemory, readahead: Int = 0, image: Image,
         notify: @escaping @Sendable (Notice) -> Void = { _ in }
     ) throws {
         pages = try Pages(memory: memory, readahead: readahead, notify: notify)

@@ -29,12 +29,12 @@ struct SplitMix64: RandomNumberGenerator {
         range.lowerBound + Int(next() % UInt64(range.count))
     }
 
-    /// A number from 1 to `most`, small ones and powers of two oftener than others.
-    mutating func length(upTo most: Int) -> Int {
-        let bits = Int.bitWidth - most.leadingZeroBitCount
+    /// A number from 1 to `maximum`, small ones and powers of two oftener than others.
+    mutating func length(upTo maximum: Int) -> Int {
+        let bits = Int.bitWidth - maximum.leadingZeroBitCount
         let top = 1 << pick(0...bits)
         let length = once(in: 2) ? top : pick(1...top)
-        return min(length, most)
+        return min(length, maximum)
     }
 
     /// A place below `limit`, which is not 0.

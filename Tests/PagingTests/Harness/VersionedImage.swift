@@ -10,7 +10,7 @@ final class VersionedImage: Accessor, Sendable {
     let isWritable = true
     private let seed: UInt64
     /// The most that a call takes, microseconds.
-    private let mostDelay: Int
+    private let maxDelay: Int
     private let calls = Tally()
     private let verdict: Verdict
     /// Called at the beginning of each read with its base pages: to hold it up.
@@ -19,12 +19,12 @@ final class VersionedImage: Accessor, Sendable {
 
     /// - Parameter verdict: Hears of pages that go out torn.
     init(
-        pages: Int, seed: UInt64 = 0, mostDelay: Int = 0, verdict: Verdict,
+        pages: Int, seed: UInt64 = 0, maxDelay: Int = 0, verdict: Verdict,
         reading: (@Sendable (Range<UInt64>) -> Void)? = nil
     ) {
         size = Int64(pages) * 4096
         self.seed = seed
-        self.mostDelay = mostDelay
+        self.maxDelay = maxDelay
         self.verdict = verdict
         self.reading = reading
         versions = .allocate(capacity: pages)
@@ -53,9 +53,9 @@ final class VersionedImage: Accessor, Sendable {
     }
 
     private func delay() {
-        guard mostDelay > 0 else { return }
+        guard maxDelay > 0 else { return }
         var random = SplitMix64(seed: seed, stream: UInt64(calls.add()))
-        if random.once(in: 2) { usleep(UInt32(random.pick(0...mostDelay))) }
+        if random.once(in: 2) { usleep(UInt32(random.pick(0...maxDelay))) }
     }
 
     /// Calls `body` with each base page and where it lies in memory.

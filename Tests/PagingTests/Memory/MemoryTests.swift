@@ -16,8 +16,8 @@ import Testing
         var random = SplitMix64(seed: UInt64(bytes))
         for step in 0..<600 {
             if random.once(in: 2) || model.out.isEmpty {
-                let order = random.pick(0...Region.largestOrder)
-                if let region = random.once(in: 2) ? memory.take(order: order) : memory.take(orderAtMost: order) {
+                let order = random.pick(0...Region.maxOrder)
+                if let region = random.once(in: 2) ? memory.take(order: order) : memory.take(maxOrder: order) {
                     let isSound = model.take(region)
                     #expect(isSound, "a Region overlaps another or is not aligned")
                 }
@@ -34,18 +34,18 @@ import Testing
         #expect(orders == fresh, "not whole again")
     }
 
-    /// `take(order:)` gives just that order or nothing; `orderAtMost` gives something as long as there is a frame.
+    /// `take(order:)` gives just that order or nothing; `maxOrder` gives something as long as there is a frame.
     @Test(arguments: sizes) func saysNoWhenThereIsNone(bytes: Int) throws {
         let memory = try Memory(bytes: bytes)
         var singles: [Region] = []
-        while let region = memory.take(orderAtMost: 0) { singles.append(region) }
+        while let region = memory.take(maxOrder: 0) { singles.append(region) }
         #expect(singles.count == memory.metadata.frames)
         #expect(memory.freeFrames == 0)
         #expect(memory.take(order: 0) == nil)
         // Every second frame free: nothing larger than a frame can be had.
         for region in singles where region.first % 2 == 0 { memory.give(region) }
         #expect(memory.take(order: 1) == nil)
-        #expect(memory.take(orderAtMost: Region.largestOrder)?.order == 0)
+        #expect(memory.take(maxOrder: Region.maxOrder)?.order == 0)
     }
 
     /// Free buddies join, whatever the order in which they come back, so that the largest Regions can be had again.
@@ -58,7 +58,7 @@ import Testing
         for region in singles { memory.give(region) }
         memory.checkInvariants()
         var large = 0
-        while memory.take(order: Region.largestOrder) != nil { large += 1 }
+        while memory.take(order: Region.maxOrder) != nil { large += 1 }
         #expect(large == memory.metadata.frames / 256)
     }
 
@@ -72,15 +72,15 @@ import Testing
             for _ in 0..<random.pick(1...30) {
                 if random.once(in: 3), model.out.count > 1 {
                     memory.give(model.giveAny(&random))
-                } else if let region = memory.take(orderAtMost: random.pick(0...4)) {
+                } else if let region = memory.take(maxOrder: random.pick(0...4)) {
                     let isSound = model.take(region)
                     #expect(isSound)
                 }
             }
             let mine = try #require(model.out.randomElement(using: &random))
             var block = mine
-            for _ in 0..<random.pick(0...Region.largestOrder)
-            where block.order < Region.largestOrder && Int(block.parent.end) <= memory.metadata.frames {
+            for _ in 0..<random.pick(0...Region.maxOrder)
+            where block.order < Region.maxOrder && Int(block.parent.end) <= memory.metadata.frames {
                 block = block.parent
             }
             let free = (block.first..<block.end).filter { model.isFree($0) }
@@ -133,10 +133,10 @@ import Testing
     /// Too little is EINVAL, and so is more than frames have numbers for. (What the machine cannot map is ENOMEM: the
     /// tests of starts see that, as it takes a limit of the process.)
     @Test func refusesWhatCannotBe() {
-        for bytes in [-1, 0, 4096, Memory.least - 1] {
+        for bytes in [-1, 0, 4096, Memory.minBytes - 1] {
             #expect(throws: AccessError(EINVAL)) { _ = try Memory(bytes: bytes) }
         }
-        #expect(throws: AccessError(EINVAL)) { _ = try Memory(bytes: Memory.largest + 1) }
+        #expect(throws: AccessError(EINVAL)) { _ = try Memory(bytes: Memory.maxBytes + 1) }
     }
 
     /// Many threads take and give at once: nobody gets what another has (each writes its own Regions and finds them
@@ -148,7 +148,7 @@ import Testing
             var random = SplitMix64(seed: 99, stream: UInt64(number))
             var mine: [Region] = []
             for _ in 0..<500 {
-                if random.once(in: 2), let region = pages.memory.take(orderAtMost: random.pick(0...5)) {
+                if random.once(in: 2), let region = pages.memory.take(maxOrder: random.pick(0...5)) {
                     pages.memory.address(ofFrame: region.first).storeBytes(of: number, as: Int.self)
                     mine.append(region)
                 } else if let region = mine.popLast() {
@@ -195,7 +195,7 @@ private struct RegionModel {
     /// The orders of all that can be had, the largest first.
     static func drain(_ memory: borrowing Memory) -> [UInt8] {
         var orders: [UInt8] = []
-        while let region = memory.take(orderAtMost: Region.largestOrder) { orders.append(region.order) }
+        while let region = memory.take(maxOrder: Region.maxOrder) { orders.append(region.order) }
         return orders
     }
 }

@@ -9,7 +9,7 @@ import Testing
     private let pages: Pages
     private var waiters: MemoryWaiters { pages.waiters }
 
-    init() throws { pages = try Pages(memory: Pages.leastMemory) }
+    init() throws { pages = try Pages(memory: Pages.minMemory) }
 
     /// Somebody waits from the announcement on, until it is taken back.
     @Test func announcedAndTakenBack() {

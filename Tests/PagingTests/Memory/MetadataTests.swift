@@ -15,7 +15,7 @@ import Testing
             let power = 1 << shift
             sizes += [power, power + 1, power / 2 * 3 - 1]
         }
-        for _ in 0..<200 { sizes.append(Pages.leastMemory + random.pick(0...(1 << random.pick(1...35)))) }
+        for _ in 0..<200 { sizes.append(Pages.minMemory + random.pick(0...(1 << random.pick(1...35)))) }
         return sizes
     }()
 
@@ -24,20 +24,20 @@ import Testing
     }
 
     /// Frames and tables together fit, and one frame more would not: the bound is exact (invariant 8).
-    @Test(arguments: sizes) func isTheMostThatFits(size: Int) throws {
-        let frames = try #require(Metadata.frames(fittingInto: size, least: 64))
+    @Test(arguments: sizes) func isTheMaximumThatFits(size: Int) throws {
+        let frames = try #require(Metadata.frames(fittingInto: size, atLeast: 64))
         #expect(bytes(frames) <= size)
         #expect(bytes(frames + 1) > size, "\(frames) frames are not the most for \(size) bytes")
     }
 
     /// What is asked for a number of frames has room for just so many: simulations count on it.
     @Test(arguments: sizes.map { $0 / BasePage.size }.filter { $0 >= 256 }) func framesCanBeAskedFor(frames: Int) {
-        #expect(Metadata.frames(fittingInto: Pages.memory(forFrames: frames), least: 64) == frames)
+        #expect(Metadata.frames(fittingInto: Pages.memory(forFrames: frames), atLeast: 64) == frames)
     }
 
     /// The tables take at most 4 % of a memory of 16 MiB or more.
     @Test(arguments: sizes.filter { $0 >= 16 << 20 }) func isASmallShare(size: Int) throws {
-        let frames = try #require(Metadata.frames(fittingInto: size, least: 64))
+        let frames = try #require(Metadata.frames(fittingInto: size, atLeast: 64))
         let tables = Metadata(frames: frames, at: MetadataTests.nowhere).bytes
         #expect(tables * 25 <= size)
     }
@@ -57,10 +57,10 @@ import Testing
     }
 
     /// Too few frames are none.
-    @Test func saysNoBelowTheLeast() {
-        #expect(Metadata.frames(fittingInto: 1 << 20, least: 1000) == nil)
-        #expect(Metadata.frames(fittingInto: 0, least: 1) == nil)
-        #expect(Metadata.frames(fittingInto: Pages.leastMemory, least: 64) != nil)
+    @Test func saysNoBelowTheMinimum() {
+        #expect(Metadata.frames(fittingInto: 1 << 20, atLeast: 1000) == nil)
+        #expect(Metadata.frames(fittingInto: 0, atLeast: 1) == nil)
+        #expect(Metadata.frames(fittingInto: Pages.minMemory, atLeast: 64) != nil)
     }
 
     /// A leaf is a cache line and a flexpage half of one: what the budget rests on.
@@ -85,15 +85,15 @@ import Testing
             (UInt(bitPattern: metadata.ledgers), metadata.images * MemoryLayout<Ledger.Record>.stride),
             (UInt(bitPattern: metadata.badPages), metadata.frames * 2),
             (
-                UInt(bitPattern: metadata.sweepKeys),
-                SweepBoard.slotCount * SweepBoard.capacity(frames: metadata.frames) * 8
+                UInt(bitPattern: metadata.writebackKeys),
+                WritebackQueue.slotCount * WritebackQueue.capacity(frames: metadata.frames) * 8
             ),
             (
                 UInt(bitPattern: metadata.zeroGroups),
                 metadata.zeroGroupsPerShard * AccessMap.shardCount * MemoryLayout<ZeroMap.Group>.stride
             ),
         ]
-        for order in 0...Region.largestOrder {
+        for order in 0...Region.maxOrder {
             let capacity = order == 0 ? metadata.frames : (metadata.frames >> order) + 1
             tables.append((UInt(bitPattern: metadata.freeRegions[order]), BitTree.words(capacity: capacity) * 8))
         }

@@ -5,7 +5,7 @@ import Testing
 /// The arithmetic of Regions and base pages, at every order.
 @Suite struct RegionTests {
     /// Halves make their parent, and are each other's buddies.
-    @Test(arguments: 1...Region.largestOrder) func halvesAreBuddies(order: Int) {
+    @Test(arguments: 1...Region.maxOrder) func halvesAreBuddies(order: Int) {
         for index in [0, 1, 2, 7] {
             let whole = Region(first: UInt32(index << order), order: UInt8(order))
             #expect(whole.frames == 1 << order)
@@ -38,7 +38,7 @@ import Testing
     }
 
     /// A Region holds its frames and the Regions that lie in it, itself too, and nothing beside or around it.
-    @Test(arguments: 0...Region.largestOrder) func containsWhatLiesInIt(order: Int) {
+    @Test(arguments: 0...Region.maxOrder) func containsWhatLiesInIt(order: Int) {
         for index in [1, 2, 7] {
             let region = Region(first: UInt32(index << order), order: UInt8(order))
             #expect(Int(region.end) == Int(region.first) + region.frames)

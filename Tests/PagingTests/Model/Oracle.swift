@@ -44,17 +44,17 @@ struct Oracle {
     }
 
     private func allowed(
-        in sector: Int, begunBefore end: UInt64, _ isSettled: (borrowing Command) -> Bool
+        in sector: Int, begunBefore end: UInt64, _ isDurable: (borrowing Command) -> Bool
     ) -> [UInt32] {
-        var settled: UInt64 = 0
+        var durable: UInt64 = 0
         for index in changes[sector] {
             let change = commands[Int(index)]
-            if change.error == 0, isSettled(change) { settled = max(settled, change.start) }
+            if change.error == 0, isDurable(change) { durable = max(durable, change.start) }
         }
-        var values = settled == 0 ? [originals[sector]] : []
+        var values = durable == 0 ? [originals[sector]] : []
         for index in changes[sector] {
             let change = commands[Int(index)]
-            if change.start < end, change.end >= settled { values.append(change.value) }
+            if change.start < end, change.end >= durable { values.append(change.value) }
         }
         return values
     }

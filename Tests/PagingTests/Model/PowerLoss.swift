@@ -77,12 +77,12 @@ struct PowerLoss {
 
     /// The values that a sector may be left with.
     private func left(of sector: Int, at time: UInt64) -> [UInt32] {
-        var settled: UInt64 = 0
+        var durable: UInt64 = 0
         for index in writes[sector] where history[Int(index)].durableAt < time {
-            settled = max(settled, history[Int(index)].start)
+            durable = max(durable, history[Int(index)].start)
         }
-        var values = settled == 0 ? [oracle.originals[sector]] : []
-        for index in writes[sector] where history[Int(index)].start < time && history[Int(index)].end >= settled {
+        var values = durable == 0 ? [oracle.originals[sector]] : []
+        for index in writes[sector] where history[Int(index)].start < time && history[Int(index)].end >= durable {
             values.append(history[Int(index)].values[sector - history[Int(index)].sectors.lowerBound])
         }
         return values

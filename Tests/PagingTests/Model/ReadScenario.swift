@@ -9,7 +9,7 @@ struct ReadScenario {
     let images: [ImageSpec]
     let threads: Int
     let requestsPerThread: Int
-    let longestRequest: Int
+    let maxRequest: Int
     /// Threads that read ahead; where there are none nothing is read ahead.
     let prefetchThreads: Int
     /// Of so many requests and one more, all but one begin where the thread's last one in that image ended; 0 for none.
@@ -26,13 +26,13 @@ struct ReadScenario {
     init(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         self.seed = seed
-        let least = Pages.leastMemory
-        memory = [least, least, least + random.pick(0...3 << 20), 4 << 20, 16 << 20][random.pick(0...4)]
+        let minMemory = Pages.minMemory
+        memory = [minMemory, minMemory, minMemory + random.pick(0...3 << 20), 4 << 20, 16 << 20][random.pick(0...4)]
         readahead = random.once(in: 2) ? 0 : 1 << random.pick(13...21)
         images = (0..<UInt64(random.pick(1...3))).map { ReadScenario.image($0, &random) }
         threads = random.once(in: 8) ? 16 : 4
         requestsPerThread = 240 / threads
-        longestRequest = random.once(in: 8) ? 3 << 20 : 256 << 10
+        maxRequest = random.once(in: 8) ? 3 << 20 : 256 << 10
         var ahead = SplitMix64(seed: seed, stream: 1000)
         prefetchThreads = ahead.once(in: 2) ? ahead.pick(1...4) : 0
         continuesOnceIn = prefetchThreads > 0 ? ahead.pick(1...3) : 0

@@ -23,7 +23,7 @@ struct Reader {
         self.pagers = pagers
         self.verdict = verdict
         random = SplitMix64(seed: scenario.seed, stream: UInt64(number + 1))
-        scratch = Scratch(scenario.longestRequest)
+        scratch = Scratch(scenario.maxRequest)
         ends = Array(repeating: 0, count: images.count)
     }
 
@@ -42,7 +42,7 @@ struct Reader {
     /// Half of all requests go to the same few places, so that threads meet.
     private mutating func range(in image: MemoryImage) -> (Int64, Int) {
         let window = min(image.size, ReadScenario.window)
-        let count = random.length(upTo: Int(min(window, Int64(scenario.longestRequest))))
+        let count = random.length(upTo: Int(min(window, Int64(scenario.maxRequest))))
         var offset = random.once(in: 2) ? random.place(below: 5) * window / 5 : random.place(below: window)
         offset = min(offset, window - Int64(count))
         let isAtTail = image.size > window && random.once(in: 4)

@@ -35,7 +35,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
 
     /// Tells whose memory the pieces will be. To be called before the image is opened.
     func belongs(to pages: Pages) { paging = pages }
-    private static let mostRecords = 1 << 16
+    private static let maxRecords = 1 << 16
 
     /// - Parameter size: A multiple of the sector.
     init(
@@ -61,7 +61,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
             (beingChanged + page).initialize(to: Atomic(0))
             (holes + page).initialize(to: Atomic(zeroes.isHole(UInt64(page)) ? 1 : 0))
         }
-        records = .allocate(capacity: RecordingImage.mostRecords)
+        records = .allocate(capacity: RecordingImage.maxRecords)
     }
 
     deinit {
@@ -91,7 +91,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
 
     private func record(_ record: ImageRecord) {
         let index = recorded.add(1, ordering: .relaxed).oldValue
-        precondition(index < RecordingImage.mostRecords, "a test records too much")
+        precondition(index < RecordingImage.maxRecords, "a test records too much")
         (records + index).initialize(to: record)
     }
 
@@ -103,7 +103,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     }
 
     /// Takes some time: before the work, or between the work and the caller's hearing of it.
-    private func delay(_ random: inout SplitMix64) { Fate.delay(&random, upTo: faults.mostDelay) }
+    private func delay(_ random: inout SplitMix64) { Fate.delay(&random, upTo: faults.maxDelay) }
 
     private func fails(_ random: inout SplitMix64, onceIn times: Int) -> Bool {
         !healed.load(ordering: .relaxed) && Fate.fails(&random, onceIn: times)

@@ -5,7 +5,7 @@ struct WriteFaults {
     var syncFailsOnceIn = 0
     var zeroFailsOnceIn = 0
     /// The most that a call takes, microseconds.
-    var mostDelay = 0
+    var maxDelay = 0
     /// Whether it can have holes, and zeroes without writing them.
     var canTrim = true
     var canZeroFast = true
@@ -16,7 +16,7 @@ struct WriteFaults {
         if random.once(in: 2) { faults.writeFailsOnceIn = random.pick(2...30) }
         if random.once(in: 3) { faults.syncFailsOnceIn = random.pick(2...12) }
         if random.once(in: 3) { faults.zeroFailsOnceIn = random.pick(2...8) }
-        if random.once(in: 2) { faults.mostDelay = random.pick(1...300) }
+        if random.once(in: 2) { faults.maxDelay = random.pick(1...300) }
         faults.canTrim = !random.once(in: 5)
         faults.canZeroFast = !random.once(in: 3)
         return faults

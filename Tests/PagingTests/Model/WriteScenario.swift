@@ -17,7 +17,7 @@ struct WriteScenario {
     let threads: Int
     let requestsPerThread: Int
     /// Sectors.
-    let longestRequest: Int
+    let maxRequest: Int
     let forcedOnceIn: Int
     let flushOnceIn: Int
     /// Threads that read ahead; where there are none nothing is read ahead.
@@ -28,7 +28,7 @@ struct WriteScenario {
     init(seed: UInt64) {
         var random = SplitMix64(seed: seed, stream: 77)
         self.seed = seed
-        memory = random.once(in: 2) ? Pages.leastMemory : Pages.leastMemory + random.pick(0...3 << 20)
+        memory = random.once(in: 2) ? Pages.minMemory : Pages.minMemory + random.pick(0...3 << 20)
         dirtyShare = [0.01, 0.1, 0.4, 0.9][random.pick(0...3)]
         dirtyAge = [1, 10, 5000][random.pick(0...2)]
         isWriteThrough = random.once(in: 5)
@@ -37,7 +37,7 @@ struct WriteScenario {
         faults = random.once(in: 4) ? WriteFaults() : .random(&random)
         threads = random.once(in: 6) ? 12 : 4
         requestsPerThread = 240 / threads
-        longestRequest = [16, 256, 1024][random.pick(0...2)]
+        maxRequest = [16, 256, 1024][random.pick(0...2)]
         forcedOnceIn = [0, 3, 10][random.pick(0...2)]
         flushOnceIn = random.pick(1...3)
         var ahead = SplitMix64(seed: seed, stream: 1000)

@@ -20,7 +20,7 @@ struct Writer {
         self.clock = clock
         self.scenario = scenario
         random = SplitMix64(seed: scenario.seed, stream: UInt64(number + 1))
-        scratch = Scratch(scenario.longestRequest * Sector.size)
+        scratch = Scratch(scenario.maxRequest * Sector.size)
         nextValue = UInt32(number + 1) << 20
         commands.reserveCapacity(scenario.requestsPerThread)
     }
@@ -46,7 +46,7 @@ struct Writer {
 
     /// Often few and small and in the same places, sometimes many.
     private mutating func someSectors() -> Range<Int> {
-        let count = random.length(upTo: min(scenario.longestRequest, scenario.sectors))
+        let count = random.length(upTo: min(scenario.maxRequest, scenario.sectors))
         let hot = min(scenario.sectors, scenario.hotSectors)
         let within = random.once(in: 3) || count > hot ? scenario.sectors : hot
         var first = random.pick(0...within - count)
@@ -57,7 +57,7 @@ struct Writer {
     /// What comes after the last command; few, so that many of them make a stream.
     private mutating func nextSectors() -> Range<Int> {
         let first = end < scenario.sectors ? end : 0
-        return first..<first + random.length(upTo: min(scenario.sectors - first, 32, scenario.longestRequest))
+        return first..<first + random.length(upTo: min(scenario.sectors - first, 32, scenario.maxRequest))
     }
 
     private func bytes(_ sectors: Range<Int>) -> Range<Int64> {

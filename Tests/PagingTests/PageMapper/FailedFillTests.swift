@@ -9,8 +9,8 @@ import Testing
     private static let bad: UInt64 = 300
     private static let badBytes = Int64(bad) * 4096..<Int64(bad + 1) * 4096
 
-    private func rig(memory: Int = 4 << 20, mostDelay: Int = 0) throws -> Rig {
-        let faults = Faults(badPages: [FailedFillTests.bad], mostDelay: mostDelay)
+    private func rig(memory: Int = 4 << 20, maxDelay: Int = 0) throws -> Rig {
+        let faults = Faults(badPages: [FailedFillTests.bad], maxDelay: maxDelay)
         return try Rig(memory: memory, image: MemoryImage(size: FailedFillTests.size, faults: faults))
     }
 
@@ -35,7 +35,7 @@ import Testing
     }
 
     /// The largest reads that end before it or begin after it succeed; those that touch one byte of it do not.
-    @Test(arguments: [Pages.leastMemory, 4 << 20]) func wideReadsMissIt(memory: Int) throws {
+    @Test(arguments: [Pages.minMemory, 4 << 20]) func wideReadsMissIt(memory: Int) throws {
         let rig = try rig(memory: memory)
         let bad = FailedFillTests.badBytes
         for _ in 0..<2 {
@@ -89,7 +89,7 @@ import Testing
 
     /// Many threads over the bad page and around it, wide and narrow, with delays: just those who touch it fail.
     @Test func manyAtOnce() throws {
-        let rig = try rig(memory: Pages.leastMemory, mostDelay: 100)
+        let rig = try rig(memory: Pages.minMemory, maxDelay: 100)
         let verdict = Verdict()
         Watchdog.guarding("many readers around a bad page") {
             Thread.run(8) { number in

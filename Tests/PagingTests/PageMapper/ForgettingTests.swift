@@ -103,10 +103,10 @@ import Testing
         let rig = try PagingRig(memory: 4 << 20, image: image)
         #expect(try rig.generations(65536, at: 0) == [1])
         let hasForgotten = Gate()
-        var walk = PageMapper.Walk()
+        var progress = PageMapper.RequestProgress()
         var forgetting: pthread_t?
         do {
-            let loan = try rig.provider.mapper.lend(0..<4096, &walk)
+            let loan = try rig.provider.mapper.lend(0..<4096, &progress)
             image.change()
             forgetting = Thread.start {
                 _ = rig.provider.forgetImage()

@@ -9,11 +9,11 @@ import Testing
         let rig = try Rig(image: MemoryImage(size: 1 << 20))
         try rig.pager.populate(0..<65536)
         do {
-            var walk = PageMapper.Walk()
-            let loan = try rig.provider.mapper.lend(0..<65536, &walk)
+            var progress = PageMapper.RequestProgress()
+            let loan = try rig.provider.mapper.lend(0..<65536, &progress)
             #expect(loan.count > 0)
             #expect(rig.pins(0) == 1)
-            let second = try rig.provider.mapper.lend(100..<200, &walk)
+            let second = try rig.provider.mapper.lend(100..<200, &progress)
             #expect(rig.pins(0) == 2)
             _ = consume second
             #expect(rig.pins(0) == 1)
@@ -32,8 +32,8 @@ import Testing
         for _ in 0..<8 {
             let offset = random.place(below: size)
             let end = offset + Int64(random.length(upTo: Int(size - offset)))
-            var walk = PageMapper.Walk()
-            let loan = try rig.provider.mapper.lend(offset..<end, &walk)
+            var progress = PageMapper.RequestProgress()
+            let loan = try rig.provider.mapper.lend(offset..<end, &progress)
             #expect(loan.range.lowerBound == offset && loan.range.upperBound <= end && !loan.range.isEmpty)
             #expect(loan.count <= Loan.capacity)
             let range = loan.range
@@ -53,8 +53,8 @@ import Testing
     /// A lent page outlives everything that reading many times the memory recycles.
     @Test func aLentPageIsNotRecycled() throws {
         let rig = try Rig(image: MemoryImage(size: 8 << 20))
-        var walk = PageMapper.Walk()
-        let loan = try rig.provider.mapper.lend(0..<4096, &walk)
+        var progress = PageMapper.RequestProgress()
+        let loan = try rig.provider.mapper.lend(0..<4096, &progress)
         let id = try #require(rig.flexpage(at: 0))
         for chunk in 0..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }
         #expect(rig.flexpage(at: 0) == id)

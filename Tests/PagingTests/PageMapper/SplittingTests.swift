@@ -33,7 +33,7 @@ import Testing
         let rig = try PagingRig(memory: 16 << 20, image: HookedImage(size: 4 << 20))
         try rig.pager.populate(0..<Int64(Self.chunkBytes))
         try rig.write(7, count: 10, at: 5 * 4096 + 100)
-        #expect(rig.pages.dirt.pages == 1)
+        #expect(rig.pages.dirtyLimit.pages == 1)
         rig.recycleAll()
         #expect(rig.pages.memory.freeFrames == rig.frames - 1)
         #expect(try firstByte(rig, ofPage: 5) == 0xEE)
@@ -83,7 +83,7 @@ import Testing
         }
         let left = 256 - zeroed.count
         #expect(rig.pages.memory.freeFrames == rig.frames - left)
-        #expect(rig.pages.dirt.pages == (isDirty ? left : 0))
+        #expect(rig.pages.dirtyLimit.pages == (isDirty ? left : 0))
         rig.pages.checkInvariants(isQuiet: true)
         for page in 0..<256 as Range<UInt64> {
             #expect((rig.flexpage(at: page) != nil) != zeroed.contains(page))
@@ -109,7 +109,7 @@ import Testing
                 try rig.write(7, count: Self.chunkBytes, at: chunk << 20)
                 #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
             }
-            #expect(rig.pages.dirt.pages == 64)
+            #expect(rig.pages.dirtyLimit.pages == 64)
             for page in 0..<64 << 8 as Range<UInt64> where page % 256 != 100 {
                 #expect(try firstByte(rig, ofPage: page) == 7)
             }
@@ -128,8 +128,8 @@ import Testing
                 call == .writeOut && pages.contains { $0 % 7 == 5 } ? AccessError(ENOSPC) : nil
             })
         try rig.write(7, count: Self.chunkBytes, at: 0)
-        var walk = PageMapper.Walk()
-        let loan = try rig.provider.mapper.lend(0..<4096, &walk)
+        var progress = PageMapper.RequestProgress()
+        let loan = try rig.provider.mapper.lend(0..<4096, &progress)
         #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
         #expect(rig.order(0) == 8)
         _ = consume loan

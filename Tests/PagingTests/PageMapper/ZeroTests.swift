@@ -239,7 +239,7 @@ import Testing
     @Test func fifteenTebibytes() throws {
         let size: Int64 = 15 << 40
         let islands = IslandImage(size: size)
-        let rig = try PagingRig(memory: Pages.leastMemory, image: islands)
+        let rig = try PagingRig(memory: Pages.minMemory, image: islands)
         let chunks = UInt64(size >> 20)
         // All of the beginning and of the end, and between them a chunk in every so many.
         let visited = [0..<20_000, chunks - 2000..<chunks].joined()
@@ -248,7 +248,7 @@ import Testing
             try rig.pager.populate(Int64(chunk) << 20..<Int64(chunk + 1) << 20)
         }
         rig.pages.checkInvariants(isQuiet: true)
-        #expect(rig.pages.counters.peakBytesInUse <= UInt64(Pages.leastMemory))
+        #expect(rig.pages.counters.peakBytesInUse <= UInt64(Pages.minMemory))
         #expect(islands.pagesRead.count < 3 * 256 * IslandImage.count)
         let scratch = Scratch(1 << 20)
         for island in islands.offsets {

@@ -8,12 +8,12 @@ import Testing
     /// Sixteen threads read 1 MiB at a time, each more than all the memory, of images of their own and shared ones,
     /// with slow and failing reads: all of it ends (invariant 9), with the right bytes and no frame lost.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 2)) func everybodyGetsThrough(seed: UInt64) throws {
-        let pages = try Pages(memory: Pages.leastMemory)
+        let pages = try Pages(memory: Pages.minMemory)
         let registry = ProviderRegistry(pages: pages)
         let images = (0..<4 as Range<UInt64>).map { key in
             MemoryImage(
                 size: 4 << 20 | Int64(key * 1000), key: key,
-                faults: Faults(readFailsOnceIn: key == 3 ? 10 : 0, mostDelay: 100), seed: seed)
+                faults: Faults(readFailsOnceIn: key == 3 ? 10 : 0, maxDelay: 100), seed: seed)
         }
         let providers = try images.map { image in
             try registry.open(ImageIdentity(device: 3, inode: image.pattern.key)) { image }
@@ -28,7 +28,7 @@ import Testing
         }
         verdict.report("FLEXPAGE_SEED=\(seed)")
         pages.checkInvariants(isQuiet: true)
-        #expect(pages.counters.peakBytesInUse <= UInt64(Pages.leastMemory))
+        #expect(pages.counters.peakBytesInUse <= UInt64(Pages.minMemory))
         for provider in providers { try registry.close(provider) }
         pages.checkInvariants(isQuiet: true)
         #expect(pages.memory.freeFrames == pages.memory.metadata.frames)
@@ -55,8 +55,8 @@ import Testing
         var outside: [Region] = []
         while rig.pages.memory.freeFrames > 1 { outside.append(rig.pages.memory.take(order: 0)!) }
         try Watchdog.guarding("one loan given back is enough") { () throws in
-            var walk = PageMapper.Walk()
-            let loan = try rig.provider.mapper.lend(0..<4096, &walk)
+            var progress = PageMapper.RequestProgress()
+            let loan = try rig.provider.mapper.lend(0..<4096, &progress)
             let verdict = Verdict()
             let sleeper = Thread.start {
                 verdict.expect((try? rig.reads(4096, at: 1 << 20)) == true, "it gets its page")

@@ -20,7 +20,7 @@ import Testing
         let memory = random.pick(3 << 20...16 << 20)
         let verdict = Verdict()
         let image = VersionedImage(
-            pages: Self.imagePages, seed: seed, mostDelay: random.once(in: 2) ? 100 : 0, verdict: verdict)
+            pages: Self.imagePages, seed: seed, maxDelay: random.once(in: 2) ? 100 : 0, verdict: verdict)
         let rig = try PagingRig(memory: memory, readahead: seed % 2 == 0 ? 1 << 20 : 0, image: image)
         let hot = (0..<rig.frames / 4).map { _ in UInt64(random.pick(0...Self.imagePages - 1)) }
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 2)
@@ -73,7 +73,7 @@ import Testing
         var rounds = 0
         repeat {
             guard let region = rig.pages.memory.take(order: 0) else { return verdict.blame("most of it is free") }
-            rig.pages.give(rig.pages.widened(region, upTo: Region.largestOrder))
+            rig.pages.give(rig.pages.widened(region, upTo: Region.maxOrder))
             rounds += 1
             if rounds % 32 == 0 { rig.pages.checkInvariants() }
         } while !isDone()
@@ -117,9 +117,10 @@ import Testing
 
     /// Borrows a page for a while: it stays where it is as long as that lasts (invariant 4).
     private static func borrow(_ rig: PagingRig<VersionedImage>, _ page: UInt64, _ verdict: Verdict) {
-        var walk = PageMapper.Walk()
+        var progress = PageMapper.RequestProgress()
         do throws(AccessError) {
-            let loan = try rig.provider.mapper.lend(BasePage.offset(of: page)..<BasePage.offset(of: page + 1), &walk)
+            let loan = try rig.provider.mapper.lend(
+                BasePage.offset(of: page)..<BasePage.offset(of: page + 1), &progress)
             let id = rig.flexpage(at: page)
             sched_yield()
             verdict.expect(rig.flexpage(at: page) == id, "page \(page) has been moved while it was lent")

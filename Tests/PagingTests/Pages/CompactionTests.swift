@@ -62,7 +62,7 @@ import Testing
     /// the largest block around a free Region in which that page does not lie. (The Region is frames 8 to 11.)
     @Test(arguments: Hold.allCases, [5, 60, 200] as [UInt64])
     func whatSomebodyHasStays(hold: Hold, page: UInt64) throws {
-        let largest: [UInt64: UInt8] = [5: 2, 60: 5, 200: 7]
+        let maxOrders: [UInt64: UInt8] = [5: 2, 60: 5, 200: 7]
         let gate = Gate()
         let rig = try rig { call, pages in
             if hold == .writeOut && call == .writeOut || hold == .fill && call == .populate && pages == page..<page + 1
@@ -81,7 +81,7 @@ import Testing
             try holding(rig, hold, page, gate) {
                 try populate(rig, chunk: Self.firstChunk)
                 #expect(rig.flexpage(at: page) == FlexpageID(page))
-                #expect(rig.order(Self.firstChunk << 8) == largest[page])
+                #expect(rig.order(Self.firstChunk << 8) == maxOrders[page])
                 rig.pages.checkInvariants()
             }
             gate.open()
@@ -99,14 +99,14 @@ import Testing
         _ rig: HookedRig, _ hold: Hold, _ page: UInt64, _ gate: Gate, _ body: () throws -> Void
     ) throws {
         let range = BasePage.offset(of: page)..<BasePage.offset(of: page + 1)
-        var walk = PageMapper.Walk()
+        var progress = PageMapper.RequestProgress()
         switch hold {
         case .reader:
-            let loan = try rig.provider.mapper.lend(range, &walk)
+            let loan = try rig.provider.mapper.lend(range, &progress)
             try body()
             _ = consume loan
         case .writer:
-            let loan = try rig.provider.mapper.lendForWriting(range, &walk)
+            let loan = try rig.provider.mapper.lendForWriting(range, &progress)
             try body()
             _ = consume loan
         case .writeOut:
@@ -138,12 +138,12 @@ import Testing
         #expect(rig.pages.counters.moves == UInt64(moved.count))
         #expect(dirty.allSatisfy { rig.state($0)?.has(PageState.dirty) == true })
         #expect(unsynced.allSatisfy { rig.state($0)?.has(PageState.unsynced) == true })
-        #expect(rig.pages.dirt.pages == dirty.count)
+        #expect(rig.pages.dirtyLimit.pages == dirty.count)
         for page in dirty + unsynced { #expect(try rig.holds(Self.newer, page)) }
         for page in dirty { #expect(rig.image.holds(Self.pattern, page), "nobody has written it out") }
         try rig.pager.flush()
         for page in dirty + unsynced { #expect(rig.image.holds(Self.newer, page)) }
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
@@ -161,7 +161,7 @@ import Testing
         var movedMarks = 0
         for page in 0..<4096 as Range<UInt64> {
             #expect(rig.state(page) == twin.state(page), "page \(page), FLEXPAGE_SEED=\(seed)")
-            #expect(rig.queue(page) == twin.queue(page) && rig.place(page)?.raw == twin.place(page)?.raw)
+            #expect(rig.queue(page) == twin.queue(page) && rig.position(page)?.raw == twin.position(page)?.raw)
             let isMarked = rig.state(page)?.has(PageState.marked) == true
             if isMarked, rig.flexpage(at: page) != FlexpageID(page) { movedMarks += 1 }
         }
@@ -202,7 +202,7 @@ import Testing
         try rig.keep(0)
         try populate(rig, chunk: Self.firstChunk)
         rig.pages.checkInvariants(isQuiet: true)
-        let isMoved = order <= Pages.largestMoved
+        let isMoved = order <= Pages.maxMoved
         #expect(rig.order(0) == order && (rig.flexpage(at: 0) != 0) == isMoved)
         #expect(isOne(rig, chunk: Self.firstChunk) == isMoved)
         #expect(rig.pages.counters.moves == (isMoved ? pages : 0))

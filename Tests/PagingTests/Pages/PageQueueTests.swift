@@ -47,9 +47,9 @@ import Testing
         let id = rig.append(0, order: 1)
         for page in 2...UInt64(rig.correlation) * 2 { rig.append(page) }
         let word = rig.table.word(id)
-        let before = FlexpagePlace(word.pointee.place.load(ordering: .relaxed))
+        let before = QueuePosition(word.pointee.position.load(ordering: .relaxed))
         rig.queue.startTime(of: word, before)
-        #expect(FlexpagePlace(word.pointee.place.load(ordering: .relaxed)).order == 1)
+        #expect(QueuePosition(word.pointee.position.load(ordering: .relaxed)).order == 1)
         for page in 1000..<1000 + UInt64(rig.correlation) {
             rig.hit(id)
             #expect(rig.hits(id) == 0)
@@ -60,10 +60,10 @@ import Testing
         #expect(rig.hits(id) == 1)
         let main = rig.make(3000)
         rig.queue.putBack(main, to: .main)
-        let place = FlexpagePlace(rig.table.word(main).pointee.place.load(ordering: .relaxed))
-        rig.queue.startTime(of: rig.table.word(main), place)
+        let position = QueuePosition(rig.table.word(main).pointee.position.load(ordering: .relaxed))
+        rig.queue.startTime(of: rig.table.word(main), position)
         rig.queue.startTime(of: rig.table.word(main), before)
-        #expect(!FlexpagePlace(rig.table.word(main).pointee.place.load(ordering: .relaxed)).isTimed)
+        #expect(!QueuePosition(rig.table.word(main).pointee.position.load(ordering: .relaxed)).isTimed)
         #expect(rig.queue.checkInvariants() > 0)
     }
 
@@ -201,8 +201,10 @@ import Testing
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func movableFramesAreCounted(seed: UInt64) throws {
         let rig = try QueueRig(memory: 4 << 20)
         var random = SplitMix64(seed: seed)
-        let inUse = [PageState.pin, PageState.exclusive, PageState.writing, PageState.awaited]
-        let harmless = [PageState.dirty, PageState.unsynced, PageState.ahead | PageState.marked, PageState.hitMask, 0]
+        let inUse = [PageState.pin, PageState.exclusive, PageState.writing, PageState.hasWaiters]
+        let harmless = [
+            PageState.dirty, PageState.unsynced, PageState.prefetched | PageState.marked, PageState.hitMask, 0,
+        ]
         var movable: Set<UInt32> = []
         var number: UInt64 = 0
         while rig.pages.memory.freeFrames > 0 {
@@ -236,17 +238,17 @@ import Testing
         let ids = (0..<7 as Range<UInt64>).map { rig.make($0 << 4, order: Int($0 % 3)) }
         for id in ids { rig.queue.putBack(id, to: name) }
         let id = ids[Int(index)]
-        rig.set(PageState.ahead, id)
-        let before = rig.table.word(id).pointee.place.load(ordering: .relaxed)
+        rig.set(PageState.prefetched, id)
+        let before = rig.table.word(id).pointee.position.load(ordering: .relaxed)
         let taken = rig.pages.memory.take(order: Int(index % 3))
         let region = try #require(taken)
         let isReplaced = rig.queue.replace(id, count: 1) { _ in
-            rig.table.make(region, key: rig.table[id].pointee.key, state: PageState.populated | PageState.ahead)
+            rig.table.make(region, key: rig.table[id].pointee.key, state: PageState.populated | PageState.prefetched)
         }
         #expect(isReplaced)
         #expect(rig.queue.flexpage(at: id) == nil && rig.queue.flexpage(at: region.first)?.region == region)
         #expect(rig.table[region.first].pointee.queue == name)
-        #expect(rig.table.word(region.first).pointee.place.load(ordering: .relaxed) == before)
+        #expect(rig.table.word(region.first).pointee.position.load(ordering: .relaxed) == before)
         #expect(rig.queue.checkInvariants() == ids.reduce(0) { $0 + Int(rig.table[$1].pages) })
         for page in 0..<7 as Range<UInt64> { #expect(rig.recycle() == page << 4) }
         #expect(!rig.queue.replace(region.first, count: 1) { _ in fatalError("nothing is to be made") })

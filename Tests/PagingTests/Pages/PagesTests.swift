@@ -7,16 +7,16 @@ import Testing
 @Suite struct PagesTests {
     /// Too little and too much memory are refused with the error that says so; the least is enough to read with.
     @Test func memoryHasItsBounds() throws {
-        #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.leastMemory - 1) }
-        #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.largestMemory + 1) }
-        let rig = try Rig(memory: Pages.leastMemory, image: MemoryImage(size: 3 << 20))
+        #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.minMemory - 1) }
+        #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.maxMemory + 1) }
+        let rig = try Rig(memory: Pages.minMemory, image: MemoryImage(size: 3 << 20))
         #expect(try rig.reads(3 << 20, at: 0))
         try rig.end()
     }
 
     /// Reading many times the memory recycles; bytes in use never pass the bound, and each base page is read once in
     /// one pass, as nothing that a request still needs is recycled under it.
-    @Test(arguments: [Pages.leastMemory, 2 << 20 | 12345, 8 << 20]) func recyclesWithinTheBound(memory: Int) throws {
+    @Test(arguments: [Pages.minMemory, 2 << 20 | 12345, 8 << 20]) func recyclesWithinTheBound(memory: Int) throws {
         let rig = try Rig(memory: memory, image: MemoryImage(size: 64 << 20))
         let scratch = Scratch(1 << 20)
         for chunk in 0..<64 as Range<Int64> {

@@ -98,10 +98,10 @@ import Testing
         let reads = Reads([])
         let rig = try rig(reads, pattern: pattern)
         let onceIn = [2, 3, 10, 40][random.pick(0...3)]
-        let longest = random.pick(1...20)
+        let maxLength = random.pick(1...20)
         var (dirty, page, left) = (Set<UInt64>(), 256 as UInt64, 32 as UInt64)
         while page < 512, left > 0 {
-            let count = UInt64(random.pick(1...longest))
+            let count = UInt64(random.pick(1...maxLength))
             if random.once(in: onceIn) {
                 for page in page..<min(page + min(count, left), 512) {
                     left -= 1

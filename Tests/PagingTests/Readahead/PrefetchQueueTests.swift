@@ -24,11 +24,11 @@ import Testing
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
         for run in 0..<64 as Range<UInt64> { submit(plan(run * 256..<run * 256 + 256), rig) }
-        #expect(rig.pages.prefetches.pagesUnderWay <= rig.pages.prefetches.mostPages)
-        #expect(rig.pages.prefetches.pagesUnderWay > rig.pages.prefetches.mostPages - 256)
+        #expect(rig.pages.prefetches.pagesUnderWay <= rig.pages.prefetches.maxPages)
+        #expect(rig.pages.prefetches.pagesUnderWay > rig.pages.prefetches.maxPages - 256)
         prefetcher.drain()
         #expect(rig.pages.prefetches.pagesUnderWay == 0)
-        #expect(rig.image.pagesRead.load(ordering: .relaxed) <= rig.pages.prefetches.mostPages)
+        #expect(rig.image.pagesRead.load(ordering: .relaxed) <= rig.pages.prefetches.maxPages)
         // And with jobs of a page each it is their number that ends.
         for page in 0..<200 as Range<UInt64> { submit(plan(8000 + page * 2..<8001 + page * 2), rig) }
         #expect(rig.pages.prefetches.pagesUnderWay == 64)
@@ -125,7 +125,7 @@ import Testing
     @Test func stopEnds() throws {
         let rig = try Rig(
             memory: 16 << 20, readahead: 1 << 20,
-            image: MemoryImage(size: PrefetchQueueTests.size, faults: Faults(mostDelay: 500)))
+            image: MemoryImage(size: PrefetchQueueTests.size, faults: Faults(maxDelay: 500)))
         try Watchdog.guarding("the threads go home") {
             for round in 0..<20 as Range<UInt64> {
                 let prefetcher = try Prefetcher(pages: rig.pages, threads: Int(round % 5))

@@ -55,14 +55,14 @@ import Testing
     /// Readers in a hurry get the right bytes whoever reads them, and no page is read twice where there is room for
     /// all.
     @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func readersInAHurry(seed: UInt64) throws {
-        let image = MemoryImage(size: 8 << 20 | 99, faults: Faults(mostDelay: 50), seed: seed)
+        let image = MemoryImage(size: 8 << 20 | 99, faults: Faults(maxDelay: 50), seed: seed)
         let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 3)
         let verdict = Verdict()
         Watchdog.guarding("readers in a hurry, seed \(seed)") {
             Thread.run(4) { number in
                 var random = SplitMix64(seed: seed, stream: UInt64(number))
-                PrefetcherTests.readOn(rig, from: Int64(number / 2) << 20, longest: 64 << 10, &random, verdict)
+                PrefetcherTests.readOn(rig, from: Int64(number / 2) << 20, maxRequest: 64 << 10, &random, verdict)
                 rig.pages.checkInvariants()
             }
             prefetcher.stop()
@@ -72,14 +72,14 @@ import Testing
         try rig.end()
     }
 
-    /// Reads on from `begin` in requests of any length up to `longest`, as many as are said or to the end.
+    /// Reads on from `begin` in requests of any length up to `maxRequest`, as many as are said or to the end.
     private static func readOn(
-        _ rig: Rig, from begin: Int64, longest: Int, requests: Int = .max, _ random: inout SplitMix64,
+        _ rig: Rig, from begin: Int64, maxRequest: Int, requests: Int = .max, _ random: inout SplitMix64,
         _ verdict: Verdict
     ) {
         var (offset, left) = (begin, requests)
         while offset < rig.image.size, left > 0 {
-            let count = min(Int64(random.length(upTo: longest)), rig.image.size - offset)
+            let count = min(Int64(random.length(upTo: maxRequest)), rig.image.size - offset)
             verdict.expect((try? rig.reads(Int(count), at: offset)) == true, "\(count) bytes at \(offset)")
             offset += count
             left -= 1
@@ -110,9 +110,9 @@ import Testing
     }
 
     /// A bad page in what is read ahead is nobody's error but its readers': sequential readers get every other byte.
-    @Test(arguments: [0, 1, 300, 511] as [UInt64], [Pages.leastMemory, 8 << 20])
+    @Test(arguments: [0, 1, 300, 511] as [UInt64], [Pages.minMemory, 8 << 20])
     func badPagesAheadAreNobodysError(bad: UInt64, memory: Int) throws {
-        let image = MemoryImage(size: 2 << 20, faults: Faults(badPages: [bad], mostDelay: 20))
+        let image = MemoryImage(size: 2 << 20, faults: Faults(badPages: [bad], maxDelay: 20))
         let rig = try Rig(memory: memory, readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 2)
         let verdict = Verdict()
@@ -145,13 +145,13 @@ import Testing
             return PageState(rig.pages.table.word(id).pointee.state.load(ordering: .relaxed))
         }
         rig.provider.mapper.readAhead(64..<80, mark: 64)
-        #expect(try state(64).has(PageState.ahead) && state(64).has(PageState.marked))
+        #expect(try state(64).has(PageState.prefetched) && state(64).has(PageState.marked))
         #expect(try state(64).hits == 0 && state(64).pins == 0)
         // It is old enough in probation for hits to count.
         rig.provider.mapper.readAhead(1024..<1280, mark: nil)
-        #expect(try state(1024).has(PageState.ahead) && !state(1024).has(PageState.marked))
+        #expect(try state(1024).has(PageState.prefetched) && !state(1024).has(PageState.marked))
         #expect(try rig.reads(4096, at: 64 << 12))
-        #expect(try !state(64).has(PageState.ahead | PageState.marked) && state(64).hits == 0)
+        #expect(try !state(64).has(PageState.prefetched | PageState.marked) && state(64).hits == 0)
         #expect(try rig.reads(4096, at: 64 << 12))
         #expect(try state(64).hits == 0)
         rig.provider.mapper.readAhead(2048..<2304, mark: nil)
@@ -181,7 +181,7 @@ import Testing
 
     /// What was read ahead and recycled without use is counted, and used pages are not.
     @Test func unusedPagesAreCounted() throws {
-        let rig = try Rig(memory: Pages.leastMemory, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
+        let rig = try Rig(memory: Pages.minMemory, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
         rig.provider.mapper.readAhead(0..<16, mark: nil)
         rig.provider.mapper.readAhead(16..<17, mark: nil)
         #expect(try rig.reads(4096, at: 16 << 12))
@@ -204,7 +204,7 @@ import Testing
     /// ends, with the right bytes.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 2)) func tinyMemory(seed: UInt64) throws {
         let image = MemoryImage(
-            size: 6 << 20, faults: Faults(mostDelay: 60, isShort: seed % 2 == 0), seed: seed)
+            size: 6 << 20, faults: Faults(maxDelay: 60, isShort: seed % 2 == 0), seed: seed)
         let rig = try Rig(readahead: 1 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 4)
         let verdict = Verdict()
@@ -212,13 +212,13 @@ import Testing
             Thread.run(8) { number in
                 var random = SplitMix64(seed: seed, stream: UInt64(number))
                 let begin = random.place(below: image.size / 2)
-                PrefetcherTests.readOn(rig, from: begin, longest: 32 << 10, requests: 80, &random, verdict)
+                PrefetcherTests.readOn(rig, from: begin, maxRequest: 32 << 10, requests: 80, &random, verdict)
                 rig.pages.checkInvariants()
             }
             prefetcher.stop()
         }
         verdict.report("FLEXPAGE_SEED=\(seed)")
-        #expect(rig.pages.counters.peakBytesInUse <= UInt64(Pages.leastMemory))
+        #expect(rig.pages.counters.peakBytesInUse <= UInt64(Pages.minMemory))
         try rig.end()
     }
 
@@ -247,7 +247,7 @@ import Testing
         _ registry: ProviderRegistry, _ number: UInt64, _ round: UInt64, seed: UInt64, _ verdict: Verdict
     ) {
         let isClosed = Tally()
-        let image = MemoryImage(size: 4 << 20, key: number, faults: Faults(mostDelay: 300), seed: seed &+ round) { _ in
+        let image = MemoryImage(size: 4 << 20, key: number, faults: Faults(maxDelay: 300), seed: seed &+ round) { _ in
             verdict.expect(isClosed.count == 0, "a closed image is read")
         }
         do throws(AccessError) {

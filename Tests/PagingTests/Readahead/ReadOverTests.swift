@@ -9,7 +9,7 @@ import Testing
 
     /// Each page that is read over has memory of its own in that read (the image looks), as far as there is enough; the
     /// frames are given back, and every byte is right.
-    @Test(arguments: [Pages.leastMemory, 16 << 20], [2, 3, 5, 9] as [UInt64])
+    @Test(arguments: [Pages.minMemory, 16 << 20], [2, 3, 5, 9] as [UInt64])
     func nothingIsReadToOnePlaceTwice(memory: Int, every: UInt64) throws {
         let rig = try Rig(memory: memory, image: MemoryImage(size: Self.size))
         for page in stride(from: 1, to: 256, by: Int(every)) { #expect(try rig.reads(4096, at: Int64(page) << 12)) }

@@ -13,9 +13,9 @@ final class ReadaheadRig {
     private var resident: Set<UInt64> = []
     private var marks: Set<UInt64> = []
 
-    init(pages: UInt64 = 10_000, largestWindow: Int = 256) {
+    init(pages: UInt64 = 10_000, maxWindow: Int = 256) {
         end = pages
-        readahead = Readahead(imageSize: Int64(pages) * 4096 - 17, largestWindow: largestWindow)
+        readahead = Readahead(imageSize: Int64(pages) * 4096 - 17, maxWindow: maxWindow)
     }
 
     deinit { readahead.destroy() }

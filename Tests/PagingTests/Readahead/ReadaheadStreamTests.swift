@@ -128,7 +128,7 @@ import Testing
         } else {
             follow(places[1...2], with: &stream)
         }
-        let plan = stream.advance(least: 16, most: 256, end: 10_000)
+        let plan = stream.advance(minWindow: 16, maxWindow: 256, end: 10_000)
         return (stream, plan)
     }
 
@@ -164,7 +164,7 @@ import Testing
             let isTaken = stream.arrive(at: plan[0].lowerBound + UInt64(plan[0].count / 2))
             #expect(isTaken)
             #expect(arrivals(stream).isEmpty, "an arrival is told once")
-            plan = stream.advance(least: 16, most: 256, end: 10_000)
+            plan = stream.advance(minWindow: 16, maxWindow: 256, end: 10_000)
         }
     }
 

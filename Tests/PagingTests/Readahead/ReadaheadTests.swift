@@ -50,7 +50,7 @@ import Testing
     /// A stream with large windows, which is heard of at its marks alone, outlives the random misses that come between
     /// two of them; when its reader has gone, they take its place in the end.
     @Test func aRunningStreamOutlivesMissesOfOthers() {
-        let readahead = Readahead(imageSize: 1 << 40, largestWindow: 1024)
+        let readahead = Readahead(imageSize: 1 << 40, maxWindow: 1024)
         defer { readahead.destroy() }
         var mark = 0 as UInt64
         for page in 0..<3 as Range<UInt64> { mark = readahead.missed(page..<page + 1, unused: 0).mark ?? mark }
@@ -73,7 +73,7 @@ import Testing
 
     /// Pages read ahead and recycled without use halve the windows, down to the least; arrivals bring them back.
     @Test func unusedPagesShrinkTheWindows() {
-        let readahead = Readahead(imageSize: 1 << 40, largestWindow: 1024)
+        let readahead = Readahead(imageSize: 1 << 40, maxWindow: 1024)
         defer { readahead.destroy() }
         for page in 0..<3 as Range<UInt64> { _ = readahead.missed(page..<page + 1, unused: 0) }
         var (mark, end) = (3 as UInt64, 19 as UInt64)
@@ -95,14 +95,14 @@ import Testing
 
     /// With no window nothing is ever planned.
     @Test func off() {
-        let rig = ReadaheadRig(largestWindow: 0)
+        let rig = ReadaheadRig(maxWindow: 0)
         for page in 0..<rig.end { rig.access(page..<page + 1) }
         #expect(rig.readahead.isOff && rig.plans.isEmpty)
     }
 
     /// A largest window that is less than the usual least one is kept to.
     @Test func tinyWindow() {
-        let rig = ReadaheadRig(largestWindow: 3)
+        let rig = ReadaheadRig(maxWindow: 3)
         for page in 0..<rig.end { rig.access(page..<page + 1) }
         #expect(rig.misses == 3 && rig.planned.allSatisfy { $0.count <= 3 })
     }
@@ -112,8 +112,8 @@ import Testing
     @Test(arguments: Seeds.of(plain: 100, sanitized: 20)) func anythingGoes(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let pages = UInt64(random.pick(1...5000))
-        let most = random.pick(1...600)
-        let readahead = Readahead(imageSize: Int64(pages) * 4096, largestWindow: most)
+        let maxWindow = random.pick(1...600)
+        let readahead = Readahead(imageSize: Int64(pages) * 4096, maxWindow: maxWindow)
         defer { readahead.destroy() }
         for _ in 0..<2000 {
             let count = UInt64(random.length(upTo: Int(min(pages, 64))))
@@ -124,7 +124,7 @@ import Testing
                 ? readahead.missed(page..<page + count, unused: unused) : readahead.arrived(at: page, unused: unused)
             for index in 0..<plan.count {
                 #expect(!plan[index].isEmpty && plan[index].upperBound <= pages, "FLEXPAGE_SEED=\(seed)")
-                #expect(plan.count > 1 || plan[index].count <= max(most, 64), "FLEXPAGE_SEED=\(seed)")
+                #expect(plan.count > 1 || plan[index].count <= max(maxWindow, 64), "FLEXPAGE_SEED=\(seed)")
             }
             if let mark = plan.mark {
                 let isInside = (0..<plan.count).contains { plan[$0].contains(mark) }

@@ -7,7 +7,7 @@ import Testing
     private let pages: Pages
     private var bad: BadPages { pages.table.badPages }
 
-    init() throws { pages = try Pages(memory: Pages.leastMemory) }
+    init() throws { pages = try Pages(memory: Pages.minMemory) }
 
     /// With each failure the time to the next try is twice what it was, up to 30 seconds, whatever the clock says: what
     /// is kept of it goes round.

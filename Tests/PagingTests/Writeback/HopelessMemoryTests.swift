@@ -9,9 +9,9 @@ import Testing
         try PagingRig(image: HookedImage(size: 4 << 20, hook))
     }
 
-    /// Has every frame hold a dirty page, which the limit of dirt never lets happen: pages from the image's beginning
+    /// Has every frame hold a dirty page, which the dirty limit never lets happen: pages from the image's beginning
     /// on.
-    private static func fillWithDirt(_ rig: HookedRig) throws -> Range<UInt64> {
+    private static func fillWithDirtyPages(_ rig: HookedRig) throws -> Range<UInt64> {
         let all = 0..<UInt64(rig.frames)
         try rig.pager.populate(0..<BasePage.offset(of: all.upperBound))
         try #require(rig.pages.memory.freeFrames == 0)
@@ -22,7 +22,7 @@ import Testing
             let id = context.map.flexpage(at: page)
             let newly = context.pinExclusively(id, dirtying: page..<page + 1)
             shard.unlock()
-            rig.pages.dirt.add(try #require(newly))
+            rig.pages.dirtyLimit.add(try #require(newly))
             context.giveBack(id, covering: page, PageState.pin | PageState.exclusive)
         }
         rig.pages.checkInvariants(isQuiet: true)
@@ -45,7 +45,7 @@ import Testing
         let rig = try HopelessMemoryTests.rig { call, _ in
             call == .writeOut && isFull.withLock { $0 } ? AccessError(ENOSPC) : nil
         }
-        let dirty = try HopelessMemoryTests.fillWithDirt(rig)
+        let dirty = try HopelessMemoryTests.fillWithDirtyPages(rig)
         let missing = BasePage.offset(of: dirty.upperBound)
         Watchdog.guarding("requests fail with the reason") {
             #expect(throws: AccessError(ENOSPC)) { try rig.pager.flush() }
@@ -72,12 +72,12 @@ import Testing
             gate.pass()
             return AccessError(ENOSPC)
         }
-        let dirty = try HopelessMemoryTests.fillWithDirt(rig)
+        let dirty = try HopelessMemoryTests.fillWithDirtyPages(rig)
         let missing = BasePage.offset(of: dirty.upperBound)
         let error = Guarded<AccessError?>(nil)
         try Watchdog.guarding("who sleeps is woken") { () throws in
-            var walk = PageMapper.Walk()
-            let loan = isLent ? try rig.provider.mapper.lend(0..<4096, &walk) : nil
+            var progress = PageMapper.RequestProgress()
+            let loan = isLent ? try rig.provider.mapper.lend(0..<4096, &progress) : nil
             let flush = Companion { try? rig.pager.flush() }
             Thread.wait { gate.arrivals > 0 }
             let reader = Companion {
@@ -101,9 +101,9 @@ import Testing
     }
 
     /// Pages that are not durable yet are recycled last, but they are, however few there are among dirty ones.
-    @Test(arguments: [1, 2, 5]) func whatIsNotDurableIsFoundAmongDirt(count: UInt64) throws {
+    @Test(arguments: [1, 2, 5]) func whatIsNotDurableIsFoundAmongDirtyPages(count: UInt64) throws {
         let rig = try HopelessMemoryTests.rig { _, _ in nil }
-        _ = try HopelessMemoryTests.fillWithDirt(rig)
+        _ = try HopelessMemoryTests.fillWithDirtyPages(rig)
         try rig.provider.mapper.writeOut(50..<50 + count)
         var taken: [Region] = []
         while let region = rig.pages.takeRegion(order: 0, room: 1) { taken.append(region) }
@@ -116,9 +116,9 @@ import Testing
     /// Who finds no memory has the watch clean some at once: it does not wait until the watch looks by itself.
     @Test func whoFindsNoMemoryKicksTheWatch() throws {
         let rig = try HopelessMemoryTests.rig { _, _ in nil }
-        let dirty = try HopelessMemoryTests.fillWithDirt(rig)
+        let dirty = try HopelessMemoryTests.fillWithDirtyPages(rig)
         Watchdog.guarding("who finds no memory kicks the watch") {
-            let watch = Companion { _ = rig.pages.sweeps.waitForKick(milliseconds: 3_600_000) }
+            let watch = Companion { _ = rig.pages.writebackQueue.waitForKick(milliseconds: 3_600_000) }
             watch.waitUntilAsleep()
             let reader = Companion { _ = rig.readError(4096, at: BasePage.offset(of: dirty.upperBound)) }
             watch.join()

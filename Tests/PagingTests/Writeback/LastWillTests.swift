@@ -96,16 +96,16 @@ import Testing
     }
 
     /// The locks inside of the shards', which a thread that faults may hold, keep nothing back.
-    @Test(arguments: ["memory", "leaves", "queue", "waiters", "dirt", "ledger", "sweeps and registry"])
+    @Test(arguments: ["memory", "leaves", "queue", "waiters", "admission", "ledger", "writeback queue and registry"])
     func innerLocks(_ name: String) throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<512, 5)
-        let numbers = ["memory": 0, "leaves": 1, "queue": 2, "waiters": 3, "dirt": 4]
+        let numbers = ["memory": 0, "leaves": 1, "queue": 2, "waiters": 3, "admission": 4]
         let lock = numbers[name].map { Lock(at: rig.pages.memory.metadata.mutexes + $0) } ?? rig.provider.ledger.lock
         let outcome: LastWill.Outcome
-        if name.hasPrefix("sweeps") {
-            // A flush that leads a sweep, and the registry's lock with who closes the image, at the same time.
-            outcome = try duringASweep(of: rig)
+        if name.hasPrefix("writeback queue") {
+            // A flush that leads a write-out, and the registry's lock with who closes the image, at the same time.
+            outcome = try duringAWriteOut(of: rig)
         } else {
             outcome = bringOut(rig.pages.will, whileHeld: { lock.lock() }, until: { lock.unlock() })
         }
@@ -114,7 +114,7 @@ import Testing
         try rig.end()
     }
 
-    private func duringASweep(of rig: ObservedRig) throws -> LastWill.Outcome {
+    private func duringAWriteOut(of rig: ObservedRig) throws -> LastWill.Outcome {
         let gate = Gate()
         rig.image.hold(100, at: gate)
         let pager = rig.pager
@@ -128,7 +128,7 @@ import Testing
             let result = will.bringOut()
             outcome.withLock { $0 = result }
         }
-        // It comes to the page that is held, past the flush that leads the sweep.
+        // It comes to the page that is held, past the flush that leads the write-out.
         Thread.wait { gate.arrivals == 2 }
         gate.open()
         heir.join()
@@ -160,8 +160,8 @@ import Testing
     @Test func aPageThatAWriterKeeps() throws {
         let rig = try ObservedRig()
         try rig.dirty([3], 6)
-        var walk = PageMapper.Walk()
-        let loan = try rig.provider.mapper.lendForWriting(3 << 12..<4 << 12, &walk)
+        var progress = PageMapper.RequestProgress()
+        let loan = try rig.provider.mapper.lendForWriting(3 << 12..<4 << 12, &progress)
         #expect(rig.pages.will.bringOut().broughtOut == 1)
         #expect(rig.image.holds(6, 3))
         _ = consume loan
@@ -172,8 +172,8 @@ import Testing
     @Test func aFreshPage() throws {
         let rig = try ObservedRig()
         try rig.dirty([3], 6)
-        var walk = PageMapper.Walk()
-        let loan = try rig.provider.mapper.lendForWriting(4 << 12..<5 << 12, &walk)
+        var progress = PageMapper.RequestProgress()
+        let loan = try rig.provider.mapper.lendForWriting(4 << 12..<5 << 12, &progress)
         #expect(rig.isDirty(4))
         #expect(rig.pages.will.bringOut().broughtOut == 1)
         #expect(rig.image.written == [3])
@@ -298,7 +298,7 @@ import Testing
     @Test func afterTheEnd() throws {
         let will: LastWill
         do {
-            let pages = try Pages(memory: Pages.leastMemory)
+            let pages = try Pages(memory: Pages.minMemory)
             will = pages.will
         }
         #expect(will.bringOut().broughtOut == 0)
@@ -309,7 +309,7 @@ import Testing
     func nothingIsAllocated() throws {
         let rig = try PagingRig(image: QuietImage(size: 16 << 20))
         // As many as may be dirty with nobody to write them out.
-        let count = min(200, rig.pages.dirt.limit / 2)
+        let count = min(200, rig.pages.dirtyLimit.limit / 2)
         for index in 0..<count { try rig.write(1, count: 4096, at: Int64(index) * 3 << 12) }
         let before = allocations_of_this_thread()
         let outcome = rig.pages.will.bringOut()

@@ -3,21 +3,22 @@ import Testing
 
 @testable import Paging
 
-/// Who leaves an image before all that was written is out: the crew goes on by itself, however long dirt may wait.
+/// Who leaves an image before all that was written is out: the crew goes on by itself, however long dirty pages may
+/// wait.
 @Suite struct LeavingTests {
     private static let identity = ImageIdentity(device: 1, inode: 1)
 
     /// One open image and a crew that looks after it.
     private struct Crew {
         let rig: PagingRig<ToldImage>
-        let settled = Tally()
+        let completed = Tally()
         let writeback: Writeback
 
         init() throws {
             rig = try PagingRig(image: ToldImage(size: 1 << 20))
-            let settled = settled
+            let completed = completed
             writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 86_400_000) { _, count in
-                for _ in 0..<count { settled.add() }
+                for _ in 0..<count { completed.add() }
             }
         }
     }
@@ -48,11 +49,11 @@ import Testing
         #expect(anew !== rig.provider)
         try rig.registry.close(anew)
         crew.writeback.stop()
-        #expect(crew.settled.count == 0)
+        #expect(crew.completed.count == 0)
     }
 
     /// Some users leave their flushes behind while the image fails, and one stays: as long as it fails nobody is told
-    /// to be settled, and afterwards all are, with their data out and synced.
+    /// to be completed, and afterwards all are, with their data out and synced.
     @Test(arguments: ToldImage.Call.allCases) func aFlushThatIsLeft(call: ToldImage.Call) throws {
         let crew = try Crew()
         let rig = crew.rig
@@ -64,9 +65,9 @@ import Testing
         }
         // Long enough for the crew to have tried.
         usleep(600_000)
-        #expect(crew.settled.count == 0)
+        #expect(crew.completed.count == 0)
         rig.image.fail(call, with: 0)
-        Watchdog.guarding("what was left is settled") { Thread.wait { crew.settled.count == 3 } }
+        Watchdog.guarding("what was left is completed") { Thread.wait { crew.completed.count == 3 } }
         for page in 1...3 { #expect(rig.image.byte(ofPage: page) == UInt8(page)) }
         #expect(rig.image.goodSyncs.load(ordering: .acquiring) > 0)
         #expect(!rig.provider.hasLeftFlushes && rig.provider.trouble == nil)
@@ -74,7 +75,7 @@ import Testing
         try rig.end()
     }
 
-    /// What a failed sync has lost keeps nobody waiting: when all else is out, who left is settled.
+    /// What a failed sync has lost keeps nobody waiting: when all else is out, who left has its flush completed.
     @Test func whatIsLost() throws {
         let crew = try Crew()
         let rig = crew.rig
@@ -85,7 +86,7 @@ import Testing
         #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
         rig.provider.leaveFlush()
         rig.image.fail(.sync, with: 0)
-        Watchdog.guarding("what was left is settled") { Thread.wait { crew.settled.count == 1 } }
+        Watchdog.guarding("what was left is completed") { Thread.wait { crew.completed.count == 1 } }
         #expect(rig.provider.lost == AccessError(EIO))
         #expect(rig.image.byte(ofPage: 128) == 1)
         #expect(throws: AccessError(EIO)) { try rig.pager.flush() }

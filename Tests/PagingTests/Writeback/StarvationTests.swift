@@ -11,7 +11,7 @@ import Testing
     /// As much is dirty as may be, scattered a page here and a page there; the writers wait for room, who writes out
     /// and a flush hang in writes that the disk does not do: who reads eight times the memory, page by page or a
     /// megabyte at a time, gets it all.
-    @Test(arguments: [4096, 1 << 20]) func readsGoOnAtTheLimitOfDirt(bytesAtOnce: Int) throws {
+    @Test(arguments: [4096, 1 << 20]) func readsGoOnAtTheDirtyLimit(bytesAtOnce: Int) throws {
         let gate = Gate()
         let rig = try PagingRig(
             memory: 4 << 20,
@@ -20,9 +20,9 @@ import Testing
                 return nil
             })
         let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 1)
-        try Watchdog.guarding("reads go on at the limit of dirt") { () throws in
+        try Watchdog.guarding("reads go on at the dirty limit") { () throws in
             let writing = (0..<Self.writers).map { number in Thread.start { write(rig, number) } }
-            Thread.wait { rig.pages.dirt.pages >= rig.pages.dirt.limit && gate.arrivals > 0 }
+            Thread.wait { rig.pages.dirtyLimit.pages >= rig.pages.dirtyLimit.limit && gate.arrivals > 0 }
             let flushing = Thread.start { try? rig.pager.flush() }
             let scratch = Scratch(bytesAtOnce)
             let buffer = scratch.buffer(bytesAtOnce)
@@ -30,7 +30,7 @@ import Testing
                 try rig.pager.read(into: buffer, at: offset)
                 #expect(scratch.holds(buffer, 0xEE), "at \(offset)")
             }
-            #expect(rig.pages.dirt.pages >= rig.pages.dirt.limit, "they were at the limit all the time")
+            #expect(rig.pages.dirtyLimit.pages >= rig.pages.dirtyLimit.limit, "they were at the limit all the time")
             gate.open()
             for thread in writing + [flushing] { pthread_join(thread, nil) }
         }

@@ -5,7 +5,7 @@ import Testing
 
 /// A run that cannot be written is tried in parts: what can be written is out, and what cannot is known page by page.
 @Suite struct WriteBatchPartsTests {
-    /// Writes out what is dirty of `pages`, leaf by leaf, as a sweep does.
+    /// Writes out what is dirty of `pages`, leaf by leaf, as the WritebackQueue does.
     @discardableResult
     private static func writeOut(
         _ pages: Range<UInt64>, of rig: ObservedRig, _ effort: WriteBatch.Effort = .again
@@ -36,11 +36,11 @@ import Testing
         #expect(rig.image.written.sorted() == pages.filter { $0 != bad })
         #expect(pages.allSatisfy { $0 == bad || rig.image.holds(3, $0) && rig.isUnsynced($0) })
         #expect(runs(rig).count <= 1 + 2 * 8)
-        #expect(rig.provider.ledger.failedLeaves == 1 && rig.pages.dirt.pages == 1)
+        #expect(rig.provider.ledger.failedLeaves == 1 && rig.pages.dirtyLimit.pages == 1)
         rig.pages.checkInvariants(isQuiet: true)
         rig.image.heal()
         #expect(WriteBatchPartsTests.writeOut(0..<512, of: rig) == nil)
-        #expect(rig.image.holds(3, bad) && rig.pages.dirt.pages == 0)
+        #expect(rig.image.holds(3, bad) && rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
@@ -156,7 +156,7 @@ import Testing
             rig.image.heal()
             #expect(throws: Never.self) { try rig.pager.flush() }
         }
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 

@@ -32,7 +32,7 @@ import Testing
             #expect(rig.image.holds(UInt8(page % 251 + 1), page))
             #expect(!rig.isDirty(page) && !rig.isWriting(page) && rig.isUnsynced(page))
         }
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         #expect(rig.pages.counters.writes == 1 + (pages.contains(256) ? 1 : 0), "a chunk is counted by itself")
         #expect(rig.pages.counters.pagesWritten == UInt64(pages.count))
         try rig.end()
@@ -107,14 +107,14 @@ import Testing
         for page in [21, 40] as [UInt64] { #expect(rig.isDirty(page) && !rig.isUnsynced(page)) }
         for page in [0, 1, 20, 60] as [UInt64] { #expect(!rig.isDirty(page) && rig.isUnsynced(page)) }
         #expect(!(0..<64 as Range<UInt64>).contains { rig.isWriting($0) })
-        #expect(rig.pages.dirt.pages == 2)
+        #expect(rig.pages.dirtyLimit.pages == 2)
         #expect(rig.provider.ledger.failedLeaves == 2)
         #expect(rig.pages.counters.failedWrites == 2 && rig.pages.counters.pagesWritten == 4)
         rig.pages.checkInvariants(isQuiet: true)
         rig.image.heal()
         #expect(WriteBatchTests.writeOut(0..<64, of: rig) == nil)
         #expect(runs(rig).last == [21..<22, 40..<41])
-        #expect(rig.provider.ledger.failedLeaves == 0 && rig.pages.dirt.pages == 0)
+        #expect(rig.provider.ledger.failedLeaves == 0 && rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
@@ -126,7 +126,7 @@ import Testing
         rig.image.fail(150, with: ENOSPC)
         #expect(WriteBatchTests.writeOut(0..<192, of: rig) == AccessError(EIO))
         #expect(runs(rig).count == 3)
-        #expect(rig.pages.dirt.pages == 2)
+        #expect(rig.pages.dirtyLimit.pages == 2)
         rig.image.heal()
         try rig.end()
     }
@@ -150,7 +150,7 @@ import Testing
             writer.join()
         }
         #expect(error.withLock { $0 } == AccessError(EDQUOT))
-        #expect(rig.isDirty(0) && rig.isDirty(1) && rig.pages.dirt.pages == 2)
+        #expect(rig.isDirty(0) && rig.isDirty(1) && rig.pages.dirtyLimit.pages == 2)
         #expect(rig.provider.ledger.failedLeaves == 0, "the write-out has not failed")
         #expect(WriteBatchTests.writeOut(0..<8, of: rig) == nil)
         #expect(!rig.isDirty(0) && !rig.isDirty(1))
@@ -162,8 +162,8 @@ import Testing
     @Test func waitsForAWriterWithNothingBegun() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<4)
-        var walk = PageMapper.Walk()
-        let loan = try rig.provider.mapper.lendForWriting(10 << 12..<11 << 12, &walk)
+        var progress = PageMapper.RequestProgress()
+        let loan = try rig.provider.mapper.lendForWriting(10 << 12..<11 << 12, &progress)
         let writer = Companion { _ = WriteBatchTests.writeOut(0..<16, of: rig) }
         Watchdog.guarding("waits for a writer with nothing begun") {
             Thread.wait { rig.image.written.count == 4 }
@@ -259,7 +259,7 @@ import Testing
         }
         verdict.report("FLEXPAGE_SEED=\(seed)")
         #expect(rig.image.written.sorted() == pages)
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 }

@@ -30,7 +30,7 @@ import Testing
             writeback.stop()
         }
         for page in [0, 1, 100] as [UInt64] { #expect(rig.image.holds(5, page) && rig.isUnsynced(page)) }
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         #expect(rig.image.syncs == 0)
         try rig.end()
     }
@@ -46,7 +46,7 @@ import Testing
             writeback.stop()
         }
         #expect(rig.image.written.isEmpty)
-        #expect(rig.pages.dirt.pages == 10)
+        #expect(rig.pages.dirtyLimit.pages == 10)
         try rig.pager.flush()
         #expect(rig.image.written.count == 10 && rig.image.syncs == 1)
         try rig.end()
@@ -55,12 +55,12 @@ import Testing
     /// What is above the target goes out however young it is, until it is not above it any more.
     @Test func muchGoesOut() throws {
         let rig = try ObservedRig(memory: 4 << 20)
-        let target = rig.pages.dirt.backgroundTarget
+        let target = rig.pages.dirtyLimit.backgroundTarget
         try rig.dirty(0..<UInt64(target + 20))
         #expect(rig.image.written.isEmpty, "without a crew nothing goes out")
         let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
         Watchdog.guarding("much goes out") {
-            Thread.wait { rig.pages.dirt.pages <= target }
+            Thread.wait { rig.pages.dirtyLimit.pages <= target }
             writeback.stop()
         }
         try rig.end()
@@ -69,12 +69,12 @@ import Testing
     /// A writer of many times the limit gets on, and all of what it wrote arrives.
     @Test func aWriterAtTheLimitGetsOn() throws {
         let rig = try ObservedRig(memory: 2 << 20)
-        let count = UInt64(rig.pages.dirt.limit * 4)
+        let count = UInt64(rig.pages.dirtyLimit.limit * 4)
         let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
         try Watchdog.guarding("a writer at the limit gets on") { () throws in
             for page in 0..<count {
                 try rig.dirty([page], UInt8(page % 251 + 1))
-                #expect(rig.pages.dirt.pages <= rig.pages.dirt.limit)
+                #expect(rig.pages.dirtyLimit.pages <= rig.pages.dirtyLimit.limit)
             }
             try rig.pager.flush()
             writeback.stop()
@@ -118,7 +118,7 @@ import Testing
             Thread.wait { notices.withLock { $0.count } == 2 }
             writeback.stop()
         }
-        #expect(rig.image.holds(1, 5) && rig.pages.dirt.pages == 0)
+        #expect(rig.image.holds(1, 5) && rig.pages.dirtyLimit.pages == 0)
         let failures = rig.pages.counters.failedWrites
         let told = notices.withLock { $0 }
         #expect(told.last == .writeOutWorksAgain(failures: failures))

@@ -4,7 +4,7 @@ import Testing
 /// What becomes of what a client had written when it leaves and the disk does not take it.
 @Suite(.serialized) struct LeavingTests {
     private static let left = "a client left, and what was written is not all on the image yet: "
-    private static let settled = "is on the image now, and synced"
+    private static let completed = "is on the image now, and synced"
 
     private func count(_ text: String, in log: String) -> Int {
         log.split(separator: "\n").count { $0.contains(text) }
@@ -36,10 +36,10 @@ import Testing
             #expect(Client.code { try next.flush() } == ENOSPC)
         }
         try waitFor(Self.left, in: server, times: 2)
-        #expect(count(Self.settled, in: server.log) == 0)
+        #expect(count(Self.completed, in: server.log) == 0)
         #expect(throws: Client.Failure.self) { _ = try Client(another) }
         try disk.free()
-        try waitFor("2 clients that have left \(Self.settled)", in: server)
+        try waitFor("2 clients that have left \(Self.completed)", in: server)
         try Bytes.check(Array(try Files.bytes(disk.image)[4 << 20..<12 << 20]), new, "the image")
         try Bytes.check(try Client(another).read(8 << 20, at: 4 << 20), new)
         #expect(try another.stop() == 0)
@@ -63,7 +63,7 @@ import Testing
         try waitFor("\(Self.left)Input/output error", in: server)
         #expect(throws: Client.Failure.self) { _ = try Client(another) }
         disk.end(.syncsFail)
-        try waitFor("a client that has left \(Self.settled)", in: server)
+        try waitFor("a client that has left \(Self.completed)", in: server)
         try Bytes.check(Array(try disk.durable[65_536..<65_536 + new.count]), new, "the disk")
         _ = try Client(another)
         #expect(try another.stop() == 0)

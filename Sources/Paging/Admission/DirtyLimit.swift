@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// Thread rules: any thread; a writer that waits here holds nothing (invariant 9). What it costs while nobody waits is
 /// one atomic exchange, and one addition to give back.
-struct DirtGauge: @unchecked Sendable {
+struct DirtyLimit: @unchecked Sendable {
     private let queue: AdmissionQueue
     private let state: UnsafeMutablePointer<State>
     /// Base pages at which writers wait, whatever the disk does.
@@ -75,10 +75,10 @@ struct DirtGauge: @unchecked Sendable {
 
     /// Sleeps until some of `count` base pages are admitted.
     /// - Parameter turn: What `turn` was when the write began.
-    /// - Parameter giveUp: Why there is nothing to wait for; looked at before each sleep, with no lock held.
+    /// - Parameter reasonToGiveUp: Why there is nothing to wait for; looked at before each sleep, with no lock held.
     /// - Returns: How many: at least one.
-    func waitToAdmit(_ count: Int, turn: UInt64, giveUp: () -> AccessError?) throws(AccessError) -> Int {
-        try queue.waitForTurn(turn, wanting: count, serve: { queue.serve(take) }, giveUp: giveUp)
+    func waitToAdmit(_ count: Int, turn: UInt64, reasonToGiveUp: () -> AccessError?) throws(AccessError) -> Int {
+        try queue.waitForTurn(turn, wanting: count, serve: { queue.serve(take) }, reasonToGiveUp: reasonToGiveUp)
     }
 
     /// Takes up to `count` base pages, as far as there is room.

@@ -14,8 +14,8 @@ extension PageMapper {
         context.reservations.reserve(pages)
         defer { context.reservations.release(pages) }
         visit(
-            pages, .touching, where: { !$0.isSettled },
-            do: { id, shard in context.waitUntilSettled(id, on: shard) })
+            pages, .touching, where: { !$0.isQuiescent },
+            do: { id, shard in context.waitUntilReleased(id, on: shard) })
         context.map.ledger.beginChange()
         do throws(AccessError) {
             try change()
@@ -34,10 +34,10 @@ extension PageMapper {
     private func dropOrWait(_ id: FlexpageID, on shard: UnsafeMutablePointer<Shard>) {
         let state = PageState(context.table.word(id).pointee.state.load(ordering: .acquiring))
         guard state.pins == 0 else {
-            context.waitUntilSettled(id, on: shard)
+            context.waitUntilReleased(id, on: shard)
             return
         }
-        context.dirt.release(context.map.forgetDirt(of: context.table[id].covered))
+        context.dirtyLimit.release(context.map.forgetDirtyPages(of: context.table[id].covered))
         drop(id)
     }
 
@@ -82,7 +82,7 @@ extension PageMapper {
                     if !isSplit { zeroInPlace(inside, of: id) }
                     break
                 }
-                context.waitUntilSettled(id, on: shard)
+                context.waitUntilReleased(id, on: shard)
             }
             shard.unlock()
         }
@@ -92,7 +92,7 @@ extension PageMapper {
         let position = Int(pages.lowerBound - context.table[id].pointee.key.page) * BasePage.size
         (context.table.memory(of: id) + position)
             .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
-        context.dirt.release(context.map.forgetDirt(of: pages))
+        context.dirtyLimit.release(context.map.forgetDirtyPages(of: pages))
     }
 
     /// Which flexpages a visit goes to.

@@ -7,11 +7,11 @@ import Glibc
 ///
 /// Thread rules: any thread; who waits here holds nothing. `lock` is innermost and is not held across
 /// the sync itself.
-struct Syncs: @unchecked Sendable {
+struct SharedSync: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
     /// How long who waits sleeps before looking again, milliseconds.
-    private static let longestSleep = 1000
+    private static let maxSleep = 1000
 
     private struct State {
         /// Syncs begun and ended since the image was opened. Before the mutex: see Shard.
@@ -21,7 +21,7 @@ struct Syncs: @unchecked Sendable {
         var lastFailed: UInt64 = 0
         var failure: Int32 = 0
         /// Syncs that failed, counted when what they lost is dirty again.
-        var failures: UInt64 = 0
+        var failureCount: UInt64 = 0
         var mutex = pthread_mutex_t()
         /// Where those wait who want the next sync of an even number, and those of an odd one: the end of a sync wakes
         /// all who wanted that one, and one of the others, who is to lead the next.
@@ -52,11 +52,11 @@ struct Syncs: @unchecked Sendable {
     }
 
     /// Syncs that failed so far.
-    var failures: UInt64 { lock.withLock { state.pointee.failures } }
+    var failureCount: UInt64 { lock.withLock { state.pointee.failureCount } }
 
     /// Returns after a sync that began after the call has ended.
-    /// - Parameter since: What `failures` was before the caller began to write out what it wants durable: a sync that
-    ///   has failed since then has made some of that dirty again.
+    /// - Parameter since: What `failureCount` was before the caller began to write out what it wants durable: a sync
+    ///   that has failed since then has made some of that dirty again.
     /// - Parameter sync: Does it; called by the one of the sharers who leads.
     /// - Throws: Its error, to all sharers.
     func share(since: UInt64? = nil, _ sync: () -> AccessError?) throws(AccessError) {
@@ -67,12 +67,12 @@ struct Syncs: @unchecked Sendable {
                 lead(sync)
             } else {
                 // Not for ever: the signal that names the next leader can be lost to another waiter (glibc bug 25847).
-                condition(wanted).wait(lock, milliseconds: Syncs.longestSleep)
+                condition(wanted).wait(lock, milliseconds: SharedSync.maxSleep)
                 if Flaw.ifForWhile.isPlanted { break }
             }
         }
         // A later failure counts too: what it lost was in part ours to keep.
-        let hasFailed = state.pointee.lastFailed >= wanted || (since != nil && since != state.pointee.failures)
+        let hasFailed = state.pointee.lastFailed >= wanted || (since != nil && since != state.pointee.failureCount)
         let failure = hasFailed ? state.pointee.failure : 0
         lock.unlock()
         if failure != 0 { throw AccessError(failure) }
@@ -87,7 +87,7 @@ struct Syncs: @unchecked Sendable {
         if let error {
             state.pointee.lastFailed = state.pointee.ended
             state.pointee.failure = error.code
-            state.pointee.failures += 1
+            state.pointee.failureCount += 1
         }
         let ended = state.pointee.ended
         // Not under the lock, which all who wake up take first. First who leads the next: what it does takes longest.

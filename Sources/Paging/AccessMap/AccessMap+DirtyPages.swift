@@ -43,14 +43,14 @@ extension AccessMap {
             leaf.pointee.writing &= ~bits
             leaf.pointee.dirty |= bits
             forgetBad(leaf, bits)
-            ledger.overtaken(id(of: leaf))
+            ledger.syncFailedMeanwhile(id(of: leaf))
         }
         updateStates(of: pages)
     }
 
     /// What was written to `pages` no longer matters: the image has newer contents.
     /// - Returns: How many were dirty.
-    func forgetDirt(of pages: Range<UInt64>) -> Int {
+    func forgetDirtyPages(of pages: Range<UInt64>) -> Int {
         var forgotten = 0
         forEachLeaf(of: pages) { leaf, bits in
             assert(leaf.pointee.writing & bits == 0, "what is going out is waited for")
@@ -58,7 +58,7 @@ extension AccessMap {
             leaf.pointee.dirty &= ~bits
             forgetBad(leaf, bits)
             forgetUnsynced(leaf, bits)
-            ledger.dropped(id(of: leaf))
+            ledger.pagesDropped(id(of: leaf))
         }
         updateStates(of: pages)
         return forgotten
@@ -83,7 +83,7 @@ extension AccessMap {
     /// The leaf's pages in `bits` are known to be bad no longer: they are out, or dropped. The Ledger hears of it after
     /// this.
     private func forgetBad(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
-        guard leaf.pointee.mark.hasFailed else { return }
+        guard leaf.pointee.status.hasFailed else { return }
         for index in 0..<Leaf.pages where bits & 1 << UInt8(index) != 0 {
             let id = leaf.pointee.flexpages[index]
             if id != FlexpageID.none { table.badPages.forget(table.frame(of: leaf.firstPage + UInt64(index), in: id)) }

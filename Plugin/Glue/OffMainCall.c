@@ -1,4 +1,4 @@
-#include "Errand.h"
+#include "OffMainCall.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -9,10 +9,10 @@
 #include <nbdkit-plugin.h>
 
 static void *
-errand_thread(void *argument)
+off_main_call_thread(void *argument)
 {
-    struct errand *errand = argument;
-    errand->run(errand);
+    struct off_main_call *call = argument;
+    call->run(call);
     return NULL;
 }
 
@@ -26,10 +26,10 @@ describe_thread_failure(int failure, char text[thread_failure_size])
 }
 
 int
-errand_do(struct errand *errand)
+off_main_call_do(struct off_main_call *call)
 {
     pthread_t thread;
-    int failure = pthread_create(&thread, NULL, errand_thread, errand);
+    int failure = pthread_create(&thread, NULL, off_main_call_thread, call);
     if (failure != 0) {
         char why[thread_failure_size];
         describe_thread_failure(failure, why);
@@ -37,8 +37,8 @@ errand_do(struct errand *errand)
         return -1;
     }
     pthread_join(thread, NULL);
-    answer_print(&errand->answer);
-    return errand->succeeded ? 0 : -1;
+    message_print(&call->message);
+    return call->succeeded ? 0 : -1;
 }
 
 /// Prints a line at a time: nbdkit puts its prefix before each. On its main thread that prefix names no plugin.
@@ -65,16 +65,16 @@ print_warnings(char *warnings)
 }
 
 void
-answer_print(struct flexpage_answer *answer)
+message_print(struct flexpage_message *message)
 {
-    if (answer->note != NULL)
-        print_note(answer->note);
-    if (answer->warning != NULL)
-        print_warnings(answer->warning);
-    if (answer->error != NULL)
-        nbdkit_error("%s", answer->error);
-    free(answer->note);
-    free(answer->warning);
-    free(answer->error);
-    memset(answer, 0, sizeof *answer);
+    if (message->note != NULL)
+        print_note(message->note);
+    if (message->warning != NULL)
+        print_warnings(message->warning);
+    if (message->error != NULL)
+        nbdkit_error("%s", message->error);
+    free(message->note);
+    free(message->warning);
+    free(message->error);
+    memset(message, 0, sizeof *message);
 }

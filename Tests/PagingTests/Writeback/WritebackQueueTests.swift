@@ -3,12 +3,12 @@ import Testing
 
 @testable import Paging
 
-/// Sweeps: leaves go out in the order of their offsets, by as many threads as come to help, and their leader waits for
-/// all.
-@Suite struct SweepBoardTests {
-    /// Leads a sweep of the leaves with these numbers.
-    private static func sweep(_ leaves: [UInt64], of rig: ObservedRig) -> (leaves: Int, error: AccessError?) {
-        rig.pages.sweeps.sweep(rig.provider) { gather(leaves, of: rig, into: $0) }
+/// Write-outs of many leaves: they go out in the order of their offsets, by as many threads as come to help, and their
+/// leader waits for all.
+@Suite struct WritebackQueueTests {
+    /// Leads a write-out of the leaves with these numbers.
+    private static func writeOut(_ leaves: [UInt64], of rig: ObservedRig) -> (leaves: Int, error: AccessError?) {
+        rig.pages.writebackQueue.writeOut(rig.provider) { gather(leaves, of: rig, into: $0) }
     }
 
     private static func gather(
@@ -19,20 +19,20 @@ import Testing
         return count
     }
 
-    /// Helps with sweeps until it is sent home.
-    private static func help(_ rig: ObservedRig) { while rig.pages.sweeps.help() {} }
+    /// Helps with write-outs until it is sent home.
+    private static func help(_ rig: ObservedRig) { while rig.pages.writebackQueue.help() {} }
 
     /// Leaves that are not side by side, and of each of them one page.
     private func scattered(_ count: UInt64) -> [UInt64] { (0..<count).map { $0 * 2 } }
     private static func page(_ leaf: UInt64) -> UInt64 { leaf * 8 + 3 }
     private func dirty(_ leaves: [UInt64], _ rig: ObservedRig) throws {
-        try rig.dirty(leaves.map(SweepBoardTests.page))
+        try rig.dirty(leaves.map(WritebackQueueTests.page))
     }
 
-    /// Nothing to sweep is no call to the image and no error.
+    /// Nothing to write out is no call to the image and no error.
     @Test func nothing() throws {
         let rig = try ObservedRig()
-        let (leaves, error) = SweepBoardTests.sweep([], of: rig)
+        let (leaves, error) = WritebackQueueTests.writeOut([], of: rig)
         #expect(leaves == 0 && error == nil)
         #expect(rig.image.calls.isEmpty)
         try rig.end()
@@ -47,14 +47,14 @@ import Testing
         let leaves = Array((0..<400 as Range<UInt64>).shuffled(using: &random).prefix(Int(count)))
         try dirty(leaves, rig)
         var gathered = 0
-        let (done, error) = rig.pages.sweeps.sweep(rig.provider) { keys in
+        let (done, error) = rig.pages.writebackQueue.writeOut(rig.provider) { keys in
             gathered += 1
-            return SweepBoardTests.gather(leaves, of: rig, into: keys)
+            return WritebackQueueTests.gather(leaves, of: rig, into: keys)
         }
         #expect(done == Int(count) && error == nil)
         #expect(gathered == (count < 32 ? 1 : 2))
-        #expect(rig.image.written == leaves.map(SweepBoardTests.page).sorted())
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.image.written == leaves.map(WritebackQueueTests.page).sorted())
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
@@ -62,58 +62,58 @@ import Testing
     @Test func neighboursAmongFew() throws {
         let rig = try ObservedRig()
         try rig.dirty(8..<32)
-        _ = SweepBoardTests.sweep([3, 1, 2], of: rig)
+        _ = WritebackQueueTests.writeOut([3, 1, 2], of: rig)
         #expect(rig.image.calls.map(\.runs) == [[8..<32]])
         try rig.end()
     }
 
     /// More leaves than there is room for are done in parts: the leader is told how many there were, and comes again.
     @Test func inParts() throws {
-        let rig = try ObservedRig(memory: Pages.leastMemory)
-        let capacity = SweepBoard.capacity(frames: rig.frames)
-        let limit = rig.pages.dirt.limit
+        let rig = try ObservedRig(memory: Pages.minMemory)
+        let capacity = WritebackQueue.capacity(frames: rig.frames)
+        let limit = rig.pages.dirtyLimit.limit
         try #require(capacity < limit, "there can be more leaves than fit")
         let some = scattered(UInt64(limit))
         try dirty(some, rig)
         var asked = 0
-        let (done, _) = rig.pages.sweeps.sweep(rig.provider) { keys in
+        let (done, _) = rig.pages.writebackQueue.writeOut(rig.provider) { keys in
             asked = keys.count
-            return SweepBoardTests.gather(some, of: rig, into: keys)
+            return WritebackQueueTests.gather(some, of: rig, into: keys)
         }
         #expect(asked == capacity)
         #expect(done == capacity)
-        #expect(rig.pages.dirt.pages == limit - capacity)
-        #expect(SweepBoardTests.sweep(Array(some.dropFirst(done)), of: rig).leaves == limit - capacity)
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == limit - capacity)
+        #expect(WritebackQueueTests.writeOut(Array(some.dropFirst(done)), of: rig).leaves == limit - capacity)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
-    /// Who helps is woken by a sweep of many leaves, and does all the rest of it while the leader, or another, is held
-    /// up; then everybody's part is done.
+    /// Who helps is woken by a write-out of many leaves, and does all the rest of it while the leader, or another, is
+    /// held up; then everybody's part is done.
     @Test func helpersDoTheRest() throws {
         let rig = try ObservedRig()
         let leaves = scattered(100)
         let gate = Gate()
         let outcome = Guarded<(leaves: Int, error: AccessError?)>((0, nil))
-        rig.image.hold(SweepBoardTests.page(leaves[0]), at: gate)
+        rig.image.hold(WritebackQueueTests.page(leaves[0]), at: gate)
         try dirty(leaves, rig)
         Watchdog.guarding("helpers do the rest") {
-            let helper = Companion { SweepBoardTests.help(rig) }
+            let helper = Companion { WritebackQueueTests.help(rig) }
             helper.waitUntilAsleep()
             let leader = Companion {
-                let result = SweepBoardTests.sweep(leaves.reversed(), of: rig)
+                let result = WritebackQueueTests.writeOut(leaves.reversed(), of: rig)
                 outcome.withLock { $0 = result }
             }
             Thread.wait { rig.image.written.count == 68 }
             #expect(gate.arrivals == 1 && !leader.hasEnded)
             gate.open()
             leader.join()
-            rig.pages.sweeps.stop()
+            rig.pages.writebackQueue.stop()
             helper.join()
         }
         #expect(outcome.withLock { $0.leaves } == 100)
-        #expect(rig.image.written.sorted() == leaves.map(SweepBoardTests.page))
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.image.written.sorted() == leaves.map(WritebackQueueTests.page))
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
@@ -124,16 +124,16 @@ import Testing
         let gates = [Gate(), Gate()]
         let outcome = Guarded<(leaves: Int, error: AccessError?)>((0, nil))
         try dirty(leaves, rig)
-        rig.image.hold(SweepBoardTests.page(leaves[0]), at: gates[0])
-        rig.image.hold(SweepBoardTests.page(leaves[32]), at: gates[1])
-        rig.image.fail(SweepBoardTests.page(leaves[63]), with: ENOSPC)
+        rig.image.hold(WritebackQueueTests.page(leaves[0]), at: gates[0])
+        rig.image.hold(WritebackQueueTests.page(leaves[32]), at: gates[1])
+        rig.image.fail(WritebackQueueTests.page(leaves[63]), with: ENOSPC)
         Watchdog.guarding("the leader waits for its helpers") {
             let leader = Companion {
-                let result = SweepBoardTests.sweep(leaves, of: rig)
+                let result = WritebackQueueTests.writeOut(leaves, of: rig)
                 outcome.withLock { $0 = result }
             }
             Thread.wait { gates[0].arrivals == 1 }
-            let helper = Companion { SweepBoardTests.help(rig) }
+            let helper = Companion { WritebackQueueTests.help(rig) }
             Thread.wait { gates[1].arrivals == 1 }
             gates[0].open()
             Thread.wait { rig.image.written.count == 32 }
@@ -141,7 +141,7 @@ import Testing
             #expect(!leader.hasEnded)
             gates[1].open()
             leader.join()
-            rig.pages.sweeps.stop()
+            rig.pages.writebackQueue.stop()
             helper.join()
         }
         #expect(outcome.withLock { $0.leaves } == 64)
@@ -161,17 +161,17 @@ import Testing
         for leaf in runs.joined() { try rig.write(1, count: 8 << 12, at: Int64(leaf) << 15) }
         rig.image.hold(0, at: gate)
         Watchdog.guarding("neighbours are claimed together, \(runs)") {
-            let leader = Companion { _ = SweepBoardTests.sweep(Array(runs.joined()), of: rig) }
+            let leader = Companion { _ = WritebackQueueTests.writeOut(Array(runs.joined()), of: rig) }
             Thread.wait { gate.arrivals == 1 }
-            let helper = Companion { SweepBoardTests.help(rig) }
+            let helper = Companion { WritebackQueueTests.help(rig) }
             Thread.wait { rig.image.calls.count > 1 }
             #expect(rig.image.calls[1].runs[0].lowerBound == second * 8)
             gate.open()
             leader.join()
-            rig.pages.sweeps.stop()
+            rig.pages.writebackQueue.stop()
             helper.join()
         }
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
@@ -181,29 +181,30 @@ import Testing
         let rig = try ObservedRig()
         let leaves = scattered(count)
         try dirty(leaves, rig)
-        rig.image.fail(SweepBoardTests.page(leaves[1]), with: errors[0])
-        rig.image.fail(SweepBoardTests.page(leaves.last!), with: errors[1])
-        let (done, error) = SweepBoardTests.sweep(leaves, of: rig)
+        rig.image.fail(WritebackQueueTests.page(leaves[1]), with: errors[0])
+        rig.image.fail(WritebackQueueTests.page(leaves.last!), with: errors[1])
+        let (done, error) = WritebackQueueTests.writeOut(leaves, of: rig)
         #expect(done == Int(count) && error == AccessError(errors[0]))
         #expect(rig.image.written.count == Int(count) - 2)
-        #expect(rig.pages.dirt.pages == 2)
-        #expect(SweepBoardTests.sweep(leaves, of: rig).error == AccessError(errors[0]))
+        #expect(rig.pages.dirtyLimit.pages == 2)
+        #expect(WritebackQueueTests.writeOut(leaves, of: rig).error == AccessError(errors[0]))
         rig.image.heal()
-        #expect(SweepBoardTests.sweep(leaves, of: rig).error == nil, "an error is told by the sweep that had it")
+        #expect(
+            WritebackQueueTests.writeOut(leaves, of: rig).error == nil, "an error is told by the write-out that had it")
         try rig.end()
     }
 
-    /// A sweep waits for those of its leaves that others are writing out, whether it has anything to write or not.
+    /// A write-out waits for those of its leaves that others are writing out, whether it has anything to write or not.
     @Test(arguments: [1, 40] as [UInt64]) func waitsForWhatOthersWrite(count: UInt64) throws {
         let rig = try ObservedRig()
         let leaves = scattered(count)
         let gate = Gate()
         try dirty(leaves, rig)
-        rig.image.hold(SweepBoardTests.page(0), at: gate)
+        rig.image.hold(WritebackQueueTests.page(0), at: gate)
         Watchdog.guarding("waits for what others write, \(count)") {
             let other = Companion { _ = try? rig.provider.mapper.writeOut(0..<8) }
             Thread.wait { gate.arrivals == 1 }
-            let leader = Companion { _ = SweepBoardTests.sweep(leaves, of: rig) }
+            let leader = Companion { _ = WritebackQueueTests.writeOut(leaves, of: rig) }
             Thread.wait { rig.image.written.count == Int(count) - 1 }
             leader.waitUntilAsleep()
             #expect(!leader.hasEnded)
@@ -215,7 +216,7 @@ import Testing
         try rig.end()
     }
 
-    /// A sweep that passes over what is reserved writes all the rest and waits for nothing.
+    /// A write-out that passes over what is reserved writes all the rest and waits for nothing.
     @Test(arguments: [20, 40] as [UInt64]) func passesOverWhatIsReserved(count: UInt64) throws {
         let rig = try ObservedRig()
         let leaves = scattered(count)
@@ -223,30 +224,30 @@ import Testing
         try dirty(leaves, rig)
         reservations.reserve(0..<8)
         Watchdog.guarding("passes over what is reserved, \(count)") {
-            let (done, error) = rig.pages.sweeps.sweep(rig.provider, passingOverReserved: true) {
-                SweepBoardTests.gather(leaves, of: rig, into: $0)
+            let (done, error) = rig.pages.writebackQueue.writeOut(rig.provider, passingOverReserved: true) {
+                WritebackQueueTests.gather(leaves, of: rig, into: $0)
             }
             #expect(done == Int(count) && error == nil)
         }
-        #expect(rig.image.written == leaves.dropFirst().map(SweepBoardTests.page))
-        #expect(rig.pages.dirt.pages == 1)
+        #expect(rig.image.written == leaves.dropFirst().map(WritebackQueueTests.page))
+        #expect(rig.pages.dirtyLimit.pages == 1)
         reservations.release(0..<8)
         try rig.end()
     }
 
-    /// Any other sweep waits for what is reserved, of many leaves when all the rest is written; and hears of its errors
-    /// too.
+    /// Any other write-out waits for what is reserved, of many leaves when all the rest is written; and hears of its
+    /// errors too.
     @Test(arguments: [1, 40] as [UInt64]) func waitsForWhatIsReserved(count: UInt64) throws {
         let rig = try ObservedRig()
         let leaves = scattered(count)
         let reservations = rig.provider.mapper.context.reservations
         let outcome = Guarded<AccessError?>(nil)
         try dirty(leaves, rig)
-        rig.image.fail(SweepBoardTests.page(0), with: ENOSPC)
+        rig.image.fail(WritebackQueueTests.page(0), with: ENOSPC)
         reservations.reserve(0..<8)
         Watchdog.guarding("waits for what is reserved, \(count)") {
             let leader = Companion {
-                let error = SweepBoardTests.sweep(leaves, of: rig).error
+                let error = WritebackQueueTests.writeOut(leaves, of: rig).error
                 outcome.withLock { $0 = error }
             }
             Thread.wait { rig.image.written.count == Int(count) - 1 }
@@ -260,8 +261,8 @@ import Testing
         try rig.end()
     }
 
-    /// Where as many sweeps are under way as there are slots, the next waits for one and is done then; but few leaves
-    /// need none.
+    /// Where as many write-outs are under way as there are slots, the next waits for one and is done then; but few
+    /// leaves need none.
     @Test func waitsForASlot() throws {
         let rig = try ObservedRig()
         let gate = Gate()
@@ -269,46 +270,47 @@ import Testing
         let sets = (0..<5 as Range<UInt64>).map { set in scattered(33).map { $0 + set * 70 } }
         for leaves in sets {
             try dirty(leaves, rig)
-            rig.image.hold(SweepBoardTests.page(leaves[0]), at: gate)
+            rig.image.hold(WritebackQueueTests.page(leaves[0]), at: gate)
         }
         try dirty([399], rig)
         Watchdog.guarding("waits for a slot") {
-            let leaders = sets.prefix(SweepBoard.slotCount).map { leaves in
-                Companion { _ = SweepBoardTests.sweep(leaves, of: rig) }
+            let leaders = sets.prefix(WritebackQueue.slotCount).map { leaves in
+                Companion { _ = WritebackQueueTests.writeOut(leaves, of: rig) }
             }
-            Thread.wait { gate.arrivals == SweepBoard.slotCount }
+            Thread.wait { gate.arrivals == WritebackQueue.slotCount }
             let last = Companion {
-                _ = rig.pages.sweeps.sweep(rig.provider) { keys in
+                _ = rig.pages.writebackQueue.writeOut(rig.provider) { keys in
                     gathered.add()
-                    return SweepBoardTests.gather(sets[4], of: rig, into: keys)
+                    return WritebackQueueTests.gather(sets[4], of: rig, into: keys)
                 }
             }
             Thread.wait { gathered.count > 0 }
             last.waitUntilAsleep()
             #expect(gathered.count == 1)
-            #expect(SweepBoardTests.sweep([399], of: rig).leaves == 1)
+            #expect(WritebackQueueTests.writeOut([399], of: rig).leaves == 1)
             gate.open()
             for leader in leaders { leader.join() }
             last.join()
         }
         #expect(rig.image.written.count == 5 * 33 + 1)
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
-    /// Leaders and helpers at any time, some writes failing: each sweep's leaves are out or it says that they are not.
+    /// Leaders and helpers at any time, some writes failing: each write-out's leaves are out or it says that they are
+    /// not.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func leadersAndHelpers(seed: UInt64) throws {
         let rig = try ObservedRig()
         let verdict = Verdict()
         Watchdog.guarding("leaders and helpers, seed \(seed)") {
-            let helpers = (0..<2).map { _ in Companion { SweepBoardTests.help(rig) } }
+            let helpers = (0..<2).map { _ in Companion { WritebackQueueTests.help(rig) } }
             Thread.run(6) { number in
                 var random = SplitMix64(seed: seed, stream: UInt64(number))
                 for round in 1...(Sanitizer.isThread ? 8 : 30) as ClosedRange<UInt8> {
-                    SweepBoardTests.leadOne(rig, leader: UInt64(number), round, &random, verdict)
+                    WritebackQueueTests.leadOne(rig, leader: UInt64(number), round, &random, verdict)
                 }
             }
-            rig.pages.sweeps.stop()
+            rig.pages.writebackQueue.stop()
             for helper in helpers { helper.join() }
         }
         verdict.report("FLEXPAGE_SEED=\(seed)")
@@ -316,7 +318,7 @@ import Testing
         try rig.end()
     }
 
-    /// Dirties some of a leader's own leaves, one of which may fail, and sweeps them.
+    /// Dirties some of a leader's own leaves, one of which may fail, and writes them out.
     private static func leadOne(
         _ rig: ObservedRig, leader: UInt64, _ byte: UInt8, _ random: inout SplitMix64, _ verdict: Verdict
     ) {
@@ -325,53 +327,53 @@ import Testing
         let bad = random.once(in: 3) ? pages.randomElement(using: &random) : nil
         if let bad { rig.image.fail(bad) }
         do throws(AccessError) { try rig.dirty(pages, byte) } catch { return verdict.blame("\(error)") }
-        let (count, error) = sweep(leaves.shuffled(using: &random), of: rig)
+        let (count, error) = writeOut(leaves.shuffled(using: &random), of: rig)
         verdict.expect(count == leaves.count, "\(count) of \(leaves.count)")
         verdict.expect((error != nil) == (bad != nil), "\(error as Any) with \(bad as Any)")
         for page in pages where page != bad { verdict.expect(rig.image.holds(byte, page), "page \(page) is not out") }
         if let bad {
             rig.image.heal(bad)
-            verdict.expect(sweep(leaves, of: rig).error == nil, "what is healed goes out")
+            verdict.expect(writeOut(leaves, of: rig).error == nil, "what is healed goes out")
         }
     }
 
     /// The watch wakes when it is kicked, also where that came before it slept; a kick wakes it once.
     @Test func kicked() throws {
         let rig = try ObservedRig()
-        let sweeps = rig.pages.sweeps
+        let queue = rig.pages.writebackQueue
         let hour = 3_600_000
         Watchdog.guarding("kicked") {
-            sweeps.kick()
-            sweeps.kick()
-            #expect(sweeps.waitForKick(milliseconds: hour))
-            let watch = Companion { _ = sweeps.waitForKick(milliseconds: hour) }
+            queue.kick()
+            queue.kick()
+            #expect(queue.waitForKick(milliseconds: hour))
+            let watch = Companion { _ = queue.waitForKick(milliseconds: hour) }
             watch.waitUntilAsleep()
             #expect(!watch.hasEnded)
-            sweeps.kick()
+            queue.kick()
             watch.join()
-            #expect(sweeps.waitForKick(milliseconds: 1), "it sleeps no longer than it is told")
+            #expect(queue.waitForKick(milliseconds: 1), "it sleeps no longer than it is told")
         }
         try rig.end()
     }
 
-    /// All of the crew go home when they are sent, also those who come later; and a sweep needs none of them.
+    /// All of the crew go home when they are sent, also those who come later; and a write-out needs none of them.
     @Test func goesHome() throws {
         let rig = try ObservedRig()
-        let sweeps = rig.pages.sweeps
+        let queue = rig.pages.writebackQueue
         let stayed = Tally()
         try dirty(scattered(50), rig)
         Watchdog.guarding("goes home") {
-            let helpers = (0..<2).map { _ in Companion { if sweeps.help() { stayed.add() } } }
-            let watch = Companion { if sweeps.waitForKick(milliseconds: 3_600_000) { stayed.add() } }
+            let helpers = (0..<2).map { _ in Companion { if queue.help() { stayed.add() } } }
+            let watch = Companion { if queue.waitForKick(milliseconds: 3_600_000) { stayed.add() } }
             for thread in helpers + [watch] { thread.waitUntilAsleep() }
-            sweeps.stop()
+            queue.stop()
             for thread in helpers + [watch] { thread.join() }
             #expect(stayed.count == 0)
-            #expect(!sweeps.help())
-            #expect(!sweeps.waitForKick(milliseconds: 3_600_000))
-            #expect(SweepBoardTests.sweep(scattered(50), of: rig).leaves == 50)
+            #expect(!queue.help())
+            #expect(!queue.waitForKick(milliseconds: 3_600_000))
+            #expect(WritebackQueueTests.writeOut(scattered(50), of: rig).leaves == 50)
         }
-        #expect(rig.pages.dirt.pages == 0)
+        #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 }

@@ -2,7 +2,7 @@
 ///
 /// Changed with the locks of the leaf's shard and of the Ledger held, read with either. It is a type of its own so that
 /// reading it reads this byte alone: the rest of a leaf is under other locks.
-struct LeafMark {
+struct LeafStatus {
     private var raw: UInt8 = 0
 
     /// The lists of a Ledger.

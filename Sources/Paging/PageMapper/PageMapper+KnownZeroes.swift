@@ -7,9 +7,9 @@
 extension PageMapper {
     /// What lies between missing base pages and need not be read is read with them where there is no more in a row: 32
     /// KiB more cost less than one read more.
-    private static let longestGap: UInt64 = 8
+    private static let maxGap: UInt64 = 8
     /// Base pages that a zero or trim notes as known zeroes at the most: 64 MiB.
-    private static let mostNoted = UInt64(64 * Chunk.pages)
+    private static let maxNoted = UInt64(64 * Chunk.pages)
 
     /// Lends the beginning of `wanted`, as far as it is known to be zeroes. The shard's lock is held, and given up
     /// where there is such a beginning.
@@ -42,7 +42,7 @@ extension PageMapper {
     func endOfRead(of missing: PageSet, from begin: UInt64, upTo limit: UInt64) -> UInt64 {
         var end = begin
         var next = begin
-        while next < limit, next - end <= PageMapper.longestGap {
+        while next < limit, next - end <= PageMapper.maxGap {
             end = missing.end(ofRunFrom: next, upTo: limit)
             next = missing.end(ofGapFrom: end, upTo: limit)
         }
@@ -53,7 +53,7 @@ extension PageMapper {
     /// that it takes no longer for more of them; the others are taken for a hole, and asked for when they are missed.
     func noteZeroes(in pages: Range<UInt64>) {
         context.noteHole(BasePage.offset(of: pages.lowerBound)..<BasePage.offset(of: pages.upperBound))
-        var left = pages.clamped(to: 0..<pages.lowerBound + PageMapper.mostNoted)
+        var left = pages.clamped(to: 0..<pages.lowerBound + PageMapper.maxNoted)
         while !left.isEmpty {
             let end = min((left.lowerBound | UInt64(Chunk.pages - 1)) + 1, left.upperBound)
             let shard = context.map.shard(of: left.lowerBound)
@@ -67,9 +67,9 @@ extension PageMapper {
 
     /// Whether there was a hole at `offset`, which is missing, and this request has not asked there: the image is to be
     /// asked before it is read.
-    func isWorthAsking(at offset: Int64, _ walk: inout Walk) -> Bool {
-        guard walk.askedUpTo <= offset, context.hadHole(at: offset) else { return false }
-        walk.askedUpTo = offset + 1
+    func isWorthAsking(at offset: Int64, _ progress: inout RequestProgress) -> Bool {
+        guard progress.askedUpTo <= offset, context.hadHole(at: offset) else { return false }
+        progress.askedUpTo = offset + 1
         return true
     }
 

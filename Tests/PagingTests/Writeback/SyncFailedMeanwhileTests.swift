@@ -5,7 +5,7 @@ import Testing
 
 /// A sync that fails while something is on its way out: it may have lost that, which has then to go once more, without
 /// being called a write-out that failed.
-@Suite struct OvertakenTests {
+@Suite struct SyncFailedMeanwhileTests {
     /// One image on which writes of page 7 are counted, and held up until they may go on; and what is told of it.
     private struct Held {
         let gate = Gate()
@@ -95,7 +95,7 @@ import Testing
         try rig.end()
     }
 
-    /// A forced write whose first page somebody else writes out at once, overtaken by a sync that fails before its last
+    /// A forced write whose first page somebody else writes out at once, when a sync fails before its last
     /// page has been filled, is not answered as if it were durable.
     @Test func aForcedWriteFails() throws {
         let held = try Held(heldRead: 8)
@@ -121,7 +121,7 @@ import Testing
         try rig.end()
     }
 
-    /// Writers at the limit of dirt wait, and do not fail, while syncs fail and the crew goes on writing out.
+    /// Writers at the dirty limit wait, and do not fail, while syncs fail and the crew goes on writing out.
     @Test func writersAtTheLimitGoOn() throws {
         let notices = Guarded<[Notice]>([])
         let rig = try PagingRig(image: ToldImage(size: 16 << 20) { _ in usleep(200) }) { notice in

@@ -4,8 +4,8 @@ import Testing
 @testable import Paging
 
 /// Who wants a sync while one is under way shares the next one with all others.
-@Suite final class SyncsTests: Sendable {
-    private let syncs = Syncs()
+@Suite final class SharedSyncTests: Sendable {
+    private let syncs = SharedSync()
 
     deinit { syncs.destroy() }
 
@@ -22,7 +22,7 @@ import Testing
         #expect(throws: AccessError(EIO)) { try share(AccessError(EIO)) }
         try share(nil)
         #expect(count == 3)
-        #expect(syncs.failures == 1)
+        #expect(syncs.failureCount == 1)
     }
 
     /// All who come while a sync is under way share the one that begins after it has ended, and none of them returns
@@ -101,15 +101,15 @@ import Testing
         let heard = errors.withLock { $0 }
         #expect(heard[0] == nil)
         #expect(heard.dropFirst().allSatisfy { $0 == AccessError(ENOSPC) })
-        #expect(syncs.failures == 1)
+        #expect(syncs.failureCount == 1)
     }
 
     /// A sync that has failed since a caller began counts for it though its own succeeds; one that had failed before
     /// does not.
     @Test func failuresSince() throws {
-        let before = syncs.failures
+        let before = syncs.failureCount
         #expect(throws: AccessError(EIO)) { try syncs.share { AccessError(EIO) } }
-        let after = syncs.failures
+        let after = syncs.failureCount
         #expect(throws: AccessError(EIO)) { try syncs.share(since: before) { nil } }
         try syncs.share(since: after) { nil }
         try syncs.share { nil }
@@ -145,7 +145,7 @@ private final class HeldSyncs: Sendable {
     }
 
     /// Wants a sync.
-    func share(_ syncs: Syncs) -> AccessError? {
+    func share(_ syncs: SharedSync) -> AccessError? {
         do throws(AccessError) {
             try syncs.share { () -> AccessError? in
                 let number = begun.add() - 1

@@ -1,28 +1,28 @@
 import Glibc
 import Synchronization
 
-/// The sweeps under way: each writes out many dirty leaves of one image in the order of their offsets, with as many
+/// The write-outs under way: each writes out many dirty leaves of one image in the order of their offsets, with as many
 /// threads as come to help.
 ///
 ///     free ── take ──▶ taken ── open (leaves gathered, sorted) ──▶ open ── all claimed and ended ──▶ free
 ///
-/// Who needs data written out leads a sweep: it gathers the leaves into a slot, claims runs of them until none is left,
-/// and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots and their room for
-/// leaves are preallocated and few; a sweep of more leaves is done in parts.
+/// Who needs data written out leads a write-out: it gathers the leaves into a slot, claims runs of them until none is
+/// left, and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots and their room for
+/// leaves are preallocated and few; a write-out of more leaves is done in parts.
 ///
 /// Thread rules: any thread; who waits here holds nothing. `lock` is innermost and is not held while
 /// leaves are gathered or written.
-struct SweepBoard: @unchecked Sendable {
-    /// How many sweeps can be under way at once, of all images.
+struct WritebackQueue: @unchecked Sendable {
+    /// How many write-outs can be under way at once, of all images.
     static let slotCount = 4
     /// Leaves that are worth another thread's help.
-    private static let leavesOfAClaim = 32
+    private static let leavesOfClaim = 32
     /// Most leaves that are claimed at once, if they are side by side: 1 MiB.
-    private static let mostLeavesOfAClaim = 64
+    private static let maxLeavesOfClaim = 64
 
     private let keys: UnsafeMutablePointer<UInt64>
     private let capacity: Int
-    private let pace: DirtPace
+    private let pace: DiskPace
     private let state: UnsafeMutablePointer<State>
     private let kicked: UnsafeMutablePointer<Kick>
 
@@ -59,10 +59,10 @@ struct SweepBoard: @unchecked Sendable {
     static func capacity(frames: Int) -> Int { frames / slotCount + 16 }
 
     /// - Parameter pace: Told when the disk is kept busy.
-    init(_ metadata: borrowing Metadata, _ pace: DirtPace) {
+    init(_ metadata: borrowing Metadata, _ pace: DiskPace) {
         self.pace = pace
-        keys = metadata.sweepKeys
-        capacity = SweepBoard.capacity(frames: metadata.frames)
+        keys = metadata.writebackKeys
+        capacity = WritebackQueue.capacity(frames: metadata.frames)
         state = .allocate(capacity: 1)
         state.initialize(to: State())
         kicked = .allocate(capacity: 1)
@@ -91,20 +91,22 @@ struct SweepBoard: @unchecked Sendable {
     /// - Parameter effort: What is done for pages that are known to be bad.
     /// - Parameter gather: Puts keys of leaves into the buffer and returns how many.
     /// - Returns: How many leaves there were, and the first error.
-    func sweep(
+    func writeOut(
         _ provider: Provider, passingOverReserved: Bool = false, _ effort: WriteBatch.Effort = .again,
         gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
         var few = InlineArray<32, UInt64>(repeating: 0)
         var span = few.mutableSpan
-        let done = span.withUnsafeMutableBufferPointer { sweepFew(provider, passingOverReserved, effort, $0, gather) }
-        return done ?? sweepMany(provider, passingOverReserved, effort, gather)
+        let done = span.withUnsafeMutableBufferPointer {
+            writeOutFew(provider, passingOverReserved, effort, $0, gather)
+        }
+        return done ?? writeOutMany(provider, passingOverReserved, effort, gather)
     }
 
-    /// A sweep of so few leaves that nobody's help is worth its price: what a client that flushes after each write
+    /// A write-out of so few leaves that nobody's help is worth its price: what a client that flushes after each write
     /// wants.
     /// - Returns: Nil where there are more.
-    private func sweepFew(
+    private func writeOutFew(
         _ provider: Provider, _ passingOverReserved: Bool, _ effort: WriteBatch.Effort,
         _ buffer: UnsafeMutableBufferPointer<UInt64>, _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?)? {
@@ -119,7 +121,7 @@ struct SweepBoard: @unchecked Sendable {
         return (count, error)
     }
 
-    private func sweepMany(
+    private func writeOutMany(
         _ provider: Provider, _ passingOverReserved: Bool, _ effort: WriteBatch.Effort,
         _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
@@ -127,12 +129,12 @@ struct SweepBoard: @unchecked Sendable {
         let buffer = UnsafeMutableBufferPointer(start: keys + slot * capacity, count: capacity)
         let count = gather(buffer)
         buffer.prefix(count).sortInPlace()
-        pace.beginSweep()
+        pace.beginWriteOut()
         open(slot, provider, effort, count)
-        while let claim = claim(in: slot) { writeOut(claim, of: provider, in: slot) }
+        while let claim = claim(in: slot) { carryOut(claim, of: provider, in: slot) }
         var lateError: AccessError?
         let hasPassedOver = waitForHelpers(slot)
-        pace.endSweep()
+        pace.endWriteOut()
         if hasPassedOver, !passingOverReserved {
             // What was left alone a zero or trim has reserved: only who leads waits for that.
             lateError = provider.mapper.writeOut(leaves: UnsafeBufferPointer(rebasing: buffer[..<count]), effort).error
@@ -145,7 +147,7 @@ struct SweepBoard: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         while true {
-            for slot in 0..<SweepBoard.slotCount where !state.pointee.slots[slot].isTaken {
+            for slot in 0..<WritebackQueue.slotCount where !state.pointee.slots[slot].isTaken {
                 state.pointee.slots[slot] = Slot(isTaken: true)
                 return slot
             }
@@ -159,9 +161,9 @@ struct SweepBoard: @unchecked Sendable {
         state.pointee.slots[slot].effort = effort
         state.pointee.slots[slot].count = count
         // Who leads has the first claim. More threads than there are other claims would wake up for nothing.
-        if count > 2 * SweepBoard.leavesOfAClaim {
+        if count > 2 * WritebackQueue.leavesOfClaim {
             work.wakeAll()
-        } else if count > SweepBoard.leavesOfAClaim {
+        } else if count > WritebackQueue.leavesOfClaim {
             work.wakeOne()
         }
         lock.unlock()
@@ -186,7 +188,7 @@ struct SweepBoard: @unchecked Sendable {
 
     // MARK: Working
 
-    /// Leaves that one thread writes out: places in the slot's keys.
+    /// Leaves that one thread writes out: indices of the slot's keys.
     private typealias Claim = Range<Int>
 
     /// The next leaves of the slot that nobody has claimed, or nil where all are.
@@ -200,16 +202,16 @@ struct SweepBoard: @unchecked Sendable {
         let open = state.pointee.slots[slot]
         guard open.next < open.count else { return nil }
         let keys = keys + slot * capacity
-        var end = min(open.next + SweepBoard.leavesOfAClaim, open.count)
-        let most = min(open.next + SweepBoard.mostLeavesOfAClaim, open.count)
-        while end < most, keys[end] == keys[end - 1] + 1 { end += 1 }
+        var end = min(open.next + WritebackQueue.leavesOfClaim, open.count)
+        let maxEnd = min(open.next + WritebackQueue.maxLeavesOfClaim, open.count)
+        while end < maxEnd, keys[end] == keys[end - 1] + 1 { end += 1 }
         state.pointee.slots[slot].next = end
         state.pointee.slots[slot].workers += 1
         return open.next..<end
     }
 
     /// Writes out a claim, which counts as a worker, but for what a zero or trim has reserved.
-    private func writeOut(_ claim: Claim, of provider: Provider, in slot: Int) {
+    private func carryOut(_ claim: Claim, of provider: Provider, in slot: Int) {
         let keys = keys + slot * capacity
         let effort = lock.withLock { state.pointee.slots[slot].effort }
         let (hasPassedOver, error) = provider.mapper.writeOut(
@@ -225,18 +227,18 @@ struct SweepBoard: @unchecked Sendable {
 
     // MARK: The crew
 
-    /// Helps with open sweeps until there are none, then sleeps until there may be one again.
+    /// Helps with open write-outs until there are none, then sleeps until there may be one again.
     /// - Returns: False when the crew is to go home.
     func help() -> Bool {
         lock.lock()
         while !state.pointee.isStopping {
-            for slot in 0..<SweepBoard.slotCount {
+            for slot in 0..<WritebackQueue.slotCount {
                 guard let provider = state.pointee.slots[slot].provider, let claim = claimLocked(in: slot) else {
                     continue
                 }
                 lock.unlock()
                 // Its leader waits for this claim, so the Provider is there.
-                provider._withUnsafeGuaranteedRef { writeOut(claim, of: $0, in: slot) }
+                provider._withUnsafeGuaranteedRef { carryOut(claim, of: $0, in: slot) }
                 return true
             }
             work.wait(lock)

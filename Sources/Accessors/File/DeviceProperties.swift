@@ -3,7 +3,7 @@ import SystemPackage
 
 /// What the kernel tells of a block device in sysfs. Asked when an image is opened; "no" where it does not tell, as for
 /// the anonymous devices of btrfs, overlayfs and network filesystems.
-struct DeviceFacts: Equatable, Sendable {
+struct DeviceProperties: Equatable, Sendable {
     /// Whether seeking costs time: a spinning disk.
     let isRotational: Bool
     /// Whether zeroes are written by the device itself rather than sent to it.

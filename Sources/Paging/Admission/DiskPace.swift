@@ -1,15 +1,15 @@
 import Glibc
 import Synchronization
 
-/// Keeps the DirtGauge at what the FlushBudget allows: notes what the disk does, and says so.
+/// Keeps the DirtyLimit at what the FlushBudget allows: notes what the disk does, and says so.
 ///
-/// Sweeps and syncs tell of their beginnings and ends. Writers look in when there is much that is dirty, at most ten
-/// times a second, so that a disk that does nothing at all is noticed. A writer that waits for room need not look: the
-/// room only gets less.
+/// Write-outs and syncs tell of their beginnings and ends. Writers look in when there is much that is dirty, at most
+/// ten times a second, so that a disk that does nothing at all is noticed. A writer that waits for room need not look:
+/// the room only gets less.
 ///
 /// Thread rules: any thread, no lock held; `lock` is innermost. Without a flush time it does nothing.
-struct DirtPace: @unchecked Sendable {
-    private let gauge: DirtGauge
+struct DiskPace: @unchecked Sendable {
+    private let dirtyLimit: DirtyLimit
     private let lock: Lock
     private let state: UnsafeMutablePointer<State>?
 
@@ -24,8 +24,8 @@ struct DirtPace: @unchecked Sendable {
     }
 
     /// - Parameter flushTime: Milliseconds that a flush may take, or nil where that does not matter.
-    init(_ gauge: DirtGauge, flushTime: Int?, mutex: UnsafeMutablePointer<pthread_mutex_t>) {
-        self.gauge = gauge
+    init(_ dirtyLimit: DirtyLimit, flushTime: Int?, mutex: UnsafeMutablePointer<pthread_mutex_t>) {
+        self.dirtyLimit = dirtyLimit
         lock = Lock(in: mutex)
         guard let flushTime else {
             state = nil
@@ -34,7 +34,7 @@ struct DirtPace: @unchecked Sendable {
         let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
         state.initialize(to: State(budget: FlushBudget(flushTime: Double(flushTime) / 1000)))
         self.state = state
-        _ = gauge.allow(state.pointee.budget.pages(unsynced: 0, at: 0))
+        _ = dirtyLimit.allow(state.pointee.budget.pages(unsynced: 0, at: 0))
     }
 
     func destroy() {
@@ -42,8 +42,8 @@ struct DirtPace: @unchecked Sendable {
         state?.deallocate()
     }
 
-    func beginSweep() { change { $0.beginSweep(at: $1, written: gauge.written) } }
-    func endSweep() { change { $0.endSweep(at: $1, written: gauge.written) } }
+    func beginWriteOut() { change { $0.beginWriteOut(at: $1, written: dirtyLimit.written) } }
+    func endWriteOut() { change { $0.endWriteOut(at: $1, written: dirtyLimit.written) } }
 
     /// Runs `sync`, which makes `pages` base pages durable.
     func sync(_ pages: Int, _ sync: () throws(AccessError) -> Void) throws(AccessError) {
@@ -60,7 +60,7 @@ struct DirtPace: @unchecked Sendable {
     /// Whether what is written out and not durable should be made so.
     var isSyncDue: Bool {
         guard let state else { return false }
-        return lock.withLock { state.pointee.budget.isSyncDue(unsynced: gauge.unsynced) }
+        return lock.withLock { state.pointee.budget.isSyncDue(unsynced: dirtyLimit.unsynced) }
     }
 
     /// Looks how the disk gets on, if nobody has lately.
@@ -69,9 +69,9 @@ struct DirtPace: @unchecked Sendable {
         let now = Int(MonotonicClock.seconds * 1e6)
         let due = state.pointee.nextLook.load(ordering: .relaxed)
         guard now >= due else { return }
-        let next = now + Int(DirtPace.interval * 1e6)
+        let next = now + Int(DiskPace.interval * 1e6)
         if state.pointee.nextLook.compareExchange(expected: due, desired: next, ordering: .relaxed).exchanged {
-            change { $0.note($1, gauge.written) }
+            change { $0.note($1, dirtyLimit.written) }
         }
     }
 
@@ -80,8 +80,8 @@ struct DirtPace: @unchecked Sendable {
         let isMore = lock.withLock {
             let now = MonotonicClock.seconds
             body(&state.pointee.budget, now)
-            return gauge.allow(state.pointee.budget.pages(unsynced: gauge.unsynced, at: now))
+            return dirtyLimit.allow(state.pointee.budget.pages(unsynced: dirtyLimit.unsynced, at: now))
         }
-        if isMore { gauge.wakeWaiters() }
+        if isMore { dirtyLimit.wakeWaiters() }
     }
 }

@@ -1,5 +1,5 @@
 /// What is dirty is noted five times, for those who ask in different ways: by the bits of the leaves, which are the
-/// truth, the words of the flexpages, the lists and counts of the Ledgers, the DirtGauge, and of bad pages by notes of
+/// truth, the words of the flexpages, the lists and counts of the Ledgers, the DirtyLimit, and of bad pages by notes of
 /// their own.
 extension Pages {
     /// What the leaves of an image say.
@@ -12,7 +12,7 @@ extension Pages {
         mutating func add(_ leaf: UnsafeMutablePointer<Leaf>) {
             let dirty = leaf.pointee.dirty | leaf.pointee.writing
             if dirty != 0 { dirtyLeaves += 1 }
-            if leaf.pointee.mark.hasFailed { failedLeaves += 1 }
+            if leaf.pointee.status.hasFailed { failedLeaves += 1 }
             dirtyPages += dirty.nonzeroBitCount
             unsyncedPages += leaf.pointee.unsynced.nonzeroBitCount
         }
@@ -20,21 +20,21 @@ extension Pages {
 
     /// Checks that all of them agree; a violation ends the process. All shards are locked. O(frames).
     /// - Parameter isQuiet: No request is under way, so nothing is admitted that is not dirty.
-    func checkDirt(isQuiet: Bool) {
+    func checkDirty(isQuiet: Bool) {
         var images = [Found](repeating: Found(), count: memory.metadata.images)
         for index in 0..<AccessMap.shardCount {
             accessMap(ofImage: 0).forEachLeaf(inShard: index) { _, leaf in
-                checkDirt(of: leaf)
+                checkDirty(of: leaf)
                 images[Int(leaf.image)].add(leaf)
             }
         }
         for image in images.indices { check(accessMap(ofImage: UInt16(image)).ledger, images[image]) }
-        let leaves = dirt.leaves
-        precondition(leaves.dirty == images.reduce(0) { $0 + $1.dirtyLeaves }, "the gauge counts dirty leaves")
-        precondition(leaves.failed == images.reduce(0) { $0 + $1.failedLeaves }, "the gauge counts failed leaves")
+        let leaves = dirtyLimit.leaves
+        precondition(leaves.dirty == images.reduce(0) { $0 + $1.dirtyLeaves }, "the dirty limit counts dirty leaves")
+        precondition(leaves.failed == images.reduce(0) { $0 + $1.failedLeaves }, "the dirty limit counts failed leaves")
         let dirtyPages = images.reduce(0) { $0 + $1.dirtyPages }
-        precondition(dirt.pages >= dirtyPages, "what is dirty has been admitted")
-        precondition(!isQuiet || dirt.pages == dirtyPages, "what is not dirty any more has been released")
+        precondition(dirtyLimit.pages >= dirtyPages, "what is dirty has been admitted")
+        precondition(!isQuiet || dirtyLimit.pages == dirtyPages, "what is not dirty any more has been released")
     }
 
     private func check(_ ledger: Ledger, _ found: Found) {
@@ -45,11 +45,11 @@ extension Pages {
     }
 
     /// Checks the bits of a leaf against each other and against the words of its flexpages.
-    private func checkDirt(of leaf: UnsafeMutablePointer<Leaf>) {
+    private func checkDirty(of leaf: UnsafeMutablePointer<Leaf>) {
         let (dirty, writing, unsynced) = (leaf.pointee.dirty, leaf.pointee.writing, leaf.pointee.unsynced)
         precondition(dirty & writing == 0, "(5) what is going out is not written to")
-        let list: LeafMark.List = dirty | writing != 0 ? .dirty : unsynced != 0 ? .unsynced : .none
-        precondition(leaf.pointee.mark.list == list, "a leaf is on the list that its bits say")
+        let list: LeafStatus.List = dirty | writing != 0 ? .dirty : unsynced != 0 ? .unsynced : .none
+        precondition(leaf.pointee.status.list == list, "a leaf is on the list that its bits say")
         for index in 0..<Leaf.pages {
             let (id, page) = (leaf.pointee.flexpages[index], leaf.firstPage + UInt64(index))
             let bit = UInt8(1) << UInt8(index)
@@ -58,14 +58,14 @@ extension Pages {
                 continue
             }
             if table.badPages.isBad(table.frame(of: page, in: id)) {
-                precondition((dirty | writing) & bit != 0 && leaf.pointee.mark.hasFailed, "a bad page is dirty")
+                precondition((dirty | writing) & bit != 0 && leaf.pointee.status.hasFailed, "a bad page is dirty")
             }
-            if page == table[id].pointee.key.page { checkDirt(of: id, image: leaf.image) }
+            if page == table[id].pointee.key.page { checkDirty(of: id, image: leaf.image) }
         }
     }
 
     /// Checks the word of a flexpage against the bits of its leaves. It is *dirty* until what is going out is out.
-    private func checkDirt(of id: FlexpageID, image: UInt16) {
+    private func checkDirty(of id: FlexpageID, image: UInt16) {
         let word = PageState(table.word(id).pointee.state.load(ordering: .acquiring))
         let found = accessMap(ofImage: image).stateOfPages(of: id)
         for bit in [PageState.writing, PageState.unsynced] {

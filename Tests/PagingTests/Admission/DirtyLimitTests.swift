@@ -1,0 +1,219 @@
+import Glibc
+import Testing
+
+@testable import Paging
+
+/// No more becomes dirty than the limit says, and who waits for room gets it, or hears why not.
+@Suite struct DirtyLimitTests {
+    private let pages: Pages
+    private var dirtyLimit: DirtyLimit { pages.dirtyLimit }
+
+    init() throws { pages = try Pages(memory: Pages.minMemory) }
+
+    /// Just the limit is admitted: of what is more a part, of what comes then nothing.
+    @Test func admitsUpToTheLimit() {
+        #expect(dirtyLimit.limit > 4)
+        #expect(dirtyLimit.admit(dirtyLimit.limit - 3) == dirtyLimit.limit - 3)
+        #expect(dirtyLimit.admit(4) == 3)
+        #expect(dirtyLimit.admit(1) == 0)
+        #expect(dirtyLimit.pages == dirtyLimit.limit)
+        dirtyLimit.release(2)
+        #expect(dirtyLimit.pages == dirtyLimit.limit - 2)
+        #expect(dirtyLimit.admit(2) == 2)
+    }
+
+    /// Who wants more than the limit gets the limit, and does not wait for ever.
+    @Test func moreThanTheLimitIsAdmittedInParts() throws {
+        #expect(dirtyLimit.admit(dirtyLimit.limit + 5) == dirtyLimit.limit)
+        #expect(dirtyLimit.admit(1) == 0)
+        dirtyLimit.release(dirtyLimit.limit)
+        #expect(try dirtyLimit.waitToAdmit(dirtyLimit.limit + 5, turn: 0) { AccessError(EIO) } == dirtyLimit.limit)
+        #expect(dirtyLimit.pages == dirtyLimit.limit)
+    }
+
+    /// What is dirty again counts whatever the limit says.
+    @Test func dirtyAgainPassesTheLimit() {
+        #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
+        dirtyLimit.add(3)
+        #expect(dirtyLimit.pages == dirtyLimit.limit + 3)
+        dirtyLimit.release(3)
+        #expect(dirtyLimit.admit(1) == 0)
+    }
+
+    /// Write-back begins above half the limit.
+    @Test func theTargetIsHalf() {
+        #expect(dirtyLimit.backgroundTarget == dirtyLimit.limit / 2)
+        #expect(dirtyLimit.admit(dirtyLimit.backgroundTarget) == dirtyLimit.backgroundTarget)
+        #expect(!dirtyLimit.isAboveTarget)
+        #expect(dirtyLimit.admit(1) == 1)
+        #expect(dirtyLimit.isAboveTarget)
+    }
+
+    /// However small the share of a small memory, one page may be dirty.
+    @Test func aLimitOfNothingIsOne() throws {
+        let pages = try Pages(memory: Pages.minMemory)
+        let dirtyLimit = DirtyLimit(limit: 0, pages.memory.metadata)
+        defer { dirtyLimit.destroy() }
+        #expect(dirtyLimit.limit == 1)
+        #expect(dirtyLimit.admit(2) == 1)
+        #expect(dirtyLimit.admit(1) == 0)
+    }
+
+    /// Who waits is admitted when there is room, in part where there is not room for all of it, and not before.
+    @Test func waitsForRoom() {
+        let dirtyLimit = self.dirtyLimit
+        let room = Tally()
+        let verdict = Verdict()
+        #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
+        Watchdog.guarding("waits for room") {
+            let waiter = Companion {
+                let admitted = try? dirtyLimit.waitToAdmit(2, turn: 0) { nil }
+                verdict.expect(admitted == 1 && room.count == 1, "\(admitted as Any) with room for \(room.count)")
+            }
+            Thread.wait { dirtyLimit.waits == 1 }
+            waiter.waitUntilAsleep()
+            #expect(!waiter.hasEnded)
+            room.add()
+            dirtyLimit.release(1)
+            waiter.join()
+        }
+        verdict.report("one who waits")
+        #expect(dirtyLimit.pages == dirtyLimit.limit)
+    }
+
+    /// While somebody waits nobody is admitted past it, though there is room: it goes to who has waited.
+    @Test func nobodyPassesWhoWaits() {
+        let dirtyLimit = self.dirtyLimit
+        let verdict = Verdict()
+        #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
+        Watchdog.guarding("nobody passes who waits") {
+            let waiter = Companion {
+                let admitted = try? dirtyLimit.waitToAdmit(2, turn: 0) { nil }
+                verdict.expect(admitted == 2, "\(admitted as Any)")
+            }
+            Thread.wait { dirtyLimit.waits == 1 }
+            dirtyLimit.wroteOut(2)
+            #expect(dirtyLimit.admit(1) == 0)
+            dirtyLimit.wakeWaiters()
+            waiter.join()
+        }
+        verdict.report("one who waits")
+        #expect(dirtyLimit.admit(1) == 0)
+        dirtyLimit.release(1)
+        #expect(dirtyLimit.admit(1) == 1)
+    }
+
+    /// Who gives up hears why, and has nothing admitted.
+    @Test func givesUp() {
+        #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
+        #expect(throws: AccessError(ENOSPC)) { try dirtyLimit.waitToAdmit(3, turn: 0) { AccessError(ENOSPC) } }
+        #expect(dirtyLimit.pages == dirtyLimit.limit)
+        dirtyLimit.release(dirtyLimit.limit)
+        #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
+    }
+
+    /// Where something has failed all who wait look again, and give up when they are told so, though there is no more
+    /// room than before. Why they do they find out with no lock of the limit's held: to use it then stops nobody.
+    @Test func allWhoWaitLookAgain() {
+        let dirtyLimit = self.dirtyLimit
+        let (asked, hopeless) = (Tally(), Tally())
+        let verdict = Verdict()
+        #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
+        Watchdog.guarding("all who wait look again") {
+            let waiters = (0..<3).map { _ in
+                Companion {
+                    let outcome = Result { () throws(AccessError) in
+                        try dirtyLimit.waitToAdmit(1, turn: 0) { () -> AccessError? in
+                            asked.add()
+                            dirtyLimit.wakeWaiters()
+                            return hopeless.count > 0 ? AccessError(EIO) : nil
+                        }
+                    }
+                    verdict.expect(outcome == .failure(AccessError(EIO)), "\(outcome)")
+                }
+            }
+            Thread.wait { asked.count >= 3 }
+            hopeless.add()
+            dirtyLimit.countDirtyLeaves(2)
+            dirtyLimit.countFailedLeaves(1, AccessError(EIO))
+            dirtyLimit.wakeWaiters()
+            for waiter in waiters { waiter.join() }
+        }
+        verdict.report("those who wait")
+        #expect(dirtyLimit.pages == dirtyLimit.limit)
+        dirtyLimit.wakeWaiters()
+    }
+
+    /// All that is dirty has failed, whose it ever is: that is stuck, and as long as anything else is dirty it is not.
+    @Test func stuckWhenAllHasFailed() {
+        #expect(dirtyLimit.stuck == nil)
+        dirtyLimit.countDirtyLeaves(2)
+        #expect(dirtyLimit.stuck == nil)
+        dirtyLimit.countFailedLeaves(1, AccessError(EIO))
+        #expect(dirtyLimit.stuck == nil)
+        dirtyLimit.countFailedLeaves(1, AccessError(ENOSPC))
+        #expect(dirtyLimit.stuck == AccessError(ENOSPC))
+        dirtyLimit.countDirtyLeaves(1)
+        #expect(dirtyLimit.stuck == nil)
+        dirtyLimit.countDirtyLeaves(-1)
+        #expect(dirtyLimit.stuck == AccessError(ENOSPC))
+        dirtyLimit.countFailedLeaves(-2, nil)
+        #expect(dirtyLimit.stuck == nil)
+    }
+
+    /// Two images, the one stuck and the other not: together they are not.
+    @Test func anotherImageIsNotStuck() throws {
+        let rig = try LedgerRig()
+        let other = rig.pages.accessMap(ofImage: 1).ledger
+        other.prepare()
+        let leaf = rig.pages.leaves.take(key: 1 << 48, home: LeafID(raw: 1))
+        rig.pages.leaves[leaf].pointee.dirty = 1
+        other.dirtied(leaf, wasClean: true)
+        rig.dirty(1)
+        rig.tryInVain(1)
+        #expect(rig.ledger.stuck != nil && other.stuck == nil)
+        #expect(rig.pages.dirtyLimit.stuck == nil)
+        rig.pages.leaves[leaf].pointee.dirty = 0
+        other.pagesDropped(leaf)
+        #expect(rig.pages.dirtyLimit.stuck == AccessError(EIO))
+    }
+
+    /// Threads that want pages of any number, wait for them and give them back: never are more admitted together than
+    /// the limit, and nobody waits for ever.
+    @Test(arguments: Seeds.of(plain: 4, sanitized: 2)) func neverMoreThanTheLimit(seed: UInt64) {
+        let dirtyLimit = self.dirtyLimit
+        let held = Guarded(0)
+        let verdict = Verdict()
+        let rounds = Sanitizer.isThread ? 400 : 3000
+        Watchdog.guarding("never more than the limit, seed \(seed)") {
+            Thread.run(6) { number in
+                var random = SplitMix64(seed: seed, stream: UInt64(number))
+                for _ in 0..<rounds {
+                    let wanted = random.once(in: 2) ? random.pick(1...4) : random.pick(1...dirtyLimit.limit)
+                    var admission = Admission(dirtyLimit.admit(wanted), of: dirtyLimit)
+                    if admission.count == 0 {
+                        guard
+                            let late = try? dirtyLimit.waitToAdmit(
+                                wanted, turn: dirtyLimit.turn, reasonToGiveUp: { nil })
+                        else {
+                            return verdict.blame("somebody gave up")
+                        }
+                        admission = Admission(late, of: dirtyLimit)
+                    }
+                    let count = admission.count
+                    verdict.expect((1...wanted).contains(count), "\(count) of \(wanted)")
+                    let together = held.withLock { held in
+                        held += count
+                        return held
+                    }
+                    verdict.expect(together <= dirtyLimit.limit, "\(together) of \(dirtyLimit.limit)")
+                    sched_yield()
+                    held.withLock { $0 -= count }
+                    admission.giveBack()
+                }
+            }
+        }
+        verdict.report("FLEXPAGE_SEED=\(seed)")
+        #expect(dirtyLimit.pages == 0)
+    }
+}

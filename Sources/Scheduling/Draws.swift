@@ -6,6 +6,8 @@ struct Draws {
     private(set) var taken: [UInt8] = []
     private(set) var options: [UInt8] = []
     private var nextDeviation = 0
+    /// Whether anything is drawn: otherwise it is option 0.
+    var isOpen = false
     /// Of 256 steps at which a walk could leave the running thread, so many do not.
     private let stay: Int
     /// Steps at which the running thread gets the lowest priority, in ascending order.
@@ -19,7 +21,7 @@ struct Draws {
         stay = [0, 64, 192, 240][random.below(4)]
         if strategy == .priorities {
             // How long a schedule is nobody knows before: each length is as good as its double.
-            let length = 1 << (5 + random.below(8))
+            let length = 1 << (4 + random.below(8))
             changes = (0..<1 + random.below(5)).map { [length = length] _ in random.below(length) }.sorted()
         }
         taken.reserveCapacity(8192)
@@ -28,7 +30,7 @@ struct Draws {
 
     /// One of `count` options; where the strategy has no opinion, `pick` draws it at random.
     private mutating func draw(_ count: Int, _ pick: (inout SplitMix) -> Int) -> Int {
-        guard count > 1 else { return 0 }
+        guard count > 1, isOpen else { return 0 }
         let index = taken.count
         var option = 0
         if case .deviations(let deviations) = strategy {
@@ -53,7 +55,7 @@ struct Draws {
     /// A priority for a new thread.
     mutating func priority() -> Int { strategy == .priorities ? 1 + random.below(1 << 30) : 0 }
 
-    /// Who of `count` goes on at `step`. Option 0 is the running thread, if `isRunningReady`.
+    /// Who of `count` goes on at `step`, counted from where drawing began. Option 0 is the running thread, if `isRunningReady`.
     /// - Parameter isFair: Whatever the strategy, all alike: a schedule that does not come to its end is given a chance.
     mutating func thread(
         of count: Int, isRunningReady: Bool, step: Int, isFair: Bool, priority: (Int) -> Int, lower: (Int) -> Void
@@ -68,15 +70,11 @@ struct Draws {
             lowestPriority -= 1
             lower(lowestPriority)
         }
-        guard !isFair else { return fairThread(of: count) }
+        guard !isFair else { return random.below(count) }
         let byPriority = strategy == .priorities
         return draw(count) { random in
             if byPriority { return (0..<count).max { priority($0) < priority($1) }! }
             if isRunningReady, random.below(256) < stay { return 0 }
             return random.below(count)
         }
-    }
-
-    /// By turns: no draw, as there is nothing to be shrunk of it.
-    private mutating func fairThread(of count: Int) -> Int { random.below(count) }
-}
+    }}

@@ -40,6 +40,8 @@ public final class Scheduler: @unchecked Sendable {
     /// Nanoseconds of the virtual clock.
     public private(set) var now = 1_000_000_000_000
     private var steps = 0
+    /// The step at which drawing began.
+    private var openedAt = 0
     private var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     private var failure: String?
     private var hasAbandoned = false
@@ -196,7 +198,7 @@ public final class Scheduler: @unchecked Sendable {
         }
         let (ready, me) = (ready, running!)
         let option = draws.thread(
-            of: ready.count, isRunningReady: me.state == .ready, step: steps, isFair: steps > limits.steps / 2,
+            of: ready.count, isRunningReady: me.state == .ready, step: draws.isOpen ? steps - openedAt : -1, isFair: steps > limits.steps / 2,
             priority: { ready[$0].priority }, lower: { me.priority = $0 })
         let next = ready[option]
         hash = (hash ^ UInt64(next.number)) &* 0x0100_0000_01B3
@@ -308,6 +310,12 @@ public final class Scheduler: @unchecked Sendable {
     }
 
     // MARK: Requests
+
+    /// From here on the schedule is drawn, or no more: before and after, the running thread goes on until it cannot.
+    public func setDrawing(_ isDrawing: Bool) {
+        draws.isOpen = isDrawing
+        if isDrawing { openedAt = steps }
+    }
 
     /// The calling thread begins something that must end.
     public func beginRequest(_ name: StaticString) {

@@ -22,6 +22,8 @@ struct Plan: Sendable {
     /// Threads that read ahead; 0 for no Prefetcher.
     var prefetchers = 0
     var readahead = 0
+    /// What is done beforehand, in one order.
+    var preparation: [Request] = []
     /// What each client does.
     var clients: [[Request]] = []
     /// At the end everything is flushed, read, closed and counted.

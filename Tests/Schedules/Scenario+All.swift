@@ -58,12 +58,12 @@ extension Scenario {
         plan.images[0] = Plan.Image(sectors: 8 * 12)
         plan.isWriteThrough = true
         // A loan of all that is resident leaves no frame for anybody else.
-        plan.clients = (0..<2).map { _ in
-            (0..<random.pick(2...4)).map { _ in
-                if !random.once(in: 3) { return Request(kind: .read, sectors: 0..<64) }
-                let first = random.pick(8...9) * 8
-                return Request(kind: random.once(in: 4) ? .write : .read, sectors: first..<first + 8)
-            }
+        let all = Request(kind: .read, sectors: 0..<64)
+        plan.preparation = [Request(kind: .populate, sectors: 0..<64)]
+        plan.clients = [[all] + (random.once(in: 2) ? [all] : [])]
+        for _ in 0..<random.pick(1...2) {
+            let first = random.pick(8...11) * 8
+            plan.clients.append([Request(kind: random.once(in: 3) ? .write : .read, sectors: first..<first + 8)])
         }
         return plan
     }

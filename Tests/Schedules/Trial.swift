@@ -52,11 +52,16 @@ final class Trial: @unchecked Sendable {
             ? try! Writeback(pages: pages, registry: registry, dirtyAge: plan.dirtyAge, crew: plan.crew) : nil
         let prefetcher = plan.prefetchers > 0 ? try! Prefetcher(pages: pages, threads: plan.prefetchers) : nil
         clients = plan.clients.enumerated().map { Client($0, $1, of: self) }
-        let threads = clients.indices.map { number in
+        let first = Client(clients.count, plan.preparation, of: self)
+        first.run()
+        clients.append(first)
+        Scheduler.active!.setDrawing(true)
+        let threads = plan.clients.indices.map { number in
             let client = clients[number]
             return Scheduler.active!.start("client \(number)") { client.run() }
         }
         for thread in threads { Scheduler.active!.join(thread) }
+        Scheduler.active!.setDrawing(false)
         pages.checkInvariants()
         for number in images.indices { endOfRun(of: number) }
         for number in images.indices { close(number) }

@@ -15,8 +15,12 @@ struct Draws {
     private var nextChange = 0
     private var lowestPriority = 0
 
-    init(seed: UInt64, _ strategy: Strategy) {
+    /// Where each draw is written at once, for whoever is left if the process dies.
+    private let journal: Journal?
+
+    init(seed: UInt64, _ strategy: Strategy, _ journal: Journal?) {
         self.strategy = strategy
+        self.journal = journal
         random = SplitMix(seed: seed)
         stay = [0, 64, 192, 240][random.below(4)]
         if strategy == .priorities {
@@ -43,6 +47,7 @@ struct Draws {
         }
         taken.append(UInt8(option))
         options.append(UInt8(min(count, 255)))
+        journal?.append(UInt8(option))
         return option
     }
 

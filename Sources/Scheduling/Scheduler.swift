@@ -58,13 +58,20 @@ public final class Scheduler: @unchecked Sendable {
     private let recordsTrace: Bool
     private var trace = ""
 
-    private init(seed: UInt64, _ strategy: Strategy, _ limits: Limits, recordingTrace: Bool) {
+    /// Whether in a schedule of this seed time passes only where all wait for it, and nobody wakes for no reason.
+    public static func isPlain(_ seed: UInt64) -> Bool { habits(seed) == (0, 0) }
+
+    private static func habits(_ seed: UInt64) -> (timePassesOnceIn: Int, wakesForNothingOnceIn: Int) {
+        var random = SplitMix(seed: seed ^ 0xBADC_0FFE)
+        return ([0, 0, 300, 60][random.below(4)], [0, 0, 0, 6][random.below(4)])
+    }
+
+    private init(seed: UInt64, _ strategy: Strategy, _ limits: Limits, _ journal: Journal?, recordingTrace: Bool) {
         self.limits = limits
         recordsTrace = recordingTrace
-        draws = Draws(seed: seed, strategy)
-        var habits = SplitMix(seed: seed ^ 0xBADC_0FFE)
-        timePassesOnceIn = [0, 0, 300, 60][habits.below(4)]
-        wakesForNothingOnceIn = [0, 0, 0, 6][habits.below(4)]
+        journal?.clear()
+        draws = Draws(seed: seed, strategy, journal)
+        (timePassesOnceIn, wakesForNothingOnceIn) = Scheduler.habits(seed)
         over = .allocate(capacity: 1)
         sem_init(over, 0, 0)
     }
@@ -76,11 +83,11 @@ public final class Scheduler: @unchecked Sendable {
 
     /// Runs `body`, and the threads that it starts, in the schedule that `seed` and `strategy` give.
     public static func run(
-        seed: UInt64, _ strategy: Strategy, _ limits: Limits = Limits(), recordingTrace: Bool = false,
-        _ body: @escaping @Sendable () -> Void
+        seed: UInt64, _ strategy: Strategy, _ limits: Limits = Limits(), journal: Journal? = nil,
+        recordingTrace: Bool = false, _ body: @escaping @Sendable () -> Void
     ) -> Outcome {
         precondition(active == nil, "one schedule at a time")
-        let scheduler = Scheduler(seed: seed, strategy, limits, recordingTrace: recordingTrace)
+        let scheduler = Scheduler(seed: seed, strategy, limits, journal, recordingTrace: recordingTrace)
         let first = scheduler.add("main", isBackground: false, body)
         scheduler.running = first
         active = scheduler

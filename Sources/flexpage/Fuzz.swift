@@ -56,6 +56,10 @@
             fflush(nil)
             guard let finding = result.finding else { return }
             print("\(finding.scenario), seed \(finding.seed): \(finding.failure)\nagain: \(finding.command)")
+            fflush(nil)
+            var shrinker = Shrinker(finding)
+            let (replay, failure) = shrinker.run()
+            print("shrunk to\n\(replay.description)\nwhich fails so: \(failure)")
             throw ExitCode.failure
         }
     }

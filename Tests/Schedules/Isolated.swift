@@ -1,5 +1,6 @@
 import CSchedules
 import Glibc
+import Scheduling
 
 /// Runs something in a process of its own, so that whatever becomes of it, a crash too, is a result, and whatever it
 /// leaves behind is gone.
@@ -8,15 +9,23 @@ import Glibc
 /// memory that both share, and what it prints on standard error is kept.
 final class Isolated {
     /// Room for what the child has to tell, bytes.
-    private static let room = 1 << 20
+    private static let room = 4 << 20
 
     private let memory: UnsafeMutableRawPointer
     private let errors: Int32
     private var child: pid_t = 0
 
-    // The shared memory: counters, and then the text.
+    // The shared memory: counters, the draws of the last schedule, and the text.
     private var counters: UnsafeMutablePointer<Int> { memory.assumingMemoryBound(to: Int.self) }
     private static let counterCount = 8
+    private static let textBegin = 256 << 10
+
+    /// Where the child's schedules note their draws.
+    var journal: Journal {
+        let begin = Isolated.counterCount * 8
+        return Journal(
+            in: UnsafeMutableRawBufferPointer(start: memory + begin, count: Isolated.textBegin - begin))
+    }
 
     /// Starts `body` in a child. It returns what it has to tell, nil for nothing.
     /// - Parameter processor: Which one the child keeps to: those that pass a baton lose time where they change it.
@@ -47,8 +56,8 @@ final class Isolated {
     }
 
     private func tell(_ text: String) {
-        let bytes = Array(text.utf8.prefix(Isolated.room - Isolated.counterCount * 8))
-        (memory + Isolated.counterCount * 8).copyMemory(from: bytes, byteCount: bytes.count)
+        let bytes = Array(text.utf8.prefix(Isolated.room - Isolated.textBegin))
+        (memory + Isolated.textBegin).copyMemory(from: bytes, byteCount: bytes.count)
         counters[Isolated.counterCount - 1] = bytes.count + 1
     }
 
@@ -59,7 +68,7 @@ final class Isolated {
         while waitpid(child, &status, 0) < 0, errno == EINTR {}
         let count = counters[Isolated.counterCount - 1] - 1
         if count >= 0 {
-            let bytes = UnsafeRawBufferPointer(start: memory + Isolated.counterCount * 8, count: count)
+            let bytes = UnsafeRawBufferPointer(start: memory + Isolated.textBegin, count: count)
             return String(decoding: bytes, as: UTF8.self)
         }
         return status == 0 ? nil : "the process died of signal \(status & 0x7F): \(firstErrors)"

@@ -19,11 +19,11 @@ final class Trial: @unchecked Sendable {
     /// Crashes after so many moments of a run are looked at, besides those after each promise.
     private static let crashPoints = 6
 
-    /// Runs `plan` as `strategy` and its seed say.
+    /// Runs `plan` in the order that `strategy` and `seed`, the plan's own unless another is given, draw.
     static func run(
-        _ plan: Plan, _ strategy: Strategy, limits: Scheduler.Limits = Scheduler.Limits(), recordingTrace: Bool = false
+        _ plan: Plan, _ strategy: Strategy, seed: UInt64? = nil, journal: Journal? = nil, recordingTrace: Bool = false
     ) -> Outcome {
-        Scheduler.run(seed: plan.seed, strategy, limits, recordingTrace: recordingTrace) {
+        Scheduler.run(seed: seed ?? plan.seed, strategy, journal: journal, recordingTrace: recordingTrace) {
             let trial = Trial(plan)
             trial.run()
             trial.judge()

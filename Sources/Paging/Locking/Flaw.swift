@@ -5,7 +5,7 @@
 /// Mistakes in the order of events that can be planted, one at a time, to see which tests find them: what could have
 /// been written, and looks right. Only in a build of their own (`FLEXPAGE_FLAWS`); in every other one `isPlanted` is
 /// false when it is compiled, and nothing is left of it.
-public enum Flaw: String, CaseIterable, Sendable {
+enum Flaw: String, CaseIterable, Sendable {
     /// The last reader gives its pin back and wakes nobody who waits for the page.
     case droppedWakeUp
     /// Who shares a sync looks once, and not again after it has been woken.
@@ -25,7 +25,7 @@ public enum Flaw: String, CaseIterable, Sendable {
 
     #if FLEXPAGE_FLAWS
         /// The one that is planted, if any: what the environment says, unless a test says something else.
-        public nonisolated(unsafe) static var planted = getenv("FLEXPAGE_FLAW").flatMap {
+        nonisolated(unsafe) static var planted = getenv("FLEXPAGE_FLAW").flatMap {
             Flaw(rawValue: String(cString: $0))
         }
 

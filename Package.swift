@@ -123,8 +123,9 @@ if isScheduled {
         .target(name: "CSchedules", path: "Tests/CSchedules", cSettings: strictC),
         .target(
             name: "Schedules", dependencies: ["Paging", "Scheduling", "CSchedules"], path: "Tests/Schedules",
+            swiftSettings: strict + [.unsafeFlags(["-enable-testing"])]),
+        .executableTarget(
+            name: "ScheduleTests", dependencies: ["Schedules", "Paging", "Scheduling"], path: "Tests/ScheduleTests",
             swiftSettings: strict),
-        .testTarget(
-            name: "ScheduleTests", dependencies: ["Schedules", "Paging", "Scheduling"], swiftSettings: strict),
     ]
 }

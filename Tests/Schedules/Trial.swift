@@ -116,7 +116,11 @@ final class Trial: @unchecked Sendable {
         if error != 0, faults.writeFailsOnceIn > 0 { error = flush(number) }
         if error != 0 { hasLost = true }
         verdict.expect(error == 0 || faults.syncFailsOnceIn > 0, "nothing fails any more, but a flush does")
-        let read = note(number, .read) { () throws(AccessError) in try self.readAll(number) }
+        var read = note(number, .read) { () throws(AccessError) in try self.readAll(number) }
+        // And so may a read: each thread that reads ahead can be in the midst of one.
+        for _ in 0..<plan.prefetchers where read.error != 0 && faults.readFailsOnceIn > 0 {
+            read = note(number, .read) { () throws(AccessError) in try self.readAll(number) }
+        }
         verdict.expect(read.error == 0, "nothing fails any more, but a read does")
     }
 

@@ -15,8 +15,9 @@ enum FlawChecks {
         case .ifForWhile, .lateJoin: .syncs
         case .noLookAfterEntering: .limit
         case .lateAnnouncement: .memory
-        case .latePin, .earlyPieces: .tight
+        case .latePin: .tight
         case .earlyReservationCheck: .zeroes
+        case .earlyPieces: .splits
         }
     }
 

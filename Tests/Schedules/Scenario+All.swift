@@ -27,9 +27,18 @@ extension Scenario {
         plan.images[0].faults.canTrim = !random.once(in: 6)
         if random.once(in: 3) { plan.images[0].faults.zeroFailsOnceIn = 3 }
         plan.images[0].faults.maxDelay = random.once(in: 2) ? 100 : 0
-        plan.clients =
-            Mix(pages: 12, longest: 24, reads: 7, writes: 3, zeroes: 3, trims: 3, flushes: 1, forcedOnceIn: 1)
-            .clients(3, 5, &random)
+        guard random.once(in: 2) else {
+            plan.clients =
+                Mix(pages: 12, longest: 24, reads: 7, writes: 3, zeroes: 3, trims: 3, flushes: 1, forcedOnceIn: 1)
+                .clients(3, 5, &random)
+            return plan
+        }
+        // Few pages that nobody has yet: each read is a fill, and most of them meet a zero.
+        plan.images[0].faults.maxDelay = 100
+        let pages = random.pick(1...3)
+        let changes = Mix(pages: pages, longest: 8, reads: 1, writes: 1, zeroes: 3, trims: 3, flushes: 0)
+        let reads = Mix(pages: pages, longest: 8, writes: 0, zeroes: 0, trims: 0, flushes: 0)
+        plan.clients = changes.clients(1, 2, &random) + reads.clients(2, 2, &random)
         return plan
     }
 
@@ -81,10 +90,22 @@ extension Scenario {
     static let splits = Scenario(name: "splits", purpose: "large flexpages written to in parts, and recycled") { random in
         var plan = Plan(frames: random.pick(32...48), dirtyShare: 0.5, dirtyAge: 1)
         plan.images[0] = Plan.Image(sectors: 8 * 64)
-        plan.crew = 2
-        let mix = Mix(pages: 64, longest: 64, reads: 4, writes: 1, zeroes: 1, trims: 1, flushes: 1, populates: 3)
-        let small = Mix(pages: 64, longest: 4, reads: 1, writes: 6, zeroes: 0, trims: 0, flushes: 1)
-        plan.clients = mix.clients(2, 7, &random) + small.clients(2, 7, &random)
+        guard random.once(in: 2) else {
+            plan.crew = 2
+            let mix = Mix(pages: 64, longest: 64, reads: 4, writes: 1, zeroes: 1, trims: 1, flushes: 1, populates: 3)
+            let small = Mix(pages: 64, longest: 4, reads: 1, writes: 6, zeroes: 0, trims: 0, flushes: 1)
+            plan.clients = mix.clients(2, 7, &random) + small.clients(2, 7, &random)
+            return plan
+        }
+        // The memory is full, and what is to be recycled next is what is to be split.
+        plan.frames = 16
+        plan.preparation = [Request(kind: .populate, sectors: 0..<8 * 16)]
+        for _ in 0..<2 {
+            let first = 8 * random.pick(0...3)
+            plan.clients.append([Request(kind: .write, sectors: first..<first + random.pick(1...8))])
+            let missing = 8 * random.pick(16...40)
+            plan.clients.append([Request(kind: .read, sectors: missing..<missing + 8 * random.pick(1...3))])
+        }
         return plan
     }
 

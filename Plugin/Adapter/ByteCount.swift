@@ -1,10 +1,10 @@
-/// Numbers of bytes as people type and read them.
+/// Sizes as people type and read them.
 ///
-/// What is understood is what nbdkit's own options understand: digits, and at most one letter after them, of either
-/// case: b bytes, s sectors of 512 bytes, k, m, g, t, p, e powers of 1024. It is parsed here rather than by nbdkit
-/// because nbdkit's parser prints a message of its own, which names neither the key nor what is wanted.
+/// The syntax is that of nbdkit's own options: digits, followed by at most one letter of either case. `b` stands for
+/// bytes, `s` for sectors of 512 bytes, and `k`, `m`, `g`, `t`, `p`, `e` for powers of 1024. nbdkit's parser is not
+/// used because it prints a message of its own, which names neither the key nor what is expected.
 enum ByteCount {
-    /// The number of bytes that `text` says, or nil where it says none, or more than an Int holds.
+    /// The number of bytes, or nil if `text` is not a size or does not fit into an Int.
     static func parse(_ text: String) -> Int? {
         var digits = text.utf8[...]
         var unit = 1
@@ -15,7 +15,7 @@ enum ByteCount {
         return number(digits).flatMap { multiply($0, unit) }
     }
 
-    /// `bytes` with the largest unit that leaves no rest: 268435456 is 256M.
+    /// `bytes` in the largest unit that divides it: 268435456 is 256M.
     static func text(_ bytes: Int) -> String {
         for (name, shift) in [("T", 40), ("G", 30), ("M", 20), ("K", 10)] where bytes != 0 && bytes % (1 << shift) == 0
         {
@@ -24,7 +24,7 @@ enum ByteCount {
         return "\(bytes)"
     }
 
-    /// `bytes` in MiB, or as they are where they are fewer: what is read, not typed.
+    /// `bytes` in whole MiB, or exactly if it is less than 1 MiB. For messages.
     static func roughly(_ bytes: Int) -> String {
         bytes < 1 << 20 ? "\(bytes)" : "\(bytes >> 20)M"
     }
@@ -44,7 +44,7 @@ enum ByteCount {
         }
     }
 
-    /// Digits only: Int's own initialiser would take a sign too.
+    /// Digits only: Int's own initialiser accepts a sign as well.
     private static func number(_ digits: Substring.UTF8View.SubSequence) -> Int? {
         guard !digits.isEmpty else { return nil }
         var number = 0

@@ -1,7 +1,7 @@
 /// When a write is answered: cache=.
 enum CacheMode: String, CaseIterable {
-    /// When it is in memory.
+    /// Once it is in memory.
     case writeback
-    /// When it is on the image.
+    /// Once it is on the image as well.
     case writethrough
 }

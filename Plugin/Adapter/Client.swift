@@ -1,11 +1,11 @@
 import Glibc
 import Paging
 
-/// One connection: its Pager, and what was said when it was made.
+/// One connection: its Pager, and the facts that were settled when it was opened.
 ///
-/// nbdkit holds it as an opaque pointer that owns one reference, from open to close. The way of a request gets from
-/// that pointer to the Pager without counting references (`Client.with`), as nbdkit calls no close before the last
-/// request has ended. Any number of requests at once.
+/// nbdkit holds it as an opaque pointer that owns one reference, from open to close. A request gets from that pointer
+/// to the Pager without counting references (`Client.with`). This is safe because nbdkit calls close only after the
+/// last request has ended. Any number of requests may run at once.
 final class Client: Sendable {
     let pager: Pager
     let isRotational: Bool
@@ -21,27 +21,27 @@ final class Client: Sendable {
 
     var counters: String { server.counters }
 
-    /// Makes durable what was answered on any connection, and tells the log if nobody will find it.
+    /// Makes every change that was answered on any connection durable. Logs if the image's path leads elsewhere by now.
     func flush() throws(AccessError) {
         server.tellOfName()
         try pager.flush()
     }
 
-    /// The connection is over.
+    /// Ends the connection.
     func leave() {
         server.disconnect(self)
     }
 
-    /// The bytes that a request is about.
-    /// - Throws: EINVAL where no image could have such a range; the Pager knows its image's size.
+    /// The bytes that a request addresses.
+    /// - Throws: EINVAL if no image could have such a range. The Pager checks the range against its image's size.
     private static func range(_ offset: UInt64, _ count: UInt32) throws(AccessError) -> Range<Int64> {
         let (end, overflow) = Int64(truncatingIfNeeded: offset).addingReportingOverflow(Int64(count))
         guard offset <= UInt64(Int64.max), !overflow else { throw AccessError(EINVAL) }
         return Int64(truncatingIfNeeded: offset)..<end
     }
 
-    /// Does a request on the client that nbdkit's handle stands for, and tells its end as an errno value, 0 for
-    /// success.
+    /// Performs a request on the client behind nbdkit's handle.
+    /// - Returns: 0, or the errno value with which the request failed.
     @inline(__always)
     static func with(_ handle: OpaquePointer, _ request: (Client) throws(AccessError) -> Void) -> Int32 {
         unsafe Unmanaged<Client>.fromOpaque(UnsafeRawPointer(handle))._withUnsafeGuaranteedRef { client -> Int32 in

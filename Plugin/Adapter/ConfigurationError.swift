@@ -1,6 +1,6 @@
-/// Why a configuration cannot be served: one sentence for the person who typed it.
+/// The reason why a configuration cannot be served, as one sentence for the person who typed it.
 ///
-/// It names the key and its value, says what is wrong with them, and what is expected instead.
+/// It names the key and its value, and says what is wrong and what is expected instead.
 struct ConfigurationError: Error, Equatable {
     let text: String
 
@@ -8,7 +8,7 @@ struct ConfigurationError: Error, Equatable {
         self.text = text
     }
 
-    /// What is wrong with one `key=value`.
+    /// Describes what is wrong with one `key=value`.
     init(_ key: String, _ value: String, _ trouble: String, expected: String) {
         text = "\(key)=\(value): \(trouble); expected \(expected)"
     }

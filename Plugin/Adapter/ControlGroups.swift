@@ -1,11 +1,12 @@
 import SystemPackage
 
-/// The control groups that this process is in, as far as they bound its memory.
+/// The control groups of this process that can limit its memory.
 ///
-/// /proc/self/cgroup names a group in each hierarchy: a v1 one whose controllers include `memory`, and the v2 one
-/// (`0::`). A machine can have both at once; only one of them has the memory controller then, and the other's group has
-/// no such file. /proc/self/mountinfo says where a hierarchy is mounted, and which of its groups the mount shows as its
-/// top. A group's limit holds for the groups inside it too, so all the way up to the top is looked at.
+/// /proc/self/cgroup names the process's group in each hierarchy. Two matter: the v1 hierarchy whose controllers
+/// include `memory`, and the v2 hierarchy (`0::`). A machine can have both at once. Only one of them has the memory
+/// controller then; in the other, the group has no file with a limit. /proc/self/mountinfo tells where a hierarchy is
+/// mounted, and which of its groups is the top of that mount. A group's limit also applies to the groups inside it, so
+/// every group up to the top is examined.
 struct ControlGroups {
     private let root: FilePath
 
@@ -13,7 +14,7 @@ struct ControlGroups {
         self.root = root
     }
 
-    /// The limits of the groups this process is in, and of those around them.
+    /// The limits of this process's groups and of all groups that contain them.
     func memoryBounds() -> [MemoryBound] {
         guard let groups = TextFile.read(root.pushing("proc/self/cgroup")),
             let mounts = TextFile.read(root.pushing("proc/self/mountinfo"))
@@ -22,7 +23,7 @@ struct ControlGroups {
         return groups.split(separator: "\n").flatMap { bounds(ofGroup: $0, in: hierarchies) }
     }
 
-    /// The limits along the path of one line of /proc/self/cgroup, `number:controllers:path`.
+    /// The limits of the groups along the path in one line of /proc/self/cgroup, `number:controllers:path`.
     private func bounds(ofGroup line: Substring, in hierarchies: [Hierarchy]) -> [MemoryBound] {
         let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
         guard fields.count == 3 else { return [] }
@@ -33,11 +34,11 @@ struct ControlGroups {
         return hierarchy.directories(ofGroup: FilePath(String(fields[2]))).compactMap { limit(of: $0, isUnified) }
     }
 
-    /// The limit of one group, where it has one.
+    /// The limit of one group, or nil if it has none.
     private func limit(of directory: FilePath, _ isUnified: Bool) -> MemoryBound? {
         let file = directory.appending(isUnified ? "memory.max" : "memory.limit_in_bytes")
         guard let text = TextFile.read(root.pushing(file.removingRoot())),
-            // "max" in v2 is no number; no limit in v1 is one that no machine has.
+            // Without a limit, v2 says "max", which is not a number, and v1 names more than any machine has.
             let bytes = text.split(separator: "\n").first.flatMap({ Int($0) })
         else { return nil }
         return MemoryBound(bytes: bytes, owner: "the control group's \(file) allows")
@@ -48,11 +49,11 @@ extension ControlGroups {
     /// A mounted hierarchy of control groups that can bound memory.
     private struct Hierarchy {
         let isUnified: Bool
-        /// The group that the mount shows at its top. In a container it need not be the hierarchy's own.
+        /// The group at the top of the mount. In a container it need not be the hierarchy's root.
         let top: FilePath
         let mountPoint: FilePath
 
-        /// Reads a line of /proc/self/mountinfo: `id parent major:minor root point options [fields…] - type source
+        /// Parses a line of /proc/self/mountinfo: `id parent major:minor root point options [fields…] - type source
         /// options`.
         init?(mountinfo line: Substring) {
             let fields = line.split(separator: " ").map(String.init)
@@ -67,10 +68,10 @@ extension ControlGroups {
             mountPoint = FilePath(fields[4])
         }
 
-        /// Where `group` and the groups around it are, innermost first, as far as the mount shows them.
+        /// The directories of `group` and of the groups that contain it, innermost first, as far as they are mounted.
         func directories(ofGroup group: FilePath) -> [FilePath] {
             var inside = group
-            // A group that the mount does not show: what it does show, its top, is around it.
+            // The group itself is not mounted. The top of the mount contains it.
             if !inside.removePrefix(top) {
                 inside = "/"
             }

@@ -5,7 +5,7 @@ import Glibc
 import Interface
 import Paging
 
-// The calls of Interface.h on a connection. They come from nbdkit's threads for connections.
+// The calls of Interface.h on a connection. nbdkit's connection threads make them.
 
 @c(flexpage_client_open) @implementation
 public func flexpage_client_open(
@@ -73,7 +73,7 @@ public func flexpage_client_extents(
 }
 
 extension Extent.Kind {
-    /// What Interface.h calls it.
+    /// The value of enum flexpage_extent_kind.
     fileprivate var number: Int32 {
         switch self {
         case .data: Int32(flexpage_extent_data.rawValue)

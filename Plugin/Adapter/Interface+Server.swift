@@ -5,7 +5,7 @@ import Glibc
 import Interface
 import Paging
 
-// The calls of Interface.h on a server. None comes from nbdkit's main thread.
+// The calls of Interface.h on a server. nbdkit's main thread makes none of them.
 
 @c(flexpage_server_create) @implementation
 public func flexpage_server_create(_ log: flexpage_logger, _ gate: flexpage_gate?) -> OpaquePointer {
@@ -46,7 +46,7 @@ public func flexpage_server_open_image(
 @c(flexpage_server_descriptors) @implementation
 public func flexpage_server_descriptors(_ server: OpaquePointer, _ descriptors: UnsafeMutablePointer<Int32>) -> Int32 {
     let own = unsafe Server.at(server).descriptors
-    precondition(own.count <= Int(flexpage_max_descriptors), "an image has no more descriptors than that")
+    precondition(own.count <= Int(flexpage_max_descriptors), "an image has more descriptors than Interface.h allows")
     for (index, number) in own.enumerated() { unsafe descriptors[index] = number }
     return Int32(own.count)
 }
@@ -105,13 +105,14 @@ public func flexpage_config_help() -> UnsafeMutablePointer<CChar>? {
 }
 
 extension Server {
-    /// The server that Glue's pointer stands for.
+    /// The server behind Glue's pointer.
     static func at(_ pointer: OpaquePointer) -> Server {
         unsafe Unmanaged<Server>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
     }
 }
 
-/// Does `call`, and puts what it has to say into `message`: the note it returns, or why it failed.
+/// Performs `call`, and puts the note that it returns, or the error that it throws, into `message`.
+/// - Returns: Whether it succeeded.
 func filling(
     _ message: UnsafeMutablePointer<flexpage_message>, _ call: () throws(ConfigurationError) -> String?
 ) -> Bool {

@@ -5,7 +5,7 @@ import Glibc
 import Interface
 import Paging
 
-// The writing calls of Interface.h on a connection. nbdkit makes none where `Client.canWrite` is false.
+// The calls of Interface.h on a connection that change the image. nbdkit makes none if `Client.canWrite` is false.
 
 @c(flexpage_client_write) @implementation
 public func flexpage_client_write(
@@ -47,8 +47,8 @@ public func flexpage_client_trim(
         do throws(AccessError) {
             try client.pager.trim(range, forced: isForced)
         } catch {
-            // NBD's trim is advice. An image that can have no holes has taken it as well as it can: nothing has
-            // changed, and a filesystem that is mounted with discard must not take that for a failing disk.
+            // NBD's trim is advice. An image that cannot have holes ignores it, which is correct. A filesystem mounted
+            // with discard must not take that for a failing disk.
             if error.code != EOPNOTSUPP { throw error }
         }
     }

@@ -1,8 +1,8 @@
-/// Why a value is not taken, without its key: those who parse values do not know whose they are.
+/// The reason why a value is refused. It does not name the key, which parsers of values do not know.
 struct InvalidValue: Error, Equatable {
     /// What is wrong with it: "not a size".
     let trouble: String
-    /// What would be right: "at least 1M".
+    /// What is expected instead: "at least 1M".
     let expected: String
 
     init(_ trouble: String, expected: String) {

@@ -1,17 +1,17 @@
 import SystemPackage
 
-/// What bounds the memory a process can have: the machine's, or that of a control group it is in.
+/// A bound on the memory of this process: that of the machine, or the limit of a control group.
 ///
-/// Asking for more than there is would be found out late, by the kernel killing the server while it serves; so it is
-/// found out here, from what /proc and the control groups' file systems say. What cannot be read bounds nothing.
-/// Read once, when the plugin is configured.
+/// If memory= were more than that, the kernel would kill the server some time while it serves. So the bounds are read
+/// from /proc and from the control groups' filesystem when the plugin is configured. A file that cannot be read sets no
+/// bound.
 struct MemoryBound: Equatable {
-    /// The most there is, in bytes.
+    /// In bytes.
     let bytes: Int
-    /// Whose it is, for a person: "this machine has", "the control group at … allows".
+    /// Who sets it, for messages: "this machine has", "the control group's … allows".
     let owner: String
 
-    /// The tightest of the bounds of this process. `root` is "/" but in tests.
+    /// The tightest of this process's bounds. `root` is "/" except in tests.
     static func tightest(root: FilePath = "/") -> MemoryBound? {
         let bounds = [machine(root: root)] + ControlGroups(root: root).memoryBounds()
         return bounds.compactMap(\.self).min { $0.bytes < $1.bytes }

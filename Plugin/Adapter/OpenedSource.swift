@@ -1,20 +1,20 @@
 import Accessors
 import SystemPackage
 
-/// The image that the settings name, opened, and what there is to say of it.
+/// The opened image that the settings name, and what there is to tell about it.
 ///
-/// This is the one place of the plugin that knows what kinds of image there are. All else knows `ImageSource`.
+/// This is the only place in the plugin that knows the kinds of images. Everything else knows only `ImageSource`.
 struct OpenedSource {
-    /// The key that names the image. What an image says of itself begins with its label, and stands behind this.
+    /// The key that names the image. Messages about an image are `file=`, followed by the image's own words.
     static let key = "file"
 
     let image: any ImageSource
-    /// How it was opened: good to know when looking for trouble.
+    /// How it was opened, for the debug log.
     let note: String
-    /// What is not as a person may expect it, in sentences.
+    /// What the person who starts the server may not expect, one sentence each.
     let warnings: [String]
 
-    /// Opens it, while the process has its privileges.
+    /// Opens it. To be called while the process still has its privileges.
     init(_ settings: Settings) throws(ConfigurationError) {
         let path = try settings.requireFile()
         let file = try Self.open(path, settings)
@@ -35,11 +35,11 @@ struct OpenedSource {
         var lines: [String] = []
         if settings.direct == .auto && !file.isDirect {
             lines.append(
-                "\(key)=\(file.label): direct I/O is refused here; the host's page cache is used, and dropped behind "
-                    + "each use")
+                "\(key)=\(file.label): direct I/O is not supported here; using the host's page cache, and dropping pages "
+                    + "from it after each use")
         }
         if let reason = file.readOnlyReason {
-            lines.append("\(key)=\(reason); it is served read-only")
+            lines.append("\(key)=\(reason); serving it read-only")
         }
         return lines
     }

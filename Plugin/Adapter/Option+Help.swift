@@ -1,14 +1,14 @@
-/// What `nbdkit flexpage --help` prints of the options: keys at the left, what they do at the right.
+/// The options in `nbdkit flexpage --help`: keys on the left, descriptions on the right.
 extension Option {
     private static let indent = 18
     private static let maxColumns = 75
 
-    /// All of it, without a newline at the end.
+    /// The help for all options, without a final newline.
     static var helpText: String {
         all.map(\.helpEntry).joined(separator: "\n")
     }
 
-    /// Begins on the line of the key if there is room.
+    /// The help for this option. The description begins on the line of the key if there is room.
     var helpEntry: String {
         let margin = String(repeating: " ", count: Self.indent)
         let term = typedKey + values.map(Self.marked).joined(separator: "|")
@@ -16,12 +16,12 @@ extension Option {
         return term.count < Self.indent ? term + margin.dropFirst(term.count) + text : term + "\n" + margin + text
     }
 
-    /// nbdkit's own help has what stands for a value in angle brackets.
+    /// Placeholders in angle brackets, as in nbdkit's own help.
     private static func marked(_ value: String) -> String {
         value == value.uppercased() ? "<\(value)>" : value
     }
 
-    /// `text`, broken between words.
+    /// `text`, wrapped between words.
     private static func lines(of text: String, columns: Int) -> [String] {
         var lines: [String] = []
         for word in text.split(separator: " ") {

@@ -1,18 +1,18 @@
-/// One `key=value` of the command line: what is typed, what --help says of it, and how its value is taken.
+/// One `key=value` of the command line: its syntax, its description in --help, and the parser of its value.
 ///
-/// `all` (Option+Table.swift) has every one. From it values are parsed, the error for an unknown key lists the keys,
-/// and nbdkit's help is made. Tests compare the man page and the README with it.
+/// `all` (Option+Table.swift) lists every option. Parsing, the error for an unknown key, and nbdkit's help all use this
+/// table. Tests compare the man page and the README with it.
 struct Option: Sendable {
     typealias Take = @Sendable (_ value: String, _ settings: inout Settings) throws(InvalidValue) -> Void
 
     let key: String
-    /// The values there are. A word in capitals stands for any value of that kind; all others are typed as they are.
+    /// The possible values. A word in capitals is a placeholder; all others are typed literally.
     let values: [String]
-    /// What holds if it is not given, as it would be typed; nil if it must be given.
+    /// The default, as it would be typed; nil if the option is required.
     let defaultValue: String?
-    /// What it does, and its default, in a sentence or two.
+    /// One or two sentences that say what it does and what the default is.
     let help: String
-    /// Puts a value that was typed into the settings.
+    /// Parses a value and stores it in the settings.
     let take: Take
 
     init(
@@ -25,7 +25,7 @@ struct Option: Sendable {
         self.take = take
     }
 
-    /// An option whose value is one of a few words.
+    /// An option whose value is one of several words.
     init<Mode: RawRepresentable<String> & CaseIterable & Sendable>(
         _ key: String, into property: WritableKeyPath<Settings, Mode> & Sendable, help: String
     ) {
@@ -40,18 +40,18 @@ struct Option: Sendable {
         }
     }
 
-    /// The values in one word, as the man page has them: `SIZE|off`.
+    /// The values as the man page shows them: `SIZE|off`.
     var syntax: String { values.joined(separator: "|") }
 
-    /// The key with what stands before the value. nbdkit takes a word without a key for the one that must be given.
+    /// The key as it precedes the value. Brackets mark the required option, whose key nbdkit lets people leave out.
     var typedKey: String { defaultValue == nil ? "[\(key)=]" : "\(key)=" }
 
-    /// The option for a key.
+    /// The option with this key, or nil.
     static func named(_ key: String) -> Option? {
         all.first { $0.key == key }
     }
 
-    /// The keys there are, for a person.
+    /// All keys, for messages.
     static var keys: String { list(all.map { "\($0.key)=" }) }
 
     /// "a, b or c".

@@ -1,7 +1,7 @@
-/// How the kernel's scheduler is asked to treat the server's threads: scheduling=.
+/// The kernel's scheduling policy for the server's threads: scheduling=.
 enum SchedulingMode: String, CaseIterable {
-    /// As it treats any.
+    /// The default policy.
     case normal
-    /// As SCHED_BATCH: a thread that wakes up waits for its turn, rather than to push another off its processor.
+    /// SCHED_BATCH: a thread that wakes up waits for its turn and does not preempt another.
     case batch
 }

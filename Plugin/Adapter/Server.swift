@@ -2,20 +2,20 @@ import Accessors
 import Paging
 import SystemPackage
 
-/// The whole of what one nbdkit serves: what was configured, then the open image, then what serves it.
+/// Everything that one nbdkit process serves: first the configuration, then the open image, then what serves it.
 ///
-/// Its calls come one at a time, in the order in which they stand here, from threads of their own (Interface.h); only
-/// those about clients come from any thread, between `begin` and `end`, when nothing here changes any more.
+/// Its calls come one at a time, in the order of this file, each from a thread of its own (Interface.h). Calls about
+/// clients are the exception. They come from any thread, between `begin` and `end`, while nothing here changes.
 final class Server: @unchecked Sendable {
     /// Prints one line that a person should see. Any thread.
     private let log: @Sendable (String) -> Void
-    /// Does not return where no image may be let go any more. Any thread.
+    /// Called before an image is released. Does not return while a last will is being executed. Any thread.
     private let gate: @Sendable () -> Void
     private var settings = Settings()
     private var image: (any ImageSource)?
     private var serving: Serving?
-    /// What brings out what is dirty when the process is about to die. It stays when serving has ended, because it is
-    /// asked by a thread that knows nothing of that; it does nothing then.
+    /// Writes dirty data to the image when the process is about to die. It outlives serving, because the thread that
+    /// calls it does not know when serving ends. It does nothing then.
     private(set) var will: LastWill?
 
     init(log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void = {}) {
@@ -28,29 +28,29 @@ final class Server: @unchecked Sendable {
         try settings.set(key, value)
     }
 
-    /// Checks what was configured as a whole.
+    /// Checks the configuration as a whole.
     func check() throws(ConfigurationError) {
         _ = try settings.requireFile()
         try check(memoryBound: MemoryBound.tightest())
     }
 
-    /// Checks memory= against what there is.
+    /// Checks memory= against a bound.
     func check(memoryBound: MemoryBound?) throws(ConfigurationError) {
         guard let memoryBound, settings.memory > memoryBound.bytes else { return }
         throw ConfigurationError(
             "memory", settings.memoryText,
             "more than the \(ByteCount.roughly(memoryBound.bytes)) that \(memoryBound.owner)",
-            expected: "no more than that")
+            expected: "at most \(ByteCount.roughly(memoryBound.bytes))")
     }
 
-    /// Whether the server's threads are to be scheduled as SCHED_BATCH.
+    /// Whether the kernel should schedule the server's threads as SCHED_BATCH.
     var isBatch: Bool { settings.scheduling == .batch }
 
-    /// Seconds that the last will may take; 0 where there is to be none.
+    /// Seconds that the last will may take; 0 for no last will.
     var secondsOfLastWill: Int { settings.lastWill }
 
-    /// Opens the image, and checks what can be known of serving it: what fails after the fork is told to fewer people.
-    /// Hands back what is good to know of it, and what a person should see.
+    /// Opens the image, and checks before the fork as much as can be checked, while a person sees the errors.
+    /// - Returns: A note for the debug log, and a warning for the person who starts the server.
     func openImage() throws(ConfigurationError) -> (note: String, warning: String?) {
         let opened = try OpenedSource(settings)
         try check(sizeOf: opened.image)
@@ -62,21 +62,22 @@ final class Server: @unchecked Sendable {
     /// The descriptors of the open image.
     var descriptors: [Int32] { image?.descriptors ?? [] }
 
-    /// Takes the memory and starts serving.
+    /// Allocates the memory and starts serving.
+    /// - Returns: A note for the debug log.
     func begin() throws(ConfigurationError) -> String {
         guard let image else { throw ConfigurationError("there is no open image to serve") }
         let serving = try Serving(image, settings, log: log, gate: gate)
         self.serving = serving
         will = serving.pages.will
-        return "memory: \(settings.memory) bytes for pages and what describes them"
+        return "memory: \(settings.memory) bytes for cached pages and their tables"
     }
 
-    /// Brings to the image what is not there yet, durably. What keeps it from there is told when it begins.
-    /// - Returns: False where it cannot be brought.
+    /// Writes everything dirty to the image and makes it durable. A new failure is logged.
+    /// - Returns: Whether that succeeded.
     func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
 
-    /// Brings everything to its end. Hands back the counters, and what went wrong. Does no harm to a server that never
-    /// began.
+    /// Ends serving. Does nothing if it never began.
+    /// - Returns: The counters, and the error if data could not be written.
     func end() -> (counters: String?, error: ConfigurationError?) {
         guard let serving else { return (nil, nil) }
         let error = serving.end()
@@ -85,9 +86,10 @@ final class Server: @unchecked Sendable {
         return (counters, error)
     }
 
-    /// A client for one connection, and what is good to know. One that may write keeps other writers from the image.
+    /// Opens a connection. A client that may write locks the image against other writers.
+    /// - Returns: The client, and a note for the debug log.
     func connect(isReadOnly: Bool) throws(ConfigurationError) -> (client: Client, note: String?) {
-        guard let serving else { throw ConfigurationError("a client came before serving had begun, or after its end") }
+        guard let serving else { throw ConfigurationError("a client connected before serving began or after it ended") }
         let canWrite = !isReadOnly && serving.image.isWritable
         let forgotten = try letIn(to: serving, canWrite: canWrite)
         do {
@@ -96,22 +98,23 @@ final class Server: @unchecked Sendable {
             return (client, forgotten > 0 ? Self.note(forgotten: forgotten) : nil)
         } catch {
             if canWrite { serving.image.endWriting() }
-            throw ConfigurationError("the image cannot be served to one more client (\(Errno(rawValue: error.code)))")
+            throw ConfigurationError("cannot serve the image to another client (\(Errno(rawValue: error.code)))")
         }
     }
 
-    /// Ends what `connect` began. A client that leaves after `end` has nothing to give back.
+    /// Closes a connection. After `end` there is nothing left to release.
     func disconnect(_ client: Client) {
         guard let serving else { return }
         if client.canWrite, let error = serving.endWriting() {
+            let lock = settings.lock == .on ? ", and the image stays locked" : ""
             log(
-                "a client left, and what was written is not all on the image yet: \(Errno(rawValue: error.code)); it "
-                    + "stays in memory\(settings.lock == .on ? ", and the image locked," : "") and is tried again")
+                "a client left before all written data was on the image and synced: \(Errno(rawValue: error.code)); "
+                    + "the data stays in memory and is retried\(lock)")
         }
         serving.close(client.pager.provider)
     }
 
-    /// What has been counted so far, in words.
+    /// The counters so far, as `name=value` words. The man page documents each.
     var counters: String {
         guard let counters = serving?.pages.counters else { return "not serving" }
         let reading =
@@ -128,8 +131,8 @@ final class Server: @unchecked Sendable {
             + "memory=\(settings.memory)"
     }
 
-    /// Lets a client in.
-    /// - Returns: How many cached pages others may have changed, and have been forgotten.
+    /// Admits a client.
+    /// - Returns: The number of cached pages that were discarded because others may have changed them.
     private func letIn(to serving: Serving, canWrite: Bool) throws(ConfigurationError) -> Int {
         guard canWrite else { return serving.beginReading() }
         do {
@@ -141,14 +144,13 @@ final class Server: @unchecked Sendable {
         }
     }
 
-    /// Tells if the image's path has come to lead elsewhere: where that is, nobody will find what is written.
+    /// Logs if the image's path leads elsewhere by now. Whoever opens that path will not find what clients write.
     func tellOfName() {
         if let news = serving?.image.newsOfName() { log("\(OpenedSource.key)=\(news)") }
     }
 
     private static func note(forgotten pages: Int) -> String {
-        "others may have changed the image while no client here could write it: "
-            + "\(pages) cached pages of 4096 bytes are forgotten"
+        "others may have changed the image: \(pages) cached pages of 4096 bytes are discarded"
     }
 
     private func check(sizeOf image: any ImageSource) throws(ConfigurationError) {
@@ -158,7 +160,7 @@ final class Server: @unchecked Sendable {
         )
     }
 
-    /// Whether the memory can be had now. It is taken after the fork.
+    /// Checks that the memory can be allocated. It is allocated after the fork.
     private func checkMemory() throws(ConfigurationError) {
         do throws(AccessError) {
             try Pages.check(memory: settings.memory)

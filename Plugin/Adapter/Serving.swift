@@ -2,11 +2,11 @@ import Accessors
 import Paging
 import SystemPackage
 
-/// What it takes to serve an image, from after the fork to the end: the Pages, the registry, the image's Provider, and
-/// the Writeback where the image can be written, and the Prefetcher.
+/// Everything that serves an image, from after the fork to the end: the Pages, the registry, the image's Provider, the
+/// Prefetcher, and the Writeback if the image is writable.
 ///
-/// It holds one use of the Provider as long as it lives, so that what was read for one client is still there for the
-/// next one. `end` is called once, when no request is under way any more.
+/// It holds one use of the Provider as long as it lives, so that pages read for one client stay cached for the next.
+/// `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
     let image: any ImageSource
     let pages: Pages
@@ -16,9 +16,9 @@ final class Serving: Sendable {
     private let prefetcher: Prefetcher?
     private let gate: @Sendable () -> Void
 
-    /// Takes the memory and starts the threads.
-    /// - Parameter gate: Called before the image is let go; does not return where it must not be any more.
-    /// - Throws: Which of them cannot be had, and why.
+    /// Allocates the memory and starts the threads.
+    /// - Parameter gate: Called before the image is released. Does not return if it must not be released any more.
+    /// - Throws: The reason why memory or threads are not available.
     init(
         _ image: any ImageSource, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
         gate: @escaping @Sendable () -> Void
@@ -47,7 +47,7 @@ final class Serving: Sendable {
         }
     }
 
-    /// The memory, and the image's Provider in it.
+    /// Allocates the memory, and opens the image's Provider in it.
     private static func open(
         _ image: any ImageSource, _ settings: Settings, _ log: @escaping @Sendable (String) -> Void
     ) throws(ConfigurationError) -> (Pages, ProviderRegistry, Provider) {
@@ -65,41 +65,41 @@ final class Serving: Sendable {
 
     private static func refusal(ofThread error: AccessError) -> ConfigurationError {
         ConfigurationError(
-            "cannot start a thread: \(Errno(rawValue: error.code)); raise the limit of processes (ulimit -u), or "
-                + "pids.max of the control group")
+            "cannot start a thread: \(Errno(rawValue: error.code)); raise the process limit (ulimit -u) or the control "
+                + "group's pids.max")
     }
 
-    /// One user of the Provider more.
+    /// Adds a user of the Provider.
     func open() throws(AccessError) -> Provider {
         let image = image
         return try registry.open(image.identity) { () throws(AccessError) in image }
     }
 
-    /// One user less.
+    /// Removes a user of the Provider.
     func close(_ provider: Provider) {
-        // It is not the last one, unless the end is under way, which tells by itself what cannot be written.
+        // It is the last user only if `end` is running, which reports itself what cannot be written.
         _ = try? registry.close(provider)
     }
 
-    /// A client that may write is about to be let in. What is cached is forgotten where others may have changed the
-    /// image while there was none.
-    /// - Returns: How many cached pages that were.
+    /// Prepares for a client that may write. Discards the cache if others may have changed the image while no client
+    /// here could write it.
+    /// - Returns: The number of cached pages that were discarded.
     func beginWriting() throws -> Int {
         var forgotten = 0
         try image.beginWriting { forgotten = provider.forgetImage() }
         return forgotten
     }
 
-    /// The same for a client that only reads.
+    /// Prepares for a client that only reads, in the same way.
     func beginReading() -> Int {
         var forgotten = 0
         image.beginReading { forgotten = provider.forgetImage() }
         return forgotten
     }
 
-    /// A client that could write is gone. What was written is brought to the image before other writers are let in
-    /// there; where that fails it stays in memory, and the image locked, until the Writeback has done it.
-    /// - Returns: Why it is not there yet, or nil.
+    /// A client that could write is gone. Its data is flushed before the image is released to other writers. If that
+    /// fails, the data stays in memory, and the image stays locked, until the Writeback has succeeded.
+    /// - Returns: The error, or nil if everything is on the image.
     func endWriting() -> AccessError? {
         do throws(AccessError) {
             try provider.flush()
@@ -112,17 +112,16 @@ final class Serving: Sendable {
         return nil
     }
 
-    /// What a person is told when what clients left behind has been dealt with.
+    /// The line in the log when the data that clients left behind has been flushed.
     private static func line(completed count: Int, lost: AccessError?) -> String {
         let clients = count == 1 ? "a client that has left" : "\(count) clients that have left"
         return lost == nil
-            ? "all that was written by \(clients) is on the image now, and synced"
-            : "what is in memory of \(clients) is on the image now; what a failed sync has lost is not"
+            ? "everything written by \(clients) is now on the image and synced"
+            : "data still in memory from \(clients) is now on the image; data lost in a failed sync is not"
     }
 
-    /// Brings what was written to the image, durably, unless nothing has been written since this did so last. One
-    /// thread at a time.
-    /// - Returns: False where that fails.
+    /// Flushes, unless nothing has been written since the last call. One thread at a time.
+    /// - Returns: Whether that succeeded.
     func flushIfChanged() -> Bool {
         do throws(AccessError) {
             if image.isWritable { try provider.flushIfChanged() }
@@ -132,8 +131,9 @@ final class Serving: Sendable {
         }
     }
 
-    /// Brings what was written to the image, and stops. Hands back what went wrong. nbdkit calls no close for clients
-    /// that are still there, so the flush does not wait for the last user to leave.
+    /// Flushes one last time, and stops the threads. Does not wait for clients: nbdkit calls no close for those that
+    /// are still connected.
+    /// - Returns: The error if data could not be written.
     func end() -> ConfigurationError? {
         var failure: ConfigurationError?
         do {
@@ -143,7 +143,7 @@ final class Serving: Sendable {
             let what =
                 provider.lost == nil || pages.counters.dirtyPages > 0
                 ? "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.label) and are lost"
-                : "what was written to \(image.label) could not be made durable and may be lost"
+                : "data written to \(image.label) could not be made durable and may be lost"
             failure = ConfigurationError("\(what): \(Errno(rawValue: error.code))")
         }
         writeback?.stop()
@@ -153,21 +153,21 @@ final class Serving: Sendable {
 }
 
 extension Notice {
-    /// What a person is told.
+    /// The line in the log.
     var line: String {
         switch self {
         case .writeOutFails(let error, let dirtyPages):
             "writing to the image fails (\(Errno(rawValue: error.code))); \(dirtyPages) pages of 4096 bytes stay in memory "
-                + "and are tried again; every flush fails until they are out"
+                + "and are retried; every flush fails until they are written"
         case .writeOutWorksAgain(let failures):
-            "writing to the image works again, after \(failures) failures; all that was kept in memory is out"
+            "writing to the image works again after \(failures) failures; everything kept in memory has been written"
         case .syncFailed(let error, let isLost):
-            "making the image durable failed (\(Errno(rawValue: error.code))); "
+            "syncing the image failed (\(Errno(rawValue: error.code))); "
                 + (isLost
-                    ? "what was written before may be lost, and every flush fails until the server is started anew"
-                    : "what was written since the last good sync is in memory and is written again")
+                    ? "data written before it may be lost, and every flush fails until the server is restarted"
+                    : "data written since the last successful sync is in memory and is written again")
         case .syncWorksAgain(let failures):
-            "making the image durable works again, after \(failures) failures; nothing is lost"
+            "syncing the image works again after \(failures) failures; nothing is lost"
         }
     }
 }

@@ -2,39 +2,39 @@ import Accessors
 import Paging
 import SystemPackage
 
-/// What the command line said, checked a key at a time. It knows nothing of nbdkit, nor of the machine.
+/// The configuration from the command line, checked one key at a time. It knows neither nbdkit nor the machine.
 ///
-/// The values here are the defaults. What can be said, and how a value is taken, is in `Option.all`.
+/// The initial values are the defaults. `Option.all` has the possible values and their parsers.
 struct Settings: Equatable {
-    /// The image, as it was typed.
+    /// The image's path, as it was typed.
     private(set) var file: String?
-    /// Bytes for pages and what describes them.
+    /// Bytes for cached pages and their tables.
     var memory = 256 << 20
     /// memory= as it was typed.
     var memoryText = "256M (the default)"
     /// Whether the host's page cache is bypassed.
     var direct = DirectMode.auto
-    /// The largest window that is read ahead of a stream, bytes; 0 for none.
+    /// The largest readahead window of a stream, bytes; 0 for no readahead.
     var readahead = Pages.defaultReadahead
-    /// How the kernel is to schedule the server's threads.
+    /// How the kernel schedules the server's threads.
     var scheduling = SchedulingMode.normal
 
-    // What writing takes.
+    // Writing.
 
     /// When a write is answered.
     var cache = CacheMode.writeback
     /// The share of the pages that may be dirty before writers wait.
     var dirtyShare = Pages.defaultDirtyShare
-    /// Milliseconds that something may be dirty before it goes out by itself.
+    /// Milliseconds that a page may be dirty before it is written out.
     var dirtyAge = 5000
-    /// Seconds that what is dirty may be brought out for when the process is about to die; 0 for not at all.
+    /// Seconds that the last will may take when the process crashes; 0 for no last will.
     var lastWill = 10
-    /// Milliseconds that a flush may take, as far as what is dirty decides that; nil where it does not matter.
+    /// Milliseconds that a flush may take, which limits the dirty pages; nil for no such limit.
     var flushTime: Int? = 10_000
-    /// Whether an image being written is locked against a second writer.
+    /// Whether the image is locked against other writers while clients may write.
     var lock = LockMode.on
 
-    /// Takes one `key=value`. A key that comes again replaces what it said before, but for file=.
+    /// Takes one `key=value`. Except for file=, a repeated key replaces the earlier value.
     mutating func set(_ key: String, _ value: String) throws(ConfigurationError) {
         guard let option = Option.named(key) else {
             throw ConfigurationError(key, value, "unknown key", expected: Option.keys)
@@ -46,7 +46,7 @@ struct Settings: Equatable {
         }
     }
 
-    /// The image. Quietly serving the last of two would be a surprise.
+    /// Takes the image's path. A second image is an error: silently serving only one of them would surprise.
     mutating func takeFile(_ path: String) throws(InvalidValue) {
         guard !path.isEmpty else {
             throw InvalidValue("the path is empty", expected: "the path of the image to serve")
@@ -55,8 +55,8 @@ struct Settings: Equatable {
         file = path
     }
 
-    /// The image.
-    /// - Throws: where there is none.
+    /// The image's path.
+    /// - Throws: An error that says how to name one, if there is none.
     func requireFile() throws(ConfigurationError) -> String {
         guard let file else {
             throw ConfigurationError(
@@ -65,10 +65,10 @@ struct Settings: Equatable {
         return file
     }
 
-    /// Why the memory cannot be had.
+    /// The error if the memory cannot be allocated.
     func refusal(ofMemory error: AccessError) -> ConfigurationError {
         ConfigurationError(
-            "memory", memoryText, "the system refuses it (\(Errno(rawValue: error.code)))",
-            expected: "less, or a higher limit (ulimit -v)")
+            "memory", memoryText, "refused by the system (\(Errno(rawValue: error.code)))",
+            expected: "a smaller size, or a higher limit (ulimit -v)")
     }
 }

@@ -1,17 +1,17 @@
 import SystemPackage
 
-/// Reads the small text files in which the kernel says things.
+/// Reads small text files of the kernel, as those in /proc.
 enum TextFile {
-    /// Ample for /proc/self/mountinfo of a machine with hundreds of mounts.
+    /// Enough for /proc/self/mountinfo of a machine with thousands of mounts.
     private static let maxBytes = 1 << 20
 
-    /// The text of the file, or nil where it cannot be had.
+    /// The text of the file, or nil if it cannot be read.
     static func read(_ path: FilePath) -> String? {
         guard let file = try? FileDescriptor.open(path, .readOnly, options: .closeOnExec) else { return nil }
         defer { try? file.close() }
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 4096)
-        // Such files have no size that could be asked for, and may be given out a piece at a time.
+        // Such files report no size, and a read may return only a part.
         while bytes.count < maxBytes {
             guard let count = try? unsafe piece.withUnsafeMutableBytes({ try unsafe file.read(into: $0) }) else {
                 return nil

@@ -1,9 +1,9 @@
-/// What the values of several options are made of: sizes, times, shares.
+/// Parsers for the kinds of value that several options take: sizes, times, shares.
 ///
-/// Each either understands a text, or says what is wrong with it and what is expected. `alternative` is a word that
-/// the option takes as well; the message names it.
+/// Each returns the value, or throws what is wrong with the text and what is expected. `alternative` is a word that the
+/// option accepts as well; the message names it.
 enum Value {
-    /// The longest time that is taken, in seconds: a day.
+    /// The longest time that is accepted, in seconds: a day.
     private static let maxSeconds = 24 * 3600
 
     /// A number of bytes (`ByteCount`).
@@ -23,19 +23,21 @@ enum Value {
         return bytes
     }
 
-    /// A time in seconds, or in milliseconds with `ms` behind the number.
-    /// - Parameter example: Seconds that the message names.
+    /// A time in seconds, or in milliseconds if `ms` follows the number.
+    /// - Parameter example: A number of seconds that the message names.
     /// - Returns: Milliseconds.
     static func time(
         _ text: String, example: Int, or alternative: String? = nil
     ) throws(InvalidValue) -> Int {
         let isFine = text.hasSuffix("ms")
         let unit = isFine ? 1 : 1000
-        guard let number = Int(isFine ? text.dropLast(2) : text[...]), number > 0, number <= maxSeconds * 1000 / unit
+        guard let number = number(isFine ? text.dropLast(2) : text[...]), number > 0,
+            number <= maxSeconds * 1000 / unit
         else {
             throw InvalidValue(
                 "not a time",
-                expected: "seconds up to \(maxSeconds), such as \(example), or 500ms\(rest(alternative))")
+                expected: "a number of seconds from 1 to \(maxSeconds), such as \(example), or of milliseconds, "
+                    + "such as 500ms\(rest(alternative))")
         }
         return number * unit
     }
@@ -44,24 +46,30 @@ enum Value {
     static func seconds(
         _ text: String, in range: ClosedRange<Int>, example: Int, or alternative: String? = nil
     ) throws(InvalidValue) -> Int {
-        guard let seconds = Int(text), range.contains(seconds) else {
+        guard let seconds = number(text[...]), range.contains(seconds) else {
             throw InvalidValue(
                 "not a time",
-                expected: "seconds up to \(range.upperBound), such as \(example)\(rest(alternative))")
+                expected: "a number of seconds from \(range.lowerBound) to \(range.upperBound), such as \(example)"
+                    + rest(alternative))
         }
         return seconds
     }
 
-    /// A share in per cent, with or without the sign.
-    /// - Returns: The share of one.
+    /// A percentage, with or without the sign.
+    /// - Returns: The share, from 0 to 1.
     static func share(_ text: String, in range: ClosedRange<Double>) throws(InvalidValue) -> Double {
         let digits = text.hasSuffix("%") ? text.dropLast() : text[...]
-        guard let percent = Int(digits), range.contains(Double(percent) / 100) else {
+        guard let percent = number(digits), range.contains(Double(percent) / 100) else {
             throw InvalidValue(
                 "not a share of the memory",
-                expected: "\(inPercent(range.lowerBound)) to \(inPercent(range.upperBound))")
+                expected: "a percentage from \(inPercent(range.lowerBound)) to \(inPercent(range.upperBound))")
         }
         return Double(percent) / 100
+    }
+
+    /// The number that `text` says in digits alone: Int's own initialiser takes a sign as well.
+    private static func number(_ text: Substring) -> Int? {
+        text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil
     }
 
     private static func rest(_ alternative: String?) -> String {

@@ -1,5 +1,4 @@
-// The callbacks that the plugin gives to nbdkit. nbdkit-plugin(3) says what each is to do; the files say how it is
-// done.
+// The callbacks that the plugin gives to nbdkit. nbdkit-plugin(3) specifies each of them.
 
 #ifndef FLEXPAGE_CALLBACKS_H
 #define FLEXPAGE_CALLBACKS_H
@@ -11,7 +10,7 @@
 
 #include "Interface.h"
 
-// Lifetime.c: on nbdkit's main thread, each through an off-main call.
+// Lifetime.c: called on nbdkit's main thread; each runs as an off-main call.
 
 void flexpage_load(void);
 void flexpage_unload(void);
@@ -25,7 +24,7 @@ void flexpage_dump_plugin(void);
 /// The server of this process, from load to unload. Any thread.
 flexpage_server *lifetime_server(void);
 
-// Connection.c: on a connection's threads.
+// Connection.c: called on a connection's threads.
 
 void *flexpage_open(int readonly);
 void flexpage_close(void *handle);
@@ -39,7 +38,7 @@ int flexpage_can_fua(void *handle);
 int flexpage_can_fast_zero(void *handle);
 int flexpage_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum);
 
-// Requests.c: on a connection's threads, many at once.
+// Requests.c: called on a connection's threads, many at once.
 
 int flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags);
 int flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags);

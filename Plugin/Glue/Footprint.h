@@ -1,10 +1,10 @@
-// How much memory the process takes beside memory=, and locks where nbdkit --swap locks all of it.
+// Memory that the process takes in addition to memory=, all of which nbdkit --swap locks.
 
 #ifndef FLEXPAGE_FOOTPRINT_H
 #define FLEXPAGE_FOOTPRINT_H
 
-/// Gives the threads made from now on, nbdkit's too, small stacks, and the process few arenas of malloc. What the user
-/// has set otherwise stays: a stack that is smaller (ulimit -s) or larger than the usual 8 MiB, and MALLOC_ARENA_MAX.
+/// Gives threads created from now on, including nbdkit's, small stacks, and limits malloc to one arena. Explicit user
+/// settings take precedence: a stack size other than the default of 8 MiB (ulimit -s), and MALLOC_ARENA_MAX.
 void footprint_reduce(void);
 
 #endif

@@ -17,21 +17,20 @@
 #include "Interface.h"
 #include "Privileges.h"
 
-/// How long the parent waits for the child's word, milliseconds.
+/// How long the parent waits for the child's message, milliseconds.
 static const int patience = 10000;
 
-/// Whether the next fork is nbdkit's. Written by the main thread, as all of this.
+/// Whether the next fork is nbdkit's. Only the main thread writes this and the variables below.
 static bool is_watching;
-/// What the parent closes.
+/// The descriptors that the parent closes.
 static int32_t of_server[flexpage_max_descriptors];
 static int32_t of_server_count;
-/// Whether this process has given back what the server needs.
+/// Whether this process has given up what the server needs.
 static bool has_given_back;
-/// The pipe for the child's word: read by the parent, written by the child. -1 where it is not open.
+/// The pipe for the child's message. The parent reads it, the child writes it. -1 if it is not open.
 static int reader = -1, writer = -1;
 
-static void
-before_fork(void)
+static void before_fork(void)
 {
     int ends[2];
     if (!is_watching || pipe2(ends, O_CLOEXEC) == -1)
@@ -41,18 +40,16 @@ before_fork(void)
 }
 
 /// Closes one end of the pipe.
-static void
-close_end(int *end)
+static void close_end(int *end)
 {
     if (*end >= 0)
         close(*end);
     *end = -1;
 }
 
-/// The bytes of the child's word: 1 for success, more for a failure's text, 0 where the child has ended without one, -1
-/// where there is none to wait for any longer.
-static ssize_t
-read_word(char *word, size_t size)
+/// Reads the child's message. Returns its length: 1 for success, more for the text of a failure, 0 if the child has
+/// ended without a message, and -1 if there is none within `patience`.
+static ssize_t read_word(char *word, size_t size)
 {
     struct pollfd wanted = {.fd = reader, .events = POLLIN};
     int ready;
@@ -62,10 +59,9 @@ read_word(char *word, size_t size)
     return ready == 1 ? read(reader, word, size) : -1;
 }
 
-/// Whether there can be no child, as the fork has failed, which nbdkit tells. Where SIGCHLD is ignored a child that has
-/// ended leaves nothing to be found: then nobody can tell.
-static bool
-has_no_child(void)
+/// Whether there is no child because the fork failed, which nbdkit reports itself. If SIGCHLD is ignored, a child that
+/// has ended cannot be found either; the answer is false then.
+static bool has_no_child(void)
 {
     struct sigaction action;
     if (sigaction(SIGCHLD, NULL, &action) == -1 || (action.sa_flags & SA_NOCLDWAIT) || action.sa_handler == SIG_IGN)
@@ -74,22 +70,20 @@ has_no_child(void)
     return waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT) == -1;
 }
 
-/// Returns where the child serves, or may yet. It must not be exit() that ends the process: the C library runs the
-/// handlers of a fork with a lock held that exit() takes.
-static void
-wait_for_child(void)
+/// Returns if the child serves or may still come to serve, and ends the process otherwise. It does not call exit(),
+/// which takes a lock that the C library holds while it runs the handlers of a fork.
+static void wait_for_child(void)
 {
     char word[PIPE_BUF + 1];
     ssize_t length = read_word(word, sizeof word - 1);
     if (length == 1 || length < 0 || (length == 0 && has_no_child()))
         return;
     word[length] = '\0';
-    fprintf(stderr, "nbdkit: error: %s\n", length > 0 ? word : "the server ended before it could serve");
+    fprintf(stderr, "nbdkit: error: %s\n", length > 0 ? word : "the server exited before it could serve");
     _exit(EXIT_FAILURE);
 }
 
-static void
-after_fork_in_parent(void)
+static void after_fork_in_parent(void)
 {
     if (!is_watching)
         return;
@@ -104,8 +98,7 @@ after_fork_in_parent(void)
     close_end(&reader);
 }
 
-static void
-after_fork_in_child(void)
+static void after_fork_in_child(void)
 {
     if (!is_watching)
         return;
@@ -113,8 +106,7 @@ after_fork_in_child(void)
     close_end(&reader);
 }
 
-int
-fork_watch(const int32_t *descriptors, int32_t count)
+int fork_watch(const int32_t *descriptors, int32_t count)
 {
     memcpy(of_server, descriptors, sizeof *descriptors * (size_t)count);
     of_server_count = count;
@@ -123,30 +115,23 @@ fork_watch(const int32_t *descriptors, int32_t count)
     return failure;
 }
 
-bool
-fork_over(void)
+bool fork_over(void)
 {
     is_watching = false;
     return !has_given_back;
 }
 
-/// Says one word to the parent, who may have gone on.
-static bool
-tell(const char *word, size_t length)
+/// Sends a message to the parent, which may not be waiting any more.
+static bool tell(const char *word, size_t length)
 {
     bool is_told = writer >= 0 && write(writer, word, length) == (ssize_t)length;
     close_end(&writer);
     return is_told;
 }
 
-void
-fork_tell_success(void)
-{
-    tell("", 1);
-}
+void fork_tell_success(void) { tell("", 1); }
 
-bool
-fork_tell_failure(const char *why)
+bool fork_tell_failure(const char *why)
 {
     size_t length = strlen(why);
     return tell(why, length < PIPE_BUF ? length : PIPE_BUF);

@@ -1,25 +1,25 @@
-// The plugin as nbdkit sees it: a struct with a callback for each of its members.
+// The plugin as nbdkit sees it: a struct of callbacks.
 //
-// It is C because nbdkit's interface is: a struct of function pointers, variable arguments, a macro. All it does is to
-// turn nbdkit's way of saying things into Interface.h's and back. The callbacks stand in files of their own:
-// Lifetime.c, Connection.c, Requests.c. One rule is kept for all of the plugin, the fork rule: callbacks that nbdkit's
-// main thread makes go through an off-main call (OffMainCall.h), all of them, always. The others come from threads that
-// nbdkit made for a connection, after the fork. (With `nbdkit -s` the main thread serves the one connection itself;
-// nbdkit does not fork then.)
+// It is written in C because nbdkit's interface is C: function pointers, variable arguments, a macro. It only
+// translates between nbdkit's interface and Interface.h. The callbacks are in Lifetime.c, Connection.c and Requests.c.
+//
+// The fork rule holds for the whole plugin: every callback on nbdkit's main thread runs as an off-main call
+// (OffMainCall.h). The other callbacks run on threads that nbdkit creates for a connection, after the fork. (With
+// `nbdkit -s` the main thread serves the only connection itself, but then nbdkit does not fork.)
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #include <stdlib.h>
 
 #include "Callbacks.h"
-#include "OffMainCall.h"
 #include "Footprint.h"
+#include "OffMainCall.h"
 
 static struct nbdkit_plugin plugin = {
     .name = "flexpage",
     .version = FLEXPAGE_VERSION,
     .longname = "Flexpage: disk images through a user-space pager",
-    .description = "Serves a disk image from a cache of its own, in memory of fixed size.",
+    .description = "Serves a disk image from its own cache in a fixed amount of memory.",
     .load = flexpage_load,
     .unload = flexpage_unload,
     .dump_plugin = flexpage_dump_plugin,
@@ -57,26 +57,23 @@ struct help {
     char *text;
 };
 
-static void
-run_help(struct off_main_call *call)
+static void run_help(struct off_main_call *call)
 {
     struct help *help = (struct help *)call;
     help->text = flexpage_config_help();
     call->succeeded = true;
 }
 
-/// The plugin, with the help that is made from the options. nbdkit copies the struct before it calls load, so the help
-/// has to be there when the plugin is registered. It stays as long as the process. The macro below evaluates this more
-/// than once.
-static struct nbdkit_plugin *
-described_plugin(void)
+/// The plugin with its help, which is generated from the options. nbdkit copies the struct before it calls load, so the
+/// help must exist when the plugin is registered. It is never freed. The macro below evaluates this more than once.
+static struct nbdkit_plugin *described_plugin(void)
 {
     if (plugin.config_help != NULL)
         return &plugin;
     // Before the first thread.
     footprint_reduce();
     struct help help = {.call.run = run_help};
-    // It cannot fail as far as nbdkit is concerned. There would be no server to serve with either.
+    // nbdkit expects no failure here. Without a thread, serving would be impossible anyway.
     if (off_main_call_do(&help.call) == -1)
         exit(EXIT_FAILURE);
     plugin.config_help = help.text;

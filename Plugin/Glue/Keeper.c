@@ -15,40 +15,38 @@
 #include <unistd.h>
 
 #include "Callbacks.h"
-#include "OffMainCall.h"
 #include "Fork.h"
 #include "LastWill.h"
+#include "OffMainCall.h"
 
-/// How often it looks again after a quit signal, milliseconds; and after a flush that failed.
+/// Milliseconds between two flushes after a quit signal: after one that succeeded, and after one that failed.
 static const int interval = 50, retry_interval = 1000;
 
 static const int quit_signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
 enum { quit_signal_count = sizeof quit_signals / sizeof quit_signals[0] };
-/// The handlers that were there before, by the index of their signals.
+/// The previous handlers, indexed as quit_signals.
 static struct sigaction earlier[quit_signal_count];
 
-/// What wakes the keeper: an eventfd, as a handler may write to it, and a wait for it is by the monotonic clock.
+/// Wakes the keeper. It is an eventfd because a signal handler may write to it and poll waits by the monotonic clock.
 static int bell = -1;
 static atomic_bool is_quitting, is_ending;
 
 static pthread_t thread;
 static bool has_begun;
-/// Posted when serving has begun, or cannot.
+/// Posted when serving has begun or failed to begin.
 static sem_t begun;
-/// How it has begun, and ended. Whoever waits for that reads it.
+/// What to print after the beginning, and after the end. Read by the thread that waited for it.
 static struct flexpage_message message;
 
-/// Wakes the keeper. Only async-signal-safe functions; a bell that is rung already may stay so.
-static void
-ring(void)
+/// Wakes the keeper. Uses only async-signal-safe functions. Ringing twice has the same effect as once.
+static void ring(void)
 {
     uint64_t one = 1;
     ssize_t written = write(bell, &one, sizeof one);
     (void)written;
 }
 
-static void
-call_earlier(int number, siginfo_t *information, void *context)
+static void call_earlier(int number, siginfo_t *information, void *context)
 {
     for (int index = 0; index < quit_signal_count; index++) {
         const struct sigaction *action = &earlier[index];
@@ -61,8 +59,7 @@ call_earlier(int number, siginfo_t *information, void *context)
     }
 }
 
-static void
-handle_quit(int number, siginfo_t *information, void *context)
+static void handle_quit(int number, siginfo_t *information, void *context)
 {
     int saved = errno;
     atomic_store(&is_quitting, true);
@@ -71,16 +68,16 @@ handle_quit(int number, siginfo_t *information, void *context)
     call_earlier(number, information, context);
 }
 
-/// Catches the quit signals that are caught: who has the default, or ignores one, is left alone.
-static void
-catch_quit_signals(void)
+/// Takes over those quit signals that have a handler. Signals that are ignored or have the default action are left
+/// alone.
+static void catch_quit_signals(void)
 {
     for (int index = 0; index < quit_signal_count; index++) {
         struct sigaction *action = &earlier[index];
         if (sigaction(quit_signals[index], NULL, action) == -1)
             continue;
-        bool is_caught = (action->sa_flags & SA_SIGINFO) ||
-            (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+        bool is_caught =
+            (action->sa_flags & SA_SIGINFO) || (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
         struct sigaction ours = *action;
         ours.sa_flags |= SA_SIGINFO;
         ours.sa_sigaction = handle_quit;
@@ -89,19 +86,17 @@ catch_quit_signals(void)
     }
 }
 
-/// A write past what the process's limit of file sizes allows is to fail (EFBIG), and is not to end everybody's server.
-/// Not before the fork, as --run's command would inherit it.
-static void
-survive_size_limit(void)
+/// Makes a write beyond the process's file size limit fail with EFBIG instead of killing the server. Called after the
+/// fork, because --run's command would inherit it.
+static void survive_size_limit(void)
 {
     struct sigaction action;
     if (sigaction(SIGXFSZ, NULL, &action) == 0 && (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_DFL)
         signal(SIGXFSZ, SIG_IGN);
 }
 
-/// Sleeps until the bell rings, or for so many milliseconds; -1 is for ever.
-static void
-wait_for_bell(int milliseconds)
+/// Sleeps until the bell rings or the time is over; -1 means forever.
+static void wait_for_bell(int milliseconds)
 {
     struct pollfd wanted = {.fd = bell, .events = POLLIN};
     uint64_t rings;
@@ -111,9 +106,8 @@ wait_for_bell(int milliseconds)
     }
 }
 
-/// Begins serving, and prepares the last will. Where either cannot be had nothing is left of the other.
-static bool
-begin(flexpage_server *server)
+/// Begins serving and prepares the last will. If either fails, the other is undone.
+static bool begin(flexpage_server *server)
 {
     const unsigned seconds = flexpage_server_last_will(server);
     if (seconds > 0)
@@ -128,14 +122,15 @@ begin(flexpage_server *server)
     flexpage_server_end(server, &ignored);
     free(ignored.error);
     free(ignored.note);
-    if (asprintf(&message.error, "last-will=%u: it cannot be prepared (%s); last-will=off does without", seconds,
-            strerror(failure)) == -1)
+    if (asprintf(
+            &message.error, "last-will=%u: cannot be prepared (%s); last-will=off serves without it", seconds,
+            strerror(failure))
+        == -1)
         message.error = NULL;
     return false;
 }
 
-static void *
-keep(void *unused)
+static void *keep(void *unused)
 {
     (void)unused;
     flexpage_server *server = lifetime_server();
@@ -153,18 +148,16 @@ keep(void *unused)
     return NULL;
 }
 
-/// Tells why serving cannot begin: to who waits for this process to serve, else in the log.
-static int
-fail(const char *why)
+/// Reports why serving cannot begin: to the parent if it is waiting, otherwise in the log.
+static int fail(const char *why)
 {
     if (!fork_tell_failure(why))
         nbdkit_error("%s", why);
     return -1;
 }
 
-/// Makes the thread. Returns 0 or an errno value.
-static int
-start(void)
+/// Creates the thread. Returns 0 or an errno value.
+static int start(void)
 {
     bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (bell == -1 || sem_init(&begun, 0, 0) == -1)
@@ -172,8 +165,7 @@ start(void)
     return pthread_create(&thread, NULL, keep, NULL);
 }
 
-int
-keeper_begin(void)
+int keeper_begin(void)
 {
     int failure = start();
     if (failure != 0) {
@@ -196,8 +188,7 @@ keeper_begin(void)
     return 0;
 }
 
-void
-keeper_end(void)
+void keeper_end(void)
 {
     if (!has_begun)
         return;

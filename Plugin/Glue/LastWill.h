@@ -1,5 +1,5 @@
-// The last will: when a fault is about to end the process, what is dirty is brought to the images and synced first.
-// LastWill.c says how.
+// The last will: when a fault is about to end the process, dirty data is first written to the image and synced.
+// LastWill.c explains how.
 
 #ifndef FLEXPAGE_LASTWILL_H
 #define FLEXPAGE_LASTWILL_H
@@ -10,27 +10,26 @@
 #include "CSignalStack.h"
 #include "Interface.h"
 
-/// To be called in after_fork, before the threads that serve are made: they get stacks for their handlers.
+/// To be called in after_fork, before the threads that serve are created: gives them stacks for signal handlers.
 void last_will_prepare(void);
 
-/// In after_fork, when there is something to serve: from now on faults bring out what is dirty of `server`, for at most
-/// `seconds`. Returns 0, or an errno value where the system has no thread or no pipe for it.
+/// To be called in after_fork, once `server` serves: from now on a fault executes its last will, for at most `seconds`.
+/// Returns 0, or an errno value if the system refuses a thread or a pipe.
 int last_will_begin(flexpage_server *server, unsigned seconds);
 
-/// Before the server is released: faults do again what they did before. Waits while a will is under way. Does no harm
-/// where none has begun.
+/// To be called before the server is destroyed: faults have their usual effect again. Waits forever if a will is being
+/// executed. Does nothing if last_will_begin was not called.
 void last_will_end(void);
 
-/// Whether a fault is ending the process. Only last_will_hold asks.
+/// Whether a fault is ending the process. Only last_will_hold reads it.
 extern atomic_bool last_will_is_executed;
 
-/// Sleeps for ever.
+/// Sleeps forever.
 _Noreturn void last_will_stop(void);
 
-/// To be called by each callback that changes an image, or flushes, after its work and before it returns: a request
-/// that has not been answered when the will begins never is. Costs a load.
-static inline void
-last_will_hold(void)
+/// To be called by each callback that changes an image or flushes it, after its work and before it returns. A request
+/// that is not yet answered when the will begins is never answered. Costs one load.
+static inline void last_will_hold(void)
 {
     if (__builtin_expect(atomic_load(&last_will_is_executed), 0))
         last_will_stop();

@@ -1,5 +1,5 @@
-// The life of the plugin, from load to unload: what nbdkit's main thread calls. By the fork rule (OffMainCall.h) all of
-// it goes through an off-main call or the keeper, always.
+// The life of the plugin, from load to unload: the callbacks on nbdkit's main thread. Because of the fork rule
+// (OffMainCall.h), everything here runs as an off-main call or on the keeper's thread.
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,54 +7,39 @@
 #include <string.h>
 
 #include "Callbacks.h"
-#include "OffMainCall.h"
 #include "Fork.h"
 #include "Keeper.h"
 #include "LastWill.h"
 #include "NbdkitVersion.h"
+#include "OffMainCall.h"
 #include "Privileges.h"
 
-/// From load to unload. Written by off-main calls only, while the main thread waits for them.
+/// Exists from load to unload. Only off-main calls write it, while the main thread waits for them.
 static flexpage_server *server;
 
-flexpage_server *
-lifetime_server(void)
-{
-    return server;
-}
+flexpage_server *lifetime_server(void) { return server; }
 
-/// For what happens on no request's behalf. nbdkit_error works on threads that nbdkit does not know, too; it has no
-/// more to say then than the line.
-static void
-log_line(const char *line)
-{
-    nbdkit_error("%s", line);
-}
+/// Logs a line that belongs to no request. On threads that nbdkit does not know, nbdkit_error prints only the line.
+static void log_line(const char *line) { nbdkit_error("%s", line); }
 
-/// Before an image is given to other writers: a will that is being executed may still write there.
-static void
-last_will_hold_image(void)
-{
-    last_will_hold();
-}
+/// Called before an image is released to other writers. Holds it back if a last will, which may still write, is being
+/// executed.
+static void last_will_hold_image(void) { last_will_hold(); }
 
-static void
-run_load(struct off_main_call *call)
+static void run_load(struct off_main_call *call)
 {
     server = flexpage_server_create(log_line, last_will_hold_image);
     call->succeeded = true;
 }
 
-void
-flexpage_load(void)
+void flexpage_load(void)
 {
-    // load cannot fail as far as nbdkit is concerned. There would be no server to serve with.
+    // nbdkit expects no failure of load. Without a server there is nothing to serve with.
     if (off_main_call_do(&(struct off_main_call){.run = run_load}) == -1)
         exit(EXIT_FAILURE);
 }
 
-static void
-run_unload(struct off_main_call *call)
+static void run_unload(struct off_main_call *call)
 {
     last_will_end();
     flexpage_server_destroy(server);
@@ -62,37 +47,26 @@ run_unload(struct off_main_call *call)
     call->succeeded = true;
 }
 
-void
-flexpage_unload(void)
-{
-    off_main_call_do(&(struct off_main_call){.run = run_unload});
-}
+void flexpage_unload(void) { off_main_call_do(&(struct off_main_call){.run = run_unload}); }
 
-static void
-run_config(struct off_main_call *call)
+static void run_config(struct off_main_call *call)
 {
     call->succeeded = flexpage_server_configure(server, call->key, call->value, &call->message);
 }
 
-int
-flexpage_config(const char *key, const char *value)
+int flexpage_config(const char *key, const char *value)
 {
     return off_main_call_do(&(struct off_main_call){.run = run_config, .key = key, .value = value});
 }
 
-static void
-run_config_complete(struct off_main_call *call)
+static void run_config_complete(struct off_main_call *call)
 {
     call->succeeded = flexpage_server_check(server, &call->message);
 }
 
-int
-flexpage_config_complete(void)
-{
-    return off_main_call_do(&(struct off_main_call){.run = run_config_complete});
-}
+int flexpage_config_complete(void) { return off_main_call_do(&(struct off_main_call){.run = run_config_complete}); }
 
-/// What get_ready asks for while the process has its privileges.
+/// What get_ready needs while the process still has its privileges.
 struct readiness {
     struct off_main_call call;
     bool is_batch;
@@ -100,8 +74,7 @@ struct readiness {
     int32_t count;
 };
 
-static void
-run_get_ready(struct off_main_call *call)
+static void run_get_ready(struct off_main_call *call)
 {
     struct readiness *readiness = (struct readiness *)call;
     call->succeeded = flexpage_server_open_image(server, &call->message);
@@ -109,8 +82,7 @@ run_get_ready(struct off_main_call *call)
     readiness->count = flexpage_server_descriptors(server, readiness->descriptors);
 }
 
-int
-flexpage_get_ready(void)
+int flexpage_get_ready(void)
 {
     become_io_flusher();
     struct readiness readiness = {.call.run = run_get_ready};
@@ -122,34 +94,27 @@ flexpage_get_ready(void)
     int failure = fork_watch(readiness.descriptors, readiness.count);
     if (failure == 0)
         return 0;
-    nbdkit_error("the fork cannot be watched: %s", strerror(failure));
+    nbdkit_error("cannot watch for nbdkit's fork: %s", strerror(failure));
     return -1;
 }
 
-int
-flexpage_after_fork(void)
+int flexpage_after_fork(void)
 {
     if (fork_over())
         return keeper_begin();
-    nbdkit_error("a filter has started another program before serving began; leave that filter out");
+    nbdkit_error("a filter started another program before serving began; run without that filter");
     return -1;
 }
 
-void
-flexpage_cleanup(void)
-{
-    keeper_end();
-}
+void flexpage_cleanup(void) { keeper_end(); }
 
-static void
-run_dump_plugin(struct off_main_call *call)
+static void run_dump_plugin(struct off_main_call *call)
 {
     call->number = flexpage_min_memory();
     call->succeeded = true;
 }
 
-void
-flexpage_dump_plugin(void)
+void flexpage_dump_plugin(void)
 {
     struct off_main_call call = {.run = run_dump_plugin};
     if (off_main_call_do(&call) == -1)

@@ -1,9 +1,9 @@
-// nbdkit 1.32.4, 1.32.5 and 1.33.3 to 1.33.9 abort when a client vanishes while several of its answers wait to be sent
-// (`raw_send_socket: Assertion 'sock >= 0'`), which ends everybody's connections. A server with one thread a connection
-// (-t 1) has but one answer to send at a time, and does not.
+// nbdkit 1.32.4, 1.32.5 and 1.33.3 to 1.33.9 abort when a client vanishes while several replies to it wait to be sent
+// (`raw_send_socket: Assertion 'sock >= 0'`). That ends all connections. With one thread per connection (-t 1) there is
+// only one reply to send at a time, and nbdkit does not abort.
 //
-// nbdkit tells a plugin no version of itself, so its program is run once more and asked. Whatever goes wrong with that,
-// or an answer that is none, means that nothing is known, and nothing is said.
+// nbdkit does not tell a plugin its version, so this runs nbdkit's own program with --version. If that fails, or if the
+// output is not understood, no warning is printed.
 
 #define _GNU_SOURCE
 
@@ -32,9 +32,8 @@ struct version {
     int major, minor, release;
 };
 
-/// Starts `/proc/self/exe --version` with its output going to `output`.
-static bool
-start(int output, pid_t *pid)
+/// Starts `/proc/self/exe --version` with `output` as its standard output.
+static bool start(int output, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     if (posix_spawn_file_actions_init(&actions) != 0)
@@ -49,17 +48,15 @@ start(int output, pid_t *pid)
     return is_started;
 }
 
-static int
-milliseconds_since(const struct timespec *start)
+static int milliseconds_since(const struct timespec *start)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int)((now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000);
 }
 
-/// Reads `input` to its end, as far as there is room, time and something to read; makes it a string.
-static void
-read_text(int input, char *text, size_t size)
+/// Reads `input` into a string until its end, or until the room or the time is used up.
+static void read_text(int input, char *text, size_t size)
 {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
@@ -79,9 +76,8 @@ read_text(int input, char *text, size_t size)
     text[length] = '\0';
 }
 
-/// What `nbdkit --version` says.
-static void
-ask(char *text, size_t size)
+/// Fetches the output of `nbdkit --version`.
+static void ask(char *text, size_t size)
 {
     text[0] = '\0';
     int ends[2];
@@ -92,7 +88,7 @@ ask(char *text, size_t size)
     close(ends[1]);
     if (is_started) {
         read_text(ends[0], text, size);
-        // It has said what it had to say, or takes too long to.
+        // It has printed its version by now, or takes too long.
         kill(pid, SIGKILL);
         while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
             ;
@@ -100,8 +96,7 @@ ask(char *text, size_t size)
     close(ends[0]);
 }
 
-static bool
-aborts_when_a_client_vanishes(const struct version *version)
+static bool aborts_when_a_client_vanishes(const struct version *version)
 {
     if (version->major != 1)
         return false;
@@ -109,8 +104,7 @@ aborts_when_a_client_vanishes(const struct version *version)
         || (version->minor == 33 && version->release >= 3 && version->release <= 9);
 }
 
-void
-nbdkit_version_warn(void)
+void nbdkit_version_warn(void)
 {
     char text[256];
     ask(text, sizeof text);
@@ -120,7 +114,8 @@ nbdkit_version_warn(void)
     if (!aborts_when_a_client_vanishes(&version))
         return;
     char line[256];
-    snprintf(line, sizeof line,
+    snprintf(
+        line, sizeof line,
         "nbdkit %d.%d.%d aborts when a client vanishes while several of its requests are under way, which ends the "
         "server: use nbdkit 1.34 or later; if you cannot, use -t 1 and let each client open several connections",
         version.major, version.minor, version.release);

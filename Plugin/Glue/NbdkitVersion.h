@@ -1,10 +1,10 @@
-// Which nbdkit runs this, and what is known to be wrong with it.
+// The version of nbdkit that runs the plugin, and its known defects.
 
 #ifndef FLEXPAGE_NBDKITVERSION_H
 #define FLEXPAGE_NBDKITVERSION_H
 
-/// Tells a person, where the nbdkit that runs is one of those that abort when a client vanishes, and what to do. In
-/// get_ready, on the main thread. Waits for another process, two seconds at the most.
+/// Prints a warning and a workaround if this nbdkit is a version that aborts when a client vanishes. To be called in
+/// get_ready, on the main thread. Waits for another process, at most two seconds.
 void nbdkit_version_warn(void);
 
 #endif

@@ -8,25 +8,22 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-static void *
-off_main_call_thread(void *argument)
+static void *off_main_call_thread(void *argument)
 {
     struct off_main_call *call = argument;
     call->run(call);
     return NULL;
 }
 
-void
-describe_thread_failure(int failure, char text[thread_failure_size])
+void describe_thread_failure(int failure, char text[thread_failure_size])
 {
     snprintf(
         text, thread_failure_size,
-        "cannot start a thread: %s; raise the limit of processes (ulimit -u), or pids.max of the control group",
+        "cannot start a thread: %s; raise the process limit (ulimit -u) or the control group's pids.max",
         strerror(failure));
 }
 
-int
-off_main_call_do(struct off_main_call *call)
+int off_main_call_do(struct off_main_call *call)
 {
     pthread_t thread;
     int failure = pthread_create(&thread, NULL, off_main_call_thread, call);
@@ -41,31 +38,24 @@ off_main_call_do(struct off_main_call *call)
     return call->succeeded ? 0 : -1;
 }
 
-/// Prints a line at a time: nbdkit puts its prefix before each. On its main thread that prefix names no plugin.
-static void
-print_note(char *note)
+/// Prints each line by itself, so that nbdkit prefixes each. On nbdkit's main thread that prefix names no plugin.
+static void print_note(char *note)
 {
     char *rest = NULL;
     for (char *line = strtok_r(note, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         nbdkit_debug("flexpage: %s", line);
 }
 
-void
-print_warning(const char *line)
-{
-    fprintf(stderr, "nbdkit: flexpage: warning: %s\n", line);
-}
+void print_warning(const char *line) { fprintf(stderr, "nbdkit: flexpage: warning: %s\n", line); }
 
-static void
-print_warnings(char *warnings)
+static void print_warnings(char *warnings)
 {
     char *rest = NULL;
     for (char *line = strtok_r(warnings, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         print_warning(line);
 }
 
-void
-message_print(struct flexpage_message *message)
+void message_print(struct flexpage_message *message)
 {
     if (message->note != NULL)
         print_note(message->note);

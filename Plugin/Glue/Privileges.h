@@ -1,19 +1,19 @@
-// What the server asks of the kernel for its threads, before nbdkit gives up its privileges. Threads made later inherit
-// it, and so would the command of --run: there it is given back (Fork.h).
+// What the plugin asks of the kernel for its threads, before nbdkit gives up its privileges. Threads created later
+// inherit it. So would --run's command, and therefore the parent undoes it (Fork.h).
 
 #ifndef FLEXPAGE_PRIVILEGES_H
 #define FLEXPAGE_PRIVILEGES_H
 
-/// Tells the kernel that this process is part of how dirty pages get written, when an export is mounted on the same
-/// machine: memory it asks for is then never sought by writing to that export. It needs CAP_SYS_RESOURCE; without it
-/// all works but for that case, so it is no error.
+/// Tells the kernel that dirty pages are written through this process if the export is mounted on the same machine.
+/// When the process needs memory, the kernel then never tries to free some by writing to the export. This takes
+/// CAP_SYS_RESOURCE. It is not an error if it is missing, because only that use of the export depends on it.
 void become_io_flusher(void);
 
-/// scheduling=batch: a thread that has been answered by the disk or the client waits for its turn, rather than to push
-/// another one of the server, or the client, off its processor. Takes no privilege. Returns 0, or -1 and logs why.
+/// scheduling=batch: a thread that is woken by the disk or a client waits for its turn. It preempts neither another
+/// thread of the server nor the client. Takes no privilege. Returns 0, or -1 after it has logged why.
 int become_batch(void);
 
-/// Makes the calling thread what it was.
+/// Restores the calling thread's previous state.
 void privileges_give_back(void);
 
 #endif

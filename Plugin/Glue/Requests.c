@@ -1,4 +1,4 @@
-// Requests for data. A request's error is that request's: logged, and handed to nbdkit for its reply.
+// Requests for data. An error concerns only its request: it is logged, and nbdkit puts it into the reply.
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,37 +8,40 @@
 #include "Callbacks.h"
 #include "LastWill.h"
 
-/// The error as NBD can say it. nbdkit calls all that it does not know "invalid argument", as if the client were to
-/// blame; but media fail with ENODATA, EREMOTEIO, ETIMEDOUT, EILSEQ and more.
-static int
-wire_error(int error)
+/// The error as NBD can express it. nbdkit turns errors that it does not know into "invalid argument", which blames the
+/// client, but media fail with ENODATA, EREMOTEIO, ETIMEDOUT, EILSEQ and more.
+static int wire_error(int error)
 {
     switch (error) {
-    case EROFS: case EPERM: case ENOMEM: case EINVAL: case ENOSPC: case EDQUOT: case EFBIG: case ESHUTDOWN:
-    case EOPNOTSUPP: case EOVERFLOW:
-        return error;
-    default:
-        return EIO;
+    case EROFS:
+    case EPERM:
+    case ENOMEM:
+    case EINVAL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case ESHUTDOWN:
+    case EOPNOTSUPP:
+    case EOVERFLOW: return error;
+    default: return EIO;
     }
 }
 
-/// What a data callback returns, given what the call returned.
-static int
-finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
+/// The result of a data callback, given the result of the call.
+static int finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
     if (error == 0)
         return 0;
-    // A zero that cannot be done is no failure: nbdkit, or the client, writes zeroes instead.
+    // An unsupported zero is not a failure: nbdkit or the client writes zeroes instead.
     if (error != EOPNOTSUPP)
         nbdkit_error("%s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
     nbdkit_set_error(wire_error(error));
     return -1;
 }
 
-/// The same for a request that writes or flushes. What keeps all of them from the image is logged when it begins and
-/// when it ends, not for each that it fails. When the last will is being executed it does not return.
-static int
-finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
+/// The same for a request that writes or flushes. An error that keeps every write off the image is logged once when it
+/// begins and once when it ends, not for each request. Does not return while the last will is being executed.
+static int finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
     last_will_hold();
     if (error == 0 || !flexpage_client_is_known_trouble(handle, error))
@@ -48,25 +51,22 @@ finish_writing(void *handle, int32_t error, const char *what, uint32_t count, ui
     return -1;
 }
 
-int
-flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     (void)flags;
     return finish(flexpage_client_read(handle, buffer, count, offset), "a read", count, offset);
 }
 
-int
-flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
-    // nbdkit has none to send today, and one that is not understood must fail.
+    // No flags are defined today. A request with an unknown one must fail.
     int32_t error = flags != 0 ? EINVAL : flexpage_client_cache(handle, count, offset);
     return finish(error, "a cache request", count, offset);
 }
 
-int
-flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
@@ -74,16 +74,14 @@ flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offse
     return finish_writing(handle, error, "a write", count, offset);
 }
 
-int
-flexpage_flush(void *handle, uint32_t flags)
+int flexpage_flush(void *handle, uint32_t flags)
 {
     signal_stack_prepare();
     (void)flags;
     return finish_writing(handle, flexpage_client_flush(handle), "a flush", 0, 0);
 }
 
-int
-flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     bool may_trim = (flags & NBDKIT_FLAG_MAY_TRIM) != 0;
@@ -93,23 +91,21 @@ flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
     return finish_writing(handle, error, "a zero", count, offset);
 }
 
-int
-flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+int flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     signal_stack_prepare();
     bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
     return finish_writing(handle, flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
 }
 
-/// Where extents go, and whether one is enough.
+/// Where extents are stored, and whether one is enough.
 struct extent_sink {
     struct nbdkit_extents *extents;
     bool only_one;
     int error;
 };
 
-static bool
-take_extent(void *context, uint64_t offset, uint64_t length, int32_t kind)
+static bool take_extent(void *context, uint64_t offset, uint64_t length, int32_t kind)
 {
     static const uint32_t types[] = {
         [flexpage_extent_data] = 0,
@@ -122,9 +118,7 @@ take_extent(void *context, uint64_t offset, uint64_t length, int32_t kind)
     return sink->error == 0 && !sink->only_one;
 }
 
-int
-flexpage_extents(
-    void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *extents)
+int flexpage_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *extents)
 {
     signal_stack_prepare();
     struct extent_sink sink = {.extents = extents, .only_one = (flags & NBDKIT_FLAG_REQ_ONE) != 0};

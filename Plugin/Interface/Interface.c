@@ -1,2 +1,2 @@
-// The header is the point of this target; a target needs a source, and this one checks that the header stands alone.
+// A target needs a source file. This one checks that the header can be included by itself.
 #include "Interface.h"

@@ -1,4 +1,4 @@
-"""Measurements of the whole plugin, in nbdkit. Scripts/bench starts them, and knows where things are: see its --help."""
+"""Benchmarks of the whole plugin in nbdkit. Scripts/bench starts them with the right paths; see its --help."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ import cost
 import peers
 
 if __name__ == "__main__":
-    # What runs is taken down on the way out.
+    # Exits through the context managers, which stop what is running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit({"peers": peers.main, "cost": cost.main}[sys.argv[1]](sys.argv[2:]))

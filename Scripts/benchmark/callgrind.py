@@ -1,7 +1,7 @@
-"""Instructions that the plugin executes for a request, counted by valgrind in a real nbdkit.
+"""Instructions that the plugin executes per request, counted by valgrind in a real nbdkit.
 
-What starting and warming up take is in a short run as in a long one: the difference of the two, over the requests that
-the long one has more, is what a request takes.
+A short and a long run contain the same instructions for the start and the warm-up. So their difference, divided by the
+additional requests of the long run, is the cost of a request.
 """
 
 import re
@@ -17,8 +17,8 @@ from servers import Server, Setting
 
 @dataclass(frozen=True)
 class Instructions:
-    """A request's: `inside` the plugin's callback, libraries included; of those, `moving` bytes by memcpy, memset and the
-    like; and the plugin's own code on its `other` threads. Per request."""
+    """Instructions per request: `inside` the plugin's callback, libraries included; of these, `moving` bytes by memcpy,
+    memset and the like; and the plugin's own code on its `other` threads."""
 
     inside: float
     moving: float
@@ -34,7 +34,7 @@ class Kind:
     rw: str
     image: int
     memory: int
-    # Whether all of the image is read before.
+    # Whether the whole image is read first.
     is_cached: bool = False
 
 
@@ -44,7 +44,7 @@ KINDS = (
     Kind("write", "flexpage_pwrite", "randwrite", image=512, memory=64),
 )
 
-# valgrind cannot read the debugging information that Swift writes, but names of functions it can.
+# valgrind cannot read the debugging information that Swift writes. It can read function names.
 STRIPPED = "stripped-plugin.so"
 
 
@@ -56,7 +56,7 @@ def strip(plugin: Path, work: Path) -> Path:
 
 
 def count(kind: Kind, image: Path, plugin: Path, work: Path, requests: int) -> Instructions:
-    """Runs of `requests` and of three times as many."""
+    """Compares runs of `requests` and of three times as many requests."""
     def difference(is_inside: bool) -> dict[str, float]:
         short, long = (run(kind, image, plugin, work, number, is_inside) for number in (requests, 3 * requests))
         return {key: (long[key] - short[key]) / (2 * requests) for key in long}
@@ -66,7 +66,7 @@ def count(kind: Kind, image: Path, plugin: Path, work: Path, requests: int) -> I
 
 
 def run(kind: Kind, image: Path, plugin: Path, work: Path, requests: int, is_inside: bool) -> dict[str, int]:
-    """The counts of one run: of the callback with all that it calls, or of the whole process."""
+    """The counts of one run: of the callback with everything that it calls, or of the whole process."""
     out = work / "callgrind.out"
     out.unlink(missing_ok=True)
     where = ("--collect-atstart=no", f"--toggle-collect={kind.callback}") if is_inside else ()
@@ -84,7 +84,7 @@ def run(kind: Kind, image: Path, plugin: Path, work: Path, requests: int, is_ins
 
 
 def read(out: Path) -> dict[str, int]:
-    """Sums of the instructions of functions themselves: `all`, those that move bytes, and those of the plugin's file."""
+    """Sums of functions' own instructions: of all functions, of those that move bytes, and of those in the plugin."""
     command = ["callgrind_annotate", "--threshold=100", "--auto=no", str(out)]
     counts = {"all": 0, "moving": 0, "own": 0}
     for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
@@ -98,5 +98,5 @@ def read(out: Path) -> dict[str, int]:
         if STRIPPED in function:
             counts["own"] += number
     if counts["own"] == 0:
-        raise OSError(f"callgrind counted nothing in the plugin: see {out}")
+        raise OSError(f"callgrind counted no instructions of the plugin; see {out}")
     return counts

@@ -1,5 +1,5 @@
-"""The results as a bar chart, SVG: each peer's speed as a share of this plugin's, so that a bar short of the line at 100 %
-is a peer that is slower."""
+"""The results as a bar chart, SVG: each peer's speed as a share of this plugin's. A bar that ends before the line at 100 %
+is a slower peer."""
 
 from xml.sax.saxutils import escape
 
@@ -12,7 +12,7 @@ GAP = 14
 LEFT = 420
 WIDTH = 420
 TOP = 64
-# The share at the right end. Longer bars are cut, with their figure beside them.
+# The share at the right end. Longer bars are cut off there, with the value beside them.
 MOST = 1.6
 COLOURS = ("#0b6e99", "#c8501e", "#7b3fa0", "#2e7d32", "#b58900", "#5f6b6d", "#d6336c", "#1b998b", "#8d5524")
 

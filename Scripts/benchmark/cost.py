@@ -1,4 +1,4 @@
-"""What the plugin costs: instructions a request, memory for metadata, start-up with a very large image."""
+"""The cost of the plugin: instructions per request, memory for metadata, and start-up with a very large image."""
 
 import argparse
 import datetime
@@ -18,7 +18,7 @@ from servers import FLEXPAGE, Setting
 from session import make_image, say
 from words import absolute, positive
 
-# Of start-up: the sizes of the images, and what the server is limited to. `memory=` is 48 MiB less.
+# For start-up: the sizes of the images, and the server's memory limit. `memory=` is 48 MiB less.
 SMALL_IMAGE, LARGE_IMAGE = 1 << 30, 15 << 40
 LIMIT = 112 << 20
 
@@ -29,7 +29,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--requests", type=positive, default=5000, metavar="N", help="requests of the short runs under callgrind (5000)")
     add("--starts", type=positive, default=9, metavar="N", help="starts with each image (9)")
     add("--output", type=absolute, metavar="DIR", help="where results go (.build/bench/results)")
-    add("--keep", action="store_true", help="results go to Scripts/benchmark/results, and into its README")
+    add("--keep", action="store_true", help="write results to Scripts/benchmark/results, and into its README")
     add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
     add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
     add("--tool", type=absolute, required=True, help=argparse.SUPPRESS)
@@ -72,7 +72,7 @@ def instructions(plugin: Path, work: Path, requests: int) -> dict[str, dict]:
 
 
 def start(plugin: Path, work: Path, size: int, starts: int) -> dict:
-    """Starts the server with a sparse image of `size` bytes, or the largest below that the filesystem can have."""
+    """Starts the server with a sparse image of `size` bytes, or as large as the filesystem permits."""
     say(f"Starting with a sparse image of {size >> 30} GiB")
     image = work / "sparse"
     image.touch()
@@ -110,19 +110,19 @@ def make_sparse(image: Path, size: int) -> int:
 def markdown(figures: dict) -> str:
     counted = {name: vars(Instructions(**counts)) for name, counts in figures["instructions"].items()}
     return "\n".join([
-        *cells("4 KiB", "instructions in the plugin's callback", "of them memcpy, memset", "its own on other threads", rows=[
+        *cells("4 KiB", "instructions in the plugin's callback", "of these memcpy, memset", "the plugin's own on other threads", rows=[
             (f"a {name}", *(f"{max(count, 0):.0f}" for count in counts.values())) for name, counts in counted.items()]),
         *cells("memory that holds no data", "share", rows=[
             tuple(part.strip() for part in line.split("  ", 1)) for line in figures["metadata"].splitlines()]),
-        *cells("image", "first client served after", "resident then", "resident after reads and writes of twice the memory", rows=[
+        *cells("image", "first client served after", "resident memory then", "resident memory after reads and writes of twice the memory", rows=[
             (f"{start['image_bytes'] / 2**30:.0f} GiB", f"{start['seconds'] * 1000:.0f} ms",
              f"{start['idle_bytes'] / 2**20:.1f} MiB", f"{start['peak_bytes'] / 2**20:.1f} MiB") for start in figures["starts"]]),
-        f"`memory=` {(LIMIT - (48 << 20)) >> 20}M (a miss: 16M) where nothing else is said; {figures['machine']['processor']}, "
+        f"`memory=` {(LIMIT - (48 << 20)) >> 20}M unless stated otherwise (a miss: 16M); {figures['machine']['processor']}, "
         f"{figures['machine']['kernel']}, {figures['machine']['nbdkit']}; {figures['date']}.",
     ]) + "\n"
 
 
 def cells(*head: str, rows: list[tuple[str, ...]]) -> list[str]:
-    """A Markdown table, and an empty line."""
+    """A Markdown table and an empty line."""
     lines = [head, ("---",) * len(head), *rows]
     return [f"| {' | '.join(line)} |" for line in lines] + [""]

@@ -1,7 +1,7 @@
-"""The few rows that tell most, as a chart for the README: this plugin's speed over each peer's, longer is better for this plugin.
+"""The most important rows as a chart for the README: this plugin's speed divided by each peer's. Longer bars are better.
 
-A bar ends at the median of the ratios, a thin line spans the least to the most, and the figure stands behind them. The axis
-is logarithmic, so that twice as fast and half as fast are equally far from the line at 1.
+A bar ends at the median of the ratios, a thin line spans minimum to maximum, and the value follows. The axis is
+logarithmic, so twice as fast and half as fast are equally far from the line at 1.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 from chart import text
 from results import Comparison, Results
 
-# Row and title, in the order of the chart.
+# Keys and titles of rows, in the order of the chart.
 ROWS = {
     "hits-4k": "cached, 4 KiB random reads",
     "uniform-16": "4 KiB random reads, uniform",
@@ -22,7 +22,7 @@ PEERS = {"file": ("nbdkit's file plugin", "#0b6e99"), "qemu-none": ("qemu-nbd, n
 
 # Pixels.
 LEFT, RIGHT, TOP, BAR, GAP = 240, 300, 46, 12, 12
-# Ratios at the ends of the axis. A longer bar is cut there and its figure says so.
+# Ratios at the ends of the axis. A longer bar is cut off there, and its value says so.
 LOW, HIGH = 0.5, 4.0
 
 
@@ -42,7 +42,7 @@ def headline(results: Results) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + RIGHT + 90}" height="{height:.0f}" '
         'font-family="sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="white"/>',
-        text(10, 18, f"How many times as fast as… (at {limit} MiB of memory; right of the line: faster)", "start",
+        text(10, 18, f"Flexpage's speed as a multiple of… (at {limit} MiB of memory; right of the line: Flexpage is faster)", "start",
              'font-weight="bold"'),
         *legend(), *grid(y - GAP + 4), *parts, "</svg>",
     ]) + "\n"

@@ -1,4 +1,4 @@
-"""One run: a new server in a new memory group with cold caches, and fio as its client."""
+"""One run: a new server with cold caches in a new memory group, and fio as its client."""
 
 import contextlib
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from servers import Server, Setting
 
 @dataclass(frozen=True)
 class Length:
-    """Seconds of a run that count, and seconds before them that do not: of any row, and of one whose caches are to fill."""
+    """Seconds of a run that count, and seconds before them that do not: in general, and for rows that fill caches first."""
 
     seconds: int
     warm_up: int
     fill: int
 
     def options(self, row: Row) -> tuple[str, ...]:
-        """fio's. What comes before is of the same job, as another one would have another hot set."""
+        """The options for fio. The warm-up is part of the same job, because another job would have another hot set."""
         before = self.fill if row.fills_cache else self.warm_up
         return ("--time_based", f"--runtime={self.seconds}", f"--ramp_time={before}")
 
 
 def run(row: Row, server: Server, setting: Setting, has_groups: bool, length: Length, seed: int) -> dict:
-    """What a run of a row on a server gave: `value` in the row's unit, and what else is good to know."""
+    """Runs a row on a server. Returns its `value` in the row's unit, and more about the run."""
     machine.drop_caches()
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(MemoryGroup(setting.limit)) if has_groups and server.is_grouped else None
@@ -57,12 +57,12 @@ def run_load(row: Row, running: Running, length: Length, seed: int) -> dict:
     for other in others:
         outcome |= {f"beside_{key}": figure for key, figure in latencies(other).items()}
         outcome["beside_value"] = speed(other, row.unit)
-    # The warm-up is in these.
+    # These include the warm-up.
     return outcome | {f"server_{key}": after[key] - before[key] for key in after}
 
 
 def load_options(row: Row, running: Running, length: Length, seed: int) -> tuple[str, ...]:
-    """fio's for the row's own client, and for the one beside it, if there is one: another job, at the same time."""
+    """The options of fio for the row's own client, and for the parallel client, if there is one."""
     times = () if row.is_one_pass else length.options(row)
     own = (*row.fio, *times, *seeded(seed))
     if not row.beside:
@@ -72,7 +72,7 @@ def load_options(row: Row, running: Running, length: Length, seed: int) -> tuple
 
 @contextlib.contextmanager
 def flushing(row: Row, running: Running) -> Iterator[dict]:
-    """Flushes beside the load, if the row wants that; gives what there is to tell of it, complete at the end."""
+    """Flushes in parallel to the load, if the row says so. The yielded results are complete at the end."""
     outcome: dict = {}
     if row.flushes_each_second:
         with Flusher(str(running.setting.socket)) as flusher:
@@ -84,7 +84,7 @@ def flushing(row: Row, running: Running) -> Iterator[dict]:
 
 
 class Raw:
-    """The same load without any server: O_DIRECT reads of the image, at the depth that suits the disk best."""
+    """The same load without a server: O_DIRECT reads of the image, at the depth that is best for the disk."""
 
     depths = (1, 2, 4, 8, 16, 32)
 

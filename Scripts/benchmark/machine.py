@@ -1,4 +1,4 @@
-"""What this machine is, and what is asked of it between runs."""
+"""Describes this machine, and prepares it for runs."""
 
 import contextlib
 import fcntl
@@ -11,9 +11,9 @@ from typing import Iterator
 
 @contextlib.contextmanager
 def reserved(work: Path) -> Iterator[None]:
-    """Works in a directory that no other session works in: two at once would measure each other, on one socket."""
+    """Reserves a working directory. Two sessions at once would disturb each other and use the same socket."""
     work.mkdir(parents=True, exist_ok=True)
-    # fio leaves files where it is started.
+    # fio leaves files in its working directory.
     os.chdir(work)
     with (work / "lock").open("w") as lock:
         try:
@@ -24,7 +24,7 @@ def reserved(work: Path) -> Iterator[None]:
 
 
 def drop_caches() -> bool:
-    """Empties the page cache, so that no run profits from the one before. Needs root; tells whether it could."""
+    """Drops the page cache, so that no run profits from the previous one. Needs root. Returns whether it succeeded."""
     os.sync()
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
@@ -34,7 +34,7 @@ def drop_caches() -> bool:
 
 
 def description(directory: Path) -> dict[str, str]:
-    """The machine in words, for who reads the figures elsewhere; `directory` is where the images are."""
+    """A description of the machine for readers of the results. `directory` contains the images."""
     return {
         "processor": f"{os.cpu_count()} × {processor()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
@@ -54,7 +54,7 @@ def processor() -> str:
 
 
 def disk(directory: Path) -> str:
-    """The filesystem that a directory is on, and the device under it."""
+    """The filesystem of a directory, and its device."""
     number = os.stat(directory).st_dev
     device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
     words = last_line("df", "--output=fstype", str(directory))
@@ -64,7 +64,7 @@ def disk(directory: Path) -> str:
 
 
 def first_line(*command: str) -> str:
-    """The first line that a command prints; nothing where there is no such command."""
+    """The first line of a command's output; empty if the command does not exist."""
     return (lines(*command) or [""])[0]
 
 

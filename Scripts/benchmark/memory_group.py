@@ -1,4 +1,4 @@
-"""A memory control group: the bound that holds for a server and the page cache that it fills, alike for all."""
+"""A memory control group: the same limit for every server, page cache included."""
 
 import os
 import time
@@ -9,7 +9,7 @@ V2 = Path("/sys/fs/cgroup")
 
 
 class MemoryGroup:
-    """A new group of its own for one run, so that no page cache is charged to it before. A context manager."""
+    """A context manager for a new group, used for one run only, so that no earlier page cache is charged to it."""
 
     serial = 0
 
@@ -21,12 +21,12 @@ class MemoryGroup:
 
     @staticmethod
     def why_not() -> str | None:
-        """Why no group can be had here; None where one can."""
+        """The reason why groups are not available here; None if they are."""
         try:
             with MemoryGroup(64 << 20):
                 return None
         except OSError as error:
-            return f"no memory control group can be had: {error}"
+            return f"memory control groups are not available: {error}"
 
     def __enter__(self) -> "MemoryGroup":
         if self.is_unified:
@@ -49,18 +49,18 @@ class MemoryGroup:
             try:
                 return self.path.rmdir()
             except OSError:
-                # A process that has just ended is a member for a moment still.
+                # A process that has just ended remains a member for a moment.
                 time.sleep(0.05)
         self.path.rmdir()
 
     def usage(self) -> dict[str, int]:
-        """The most that was charged to it, bytes, where the kernel tells."""
+        """The maximum that was charged to the group in bytes, if the kernel provides it."""
         for name in ("memory.peak", "memory.max_usage_in_bytes"):
             if (self.path / name).exists():
                 return {"group_peak_bytes": int((self.path / name).read_text())}
         return {}
 
     def starting(self, command: list[str]) -> list[str]:
-        """The command that joins the group first and then becomes `command`: page cache is charged to who touches it
-        first, so it has to be a member before it opens anything."""
+        """A command that joins the group and then becomes `command`. It must be a member before it opens a file, because
+        page cache is charged to the group that touches it first."""
         return ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(self.path), *command]

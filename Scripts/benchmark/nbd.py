@@ -1,4 +1,4 @@
-"""As much of an NBD client as it takes to flush once a second beside a load."""
+"""A minimal NBD client, which flushes once a second in parallel to a load."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ class Connection:
         self.socket.connect(path)
         magic, option_magic, _ = struct.unpack(">8s8sH", self.receive(18))
         if (magic, option_magic) != (b"NBDMAGIC", b"IHAVEOPT"):
-            raise OSError("this is no NBD server")
+            raise OSError("not an NBD server")
         # Fixed newstyle, no padding; then NBD_OPT_EXPORT_NAME with the empty name.
         self.socket.sendall(struct.pack(">I8sII", 3, b"IHAVEOPT", 1, 0))
         self.size, self.flags = struct.unpack(">QH", self.receive(10))
@@ -28,7 +28,7 @@ class Connection:
         while len(data) < count:
             piece = self.socket.recv(count - len(data))
             if not piece:
-                raise OSError("the NBD server has gone")
+                raise OSError("the NBD server closed the connection")
             data += piece
         return data
 
@@ -46,8 +46,8 @@ class Connection:
 class Flusher:
     """Flushes each second on a connection of its own while the context lasts.
 
-    fio can flush after so many writes, not after so much time. A flush covers what was answered on other connections
-    where the server says that it is safe on several (multi-conn), as all those measured do.
+    fio can flush after a number of writes, but not after a time. If a server supports multi-conn, as all measured
+    servers do, a flush covers the writes that were answered on other connections.
     """
 
     def __init__(self, path: str):
@@ -64,7 +64,7 @@ class Flusher:
     def run(self) -> None:
         try:
             due = time.monotonic() + 1
-            # One that takes longer than a second is followed by the next at once.
+            # A flush that takes longer than a second is followed by the next one at once.
             while not self.ended.wait(max(0, due - time.monotonic())):
                 begin = time.monotonic()
                 self.connection.flush()

@@ -1,4 +1,4 @@
-"""This plugin beside other NBD servers in the same amount of memory."""
+"""This plugin compared with other NBD servers, with the same amount of memory."""
 
 import argparse
 import sys
@@ -21,17 +21,17 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--pairs", type=positive, metavar="N", help="pairs of runs of each row with each peer (3)")
     add("--seconds", type=positive, metavar="S", help="seconds of a run that count (10)")
     add("--warm-up", type=positive, metavar="S", help="seconds before them that do not count (5)")
-    add("--fill", type=positive, metavar="S", help="the same for rows at random in an image larger than the memory (10)")
+    add("--fill", type=positive, metavar="S", help="the same, for random rows in an image larger than the memory (10)")
     add("--only", type=choice([row.key for row in ROWS]), metavar="ROW,…", help=", ".join(row.key for row in ROWS))
     add("--peers", type=choice([*PEERS, RAW]), metavar="PEER,…", help=", ".join([*PEERS, RAW]))
     add("--limit", type=positive, default=192, metavar="MIB", help="the memory of each server (192)")
     add("--image", type=positive, default=2048, metavar="MIB", help="the size of the image (2048)")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a further key of the plugin's")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="another key for the plugin")
     add("--baseline", type=absolute, metavar="PLUGIN", help="another build of the plugin, as one more peer")
-    add("--output", type=absolute, metavar="DIR", help="where results go (.build/bench/results)")
+    add("--output", type=absolute, metavar="DIR", help="where to write results (.build/bench/results)")
     add("--keep", action="store_true",
-        help="results go to Scripts/benchmark/results, and into its README; with --only in the place of those rows' kept ones")
-    add("--show", type=absolute, metavar="DIR", help="measure nothing: write table and chart anew from results")
+        help="write results to Scripts/benchmark/results, and into its README; with --only, replace only those rows")
+    add("--show", type=absolute, metavar="DIR", help="do not measure; write the table and the charts again from results")
     add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
     add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
     return parser.parse_args(words)
@@ -57,7 +57,7 @@ def output(options: argparse.Namespace) -> Path:
 
 
 def is_part(options: argparse.Namespace) -> bool:
-    """Whether some rows are to be kept beside the others that are kept."""
+    """Whether only some of the kept rows are to be replaced."""
     return options.keep and options.only is not None and not options.show
 
 
@@ -76,7 +76,7 @@ def main(words: list[str]) -> int:
         with machine.reserved(session_plan.work):
             session = Session(session_plan)
             if is_part(options):
-                # Before all the measuring: whether the rows can stand beside the others.
+                # Check that the rows can be combined with the others before measuring anything.
                 session.results.put_into(kept())
             results, failures = session.run(), session.failures
     if is_part(options):

@@ -1,4 +1,4 @@
-"""Where results go: the files of a directory, and the text beside them between its markers."""
+"""Writes results: the files in a directory, and the part of the README between its markers."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from headline import headline
 from results import Results
 from table import notes, table, targets
 
-# Where results are kept with the benchmark, and the text that shows them.
+# Where results are kept in the repository, and the document that shows them.
 KEPT = Path(__file__).parent / "results"
 README = KEPT / "README.md"
 
 
 def write(results: Results, directory: Path) -> None:
-    """peers.json, and what is made from it: the table, what was aimed at, and the two charts."""
+    """Writes peers.json, and what is generated from it: the table, the targets, and the two charts."""
     directory.mkdir(parents=True, exist_ok=True)
     results.save(directory / "peers.json")
     (directory / "peers.md").write_text(table(results) + "\n" + notes(results))
@@ -27,10 +27,10 @@ def peers_section(results: Results) -> str:
 
 
 def put_into_readme(name: str, body: str, readme: Path = README) -> None:
-    """Replaces what stands between the markers of this name."""
+    """Replaces the text between the markers of this name."""
     begin, end = f"<!-- Scripts/bench {name} --keep writes this -->\n", f"<!-- end of {name} -->"
     before, found, rest = readme.read_text().partition(begin)
     _, ended, after = rest.partition(end)
     if not found or not ended:
-        raise OSError(f"{readme} has no place for the results: the lines {begin.strip()} and {end}")
+        raise OSError(f"{readme} lacks the lines {begin.strip()} and {end}")
     readme.write_text(before + begin + "\n" + body + "\n" + end + after)

@@ -1,4 +1,4 @@
-"""What was measured, as it is computed with and kept."""
+"""The results: computation and storage."""
 
 import json
 import statistics
@@ -9,20 +9,20 @@ from typing import Iterator
 from rows import BEST, ITSELF, ROWS, Goal, Row
 from servers import title
 
-# A peer that keeps nothing of its hit rate would make ratios infinite.
+# If a peer keeps nothing of its hit rate, this avoids an infinite ratio.
 LEAST = 0.001
 
 
 @dataclass
 class Comparison:
-    """This plugin and one peer: pairs of runs, one after the other."""
+    """This plugin and one peer: pairs of consecutive runs."""
 
     peer: str
     pairs: list[tuple[dict, dict]] = field(default_factory=list)
 
     @property
     def ratios(self) -> list[float]:
-        """This plugin over the peer, ascending."""
+        """This plugin's values divided by the peer's, ascending."""
         return sorted(ours["value"] / max(theirs["value"], LEAST) for ours, theirs in self.pairs)
 
     @property
@@ -48,7 +48,7 @@ class RowResult:
 
     @property
     def verdicts(self) -> Iterator["Verdict"]:
-        """Each goal whose peer was measured."""
+        """The verdicts for all goals whose peer was measured."""
         for goal in self.row.goals:
             if goal.over == ITSELF:
                 yield Verdict(goal, "itself without the scan", self.ours)
@@ -79,7 +79,7 @@ class Verdict:
 
 @dataclass
 class Results:
-    """All of one session. `about` is what a reader has to know of it: machine, date, memory, lengths of runs."""
+    """The results of one session. `about` describes it: machine, date, memory, lengths of runs."""
 
     about: dict
     rows: list[RowResult] = field(default_factory=list)
@@ -91,14 +91,14 @@ class Results:
         return sorted(set(keys), key=keys.index)
 
     def put_into(self, kept: "Results") -> "Results":
-        """All that is kept, with these rows in the place of the same ones, and the day they were measured on.
+        """The kept results, in which these rows, with their date, replace those of the same key.
 
-        Raises OSError where they cannot stand in one table: another machine, other memory, other runs.
+        Raises OSError if they cannot be in one table: another machine, other memory, other runs.
         """
         for what in ("machine", "limit_mib", "image_mib", "cached_image_mib", "pairs", "seconds", "warm_up", "fill",
                      "has_groups", "extra"):
             if self.about[what] != kept.about[what]:
-                raise OSError(f"{what} is {self.about[what]}, of the results that are kept {kept.about[what]}: measure all rows")
+                raise OSError(f"{what} is {self.about[what]}, but {kept.about[what]} in the kept results; measure all rows")
         new = {result.row.key: result for result in self.rows}
         old = [result.row.key for result in kept.rows]
         again = kept.about.get("again", {}) | {key: self.about["date"] for key in new}
@@ -112,7 +112,7 @@ class Results:
             "rows": [
                 {
                     "key": result.row.key, "title": result.row.title, "unit": result.row.unit, "fio": result.row.fio,
-                    "goals": [verdict.text for verdict in result.verdicts],
+                    "targets": [verdict.text for verdict in result.verdicts],
                     "peers": [
                         {"peer": comparison.peer, "ratios": comparison.ratios, "median": comparison.ratio,
                          "pairs": comparison.pairs}
@@ -126,7 +126,7 @@ class Results:
 
     @staticmethod
     def load(path: Path) -> "Results":
-        """Reads what `save` wrote. Rows that there are no more are left out."""
+        """Reads what `save` wrote. Rows that no longer exist are left out."""
         document = json.loads(path.read_text())
         rows = {row.key: row for row in ROWS}
         return Results(document["about"], [

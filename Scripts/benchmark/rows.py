@@ -1,4 +1,4 @@
-"""What is measured: the loads, as fio is told of them, the peers of each, and the goals."""
+"""What is measured: each row's load, as options for fio, its peers and its goals."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from servers import PEERS, RAW
 
 ANY = ("file", "file-cache", "qemu-none", "qemu-writeback")
-# What a goal is seen against: the plugin without its option, and what NBD takes by itself.
+# For comparison: the plugin without its option, and the cost of NBD itself.
 ITSELF_AS_IT_COMES = ("default",)
 BACKGROUND = (*ITSELF_AS_IT_COMES, "null")
 
-# Of a goal: the best peer, and the same server without what disturbs it.
+# For goals: the best peer, and the same server without the disturbance.
 BEST = "best"
 ITSELF = "itself"
 
@@ -20,7 +20,7 @@ READERS_PART = ("--size=32m",)
 
 @dataclass(frozen=True)
 class Goal:
-    """The least that the median of the ratios over a peer is to be."""
+    """The minimum for the median of the ratios to a peer."""
 
     minimum: float
     over: str = BEST
@@ -30,25 +30,25 @@ class Goal:
 class Row:
     key: str
     title: str
-    # fio's options, beside those of all rows.
+    # Options for fio, in addition to those for all rows.
     fio: tuple[str, ...]
     peers: tuple[str, ...] = ANY
     goals: tuple[Goal, ...] = ()
-    # IOPS, MiB/s, or of a scan "kept": the share of its hit rate that a hot set keeps.
+    # IOPS, MiB/s, or "kept" for a scan: the share of its hit rate that a hot set keeps.
     unit: str = "IOPS"
-    # Whether the image fits into memory, and is read before the run begins. Else it does not, and the run begins cold.
+    # Whether the image fits into memory and is read before the run. Otherwise it does not fit, and the run begins cold.
     is_cached: bool = False
-    # Whether caches are to be full before the run counts. One with room left recycles nothing: how it performs does not
-    # depend on how large it is, or on what it keeps.
+    # Whether caches must be full before the run counts. A cache with free room evicts nothing, so its size and its policy
+    # do not matter.
     fills_cache: bool = False
-    # Whether a run goes from end to end instead of for a time.
+    # Whether a run reads the image once, instead of running for a time.
     is_one_pass: bool = False
     flushes_each_second: bool = False
-    # What another client does meanwhile, fio's options: told of beside the row's figure, and no part of it.
+    # Options for a second client that runs in parallel. Its results are stored, but are not part of the row's value.
     beside: tuple[str, ...] = ()
-    # What a server has done before the run begins, unless it is to begin fresh; fio's options.
+    # Options for a load before the run, except on servers that begin fresh.
     before: tuple[str, ...] = ()
-    # For the file plugin.
+    # fadvise= for the file plugin.
     advice: str = "random"
 
     @property
@@ -57,13 +57,13 @@ class Row:
 
     @property
     def contenders(self) -> list[str]:
-        """The peers of which the best counts: those that have the image on the disk, and keep what they promise."""
+        """The peers among which the best counts: those that serve from the disk and keep the promises of their flushes."""
         keys = [key for key in self.peers if key in PEERS and PEERS[key].is_rival]
         return [key for key in keys if PEERS[key].keeps_flush or not self.writes]
 
 
 def anywhere(kind: str, depth: int, *more: str, spread: str = "random") -> tuple[str, ...]:
-    """4 KiB at random, each place as often as it comes."""
+    """Random 4 KiB requests, with repetitions."""
     return (f"--rw={kind}", "--bs=4k", f"--iodepth={depth}", "--norandommap", f"--random_distribution={spread}", *more)
 
 
@@ -88,7 +88,7 @@ def writes(key: str, title: str, spread: str, *goals: Goal) -> Row:
 
 
 def hits_beside(key: str, title: str, *more: str) -> Row:
-    """One client reads what is cached, a request at a time, while another writes. The first 32 MiB are the reader's."""
+    """One client reads cached data, one request at a time, while another writes. The first 32 MiB belong to the reader."""
     return Row(f"beside-{key}", f"4 KiB random reads of 32 MiB that are cached, depth 1, beside {title}",
                anywhere("randread", 1, *READERS_PART), ("file", *ITSELF_AS_IT_COMES), (Goal(1.0, "file"),),
                before=("--rw=read", "--bs=256k", "--iodepth=4", "--loops=2", *READERS_PART),

@@ -1,4 +1,4 @@
-"""A server that runs."""
+"""A running server."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from servers import Server, Setting
 
 
 class Running:
-    """A server that runs while the context lasts. Its memory group, if any, is there before it and after it."""
+    """A server that runs while the context lasts. Its memory group, if any, exists before it and after it."""
 
     def __init__(self, server: Server, setting: Setting, group: MemoryGroup | None, log: Path):
         self.server = server
@@ -30,7 +30,7 @@ class Running:
 
     def __enter__(self) -> "Running":
         self.setting.socket.unlink(missing_ok=True)
-        # The cache filter's file is page cache too, and wants room on a disk.
+        # The cache filter's file counts as page cache too, and needs room on a disk.
         environment = {**os.environ, "TMPDIR": str(self.setting.socket.parent)}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -48,7 +48,7 @@ class Running:
         self.stop()
 
     def await_export(self) -> None:
-        """Until the export can be opened: a socket is there before anybody listens."""
+        """Waits until the export can be opened. The socket exists before the server listens."""
         while True:
             try:
                 return Connection(str(self.setting.socket)).close()
@@ -64,7 +64,7 @@ class Running:
         self.setting.socket.unlink(missing_ok=True)
 
     def usage(self) -> dict[str, float]:
-        """What it has used so far: seconds of processor time, bytes read from and written to disks."""
+        """The resources used so far: seconds of processor time, bytes read from and written to disks."""
         process = Path(f"/proc/{self.pid}")
         fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
         moved = dict(line.split(": ") for line in (process / "io").read_text().splitlines())
@@ -75,8 +75,8 @@ class Running:
         }
 
     def peak_memory(self) -> int:
-        """The most memory that it has had resident so far, bytes."""
+        """The maximum resident memory so far, bytes."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) << 10
-        raise OSError("the kernel does not tell the peak of memory")
+        raise OSError("the kernel does not provide the peak of memory")

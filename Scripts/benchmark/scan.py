@@ -1,19 +1,18 @@
-"""How much of its hit rate a hot set keeps while a scan runs through the rest of the image.
+"""How much of its hit rate a hot set keeps while a scan reads the rest of the image.
 
-No server tells which of its hits were the hot set's, so misses are counted where they are the same for all: in the bytes
-that the server's process reads from the disk. The scan reads each byte once, and none of them can be in memory; what is
-read beyond those bytes are misses of the hot set (or waste, which is held against the server).
+No server reports the hits of the hot set, so misses are counted in the same way for all: by the bytes that the server's
+process reads from the disk. The scan reads each byte once, and none of these bytes can be in memory. All other bytes are
+misses of the hot set (or waste, which counts against the server).
 
-Both clients have a fixed rate, so that what the scan brings in between two uses of a page is the same for all servers
-that keep up: at the rates below some three times the memory. Where a server does not keep up, the rates that it had are
-in the results.
+Both clients have a fixed rate. So the scan brings in the same amount of data between two uses of a page on every server
+that keeps up: about three times the memory. If a server does not keep up, the results have its actual rates.
 """
 
 from fio import client, fio, requests, seeded
 from running import Running
 
 PAGE = 4096
-# Requests a second, and bytes a second.
+# Requests per second, and bytes per second.
 HOT_RATE = 5000
 SCAN_RATE = 128 << 20
 
@@ -22,11 +21,11 @@ def run_scan(running: Running, image: int, seed: int) -> dict:
     """One run on a server. `image` is its size in bytes."""
     hot = min(running.setting.limit // 3, image // 4)
     reader = (*client("hot", running.uri), "--rw=randread", "--bs=4k", "--norandommap", f"--size={hot}")
-    # So often that a page which was missed by chance is no more than one of 400.
+    # So often that by chance no more than one of 400 pages is never read.
     fio(*reader, "--iodepth=16", f"--io_size={6 * hot}", *seeded(seed))
     reader += ("--iodepth=4", *seeded(seed + 1000))
     alone = hit_rate(running, lambda: fio(*reader, f"--io_size={2 * hot}"), scanned=0)
-    # The scan's end is the end of both.
+    # When the scan ends, both end.
     scanner = (*client("scan", running.uri), "--rw=read", "--bs=256k", "--iodepth=4", f"--offset={hot}",
                f"--size={image - hot}", f"--rate={SCAN_RATE}", "--exitall")
     beside = hit_rate(running, lambda: fio(
@@ -35,7 +34,7 @@ def run_scan(running: Running, image: int, seed: int) -> dict:
 
 
 def hit_rate(running: Running, load, scanned: int) -> dict:
-    """The share of the hot set's requests in a load for which the disk was not read."""
+    """The share of the hot set's requests that did not cause a read of the disk."""
     before = running.usage()["bytes_read"]
     jobs = {job["jobname"]: job for job in load()}
     missed = max(0, running.usage()["bytes_read"] - before - scanned) / PAGE

@@ -1,24 +1,24 @@
-"""The servers that are measured: how each is started, with the options that suit it best."""
+"""The measured servers: how each is started, with the best options for it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
-# What a server needs beside its cached pages, bytes. Those that have a bound of their own get the limit less this.
+# Bytes that a server needs in addition to cached pages. A server with its own bound gets the limit minus this.
 BESIDE = 48 << 20
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a server's command line depends on. Sizes in bytes."""
+    """The parameters of a server's command line. Sizes are in bytes."""
 
     image: Path
     socket: Path
     plugin: Path
     limit: int
-    # For the file plugin's fadvise=: how the load reads.
+    # How the load reads, for fadvise= of the file plugin.
     advice: str
-    # Further keys of the plugin's.
+    # More keys for the plugin.
     extra: tuple[str, ...] = ()
 
     @property
@@ -30,20 +30,20 @@ class Setting:
 class Server:
     key: str
     title: str
-    # As stated beside the results.
+    # As stated with the results.
     options: str
     command: Callable[[Setting], list[str]]
-    # Whether it runs in the memory group. One that holds the whole image in memory cannot.
+    # Whether it runs in the memory group. A server that holds the whole image in memory cannot.
     is_grouped: bool = True
-    # Whether nothing else bounds the memory that it caches in.
+    # Whether only a group bounds its cache.
     needs_group: bool = True
-    # Whether it starts empty, and is given the image's bytes before the run.
+    # Whether it starts empty and gets the image's bytes before the run.
     is_filled: bool = False
-    # Whether what it has flushed is on the disk.
+    # Whether flushed data is on the disk.
     keeps_flush: bool = True
-    # Whether it counts where the best peer is asked for: it has the image on the disk, and is not this plugin itself.
+    # Whether it can be the best peer: it serves from the disk, and is not this plugin itself.
     is_rival: bool = True
-    # Whether it is spared what a row has servers do before the run.
+    # Whether it skips the load that a row has before the run.
     is_fresh: bool = False
 
 
@@ -56,42 +56,41 @@ def flexpage(setting: Setting, *words: str) -> list[str]:
 
 
 def qemu(setting: Setting, *words: str) -> list[str]:
-    # Without -t it would end with its first client; up to 16 of them at once.
+    # Without -t, it would exit with its first client. -e 16 allows 16 clients at once.
     return ["qemu-nbd", "-t", "-e", "16", "-f", "raw", "-k", str(setting.socket), *words, str(setting.image)]
 
 
 FLEXPAGE = Server(
-    "flexpage", "Flexpage", "`memory=` the limit less 48 MiB, `scheduling=batch`",
+    "flexpage", "Flexpage", "`memory=` is the limit minus 48 MiB, `scheduling=batch`",
     lambda setting: flexpage(setting, "scheduling=batch"), needs_group=False, is_rival=False)
 
 AS_IT_COMES = Server(
     "default", "Flexpage as it comes", "without `scheduling=batch`", flexpage, needs_group=False, is_rival=False)
 
 FRESH = replace(
-    FLEXPAGE, key="fresh", title="Flexpage just started", options="the same, without what came before the run", is_fresh=True)
+    FLEXPAGE, key="fresh", title="Flexpage just started", options="the same, without the load before the run", is_fresh=True)
 
 NOTHING = Server(
     "null", "null plugin",
-    "nbdkit's, which reads and keeps nothing: what is left for a server to do when all that the disk and a cache cost is "
-    "gone",
+    "nbdkit's, which reads and stores nothing: the cost of NBD itself, without a disk and a cache",
     lambda setting: nbdkit(setting, "null", str(setting.image.stat().st_size)),
     is_grouped=False, needs_group=False, keeps_flush=False, is_rival=False)
 
 MEMORY = Server(
     "memory", "memory plugin",
-    "nbdkit's, filled with the image's data before each run; outside the group, as it holds the whole image in memory",
+    "nbdkit's, filled with the image's data before each run; not in the group, because it holds the whole image in memory",
     lambda setting: nbdkit(setting, "memory", str(setting.image.stat().st_size)),
     is_grouped=False, needs_group=False, is_filled=True, keeps_flush=False, is_rival=False)
 
 FILE = Server(
     "file", "file plugin",
-    "nbdkit's; `fadvise=sequential` for sequential reads, else `fadvise=random` (it keeps a hot set best, too)",
+    "nbdkit's; `fadvise=sequential` for sequential reads, otherwise `fadvise=random` (which also keeps a hot set best)",
     lambda setting: nbdkit(setting, "file", str(setting.image), f"fadvise={setting.advice}"))
 
 FILTERED = Server(
     "file-cache", "file + cache filter",
-    "the same with nbdkit's cache filter, `cache-on-read=true`, `cache-max-size=` the limit less 48 MiB; it answers a "
-    "flush without having kept its promise",
+    "the same with nbdkit's cache filter, `cache-on-read=true`, `cache-max-size=` the limit minus 48 MiB; it answers "
+    "flushes without making data durable",
     lambda setting: nbdkit(
         setting, "--filter=cache", "file", str(setting.image), f"fadvise={setting.advice}",
         "cache-on-read=true", f"cache-max-size={setting.memory}"),
@@ -109,13 +108,13 @@ PEERS = {
     server.key: server for server in (MEMORY, FILE, FILTERED, QEMU_NONE, QEMU_WRITEBACK, AS_IT_COMES, NOTHING, FRESH)
 }
 
-# No server, but what the disk gives without one. See raw.py.
+# The disk itself, without a server; see Raw in load.py.
 RAW = "raw"
 RAW_TITLE = "raw O_DIRECT"
-# Another build of this plugin, where one is given.
+# Another build of this plugin, if one is given.
 BASELINE = "baseline"
 
 
 def title(key: str) -> str:
-    """The name of a peer, as it stands in tables."""
+    """The name of a peer in tables."""
     return PEERS[key].title if key in PEERS else RAW_TITLE if key == RAW else key

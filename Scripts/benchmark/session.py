@@ -1,4 +1,4 @@
-"""A session of measurements: which rows and peers, in which order, and what is said meanwhile."""
+"""A session of measurements: the order of rows and peers, and messages about the progress."""
 
 import datetime
 import dataclasses
@@ -23,7 +23,7 @@ def say(*words: object) -> None:
 
 
 def make_image(work: Path, mebibytes: int) -> Path:
-    """An image of bytes that nothing can compress. Kept from session to session, as rows that write have left it."""
+    """An incompressible image. It is kept for later sessions, in the state in which writing rows have left it."""
     path = work / f"image-{mebibytes}M"
     if not path.exists() or path.stat().st_size != mebibytes << 20:
         say(f"Making an image of {mebibytes} MiB")
@@ -36,10 +36,10 @@ def make_image(work: Path, mebibytes: int) -> Path:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a session is to do. Sizes in MiB."""
+    """The plan of a session. Sizes are in MiB."""
 
     rows: list[Row]
-    # Those of each row's peers that are measured; None for all of them.
+    # The measured peers of each row; None for all.
     peers: list[str] | None
     pairs: int
     length: Length
@@ -47,15 +47,15 @@ class Plan:
     image: int
     plugin: Path
     baseline: Path | None
-    # Further keys of the plugin's.
+    # More keys for the plugin.
     extra: tuple[str, ...]
-    # Where images and sockets are, and where results go.
+    # Directories: of images and sockets, and of results.
     work: Path
     output: Path
 
     @property
     def cached_image(self) -> int:
-        """Two thirds of what a server has for its pages."""
+        """Two thirds of a server's memory for pages."""
         return max((self.limit - 48) * 2 // 3, 2)
 
 
@@ -68,9 +68,9 @@ class Session:
         why_not = MemoryGroup.why_not()
         self.has_groups = why_not is None
         if why_not:
-            say(f"{why_not}. Only those pairs are run whose servers need none.")
+            say(f"{why_not}. Only pairs whose servers do not need them are run.")
         if not machine.drop_caches():
-            say("Caches cannot be dropped without root's rights.")
+            say("Caches cannot be dropped without root.")
         self.results = Results({
             "date": datetime.date.today().isoformat(), "machine": machine.description(plan.work),
             "load": f"{os.getloadavg()[0]:.1f}", "limit_mib": plan.limit, "image_mib": plan.image,
@@ -80,7 +80,7 @@ class Session:
         })
 
     def run(self) -> Results:
-        """Measures it all; after each row the files are up to date."""
+        """Measures everything. The files are up to date after each row."""
         for row in self.plan.rows:
             result = self.measure(row)
             if result.comparisons:
@@ -121,7 +121,7 @@ class Session:
                 continue
             comparison.pairs.append((ours, theirs))
             say(f"  {peer:15}{amount(ours['value'], row.unit):>12}{amount(theirs['value'], row.unit):>12}"
-                f"   processor µs a request {cost(ours):>6} {cost(theirs):>6}")
+                f"   processor µs per request {cost(ours):>6} {cost(theirs):>6}")
         if comparison.pairs:
             ratios = comparison.ratios
             say(f"  {peer:15}ratio {ratios[0]:.2f} {comparison.ratio:.2f} {ratios[-1]:.2f}")
@@ -136,7 +136,8 @@ class Session:
 
 
 def cost(outcome: dict) -> str:
-    """A server's processor time, microseconds a request; the warm-up's requests are not counted, so it is a bit high."""
+    """A server's processor time in microseconds per request. It is slightly high: it includes the time, but not the
+    requests, of the warm-up."""
     if "server_cpu_seconds" not in outcome:
         return "-"
     return f"{outcome['server_cpu_seconds'] * 1e6 / outcome['requests']:.1f}"

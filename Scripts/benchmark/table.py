@@ -5,7 +5,7 @@ from servers import FLEXPAGE, PEERS, RAW, title
 
 
 def table(results: Results) -> str:
-    """A line a row: this plugin's figure, and the ratio over each peer."""
+    """One line per row: this plugin's value, and the ratio to each peer."""
     peers = sorted(results.peers, key=[*PEERS, RAW, *results.peers].index)
     lines = [
         "| work | Flexpage | " + " | ".join(f"over {title(peer)}" for peer in peers) + " |",
@@ -19,14 +19,13 @@ def table(results: Results) -> str:
 
 
 def targets(results: Results) -> str:
-    """For those who work on it: what each row is to reach, and what it reaches."""
+    """For developers: the target of each row, and whether it is reached."""
     lines = [
-        "# What the rows aim at",
+        "# Targets",
         "",
-        "Written by `Scripts/bench peers --keep`, beside the results. `../ANALYSIS.md` says what bounds the rows that",
-        "fall short.",
+        "`Scripts/bench peers --keep` writes this file. `../ANALYSIS.md` explains what limits the rows that fall short.",
         "",
-        "| work | over | wanted | measured | |",
+        "| work | over | target | measured | |",
         "|---|---|---|---|---|",
     ]
     for result in results.rows:
@@ -38,7 +37,7 @@ def targets(results: Results) -> str:
 
 
 def versus(comparison: Comparison | None, unit: str) -> str:
-    """The ratio over a peer; of hit rates, which some peers lose altogether, the peer's own."""
+    """The ratio to a peer. For hit rates, which may be 0, the peer's own value."""
     if comparison is None:
         return ""
     if unit == "kept":
@@ -55,7 +54,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def notes(results: Results) -> str:
-    """What the figures are figures of."""
+    """How the results were measured."""
     about = results.about
     machine = about["machine"]
     lines = [
@@ -63,30 +62,30 @@ def notes(results: Results) -> str:
         f"{machine['disk']}; {machine['nbdkit']}, {machine['qemu-nbd']}, {machine['fio']}; load average at the start "
         f"{about['load']}.",
         "",
-        f"{bound(about)} An image of {about['image_mib']} MiB that nothing can compress, one of {about['cached_image_mib']} MiB "
-        f"for all hits; caches dropped before each run. Runs of {about['seconds']} s after {about['warm_up']} s that do not count, "
-        f"or {about['fill']} s where the places are random and the image is larger than the memory, so that caches are full; "
-        f"sequential reads once from end to end. Pairs of runs with each peer, one after the other with the same requests: "
-        f"{about['pairs']}. In the table: the median of this plugin's runs; the median of the ratios pair by pair (least to "
-        "most), and of the scan what the peer kept.",
+        f"{bound(about)} The image has {about['image_mib']} MiB of incompressible data, or {about['cached_image_mib']} MiB for "
+        f"all hits. Caches are dropped before each run. A run takes {about['seconds']} s, after {about['warm_up']} s that do not "
+        f"count. For random requests in an image larger than the memory, {about['fill']} s do not count, so that caches are "
+        f"full. Sequential reads read the image once. With each peer, {about['pairs']} pairs of consecutive runs have the same "
+        "requests. The table shows the median of this plugin's runs, and the median of the ratios of the pairs (minimum to "
+        "maximum). For the scan, it shows what the peer kept.",
         "",
         *again(results),
     ]
     lines.append(f"- {FLEXPAGE.title}: {', '.join([FLEXPAGE.options, *(f'`{word}`' for word in about['extra'])])}")
     lines += [f"- {title(peer)}: {PEERS[peer].options}" for peer in results.peers if peer in PEERS]
     if RAW in results.peers:
-        lines.append(f"- {title(RAW)}: fio's libaio on the image itself, at depth {about.get('raw_depth')}, the best of several")
+        lines.append(f"- {title(RAW)}: fio's libaio on the image itself, at depth {about.get('raw_depth')}, the best of several depths")
     return "\n".join(lines) + "\n"
 
 
 def again(results: Results) -> list[str]:
-    """Which rows are of another day than the rest."""
+    """Which rows were measured on another day than the rest."""
     days = results.about.get("again", {})
     titles = {day: [row.row.title for row in results.rows if days.get(row.row.key) == day] for day in sorted(set(days.values()))}
-    return [line for day, rows in titles.items() for line in (f"Measured again on {day}, alone: {'; '.join(rows)}.", "") if rows]
+    return [line for day, rows in titles.items() for line in (f"Measured again on {day}: {'; '.join(rows)}.", "") if rows]
 
 
 def bound(about: dict) -> str:
     if about["has_groups"]:
-        return f"Each server in a memory group of {about['limit_mib']} MiB (`memory=` less 48 MiB), new for each run."
-    return f"There were no memory groups, so only pairs that need none were run (`memory=` {about['limit_mib']} MiB less 48 MiB)."
+        return f"Each server in a memory group of {about['limit_mib']} MiB (`memory=` is 48 MiB less), a new one for each run."
+    return f"There were no memory groups, so only pairs that need none were run (`memory=` is {about['limit_mib']} MiB minus 48 MiB)."

@@ -1,24 +1,22 @@
-# An export as a mounted filesystem on this machine. Sourced by Scripts/serve, which knows uri, socket, port, scratch and
+# Mounts an export's filesystem on this machine. Sourced by Scripts/serve, which sets uri, socket, port, scratch and
 # mount_dir.
-# shellcheck shell=bash disable=SC2034,SC2154  # variables of, and for, that script
+# shellcheck shell=bash disable=SC2034,SC2154  # variables that are set in, or used by, that script
 
 attach_packages=(nbd-client libnbd-bin util-linux mount kmod)
 
-# What is up, in order; empty is what is not.
+# What is up, in the order in which it was set up; empty or "no" if it is not.
 nbd_device=
 fuse_dir=
 loop_device=
 is_mounted=no
 made_mount_dir=no
-# For who wants to tell.
+# For messages.
 device=
 mount_options=
 
-# Attaches and mounts. Ends the script where that cannot be; its exit trap takes down what was up by then.
+# Attaches and mounts. If that fails, the script ends, and its exit trap takes down what is up by then.
 attach() {
     local writable=no
-    # So that sudo asks now, if it has to, and not in the middle.
-    as_root true || die "--mount needs root"
     make_mount_dir
     ! nbdinfo --can write "$uri" || writable=yes
     if kernel_has_nbd; then attach_by_kernel; else attach_by_fuse "$writable"; fi
@@ -26,12 +24,16 @@ attach() {
 }
 
 make_mount_dir() {
-    if [ ! -e "$mount_dir" ]; then
-        as_root mkdir "$mount_dir" || die "$mount_dir cannot be made"
-        made_mount_dir=yes
-    fi
-    [ -d "$mount_dir" ] || die "$mount_dir is not a directory"
-    ! mountpoint -q "$mount_dir" || die "something is mounted on $mount_dir already"
+    [ ! -e "$mount_dir" ] || return 0
+    as_root mkdir "$mount_dir" || die "cannot create $mount_dir"
+    made_mount_dir=yes
+}
+
+# Whether it can be mounted on. It may not exist yet.
+check_mount_dir() {
+    [ -e "$mount_dir" ] || [ -d "$(dirname "$mount_dir")" ] || die "$mount_dir: the directory around it does not exist"
+    [ ! -e "$mount_dir" ] || [ -d "$mount_dir" ] || die "$mount_dir: it is not a directory"
+    ! mountpoint -q "$mount_dir" || die "$mount_dir: something is already mounted there"
 }
 
 kernel_has_nbd() {
@@ -39,7 +41,7 @@ kernel_has_nbd() {
     [ -e /sys/block/nbd0 ]
 }
 
-# The first device that nobody has. Another may be quicker, so each is tried.
+# Takes the first free device. Another process may be faster, so each one is tried.
 attach_by_kernel() {
     local block where=(-unix "$socket")
     [ -n "$socket" ] || where=(localhost "$port")
@@ -54,23 +56,23 @@ attach_by_kernel() {
     die "no /dev/nbd* is free"
 }
 
-# nbdfuse shows the export as a file, and a loop device makes a block device of it. The kernel opens the file as root,
-# so nbdfuse must be root's.
+# nbdfuse shows the export as a file, and a loop device turns the file into a block device. The kernel opens the file as
+# root, so nbdfuse must run as root.
 attach_by_fuse() {
     local writable=$1 read_only=()
     [ "$writable" = yes ] || read_only=(--read-only)
-    [ -e /dev/fuse ] || as_root modprobe -q fuse 2>/dev/null || die "this kernel has neither nbd nor fuse: nothing to mount with"
+    [ -e /dev/fuse ] || as_root modprobe -q fuse 2>/dev/null || die "cannot mount: this kernel supports neither nbd nor fuse"
     mkdir "$scratch/fuse"
-    # It stays in the foreground until unmounted: in the background of a shell, out of reach of Ctrl-C.
-    # shellcheck disable=SC2016  # for that shell
+    # It runs in the foreground until it is unmounted, so a shell starts it in the background, out of reach of Ctrl-C.
+    # shellcheck disable=SC2016  # that shell expands it
     as_root sh -c 'setsid nbdfuse "$@" >&2 &' sh "${read_only[@]}" --pidfile "$scratch/nbdfuse.pid" "$scratch/fuse/disk" "$uri"
     fuse_dir=$scratch/fuse
     wait_for "nbdfuse did not start" test -s "$scratch/nbdfuse.pid"
-    loop_device=$(as_root losetup --find --show "${read_only[@]}" "$scratch/fuse/disk") || die "there is no loop device to be had"
+    loop_device=$(as_root losetup --find --show "${read_only[@]}" "$scratch/fuse/disk") || die "no loop device is available"
     device=$loop_device
 }
 
-# wait_for COMPLAINT COMMAND…: until it succeeds, for a minute at most.
+# wait_for COMPLAINT COMMAND…: repeats the command until it succeeds, for at most a minute.
 wait_for() {
     local complaint=$1 tries=0
     shift
@@ -84,13 +86,13 @@ wait_for() {
 mount_device() {
     local writable=$1 kind
     kind=$(as_root blkid -p -o value -s TYPE "$device") ||
-        die "there is no filesystem on the image. With partitions: --filter=partition partition=1"
+        die "no filesystem was found on the image; if it has partitions, add --filter=partition partition=1"
     mount_options=$(mount_options_for "$kind" "$writable")
-    as_root mount -t "$kind" -o "$mount_options" "$device" "$mount_dir" || die "the $kind filesystem could not be mounted"
+    as_root mount -t "$kind" -o "$mount_options" "$device" "$mount_dir" || die "cannot mount the $kind filesystem"
     is_mounted=yes
 }
 
-# Where nothing can be written, a journal that was left open cannot be replayed.
+# If nothing can be written, an unclean journal cannot be replayed.
 mount_options_for() {
     case $2/$1 in
         yes/*) echo rw ;;
@@ -100,8 +102,8 @@ mount_options_for() {
     esac
 }
 
-# Takes down what is up; says so if a part of it could not be. What is in use still is waited for: what was written to
-# the filesystem must get out.
+# Takes down what is up, and fails if a part could not be taken down. Waits while the filesystem is in use, because
+# everything written to it must reach the image.
 detach() {
     local failed=no
     [ "$is_mounted" = no ] || unmount "$mount_dir"
@@ -120,7 +122,7 @@ unmount() {
     local told=no
     until as_root umount "$1" 2>"$scratch/umount.log"; do
         if [ "$told" = no ]; then
-            say "Waiting for those who still use $1: $(tail -n 1 "$scratch/umount.log")"
+            say "Waiting until $1 is no longer in use: $(tail -n 1 "$scratch/umount.log")"
             told=yes
         fi
         sleep 0.5

@@ -1,14 +1,14 @@
-# What the scripts share: where things are, how they speak, and how they get packages and rights.
-# Sourced, never run. Every script has already done `set -euo pipefail`.
-# shellcheck shell=bash disable=SC2034  # some variables are for the scripts that source this
+# Shared by the scripts: paths, messages, packages, root rights, and builds.
+# Sourced, never run. Every script has already called `set -euo pipefail`.
+# shellcheck shell=bash disable=SC2034  # the scripts that source this use the variables
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 plugin=$root/.build/release/libnbdkit-flexpage-plugin.so
 
-# A login shell of an ordinary Debian user has no sbin in its path; mkfs, losetup and nbd-client live there.
+# mkfs, losetup and nbd-client are in sbin, which is not in the path of an ordinary Debian user.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-# What nbdkit and the plugin need to be built and run.
+# Packages to build and run the plugin.
 build_packages=(nbdkit nbdkit-plugin-dev libnbd-dev)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -18,12 +18,13 @@ die() {
     exit 1
 }
 
-# Runs a command with root's rights: as it is for root, else through sudo, which may ask only where someone can answer.
+# Runs a command as root: directly if the user is root, otherwise through sudo. sudo may ask for a password only if
+# there is a terminal.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     elif ! command -v sudo >/dev/null; then
-        say "${0##*/}: this needs root, and there is no sudo here: $*"
+        say "${0##*/}: this needs root, and sudo is not installed: $*"
         return 1
     elif [ -t 0 ]; then
         sudo -- "$@"
@@ -32,7 +33,7 @@ as_root() {
     fi
 }
 
-# Those of the given packages that are not installed, one a line.
+# Prints those of the given packages that are not installed, one per line.
 missing_packages() {
     local name
     for name in "$@"; do
@@ -40,29 +41,29 @@ missing_packages() {
     done
 }
 
-# Installs what is missing of the given Debian packages. Says nothing, and needs no rights, where nothing is.
-# Fails with a message, so that the caller can go without.
+# Installs those of the given Debian packages that are missing. If none is, it prints nothing and needs no rights.
+# On failure it prints a message and returns 1, so that the caller may do without the packages.
 install_packages() {
     command -v dpkg-query >/dev/null || {
-        say "This is not a Debian system: install these yourself, by the names they have here: $*"
+        say "This is not a Debian system. Install these packages yourself, under the names that they have here: $*"
         return 1
     }
     local missing
     mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing ${missing[*]}"
-    # A fresh machine has no package lists: without them apt would first print an error for each package.
+    # A fresh machine has no package lists. Without them, apt would first print an error for each package.
     are_listed "${missing[@]}" || update_lists
     apt_install "${missing[@]}" || {
-        # Old lists name versions that are gone.
+        # Old lists name versions that no longer exist.
         update_lists && apt_install "${missing[@]}"
     } || {
-        say "Could not install: ${missing[*]}. As root: apt-get install ${missing[*]}"
+        say "Could not install ${missing[*]}. Try, as root: apt-get install ${missing[*]}"
         return 1
     }
 }
 
-# Whether the package lists know all of the given packages.
+# Whether the package lists contain all of the given packages.
 are_listed() {
     local name
     for name in "$@"; do
@@ -77,25 +78,27 @@ apt_install() {
 }
 
 need_swift() {
-    command -v swift >/dev/null || die "there is no swift in PATH. Get Swift 6.2 or newer from https://www.swift.org/install/"
+    command -v swift >/dev/null || die "swift is not in PATH; install Swift 6.2 or newer from https://www.swift.org/install/"
 }
 
-# The release plugin, up to date. Quiet where it already is.
-build_plugin() {
+# build PRODUCT FILE NAME: brings a product of the release build, which is FILE, up to date.
+build() {
     need_swift
-    say "Building the plugin (the first time takes some minutes)"
-    (cd "$root" && swift build -c release --product nbdkit-flexpage-plugin </dev/null >&2) || die "the plugin does not build"
+    if [ -e "$2" ]; then say "Building $3"; else say "Building $3 (the first build takes a minute or two)"; fi
+    (cd "$root" && swift build -c release --product "$1" </dev/null >&2) || die "cannot build $3"
 }
 
-# Puts up to $2 bytes of ordinary files of this machine under the directory $1: what filesystem images are filled with.
-# The order is fixed, so that one machine gets the same tree each time. Names with spaces are left out, as mkfs.xfs
-# cannot be told of them.
+build_plugin() { build nbdkit-flexpage-plugin "$plugin" "the plugin"; }
+
+# Copies up to $2 bytes of ordinary files of this machine into the directory $1, as contents for filesystem images. The
+# order is fixed, so one machine always gets the same tree. Names with spaces are left out, because mkfs.xfs cannot take
+# them.
 copy_real_files() {
     local target=$1 limit=$2
     mkdir -p "$target"
     find /usr/share/doc /usr/share/perl /usr/bin -xdev -type f -readable -size -1024k -printf '%s %p\n' 2>/dev/null |
         LC_ALL=C sort -k 2 |
-        # Every third file, so that the limit does not end the tree within the first letters of the alphabet.
+        # Every third file, so that the limit is not reached within the first letters of the alphabet.
         awk -v limit="$limit" 'NF == 2 && NR % 3 == 0 && total + $1 <= limit { total += $1; print $2 }' |
         tar -C / --create --no-recursion --absolute-names --transform 's,^/*,,' --verbatim-files-from --files-from=- |
         tar -C "$target" --extract --no-same-owner --no-same-permissions

@@ -1,4 +1,4 @@
-# Counting what tests say. Every suite's results come as lines `PASS name`, `FAIL name: why` and `SKIP name: why`.
+# Counts test results. Every suite reports them as lines `PASS name`, `FAIL name: why` and `SKIP name: why`.
 # Sourced by Scripts/test.
 # shellcheck shell=bash
 
@@ -6,7 +6,7 @@ passed=0
 failed=()
 skipped=()
 
-# take_results SUITE: counts the result lines on standard input, each under the suite's name.
+# take_results SUITE: counts the result lines on standard input under the suite's name.
 take_results() {
     local suite=$1 kind what
     while read -r kind what; do
@@ -18,8 +18,8 @@ take_results() {
     done
 }
 
-# swift_test_results XUNIT-FILE LOG: the result lines of a run of swift test. The file tells of all but one kind: a test
-# that calls itself off halfway looks like one that passed there, so those are taken from the log.
+# swift_test_results XUNIT-FILE LOG: prints the result lines of a run of swift test. The file has all results except one
+# kind: a test that skips itself while it runs looks there like one that passed. Those are taken from the log.
 swift_test_results() {
     awk '
         FNR == NR {
@@ -48,7 +48,25 @@ swift_test_results() {
         }' "$2" "$1"
 }
 
-# The end of a run: what did not pass, then the numbers. Fails if anything did.
+# A sanitizer's report begins with such a line.
+report_line='(WARNING|ERROR): (Thread|Address)Sanitizer'
+
+# count_reports LOG: prints the number of sanitizer reports in a log.
+count_reports() { grep -acE "$report_line" "$1" || true; }
+
+# beginnings_of_reports SUITE LOG: prints each report up to its summary, but at most its first 60 lines.
+beginnings_of_reports() {
+    LC_ALL=C awk -v suite="$1" -v line="$report_line" -v most=60 '
+        $0 ~ line { count++; left = most; printf "\n== %s: sanitizer report %d\n", suite, count }
+        left > 0 {
+            print
+            left--
+            if (/^SUMMARY: /) left = 0
+            else if (left == 0) print "(more in the log)"
+        }' "$2"
+}
+
+# Prints the tests that did not pass and the totals. Fails if any test failed.
 summary() {
     local line
     echo

@@ -16,11 +16,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-// Those that linux/magic.h lacks, or lacks in older headers.
+// Missing from linux/magic.h, or from older versions of it.
 #define BCACHEFS_MAGIC 0xca451a4e
 #define ZFS_MAGIC 0x2fc12fc1
 
-// Newer than the headers of the oldest distribution this is built on (Linux 6.14).
+// New in Linux 6.14; the headers of older distributions lack it.
 #ifndef RWF_DONTCACHE
 #define RWF_DONTCACHE 0x00000080
 #endif
@@ -97,7 +97,7 @@ int linux_stat_at(int directory, const char *path, struct linux_file *file)
 
 int linux_open_directory(const char *path) { return result(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)); }
 
-// As unsigned, because a filesystem can hold a year that overflows: it is compared, and nothing else.
+// Computed unsigned, because a filesystem can store a year that overflows. The result is only compared.
 static int64_t nanoseconds(struct statx_timestamp time)
 {
     return (int64_t)((uint64_t)time.tv_sec * 1000000000u + time.tv_nsec);
@@ -124,8 +124,8 @@ bool linux_tells_changes(int descriptor)
     struct statfs status;
     if (fstatfs(descriptor, &status) < 0)
         return false;
-    // Not those of several machines that take the times from each machine's clock, cache them, or have a server that
-    // moves them when a file is closed; nor FUSE, behind which may be any of these.
+    // Not included are network filesystems that take times from the client's clock, cache them, or update them only
+    // when a file is closed, and FUSE, which may hide any of these.
     switch ((uint32_t)status.f_type) {
     case EXT4_SUPER_MAGIC:
     case XFS_SUPER_MAGIC:
@@ -199,7 +199,7 @@ int linux_write_back(int descriptor, int64_t offset, int64_t length)
     return result(sync_file_range(descriptor, offset, length, flags));
 }
 
-// posix_fadvise returns its error, as POSIX has it, and leaves errno alone.
+// posix_fadvise returns its error and does not set errno.
 int linux_drop_cache(int descriptor, int64_t offset, int64_t length)
 {
     return -posix_fadvise(descriptor, offset, length, POSIX_FADV_DONTNEED);
@@ -246,7 +246,7 @@ int linux_block_read_only(int descriptor)
 
 static int set_lock(int descriptor, short type)
 {
-    // l_len 0 is the whole file, as long as it may become; l_pid must be 0.
+    // l_len 0 means the whole file, however long it becomes. l_pid must be 0.
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
     return result(fcntl(descriptor, F_OFD_SETLK, &lock));
 }
@@ -257,7 +257,7 @@ int linux_unlock(int descriptor) { return set_lock(descriptor, F_UNLCK); }
 
 int linux_is_locked(int descriptor)
 {
-    // Who would read is hindered by those who write, and not by those who read, as qemu does of a byte for each right.
+    // A read lock conflicts with write locks only. qemu takes read locks on single bytes, one for each permission.
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     if (fcntl(descriptor, F_OFD_GETLK, &lock) < 0)
         return -errno;

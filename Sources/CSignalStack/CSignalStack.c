@@ -9,16 +9,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// What the kernel puts there (some 12 KiB where the processor has the widest registers), our handler, and one that was
-// there before ours and is called by it. No more, because a server whose memory is locked takes all of it for each
-// thread.
+// Room for the kernel's frame (about 12 KiB on processors with the widest registers), our handler, and a previous
+// handler that ours calls. It is kept small because nbdkit --swap locks all of it for each thread.
 static const size_t stack_bytes = 32 << 10;
 
 _Thread_local bool signal_stack_is_prepared;
 
 static atomic_bool are_wanted;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-// Its value in a thread is the thread's mapping; its destructor takes that back.
+// Holds each thread's mapping. Its destructor releases the mapping.
 static pthread_key_t mapping_of_thread;
 static bool has_key;
 
@@ -38,7 +37,7 @@ void signal_stacks_want(void)
     atomic_store(&are_wanted, has_key);
 }
 
-// Whether something else has given the thread a stack already.
+// Whether the thread already has a stack from elsewhere.
 static bool has_another(void)
 {
     stack_t present;

@@ -1,11 +1,11 @@
 import ArgumentParser
 
-/// The command line tool: what measures the pager without a server around it.
+/// The command line tool: measures and simulates the pager without a server.
 @main
 struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
-        abstract: "Measures Flexpage's pager, and simulates it, outside of nbdkit.",
+        abstract: "Measure and simulate Flexpage's pager without nbdkit.",
         subcommands: subcommands)
 
     private static var subcommands: [any ParsableCommand.Type] {
@@ -17,9 +17,9 @@ struct FlexpageCommand: ParsableCommand {
     }
 }
 
-/// What can be measured.
+/// The group of measuring commands.
 struct Measure: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measures one thing and prints a table.",
+        abstract: "Measure one property of the pager.",
         subcommands: [MeasureHit.self, MeasureMetadata.self, MeasureZeroes.self])
 }

@@ -1,8 +1,8 @@
 import Glibc
 import Paging
 
-/// An image that takes whatever it is given and keeps nothing of it: what measurements and simulations reach, so that
-/// what is seen is the pager alone. What it populates is up to who conforms.
+/// An image that accepts all writes and stores nothing, for measurements and simulations of the pager alone. Conforming
+/// types define what a read returns.
 protocol ForgetfulImage: Accessor {}
 
 extension ForgetfulImage {

@@ -8,26 +8,26 @@
     struct Fuzz: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "fuzz",
-            abstract: "Runs the pager's threads in one order after another, and says which goes wrong.")
+            abstract: "Run the pager's threads in many orders of events, until one fails.")
 
-        @Option(help: "The first seed; each schedule has its own, counted from here.")
+        @Option(help: "The first seed. Each schedule has its own, counted up from here.")
         var seed: UInt64 = 1
 
-        @Option(help: "For how long, seconds; without --schedules 60.")
+        @Option(help: "How long, in seconds. The default is 60, or no limit with --schedules.")
         var seconds: Int?
 
-        @Option(help: "How many schedules of each scenario.")
+        @Option(help: "The number of schedules of each scenario. The default is as many as the time allows.")
         var schedules: Int?
 
-        @Option(help: "One scenario only: \(Scenario.all.map(\.name).joined(separator: ", ")).")
+        @Option(help: "Run one scenario only: \(Scenario.all.map(\.name).joined(separator: ", ")).")
         var scenario: String?
 
-        @Flag(help: "Print the steps of the schedule that --scenario and --seed name, and do nothing else.")
+        @Flag(help: "Print the steps of the schedule that --scenario and --seed name, and exit.")
         var trace = false
 
         func validate() throws {
-            if trace, scenario == nil { throw ValidationError("--trace wants a --scenario") }
-            if let scenario, Scenario.named(scenario) == nil { throw ValidationError("there is no scenario \(scenario)") }
+            if trace, scenario == nil { throw ValidationError("--trace needs a --scenario") }
+            if let scenario, Scenario.named(scenario) == nil { throw ValidationError("unknown scenario \(scenario); see --help") }
         }
 
         func run() throws {

@@ -2,22 +2,22 @@ import ArgumentParser
 import Glibc
 import Paging
 
-/// `flexpage measure hit`: what a hit of 4 KiB costs beside a memcpy of the same bytes and a pread of the page cache.
+/// `flexpage measure hit`: the cost of a 4 KiB hit, compared with memcpy and with pread from the page cache.
 ///
-/// All three copy random pages of as much memory as the others, in turns, in one run; the medians of the turns are
-/// printed. Threads share nothing but what is measured.
+/// All three copy random pages from the same amount of memory, alternating within one run. The medians are printed.
+/// Threads share only what is measured.
 struct MeasureHit: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hit",
-        abstract: "A random 4 KiB hit against memcpy and against pread from the page cache.")
+        abstract: "Measure a random 4 KiB hit against memcpy and against pread from the page cache.")
 
-    @Option(help: "MiB that the pages are drawn from.")
+    @Option(help: "MiB of memory from which pages are copied.")
     var size = 1024
 
-    @Option(help: "Copies a thread makes in a turn.")
+    @Option(help: "Copies per thread and turn.")
     var copies = 200_000
 
-    @Option(help: "Turns of each.")
+    @Option(help: "Turns of each kind of copy.")
     var turns = 9
 
     @Option(help: "A directory with room for a file of --size, on a filesystem with a page cache.")
@@ -25,7 +25,7 @@ struct MeasureHit: ParsableCommand {
 
     func validate() throws {
         guard size >= 1, copies >= 1, turns >= 1 else {
-            throw ValidationError("--size, --copies and --turns are at least 1")
+            throw ValidationError("--size, --copies and --turns must be at least 1")
         }
     }
 
@@ -35,7 +35,7 @@ struct MeasureHit: ParsableCommand {
         let hits = try ResidentImage(bytes: bytes)
         let plain = PlainMemory(bytes: bytes)
         print(
-            "4 KiB copies from \(size) MiB at random, ns of processor time each: median of \(turns) turns (least to most)"
+            "random 4 KiB copies from \(size) MiB, ns of processor time each: median of \(turns) turns (min to max)"
         )
         for threads in [1, 2] {
             var times: [[Double]] = [[], [], []]
@@ -58,7 +58,7 @@ struct MeasureHit: ParsableCommand {
         print("           hit - memcpy \(rounded(median.1 - median.0))  pread / hit \(rounded2(median.2 / median.1))")
     }
 
-    /// Nanoseconds a copy when `threads` threads make `copies` each.
+    /// Nanoseconds per copy if `threads` threads make `copies` each.
     private func turn(
         _ threads: Int, _ copy: @escaping @Sendable (Int, UnsafeMutableRawPointer) -> Void
     ) -> Double {
@@ -70,7 +70,7 @@ struct MeasureHit: ParsableCommand {
             var random = UInt64(number + 1) &* 0x9E37_79B9_7F4A_7C15
             let start = ThreadClock.nanoseconds
             for _ in 0..<copies {
-                // xorshift64 (Marsaglia, 2003): cheap beside what is measured.
+                // xorshift64 (Marsaglia, 2003), which is cheap compared with a copy.
                 random ^= random << 13
                 random ^= random >> 7
                 random ^= random << 17
@@ -100,7 +100,7 @@ private final class PlainMemory: @unchecked Sendable {
     }
 }
 
-/// An image that is wholly resident, in flexpages of 4 KiB.
+/// An image that is completely resident, in flexpages of 4 KiB.
 private final class ResidentImage: @unchecked Sendable {
     private let pager: Pager
 
@@ -110,7 +110,7 @@ private final class ResidentImage: @unchecked Sendable {
             PatternImage(size: Int64(bytes))
         }
         pager = Pager(provider)
-        // One by one, as random reads would, so that each page is a flexpage of its own.
+        // One by one, as random reads would do, so that each page is a flexpage of its own.
         for page in 0..<Int64(bytes >> 12) { try pager.populate(page << 12..<(page + 1) << 12) }
     }
 
@@ -118,12 +118,12 @@ private final class ResidentImage: @unchecked Sendable {
         do throws(AccessError) {
             try pager.read(into: UnsafeMutableRawBufferPointer(start: buffer, count: 4096), at: Int64(page << 12))
         } catch {
-            fatalError("a resident page could not be read: \(error)")
+            fatalError("cannot read a resident page: \(error)")
         }
     }
 }
 
-/// A file that is wholly in the page cache.
+/// A file that is completely in the page cache.
 private final class CachedFile: @unchecked Sendable {
     private let descriptor: Int32
 
@@ -131,7 +131,7 @@ private final class CachedFile: @unchecked Sendable {
         var name = Array("\(directory)/flexpage-XXXXXX".utf8CString)
         descriptor = mkstemp(&name)
         guard descriptor >= 0 else {
-            throw ValidationError("cannot make a file in \(directory): \(String(cString: strerror(errno)))")
+            throw ValidationError("cannot create a file in \(directory): \(String(cString: strerror(errno)))")
         }
         unlink(name)
         let chunk = [UInt8](repeating: 1, count: 1 << 20)

@@ -1,20 +1,20 @@
 import ArgumentParser
 import Paging
 
-/// `flexpage measure metadata`: how much of `memory=` holds no data once it is full of flexpages of 4 KiB.
+/// `flexpage measure metadata`: the share of `memory=` that holds no data once it is full of flexpages of 4 KiB.
 ///
-/// Nothing is read from a layout: pages are populated until the pager has recycled as many as it has room for, and
-/// those that are resident then are counted.
+/// This is measured, not computed: pages are populated until the pager has recycled as many as it has room for, and the
+/// resident ones are counted.
 struct MeasureMetadata: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "metadata",
-        abstract: "The share of the memory that describes pages of 4 KiB: dense, and one page a chunk of 1 MiB.")
+        abstract: "Measure the share of memory for tables: with dense 4 KiB pages, and with one page per MiB.")
 
     @Option(help: "MiB of memory.")
     var memory = 256
 
     func validate() throws {
-        guard memory >= 1 else { throw ValidationError("--memory is at least 1") }
+        guard memory >= 1 else { throw ValidationError("--memory must be at least 1") }
     }
 
     func run() throws {
@@ -22,7 +22,7 @@ struct MeasureMetadata: ParsableCommand {
         print("one page a chunk   \(percent(try share(stride: 1 << 20)))")
     }
 
-    /// The share of the memory that is not resident pages when every `stride`-th byte's page of an image has been read.
+    /// The share of the memory without resident pages, once the page at every multiple of `stride` has been read.
     private func share(stride: Int64) throws -> Double {
         let bytes = memory << 20
         let pages = try Pages(memory: bytes, readahead: 0, maxPagesOfFill: 1)
@@ -32,7 +32,7 @@ struct MeasureMetadata: ParsableCommand {
         }
         let pager = Pager(provider)
         for place in 0..<count { try pager.populate(place * stride..<place * stride + 4096) }
-        // Each flexpage is a base page, so each recycled one is a base page less.
+        // Each flexpage is one base page, so each recycled one is one base page less.
         let resident = pages.counters.misses - pages.counters.recycles
         return 1 - Double(resident << 12) / Double(bytes)
     }

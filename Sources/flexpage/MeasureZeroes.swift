@@ -3,33 +3,32 @@ import ArgumentParser
 import Paging
 import SystemPackage
 
-/// `flexpage measure zeroes IMAGE`: how much memory an image takes that is read end to end, with room for all of it.
+/// `flexpage measure zeroes IMAGE`: the memory that an image takes once it has been read completely.
 ///
-/// Each base page that is read and is not zeroes takes a frame; before there were known zeroes each one did. The image
-/// is only read.
+/// There is room for the whole image. Each base page takes a frame unless it is all zeroes. The image is only read.
 struct MeasureZeroes: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "zeroes",
-        abstract: "The memory that an image read end to end takes, of which zeroes take none.")
+        abstract: "Measure the memory for a completely read image, of which zeroes take none.")
 
     @Argument(help: "An image file or a block device.")
     var image: String
 
-    @Option(help: "KiB in a read; may be given more than once.")
+    @Option(help: "KiB per read; can be given several times.")
     var request = [4, 128, 1024]
 
     func validate() throws {
         guard request.allSatisfy({ $0 >= 1 && $0 <= 32 << 10 }) else {
-            throw ValidationError("--request is 1 to 32768 KiB")
+            throw ValidationError("--request must be 1 to 32768 KiB")
         }
     }
 
     func run() throws {
         let file = try ImageFile(path: FilePath(image), readOnly: true)
         let basePages = Int(file.size + Int64(BasePage.size) - 1) / BasePage.size
-        print("\(image): \(basePages) base pages of 4 KiB, all of them read:")
+        print("\(image): \(basePages) base pages of 4 KiB, read completely:")
         var table = TextTable(titles: [
-            "KiB a read", "base pages in memory", "of all", "known zeroes", "reads of the image",
+            "KiB per read", "base pages in memory", "share", "known zeroes", "reads of the image",
         ])
         for kibibytes in request {
             let counters = try read(file, basePages: basePages, bytesAtOnce: kibibytes << 10)
@@ -42,7 +41,7 @@ struct MeasureZeroes: ParsableCommand {
         print(table.text)
     }
 
-    /// Reads the image from its beginning to its end through a pager of its own.
+    /// Reads the whole image through a new pager.
     private func read(
         _ file: ImageFile, basePages: Int, bytesAtOnce: Int
     ) throws -> (before: Counters, after: Counters) {

@@ -1,7 +1,7 @@
 import Glibc
 import Paging
 
-/// An image of `size` bytes, all alike, that costs nothing to reach: what is left is the pager.
+/// An image of `size` equal bytes. Reading it costs almost nothing, so a measurement shows the cost of the pager.
 final class PatternImage: ForgetfulImage {
     let size: Int64
 

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The clock of the calling thread: the processor time that it has had, so that other work on the machine counts less.
+/// The processor time of the calling thread, which other work on the machine affects less than the wall clock.
 enum ThreadClock {
     static var nanoseconds: Int {
         var now = timespec()

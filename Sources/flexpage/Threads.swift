@@ -1,6 +1,6 @@
 import Glibc
 
-/// Runs the same work on some threads of the system at once.
+/// Runs the same work on several system threads at once.
 enum Threads {
     private final class Job {
         let number: Int
@@ -12,8 +12,8 @@ enum Threads {
         }
     }
 
-    /// Runs `body` with 0, 1, … `count - 1`, each on a thread of its own.
-    /// - Returns: What each returned, when all have.
+    /// Calls `body` with 0, 1, … `count - 1`, each on a thread of its own.
+    /// - Returns: All results, once all threads have ended.
     static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Double) -> [Double] {
         let jobs = (0..<count).map { Job($0, body) }
         let threads = jobs.map { job in

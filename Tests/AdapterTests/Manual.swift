@@ -1,6 +1,6 @@
 import Foundation
 
-/// What the man page says of the options: its SYNOPSIS, and the items of its PARAMETERS.
+/// What the man page says: the options in SYNOPSIS and PARAMETERS, and the counters in DEBUGGING.
 struct Manual {
     /// One `=item` of PARAMETERS, and the text up to the next one.
     struct Item {
@@ -31,6 +31,12 @@ struct Manual {
             let term = String(head).replacing("B<", with: "").replacing(">", with: "")
             return Item(term: term, text: rest.split(separator: "\n").joined(separator: " "))
         }
+    }
+
+    /// The names that DEBUGGING's list of counters has.
+    var counters: [String] {
+        let lists = section("DEBUGGING").components(separatedBy: "\n=head2 ").filter { $0.hasPrefix("Counters\n") }
+        return lists.joined().matches(of: #/\n=item C<([a-z_]+)>\n/#).map { String($0.1) }
     }
 
     private func section(_ name: String) -> String {

@@ -106,6 +106,6 @@ import Testing
         let error = #expect(throws: ConfigurationError.self) {
             try server.check(memoryBound: MemoryBound(bytes: (64 << 20) - 1, owner: "this machine has"))
         }
-        #expect(error?.text == "memory=64M: more than the 63M that this machine has; expected no more than that")
+        #expect(error?.text == "memory=64M: more than the 63M that this machine has; expected at most 63M")
     }
 }

@@ -102,7 +102,8 @@ import Testing
     /// Proves that shares and times that make no sense are refused.
     @Test(arguments: [
         ("dirty", "0"), ("dirty", "91%"), ("dirty", "half"), ("dirty-age", "0"), ("dirty-age", "86401"),
-        ("dirty-age", "86400001ms"), ("dirty-age", "-1"), ("dirty-age", "5s"),
+        ("dirty-age", "86400001ms"), ("dirty-age", "-1"), ("dirty-age", "5s"), ("dirty-age", "+5"),
+        ("dirty-age", "+5ms"), ("dirty", "+20"), ("dirty", "+20%"),
     ])
     func sensesOfWriting(_ key: String, _ value: String) {
         #expect(error((key, value))?.hasPrefix("\(key)=\(value): ") == true)
@@ -119,9 +120,9 @@ import Testing
         #expect(try settings().lastWill == 10)
         #expect(try settings(("last-will", "3")).lastWill == 3)
         #expect(try settings(("last-will", "off")).lastWill == 0)
-        for value in ["0", "-1", "3601", "10s", ""] {
-            let expected = "last-will=\(value): not a time; expected seconds up to 3600, such as 10, or off"
-            #expect(error(("last-will", value)) == expected)
+        for value in ["0", "-1", "+5", "3601", "10s", "", "off "] {
+            let expected = "not a time; expected a number of seconds from 1 to 3600, such as 10, or off"
+            #expect(error(("last-will", value)) == "last-will=\(value): \(expected)")
         }
     }
 
@@ -131,8 +132,10 @@ import Testing
         #expect(try settings(("flush-time", "3")).flushTime == 3000)
         #expect(try settings(("flush-time", "500ms")).flushTime == 500)
         #expect(try settings(("flush-time", "3"), ("flush-time", "off")).flushTime == nil)
-        for value in ["0", "-1", "soon", "", "ms", "86401", "1.5"] {
-            let expected = "not a time; expected seconds up to 86400, such as 10, or 500ms, or off"
+        for value in ["0", "-1", "+5", "+5ms", "soon", "", "ms", "86401", "1.5", "٣"] {
+            let expected =
+                "not a time; expected a number of seconds from 1 to 86400, such as 10, or of milliseconds, such as 500ms, "
+                + "or off"
             #expect(error(("flush-time", value)) == "flush-time=\(value): \(expected)")
         }
     }

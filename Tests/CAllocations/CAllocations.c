@@ -1,4 +1,4 @@
-/* Counts what each thread allocates, by standing in for malloc in the test's executable. */
+/* Counts each thread's allocations, by replacing malloc in the test's executable. */
 
 #include "CAllocations.h"
 
@@ -22,41 +22,47 @@ int allocations_are_counted(void) { return 0; }
 
 int allocations_are_counted(void) { return 1; }
 
-/* What glibc's own are called where somebody else is `malloc`. */
+/* glibc's own functions, which remain available when `malloc` is replaced. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t number, size_t size);
 void *__libc_realloc(void *old, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 
-void *malloc(size_t size) {
-  count++;
-  return __libc_malloc(size);
+void *malloc(size_t size)
+{
+    count++;
+    return __libc_malloc(size);
 }
 
-void *calloc(size_t number, size_t size) {
-  count++;
-  return __libc_calloc(number, size);
+void *calloc(size_t number, size_t size)
+{
+    count++;
+    return __libc_calloc(number, size);
 }
 
-void *realloc(void *old, size_t size) {
-  count++;
-  return __libc_realloc(old, size);
+void *realloc(void *old, size_t size)
+{
+    count++;
+    return __libc_realloc(old, size);
 }
 
-void *memalign(size_t alignment, size_t size) {
-  count++;
-  return __libc_memalign(alignment, size);
+void *memalign(size_t alignment, size_t size)
+{
+    count++;
+    return __libc_memalign(alignment, size);
 }
 
-void *aligned_alloc(size_t alignment, size_t size) {
-  count++;
-  return __libc_memalign(alignment, size);
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    count++;
+    return __libc_memalign(alignment, size);
 }
 
-int posix_memalign(void **memory, size_t alignment, size_t size) {
-  count++;
-  *memory = __libc_memalign(alignment, size);
-  return *memory == NULL ? 12 : 0;
+int posix_memalign(void **memory, size_t alignment, size_t size)
+{
+    count++;
+    *memory = __libc_memalign(alignment, size);
+    return *memory == NULL ? 12 : 0;
 }
 
 #endif

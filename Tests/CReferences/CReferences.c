@@ -1,10 +1,9 @@
-/* Counts what each thread retains and releases, by standing in for the functions of Swift's runtime that do it, in the
-   test's executable.
+/* Counts each thread's retains and releases, by replacing functions of Swift's runtime in the test's executable.
 
-   The runtime has hooks for the same (_swift_retain and its kin, and a flag that makes it look at them), but while the
-   flag is up the runtime of Swift 6.3.1 for x86_64 dies of any small string: it takes away the bits that say that
-   there is nothing to retain before it calls the hook. Calls inside of the runtime do not pass by here, so what it does
-   for its callers at large is counted by the functions that they call. */
+   The runtime has hooks for this purpose (such as _swift_retain, with a flag that enables them). But with the flag set,
+   the runtime of Swift 6.3.1 for x86_64 crashes on any small string: before it calls the hook, it clears the bits that
+   say that there is nothing to retain. Calls inside the runtime are not seen here, so the outer functions that the
+   program calls are counted instead. */
 
 #define _GNU_SOURCE
 #include "CReferences.h"
@@ -30,20 +29,21 @@ int references_are_counted(void) { return 0; }
 
 int references_are_counted(void) { return 1; }
 
-/* Defines the runtime's function `name` as one that counts and calls the runtime's own. Which one that is may be found
-   out by two threads at once; they find the same. */
-#define STAND_IN(result, name, parameters, arguments)                                                                  \
-  result name parameters;                                                                                              \
-  result name parameters {                                                                                             \
-    static result(*own) parameters;                                                                                    \
-    result(*call) parameters = __atomic_load_n(&own, __ATOMIC_RELAXED);                                                \
-    if (call == 0) {                                                                                                   \
-      call = (result(*) parameters)dlsym(RTLD_NEXT, #name);                                                            \
-      __atomic_store_n(&own, call, __ATOMIC_RELAXED);                                                                  \
-    }                                                                                                                  \
-    count++;                                                                                                           \
-    return call arguments;                                                                                             \
-  }
+/* Defines the runtime's function `name` as one that counts and then calls the original. Two threads may look up the
+   original at once; they find the same. */
+#define STAND_IN(result, name, parameters, arguments)                       \
+    result name parameters;                                                 \
+    result name parameters                                                  \
+    {                                                                       \
+        static result(*own) parameters;                                     \
+        result(*call) parameters = __atomic_load_n(&own, __ATOMIC_RELAXED); \
+        if (call == 0) {                                                    \
+            call = (result(*) parameters)dlsym(RTLD_NEXT, #name);           \
+            __atomic_store_n(&own, call, __ATOMIC_RELAXED);                 \
+        }                                                                   \
+        count++;                                                            \
+        return call arguments;                                              \
+    }
 
 STAND_IN(void *, swift_retain, (void *object), (object))
 STAND_IN(void *, swift_retain_n, (void *object, uint32_t times), (object, times))

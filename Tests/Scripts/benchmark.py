@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What Scripts/bench computes from its figures: ratios, targets, tables, charts, the part of its README.
+"""Tests what Scripts/bench computes from its measurements: ratios, targets, tables, charts, and its part of the README.
 Prints `PASS name` and `FAIL name: why`."""
 
 import re
@@ -43,7 +43,7 @@ def verdicts(key: str, *comparisons: Comparison) -> list[tuple[bool, float]]:
 
 def ratios() -> None:
     three = compared("file", (300, 100), (100, 100), (400, 200))
-    expect("ratios are taken pair by pair, and sorted", three.ratios == [1, 2, 3], three.ratios)
+    expect("ratios are computed pair by pair, and sorted", three.ratios == [1, 2, 3], three.ratios)
     expect("the median is that of the ratios", three.ratio == 2, three.ratio)
     expect("a peer that keeps nothing has a finite ratio", compared("file", (1, 0)).ratio < 1e6)
     row = result("uniform-16", compared("file", (1, 1), (5, 1)), compared("qemu-none", (9, 1)))
@@ -54,26 +54,26 @@ def goals() -> None:
     found = verdicts("zipf09-16", compared("file", (150, 100)), compared("qemu-none", (300, 100)))
     expect("the best peer is the one with the least ratio", found == [(True, 1.5)], found)
     found = verdicts("zipf09-16", compared("file", (139, 100)))
-    expect("a goal is missed below its ratio", found == [(False, 1.39)], found)
+    expect("a target is not reached below its ratio", found == [(False, 1.39)], found)
     found = verdicts("write-uniform", compared("file-cache", (1, 100)), compared("file", (180, 100)))
-    expect("who does not keep a flush's promise is no peer of writes", found == [(True, 1.8)], found)
+    expect("a server that does not keep a flush's promise is not a peer for writes", found == [(True, 1.8)], found)
     found = verdicts("flush-8", compared("null", (1, 100)), compared("default", (90, 100)), compared("file", (2, 1)))
-    expect("neither the plugin itself nor a server of nothing is a peer", found == [(True, 2)], found)
+    expect("neither the plugin itself nor the null plugin is the best peer", found == [(True, 2)], found)
     found = verdicts("zipf11-16", compared("memory", (95, 100)), compared("file", (120, 100)))
-    expect("the memory plugin has its own goal, and is not the best peer", found == [(True, 1.2), (True, 0.95)], found)
+    expect("the memory plugin has its own target, and is not the best peer", found == [(True, 1.2), (True, 0.95)], found)
     found = verdicts("scan", compared("file", (0.94, 0.2)))
-    expect("what a hot set keeps is held against itself", found == [(False, 0.94)], found)
+    expect("what a hot set keeps is compared with itself", found == [(False, 0.94)], found)
     found = verdicts("uniform-16", compared("file-cache", (100, 1)))
-    expect("a goal whose peer was not measured is not judged", found == [], found)
+    expect("a target whose peer was not measured is not judged", found == [], found)
 
 
 def rows() -> None:
     keys = [row.key for row in ROWS]
     expect("rows have keys of their own", len(keys) == len(set(keys)), keys)
     unknown = [peer for row in ROWS for peer in row.peers if peer not in PEERS and peer != RAW]
-    expect("rows name servers that there are", unknown == [], unknown)
+    expect("rows name existing servers", unknown == [], unknown)
     named = [goal.over for row in ROWS for goal in row.goals if goal.over not in (*row.peers, "best", "itself")]
-    expect("goals name peers of their rows", named == [], named)
+    expect("targets name peers of their rows", named == [], named)
 
 
 def beside() -> None:
@@ -82,7 +82,7 @@ def beside() -> None:
     options = load_options(row, running, Length(seconds=3, warm_up=2, fill=10), seed=1)
     begin = options.index("--name=beside")
     own, other = options[:begin], options[begin:]
-    expect("a client beside another is a job of its own", "--rw=randread" in own and "--rw=randwrite" in other, options)
+    expect("a parallel client is a job of its own", "--rw=randread" in own and "--rw=randwrite" in other, options)
     expect("and runs as long", "--runtime=3" in own and "--runtime=3" in other, options)
     expect("a row with one that writes is a row of writes", row.writes)
     alone = next(row for row in ROWS if row.key == "hits-4k")
@@ -114,13 +114,13 @@ def some_results() -> Results:
 def outputs() -> None:
     results = some_results()
     lines = table(results).splitlines()
-    expect("the table has a line a row", len(lines) == 2 + len(results.rows), lines)
+    expect("the table has a line per row", len(lines) == 2 + len(results.rows), lines)
     expect("the lines of the table have equally many cells", len({line.count("|") for line in lines}) == 1, lines)
-    aims = [line for line in targets(results).splitlines() if line.startswith("| ") and "wanted" not in line]
+    aims = [line for line in targets(results).splitlines() if line.startswith("| ") and "target" not in line]
     expect("each target has a line, and says whether it is reached", [line.split("|")[-2].strip() for line in aims]
            == ["reached", "short", "reached", "short", "reached"], aims)
     shown = "".join(xml.fromstring(head.headline(results)).itertext())
-    expect("the README's chart has a figure a peer, and says what is cut off", "2.00" in shown and "< 0.25" in shown, shown)
+    expect("the README's chart has a value per peer, and says what is cut off", "2.00" in shown and "< 0.25" in shown, shown)
     wide = [float(shape.get("width")) for shape in xml.fromstring(head.headline(results)).iter() if shape.get("class") == "bar"]
     expect("its bars reach from 1 to the ratio", wide[:2] == [round(head.across(2) - head.across(1), 1),
            round(head.across(1) - head.LEFT, 1)], wide)
@@ -128,7 +128,7 @@ def outputs() -> None:
     svg = "{http://www.w3.org/2000/svg}"
     bars = [float(shape.get("width")) for shape in drawing.iter(f"{svg}rect") if shape.get("height") == str(BAR - 1)]
     lengths = [round(across(share) - LEFT, 1) for share in (1000 / 2000, 4000 / 1000, 400 / 500, 1000 / 500, 0.5 / 0.99)]
-    expect("the chart has a bar a comparison, as long as the peer's share", bars == lengths, (bars, lengths))
+    expect("the chart has a bar per comparison, as long as the peer's share", bars == lengths, (bars, lengths))
     label = xml.fromstring(text(0, 0, "a < b & c", "start")).text
     expect("the chart's labels may have any letters", label == "a < b & c", label)
     labels = "".join(drawing.itertext())
@@ -141,10 +141,10 @@ def parts() -> None:
     part.rows = [result("sequential", compared("file", (900, 400))), result("mix", compared("file", (3, 2)))]
     whole = part.put_into(kept)
     keys = [each.row.key for each in whole.rows]
-    expect("rows measured again stand where they stood", keys == ["uniform-16", "sequential", "scan", "mix"], keys)
+    expect("rows measured again keep their place", keys == ["uniform-16", "sequential", "scan", "mix"], keys)
     expect("with their new figures", whole.rows[1].ours == 900 and whole.rows[0].ours == kept.rows[0].ours)
     told = notes(whole)
-    expect("and the notes tell of what day they are", "2000-01-01" in told and "again on 2000-01-02" in told, told)
+    expect("and the notes say on which day they were measured", "2000-01-01" in told and "again on 2000-01-02" in told, told)
     part.about["seconds"] = 7
     try:
         part.put_into(kept)
@@ -158,9 +158,9 @@ def files() -> None:
         directory = Path(name)
         report.write(some_results(), directory)
         told = (directory / "peers.md").read_text()
-        expect("the notes tell with which options", "`scheduling=batch`, `dirty=20%`" in told, told)
+        expect("the notes say with which options", "`scheduling=batch`, `dirty=20%`" in told, told)
         again = Results.load(directory / "peers.json")
-        expect("results are read as they were written", table(again) == table(some_results()), table(again))
+        expect("results are read back as they were written", table(again) == table(some_results()), table(again))
         readme = directory / "README.md"
         begin, end = re.findall(r"<!-- .*peers.* -->", report.README.read_text())
         readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Whether code and comments keep to 120 columns, which the formatter checks of code alone. Strings may be longer."""
+"""Checks that lines of code and comments have at most 120 columns. The formatters check only code. Lines with strings may
+be longer."""
 
 import subprocess
 import sys
@@ -16,7 +17,7 @@ def main() -> int:
     for name in (name for name in listed if name.endswith((".swift", ".c", ".h"))):
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
             if len(line) > COLUMNS and '"' not in line:
-                print(f"{name}:{number}: {len(line)} columns, {COLUMNS} are enough", file=sys.stderr)
+                print(f"{name}:{number}: {len(line)} columns; expected at most {COLUMNS}", file=sys.stderr)
                 wide += 1
     return 1 if wide else 0
 

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Whether documents name what there is: types, functions and files in backquotes, and links to files. Prints what is not there."""
+"""Checks that what documents name exists: types, functions and files in backquotes, and linked files. Prints what is
+missing."""
 
 import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Each document, and where the names in it are looked for. Options, commands and other programs' words are in the others.
-MAPS = {"Sources/Paging/README.md": ("Sources/Paging",), "Tests/README.md": ("Tests", "Sources/Paging")}
+# Documents, and the folders where names in them are looked up. Other documents also name options and other programs.
+MAPS = {"Sources/Paging/README.md": ("Sources/Paging",), "Tests/README.md": ("Tests", "Sources/Paging"),
+        "Sources/Scheduling/README.md": ("Sources/Scheduling", "Sources/Paging", "Tests/Schedules", "Tests/ScheduleTests")}
 LINKED = ("README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", "Scripts/benchmark/README.md",
           "Scripts/benchmark/ANALYSIS.md", "Scripts/benchmark/results/README.md", "Sources/flexpage/README.md", *MAPS)
 DECLARED = r"\b(?:struct|class|enum|protocol|extension|func|var|let|case|typealias|actor)\s+(?:[\w.]+\.)?{}\b"
-# What is in backquotes and is no name of ours.
+# Text in backquotes that is not a name from this repository.
 FOREIGN = re.compile(r"^(kill -9|/dev/nbd0|[a-z-]+=\S*|FLEXPAGE_\w+.*|swift .*|Scripts/\S+( .*)?)$")
 
 
@@ -45,7 +47,7 @@ def main() -> int:
     missing = [each for document, folders in MAPS.items() for each in missing_names(document, folders)]
     missing += [each for document in LINKED for each in missing_links(document)]
     for each in missing:
-        print(f"There is no such thing as {each}", file=sys.stderr)
+        print(f"{each}: it does not exist", file=sys.stderr)
     return 1 if missing else 0
 
 

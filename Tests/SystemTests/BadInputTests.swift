@@ -61,14 +61,14 @@ import Testing
         let image = try Image(size: 8192)
         try expectRefusal(
             [image.path, "cache=unsafe"], saying: ["cache=unsafe: unknown mode", "writeback or writethrough"])
-        for value in ["", "0", "91%", "x", "-3%", "40%%", "%"] {
+        for value in ["", "0", "91%", "x", "-3%", "+3%", "40%%", "%"] {
             try expectRefusal([image.path, "dirty=\(value)"], saying: ["dirty=\(value): not a share", "1% to 90%"])
         }
-        for value in ["", "0", "5s", "-1", "1.5", "86401"] {
+        for value in ["", "0", "5s", "-1", "+5", "1.5", "86401"] {
             try expectRefusal(
                 [image.path, "dirty-age=\(value)"], saying: ["dirty-age=\(value): not a time", "such as 5"])
         }
-        for value in ["", "0", "on", "1.5", "-1", "3601"] {
+        for value in ["", "0", "on", "1.5", "-1", "+5", "3601"] {
             try expectRefusal(
                 [image.path, "last-will=\(value)"], saying: ["last-will=\(value): not a time", "such as 10"])
         }
@@ -105,7 +105,7 @@ import Testing
             try expectRefusal([image.path, "memory=\(value)"], saying: ["memory=\(value): too small", "least 1M"])
         }
         try expectRefusal(
-            [image.path, "memory=8T"], saying: ["memory=8T: more than", "machine has", "no more than that"])
+            [image.path, "memory=8T"], saying: ["memory=8T: more than", "machine has", "at most"])
         try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T: too large", "most 8T"])
     }
 

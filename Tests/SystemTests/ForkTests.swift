@@ -135,7 +135,7 @@ import Testing
         let (status, output) = try Subprocess.run("bash", "-c", script)
         #expect(status == 1)
         #expect(
-            output.hasPrefix("nbdkit: error: memory=900M: the system refuses it (Cannot allocate memory)"), "\(output)")
+            output.hasPrefix("nbdkit: error: memory=900M: refused by the system (Cannot allocate memory)"), "\(output)")
         #expect(output.split(separator: "\n").count == 1)
     }
 

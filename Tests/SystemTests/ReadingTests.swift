@@ -102,7 +102,7 @@ import Testing
         let server = try Server([image.path], Server.Options(isVerbose: false))
         try image.checkRead(try Client(server), image.bytes.count, at: 0)
         #expect(try server.stop() == 0)
-        #expect(server.log.hasPrefix("nbdkit: flexpage: warning: file=\(image.path): direct I/O is refused here"))
+        #expect(server.log.hasPrefix("nbdkit: flexpage: warning: file=\(image.path): direct I/O is not supported here"))
         #expect(server.log.components(of: "nbdkit") == 1)
     }
 }

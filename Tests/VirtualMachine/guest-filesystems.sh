@@ -1,9 +1,9 @@
-# What the writing scenarios have in common: a filesystem's life on the kernel's nbd device.
+# Shared by the writing scenarios: the life of a filesystem on the kernel's nbd device.
 # shellcheck shell=bash disable=SC2154
 
 # filesystem_lives KIND NBDKIT-OPTION… [-- nbd-client option…]
-# Makes a filesystem, copies a tree, deletes a part, trims, mounts again: what must be there is there, and the checker
-# finds nothing, first on the device, then, with the server gone, on the image itself.
+# Makes a filesystem, copies a tree, deletes a part of it, trims, and mounts it again. Checks that the remaining files are
+# intact, and that the filesystem's checker finds no errors: first on the device, then, without the server, on the image.
 filesystem_lives() {
     local kind=$1 image=$disk/images/$1 options=()
     shift
@@ -36,7 +36,7 @@ populate() {
     if make_filesystem "$kind" && mount -t "$kind" "$device" "$mnt" && cp -a "$disk/files/." "$mnt" && sync; then
         pass "$kind-copy"
     else
-        fail "$kind-copy" "a filesystem could not be made and filled"
+        fail "$kind-copy" "cannot make and fill a filesystem"
         return 1
     fi
 }
@@ -49,7 +49,7 @@ make_filesystem() {
     esac
 }
 
-# Two thirds go, by name, so that what stays lies between what went.
+# Deletes two of three files by name, so that the remaining files lie between deleted ones.
 delete_and_trim() {
     local kind=$1 image=$2 before after
     (cd "$mnt" && awk 'NR % 3 != 0 { print substr($0, 67) }' "$disk/files.sha256" | xargs -d '\n' rm) && sync
@@ -77,7 +77,7 @@ look_again() {
     if files_agree "$mnt" /run/left.sha256; then pass "$kind-checksums"; else fail "$kind-checksums" "files differ"; fi
 }
 
-# check NAME KIND DEVICE-OR-IMAGE: the filesystem's own checker, changing nothing.
+# check NAME KIND DEVICE-OR-IMAGE: runs the filesystem's checker without changing anything.
 check() {
     local name=$1 kind=$2 where=$3 status=0
     case $kind in

@@ -1,10 +1,11 @@
-# Filesystem images made on the host, for the scenarios: no root, no loop device.
+# Makes filesystem images on the host, without root or a loop device.
 # shellcheck shell=bash
 
-# list_files DIR LIST: the checksum of every file below DIR, by its relative name.
+# list_files DIR LIST: writes the checksums of all files in DIR, with their relative names.
 list_files() { (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) >"$2"; }
 
-# make_tree DIR BYTES: ordinary files of this machine, and a few that are not: empty, one byte, odd lengths, deep down.
+# make_tree DIR BYTES: ordinary files of this machine, and some special ones: empty, of one byte, of odd lengths, deeply
+# nested.
 make_tree() {
     copy_real_files "$1" "$2"
     local deep=$1/a/b/c/d/e/f/g/h
@@ -23,7 +24,7 @@ make_image() {
             mkfs.ext4 -q -F -d "$2" "$3"
             ;;
         xfs)
-            # The least that mkfs.xfs makes.
+            # The minimum for mkfs.xfs.
             truncate -s 300M "$3"
             xfs_protofile "$2" >"$3.proto"
             mkfs.xfs -q -p "$3.proto" "$3"
@@ -36,7 +37,7 @@ make_image() {
     esac
 }
 
-# The description of a tree from which mkfs.xfs fills a filesystem: a directory's entries follow it, and `$` ends them.
+# Describes a tree from which mkfs.xfs fills a filesystem. A directory's entries follow it and end with `$`.
 xfs_protofile() {
     printf '/dev/null\n0 0\nd--755 0 0\n'
     xfs_entries "$1"
@@ -56,7 +57,7 @@ xfs_entries() {
     done
 }
 
-# What the writing scenarios copy: files, and the list of their checksums.
+# Makes what the writing scenarios copy: files, and the list of their checksums.
 make_tree_with_list() {
     make_tree "$1/files" $((16 << 20))
     list_files "$1/files" "$1/files.sha256"

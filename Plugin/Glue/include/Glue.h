@@ -1,1 +1,1 @@
-// The glue offers nothing to include: nbdkit finds plugin_init by its name.
+// Glue has no interface: nbdkit finds plugin_init by name.

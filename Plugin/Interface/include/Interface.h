@@ -1,14 +1,14 @@
-// What the two sides of the plugin say to each other: Glue (C, which knows nbdkit) calls, Adapter (Swift, which knows
-// the pager) answers. Swift implements these very declarations (`@c @implementation`), so that both sides are checked
-// against this file.
+// The interface between the two halves of the plugin. Glue (C, which knows nbdkit) makes the calls; Adapter (Swift,
+// which knows the pager) implements them. Swift implements these very declarations (`@c @implementation`), so the
+// compiler checks both halves against this file.
 //
 // Rules:
-// - The calls on a server never come from nbdkit's main thread. nbdkit forks after get_ready, and Swift's locks
-//   remember thread ids that are stale in the forked child's first thread; Glue runs each of them on a thread of its
-//   own. The calls on a client come from nbdkit's threads for connections, which are all younger than the fork.
+// - Calls on a server never come from nbdkit's main thread. nbdkit forks after get_ready, and Swift's locks remember
+//   thread ids, which are stale in the child's first thread. Glue makes each of these calls on a thread of its own.
+// - Calls on a client come from nbdkit's connection threads, which are created after the fork.
 // - Calls on a server come one at a time. Calls on a client come from many threads at once.
-// - nbdkit's functions for messages know the calling thread; so a call hands its text back, and Glue prints it.
-// - Nothing on the way of a read or a write allocates, as the promise of memory= and serving swap depend on it.
+// - nbdkit's message functions depend on the calling thread. So a call returns its text, and Glue prints it.
+// - Reads and writes allocate nothing. The bound of memory= and serving swap depend on this.
 
 #ifndef FLEXPAGE_INTERFACE_H
 #define FLEXPAGE_INTERFACE_H
@@ -20,31 +20,31 @@
 
 #pragma clang assume_nonnull begin
 
-/// What is served and how: one for the process, from load to unload.
+/// What is served, and how. There is one in the process, from load to unload.
 typedef struct flexpage_server flexpage_server;
 
 /// One connection.
 typedef struct flexpage_client flexpage_client;
 
-/// The text a call hands back. Whoever reads it frees it, with free().
+/// The text that a call returns. The reader frees it with free().
 struct flexpage_message {
-    /// Why the call failed: one sentence, for a person.
+    /// Why the call failed: one sentence for a person.
     char *_Nullable error;
-    /// What is good to know when looking for trouble: one or more lines.
+    /// For the debug log: one or more lines.
     char *_Nullable note;
-    /// What a person should see though nothing fails: one or more lines. Only before the fork, while there is a
+    /// Warnings for the person who starts the server: one or more lines. Only before the fork, while there is a
     /// terminal.
     char *_Nullable warning;
 };
 
-/// What a client is told of its export while it connects.
+/// The properties of an export that a client learns when it connects.
 struct flexpage_export_info {
     int64_t size;
     bool can_write;
     bool is_rotational;
 };
 
-/// Takes one extent; `kind` is one of enum flexpage_extent_kind. Returns false when no more are wanted.
+/// Receives one extent. `kind` is a value of enum flexpage_extent_kind. Returns false if no more are wanted.
 typedef bool (*flexpage_extent_taker)(void *context, uint64_t offset, uint64_t length, int32_t kind);
 
 enum flexpage_extent_kind {
@@ -53,35 +53,35 @@ enum flexpage_extent_kind {
     flexpage_extent_hole = 2,
 };
 
-// The life of a server. What returns bool returns false, and an error in the message, where it fails.
+// The life of a server. A function that returns bool returns false, with an error in the message, if it fails.
 
 /// Prints one line that a person should see, from any thread.
 typedef void (*flexpage_logger)(const char *line);
 
-/// Called before an image is let go, for other writers to have; does not return where that must not be any more. Any
+/// Called before an image is released to other writers. Does not return if it must not be released any more. Any
 /// thread.
 typedef void (*flexpage_gate)(void);
 
-/// A server with nothing configured.
+/// Creates a server without any configuration.
 flexpage_server *flexpage_server_create(flexpage_logger log, flexpage_gate _Nullable gate);
 
 /// Takes one key=value of the command line.
 bool flexpage_server_configure(
     flexpage_server *server, const char *key, const char *value, struct flexpage_message *message);
 
-/// Checks what was configured as a whole, and against the memory of the machine.
+/// Checks the configuration as a whole, and memory= against the memory of the machine.
 bool flexpage_server_check(flexpage_server *server, struct flexpage_message *message);
 
-/// Opens the image. Before the fork: later the process may be another user's, in another directory.
+/// Opens the image. Called before the fork, because nbdkit changes the user and the directory of the process later.
 bool flexpage_server_open_image(flexpage_server *server, struct flexpage_message *message);
 
-/// Whether the server's threads are to be scheduled as SCHED_BATCH.
+/// Whether the server's threads should be scheduled as SCHED_BATCH.
 bool flexpage_server_is_batch(flexpage_server *server);
 
-/// Seconds that the last will may take; 0 where there is to be none.
+/// Seconds that the last will may take; 0 for no last will.
 uint32_t flexpage_server_last_will(flexpage_server *server);
 
-/// What became of a last will: base pages, and errno values.
+/// The outcome of a last will: numbers of base pages, and errno values.
 struct flexpage_will {
     uint64_t brought_out;
     uint64_t failed;
@@ -91,51 +91,50 @@ struct flexpage_will {
     int32_t sync_error;
 };
 
-/// Brings what is dirty to the images, and syncs them, whatever the other threads of the process hold or do. From any
-/// thread, once it serves and until it is destroyed; the rule of one call at a time does not hold for it. Allocates
-/// nothing.
+/// Executes the last will: writes dirty data to the image and syncs it, whatever locks other threads hold. Any thread
+/// may call it from when the server serves until it is destroyed, even during another call. Does nothing once serving
+/// has ended. Allocates nothing.
 void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *outcome);
 
 enum { flexpage_max_descriptors = 4 };
 
-/// The descriptors of the open image, that which claims a block device among them: a process that only starts the
-/// server must not keep them, as a lock or a claim lasts as long as any copy. Puts them into `descriptors`, which has
-/// room for flexpage_max_descriptors, and returns how many there are.
+/// Stores the descriptors of the open image, including the one that claims a block device, in `descriptors`, which has
+/// room for flexpage_max_descriptors. Returns their number. A process that only starts the server must close them,
+/// because a lock or a claim lasts as long as any copy is open.
 int32_t flexpage_server_descriptors(flexpage_server *server, int32_t *descriptors);
 
-/// Takes the memory and starts serving. After the fork: threads and locks do not survive one.
+/// Allocates the memory and starts serving. Called after the fork, because threads and locks do not survive a fork.
 bool flexpage_server_begin(flexpage_server *server, struct flexpage_message *message);
 
-/// Brings to the image, durably, what was written and is not there yet, as far as something has been written since the
-/// last such call. Clients may be there. Returns false where that fails.
+/// Writes everything dirty to the image and makes it durable, unless nothing was written since the last such call.
+/// Clients may be connected. Returns false if that fails.
 bool flexpage_server_flush_if_changed(flexpage_server *server);
 
-/// Brings everything to its end: what was written is brought to the image. Says in the message what could not be.
-/// Clients that are still there are not served any more; nbdkit calls no close for them. Does no harm to a server that
-/// never began.
+/// Ends serving, after one last flush. The message's error says what could not be written. Clients that are still
+/// connected are not served any more, and nbdkit calls no close for them. Does nothing if the server never began.
 bool flexpage_server_end(flexpage_server *server, struct flexpage_message *message);
 
-/// Releases the server. Nothing may use it or its clients afterwards.
+/// Destroys the server. Nothing may use it or its clients afterwards.
 void flexpage_server_destroy(flexpage_server *server);
 
-/// The least memory= that can serve, in bytes.
+/// The minimum of memory=, in bytes.
 uint64_t flexpage_min_memory(void);
 
-/// What --help says of the options, in lines; to be freed.
+/// The options' part of --help, in lines. The caller frees it.
 char *_Nullable flexpage_config_help(void);
 
-// A connection. `is_read_only` says that nbdkit was told to serve read-only.
+// Connections. `is_read_only` says whether nbdkit serves read-only (-r).
 
-/// Null, and an error in the message, where the client is refused. A note may be in it where not.
+/// Returns null, with an error in the message, if the client is refused. Otherwise the message may have a note.
 flexpage_client *_Nullable flexpage_client_open(
     flexpage_server *server, bool is_read_only, struct flexpage_message *message);
 void flexpage_client_close(flexpage_client *client);
 void flexpage_client_export_info(flexpage_client *client, struct flexpage_export_info *info);
 
-/// The counters of the whole server, in words; to be freed.
+/// The counters of the whole server, as text. The caller frees it.
 char *_Nullable flexpage_client_counters(flexpage_client *client);
 
-// Data. Each returns 0, or the errno value that this request, and it alone, fails with.
+// Requests. Each returns 0, or the errno value with which this request alone fails.
 
 int32_t flexpage_client_read(flexpage_client *client, void *buffer, uint32_t count, uint64_t offset);
 int32_t flexpage_client_cache(flexpage_client *client, uint32_t count, uint64_t offset);
@@ -144,8 +143,8 @@ int32_t flexpage_client_extents(
 int32_t flexpage_client_write(
     flexpage_client *client, const void *buffer, uint32_t count, uint64_t offset, bool is_forced);
 
-/// Whether `error`, which a request that writes or flushes has ended with, is what keeps all of them from the image:
-/// that is logged once when it begins and once when it ends.
+/// Whether `error`, with which a write or a flush has failed, keeps every write off the image at present. Such an error
+/// is logged once when it begins and once when it ends.
 bool flexpage_client_is_known_trouble(flexpage_client *client, int32_t error);
 
 int32_t flexpage_client_flush(flexpage_client *client);

@@ -1,9 +1,9 @@
-// Linux calls and constants that Swift cannot see: variadic functions (open, fcntl, ioctl), function-like macros (BLK*,
-// S_IS*), and what glibc shows to _GNU_SOURCE only.
+// Linux calls and constants that Swift cannot import: variadic functions (open, fcntl, ioctl), function-like macros
+// (BLK*, S_IS*), and declarations that need _GNU_SOURCE.
 //
-// Rules: every function is one system call and keeps nothing. It returns what the call returns, or -errno where the
-// call fails; EINTR included, as the caller knows whether trying again is right. Nothing allocates; any thread may
-// call. Lengths and offsets are bytes.
+// Rules: each function makes one system call and keeps no state. It returns the call's result, or -errno if the call
+// fails. That includes EINTR, because only the caller knows whether to try again. Nothing allocates. Any thread may
+// call. Lengths and offsets are in bytes.
 #ifndef FLEXPAGE_CLINUX_H
 #define FLEXPAGE_CLINUX_H
 
@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-// What kind of file a descriptor or a path leads to.
+// The kind of a file.
 enum linux_file_kind {
     LINUX_REGULAR,
     LINUX_DIRECTORY,
@@ -23,7 +23,7 @@ enum linux_file_kind {
     LINUX_OTHER_KIND
 };
 
-// What stat(2) tells of a file that matters here.
+// The part of stat(2)'s result that matters here.
 struct linux_file {
     enum linux_file_kind kind;
     uint64_t device;  // of the filesystem that holds the file
@@ -32,45 +32,46 @@ struct linux_file {
     int64_t size;             // of a regular file
 };
 
-// open(2), with O_CLOEXEC and O_NOCTTY always. `direct` adds O_DIRECT, `exclusive` O_EXCL (which on a block device
-// claims it).
+// open(2), always with O_CLOEXEC and O_NOCTTY. `direct` adds O_DIRECT. `exclusive` adds O_EXCL, which claims a block
+// device.
 int linux_open(const char *path, bool writable, bool direct, bool exclusive);
 
-// open(2) of /proc/self/fd/`descriptor`: the same file, a new open file description, permission asked anew.
+// open(2) of /proc/self/fd/`descriptor`: the same file with a new open file description. Permissions are
+// checked again.
 int linux_reopen(int descriptor, bool writable, bool direct, bool exclusive);
 
 int linux_stat(const char *path, struct linux_file *file);
 int linux_fstat(int descriptor, struct linux_file *file);
 
-// fstatat(2), following symbolic links. `directory` may be -1 where `path` is an absolute one.
+// fstatat(2), following symbolic links. `directory` may be -1 if `path` is absolute.
 int linux_stat_at(int directory, const char *path, struct linux_file *file);
 
-// open(2) of a directory as a place to begin paths at (O_PATH): no permission to read it is needed.
+// open(2) of a directory with O_PATH, for use with linux_stat_at. It takes no permission to read the directory.
 int linux_open_directory(const char *path);
 
-// What moves when a file's contents are changed. Times are nanoseconds since 1970.
+// Attributes that change when a file's contents change. Times are nanoseconds since 1970.
 struct linux_stamp {
     uint64_t size;
     int64_t modified;
     int64_t changed;
 };
 
-// statx(2), asked of the server where the filesystem has one. -EOPNOTSUPP where the filesystem does not tell.
+// statx(2). A network filesystem asks its server. -EOPNOTSUPP if the filesystem does not provide these attributes.
 int linux_stamp(int descriptor, struct linux_stamp *stamp);
 
-// fstatfs(2): whether the file is on a filesystem of which it is known that every change of a file moves its times, and
-// that they are told as they are now.
+// fstatfs(2): whether the file is on a filesystem that is known to update a file's times with every change, and to
+// report them without delay.
 bool linux_tells_changes(int descriptor);
 
-// statx(2), STATX_NLINK alone: how many names the file has. Asking for times would cost the next write an update of the
-// inode.
+// statx(2) with STATX_NLINK only: the number of the file's names. If times were requested too, the next write would
+// have to update the inode.
 int linux_link_count(int descriptor);
 
-// statx(2), STATX_DIOALIGN: 1 and what O_DIRECT wants of addresses and of offsets and lengths (0: no O_DIRECT here), or
-// 0 where the kernel or the filesystem does not tell.
+// statx(2) with STATX_DIOALIGN: returns 1 and the alignment that O_DIRECT requires of addresses, and of offsets and
+// lengths (0 if O_DIRECT is not supported). Returns 0 if the kernel or the filesystem does not provide it.
 int linux_direct_alignment(int descriptor, uint32_t *memory, uint32_t *offset);
 
-// preadv2(2) and pwritev2(2). `uncached` is RWF_DONTCACHE, which kernels before 6.14 and some filesystems refuse with
+// preadv2(2) and pwritev2(2). `uncached` is RWF_DONTCACHE. Kernels before 6.14 and some filesystems refuse it with
 // EOPNOTSUPP.
 ssize_t linux_preadv(int descriptor, const struct iovec *pieces, int count, int64_t offset, bool uncached);
 ssize_t linux_pwritev(int descriptor, const struct iovec *pieces, int count, int64_t offset, bool uncached);
@@ -82,7 +83,7 @@ int64_t linux_seek_end(int descriptor);
 
 int linux_fdatasync(int descriptor);
 
-// sync_file_range(2): starts and awaits the writing of what is dirty in the page cache. Not a sync: nothing is durable.
+// sync_file_range(2): writes dirty pages of the page cache and waits for them. This is not a sync: nothing is durable.
 int linux_write_back(int descriptor, int64_t offset, int64_t length);
 
 // posix_fadvise(2), POSIX_FADV_DONTNEED and POSIX_FADV_RANDOM (the whole file).
@@ -99,19 +100,20 @@ int64_t linux_block_size(int descriptor);
 int linux_block_logical_size(int descriptor);
 int linux_block_read_only(int descriptor);
 
-// fcntl(2), F_OFD_SETLK: an open-file-description lock for writing on the whole file, or none. EAGAIN: another has one.
+// fcntl(2), F_OFD_SETLK: takes or drops an open file description lock for writing on the whole file. -EAGAIN if there
+// is a conflicting lock.
 int linux_lock(int descriptor);
 int linux_unlock(int descriptor);
 
-// fcntl(2), F_OFD_GETLK: whether any of the file is locked for writing through another open file description (0 or 1).
+// fcntl(2), F_OFD_GETLK: 1 if a part of the file is locked for writing through another open file description, else 0.
 int linux_is_locked(int descriptor);
 
-// mmap(2): `length` bytes that read as zeroes and cannot be written. They are all the kernel's one zero page and take
-// no memory. NULL where it fails.
+// mmap(2): `length` bytes of read-only zeroes. All of them map the kernel's zero page and take no memory. NULL on
+// failure.
 const void *linux_map_zeroes(size_t length);
 void linux_unmap(const void *address, size_t length);
 
-// makedev(3)'s halves.
+// The two halves of a device number; see makedev(3).
 uint32_t linux_major(uint64_t device);
 uint32_t linux_minor(uint64_t device);
 

@@ -1,12 +1,10 @@
-// Several writes in one system call: a small part of io_uring(7), which Swift cannot see.
+// Several writes in one system call: a small part of io_uring(7), which Swift cannot import.
 //
-// Why: writes that are submitted together reach the device together, and their completions are awaited together. From
-// threads that write one by one each write costs a system call, two switches of context and a notification of the
-// device.
+// Why: writes that are submitted together reach the device together, and one call waits for all of them. If a thread
+// writes one by one, each write costs a system call, two context switches and a notification of the device.
 //
-// A ring is used by one thread at a time. Nothing allocates but linux_ring_open. No write is left to the kernel's
-// worker threads (RWF_NOWAIT): what cannot be started at once comes back with EAGAIN, and is the caller's to do
-// otherwise.
+// A ring is used by one thread at a time. Only linux_ring_open allocates. No write is passed to the kernel's worker
+// threads (RWF_NOWAIT). A write that cannot start at once fails with EAGAIN, and the caller performs it in another way.
 #ifndef FLEXPAGE_LINUX_RING_H
 #define FLEXPAGE_LINUX_RING_H
 
@@ -37,12 +35,13 @@ struct linux_ring_write {
     int64_t result;  // bytes written, or -errno
 };
 
-// Makes a ring with room for `entries` writes at once. Returns 0, or -errno: ENOSYS or EPERM where the kernel or its
-// configuration knows no io_uring.
+// Creates a ring for up to `entries` writes at once. Returns 0, or -errno: -ENOSYS or -EPERM if the kernel lacks
+// io_uring or does not permit it.
 int linux_ring_open(struct linux_ring *ring, uint32_t entries);
 void linux_ring_close(struct linux_ring *ring);
 
-// Does the writes, at most as many as the ring has entries, and returns when all have ended. They may end in any order.
+// Performs the writes, and returns when all have completed. `count` is at most the ring's `entries`. They may complete
+// in any order.
 void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring_write *writes, uint32_t count);
 
 #endif

@@ -1,7 +1,7 @@
 import Glibc
 
 extension Double {
-    /// With so many digits after the point; Foundation is not worth its size for this.
+    /// The number with `digits` decimal places. Foundation would be too large a dependency for this.
     func text(digits: Int) -> String {
         guard isFinite else { return "-" }
         let scale = pow(10, Double(digits))

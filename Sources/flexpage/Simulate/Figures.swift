@@ -1,32 +1,32 @@
-/// What a simulation of one trace with one amount of memory has shown.
+/// The results of one simulation: one trace, one amount of memory, one way of paging.
 struct Figures: Equatable {
     let trace: String
-    /// The memory that was asked for, bytes.
+    /// The requested memory, bytes.
     let memory: Int
-    /// The base pages that there was room for.
+    /// The number of base pages that fit into it.
     let frames: Int
     let way: PagingWay
     let requests: Int
-    /// Base pages that were read, each once a request.
+    /// Base pages that requests read. A page counts once per request.
     let pagesRead: Int
-    /// Base pages among them that were not resident: the client waited for the image.
+    /// Those that were not resident, so the client waited for the image.
     let misses: Int
     /// Reads of the image that no client waited for.
     let readsAhead: Int
     let traffic: Traffic
 
-    /// Of what was read, the share that was not resident; 0 where nothing was read.
+    /// The share of the pages read that were not resident; 0 if none was read.
     var missRatio: Double { pagesRead == 0 ? 0 : Double(misses) / Double(pagesRead) }
 
     /// Reads of the image that a client waited for.
     var readsAwaited: Int { traffic.reads - readsAhead }
 
-    /// KiB in a read of the image, on average.
+    /// Average KiB per read of the image.
     var kibibytesPerRead: Double {
         traffic.reads == 0 ? 0 : Double(traffic.bytesRead) / 1024 / Double(traffic.reads)
     }
 
-    /// The share of `other`'s I/Os that these do without; nil where that had none.
+    /// The share of `other`'s I/Os that these results save; nil if `other` had none.
     func operationsSaved(against other: Figures) -> Double? {
         guard other.traffic.operations > 0 else { return nil }
         return 1 - Double(traffic.operations) / Double(other.traffic.operations)

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// An amount of memory, as a person writes it: bytes, or with K, M or G binary multiples of them.
+/// An amount of memory as people write it: a number of bytes, or of binary multiples with K, M or G.
 struct MemorySize: Equatable {
     let bytes: Int
 
@@ -16,7 +16,7 @@ struct MemorySize: Equatable {
         self.bytes = bytes
     }
 
-    /// The same as `init` reads it, in the largest unit that it is a multiple of.
+    /// The text that `init` parses, in the largest unit that divides the size.
     var text: String {
         for (unit, name) in [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")] where bytes % unit == 0 {
             return "\(bytes / unit)\(name)"
@@ -25,7 +25,7 @@ struct MemorySize: Equatable {
     }
 }
 
-/// Amounts of memory with commas between them.
+/// Amounts of memory, separated by commas.
 struct MemorySizes: ExpressibleByArgument {
     let sizes: [MemorySize]
 

@@ -2,11 +2,11 @@ import ArgumentParser
 
 /// The ways of paging that are simulated.
 enum PagingWay: String, CaseIterable, ExpressibleByArgument {
-    /// Every page is 4 KiB and is populated by itself, as other simulators have it.
+    /// Every page has 4 KiB and is read by itself, as in other simulators.
     case fixed
-    /// Pages are as large as the plugin makes them; nothing is read ahead.
+    /// Pages are as large as the plugin makes them. Nothing is read ahead.
     case flexible
-    /// As the plugin does it: streams are read ahead, too.
+    /// Like the plugin: with readahead as well.
     case ahead
 
     /// The name in tables.

@@ -1,11 +1,11 @@
 import Glibc
 
-/// Curves over the amount of memory, as SVG: miss ratios on the left, I/Os for each 4 KiB read on the right. A colour
-/// is a trace, dashes are ways of paging.
+/// Curves over the amount of memory, as SVG: miss ratios on the left, I/Os per 4 KiB read on the right. Each trace has
+/// a colour, and each way of paging has a dash pattern.
 struct Plot {
     private let figures: [Figures]
     private let traces: [String]
-    /// Amounts of memory, bytes, ascending.
+    /// Amounts of memory in bytes, ascending.
     private let memories: [Int]
 
     /// Pixels.
@@ -30,7 +30,7 @@ struct Plot {
             throw TraceError(path, "cannot be written: \(String(cString: strerror(errno)))")
         }
         let hasFailed = fputs(svg, file) < 0
-        guard fclose(file) == 0, !hasFailed else { throw TraceError(path, "could not be written whole") }
+        guard fclose(file) == 0, !hasFailed else { throw TraceError(path, "could not be written completely") }
     }
 
     /// The drawing.
@@ -43,7 +43,7 @@ struct Plot {
                     + "height=\"\(height.text(digits: 0))\" font-family=\"sans-serif\" font-size=\"12\">",
                 "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>",
             ] + panel("miss ratio", at: Plot.panel.left) { $0.missRatio }
-            + panel("I/Os for each 4 KiB read", at: right) { figures in
+            + panel("I/Os per 4 KiB read", at: right) { figures in
                 figures.pagesRead == 0 ? 0 : Double(figures.traffic.operations) / Double(figures.pagesRead)
             } + legend + ["</svg>"]
         return lines.joined(separator: "\n") + "\n"
@@ -89,7 +89,7 @@ struct Plot {
 
     private var legend: [String] {
         let top = height(0) + 46
-        let ways = "dashed: fixed 4 KiB pages; dotted: flexpages; solid: flexpages and reading ahead"
+        let ways = "dashed: fixed 4 KiB pages; dotted: flexpages; solid: flexpages with readahead"
         let note = text(ways, Plot.panel.left + 200, top, "start")
         return [note]
             + traces.enumerated().flatMap { index, trace in
@@ -110,7 +110,7 @@ struct Plot {
         }
     }
 
-    /// How far to the right an amount of memory is: by its logarithm.
+    /// The horizontal position of an amount of memory, on a logarithmic scale.
     private func across(_ memory: Int) -> Double {
         guard let minimum = memories.first, let maximum = memories.last, maximum > minimum else {
             return Plot.panel.width / 2

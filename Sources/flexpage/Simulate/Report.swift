@@ -1,14 +1,14 @@
-/// The figures of all simulations of a command, in the order in which they were made, and how they are told.
+/// The results of all simulations of a command, in order, and their formats.
 struct Report {
     private(set) var figures: [Figures] = []
-    /// Whether writes were written: then there is more to tell.
+    /// Whether writes were simulated as writes, which adds columns.
     let writes: Bool
 
     init(writes: Bool) { self.writes = writes }
 
     mutating func add(_ new: Figures) { figures.append(new) }
 
-    /// The figures at fixed sizes that these are to be compared with, if they were made.
+    /// The results with fixed pages to compare these with, if there are any.
     private func fixed(for other: Figures) -> Figures? {
         guard other.way != .fixed else { return nil }
         return figures.first { $0.way == .fixed && $0.trace == other.trace && $0.memory == other.memory }
@@ -16,7 +16,7 @@ struct Report {
 
     private func saved(_ figures: Figures) -> Double? { fixed(for: figures).flatMap(figures.operationsSaved) }
 
-    /// The mean of the miss ratios with this way of paging, each trace and amount of memory counted once.
+    /// The mean miss ratio of this way of paging, over all traces and amounts of memory.
     func meanMissRatio(_ way: PagingWay) -> Double? {
         let ratios = figures.filter { $0.way == way }.map(\.missRatio)
         return ratios.isEmpty ? nil : ratios.reduce(0, +) / Double(ratios.count)
@@ -24,12 +24,12 @@ struct Report {
 
     // MARK: Table
 
-    /// A table for people, and under it the means.
+    /// A table for people, followed by the means.
     var table: String {
         var titles = ["trace", "memory", "pages", "requests", "4 KiB read", "miss ratio"]
         titles += ["reads", "waited for", "MiB read"]
         if writes { titles += ["writes", "MiB written"] }
-        titles += ["KiB a read", "I/Os saved"]
+        titles += ["KiB per read", "I/Os saved"]
         var table = TextTable(titles: titles)
         for figures in figures { table.add(row(figures)) }
         let means = PagingWay.allCases.compactMap { way in

@@ -2,44 +2,44 @@ import ArgumentParser
 import Glibc
 import Paging
 
-/// `flexpage simulate`: what traces of requests would cost with some amounts of memory.
+/// `flexpage simulate`: the miss ratios and I/Os of traces with given amounts of memory.
 struct Simulate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Runs traces through the pager and tells what they would cost.",
+        abstract: "Run traces through the pager, and print miss ratios and I/Os.",
         discussion: """
-            A trace is a file of `op,offset,length` (R or W, bytes, bytes), an iolog of fio (version 2 or 3), or what \
-            nbdkit's log filter writes; plain, or ending in .gz or .zst. The requests go, one after the other, through \
-            the code that serves: with pages of fixed 4 KiB, with flexible ones, and with reading ahead as well, \
-            which is taken to be done before the next request. Images are not needed.
+            A trace is a file of lines `op,offset,length` (R or W, bytes, bytes), an iolog of fio (version 2 or 3), \
+            or a log of nbdkit's log filter. Files that end in .gz or .zst are decompressed. The requests run through \
+            the plugin's own pager, one after the other: with fixed pages of 4 KiB, with flexible pages, and with \
+            readahead as well. Readahead is assumed to finish before the next request. No images are needed.
 
-            --memory is the memory of pages alone, so that figures compare with other simulators; with --inside it is \
-            what the plugin's memory= is, tables and all.
+            --memory is the memory for pages alone, so that results are comparable with other simulators. With \
+            --inside, it includes the tables, like the plugin's memory=.
             """)
 
-    @Argument(help: "Files with traces.", completion: .file())
+    @Argument(help: "Trace files.", completion: .file())
     var traces: [String]
 
-    @Option(help: "Amounts of memory (K, M, G), with commas between them.")
+    @Option(help: "Amounts of memory (K, M, G), separated by commas.")
     var memory = MemorySizes(argument: "16M,64M,256M")!
 
     @Option(parsing: .upToNextOption, help: "The ways of paging: fixed, flexible, ahead.")
     var pages = PagingWay.allCases
 
-    @Flag(help: "Write what the trace writes; else all is read.")
+    @Flag(help: "Simulate writes as writes; without this, they count as reads.")
     var writes = false
 
-    @Flag(help: "Count the tables of paging as part of the memory.")
+    @Flag(help: "Count the pager's tables as part of the memory.")
     var inside = false
 
     @Flag(help: "Print JSON instead of a table.")
     var json = false
 
-    @Option(help: "Also draw the figures into this file, as SVG.", completion: .file(extensions: ["svg"]))
+    @Option(help: "Also draw the results into this file, as SVG.", completion: .file(extensions: ["svg"]))
     var plot: String?
 
     func validate() throws {
         guard memory.sizes.allSatisfy({ $0.bytes >= Pages.minMemory }) else {
-            throw ValidationError("--memory is at least \(MemorySize(bytes: Pages.minMemory).text)")
+            throw ValidationError("--memory must be at least \(MemorySize(bytes: Pages.minMemory).text)")
         }
     }
 
@@ -47,7 +47,7 @@ struct Simulate: ParsableCommand {
         var report = Report(writes: writes)
         for path in traces {
             let trace = try Trace(path: path)
-            if trace.leftOut > 0 { note("\(path): left out \(trace.leftOut) requests that read and write no data") }
+            if trace.leftOut > 0 { note("\(path): skipped \(trace.leftOut) requests that neither read nor write data") }
             for size in memory.sizes {
                 for way in pages { report.add(try simulate(trace, path, size, way)) }
             }

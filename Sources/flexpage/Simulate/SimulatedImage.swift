@@ -2,8 +2,8 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An image without bytes, that counts how it is reached. What it populates is left as it was but for a word a base
-/// page, which says that it is not zeroes: a simulation asks how often and how much, never what.
+/// An image without contents that counts accesses. A read stores one word in each base page, so that the page does not
+/// look like zeroes, and leaves the rest alone. A simulation needs only numbers and sizes of accesses.
 final class SimulatedImage: ForgetfulImage {
     let size: Int64
     private let reads = Atomic<Int>(0)
@@ -13,7 +13,7 @@ final class SimulatedImage: ForgetfulImage {
 
     init(size: Int64) { self.size = size }
 
-    /// What has been counted so far.
+    /// The counts so far.
     var traffic: Traffic {
         Traffic(
             reads: reads.load(ordering: .relaxed), bytesRead: bytesRead.load(ordering: .relaxed),

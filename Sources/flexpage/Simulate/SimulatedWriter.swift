@@ -1,12 +1,12 @@
 import Paging
 
-/// Writes for a simulation, and brings them to the images at the share of dirty pages at which the plugin begins to:
-/// its crew of threads would make the figures differ from run to run.
+/// Writes for a simulation, and flushes at the share of dirty pages at which the plugin begins to write out. The
+/// plugin's threads are not used, because they would make the results differ from run to run.
 final class SimulatedWriter {
     private let pages: Pages
     private let pagers: [Pager]
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: BasePage.size)
-    /// Dirty base pages at which they are written out: half of the limit at which writers would wait.
+    /// The number of dirty base pages at which they are written out: half of the limit at which writers would wait.
     private let target: UInt64
 
     init(pages: Pages, pagers: [Pager]) {
@@ -30,7 +30,7 @@ final class SimulatedWriter {
         }
     }
 
-    /// Writes out all that is dirty.
+    /// Writes out all dirty pages.
     func flush() throws {
         for pager in pagers { try pager.flush() }
     }

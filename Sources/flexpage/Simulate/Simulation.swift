@@ -1,17 +1,17 @@
 import Paging
 
-/// Runs a trace through the pager that the plugin serves with, in one thread, against images that have no bytes.
+/// Runs a trace through the plugin's pager, in one thread, with images that have no contents.
 struct Simulation {
-    /// Bytes; what they bound says `countsTables`.
+    /// Bytes. `countsTables` says what they bound.
     let memory: Int
     let way: PagingWay
-    /// Whether `memory` bounds pages and tables together, as the plugin's `memory=` does, or pages alone, as other
-    /// simulators have it.
+    /// Whether `memory` bounds pages and tables together, like the plugin's `memory=`, or pages alone, as in other
+    /// simulators.
     var countsTables = false
-    /// Whether writes are written, or count as reads.
+    /// Whether writes are simulated as writes, or count as reads.
     var writes = false
 
-    /// Runs all of `trace`, from an empty memory on.
+    /// Runs the whole trace, beginning with an empty cache.
     func run(_ trace: Trace) throws -> Figures {
         let pages = try makePages()
         let registry = ProviderRegistry(pages: pages)

@@ -1,16 +1,16 @@
-/// Columns of text under their titles: the first one to the left, the others to the right.
+/// A table of text. The first column is left-aligned, the others are right-aligned.
 struct TextTable {
     private var rows: [[String]]
 
     init(titles: [String]) { rows = [titles] }
 
-    /// - Precondition: As many cells as there are titles.
+    /// - Precondition: There are as many cells as titles.
     mutating func add(_ cells: [String]) {
         precondition(cells.count == rows[0].count, "a cell for each title")
         rows.append(cells)
     }
 
-    /// The lines, without blanks at their ends.
+    /// The lines, without trailing spaces.
     var text: String {
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max()! }
         return rows.map { row in

@@ -1,4 +1,4 @@
-/// How an image has been reached: I/Os and bytes, each way.
+/// The accesses to an image: I/Os and bytes in each direction.
 struct Traffic: Equatable {
     var reads = 0
     var bytesRead = 0

@@ -1,4 +1,4 @@
-/// Requests as `op,offset,length`: R or W, bytes, bytes. A first line that says so is allowed.
+/// Requests as `op,offset,length`: R or W, bytes, bytes. A header line with these names is allowed.
 struct CSVTrace: TraceFormat {
     static let wanted = "op,offset,length (R or W, bytes, bytes)"
     private static let header = "op,offset,length"

@@ -1,4 +1,4 @@
-/// fio's iolog, versions 2 and 3: `file action [offset length]`, in version 3 after a time stamp.
+/// fio's iolog, versions 2 and 3: `file action [offset length]`, preceded by a time stamp in version 3.
 struct FioTrace: TraceFormat {
     static let wanted = "[time] file action, or [time] file read|write|trim|sync|datasync|wait offset length"
     private static let headers: [Substring: Version] = ["fio version 2 iolog": .two, "fio version 3 iolog": .three]

@@ -1,4 +1,4 @@
-/// Numbers for the images of a trace, from 0, in the order in which their names come.
+/// Numbers for the images of a trace, from 0, in the order in which their names appear.
 struct ImageNumbers {
     private var numbers: [String: Int] = [:]
 

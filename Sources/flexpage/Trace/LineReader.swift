@@ -1,12 +1,12 @@
-/// The lines of a trace, one after the other, without their ends (`\n` or `\r\n`).
+/// Reads the lines of a trace one by one, without their terminators (`\n` or `\r\n`).
 struct LineReader: ~Copyable {
     private let path: String
     private let source: TraceSource
     private var buffer = [UInt8](repeating: 0, count: 1 << 16)
-    /// What of the buffer has been read and not been given out.
+    /// The part of the buffer that has been read but not returned yet.
     private var pending = 0..<0
     private var isAtEnd = false
-    /// The number of the line that was given out last, from 1.
+    /// The number of the line that was returned last, from 1.
     private(set) var number = 0
 
     init(path: String) throws {
@@ -15,7 +15,7 @@ struct LineReader: ~Copyable {
     }
 
     /// The next line, or nil at the end.
-    /// - Throws: A TraceError where the file cannot be read, or a line is so long that this is no trace.
+    /// - Throws: A TraceError if the file cannot be read, or if a line is too long for a trace.
     mutating func next() throws -> Substring? {
         var searched = pending.lowerBound
         while true {
@@ -36,12 +36,12 @@ struct LineReader: ~Copyable {
         return Substring(decoding: line, as: UTF8.self)
     }
 
-    /// Moves what is pending to the front and reads on behind it.
+    /// Moves the pending part to the front of the buffer and fills up the rest.
     private mutating func refill() throws {
         buffer.replaceSubrange(0..<pending.count, with: Array(buffer[pending]))
         pending = 0..<pending.count
         guard pending.count < buffer.count else {
-            throw TraceError(path, line: number + 1, "longer than \(buffer.count) bytes: this is no trace")
+            throw TraceError(path, line: number + 1, "line longer than \(buffer.count) bytes; expected a trace")
         }
         let free = pending.upperBound..<buffer.count
         let count = try buffer.withUnsafeMutableBytes {
@@ -51,6 +51,6 @@ struct LineReader: ~Copyable {
         pending = 0..<pending.count + count
     }
 
-    /// Ends the reading: before the end of the file too.
+    /// Ends reading, even before the end of the file.
     mutating func finish() throws { try source.finish(atEnd: isAtEnd) }
 }

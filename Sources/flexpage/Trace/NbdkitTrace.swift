@@ -1,8 +1,8 @@
-/// The output of nbdkit's log filter: `date time connection=N Read id=N offset=0xN count=0xN …`, and much besides.
+/// The output of nbdkit's log filter: `date time connection=N Read id=N offset=0xN count=0xN …`, and other lines.
 struct NbdkitTrace: TraceFormat {
     static let wanted = "date time [connection=N] action [name=value …], a Read or Write with offset= and count="
 
-    /// Which export each connection has open.
+    /// The export of each connection.
     private var exports: [Substring: Substring] = [:]
     private var images = ImageNumbers()
 
@@ -17,7 +17,7 @@ struct NbdkitTrace: TraceFormat {
     mutating func parse(_ line: Substring) -> TraceLine? {
         guard NbdkitTrace.begins(with: line) else { return nil }
         let fields = line.fields()
-        // What does not belong to a connection is the server's own: it is ready, it forks.
+        // Other lines are about the server itself: it is ready, it forks.
         guard let connection = NbdkitTrace.value(of: "connection", in: fields[2...2]), fields.count >= 4 else {
             return .nothing
         }
@@ -42,7 +42,7 @@ struct NbdkitTrace: TraceFormat {
         return TraceRequest(operation, image: image, offset: offset, length: length).map(TraceLine.request)
     }
 
-    /// The export's name as it is quoted there, which may hold spaces: up to the next value.
+    /// The quoted name of the export. It may contain spaces, so it extends to the next value.
     private static func export(in line: Substring) -> Substring {
         let values = line.split(separator: " export=", maxSplits: 1)
         guard values.count == 2 else { return "" }

@@ -1,30 +1,30 @@
 /// The requests of a trace, in order.
 struct Trace: Sendable {
-    /// The file's name without its folders and endings.
+    /// The file's name, without directories and extensions.
     let name: String
     private(set) var requests: [TraceRequest] = []
-    /// The size of each image, bytes: as far as requests reach, in whole chunks.
+    /// The size of each image in bytes: up to the end of the farthest request, rounded up to whole chunks.
     private(set) var imageSizes: [Int64] = []
-    /// Requests that neither read nor wrote data, and those of no bytes; they are left out.
+    /// The number of skipped requests: those that neither read nor write, and those of zero bytes.
     private(set) var leftOut = 0
 
     private static let formats: [any TraceFormat.Type] = [CSVTrace.self, FioTrace.self, NbdkitTrace.self]
     private static let chunk: Int64 = 1 << 20
 
-    /// Reads the file at `path`, whose format its first line tells.
-    /// - Throws: A TraceError where it is missing, damaged or not understood.
+    /// Reads the file at `path`. Its first line determines the format.
+    /// - Throws: A TraceError if the file is missing, damaged or not understood.
     init(path: String) throws {
         name = String(path.split(separator: "/").last?.split(separator: ".").first ?? "")
         var lines = try LineReader(path: path)
         do {
             try read(&lines, path)
         } catch {
-            // The first error tells most.
+            // The first error is the most useful one.
             try? lines.finish()
             throw error
         }
         try lines.finish()
-        guard !requests.isEmpty else { throw TraceError(path, "no requests in it that read or write") }
+        guard !requests.isEmpty else { throw TraceError(path, "it has no requests that read or write") }
     }
 
     private mutating func read(_ lines: inout LineReader, _ path: String) throws {
@@ -37,7 +37,8 @@ struct Trace: Sendable {
             case .otherRequest: leftOut += 1
             case .nothing: break
             case nil:
-                throw TraceError(path, line: lines.number, "wanted \(type(of: format!).wanted), found \(quoted(line))")
+                let wanted = type(of: format!).wanted
+                throw TraceError(path, line: lines.number, "expected \(wanted), found \(quoted(line))")
             }
         }
     }
@@ -46,8 +47,8 @@ struct Trace: Sendable {
         if let format = formats.first(where: { $0.begins(with: line) }) { return format.init() }
         throw TraceError(
             path, line: number,
-            "wanted a trace: \(CSVTrace.wanted), fio's iolog (fio version 2 iolog, or 3), "
-                + "or what nbdkit's log filter writes; found \(quoted(line))")
+            "expected a trace: \(CSVTrace.wanted), fio's iolog (version 2 or 3), or a log of nbdkit's log filter; "
+                + "found \(quoted(line))")
     }
 
     private mutating func add(_ request: TraceRequest) {
@@ -62,7 +63,7 @@ struct Trace: Sendable {
     }
 }
 
-/// The beginning of a line, fit to be shown.
+/// The beginning of a line, in printable characters.
 private func quoted(_ line: Substring) -> String {
     let shown = line.prefix(60).map { $0.isASCII && !$0.isNewline && $0 >= " " ? $0 : "?" }
     return "\"\(String(shown))\(line.count > 60 ? "…" : "")\""

@@ -1,7 +1,7 @@
-/// Why a trace cannot be used: the file, the line where there is one, and what is wanted.
+/// The reason why a trace cannot be used: the file, the line if there is one, and the problem.
 struct TraceError: Error, Equatable, CustomStringConvertible {
     let path: String
-    /// From 1; nil where it is not about a line.
+    /// From 1; nil if the problem is not about a line.
     let line: Int?
     let problem: String
 

@@ -1,28 +1,28 @@
-/// How requests are written down in the lines of a trace.
+/// A format of trace files: how a line describes a request.
 protocol TraceFormat: Sendable {
     init()
 
     /// Whether a trace that begins with `line` is in this format.
     static func begins(with line: Substring) -> Bool
 
-    /// What a line looks like, for who must mend one.
+    /// The syntax of a line, for messages.
     static var wanted: String { get }
 
-    /// What `line` says; nil where it is not a line of this format.
+    /// Parses a line; nil if it is not in this format.
     mutating func parse(_ line: Substring) -> TraceLine?
 }
 
-/// What a line of a trace says.
+/// The meaning of a line in a trace.
 enum TraceLine: Equatable {
     case request(TraceRequest)
-    /// Something that a client asked for and that neither reads nor writes data, such as a flush or a trim.
+    /// A request that neither reads nor writes data, such as a flush or a trim.
     case otherRequest
-    /// Nothing that matters here: a header, an answer, a file that is opened.
+    /// Nothing relevant: a header, a reply, the opening of a file.
     case nothing
 }
 
 extension Substring {
-    /// The parts between separators, where there may be several separators in a row.
+    /// The parts between separators. Several separators in a row count as one.
     func fields(separatedBy separator: Character = " ") -> [Substring] {
         let byte = separator.asciiValue!
         return utf8.split { $0 == byte || $0 == UInt8(ascii: "\t") }.map(Substring.init)

@@ -1,4 +1,4 @@
-/// One request of a trace: what a client read or wrote, and of which image.
+/// One request of a trace: a read or a write of an image.
 struct TraceRequest: Equatable, Sendable {
     enum Operation: Sendable {
         case read
@@ -8,15 +8,15 @@ struct TraceRequest: Equatable, Sendable {
     let operation: Operation
     /// The number of the image in its trace, from 0.
     let image: Int
-    /// Where it begins, bytes.
+    /// The first byte.
     let offset: Int64
-    /// Bytes.
+    /// The number of bytes.
     let length: Int64
 
-    /// The largest offset that a request may reach, bytes: what a base page's number has room for.
+    /// The maximum end of a request, bytes: base page numbers cannot represent more.
     static let farthest: Int64 = 1 << 60
 
-    /// - Returns: Nil where the range cannot be one of an image.
+    /// - Returns: nil if no image can have such a range.
     init?(_ operation: Operation, image: Int = 0, offset: Int64, length: Int64) {
         guard offset >= 0, length >= 0, offset <= TraceRequest.farthest,
             length <= TraceRequest.farthest - offset
@@ -27,6 +27,6 @@ struct TraceRequest: Equatable, Sendable {
         self.length = length
     }
 
-    /// The bytes of the image that it reaches.
+    /// The bytes of the image that it accesses.
     var range: Range<Int64> { offset..<offset + length }
 }

@@ -1,16 +1,16 @@
 import Glibc
 
-/// The bytes of a trace file: as they are, or through `zstd` or `gzip` where its name ends like theirs.
+/// The bytes of a trace file, decompressed by `zstd` or `gzip` if the file's name ends in `.zst` or `.gz`.
 final class TraceSource {
     private let path: String
     private let descriptor: Int32
-    /// The system's tool that unpacks, and its process, where there is one.
+    /// The decompressing program and its process, if there is one.
     private let tool: (name: String, process: pid_t)?
 
     private static let tools = [".zst": "zstd", ".gz": "gzip"]
 
     /// Opens the file.
-    /// - Throws: A TraceError where the file or the tool for it is missing.
+    /// - Throws: A TraceError if the file or the program for it is missing.
     init(path: String) throws {
         self.path = path
         let file = open(path, O_RDONLY | O_CLOEXEC)
@@ -30,7 +30,7 @@ final class TraceSource {
     /// - Returns: Its process, and a descriptor to read its output from.
     private static func start(_ name: String, unpacking file: Int32, _ path: String) throws -> (pid_t, Int32) {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw TraceError(path, "no pipe to \(name): \(reason(errno))") }
+        guard pipe(&ends) == 0 else { throw TraceError(path, "cannot create a pipe to \(name): \(reason(errno))") }
         let (output, input) = (ends[0], ends[1])
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(input) }
@@ -45,14 +45,14 @@ final class TraceSource {
         let result = posix_spawnp(&process, name, &actions, nil, arguments, environ)
         guard result == 0 else {
             close(output)
-            throw TraceError(path, "to read it, \(name) is needed: \(reason(result))")
+            throw TraceError(path, "\(name) is needed to read it: \(reason(result))")
         }
         return (process, output)
     }
 
-    /// Reads the next bytes, as many as there is room for or fewer.
-    /// - Returns: How many; 0 at the end.
-    /// - Throws: A TraceError where it cannot be read.
+    /// Reads the next bytes, at most as many as fit into `buffer`.
+    /// - Returns: Their number; 0 at the end.
+    /// - Throws: A TraceError if the file cannot be read.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         while true {
             let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
@@ -61,15 +61,15 @@ final class TraceSource {
         }
     }
 
-    /// Closes the file and, where all has been read, asks the tool whether it went well.
-    /// - Throws: A TraceError where it did not: the file is damaged.
+    /// Closes the file. If everything was read, checks that the program succeeded.
+    /// - Throws: A TraceError if it did not, because the file is damaged.
     func finish(atEnd: Bool) throws {
         close(descriptor)
         guard let tool else { return }
         var status: Int32 = 0
         while waitpid(tool.process, &status, 0) < 0, errno == EINTR {}
         guard !atEnd || status == 0 else {
-            throw TraceError(path, "\(tool.name) cannot unpack it (status \(status >> 8 & 0xFF))")
+            throw TraceError(path, "\(tool.name) cannot decompress it (exit status \(status >> 8 & 0xFF))")
         }
     }
 

@@ -1,10 +1,10 @@
 #ifndef C_ALLOCATIONS_H
 #define C_ALLOCATIONS_H
 
-/* How often this thread has asked malloc and its kin for memory so far. */
+/* The number of this thread's calls of malloc and similar functions so far. */
 unsigned long allocations_of_this_thread(void);
 
-/* Whether that is counted in this build: a sanitizer has a malloc of its own. */
+/* Whether this build counts them. With a sanitizer, which has its own malloc, it does not. */
 int allocations_are_counted(void);
 
 #endif

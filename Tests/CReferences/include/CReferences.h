@@ -1,10 +1,10 @@
 #ifndef C_REFERENCES_H
 #define C_REFERENCES_H
 
-/* How often this thread has retained or released an object so far. */
+/* The number of this thread's retains and releases so far. */
 unsigned long references_of_this_thread(void);
 
-/* Whether that is counted in this build: under a sanitizer nothing stands in for the runtime. */
+/* Whether this build counts them. With a sanitizer, the runtime's functions are not replaced. */
 int references_are_counted(void);
 
 #endif

@@ -22,7 +22,7 @@ import Testing
     @Test func table() {
         let lines = report.table.split(separator: "\n")
         #expect(lines.count == 7)
-        #expect(lines[0].hasPrefix("trace  memory  pages  requests") && lines[0].hasSuffix("KiB a read  I/Os saved"))
+        #expect(lines[0].hasPrefix("trace  memory  pages  requests") && lines[0].hasSuffix("KiB per read  I/Os saved"))
         #expect(
             lines[1].split(separator: " ")
                 == ["a\"b", "16M", "4", "KiB", "500", "3000", "0.3333", "1000", "1000", "3.9", "4.0"])

@@ -33,6 +33,6 @@ import Testing
     func badLines(line: String) {
         #expect(
             complaint("R,0,4096", "R,0,4096", line)
-                == ":3: wanted op,offset,length (R or W, bytes, bytes), found \"\(line)\"")
+                == ":3: expected op,offset,length (R or W, bytes, bytes), found \"\(line)\"")
     }
 }

@@ -33,7 +33,7 @@ import Testing
     func badLines(line: String) {
         #expect(
             complaint("fio version 3 iolog", line)
-                == ":2: wanted [time] file action, or [time] file read|write|trim|sync|datasync|wait offset length, "
+                == ":2: expected [time] file action, or [time] file read|write|trim|sync|datasync|wait offset length, "
                 + "found \"\(line)\"")
     }
 }

@@ -33,8 +33,9 @@ import Testing
     func badLines(line: String) {
         let first = "\(NbdkitTraceTests.time) Fork"
         #expect(
-            complaint(first, "\(NbdkitTraceTests.time) \(line)", name: "log")?.hasPrefix(":2: wanted date time") == true
+            complaint(first, "\(NbdkitTraceTests.time) \(line)", name: "log")?.hasPrefix(":2: expected date time")
+                == true
         )
-        #expect(complaint(first, "truncated", name: "log")?.hasPrefix(":2: wanted date time") == true)
+        #expect(complaint(first, "truncated", name: "log")?.hasPrefix(":2: expected date time") == true)
     }
 }

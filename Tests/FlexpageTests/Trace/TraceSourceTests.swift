@@ -15,7 +15,7 @@ import Testing
     }
 
     @Test(arguments: [("gzip", ".gz"), ("zstd", ".zst")]) func damaged(tool: String, ending: String) {
-        #expect(complaint("this is not packed", name: "t\(ending)") == ": \(tool) cannot unpack it (status 1)")
+        #expect(complaint("this is not packed", name: "t\(ending)") == ": \(tool) cannot decompress it (exit status 1)")
     }
 
     @Test func missing() {
@@ -29,11 +29,11 @@ import Testing
     }
 
     @Test func notATrace() {
-        #expect(complaint("hello")?.hasPrefix(":1: wanted a trace: op,offset,length") == true)
+        #expect(complaint("hello")?.hasPrefix(":1: expected a trace: op,offset,length") == true)
         #expect(complaint("hello")?.hasSuffix("found \"hello\"") == true)
-        #expect(complaint() == ": no requests in it that read or write")
-        #expect(complaint("op,offset,length") == ": no requests in it that read or write")
+        #expect(complaint() == ": it has no requests that read or write")
+        #expect(complaint("op,offset,length") == ": it has no requests that read or write")
         let line = String(repeating: "x", count: 70_000)
-        #expect(complaint("R,0,1", line) == ":2: longer than 65536 bytes: this is no trace")
+        #expect(complaint("R,0,1", line) == ":2: line longer than 65536 bytes; expected a trace")
     }
 }

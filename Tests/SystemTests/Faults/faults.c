@@ -1,18 +1,18 @@
-// A library that tests load into nbdkit (LD_PRELOAD), so that a thread of it faults at a chosen place.
+// A library that tests load into nbdkit (LD_PRELOAD) to make one of its threads fault at a chosen place.
 //
-// FAULT names the place. It is armed by SIGUSR2, and makes the file that ARMED names when it is; the first thread that
-// comes to the place then faults, each place once:
+// FAULT names the place. SIGUSR2 arms the library, which then creates the file that ARMED names. The first thread that
+// reaches the place faults, once:
 //
 //   unlock-shard, unlock-queue, unlock-ledger   holding that lock of the pager's, at the end of what it guards
-//   malloc        in malloc, whose lock nobody gets any more: whoever else wants memory waits for ever
+//   malloc        in malloc, whose lock is never released: any other thread that allocates waits forever
 //   write         about to write to the image
 //   overflow      in the middle of a read of the image, with no stack left
-//   fdatasync     in a sync (whoever does one, each time)
-//   hang          the same, but it hangs
+//   fdatasync     in a sync (any thread, each time)
+//   hang          in a sync too, but it hangs instead
 //
-// The pager's locks are known by the order in which it makes them, in a mapping as large as MEMORY says: six that are
-// inside of others (memory, leaves, queue, waiters, writers who wait, pace), those of the 64 shards, and
-// that of the image's ledger.
+// The pager's locks are recognised by the order of their initialisation, in a mapping of MEMORY bytes: six innermost
+// locks (memory, leaves, queue, waiters, waiting writers, pace), then those of the 64 shards, then that of the image's
+// ledger.
 
 #define _GNU_SOURCE
 
@@ -43,14 +43,11 @@ static atomic_int lock_count;
 
 static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
 
-static bool is_place(const char *name)
-{
-    return atomic_load(&is_armed) && strcmp(fault, name) == 0;
-}
+static bool is_place(const char *name) { return atomic_load(&is_armed) && strcmp(fault, name) == 0; }
 
 static bool is_first_at(const char *name) { return is_place(name) && !atomic_exchange(&is_done, true); }
 
-// Where nothing is; the compiler is not to know, or it leaves the store out.
+// A null pointer. The compiler must not know that, or it leaves the store out.
 static int *volatile nowhere;
 
 static void crash(void) { *nowhere = 1; }
@@ -77,7 +74,7 @@ __attribute__((constructor)) static void begin(void)
 static void *noted(void *mapping, size_t length)
 {
     if (length == arena_bytes && mapping != MAP_FAILED) {
-        // A trial comes before the one that serves.
+        // The first mapping of this size is only a trial; the one that serves comes later.
         arena = mapping;
         atomic_store(&lock_count, 0);
     }

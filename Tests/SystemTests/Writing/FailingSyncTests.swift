@@ -5,10 +5,10 @@ import Testing
 /// what is on it in the end.
 @Suite(.serialized, .enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
 struct FailingSyncTests {
-    private static let failing = "making the image durable failed (Input/output error)"
-    private static let working = "making the image durable works again"
+    private static let failing = "syncing the image failed (Input/output error)"
+    private static let working = "syncing the image works again"
     private static let lost =
-        "what was written before may be lost, and every flush fails until the server is started anew"
+        "data written before it may be lost, and every flush fails until the server is restarted"
 
     private func count(_ text: String, in log: String) -> Int {
         log.split(separator: "\n").count { $0.contains(text) }
@@ -81,7 +81,7 @@ struct FailingSyncTests {
         #expect(try server.stop() == 0)
         #expect(count(Self.lost, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 0)
-        let told = "what was written to \(disk.path) could not be made durable and may be lost: Input/output error"
+        let told = "data written to \(disk.path) could not be made durable and may be lost: Input/output error"
         #expect(count(told, in: server.log) == 1, "\(server.log.suffix(2000))")
         let anew = try Server([disk.path, "memory=1M"])
         do {

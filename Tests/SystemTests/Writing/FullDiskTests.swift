@@ -113,7 +113,7 @@ struct FullDiskTests {
             let client = try Client(server)
             try client.write(Image.bytes(0..<8 << 20), at: 0)
         }
-        let left = "a client left, and what was written is not all on the image yet: No space left on device"
+        let left = "a client left before all written data was on the image and synced: No space left on device"
         try Patience.wait(seconds: 60, "the log does not tell") { count(left, in: server.log) == 1 ? () : nil }
         _ = try server.stop()
         let lost = "pages of 4096 bytes could not be written to \(disk.image) and are lost: No space left on device"

@@ -5,7 +5,7 @@ import Testing
 /// nothing stale is ever written back.
 @Suite(.serialized) struct HandoverTests {
     private static let quiet = Server.Options(isVerbose: false)
-    private static let forgotten = "cached pages of 4096 bytes are forgotten"
+    private static let forgotten = "cached pages of 4096 bytes are discarded"
 
     /// A client who may write, as soon as the other server has given the image up.
     private func turn(_ server: Server) throws -> Client {

@@ -53,7 +53,7 @@ import Testing
         let trial = try Trial()
         for round in 0..<(Soak.isOn ? 100 : 1) {
             let log = try trial.run(signals: [signal], round: round) { kill($0.pid, signal) }
-            #expect(log.contains("brought to the image, and synced"), "\(log)")
+            #expect(log.contains("written to the image and synced"), "\(log)")
         }
     }
 
@@ -173,7 +173,7 @@ import Testing
         let server = try withOnePage(faultingAt: "fdatasync")
         kill(server.pid, SIGABRT)
         #expect(try server.process.wait() == 128 + SIGSEGV)
-        #expect(server.log.contains(Self.said + "it has failed itself"), "\(server.log)")
+        #expect(server.log.contains(Self.said + "it crashed itself"), "\(server.log)")
     }
 
     /// Proves that a disk that hangs keeps the process no longer than last-will= says.
@@ -182,7 +182,7 @@ import Testing
         let server = try withOnePage(faultingAt: "hang", "last-will=1")
         kill(server.pid, SIGABRT)
         #expect(try server.process.wait() == 128 + SIGABRT)
-        #expect(server.log.contains(Self.said + "not done in the time of last-will="), "\(server.log)")
+        #expect(server.log.contains(Self.said + "not finished within last-will="), "\(server.log)")
     }
 
     private func withOnePage(faultingAt place: String, _ parameters: String...) throws -> Server {

@@ -3,8 +3,8 @@ import Testing
 
 /// What becomes of what a client had written when it leaves and the disk does not take it.
 @Suite(.serialized) struct LeavingTests {
-    private static let left = "a client left, and what was written is not all on the image yet: "
-    private static let completed = "is on the image now, and synced"
+    private static let left = "a client left before all written data was on the image and synced: "
+    private static let completed = "is now on the image and synced"
 
     private func count(_ text: String, in log: String) -> Int {
         log.split(separator: "\n").count { $0.contains(text) }
@@ -28,7 +28,8 @@ import Testing
         let (server, another) = (try Server(parameters), try Server(parameters))
         let new = Image.bytes(0..<8 << 20, seed: 5)
         do { try Client(server).write(new, at: 4 << 20) }
-        try waitFor("\(Self.left)No space left on device; it stays in memory, and the image locked, and", in: server)
+        let fate = "the data stays in memory and is retried, and the image stays locked"
+        try waitFor("\(Self.left)No space left on device; \(fate)", in: server)
         #expect(throws: Client.Failure.self) { _ = try Client(another) }
         do {
             let next = try Client(server)
@@ -87,7 +88,7 @@ import Testing
         try waitFor("\(Self.left)Input/output error", in: server)
         #expect(throws: Client.Failure.self) { _ = try Client(another) }
         disk.end(.syncsFail)
-        try waitFor("a client that has left is on the image now; what a failed sync has lost is not", in: server)
+        try waitFor("a client that has left is now on the image; data lost in a failed sync is not", in: server)
         do { try Client(another).flush() }
         #expect(try another.stop() == 0)
         #expect(try server.stop() == 0)

@@ -1,5 +1,5 @@
-# Filesystems with real files in them, served read-only, attached by the kernel and mounted: every file's checksum is
-# the one of the file that went in. Meanwhile a second client reads the whole of the same export.
+# Serves filesystems with real files read-only, attaches them with the kernel's client, and mounts them. Every file must
+# have its original checksum. Meanwhile a second client reads the whole export.
 # shellcheck shell=bash disable=SC2154
 
 on_host() {
@@ -21,7 +21,7 @@ in_guest() {
 
 check_image() {
     local kind=$1 image=$disk/images/$1 second=
-    # Little memory, so that pages are recycled under the reading.
+    # Little memory, so that pages are recycled during the reads.
     serve "$image" memory=16M || {
         fail "$kind" "nbdkit did not start"
         return
@@ -33,7 +33,7 @@ check_image() {
         if wait "$second"; then pass "$kind-second-client"; else fail "$kind-second-client" "the copy differs from the image"; fi
         umount "$mnt"
     else
-        fail "$kind-checksums" "could not be attached and mounted"
+        fail "$kind-checksums" "cannot attach and mount it"
     fi
     detach
     if stop_serving; then pass "$kind-server-ends"; else fail "$kind-server-ends" "exit status $?"; fi

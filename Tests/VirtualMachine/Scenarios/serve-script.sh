@@ -1,5 +1,5 @@
-# Scripts/serve --mount where the kernel has nbd: nbd-client instead of nbdfuse and a loop device. Read-only, so that it
-# holds at every stage. Ends by SIGTERM, and leaves neither a mount nor a client on the device.
+# Tests Scripts/serve --mount with a kernel that supports nbd: it uses nbd-client instead of nbdfuse and a loop device.
+# After SIGTERM, it leaves neither a mount nor a client on the device.
 # shellcheck shell=bash disable=SC2154
 
 on_host() {

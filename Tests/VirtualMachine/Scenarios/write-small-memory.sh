@@ -1,4 +1,4 @@
-# The same with so little memory that writers wait for pages all the time.
+# Like write.sh, with so little memory that writers constantly wait for pages.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
 

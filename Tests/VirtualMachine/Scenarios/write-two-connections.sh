@@ -1,4 +1,4 @@
-# The same over two connections: the kernel spreads its requests over them, and a flush on one must cover both.
+# Like write.sh, with two connections. The kernel distributes its requests over them, and a flush on one must cover both.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
 

@@ -1,7 +1,7 @@
-# The export is mounted on the machine that serves it, and that machine is short of memory: the kernel can only free
-# memory by writing to the export, so a server that waits for memory to be freed waits for itself. What keeps it out of
-# that is PR_SET_IO_FLUSHER, and that the way of a write allocates nothing. Here: every thread of the server has it, and
-# more than the memory that is left for it goes through and comes back right. A server that gets stuck runs into the time limit.
+# The export is mounted on the machine that serves it, and that machine is short of memory. The kernel can free memory only
+# by writing to the export, so a server that waits for free memory waits for itself. PR_SET_IO_FLUSHER avoids that, and
+# that a write allocates nothing. Checks that every thread of the server has that flag, and that more data than there is
+# memory is written and read back intact. A server that gets stuck runs into the time limit.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
 guest_memory_mib=288
@@ -16,12 +16,12 @@ in_guest() {
     local image=$disk/images/pressure
     truncate -s 2G "$image"
     if ! { serve "$image" memory=16M && attach && mkfs.ext4 -q -F "$device" && mount "$device" "$mnt"; }; then
-        fail served "could not be served, attached and mounted"
+        fail served "cannot serve, attach and mount it"
         return
     fi
     every_thread_is_flusher
     the_command_is_none
-    # 64 MiB that cannot be freed: there is no swap.
+    # 64 MiB that cannot be freed, because there is no swap.
     head -c 64M /dev/zero >/run/hog
     if pattern >"$mnt/big" && sync; then pass written; else fail written "the write failed"; fi
     echo 3 >/proc/sys/vm/drop_caches
@@ -32,7 +32,7 @@ in_guest() {
     check check-image ext4 "$image"
 }
 
-# Not a pipe, as `yes` ends by a signal when head has enough.
+# Not a pipe, because `yes` would be ended by a signal when head has read enough.
 pattern() { head -c "$bytes" < <(yes flexpage); }
 
 every_thread_is_flusher() {
@@ -45,12 +45,12 @@ every_thread_is_flusher() {
         }
         count=$((count + 1))
     done
-    # The main thread and at least one that serves: else this has looked at nothing.
+    # There must be the main thread and at least one that serves; otherwise this has checked nothing.
     if [ "$count" -ge 2 ]; then pass io-flusher; else fail io-flusher "only $count threads"; fi
 }
 
-# What --run starts has its memory as any other: it serves nothing. The socket has a name, because nbdkit would make one
-# for `-U -` under /tmp, which is read-only here.
+# The command of --run must not have that flag. The socket has a name here, because `-U -` would make nbdkit create one in
+# /tmp, which is read-only.
 the_command_is_none() {
     local other=/run/other flags
     truncate -s 1M "$other"

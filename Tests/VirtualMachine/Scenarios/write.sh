@@ -1,4 +1,4 @@
-# A filesystem's whole life on the kernel's nbd device, for each of three kinds.
+# The life of a filesystem on the kernel's nbd device, for three kinds of filesystem.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
 

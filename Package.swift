@@ -13,7 +13,8 @@ let strict: [SwiftSetting] =
     [.treatAllWarnings(as: .error)] + (isScheduled ? [.define("FLEXPAGE_SCHEDULED")] : [])
     + (hasFlaws ? [.define("FLEXPAGE_FLAWS")] : [])
 /// What is checked in a debug build is checked in a scheduled one, which is optimised, and its tests see the inside.
-let checked: [SwiftSetting] = isScheduled ? [.define("DEBUG"), .unsafeFlags(["-enable-testing", "-assert-config", "Debug"])] : []
+let checked: [SwiftSetting] =
+    isScheduled ? [.define("DEBUG"), .unsafeFlags(["-enable-testing", "-assert-config", "Debug"])] : []
 /// And what is unsafe says so. For the side that nbdkit calls: what comes from C stands in its Interface files, and the
 /// rest stays free of it. Elsewhere it would be noise: the pager is made of pointers, and so are reads and writes of files.
 let safe = strict + [.strictMemorySafety()]
@@ -37,7 +38,8 @@ let package = Package(
             name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"] + (isScheduled ? ["Scheduling"] : []),
             exclude: ["README.md"]
                 + (isScheduled
-                    ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule"].map { "Locking/\($0).swift" } : ["Scheduled"]),
+                    ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule"].map { "Locking/\($0).swift" }
+                    : ["Scheduled"]),
             swiftSettings: strict + checked),
 
         // Where bytes come from.

@@ -60,8 +60,9 @@ struct Draws {
     /// A priority for a new thread.
     mutating func priority() -> Int { strategy == .priorities ? 1 + random.below(1 << 30) : 0 }
 
-    /// Who of `count` goes on at `step`, counted from where drawing began. Option 0 is the running thread, if `isRunningReady`.
-    /// - Parameter isFair: Whatever the strategy, all alike: a schedule that does not come to its end is given a chance.
+    /// Who of `count` goes on at `step`, counted from where drawing began. Option 0 is the running thread, if
+    /// `isRunningReady`.
+    /// - Parameter isFair: All alike, whatever the strategy: a schedule that does not end is given a chance to.
     mutating func thread(
         of count: Int, isRunningReady: Bool, step: Int, isFair: Bool, priority: (Int) -> Int, lower: (Int) -> Void
     ) -> Int {
@@ -82,4 +83,5 @@ struct Draws {
             if isRunningReady, random.below(256) < stay { return 0 }
             return random.below(count)
         }
-    }}
+    }
+}

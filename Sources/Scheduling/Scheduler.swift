@@ -205,7 +205,8 @@ public final class Scheduler: @unchecked Sendable {
         }
         let (ready, me) = (ready, running!)
         let option = draws.thread(
-            of: ready.count, isRunningReady: me.state == .ready, step: draws.isOpen ? steps - openedAt : -1, isFair: steps > limits.steps / 2,
+            of: ready.count, isRunningReady: me.state == .ready, step: draws.isOpen ? steps - openedAt : -1,
+            isFair: steps > limits.steps / 2,
             priority: { ready[$0].priority }, lower: { me.priority = $0 })
         let next = ready[option]
         hash = (hash ^ UInt64(next.number)) &* 0x0100_0000_01B3

@@ -27,7 +27,9 @@
 
         func validate() throws {
             if trace, scenario == nil { throw ValidationError("--trace needs a --scenario") }
-            if let scenario, Scenario.named(scenario) == nil { throw ValidationError("unknown scenario \(scenario); see --help") }
+            if let scenario, Scenario.named(scenario) == nil {
+                throw ValidationError("unknown scenario \(scenario); see --help")
+            }
         }
 
         func run() throws {
@@ -51,7 +53,8 @@
             let seconds = Double(max(1, Hunt.milliseconds - begin)) / 1000
             print(
                 "\(scenario.name) from seed \(first): \(result.schedules) schedules, \(result.steps) steps, "
-                    + "\(Int(Double(result.schedules) / seconds)) schedules/s, \(Int(Double(result.steps) / seconds)) steps/s")
+                    + "\(Int(Double(result.schedules) / seconds)) schedules/s, \(Int(Double(result.steps) / seconds)) steps/s"
+            )
             // A child must not print it once more.
             fflush(nil)
             guard let finding = result.finding else { return }

@@ -32,7 +32,8 @@ enum FlawChecks {
         }
     }
 
-    private static let aFailureIsShrunk = Check("a failure is shrunk to few requests and few deviations") { complaints in
+    private static let aFailureIsShrunk = Check("a failure is shrunk to few requests and few deviations") {
+        complaints in
         Flaw.planted = .lateJoin
         defer { Flaw.planted = nil }
         guard let finding = Hunt(.syncs, count: 2000).run().finding else { return complaints.add("nobody noticed") }

@@ -112,7 +112,8 @@ enum SchedulerChecks {
         }
     }
 
-    static let timeIsVirtual = Check("a sleeper wakes when its time has come, and nobody waits for that") { complaints in
+    static let timeIsVirtual = Check("a sleeper wakes when its time has come, and nobody waits for that") {
+        complaints in
         let begin = Hunt.milliseconds
         let failures = failures(20) { objects in
             let before = objects.scheduler.now

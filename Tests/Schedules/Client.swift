@@ -63,7 +63,8 @@ final class Client: @unchecked Sendable {
                 try self.pager(request).trim(self.bytes(request), forced: request.isForced)
             }
         case .flush: note(.flush, request) { () throws(AccessError) in try self.pager(request).flush() }
-        case .populate: unnoted("populate") { () throws(AccessError) in try self.pager(request).populate(self.bytes(request)) }
+        case .populate:
+            unnoted("populate") { () throws(AccessError) in try self.pager(request).populate(self.bytes(request)) }
         case .extents: unnoted("extents") { () throws(AccessError) in try self.extents(request) }
         case .check: trial.pages.checkInvariants()
         case .reopen: unnoted("reopen") { () throws(AccessError) in try self.trial.reopen(request.image) }

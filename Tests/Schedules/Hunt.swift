@@ -41,7 +41,8 @@ public struct Hunt {
         while result.finding == nil, next < count || !children.isEmpty {
             while children.count < processors, next < count, !isLate {
                 let part = next..<min(count, next + Hunt.schedulesOfChild)
-                children.append(Isolated(processor: (part.lowerBound / Hunt.schedulesOfChild) % processors) { run(part, $0) })
+                children.append(
+                    Isolated(processor: (part.lowerBound / Hunt.schedulesOfChild) % processors) { run(part, $0) })
                 next = part.upperBound
             }
             if children.isEmpty { break }

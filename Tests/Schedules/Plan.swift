@@ -15,7 +15,6 @@ struct Plan: Sendable {
     var dirtyShare = 0.4
     /// Milliseconds.
     var dirtyAge = 5000
-    var flushTime: Int?
     var isWriteThrough = false
     /// Threads that write back, with the one that keeps watch; 0 for no Writeback.
     var crew = 0

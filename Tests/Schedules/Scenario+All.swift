@@ -1,7 +1,8 @@
 extension Scenario {
     /// All of them.
     public static let all: [Scenario] = [
-        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, hammer, sweeps, pair,
+        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, hammer, sweeps,
+        pair,
     ]
 
     static let writes = Scenario(name: "writes", purpose: "all requests, on few pages, with a Writeback") { random in
@@ -82,12 +83,14 @@ extension Scenario {
         plan.images[0] = Plan.Image(sectors: 8 * 64)
         plan.crew = random.pick(0...2) == 0 ? 0 : 2
         let mix = Mix(
-            pages: 64, longest: 80, reads: 9, writes: plan.crew > 0 ? 3 : 0, zeroes: 1, trims: 0, flushes: 1, populates: 2)
+            pages: 64, longest: 80, reads: 9, writes: plan.crew > 0 ? 3 : 0, zeroes: 1, trims: 0, flushes: 1,
+            populates: 2)
         plan.clients = mix.clients(3, 7, &random)
         return plan
     }
 
-    static let splits = Scenario(name: "splits", purpose: "large flexpages written to in parts, and recycled") { random in
+    static let splits = Scenario(name: "splits", purpose: "large flexpages written to in parts, and recycled") {
+        random in
         var plan = Plan(frames: random.pick(32...48), dirtyShare: 0.5, dirtyAge: 1)
         plan.images[0] = Plan.Image(sectors: 8 * 64)
         guard random.once(in: 2) else {
@@ -196,7 +199,8 @@ extension Scenario {
         return plan
     }
 
-    static let pair = Scenario(name: "pair", purpose: "two clients and few requests, for all orders of them") { random in
+    static let pair = Scenario(name: "pair", purpose: "two clients and few requests, for all orders of them") {
+        random in
         var plan = Plan(frames: 16, dirtyShare: 0.9)
         plan.images[0].sectors = 16
         plan.clients = Mix(pages: 2, longest: 16, flushes: 3, forcedOnceIn: 2).clients(2, 2, &random)

@@ -19,7 +19,8 @@ public struct Scenario: Sendable {
         var pages = 4
         var longest = 16
         /// How often each kind comes, of all of them together.
-        var reads = 6, writes = 8, zeroes = 1, trims = 1, flushes = 2, populates = 0, extents = 0, checks = 0, reopens = 0
+        var reads = 6, writes = 8, zeroes = 1, trims = 1, flushes = 2, populates = 0, extents = 0, checks = 0,
+            reopens = 0
         var forcedOnceIn = 6
 
         func request(_ random: inout SplitMix64, image: Int = 0) -> Request {

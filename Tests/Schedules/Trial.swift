@@ -39,7 +39,7 @@ final class Trial: @unchecked Sendable {
                 clock: clock, verdict: verdict)
         }
         pages = try! Pages(
-            memory: Pages.memory(forFrames: plan.frames), dirtyShare: plan.dirtyShare, flushTime: plan.flushTime,
+            memory: Pages.memory(forFrames: plan.frames), dirtyShare: plan.dirtyShare,
             readahead: plan.readahead)
         registry = ProviderRegistry(pages: pages)
         for image in images where images.count == 1 { image.belongs(to: pages) }
@@ -141,7 +141,9 @@ final class Trial: @unchecked Sendable {
         } catch {
             verdict.expect(!isFlushed, "a close fails after a flush succeeded: \(error)")
         }
-        guard isFlushed, let read = ending.last(where: { $0.image == number && $0.command.kind == .read }) else { return }
+        guard isFlushed, let read = ending.last(where: { $0.image == number && $0.command.kind == .read }) else {
+            return
+        }
         for (sector, value) in images[number].values.enumerated() {
             let found = sector < read.command.found.count ? read.command.found[sector] : UInt32.max
             verdict.expect(value == found, "sector \(sector) of the image is not what was read of it")
@@ -152,7 +154,9 @@ final class Trial: @unchecked Sendable {
 
     /// Ends the schedule with what is wrong, if anything is.
     private func judge() {
-        for number in images.indices { judge(number, clients.flatMap(\.notes) + ending, crashPoints: Trial.crashPoints) }
+        for number in images.indices {
+            judge(number, clients.flatMap(\.notes) + ending, crashPoints: Trial.crashPoints)
+        }
         if let finding = verdict.findings.withLock({ $0.first }) { Scheduler.active!.fail(finding) }
     }
 

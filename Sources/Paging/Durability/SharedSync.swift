@@ -61,7 +61,8 @@ struct SharedSync: @unchecked Sendable {
     /// - Throws: Its error, to all sharers.
     func share(since: UInt64? = nil, _ sync: () -> AccessError?) throws(AccessError) {
         lock.lock()
-        let wanted = state.pointee.begun + (Flaw.lateJoin.isPlanted && state.pointee.begun > state.pointee.ended ? 0 : 1)
+        let takesPart = Flaw.lateJoin.isPlanted && state.pointee.begun > state.pointee.ended
+        let wanted = state.pointee.begun + (takesPart ? 0 : 1)
         while state.pointee.ended < wanted {
             if state.pointee.begun == state.pointee.ended {
                 lead(sync)

@@ -38,7 +38,9 @@ let package = Package(
             name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"] + (isScheduled ? ["Scheduling"] : []),
             exclude: ["README.md"]
                 + (isScheduled
-                    ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule"].map { "Locking/\($0).swift" }
+                    ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule", "Condition"].map {
+                        "Locking/\($0).swift"
+                    }
                     : ["Scheduled"]),
             swiftSettings: strict + checked),
 
@@ -79,25 +81,32 @@ let package = Package(
         // What tests count with.
         .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: strictC),
         .target(name: "CReferences", path: "Tests/CReferences", cSettings: strictC),
+        // What tests of several targets use: files, devices, programs, random numbers.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
-            name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences"], swiftSettings: strict),
-        .testTarget(name: "FlexpageTests", dependencies: ["flexpage", "Paging"], swiftSettings: strict),
+            name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FlexpageTests", dependencies: ["flexpage", "Paging", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "AccessorsTests",
-            dependencies: ["Accessors", "Paging", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "Accessors", "Paging", "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "AdapterTests",
             dependencies: [
                 "Adapter", "Interface", "Paging", "Accessors", "CAllocations", "CReferences",
-                .product(name: "SystemPackage", package: "swift-system"),
+                "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
 
         // The built plugin in a real nbdkit. It links none of the plugin, but it needs it built: see Server.
         .systemLibrary(name: "CLibNBD"),
         .testTarget(
-            name: "SystemTests", dependencies: ["CLibNBD"], exclude: ["Faults/faults.c"], swiftSettings: strict),
+            name: "SystemTests", dependencies: ["CLibNBD", "TestSupport"], exclude: ["Faults/faults.c"],
+            swiftSettings: strict),
     ]
 )
 
@@ -124,7 +133,8 @@ if isScheduled {
         .target(name: "Scheduling", swiftSettings: strict),
         .target(name: "CSchedules", path: "Tests/CSchedules", cSettings: strictC),
         .target(
-            name: "Schedules", dependencies: ["Paging", "Scheduling", "CSchedules"], path: "Tests/Schedules",
+            name: "Schedules", dependencies: ["Paging", "Scheduling", "CSchedules", "TestSupport"],
+            path: "Tests/Schedules",
             swiftSettings: strict + [.unsafeFlags(["-enable-testing"])]),
         .executableTarget(
             name: "ScheduleTests", dependencies: ["Schedules", "Paging", "Scheduling"], path: "Tests/ScheduleTests",

@@ -16,10 +16,3 @@ struct FlexpageCommand: ParsableCommand {
         #endif
     }
 }
-
-/// The group of measuring commands.
-struct Measure: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Measure one property of the pager.",
-        subcommands: [MeasureHit.self, MeasureMetadata.self, MeasureZeroes.self])
-}

@@ -4,14 +4,14 @@ import Foundation
 import Interface
 import Testing
 
-/// A hit by the calls of Interface.h, as Glue makes them for nbdkit: from its handle to the copied bytes nothing is
-/// allocated (invariant 8), and nothing retained or released. PagingTests has the same of the pager alone.
+/// A hit through the calls of Interface.h, as Glue makes them for nbdkit. From its handle to the copied bytes nothing
+/// is allocated (invariant 8), and nothing retained or released. PagingTests has the same for the pager alone.
 @Suite(.enabled(if: !_isDebugAssertConfiguration(), "not optimised: Scripts/test optimised runs it"))
 struct HitTests {
     private static let size = 1 << 20
     private static let maxRequest = 9000
 
-    /// Proves that nothing is allocated by a hit; opening a client, which is counted first, does.
+    /// A hit allocates nothing. Opening a client, which is counted first, does.
     @Test(.enabled(if: allocations_are_counted() != 0, "a sanitizer has its own malloc"))
     func nothingIsAllocated() throws {
         let (opening, hits) = try counts(allocations_of_this_thread)
@@ -19,7 +19,7 @@ struct HitTests {
         #expect(hits == 0)
     }
 
-    /// Proves that nothing is retained or released by a hit; opening a client, which is counted first, does.
+    /// A hit retains and releases nothing. Opening a client, which is counted first, does.
     @Test(.enabled(if: references_are_counted() != 0, "not counted under a sanitizer"))
     func nothingIsRetained() throws {
         let (opening, hits) = try counts(references_of_this_thread)
@@ -27,7 +27,7 @@ struct HitTests {
         #expect(hits == 0)
     }
 
-    /// What `counter` counts while a client is opened, and during thousands of hits of its.
+    /// What `counter` counts while a client is opened, and during thousands of its hits.
     private func counts(_ counter: () -> UInt) throws -> (opening: UInt, hits: UInt) {
         let path = "/var/tmp/flexpage-hits.\(UUID().uuidString)"
         try Data((0..<HitTests.size).map { UInt8(truncatingIfNeeded: $0 >> 12 | 1) })

@@ -4,7 +4,7 @@ import Testing
 
 /// The calls of Interface.h as Glue makes them, without nbdkit.
 @Suite struct InterfaceTests {
-    /// Proves the whole life of a server and a client through the C declarations: bytes, facts, extents, errors.
+    /// The whole life of a server and a client through the C declarations: bytes, facts, extents, errors.
     @Test func wholeLife() throws {
         let path = "/var/tmp/flexpage-interface.\(UUID().uuidString)"
         let bytes = (0..<100_003).map { UInt8(truncatingIfNeeded: $0 * 7) }
@@ -49,7 +49,7 @@ import Testing
         #expect(length == 100_000)
     }
 
-    /// Proves that a wrong value is answered in words and not taken, and that an end without a beginning does no harm.
+    /// A wrong value is refused in words and has no effect. An end without a beginning does no harm.
     @Test func wrongValue() {
         let server = flexpage_server_create({ _ in }, nil)
         defer { flexpage_server_destroy(server) }
@@ -63,7 +63,7 @@ import Testing
         #expect(flexpage_server_end(server, &answer))
     }
 
-    /// The text, which is freed.
+    /// The text, freed.
     private func taken(_ text: inout UnsafeMutablePointer<CChar>?) -> String? {
         defer {
             free(text)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Adapter
 
-/// What the plugin does about the last will besides having it executed.
+/// What the plugin does about the last will beside having it executed.
 @Suite struct LastWillTests {
     private let path = "/var/tmp/flexpage-will.\(UUID().uuidString)"
 
@@ -26,8 +26,8 @@ import Testing
         free(answer.note)
     }
 
-    /// Proves that what is dirty is on the image without a flush, through the C declarations; and that when serving has
-    /// ended nothing is done any more, and no harm.
+    /// Through the C declarations, dirty pages reach the image without a flush. Once serving has ended the last will
+    /// does nothing more, and no harm.
     @Test func bringsOut() throws {
         var outcome = flexpage_will()
         try withServer(gate: nil) { server in
@@ -51,14 +51,14 @@ import Testing
     private nonisolated(unsafe) static var calls = 0
     private nonisolated(unsafe) static var watched = ""
 
-    /// Proves that the gate is asked before the image is let go, when all has been brought out: behind a gate that does
-    /// not open the image stays locked.
+    /// The gate is asked after everything has been written out, and before the image is released. Behind a gate that
+    /// does not open the image stays locked.
     @Test func theGateIsBeforeTheUnlocking() throws {
         Self.watched = path
         let gate: flexpage_gate = {
             LastWillTests.calls += 1
             let other = try? ImageFile(path: FilePath(LastWillTests.watched))
-            #expect(throws: ImageError.self, "it is locked") { try other?.beginWriting() }
+            #expect(throws: ImageError.self, "the image is locked") { try other?.beginWriting() }
         }
         try withServer(gate: gate) { server in
             var answer = flexpage_message()

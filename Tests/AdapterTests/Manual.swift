@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 
 /// What the man page says: the options in SYNOPSIS and PARAMETERS, and the counters in DEBUGGING.
 struct Manual {
     /// One `=item` of PARAMETERS, and the text up to the next one.
     struct Item {
-        /// As it is typed: "[file=]PATH", "direct=auto".
+        /// As one types it: "[file=]PATH", "direct=auto".
         var term: String
         var text: String
 
@@ -18,7 +19,7 @@ struct Manual {
         text = try Repository.text("Plugin/nbdkit-flexpage-plugin.pod")
     }
 
-    /// The words of SYNOPSIS after the plugin's name. Brackets around a word say that it may be left out.
+    /// The words of SYNOPSIS after the plugin's name. Brackets around a word mark it as optional.
     var synopsis: [String] {
         section("SYNOPSIS").split { $0 == " " || $0 == "\n" }.drop { $0 != "flexpage" }.dropFirst().map { word in
             word.first == "[" && word.last == "]" ? String(word.dropFirst().dropLast()) : String(word)

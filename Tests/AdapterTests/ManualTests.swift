@@ -21,14 +21,14 @@ import Testing
         return counters.split(separator: " ").map { String($0.prefix { $0 != "=" }) }
     }
 
-    /// Proves that the man page documents each counter, and no other, in the order in which they are printed.
+    /// The man page documents each counter, and no other, in the order in which they are printed.
     @Test func everyCounter() throws {
         let counters = try counters()
         #expect(counters.count > 10 && counters.first == "hits")
         #expect(try Manual().counters == counters)
     }
 
-    /// Proves that the line of counters that the man page shows has counters that there are.
+    /// The man page's example line has only counters that exist.
     @Test func lineOfCounters() throws {
         let line = try #require(try Manual().text.firstMatch(of: #/\n counters: (.*)\n/#))
         let named = line.1.matches(of: #/([a-z_]+)=/#).map { String($0.1) }
@@ -37,7 +37,7 @@ import Testing
         #expect(named == counters.filter(named.contains))
     }
 
-    /// Proves that man page, release notes and README are those of this version.
+    /// Man page, release notes and README are those of this version.
     @Test func version() throws {
         #expect(try Manual().text.contains("\n=head1 VERSION\n\nThis page describes version \(FLEXPAGE_VERSION)."))
         #expect(try Repository.text("README.md").contains("Version \(FLEXPAGE_VERSION)"))

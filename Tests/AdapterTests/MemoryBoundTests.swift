@@ -6,7 +6,7 @@ import Testing
 
 /// What bounds a process's memory, read from made-up /proc and /sys.
 @Suite struct MemoryBoundTests {
-    /// A root directory with some files in it, for as long as it is held.
+    /// A root directory with some files in it, for as long as this is held.
     private final class Root {
         let path: FilePath
 
@@ -38,14 +38,14 @@ import Testing
         return withExtendedLifetime(root) { MemoryBound.tightest(root: root.path) }
     }
 
-    /// Proves that the machine's memory is the bound where there is no control group.
+    /// Without a control group the machine's memory is the bound.
     @Test func machine() throws {
         let bound = try bound(["proc/meminfo": Self.meminfo])
         #expect(bound?.bytes == 16 << 20)
         #expect(bound?.owner == "this machine has")
     }
 
-    /// Proves that nothing is bound where nothing can be read.
+    /// If nothing can be read, nothing is bound.
     @Test func nothing() throws {
         #expect(try bound([:]) == nil)
         let rubbish = [
@@ -54,7 +54,7 @@ import Testing
         #expect(try bound(rubbish) == nil)
     }
 
-    /// Proves that the limit of a group around ours counts in version 2, and "max" does not.
+    /// In version 2 the limit of a group around ours counts, and "max" does not.
     @Test func versionTwo() throws {
         let bound = try bound([
             "proc/meminfo": Self.meminfo, "proc/self/cgroup": "0::/a/b/c\n", "proc/self/mountinfo": Self.unified,
@@ -65,7 +65,7 @@ import Testing
         #expect(bound?.owner == "the control group's /sys/fs/cgroup/a/b/memory.max allows")
     }
 
-    /// Proves that the tightest of several counts, wherever it stands.
+    /// The tightest of several counts, wherever it is.
     @Test func tightest() throws {
         let bound = try bound([
             "proc/meminfo": Self.meminfo, "proc/self/cgroup": "0::/a/b\n", "proc/self/mountinfo": Self.unified,
@@ -74,8 +74,7 @@ import Testing
         #expect(bound?.bytes == 5_000_000)
     }
 
-    /// Proves that of two hierarchies the one with the memory controller counts, and that version 1's way to say "no
-    /// limit" is none.
+    /// Of two hierarchies the one with the memory controller counts. Version 1's way to say "no limit" is no limit.
     @Test func hybrid() throws {
         var files = [
             "proc/meminfo": Self.meminfo, "proc/self/cgroup": "4:memory:/x/y\n1:cpu:/z\n0::/\n",
@@ -87,7 +86,7 @@ import Testing
         #expect(try bound(files)?.bytes == 4 << 20)
     }
 
-    /// Proves that in a container, whose mount shows its own group at the top, that group's limit is found.
+    /// In a container, whose mount shows its own group at the top, that group's limit is found.
     @Test func container() throws {
         let mounts = "35 31 0:32 /docker/abc /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
         let bound = try bound([
@@ -97,7 +96,7 @@ import Testing
         #expect(bound?.bytes == 2 << 20)
     }
 
-    /// Proves that memory= over the bound is refused in words that name it, and that the bound itself is served.
+    /// A memory= over the bound is refused in words that name the bound, and the bound itself is served.
     @Test func refusal() throws {
         let server = Server { _ in }
         try server.configure("memory", "64M")

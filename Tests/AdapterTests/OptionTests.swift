@@ -1,4 +1,5 @@
 import Paging
+import TestSupport
 import Testing
 
 @testable import Adapter
@@ -7,12 +8,12 @@ import Testing
 @Suite struct OptionTests {
     private static let documented = Option.all.map { $0.typedKey + $0.syntax }
 
-    /// Proves that a key stands in the table once.
+    /// Each key stands in the table once.
     @Test func keysAreUnique() {
         #expect(Set(Option.all.map(\.key)).count == Option.all.count)
     }
 
-    /// Proves that each default is what holds if nothing is said.
+    /// Each default is what holds if the option is not given.
     @Test(arguments: Option.all) func defaults(_ option: Option) throws {
         guard let value = option.defaultValue else { return }
         var settings = Settings()
@@ -21,17 +22,17 @@ import Testing
         #expect(settings == Settings())
     }
 
-    /// Proves that a word that the table has is taken, and that the kind of a value is no value.
+    /// A word that the table has is accepted, and the name of a kind of value is no value.
     @Test(arguments: Option.all) func words(_ option: Option) {
         for value in option.values where option.key != "file" {
             var settings = Settings()
             let isWord = value == value.lowercased()
             #expect((try? settings.set(option.key, value)) != nil || !isWord, "\(option.key)=\(value) is refused")
-            #expect((try? settings.set(option.key, value)) == nil || isWord, "\(option.key)=\(value) is taken")
+            #expect((try? settings.set(option.key, value)) == nil || isWord, "\(option.key)=\(value) is accepted")
         }
     }
 
-    /// Proves that an unknown key is answered with the keys there are, in order.
+    /// The error for an unknown key names the keys there are, in order.
     @Test func unknownKey() {
         var settings = Settings()
         let error = #expect(throws: ConfigurationError.self) { try settings.set("size", "12") }
@@ -40,7 +41,7 @@ import Testing
         #expect(error?.text == "size=12: unknown key; expected \(keys)")
     }
 
-    /// Proves that the help has the key at the left, and at the right, beside or below it, what it does.
+    /// The help has the key at the left. At the right, beside or below it, it says what the key does.
     @Test func help() {
         let help = "One two three four five six seven eight nine ten eleven twelve thirteen."
         let short = Option("sixteen-letters", ["N"], default: "1", help: help) { _, _ in }
@@ -54,7 +55,7 @@ import Testing
         #expect(file.helpEntry == "[a=]<N>|off       A word.")
     }
 
-    /// Proves that the help names each option's default.
+    /// The help names each option's default.
     @Test(arguments: Option.all) func helpOfDefaults(_ option: Option) {
         let value = option.defaultValue
         let phrases = value.map { ["(default \($0))", "(default \($0);", "default \($0))", "\($0), the default"] }
@@ -63,18 +64,18 @@ import Testing
 
     // MARK: The man page
 
-    /// Proves that the man page's SYNOPSIS has all options, no other, with their values.
+    /// The man page's SYNOPSIS has all options, and no other, with their values.
     @Test func synopsis() throws {
         #expect(try Manual().synopsis == Self.documented)
     }
 
-    /// Proves that PARAMETERS explains each value of each option, and no other.
+    /// PARAMETERS explains each value of each option, and no other.
     @Test func parameters() throws {
         let expected = Option.all.flatMap { option in option.values.map { option.typedKey + $0 } }
         #expect(try Manual().items.map(\.term) == expected)
     }
 
-    /// Proves that PARAMETERS tells each default.
+    /// PARAMETERS tells each default.
     @Test(arguments: Option.all) func defaultInManual(_ option: Option) throws {
         let items = try Manual().items.filter { $0.key == option.key }
         let text = items.map(\.text).joined(separator: " ")
@@ -87,7 +88,7 @@ import Testing
         #expect(own.isEmpty ? text.contains(isTold) : own == [value], "\(option.key): \(text)")
     }
 
-    /// Proves that the man page mentions no other key.
+    /// The man page mentions no other key.
     @Test func keysInManual() throws {
         for mention in try Manual().text.matches(of: #/[BC]<([a-z-]+)=/#) {
             #expect(Option.named(String(mention.1)) != nil, "the man page has \(mention.0)")
@@ -96,7 +97,7 @@ import Testing
 
     // MARK: The README
 
-    /// Proves that the README names keys only that there are.
+    /// The README names only keys that exist.
     @Test func keysInReadme() throws {
         let mentions = try Repository.text("README.md").matches(of: #/[ `(]([a-z][a-z-]*)=[A-Za-z0-9`]/#)
         #expect(mentions.count > 5)
@@ -105,7 +106,7 @@ import Testing
         }
     }
 
-    /// Proves that the README's table of options has values and defaults that there are.
+    /// The README's table of options has values and defaults that exist.
     @Test func tableInReadme() throws {
         let rows = try Repository.text("README.md").matches(of: #/\n\| `([a-z-]+)=([^`]*)` \| `([^`]*)` \|/#)
         #expect(rows.count > 2)

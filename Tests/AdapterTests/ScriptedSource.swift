@@ -3,10 +3,10 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An image that is no file: bytes in memory. It notes what a server asks of it, and refuses writers when told to.
+/// An image that is no file: bytes in memory. It notes what a server asks of it, and refuses writers on request.
 final class ScriptedSource: ImageSource {
     struct Refusal: Error, CustomStringConvertible {
-        let description = "memory: somebody else writes it"
+        let description = "memory: another process writes it"
     }
 
     private struct State {
@@ -39,7 +39,7 @@ final class ScriptedSource: ImageSource {
 
     var bytes: [UInt8] { state.withLock { $0.bytes } }
 
-    /// Whether somebody else writes the image.
+    /// Says whether another process writes the image.
     func setTaken(_ isTaken: Bool) {
         state.withLock { $0.isTaken = isTaken }
     }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Adapter
 
-/// What serves an image asks nothing of it but what `ImageSource` has.
+/// The server asks nothing of an image but what `ImageSource` has.
 @Suite struct ServingTests {
     private static let pattern = (0..<50_001).map { UInt8(truncatingIfNeeded: $0 * 7) }
 
@@ -14,8 +14,8 @@ import Testing
         return try Serving(source, settings, log: { _ in }, gate: {})
     }
 
-    /// Proves the whole way of an image that is no file: a reader finds its bytes, and what a writer has written is on
-    /// it and durable before other writers may have it.
+    /// An image that is no file, from open to close. A reader finds its bytes. What a writer has written is on it and
+    /// durable before other writers are let in.
     @Test func anySource() throws {
         let source = ScriptedSource(Self.pattern)
         let serving = try serving(source)
@@ -34,13 +34,13 @@ import Testing
         #expect(serving.end() == nil)
     }
 
-    /// Proves that a writer whom the image refuses is refused in the image's words, and is none.
+    /// A writer that the image refuses is refused in the image's words, and does not count as a writer.
     @Test func refusedWriter() throws {
         let source = ScriptedSource(Self.pattern)
         let serving = try serving(source)
         source.setTaken(true)
         let error = #expect(throws: ScriptedSource.Refusal.self) { try serving.beginWriting() }
-        #expect(error.map { "\($0)" } == "memory: somebody else writes it")
+        #expect(error.map { "\($0)" } == "memory: another process writes it")
         #expect(source.takeCalls() == ["privilegesDropped", "beginWriting"])
         source.setTaken(false)
         _ = try serving.beginWriting()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Adapter
 
-/// The command line, a key at a time, and what a person is told who gets one wrong.
+/// The command line, a key at a time, and the errors for wrong values.
 @Suite struct SettingsTests {
     private func settings(_ pairs: (String, String)...) throws -> Settings {
         var settings = Settings()
@@ -22,7 +22,7 @@ import Testing
         }
     }
 
-    /// Proves what holds where nothing is said.
+    /// The values that hold if no key is given.
     @Test func defaults() throws {
         let settings = try settings(("file", "disk.img"))
         #expect(try settings.requireFile() == "disk.img")
@@ -30,7 +30,7 @@ import Testing
         #expect(settings.direct == .auto)
     }
 
-    /// Proves that what is said is taken, and that a later memory= and direct= replace an earlier one.
+    /// Keys are taken, and a later memory= and direct= replace an earlier one.
     @Test func taken() throws {
         let settings = try settings(
             ("file", "a b=c.img"), ("memory", "1M"), ("memory", "64M"), ("direct", "on"), ("direct", "off"))
@@ -39,7 +39,7 @@ import Testing
         #expect(settings.direct == .off)
     }
 
-    /// Proves that the least memory is taken, and one byte less is not.
+    /// The minimum of memory is accepted, and one byte less is not.
     @Test func minMemory() throws {
         #expect(try settings(("memory", "\(Pages.minMemory)")).memory == Pages.minMemory)
         let text = error(("memory", "\(Pages.minMemory - 1)"))
@@ -47,7 +47,7 @@ import Testing
         #expect(text?.hasSuffix("expected at least \(ByteCount.text(Pages.minMemory))") == true)
     }
 
-    /// Proves that each error names the key, the value and what is expected.
+    /// Each error names the key, the value and what is expected.
     @Test(arguments: [
         ("memory", "lots", "not a size; expected a number with a unit"),
         ("memory", "0", "too small; expected at least"),
@@ -62,14 +62,14 @@ import Testing
         #expect(text?.contains("\n") == false)
     }
 
-    /// Proves that the image must be named, and once.
+    /// The image must be named, and once.
     @Test func oneImage() throws {
         #expect(throws: ConfigurationError.self) { try Settings().requireFile() }
         let text = error(("file", "a"), ("file", "b"))
         #expect(text == "file=b: file=a was given before; expected one image")
     }
 
-    /// Proves what the keys of writing, and of reading ahead, mean where nothing is said.
+    /// The values of the keys of writing and reading ahead if they are not given.
     @Test func defaultsOfWriting() throws {
         let settings = try settings()
         #expect(settings.cache == .writeback && settings.lock == .on)
@@ -78,8 +78,7 @@ import Testing
         #expect(settings.readahead == 4 << 20)
     }
 
-    /// Proves that the keys of writing are taken as they are meant: shares with and without their sign, seconds and
-    /// milliseconds.
+    /// The keys of writing are taken as they are meant: shares with and without their sign, seconds and milliseconds.
     @Test func keysOfWriting() throws {
         #expect(try settings(("cache", "writethrough")).cache == .writethrough)
         #expect(try settings(("cache", "writethrough"), ("cache", "writeback")).cache == .writeback)
@@ -91,7 +90,7 @@ import Testing
         #expect(try settings(("lock", "off")).lock == .off)
     }
 
-    /// Proves that the window of reading ahead is taken, and that it can be none.
+    /// The window of reading ahead is taken, and it can be off.
     @Test func readahead() throws {
         #expect(try settings(("readahead", "64k")).readahead == 64 << 10)
         #expect(try settings(("readahead", "1M"), ("readahead", "off")).readahead == 0)
@@ -99,7 +98,7 @@ import Testing
         #expect(error(("readahead", "on"))?.hasPrefix("readahead=on: not a size; expected a number") == true)
     }
 
-    /// Proves that shares and times that make no sense are refused.
+    /// Shares and times that make no sense are refused.
     @Test(arguments: [
         ("dirty", "0"), ("dirty", "91%"), ("dirty", "half"), ("dirty-age", "0"), ("dirty-age", "86401"),
         ("dirty-age", "86400001ms"), ("dirty-age", "-1"), ("dirty-age", "5s"), ("dirty-age", "+5"),
@@ -109,13 +108,13 @@ import Testing
         #expect(error((key, value))?.hasPrefix("\(key)=\(value): ") == true)
     }
 
-    /// Proves that the largest memory is taken, and one byte more is not.
+    /// The maximum of memory is accepted, and one byte more is not.
     @Test func maxMemory() throws {
         #expect(try settings(("memory", "8T")).memory == Pages.maxMemory)
         #expect(error(("memory", "\(Pages.maxMemory + 1)"))?.hasSuffix(": too large; expected at most 8T") == true)
     }
 
-    /// Proves that the last will takes ten seconds, or what is said, or is none.
+    /// The last will takes ten seconds, or the time given, or is off.
     @Test func lastWill() throws {
         #expect(try settings().lastWill == 10)
         #expect(try settings(("last-will", "3")).lastWill == 3)
@@ -126,7 +125,7 @@ import Testing
         }
     }
 
-    /// Proves that flush-time= is taken in seconds and milliseconds, can be switched off, and is ten seconds otherwise.
+    /// flush-time= is taken in seconds and milliseconds, can be switched off, and is ten seconds by default.
     @Test func flushTime() throws {
         #expect(try settings().flushTime == 10_000)
         #expect(try settings(("flush-time", "3")).flushTime == 3000)
@@ -140,7 +139,7 @@ import Testing
         }
     }
 
-    /// Proves both ways of scheduling, and that the last one said holds.
+    /// There are two modes of scheduling, and the last one given holds.
     @Test func scheduling() throws {
         #expect(try settings().scheduling == .normal)
         #expect(try settings(("scheduling", "batch")).scheduling == .batch)

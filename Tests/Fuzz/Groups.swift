@@ -1,12 +1,11 @@
-// The kernel's files on control groups: whatever they say, the bounds are those of files that there are, and nothing
-// traps.
+// The kernel's files on control groups. Whatever they say, the bounds are those of files that exist, and nothing traps.
 import Glibc
 import SystemPackage
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
     let bytes = UnsafeBufferPointer(start: data, count: count)
-    // Up to the first byte of 0 it is /proc/self/cgroup, behind it /proc/self/mountinfo.
+    // Up to the first zero byte the input is /proc/self/cgroup, and after it /proc/self/mountinfo.
     let parts = bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
     FalseRoot.put("proc/self/cgroup", parts[0])
     FalseRoot.put("proc/self/mountinfo", parts.count > 1 ? parts[1] : bytes[0..<0])
@@ -16,7 +15,7 @@ public func fuzz(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
     return 0
 }
 
-/// A folder in the place of /, with nothing else in it.
+/// A folder in place of /, with nothing else in it.
 private enum FalseRoot {
     static let path: String = {
         var template = Array("/tmp/flexpage-fuzz.XXXXXX".utf8CString)

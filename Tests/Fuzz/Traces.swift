@@ -1,4 +1,4 @@
-// Trace files: any bytes are a trace or an error that names the line, never a trap.
+// Trace files: any bytes are a trace, or an error that names the line; never a trap.
 import Glibc
 
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -16,7 +16,7 @@ public func fuzz(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
 
 /// The input as a file.
 private enum InputFile {
-    /// A file that has no name any more: it is gone when the process is.
+    /// A file that has no name any more: it goes with the process.
     private static let descriptor: Int32 = {
         var template = Array("/tmp/flexpage-fuzz.XXXXXX".utf8CString)
         let descriptor = mkstemp(&template)

@@ -14,7 +14,7 @@ final class Client: @unchecked Sendable {
     private let number: Int
     private let requests: [Request]
     private unowned let trial: Trial
-    private let scratch: Scratch
+    private let scratch: TestBuffer
     private var nextValue: UInt32
     private(set) var notes: [Note] = []
     private(set) var hasEnded = false
@@ -24,7 +24,7 @@ final class Client: @unchecked Sendable {
         self.requests = requests
         self.trial = trial
         nextValue = UInt32(number + 1) << 16
-        scratch = Scratch(max(1, requests.map(\.sectors.count).max() ?? 1) * Sector.size)
+        scratch = TestBuffer(max(1, requests.map(\.sectors.count).max() ?? 1) * Sector.size)
     }
 
     /// The end of what is under way.

@@ -1,4 +1,5 @@
 import Scheduling
+import TestSupport
 
 /// What an image does beside its work, as the schedule draws it: how long that takes, and whether it fails. An image
 /// that takes long is one that hangs until all others have gone on, or that ends in another order than it began.

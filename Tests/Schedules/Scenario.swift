@@ -1,3 +1,5 @@
+import TestSupport
+
 /// A kind of workload: plans of it follow from seeds.
 public struct Scenario: Sendable {
     public let name: String

@@ -1,5 +1,6 @@
 import Glibc
 import Scheduling
+import TestSupport
 
 @testable import Paging
 
@@ -126,7 +127,7 @@ final class Trial: @unchecked Sendable {
 
     private func readAll(_ number: Int) throws(AccessError) -> [UInt32] {
         let count = images[number].sectorCount
-        let scratch = Scratch(count * Sector.size)
+        let scratch = TestBuffer(count * Sector.size)
         let buffer = scratch.buffer(count * Sector.size)
         try pagers[number].read(into: buffer, at: 0)
         return (0..<count).map { Sector.load(buffer.baseAddress! + $0 * Sector.size, sector: $0) ?? UInt32.max }

@@ -1,11 +1,12 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// The file that is installed: what it shows, what it needs, what it says of itself.
+/// The installed file: what it exports, what it needs, what it says of itself.
 @Suite struct ArtefactTests {
-    /// Proves that nothing is exported but nbdkit's entry and our debug flags, so that no other plugin or filter in the
-    /// process can meet our symbols: nbdkit loads plugins RTLD_GLOBAL.
-    @Test(.enabled(if: Subprocess.exists("nm"), "nm is of binutils"))
+    /// Nothing is exported but nbdkit's entry and our debug flags. So no other plugin or filter in the process can meet
+    /// our symbols: nbdkit loads plugins RTLD_GLOBAL.
+    @Test(.enabled(if: Subprocess.exists("nm"), "nm is part of binutils"))
     func exports() throws {
         let result = try Subprocess.run("nm", "-D", "--defined-only", try Plugin.built())
         let symbols = result.output.split(separator: "\n").compactMap { line -> Substring? in
@@ -16,15 +17,14 @@ import Testing
         #expect(symbols.allSatisfy { $0 == "plugin_init" || $0.hasPrefix("flexpage_debug_") }, "\(symbols)")
     }
 
-    /// Proves that it is self-contained: it needs the C and C++ libraries that every machine with nbdkit can have, and
-    /// no Swift.
-    @Test(.enabled(if: Subprocess.exists("readelf"), "readelf is of binutils"))
+    /// It is self-contained: it needs the C and C++ libraries that every machine with nbdkit can have, and no Swift.
+    @Test(.enabled(if: Subprocess.exists("readelf"), "readelf is part of binutils"))
     func needs() throws {
         let result = try Subprocess.run("readelf", "-d", try Plugin.built())
         let needed = result.output.split(separator: "\n").filter { $0.contains("(NEEDED)") }.compactMap { line in
             line.split(separator: "[").last?.dropLast()
         }
-        // The loader stands for itself: it is libc's.
+        // The loader is libc's own.
         let allowed = ["libc.so", "libm.so", "libstdc++.so", "libgcc_s.so", "ld-linux"]
         #expect(!needed.isEmpty)
         #expect(needed.allSatisfy { library in allowed.contains { library.hasPrefix($0) } }, "\(needed)")
@@ -32,7 +32,7 @@ import Testing
         #expect(searched.allSatisfy { $0.hasSuffix("[$ORIGIN]") }, "it would look for libraries where it was built")
     }
 
-    /// Proves that --help tells the options of the man page with their values, in its order, and the description.
+    /// --help has the options of the man page with their values, in its order, and the description.
     @Test func help() throws {
         let result = try Subprocess.run("nbdkit", try Plugin.built(), "--help")
         #expect(result.status == 0)
@@ -44,7 +44,7 @@ import Testing
         }
     }
 
-    /// The options in the man page's SYNOPSIS, as --help writes them. Brackets around one say that it may be left out.
+    /// The options in the man page's SYNOPSIS, as --help writes them. Brackets around one mark it as optional.
     private func optionsOfManual() throws -> [String] {
         let sections = try Files.text(Plugin.manual).split(separator: "\n=head1 ")
         let words = sections.first { $0.hasPrefix("SYNOPSIS") }?.split { $0 == " " || $0 == "\n" } ?? []
@@ -54,7 +54,7 @@ import Testing
         }
     }
 
-    /// Proves that --dump-plugin tells what scripts ask: name, API, thread model, magic key, and ours.
+    /// --dump-plugin has what scripts ask for: name, API, thread model, magic key, and our own lines.
     @Test func dumpPlugin() throws {
         let result = try Subprocess.run("nbdkit", try Plugin.built(), "--dump-plugin")
         #expect(result.status == 0)
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    /// Proves that the least memory that it tells of itself is one that it serves with.
+    /// It serves with the minimum of memory that it reports.
     @Test func minMemory() throws {
         let image = try Image(size: 3 << 20)
         let server = try Server(image, "memory=1048576")

@@ -1,15 +1,16 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// What a person who types something wrong is told: one sentence with the key, the value and what is wanted, on the
-/// terminal, before nbdkit forks, and exit status 1.
+/// A person who types something wrong reads one sentence with the key, the value and what is expected. It is on the
+/// terminal, before nbdkit forks, and the exit status is 1.
 @Suite struct BadInputTests {
-    /// Runs nbdkit as a daemon would be started; what it prints and how it ends is what its first process does, before
-    /// the fork.
+    /// Runs nbdkit as a daemon is started. The output and the exit status are those of its first process, before the
+    /// fork.
     private func expectRefusal(
         _ parameters: [String], saying words: [String], sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let pidFile = scratch.path("pid")
         let command = ["nbdkit", "-P", pidFile, "-U", scratch.path("socket"), try Plugin.built()] + parameters
         let result = try Subprocess.run(command)
@@ -18,16 +19,16 @@ import Testing
             #expect(result.output.contains(word), "no “\(word)” in: \(result.output)", sourceLocation: sourceLocation)
         }
         let lines = result.output.split(separator: "\n").count
-        #expect(lines == 1, "more than a sentence: \(result.output)", sourceLocation: sourceLocation)
+        #expect(lines == 1, "more than one sentence: \(result.output)", sourceLocation: sourceLocation)
         if let pid = (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap({ pid_t($0) }) {
             Issue.record("it serves", sourceLocation: sourceLocation)
             kill(pid, SIGKILL)
         }
     }
 
-    /// Proves it for what is no image.
+    /// What is no image is refused.
     @Test func images() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try expectRefusal([], saying: ["file=", "missing", "path of the image", "nbdkit flexpage disk.img"])
         let missing = scratch.path("none.img")
         try expectRefusal([missing], saying: ["file=\(missing)", "no such file", "image file or a block device"])
@@ -42,8 +43,8 @@ import Testing
         try expectRefusal(["a.img", "b.img"], saying: ["file=b.img", "file=a.img was given before", "one image"])
     }
 
-    /// Proves it for an image that may not be read.
-    @Test(.enabled(if: Machine.isRoot, "only root can become a user who may not read a file"))
+    /// An image that may not be read is refused.
+    @Test(.enabled(if: Machine.isRoot, "only root can become another user"))
     func unreadableImage() throws {
         let image = try Image(size: 8192)
         chmod(image.path, 0)
@@ -52,11 +53,11 @@ import Testing
             image.path, "--run", "echo served")
         #expect(result.status == 1)
         #expect(result.output.contains("file=\(image.path)"))
-        #expect(result.output.contains("may not be read"))
+        #expect(result.output.contains("no permission to read it"))
         #expect(!result.output.contains("served"))
     }
 
-    /// Proves it for the keys of writing.
+    /// Wrong values of the keys of writing are refused.
     @Test func writing() throws {
         let image = try Image(size: 8192)
         try expectRefusal(
@@ -75,7 +76,7 @@ import Testing
         try expectRefusal([image.path, "lock=maybe"], saying: ["lock=maybe: unknown mode", "on or off"])
     }
 
-    /// Proves it for unknown keys, and for unknown modes and sizes that are none.
+    /// Unknown keys are refused, and so are unknown modes and values that are no size.
     @Test func keys() throws {
         let image = try Image(size: 8192)
         try expectRefusal(
@@ -95,7 +96,7 @@ import Testing
         try expectRefusal([image.path, "direct="], saying: ["direct=: unknown mode", "auto, on or off"])
     }
 
-    /// Proves it for memory= that is no size, too little, or more than the machine has.
+    /// A memory= that is no size, too little, or more than the machine has is refused.
     @Test func memory() throws {
         let image = try Image(size: 8192)
         for value in ["", "lots", "-1", "12Q", "1.5G", "0x100000", "99999999999999999999"] {
@@ -109,9 +110,8 @@ import Testing
         try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T: too large", "most 8T"])
     }
 
-    /// Proves it for memory= that is more than the control group of the server allows, and that what the group allows
-    /// is served.
-    @Test(.enabled(if: Machine.memoryGroups != nil, "making a control group takes root and a memory controller"))
+    /// A memory= of more than the server's control group allows is refused, and what the group allows is served.
+    @Test(.enabled(if: Machine.memoryGroups != nil, "needs root and a memory controller"))
     func memoryOfTheControlGroup() throws {
         let image = try Image(size: 8192)
         let group = try MemoryGroup(limit: 64 << 20)
@@ -127,8 +127,8 @@ import Testing
         }
     }
 
-    /// Proves it for direct=on where O_DIRECT cannot be had.
-    @Test(.enabled(if: Machine.canMount("ramfs"), "mounting a ramfs takes root"))
+    /// direct=on is refused if O_DIRECT is not available.
+    @Test(.enabled(if: Machine.canMount("ramfs"), "only root can mount a ramfs"))
     func direct() throws {
         let mounted = try Mount("ramfs")
         let image = try Image(in: mounted.scratch, size: 8192)

@@ -1,8 +1,9 @@
 import Glibc
+import TestSupport
 
-/// Runs of bytes, compared and filled at the speed of the C library, as tests are not optimised.
+/// Runs of bytes, compared and filled at the speed of the C library, because tests are not optimised.
 enum Bytes {
-    /// Where `one` and `other`, of the same length, first differ.
+    /// The first index at which `one` and `other`, of the same length, differ.
     static func difference(_ one: [UInt8], _ other: [UInt8]) -> Int? {
         let isSame = one.withUnsafeBytes { one in
             other.withUnsafeBytes { other in one.isEmpty || memcmp(one.baseAddress!, other.baseAddress!, one.count) == 0
@@ -11,7 +12,7 @@ enum Bytes {
         return isSame ? nil : one.indices.first { one[$0] != other[$0] }
     }
 
-    /// - Throws: where they differ.
+    /// - Throws: If they differ, where.
     static func check(_ found: [UInt8], _ wanted: [UInt8], at offset: Int = 0, _ what: String = "read") throws {
         guard found.count == wanted.count else { throw Trouble("\(what): \(found.count) bytes, not \(wanted.count)") }
         if let place = difference(found, wanted) {

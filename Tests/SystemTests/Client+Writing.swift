@@ -3,15 +3,15 @@ import Glibc
 
 /// Requests that change the image.
 extension Client {
-    /// What a request can be asked for beside its range.
+    /// The flags that a request can have.
     struct Flags: OptionSet {
         let rawValue: UInt32
 
         /// Be answered only when it is durable.
         static let forced = Flags(rawValue: UInt32(LIBNBD_CMD_FLAG_FUA))
-        /// Of a zero: keep the space allocated.
+        /// For a zero: keep the space allocated.
         static let noHole = Flags(rawValue: UInt32(LIBNBD_CMD_FLAG_NO_HOLE))
-        /// Of a zero: fail rather than write zeroes out.
+        /// For a zero: fail rather than write zeroes out.
         static let fast = Flags(rawValue: UInt32(LIBNBD_CMD_FLAG_FAST_ZERO))
     }
 

@@ -3,7 +3,7 @@ import Glibc
 
 /// A client of an NBD server: libnbd, with errors thrown. One thread at a time.
 final class Client {
-    /// Why libnbd, or the server, did not do it.
+    /// The reason that libnbd, or the server, did not do it.
     struct Failure: Error, Equatable {
         let code: Int32
         let text: String
@@ -12,7 +12,7 @@ final class Client {
     let handle: OpaquePointer
     private var isOver = false
 
-    /// One that is not connected yet.
+    /// A client that is not connected yet.
     init() throws {
         guard let handle = nbd_create() else { throw Client.failure() }
         self.handle = handle
@@ -31,13 +31,13 @@ final class Client {
     }
 
     deinit {
-        // Says good-bye if the server is still there; in any case closes.
+        // Says good-bye if the server is still there; closes in any case.
         if isOver { return }
         nbd_shutdown(handle, 0)
         nbd_close(handle)
     }
 
-    /// Is gone without a good-bye, as a client that was killed.
+    /// Goes without a good-bye, like a client that was killed.
     func vanish() {
         isOver = true
         nbd_close(handle)
@@ -58,7 +58,7 @@ final class Client {
     var maximumBlock: Int { Int(nbd_get_block_size(handle, Int32(LIBNBD_SIZE_MAXIMUM))) }
 
     func read(_ count: Int, at offset: Int) throws -> [UInt8] {
-        // Not zeroes, so that bytes that were never delivered are seen.
+        // Not zeroes, so that bytes that were never delivered show.
         var bytes = [UInt8](repeating: 0xa5, count: count)
         try Client.check(nbd_pread(handle, &bytes, count, UInt64(offset), 0))
         return bytes
@@ -68,7 +68,7 @@ final class Client {
         try Client.check(nbd_cache(handle, UInt64(count), UInt64(offset), 0))
     }
 
-    /// What the server tells of the range: lengths, and flags (1 hole, 2 zeroes) for each.
+    /// The server's answer for the range: lengths, and flags (1 hole, 2 zeroes) for each.
     func blockStatus(_ count: Int, at offset: Int, onlyOne: Bool = false) throws -> [(length: Int, flags: UInt32)] {
         let found = Extents()
         var callback = nbd_extent_callback()

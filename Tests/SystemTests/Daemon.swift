@@ -1,6 +1,7 @@
 import Glibc
+import TestSupport
 
-/// A real nbdkit that serves the built plugin as a daemon, on a Unix socket. Killed when it goes out of sight.
+/// A real nbdkit that serves the built plugin as a daemon, on a Unix socket. Killed when this goes.
 final class Daemon {
     private let scratch: Scratch
     let pid: pid_t
@@ -8,7 +9,7 @@ final class Daemon {
 
     /// Starts it and waits until clients can connect.
     init(_ image: Image, _ parameters: String...) throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         let pidFile = scratch.path("pid")
         let start = try Subprocess.run(
             ["nbdkit", "-P", pidFile, "-U", scratch.path("socket"), try Plugin.built(), image.path] + parameters)

@@ -1,12 +1,13 @@
+import TestSupport
 import Testing
 
-/// Block status against the holes that the image has.
+/// Block status against the holes of the image.
 @Suite struct ExtentTests {
     private static let mebibyte = 1 << 20
 
-    /// An image of 16 MiB: data at 2 to 3 MiB and at 8 MiB to 8 MiB + 64 KiB, holes else.
+    /// An image of 16 MiB: data at 2 to 3 MiB and at 8 MiB to 8 MiB + 64 KiB, holes elsewhere.
     private func sparse() throws -> (image: String, scratch: Scratch) {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.write(Image.bytes(0..<Self.mebibyte), to: path, at: 2 * Self.mebibyte)
         try Files.write(Image.bytes(0..<65_536), to: path, at: 8 * Self.mebibyte)
@@ -14,13 +15,12 @@ import Testing
         return (path, scratch)
     }
 
-    /// The wanted status of the whole of it. A hole reads as zeroes.
+    /// The expected status of the whole image. A hole reads as zeroes.
     private static let whole: [(length: Int, flags: UInt32)] = [
         (2 * mebibyte, 3), (mebibyte, 0), (5 * mebibyte, 3), (65_536, 0), (8 * mebibyte - 65_536, 3),
     ]
 
-    /// Proves that holes are told as holes and data as data, over the whole image, and the same again when its pages
-    /// are resident.
+    /// Holes are reported as holes and data as data, over the whole image, and again when its pages are resident.
     @Test func holes() throws {
         let (path, scratch) = try sparse()
         defer { withExtendedLifetime(scratch) {} }
@@ -33,8 +33,7 @@ import Testing
         }
     }
 
-    /// Proves that the answer begins where it was asked and stays inside of the request, and that one extent is told
-    /// where one is asked for.
+    /// The answer begins at the offset of the request and stays inside it. If one extent is asked for, one is reported.
     @Test func clipping() throws {
         let (path, scratch) = try sparse()
         defer { withExtendedLifetime(scratch) {} }
@@ -48,7 +47,7 @@ import Testing
         #expect(one.count == 1 && one[0].flags == 3, "\(one)")
     }
 
-    /// Proves that a sparse copy made with the help of extents is exact.
+    /// A sparse copy made with the help of extents is exact.
     @Test func sparseCopy() throws {
         let (path, scratch) = try sparse()
         let server = try Server([path, "memory=1M"])

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// fio with its nbd engine.
 enum Fio {
     static var isThere: Bool {

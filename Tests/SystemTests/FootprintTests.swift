@@ -1,12 +1,13 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What the process takes, and locks, beside memory=.
 @Suite struct FootprintTests {
-    private static let needsRoot: Comment = "only root locks so much memory"
+    private static let needsRoot: Comment = "only root can lock so much memory"
 
-    /// Starts a server through a shell that says `limits` first, and hands a line of its /proc/…/status back, in MiB,
-    /// with one client that has read and written.
+    /// Starts a server through a shell that runs `limits` first, with one client that has read and written. Returns a
+    /// line of its /proc/…/status, in MiB.
     private func mebibytes(_ line: String, _ limits: String, _ options: [String] = []) throws -> Int {
         let image = try Image(size: 16 << 20)
         let (socket, pidFile) = (image.scratch.path("socket"), image.scratch.path("pid"))
@@ -28,18 +29,18 @@ import Testing
         {
             return Int(text.split { " \t".contains($0) }[1])! >> 10
         }
-        throw Trouble("/proc tells no \(line)")
+        throw Trouble("/proc has no \(line)")
     }
 
-    /// Proves that with nbdkit --swap and one connection less than 340 MiB are locked: 32 of memory=, some 192 that
-    /// nbdkit takes for itself, and what libraries and stacks take. (With the stacks and the arenas of malloc that the
-    /// system gives, it is more than a gibibyte.)
+    /// With nbdkit --swap and one connection less than 340 MiB are locked: 32 of memory=, some 192 that nbdkit takes
+    /// for itself, and what libraries and stacks take. (With the system's own stacks and arenas of malloc, it is more
+    /// than a gibibyte.)
     @Test(.enabled(if: Machine.isRoot, needsRoot)) func locked() throws {
         #expect(try mebibytes("VmLck", "ulimit -l unlimited", ["--swap"]) < 340)
     }
 
-    /// Proves that a user who sets the size of stacks gets it, smaller and larger than ours, and so with malloc's
-    /// arenas.
+    /// A user's own size of stacks holds, whether smaller or larger than ours, and so does a user's setting for
+    /// malloc's arenas.
     @Test func whatTheUserSets() throws {
         let standard = try mebibytes("VmSize", "true")
         #expect(try mebibytes("VmSize", "ulimit -s 128") < standard)

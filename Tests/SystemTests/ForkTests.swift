@@ -1,11 +1,12 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// nbdkit forks, or starts a command: what each side keeps, and who is told what goes wrong.
+/// nbdkit forks, or starts a command: what each side keeps, and where errors are reported.
 @Suite struct ForkTests {
-    /// A user whom nothing else on the machine is run by.
+    /// A user that runs nothing else on the machine.
     private static let stranger = "54321"
-    private static let needsLoop: Comment = "it takes root and a loop device"
+    private static let needsLoop: Comment = "needs root and a loop device"
 
     /// Runs `script` with nbdkit's --run, the plugin on `path`.
     private func captive(_ path: String, _ options: [String], _ script: String) throws -> (Int32, String) {
@@ -20,8 +21,8 @@ import Testing
         return descriptor >= 0
     }
 
-    /// Proves that a device can be written with --run, by one writer after another, also where the server has given up
-    /// the rights by which it was claimed.
+    /// A device can be written with --run, by one writer after another, even if the server has given up the rights by
+    /// which the device was claimed.
     @Test(.enabled(if: Machine.canLoop, needsLoop), arguments: [[], ["-u", "nobody"]])
     func aDeviceWithRun(_ options: [String]) throws {
         let image = try Image(size: 1 << 20)
@@ -35,12 +36,12 @@ import Testing
         try Bytes.check(try Files.bytes(copy), bytes, "the copy")
     }
 
-    /// Proves that a daemon can be written too.
+    /// A daemon can write a device too.
     @Test(.enabled(if: Machine.canLoop, needsLoop), arguments: [[], ["-u", "nobody"]])
     func aDeviceOfADaemon(_ options: [String]) throws {
         let image = try Image(size: 1 << 20)
         let device = try LoopDevice(image.path)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (socket, pidFile) = (scratch.path("socket"), scratch.path("pid"))
         let start = try Subprocess.run(
             ["nbdkit", "-P", pidFile, "-U", socket] + options + [try Plugin.built(), device.path])
@@ -50,8 +51,8 @@ import Testing
         try Client(socket: socket).write([1, 2, 3], at: 4096, .forced)
     }
 
-    /// Proves that a reader's claim does not outlive the start: a device that is served with -r can be claimed by
-    /// others, and where it could not be claimed again, from the first client on.
+    /// A reader's claim does not outlive the start. A device that is served with -r can be claimed by others; if it
+    /// could not be claimed again, from the first client on.
     @Test(.enabled(if: Machine.canLoop, needsLoop), arguments: [[], ["-u", "nobody"]])
     func aReadersClaim(_ options: [String]) throws {
         let image = try Image(size: 1 << 20)
@@ -63,8 +64,7 @@ import Testing
         #expect(isClaimable(device.path))
     }
 
-    /// Proves that the command of --run is scheduled as any, and is no IO flusher (bits of the kernel's
-    /// <linux/sched.h>).
+    /// The command of --run is scheduled like any other, and is no IO flusher (bits of the kernel's <linux/sched.h>).
     @Test func theCommand() throws {
         let image = try Image(size: 1 << 20)
         let script = "exec /usr/bin/python3 -c 'print(\"stat\", open(\"/proc/self/stat\").read())'"
@@ -74,15 +74,16 @@ import Testing
         let fields = try #require(output.split(separator: ")").last).split(separator: " ")
         #expect(fields.count > 38)
         let flags = try #require(UInt64(fields[6]))
-        #expect(flags & (0x0008_0000 | 0x0010_0000) == 0, "it is an IO flusher: \(flags)")
-        #expect(fields[38] == "0", "its policy is \(fields[38])")
+        #expect(flags & (0x0008_0000 | 0x0010_0000) == 0, "the command is an IO flusher: \(flags)")
+        #expect(fields[38] == "0", "the command's policy is \(fields[38])")
     }
 
-    /// Proves that wherever the limit of threads lies the server serves, or whoever started it is told so, with status
-    /// 1 and without a signal: a daemon's starter, --run, whose command is not run then, and -f.
-    @Test(.enabled(if: Machine.isRoot && Subprocess.exists("setpriv"), "it takes root, and setpriv of util-linux"))
+    /// Whatever the limit of threads, the server either serves or reports the limit to whoever started it, with status
+    /// 1 and without a signal. This holds for a daemon's starter, for --run, whose command does not run then, and for
+    /// -f.
+    @Test(.enabled(if: Machine.isRoot && Subprocess.exists("setpriv"), "needs root, and setpriv of util-linux"))
     func tooFewThreads() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let plugin = try readablePlugin(scratch)
         let image = try Image(in: scratch, size: 1 << 20)
         chmod(image.path, 0o666)
@@ -95,7 +96,7 @@ import Testing
             #expect(!output.contains("the command runs"))
             told += output.contains("error: cannot start a thread: ") ? 1 : 0
         }
-        #expect(told > 4, "most limits are met by threads of the plugin's")
+        #expect(told > 4, "most limits stop threads of the plugin")
         try daemonWithTooFewThreads(scratch, plugin, image)
     }
 
@@ -115,7 +116,7 @@ import Testing
         #expect(failures > 0)
     }
 
-    /// The plugin where everybody may read it.
+    /// A copy of the plugin that everybody may read.
     private func readablePlugin(_ scratch: Scratch) throws -> String {
         let path = scratch.path("plugin.so")
         try Files.write(try Files.bytes(try Plugin.built()), to: path)
@@ -128,7 +129,7 @@ import Testing
             "setpriv", "--reuid=\(Self.stranger)", "--regid=\(Self.stranger)", "--clear-groups", "bash", "-c", script)
     }
 
-    /// Proves that memory that the system refuses is told of before the fork, once, and as what it is.
+    /// Memory that the system refuses is reported before the fork, once, and as such.
     @Test func tooLittleMemory() throws {
         let image = try Image(size: 1 << 20)
         let script = "ulimit -v 900000; exec nbdkit -U - \(try Plugin.built()) \(image.path) memory=900M --run true"
@@ -139,9 +140,8 @@ import Testing
         #expect(output.split(separator: "\n").count == 1)
     }
 
-    /// Proves that an image that is too large says so itself. (No disk holds one, but a tmpfs has sparse files of any
-    /// size.)
-    @Test(.enabled(if: Machine.canMount("tmpfs"), "it takes root and a tmpfs"))
+    /// An image that is too large is reported as such. (No disk holds one, but a tmpfs has sparse files of any size.)
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "needs root and a tmpfs"))
     func tooLargeAnImage() throws {
         let mounted = try Mount("tmpfs")
         let path = mounted.scratch.path("disk.img")

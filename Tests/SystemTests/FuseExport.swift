@@ -1,6 +1,7 @@
 import Glibc
+import TestSupport
 
-/// An export as a file, brought by nbdfuse, for as long as it is held.
+/// An export as a file, through nbdfuse, for as long as this is held.
 final class FuseExport {
     let file: String
     private let scratch: Scratch
@@ -8,7 +9,7 @@ final class FuseExport {
     private let directory: String
 
     init(_ server: Server, connections: Int = 4) throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         directory = scratch.path("fuse")
         guard mkdir(directory, 0o755) == 0 else { throw Trouble("mkdir \(directory)") }
         let file = "\(directory)/disk"

@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 
-/// What a client is told of the export while it connects.
+/// What a client learns of the export while it connects.
 @Suite struct HandshakeTests {
-    /// Proves that a read-only export offers what the pager has, and nothing that writes: the flags of the handshake,
-    /// and the block sizes.
+    /// A read-only export offers what the pager has, and nothing that writes: the flags of the handshake, and the block
+    /// sizes.
     @Test func whatIsOffered() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, options: Server.Options(nbdkit: ["-r"]))
@@ -21,7 +22,7 @@ import Testing
         #expect(client.maximumBlock == 64 << 20)
     }
 
-    /// Proves that an image of any size is told at its size, and read to its last byte and not beyond: every odd size
+    /// An image of any size has its size in the handshake, and is read to its last byte and not beyond: every odd size
     /// around sectors, base pages and the largest flexpage.
     @Test(arguments: [0, 1, 511, 512, 513, 4095, 4096, 4097, 65_535, 1_048_575, 1_048_577, 3_145_729])
     func anySize(_ size: Int) throws {
@@ -37,7 +38,7 @@ import Testing
         #expect(throws: Client.Failure.self) { try client.read(2, at: size - 1) }
     }
 
-    /// Proves that the export's list names the default export alone, and that any name gets the image.
+    /// The export's list names only the default export, and any name gets the image.
     @Test func exportNames() throws {
         let image = try Image(size: 8192)
         let server = try Server(image)
@@ -48,8 +49,8 @@ import Testing
         #expect(named.output == "8192\n")
     }
 
-    /// Proves that a server ends with status 0 on SIGTERM, says good-bye with its counters, and that they are right:
-    /// the second read of a page is a hit.
+    /// A server ends with status 0 on SIGTERM and reports its counters. They are right: the second read of a page is a
+    /// hit.
     @Test func counters() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, "memory=2M")
@@ -58,8 +59,8 @@ import Testing
             try image.checkRead(client, 4096, at: 8192)
             try image.checkRead(client, 4096, at: 8192)
         }
-        // nbdkit calls no close for a client that it has not seen leave when it is told to end.
-        try Patience.wait(seconds: 60, "nobody has left: \(server.log)") {
+        // nbdkit calls no close for a client that it has not seen leave before it ends.
+        try Patience.wait(seconds: 60, "no client has left: \(server.log)") {
             server.log.contains("flexpage: client disconnecting") ? () : nil
         }
         #expect(try server.stop() == 0)
@@ -73,7 +74,7 @@ import Testing
         #expect(server.log.contains("flexpage: client connected"))
     }
 
-    /// Proves that pages outlive the client that they were read for: the next client hits them.
+    /// Pages outlive the client that they were read for: the next client hits them.
     @Test func pagesOutliveClients() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, "memory=4M")

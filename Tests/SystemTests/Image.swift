@@ -1,23 +1,24 @@
 import Glibc
+import TestSupport
 
-/// An image whose every byte is known: each 8-byte word is a hash of its place, so that bytes from the wrong place, or
+/// An image in which every byte is known: each 8-byte word is a hash of its offset. So bytes from the wrong place, or
 /// from another image, are found out.
 struct Image {
-    /// The directory that it is in, which goes when the image is let go of.
+    /// The directory that holds it, which goes with this image.
     let scratch: Scratch
     let path: String
     let bytes: [UInt8]
 
     /// Makes an image file of `size` bytes.
     init(in scratch: Scratch? = nil, size: Int, seed: UInt64 = 1) throws {
-        let scratch = try scratch ?? Scratch()
+        let scratch = scratch ?? Scratch()
         self.scratch = scratch
         path = scratch.path("disk.img")
         bytes = Image.bytes(0..<size, seed: seed)
         try Files.write(bytes, to: path)
     }
 
-    /// What such an image holds in `range`, which begins at a multiple of 8.
+    /// The contents of such an image in `range`, which begins at a multiple of 8.
     static func bytes(_ range: Range<Int>, seed: UInt64 = 1) -> [UInt8] {
         precondition(range.lowerBound % 8 == 0)
         var bytes = [UInt8](repeating: 0, count: (range.count + 7) & ~7)
@@ -31,8 +32,8 @@ struct Image {
         return bytes
     }
 
-    /// Whether `read` is what the image holds at `offset`.
-    /// - Throws: which byte is not.
+    /// Checks that `read` is what the image holds at `offset`.
+    /// - Throws: If not, the byte that differs.
     func check(_ read: [UInt8], at offset: Int) throws {
         let isSame = bytes.withUnsafeBytes { mine in
             read.withUnsafeBytes { memcmp($0.baseAddress!, mine.baseAddress! + offset, $0.count) == 0 }

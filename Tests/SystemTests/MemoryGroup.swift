@@ -1,6 +1,7 @@
 import Glibc
+import TestSupport
 
-/// A control group with a limit of memory, for as long as it is held.
+/// A control group with a limit of memory, for as long as this is held.
 final class MemoryGroup {
     let directory: String
 

@@ -1,11 +1,12 @@
 import Glibc
+import TestSupport
 
 /// The nbdkit of this machine.
 enum Nbdkit {
     /// What the plugin says of an nbdkit that has a certain fault.
     static let warning: Substring = "aborts when a client vanishes"
 
-    /// `output` without the line that the plugin has for some nbdkits and not for others.
+    /// `output` without the line that the plugin prints for some nbdkits and not for others.
     static func withoutWarning(_ output: String) -> String {
         output.split(separator: "\n", omittingEmptySubsequences: false).filter { !$0.contains(warning) }
             .joined(separator: "\n")
@@ -17,7 +18,7 @@ enum Nbdkit {
         return output.split { " \n".contains($0) }.dropFirst().first.map(String.init) ?? "none"
     }
 
-    /// Whether it is one of those that abort when a client vanishes.
+    /// True if it is one of those that abort when a client vanishes.
     static var abortsWhenAClientVanishes: Bool {
         ["1.32.4", "1.32.5"].contains(version) || (3...9).contains { version == "1.33.\($0)" }
     }

@@ -1,20 +1,17 @@
 import Glibc
+import TestSupport
 
 /// The plugin that was built: .build/release/libnbdkit-flexpage-plugin.so of this package, or $FLEXPAGE_PLUGIN.
 enum Plugin {
     static var path: String {
         if let path = getenv("FLEXPAGE_PLUGIN") { return String(cString: path) }
-        return "\(package)/.build/release/libnbdkit-flexpage-plugin.so"
+        return "\(Repository.path)/.build/release/libnbdkit-flexpage-plugin.so"
     }
 
     /// Its man page.
-    static var manual: String { "\(package)/Plugin/nbdkit-flexpage-plugin.pod" }
+    static var manual: String { "\(Repository.path)/Plugin/nbdkit-flexpage-plugin.pod" }
 
-    private static var package: String {
-        #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-    }
-
-    /// The path of a plugin that is there.
+    /// The path of a plugin that exists.
     static func built() throws -> String {
         guard access(path, R_OK) == 0 else {
             throw Trouble(

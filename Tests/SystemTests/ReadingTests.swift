@@ -1,10 +1,11 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Reads of every kind, against the image's bytes.
 @Suite struct ReadingTests {
-    /// Proves that a read of any place and length gives the image's bytes: beginnings and ends on, before and after
-    /// sectors, base pages and chunks, and random ones, while pages are recycled all the time.
+    /// A read at any offset and of any length gives the image's bytes. Beginnings and ends are on, before and after
+    /// sectors, base pages and chunks, and random, while pages are recycled all the time.
     @Test func unaligned() throws {
         let image = try Image(size: (3 << 20) + 1234)
         let server = try Server(image, "memory=1M")
@@ -24,8 +25,7 @@ import Testing
         }
     }
 
-    /// Proves that one request may be much larger than the memory there is: 32 MiB, and the 64 MiB that is the most,
-    /// with memory=4M.
+    /// One request may be much larger than the memory: 32 MiB, and the maximum of 64 MiB, with memory=4M.
     @Test func requestsLargerThanMemory() throws {
         let image = try Image(size: 72 << 20)
         let server = try Server(image, "memory=4M")
@@ -39,7 +39,7 @@ import Testing
         #expect(try server.counter("peak_bytes_in_use") <= 4 << 20)
     }
 
-    /// Proves that sixteen connections at once get the right bytes, in memory that is too small for them all.
+    /// Sixteen connections at once get the right bytes, with too little memory for all of them.
     @Test func sixteenConnections() throws {
         let image = try Image(size: 8 << 20)
         let server = try Server(image, "memory=1M")
@@ -56,7 +56,7 @@ import Testing
         #expect(try server.counter("peak_bytes_in_use") <= 1 << 20)
     }
 
-    /// Proves that NBD_CMD_CACHE brings pages in: the reads that follow find all of them resident.
+    /// NBD_CMD_CACHE brings pages in: the reads that follow find all of them resident.
     @Test func cache() throws {
         let image = try Image(size: 2 << 20)
         let server = try Server(image, "memory=8M")
@@ -73,7 +73,7 @@ import Testing
         #expect(try server.counter("hits") > 0)
     }
 
-    /// Proves that a whole image is copied exactly by another client with several connections.
+    /// Another client copies a whole image exactly, with several connections.
     @Test func nbdcopy() throws {
         let image = try Image(size: (24 << 20) + 77)
         let server = try Server(image, "memory=4M")
@@ -83,7 +83,7 @@ import Testing
         #expect(try Subprocess.run("cmp", image.path, copy).status == 0)
     }
 
-    /// Proves that both ways past and through the page cache serve the same, and that the log tells which was taken.
+    /// Both ways, past and through the page cache, serve the same bytes, and the log names the way.
     @Test(arguments: ["auto", "on", "off"])
     func direct(_ how: String) throws {
         let image = try Image(size: 1_234_567)
@@ -93,9 +93,8 @@ import Testing
         #expect(server.log.contains("direct I/O: \(how == "off" ? "no" : "yes")"))
     }
 
-    /// Proves that where the filesystem refuses O_DIRECT the image is served all the same, and a person is told, once,
-    /// without -v.
-    @Test(.enabled(if: Machine.canMount("ramfs"), "mounting a ramfs takes root"))
+    /// If the filesystem refuses O_DIRECT, the image is served all the same, and a warning says so, once, without -v.
+    @Test(.enabled(if: Machine.canMount("ramfs"), "only root can mount a ramfs"))
     func fallBack() throws {
         let mounted = try Mount("ramfs")
         let image = try Image(in: mounted.scratch, size: 1_234_567)
@@ -108,7 +107,7 @@ import Testing
 }
 
 extension String {
-    /// How often `text` is in it, line by line.
+    /// The number of lines that contain `text`.
     fileprivate func components(of text: String) -> Int {
         split(separator: "\n").count { $0.contains(text) }
     }

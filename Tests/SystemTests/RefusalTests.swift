@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// What a client may not do, and what the image cannot: the request alone fails, with its errno.
+/// What a client may not do, and what the image cannot do: only the request fails, with its errno.
 @Suite struct RefusalTests {
-    /// Proves that requests outside of the image get EINVAL, and that the connection serves on.
+    /// Requests outside the image get EINVAL, and the connection serves on.
     @Test func outOfRange() throws {
         let image = try Image(size: 100_000)
         let server = try Server(image)
@@ -15,7 +16,7 @@ import Testing
         try image.checkRead(client, 1000, at: 99_000)
     }
 
-    /// Proves that nothing can be written with nbdkit -r: every command that would is refused as NBD wants it, and the
+    /// Nothing can be written with nbdkit -r: every command that would write is refused as NBD prescribes, and the
     /// image is untouched.
     @Test func writesAreRefused() throws {
         let image = try Image(size: 1 << 20)
@@ -29,9 +30,9 @@ import Testing
         try image.check(try Files.bytes(image.path), at: 0)
     }
 
-    /// Proves that an error of the image reaches the request that met it, on whichever connection, and no other: with
-    /// the image cut short underneath, every page that is gone gets EIO, every page that is there is read. And that the
-    /// cause gone, the same places read well again.
+    /// An error of the image reaches the request that met it, on whichever connection, and no other. While the image is
+    /// cut short, every page that is gone gets EIO, and every page that is there is read. Once the cause is gone, the
+    /// same pages are read well again.
     @Test func readErrors() throws {
         let image = try Image(size: 2 << 20)
         let server = try Server(image, "memory=4M")
@@ -52,15 +53,15 @@ import Testing
                 #expect(code { _ = try client.read(4096, at: offset) } == EIO)
             }
         }
-        // One that needs what is there and what is gone.
+        // A request that needs both what is there and what is gone.
         #expect(code { _ = try clients[0].read(8192, at: end - 4096) } == EIO)
         try Files.write(Array(image.bytes[end...]), to: image.path, at: end)
         try image.checkRead(clients[0], 1 << 20, at: 1 << 20)
         try image.checkRead(clients[1], 2 << 20, at: 0)
     }
 
-    /// Proves that a page that is resident is served even when the image has lost it, and that of pages asked for
-    /// together only those that are lost are lost: a first read over both, then every page by itself.
+    /// A page that is resident is served even when the image has lost it. Of pages asked for together only those that
+    /// are lost fail: a first read covers both, then every page is read alone.
     @Test func aFailedWideReadLeavesTheGoodPagesReadable() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, "memory=4M")
@@ -74,13 +75,12 @@ import Testing
         #expect(code { _ = try client.read(4096, at: end) } == EIO)
     }
 
-    /// Proves that what media fail with, and NBD cannot say, becomes EIO: as "invalid argument" it would be the
-    /// client's fault.
+    /// Errors of media that NBD cannot express become EIO: as "invalid argument" they would be the client's fault.
     @Test(.enabled(if: Machine.canTrace, "strace cannot trace here"), arguments: ["ENODATA", "ETIMEDOUT", "EREMOTEIO"])
     func errorsThatNBDLacks(_ error: String) throws {
         let image = try Image(size: 1 << 20)
         let script = "/usr/bin/python3 -c 'import nbd; h = nbd.NBD(); h.connect_uri(\"'$uri'\"); h.pread(4096, 65536)'"
-        // The reads by which an image is probed when it is opened fail too: what media say proves nothing against it.
+        // The reads that probe an image when it is opened fail too: an error of the media proves nothing against it.
         let result = try Subprocess.run(
             "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=preadv2",
             "-e", "inject=preadv2:error=\(error):when=1+",

@@ -1,29 +1,30 @@
 import Glibc
+import TestSupport
 
-/// A real nbdkit that serves the built plugin (or another) on a Unix socket, until it is stopped or goes out of sight.
+/// A real nbdkit that serves the built plugin (or another) on a Unix socket, until it is stopped or this goes.
 final class Server {
-    /// What nbdkit is asked for beside the plugin and its parameters.
+    /// The options of nbdkit, beside the plugin and its parameters.
     struct Options {
         /// Options of nbdkit: -u, -r, --filter, …
         var nbdkit: [String] = []
-        /// Whether it logs what is for finding trouble. One line or more a request.
+        /// True if it logs debug messages. They are one line or more for each request.
         var isVerbose = true
-        /// What its command begins with, to be run with something else in its environment.
+        /// The beginning of its command, to run it in another environment.
         var command: [String] = []
-        /// Another plugin than ours.
+        /// A plugin other than ours.
         var plugin: String?
     }
 
     let scratch: Scratch
     let process: Subprocess
     var socket: String { scratch.path("socket") }
-    /// What it has logged, but for what it says of the nbdkit that runs: some have that line and some do not.
+    /// Its log, without what it says of the nbdkit that runs: some have that line and some do not.
     var log: String { Nbdkit.withoutWarning(process.output) }
     var pid: pid_t { process.pid }
 
     /// Starts nbdkit and waits until clients can connect.
     init(_ parameters: [String], _ options: Options = Options()) throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         var arguments = options.command
         arguments += ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
         if options.isVerbose { arguments += ["-v", "-D", "flexpage.verbose=1"] }
@@ -41,7 +42,8 @@ final class Server {
         _ = try? stop()
     }
 
-    /// Ends it as a supervisor would. Its exit status. It waits for clients to leave: tests let go of theirs before.
+    /// Ends it as a supervisor does, and returns its exit status. It waits for clients to leave: tests release theirs
+    /// before.
     @discardableResult
     func stop() throws -> Int32 {
         if !process.hasEnded { kill(pid, SIGTERM) }
@@ -66,7 +68,7 @@ final class Server {
         return number
     }
 
-    /// The socket has a name a moment before it takes connections; nbdkit writes its pid when it does.
+    /// The socket has a name a moment before it accepts connections; nbdkit writes its pid when it does.
     private func waitUntilServing() throws {
         let pidFile = scratch.path("pid")
         try Patience.wait(seconds: 60, "nbdkit does not serve:\n\(log)") {

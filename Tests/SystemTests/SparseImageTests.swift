@@ -1,14 +1,15 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// What is not there costs nothing.
+/// Holes cost nothing.
 @Suite(.serialized) struct SparseImageTests {
     private static let memory = 16 << 20
     private static let size = 15 << 40
     private static let island = 1 << 20
     private static let request = 2 << 30
 
-    /// Islands of data all over the image, the first and the last MiB of it among them.
+    /// Islands of data all over the image, including its first and last MiB.
     private func sparseImage(_ scratch: Scratch) throws -> (path: String, islands: [Int]) {
         let path = scratch.path("disk.img")
         let inner = (1...10).map { Self.size / 11 * $0 / 4096 * 4096 }
@@ -18,16 +19,16 @@ import Testing
         return (path, islands)
     }
 
-    /// Of so many requests one is made, and those for islands: a TiB of holes takes some seconds of the processor.
+    /// One request in this many is made, and all those for islands: a TiB of holes takes some seconds of processor
+    /// time.
     private static let step = 10
 
-    /// Proves that a sparse image of 15 TiB can be asked for, from end to end, within `memory=`: what is a hole is not
-    /// read, and takes neither pages nor room that grows; the islands are read, and are what they are; and so is what
-    /// lies around them.
+    /// A sparse image of 15 TiB can be read, from end to end, within `memory=`. A hole is not read, and takes neither
+    /// pages nor memory that grows. The islands are read, and hold what they must, and so does what lies around them.
     @Test func fifteenTebibytes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (path, islands) = try sparseImage(scratch)
-        // nbdkit has a buffer a thread.
+        // nbdkit has a buffer for each thread.
         let server = try Server([path, "memory=\(Self.memory)"], Server.Options(nbdkit: ["-r", "-t", "2"]))
         let before = try server.peakResidentBytes()
         do {
@@ -54,10 +55,10 @@ import Testing
         #expect(try server.counter("fills") < 1000)
     }
 
-    /// Proves that a write into a hole that is known to be one is there, whole, when it is read on another connection,
-    /// and in the image; and that zeroes are around it.
+    /// A write into a known hole is there, whole, when another connection reads it, and on the image. There are zeroes
+    /// around it.
     @Test func writesIntoAKnownHole() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 64 << 20)
         let server = try Server([path, "memory=4M"])

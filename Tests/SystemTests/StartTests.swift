@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Five hundred starts, several at a time so that threads are held up: each serves a read, none hangs, none dies.
@@ -9,7 +10,7 @@ import Testing
     private static let startsOfEachKind = 100
     private static let atOnce = 4
 
-    /// Proves that starts in the foreground serve, and end with status 0.
+    /// Starts in the foreground serve, and end with status 0.
     @Test func foreground() throws {
         try starts { image in
             let server = try Server(image, "memory=2M", options: Server.Options(isVerbose: false))
@@ -19,7 +20,7 @@ import Testing
         }
     }
 
-    /// Proves that starts with --run, where the server is a forked child too, serve.
+    /// Starts with --run serve, though the server is a forked child then.
     @Test func captive() throws {
         let plugin = try Plugin.built()
         try starts { image in
@@ -30,7 +31,7 @@ import Testing
         }
     }
 
-    /// Proves that starts as a daemon serve, and that each daemon goes when it is told to.
+    /// Starts as a daemon serve, and each daemon goes on request.
     @Test func daemonised() throws {
         try starts { image in
             let daemon = try Daemon(image, "memory=2M")
@@ -40,7 +41,7 @@ import Testing
         }
     }
 
-    /// Proves that starts with -s, where nbdkit does not fork and serves from its main thread, serve.
+    /// Starts with -s serve: nbdkit does not fork then, and serves from its main thread.
     @Test func onStandardInput() throws {
         let plugin = try Plugin.built()
         try starts { image in
@@ -49,7 +50,7 @@ import Testing
         }
     }
 
-    /// Proves that starts by socket activation serve.
+    /// Starts by socket activation serve.
     @Test func socketActivated() throws {
         let plugin = try Plugin.built()
         try starts { image in

@@ -1,11 +1,12 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// The plugin among nbdkit's filters and options.
 @Suite struct SurroundingsTests {
     private func options(_ nbdkit: String...) -> Server.Options { Server.Options(nbdkit: nbdkit) }
 
-    /// Proves that a part of the image is served through the offset filter.
+    /// The offset filter serves a part of the image.
     @Test func offsetFilter() throws {
         let image = try Image(size: 2 << 20)
         let server = try Server(image, "offset=12345", "range=1000001", options: options("--filter=offset"))
@@ -14,7 +15,7 @@ import Testing
         try image.check(try client.read(1_000_001, at: 0), at: 12_345)
     }
 
-    /// Proves that a partition is found and served through the partition filter.
+    /// The partition filter finds and serves a partition.
     @Test func partitionFilter() throws {
         let image = try Image(size: 2 << 20)
         // A master boot record with one partition: 1000 sectors from sector 100 on.
@@ -28,8 +29,8 @@ import Testing
         try image.check(try client.read(512_000, at: 0), at: 51_200)
     }
 
-    /// Proves that the cow filter can lay writes over the read-only export: they are read back, what is around them is
-    /// the image's, and the image is untouched.
+    /// The cow filter can lay writes over the read-only export. They are read back, what is around them is the image's,
+    /// and the image is untouched.
     @Test func cowFilter() throws {
         let image = try Image(size: 2 << 20)
         let server = try Server(image, options: options("--filter=cow"))
@@ -43,7 +44,7 @@ import Testing
         try image.check(try Files.bytes(image.path), at: 0)
     }
 
-    /// Proves that the server ends by itself with the exitlast filter, in the orderly way: status 0 and the counters.
+    /// With the exitlast filter the server ends by itself, in the orderly way: status 0 and the counters.
     @Test func exitlastFilter() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, options: options("--filter=exitlast"))
@@ -52,7 +53,7 @@ import Testing
         #expect(try server.counter("fills") == 1)
     }
 
-    /// Proves that the log filter sees requests and their errors.
+    /// The log filter sees requests and their errors.
     @Test func logFilter() throws {
         let image = try Image(size: 1 << 20)
         let log = image.scratch.path("requests")
@@ -62,8 +63,8 @@ import Testing
         #expect(try Files.text(log).contains("Read id=1 offset=0x2000 count=0x1000"))
     }
 
-    /// Proves that the image is opened before privileges go: another user's server serves a file that only root may
-    /// read, and a relative path, as the server also changes its directory.
+    /// The image is opened before privileges go: another user's server serves a file that only root may read. The path
+    /// is relative, though the server also changes its directory.
     @Test(.enabled(if: Machine.isRoot, "only root can become another user"))
     func anotherUser() throws {
         let image = try Image(size: 1 << 20)
@@ -72,7 +73,7 @@ import Testing
             cd \(image.scratch.directory) &&
             nbdkit -U - -u nobody -g nogroup \(try Plugin.built()) disk.img --run 'nbdcopy "$uri" - | cmp - \(image.path)'
             """
-        // With --run the command is the starter's, so that it is root who compares.
+        // With --run the command is the starter's, so root compares the bytes.
         let result = try Subprocess.run("sh", "-c", script)
         #expect(result.status == 0, "\(result.output)")
         let server = try Server(image, options: options("-u", "nobody", "-g", "nogroup"))
@@ -80,8 +81,8 @@ import Testing
         #expect(try Files.text("/proc/\(server.pid)/status").contains("Uid:\t\(getpwnam("nobody").pointee.pw_uid)"))
     }
 
-    /// Proves that -r changes nothing for a read-only export, and that -s, where nbdkit serves without a fork from its
-    /// main thread, serves.
+    /// -r changes nothing for a read-only export. -s, with which nbdkit serves from its main thread without a fork,
+    /// serves.
     @Test func otherWaysToServe() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, options: options("-r"))
@@ -92,8 +93,7 @@ import Testing
         #expect(result.output.hasSuffix("1048576\n"))
     }
 
-    /// Proves that scheduling=batch reaches every thread of the server (policy 3 is SCHED_BATCH), and that without it
-    /// none is touched.
+    /// scheduling=batch reaches every thread of the server (policy 3 is SCHED_BATCH). Without it none is touched.
     @Test(arguments: [false, true]) func scheduling(isBatch: Bool) throws {
         let image = try Image(size: 1 << 20)
         let server = isBatch ? try Server(image, "scheduling=batch") : try Server(image)

@@ -1,15 +1,16 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// A control group in which a disk is as slow as a test wants it, for as long as it is held.
+/// A control group in which a disk has the speed that a test gives it, for as long as this is held.
 ///
-/// What counts is the disk that a file's filesystem is on, and the process that asks it for something: the kernel's own
-/// work for the filesystem (its journal) is as fast as ever.
+/// The disk is the one that holds a file's filesystem, and the limit is for the processes in the group. The kernel's
+/// own work for the filesystem (its journal) is as fast as ever.
 final class ThrottleGroup {
     static let needs: Comment =
-        "slowing a disk down takes root, a blkio or io controller, and a disk of its own under /var/tmp"
-    /// Whether the disk under /var/tmp can be slowed down.
-    static var canBeHad: Bool { (try? ThrottleGroup(near: "/var/tmp").limit(bytesPerSecond: 1 << 30)) != nil }
+        "needs root, a blkio or io controller, and a disk of its own under /var/tmp"
+    /// True if the disk under /var/tmp can be slowed down.
+    static var isAvailable: Bool { (try? ThrottleGroup(near: "/var/tmp").limit(bytesPerSecond: 1 << 30)) != nil }
 
     private let directory: String
     private let device: String
@@ -41,10 +42,10 @@ final class ThrottleGroup {
         return try Files.text("\(entry)/../dev").filter { !$0.isNewline }
     }
 
-    /// Takes a process in, with all its threads.
+    /// Takes a process into the group, with all its threads.
     func take(_ pid: pid_t) throws { try Files.write(Array("\(pid)".utf8), to: "\(directory)/cgroup.procs") }
 
-    /// From now on the group writes no faster than that.
+    /// From now on the group writes no faster than this.
     func limit(bytesPerSecond: Int) throws {
         let (file, value) =
             isVersionOne

@@ -1,27 +1,28 @@
 import CLinux
 import Glibc
 
-/// Finds out whether others may have changed an image while nobody here could write it, so that what is cached of it is
-/// to be forgotten.
+/// Finds out whether others may have changed an image while nobody here could write it. If so, what is cached of it
+/// must be forgotten.
 ///
 ///                      writersCame: changed?                writersLeave
 ///     unlocked here ─────────────────────────▶ locked here ──────────────▶ unlocked here, `left` noted
 ///       │     ▲
 ///       └─────┘ readersCame: changed?
 ///
-/// **Writers** compare, under the lock, with the stamp that the last writer here noted under the lock. Nobody's write
-/// was under way at either moment. If the two are equal, what was read in between is what the image holds; if not, any
-/// of it may be older, whenever it was read. A stamp is not noted where it proves little: on filesystems that keep
-/// whole seconds, where it would take too long to settle, and could come again when a clock is set back; and on those
-/// that do not move the times with each change (`linux_tells_changes`). There, as on a block device, the image always
-/// counts as changed.
+/// **Writers** compare stamps under the lock: the stamp of now, and the one that the last writer here noted. No write
+/// by anybody was under way at either moment. If the two are equal, what was read in between is what the image holds.
+/// If not, any of it may be stale, whenever it was read.
 ///
-/// **Readers** hold no lock, and what they read beside a writer elsewhere may be its old state or its new one. But a
-/// reader who comes is to find what others had made durable before. So what is cached counts as good only if it was
-/// forgotten after its stamp had settled, and at a time when no writer had the lock: a write that began with this
-/// stamp is over then. A block device tells a reader nothing.
+/// A stamp that proves little is not noted. On filesystems that keep whole seconds it would take too long to settle,
+/// and could recur when a clock is set back. Others do not move the times with each change (`linux_tells_changes`).
+/// There, as on a block device, the image always counts as changed.
 ///
-/// Not thread-safe; see `Handover`. Each call is a system call or two; `writersLeave` can sleep for 20 ms.
+/// **Readers** hold no lock. What they read beside a writer elsewhere may be the old state or the new one. But a new
+/// reader must find what others had made durable before. So the cache counts as good only if it was forgotten after its
+/// stamp had settled, while no writer held the lock: a write that began with this stamp is over by then. A block device
+/// tells a reader nothing.
+///
+/// Not thread-safe; see `Handover`. Each call makes one or two system calls; `writersLeave` can sleep for 20 ms.
 struct ChangeWatch {
     private let descriptor: Int32
     private let isBlockDevice: Bool
@@ -31,7 +32,7 @@ struct ChangeWatch {
     private var stampSince = 0
     /// The stamp that the last writer left, if it proves something.
     private var left: ImageStamp?
-    /// Whether nothing is cached that is older than `stamp`.
+    /// True if nothing cached is older than `stamp`.
     private var isGood = false
 
     /// - Parameter descriptor: Open for as long as this is used; not owned.
@@ -43,14 +44,14 @@ struct ChangeWatch {
     }
 
     /// The first writer has come and has the lock.
-    /// - Returns: Whether the image may have been changed since the last one left.
+    /// - Returns: True if the image may have been changed since the last writer left.
     mutating func writersCame() -> Bool {
         look()
         return left == nil || left != stamp
     }
 
-    /// The last writer leaves and still has the lock, and all that was written is on the image. Waits until the stamp
-    /// has settled, where that does not take long.
+    /// The last writer leaves. It still has the lock, and everything written is on the image. Waits for the stamp to
+    /// settle, if that does not take long.
     mutating func writersLeave() {
         look()
         let isProof = tellsChanges && stamp?.isFine == true
@@ -60,7 +61,7 @@ struct ChangeWatch {
     }
 
     /// A reader has come while there are no writers here.
-    /// - Returns: Whether what is cached of the image may be older than what others had made durable.
+    /// - Returns: True if what is cached of the image may be older than what others had made durable.
     mutating func readersCame() -> Bool {
         look()
         if stamp == nil || isGood { return false }
@@ -76,7 +77,7 @@ struct ChangeWatch {
         isGood = false
     }
 
-    /// Whether every change from now on moves the stamp.
+    /// True if every change from now on moves the stamp.
     private var isSettled: Bool {
         guard let stamp else { return false }
         return Self.milliseconds - stampSince >= stamp.settlingTime

@@ -1,12 +1,12 @@
 import CLinux
 import SystemPackage
 
-/// What the kernel tells of a block device in sysfs. Asked when an image is opened; "no" where it does not tell, as for
-/// the anonymous devices of btrfs, overlayfs and network filesystems.
+/// What the kernel tells of a block device in sysfs. Read when an image is opened. The answer is "no" if the kernel
+/// does not tell, as for the anonymous devices of btrfs, overlayfs and network filesystems.
 struct DeviceProperties: Equatable, Sendable {
-    /// Whether seeking costs time: a spinning disk.
+    /// True if seeking costs time: a spinning disk.
     let isRotational: Bool
-    /// Whether zeroes are written by the device itself rather than sent to it.
+    /// True if the device writes zeroes itself, rather than having them sent.
     let offloadsZeroes: Bool
 
     /// - Parameter device: The number of the device or of a partition of it.
@@ -17,7 +17,7 @@ struct DeviceProperties: Equatable, Sendable {
 
     private static func queueValue(_ name: String, of device: UInt64) -> UInt64? {
         let place = "/sys/dev/block/\(linux_major(device)):\(linux_minor(device))"
-        // The queue of a partition is that of the disk, which is the directory around it.
+        // A partition has the queue of its disk, and the disk is the directory around it.
         return number(in: "\(place)/queue/\(name)") ?? number(in: "\(place)/../queue/\(name)")
     }
 

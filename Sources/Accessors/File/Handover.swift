@@ -1,11 +1,11 @@
 import Glibc
 
-/// Clients of one image come and leave. Its writers keep others away (`WriteAccess`); where others may have changed it
+/// Clients of one image come and leave. Its writers keep others away (`WriteAccess`). If others may have changed it
 /// meanwhile (`ChangeWatch`), what is cached of it is forgotten first.
 ///
-/// Its mutex is held over all of that, so that no second client is let in before the first has found out, and nobody
-/// writes while the cache is being forgotten. What is called under it may wait for reads of the image that are under
-/// way. It is a pthread_mutex_t, as Swift's own misbehaves in a forked child. Thread rules: any thread, any time.
+/// Its mutex is held over all of that. So no second client is let in before the first has found out, and nobody writes
+/// while the cache is being forgotten. `forget`, called under it, may wait for reads of the image that are under way.
+/// It is a pthread_mutex_t, because Swift's own mutex misbehaves in a forked child. Thread rules: any thread, any time.
 final class Handover: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var watch: ChangeWatch
@@ -23,8 +23,8 @@ final class Handover: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// One writer more, who is let in by `access`.
-    /// - Parameter forget: Called, before anybody may write, where the image may have been changed by others.
+    /// Lets in one more writer, through `access`.
+    /// - Parameter forget: Called before anybody may write, if others may have changed the image.
     func beginWriting(_ access: WriteAccess, _ forget: () -> Void) throws(ImageError.Problem) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -33,7 +33,7 @@ final class Handover: @unchecked Sendable {
         writers += 1
     }
 
-    /// One writer less, whose data is on the image.
+    /// One writer leaves, whose data is on the image.
     func endWriting(_ access: WriteAccess) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -43,7 +43,7 @@ final class Handover: @unchecked Sendable {
     }
 
     /// A reader has come.
-    /// - Parameter forget: As of `beginWriting`.
+    /// - Parameter forget: See `beginWriting`.
     func beginReading(_ forget: () -> Void) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }

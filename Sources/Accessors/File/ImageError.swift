@@ -1,19 +1,19 @@
 import SystemPackage
 
-/// Why an image cannot be opened or cannot be written: which image, what is wrong, and a sentence for a person.
+/// Why an image cannot be opened or written: which image, what is wrong, and a sentence for a person.
 ///
-/// Made when opening and when a client comes, never while data moves: it may allocate.
+/// Made when an image is opened and when a client comes, never while data moves: it may allocate.
 public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What is wrong.
     public enum Problem: Error, Equatable, Sendable {
-        /// There is nothing by that name.
+        /// Nothing has that name.
         case missing
-        /// Permission to read it (or to reach it) is lacking.
+        /// The user lacks permission to read it, or to reach it.
         case unreadable
         case directory
-        /// It is something else that holds no image: "a FIFO", "a character device", ….
+        /// Something else that holds no image: "a FIFO", "a character device", ….
         case special(String)
-        /// O_DIRECT was insisted on and refused.
+        /// O_DIRECT was required, and refused.
         case noDirect(Errno)
         /// It cannot be opened for writing.
         case readOnly(Errno)
@@ -23,9 +23,9 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case unlockable(Errno)
         /// A block device that is mounted, or that another process or the kernel holds.
         case held
-        /// A block device that cannot be claimed with the privileges that are left.
+        /// A block device that cannot be claimed with the privileges that remain.
         case unclaimable(Errno)
-        /// A call failed otherwise: what was tried.
+        /// Another call failed: what was tried.
         case failed(String, Errno)
     }
 
@@ -43,31 +43,32 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .missing:
             "\(path): there is no such file; name an image file or a block device"
         case .unreadable:
-            "\(path): it may not be read by this user; change its permissions or run as a user who may"
+            "\(path): this user has no permission to read it; change its permissions or run as another user"
         case .directory:
             "\(path): it is a directory; name an image file or a block device in it"
         case .special(let what):
             "\(path): it is \(what); name an image file or a block device"
         case .noDirect(let errno):
-            "\(path): direct=on cannot be had, as O_DIRECT is refused here (\(errno)); use direct=auto or direct=off, "
-                + "or move the image to another filesystem"
+            "\(path): direct=on is impossible, because O_DIRECT is refused here (\(errno)); use direct=auto or "
+                + "direct=off, or move the image to another filesystem"
         case .readOnly(let errno):
-            "\(path): it cannot be written (\(errno)); change that, or open it for reading only"
+            "\(path): it cannot be written (\(errno)); change that, or open the image for reading only"
         case .locked:
-            "\(path): another process has it locked for writing; end that one, or open it for reading only"
+            "\(path): another process has it locked for writing; end that process, or open the image for reading only"
         case .unlockable(let errno):
-            "\(path): it cannot be locked against a second writer (\(errno)); use lock=off if there is none"
+            "\(path): it cannot be locked against a second writer (\(errno)); use lock=off if there is no second writer"
         case .held:
-            "\(path): the block device is mounted or held by another; unmount or release it, or open it for reading only"
+            "\(path): the block device is mounted or held by another process; unmount or release it, "
+                + "or open the image for reading only"
         case .unclaimable(let errno):
-            "\(path): the block device cannot be claimed for writing (\(errno)); let the user that the server runs as "
-                + "read it, and have it unmounted when the server starts"
+            "\(path): the block device cannot be claimed for writing (\(errno)); let the server's user read it, "
+                + "and unmount it before the server starts"
         case .failed(let call, let errno):
             "\(path): \(call) failed (\(errno)); an image is a regular file or a block device that can be read"
         }
     }
 
-    /// The errno value that tells a client the same.
+    /// The errno value with the same meaning, for a client.
     public var code: Int32 {
         switch problem {
         case .missing: Errno.noSuchFileOrDirectory.rawValue

@@ -3,16 +3,16 @@ import Glibc
 import Paging
 
 extension ImageFile {
-    /// Tells what of `range` is data and what is a hole (lseek, SEEK_DATA and SEEK_HOLE).
+    /// Tells which parts of `range` are data and which are holes (lseek, SEEK_DATA and SEEK_HOLE).
     ///
-    /// Space that is allocated and was never written is told as a hole, as Linux does: it reads as zeroes all the same.
-    /// All is data on a block device, where the filesystem does not know holes, and where the image has become shorter.
-    /// What is written meanwhile may be told either way. Extents begin and end at blocks of the filesystem, which can
-    /// be less than a page.
+    /// Space that is allocated and was never written counts as a hole, as in Linux: it reads as zeroes all the same.
+    /// Everything is data on a block device, if the filesystem does not know holes, and if the image has become
+    /// shorter. What is written meanwhile may be reported either way. Extents begin and end at blocks of the
+    /// filesystem, which can be smaller than a page.
     ///
-    /// Cost: a call for each extent that is told; no lock, no allocation.
+    /// Cost: one call for each extent reported; no lock, no allocation.
     /// - Parameter range: Bytes inside the image.
-    /// - Throws: EINVAL for a range outside of the image; the error of the call.
+    /// - Throws: EINVAL for a range outside the image; the error of the call.
     public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         guard range.lowerBound >= 0, range.upperBound <= size else { throw AccessError(EINVAL) }
         var position = range.lowerBound
@@ -23,7 +23,7 @@ extension ImageFile {
         }
     }
 
-    /// The extent that begins at `position`, up to `end` at most. Never empty.
+    /// The extent that begins at `position` and ends at `end` or before. Never empty.
     private func extent(at position: Int64, before end: Int64) throws(AccessError) -> Extent {
         guard !isBlockDevice, let data = try nextData(from: position, before: end) else {
             return Extent(position..<end, .data)
@@ -31,18 +31,19 @@ extension ImageFile {
         if data > position { return Extent(position..<min(data, end), .hole) }
         let number = opened.buffered.number
         let hole = try Linux.uninterrupted { linux_seek_hole(number, position) }
-        // A hole made since the last call would be an extent of no length: a page of data is as true, and gets on.
+        // A hole made since the last call would be an extent of length 0. A page of data is as true, and makes
+        // progress.
         return Extent(position..<min(end, hole > position ? hole : position + Self.pageSize), .data)
     }
 
-    /// Where the next data begins, `end` if there is none before; nil where that cannot be told.
+    /// Where the next data begins, or `end` if there is none before it; nil if that cannot be told.
     private func nextData(from position: Int64, before end: Int64) throws(AccessError) -> Int64? {
         let number = opened.buffered.number
         do throws(AccessError) {
             return try Linux.uninterrupted { linux_seek_data(number, position) }
         } catch {
             switch error.code {
-            // No data up to the end of the file; where that has moved there may be anything.
+            // No data up to the end of the file. If the end has moved, there may be anything.
             case ENXIO: return try currentSize() >= end ? end : nil
             case EINVAL, EOPNOTSUPP, ENOSYS: return nil
             default: throw error

@@ -5,18 +5,18 @@ import Paging
 extension ImageFile {
     /// Writes `pieces` to the image at `offset` (pwritev2).
     ///
-    /// What O_DIRECT cannot write, the tail of an image whose size is no multiple of 4096, goes through the page cache,
-    /// exactly as long as it is, and is on its way to the device's cache when the call returns.
+    /// O_DIRECT cannot write the tail of an image whose size is no multiple of 4096. The tail goes through the page
+    /// cache, at its exact length, and is on its way to the device's cache when the call returns.
     ///
-    /// That the image has become shorter is looked for before writing. One that is truncated between the look and the
-    /// write is made longer again, though never longer than `size`: the kernel has no write that forbids it.
+    /// The size is checked before writing. An image that is truncated between the check and the write is made longer
+    /// again, though never longer than `size`: the kernel has no write that forbids it.
     ///
-    /// Cost: a look at the size, one call for each 1024 pieces, three for a tail; no lock, no allocation.
+    /// Cost: a check of the size, one call for each 1024 pieces, three for a tail; no lock, no allocation.
     /// - Parameters:
     ///   - pieces: Whole pages at addresses that are multiples of 4096.
     ///   - offset: Bytes, a multiple of 4096. What lies past `size` is not written.
-    /// - Throws: The error of the write (some of it may be written then); EROFS where the image is open for reading
-    ///   only; EIO, with nothing written, where the image has become shorter than what is to be written.
+    /// - Throws: The error of the write (some of it may be written then); EROFS if the image is open for reading only;
+    ///   EIO, with nothing written, if the image has become too short for the write.
     public func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
         try requireWritable()
         var transfer = Transfer(pieces, at: offset)
@@ -26,21 +26,20 @@ extension ImageFile {
         try write(&transfer, to: wanted)
     }
 
-    /// Makes durable whatever calls that had returned before this one began have written, zeroed or trimmed
-    /// (fdatasync).
+    /// Makes durable what was written, zeroed or trimmed by calls that had returned before this one began (fdatasync).
     ///
-    /// One fdatasync on any descriptor of the file covers what went through all of them: it writes out the file's page
-    /// cache, commits the metadata that reading the data back needs (holes too), and flushes the device's cache, in
+    /// One fdatasync on any descriptor of the file covers what went through all of them. It writes out the file's page
+    /// cache, and commits the metadata that reading the data back needs (holes too). It flushes the device's cache, in
     /// which O_DIRECT left its data. The same goes for a block device.
-    /// - Throws: The error of the sync, or that of a write-out by the kernel since the last one. What it was about may
+    /// - Throws: The error of the sync, or of a write-out by the kernel since the last sync. The data in question may
     ///   be lost: calling again proves nothing about it.
     public func makeDurable() throws(AccessError) {
         let number = opened.syncing.number
-        // EINTR says that the waiting ended, not that the data failed.
+        // EINTR says that the wait ended, not that the data failed.
         _ = try Linux.uninterrupted { linux_fdatasync(number) }
     }
 
-    /// Writes whole pages past the page cache where that can be had, and the rest, up to `wanted` bytes, through it.
+    /// Writes whole pages past the page cache if possible, and the rest, up to `wanted` bytes, through it.
     func write(_ transfer: inout Transfer, to wanted: Int64) throws(AccessError) {
         if let direct = opened.directNumber {
             let whole = Self.roundedDown(wanted)
@@ -48,15 +47,15 @@ extension ImageFile {
                 linux_pwritev(direct, $0, $1, $2, false)
             }
         }
-        // The tail; and what is left where O_DIRECT stopped inside of a page, which tells the reason if there is one.
+        // The tail; and what is left if O_DIRECT stopped inside a page. This call reports the reason, if there is one.
         if transfer.done < wanted { try writeBuffered(&transfer, to: wanted) }
     }
 
-    /// Writes through the page cache what is left of `transfer` up to `wanted` bytes, and leaves nothing there.
+    /// Writes what is left of `transfer`, up to `wanted` bytes, through the page cache, and leaves nothing there.
     func writeBuffered(_ transfer: inout Transfer, to wanted: Int64) throws(AccessError) {
         let start = transfer.offset + transfer.done
         let number = opened.buffered.number
-        // Beside O_DIRECT it must be out of the page cache on return, and not some time later.
+        // Beside O_DIRECT it must be out of the page cache on return, not some time later.
         let uncached = !isDirect && opened.dropsBehindByItself
         let isComplete = try transfer.run(to: wanted, asking: wanted, alignment: 1) {
             linux_pwritev(number, $0, $1, $2, uncached)
@@ -65,15 +64,15 @@ extension ImageFile {
         if !uncached { try dropFromPageCache(start..<transfer.offset + wanted) }
     }
 
-    /// Writes `range` back from the page cache and drops it there. Not durable; but reads past the page cache see it on
-    /// any filesystem.
+    /// Writes `range` back from the page cache and drops it there. This makes nothing durable, but reads past the page
+    /// cache see it on any filesystem.
     ///
-    /// Synchronous, so that what is dirty in the page cache stays no more than what is being written this moment.
+    /// Synchronous, so that the page cache never holds more dirty bytes than are being written at this moment.
     func dropFromPageCache(_ range: Range<Int64>) throws(AccessError) {
         let number = opened.buffered.number
         let length = range.upperBound - range.lowerBound
         _ = try Linux.uninterrupted { linux_write_back(number, range.lowerBound, length) }
-        // Whole pages only are dropped, so name those around. An advice: that it fails harms nobody.
+        // Only whole pages are dropped, so name the pages around. Only advice: a failure does no harm.
         let start = Self.roundedDown(range.lowerBound)
         _ = linux_drop_cache(number, start, Self.roundedUp(range.upperBound) - start)
     }
@@ -82,15 +81,16 @@ extension ImageFile {
         guard isWritable else { throw AccessError(EROFS) }
     }
 
-    /// - Throws: EIO where the image is shorter than `end` bytes by now.
+    /// - Throws: EIO if the image is shorter than `end` bytes by now.
     func requirePresent(upTo end: Int64) throws(AccessError) {
         guard try currentSize() >= end else { throw AccessError(EIO) }
     }
 
     /// Bytes in the image at this moment.
     ///
-    /// By lseek, whose position nothing here uses, and not by fstat: kernels since 6.13 give a file whose times have
-    /// been looked at a new time with the next write, so that each sync had an inode to write as well.
+    /// From lseek, whose position nothing here uses, and not from fstat. Since 6.13, once fstat has read a file's
+    /// times, the kernel gives the file new times with the next write. So each sync would have an inode to write as
+    /// well.
     func currentSize() throws(AccessError) -> Int64 {
         let number = opened.buffered.number
         if isBlockDevice { return try Linux.uninterrupted { linux_block_size(number) } }

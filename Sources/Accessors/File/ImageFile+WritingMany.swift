@@ -3,10 +3,10 @@ import Glibc
 import Paging
 
 extension ImageFile {
-    /// Does several writes at once, if they go past the page cache and the kernel can be asked for that; one by one
-    /// otherwise, and what was not done whole at once.
+    /// Does several writes at once, if they go past the page cache and the kernel can do that; otherwise one by one.
+    /// What was not done whole at once is done again alone.
     ///
-    /// Cost: a look at the size and one system call for all of them. No lock, no allocation.
+    /// Cost: a check of the size and one system call for all of them. No lock, no allocation.
     public func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>) {
         let areDone = writes.count > 1 && writes.count <= WriteOut.maxCount && writeTogether(writes)
         if !areDone { for index in writes.indices { writeAlone(&writes[index]) } }
@@ -20,7 +20,7 @@ extension ImageFile {
         }
     }
 
-    /// - Returns: False where nothing has been done.
+    /// - Returns: False if nothing has been done.
     func writeTogether(_ writes: UnsafeMutableBufferPointer<WriteOut>) -> Bool {
         guard isWritable, let direct = opened.directNumber, isPresent(writes) else { return false }
         var requests = InlineArray<32, linux_ring_write> { index in
@@ -35,14 +35,14 @@ extension ImageFile {
         }
         guard areDone else { return false }
         for index in writes.indices where requests[index].result != Self.bytes(of: writes[index].pieces) {
-            // Not at once, or not whole, or not at all: alone it will be done, or tell why not.
+            // Not at once, not whole, or not at all: alone, the write succeeds or reports why not.
             writeAlone(&writes[index])
         }
         return true
     }
 
-    /// Whether all of them lie in whole pages of the image as it is now: then O_DIRECT can write them, and they make it
-    /// no longer.
+    /// True if all of them lie in whole pages of the image as it is now. Then O_DIRECT can write them, and they do not
+    /// make the image longer.
     private func isPresent(_ writes: UnsafeMutableBufferPointer<WriteOut>) -> Bool {
         var end: Int64 = 0
         for write in writes { end = max(end, write.offset + Self.bytes(of: write.pieces)) }

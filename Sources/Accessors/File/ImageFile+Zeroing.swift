@@ -11,27 +11,27 @@ import Paging
 /// | zero, fast           | zero the range          | zero the range, if the device does that itself     |
 /// | zero                 | …, else write zeroes    | zero the range (the kernel may write), else write  |
 ///
-/// "Punch" and "zero the range" are fallocate(2) with FALLOC_FL_KEEP_SIZE: nothing gets longer. On a block device
-/// both mean blocks that read as zeroes afterwards; BLKDISCARD promises nothing about that, so it is not used.
-/// A block device takes whole blocks there: the edges of a range are written.
+/// "Punch" and "zero the range" are fallocate(2) with FALLOC_FL_KEEP_SIZE: nothing gets longer. On a block device both
+/// mean blocks that read as zeroes afterwards. BLKDISCARD promises nothing about that, so it is not used. A block
+/// device takes whole blocks there: the edges of a range are written.
 ///
-/// What must stay allocated is allocated before the first byte is zeroed: a filesystem that is full says so then, with
+/// What must stay allocated is allocated before the first byte is zeroed. So a full filesystem says so then, with
 /// nothing changed, and not halfway.
 ///
-/// fallocate drops the page cache over the range, but for the pages at unaligned edges, which it zeroes there: they are
-/// written back at once, as all that goes through the page cache.
+/// fallocate drops the page cache over the range, except the pages at unaligned edges, which it zeroes there. They are
+/// written back at once, like everything that goes through the page cache.
 extension ImageFile {
     /// Makes `range` read as zeroes.
     ///
-    /// Cost: a few calls, whatever the length, where the filesystem or the device has a means; else a call a MiB. No
-    /// lock, no allocation.
+    /// Cost: a few calls, whatever the length, if the filesystem or the device has a means; otherwise one call for each
+    /// MiB. No lock, no allocation.
     /// - Parameters:
     ///   - range: Any bytes inside the image.
-    ///   - mayTrim: Whether it may become a hole. If not, its space stays allocated or becomes so.
-    ///   - onlyIfFast: Throw EOPNOTSUPP, having changed nothing, rather than write zeroes out.
-    /// - Throws: With nothing changed: EOPNOTSUPP; ENOSPC where the space of a hole cannot be allocated (some of it may
-    ///   be allocated now); EIO where the image has become shorter than the range; EROFS; EINVAL for a range outside of
-    ///   the image. Other errors of the calls: some of the range may be zeroed then.
+    ///   - mayTrim: True if the range may become a hole. If false, its space stays allocated or becomes so.
+    ///   - onlyIfFast: Throw EOPNOTSUPP, with nothing changed, rather than write zeroes out.
+    /// - Throws: With nothing changed: EOPNOTSUPP; ENOSPC if the space of a hole cannot be allocated (some of it may be
+    ///   allocated now); EIO if the image has become shorter than the range; EROFS; EINVAL for a range outside the
+    ///   image. Other errors of the calls: some of the range may be zeroed then.
     public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
         guard try beginChanging(range) else { return }
         let isDone =
@@ -46,15 +46,15 @@ extension ImageFile {
     /// Makes `range` a hole.
     ///
     /// Cost: a few calls, whatever the length; no lock, no allocation.
-    /// - Parameter range: Multiples of 4096 bytes, but for the image's end.
-    /// - Throws: EOPNOTSUPP, with nothing changed, where there are no holes; otherwise as `zero`.
+    /// - Parameter range: Multiples of 4096 bytes, except at the image's end.
+    /// - Throws: EOPNOTSUPP, with nothing changed, if there are no holes; otherwise as `zero`.
     public func trim(_ range: Range<Int64>) throws(AccessError) {
         guard try beginChanging(range) else { return }
         guard try punch(range) else { throw AccessError(EOPNOTSUPP) }
         if !isBlockDevice { try dropEdgesFromPageCache(of: range) }
     }
 
-    /// Whether there is anything to do.
+    /// True if there is anything to do.
     private func beginChanging(_ range: Range<Int64>) throws(AccessError) -> Bool {
         try requireWritable()
         guard range.lowerBound >= 0, range.upperBound <= size else { throw AccessError(EINVAL) }
@@ -64,7 +64,7 @@ extension ImageFile {
 
     // MARK: - Regular files
 
-    /// Whether the filesystem did it.
+    /// True if the filesystem did it.
     private func zeroFile(_ range: Range<Int64>, mayTrim: Bool) throws(AccessError) -> Bool {
         var isDone = false
         if mayTrim { isDone = try punch(range) }
@@ -86,13 +86,13 @@ extension ImageFile {
 
     // MARK: - Block devices
 
-    /// Whether the device, or the kernel for it, did it. Whole blocks first: if those are refused nothing has changed.
+    /// True if the device, or the kernel for it, did it. Whole blocks first: if those are refused, nothing has changed.
     private func zeroDevice(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) -> Bool {
         let inner = wholeBlocks(of: range)
         if inner.isEmpty { return false }
         var isDone = false
         if mayTrim { isDone = try punch(inner) }
-        // Where the device has no means the kernel writes zeroes, and does not tell.
+        // If the device has no means, the kernel writes zeroes, and does not say so.
         if !isDone, offloadsZeroes || !onlyIfFast { isDone = try zeroInPlace(inner) }
         guard isDone else { return false }
         try writeZeroes(range.lowerBound..<inner.lowerBound)
@@ -110,10 +110,10 @@ extension ImageFile {
 
     // MARK: - The means
 
-    /// Whether there is a hole now.
+    /// True if there is a hole now.
     private func punch(_ range: Range<Int64>) throws(AccessError) -> Bool {
-        // A hole to the image's end takes the whole last page, else the filesystem would keep a block of zeroes there;
-        // unless the file has become longer, and the rest of the page is no business of ours.
+        // A hole up to the image's end takes the whole last page; otherwise the filesystem would keep a block of zeroes
+        // there. If the file has become longer, the rest of the page is none of our business.
         var end = range.upperBound
         if !isBlockDevice, end == size, try currentSize() == size { end = Self.roundedUp(size) }
         let holeEnd = end
@@ -121,14 +121,13 @@ extension ImageFile {
         return try isSupported(range) { linux_punch_hole(number, range.lowerBound, holeEnd - range.lowerBound) }
     }
 
-    /// Allocates the holes of the range, which go on reading as zeroes. Where the filesystem cannot, it is done by
-    /// writing.
+    /// Allocates the holes of the range, which still read as zeroes. If the filesystem cannot, writing will do it.
     private func allocate(_ range: Range<Int64>) throws(AccessError) {
         let number = opened.buffered.number
         _ = try isSupported(range) { linux_allocate(number, range.lowerBound, range.upperBound - range.lowerBound) }
     }
 
-    /// Whether the range is zeroes now, allocated.
+    /// True if the range is zeroes now, and allocated.
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) -> Bool {
         let number = opened.buffered.number
         return try isSupported(range) {
@@ -136,12 +135,12 @@ extension ImageFile {
         }
     }
 
-    /// Calls fallocate. False where it says that it can do no such thing, or not there: nothing has changed then.
+    /// Calls fallocate. False if it says that it can do no such thing, or not there: nothing has changed then.
     ///
-    /// Our claim of a block device is on another open file description than the one called on. The kernel then does not
-    /// force the range out of the page cache, but says EBUSY if a page there is dirty, on its way out or being looked
-    /// at (by whoever else has the device open). Writing back what is dirty mends that; if it does not, the range is as
-    /// one that cannot be had.
+    /// Our claim of a block device is on another open file description than the one called on. So the kernel does not
+    /// force the range out of the page cache. It says EBUSY if a page there is dirty, on its way out, or being looked
+    /// at by another process that has the device open. Writing back what is dirty cures that. If it does not, the range
+    /// counts as one that fallocate does not support.
     private func isSupported(_ range: Range<Int64>, _ call: () -> Int32) throws(AccessError) -> Bool {
         for _ in 0..<3 {
             do throws(AccessError) {
@@ -158,8 +157,8 @@ extension ImageFile {
         return false
     }
 
-    /// Writes zeroes: to the end of the first page through the page cache, if the range begins inside of one, then on
-    /// as any write.
+    /// Writes zeroes. If the range begins inside a page, they go through the page cache to the end of that page. The
+    /// rest is written like any other write.
     private func writeZeroes(_ range: Range<Int64>) throws(AccessError) {
         var position = range.lowerBound
         let aligned = min(Self.roundedUp(position), range.upperBound)
@@ -174,7 +173,7 @@ extension ImageFile {
         }
     }
 
-    /// Writes at most `ZeroBytes.count` zeroes in one go. Begins at a page, unless `buffered`.
+    /// Writes at most `ZeroBytes.count` zeroes in one go. Begins at a page boundary, unless `buffered`.
     private func writeZeroPiece(_ range: Range<Int64>, buffered: Bool) throws(AccessError) {
         let length = range.upperBound - range.lowerBound
         var piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: zeroes.base), iov_len: Int(length))

@@ -4,46 +4,48 @@ import SystemPackage
 
 /// An image in a regular file or a block device.
 ///
-/// **Past the page cache.** Whole base pages are read and written with O_DIRECT where the filesystem has it, so that
-/// the pager's memory is all that an image takes. Through the page cache goes what O_DIRECT cannot do: the tail of an
-/// image whose size is no multiple of 4096 (a whole block there would make the file longer), the edges of a range that
-/// is zeroed; and everything where there is no O_DIRECT. What went through the page cache is written back and dropped
-/// from it before the call returns, so that the two ways never disagree, on filesystems that do not see to that
-/// themselves too, and nothing is cached twice.
+/// **Past the page cache.** Whole base pages are read and written with O_DIRECT if the filesystem has it. So an image
+/// takes no memory but the pager's. The page cache serves what O_DIRECT cannot do:
+/// - the tail of an image whose size is no multiple of 4096 (a whole block there would make the file longer);
+/// - the edges of a range that is zeroed;
+/// - everything, if there is no O_DIRECT.
 ///
-/// **Size.** The size is that of the opening. An image that has become shorter since answers EIO for what is gone, and
-/// is never made longer; one that has become longer is served as long as it was.
+/// What went through the page cache is written back and dropped from it before the call returns. So the two ways never
+/// disagree, even on filesystems that do not see to that themselves, and nothing is cached twice.
 ///
-/// **Privileges.** All descriptors are made when it is opened, for writing too if that is permitted, as a server gives
-/// up its privileges and its directory afterwards. Being open for writing keeps nobody out: that begins with
-/// `beginWriting`.
+/// **Size.** The size is that at opening. An image that has become shorter since answers EIO for what is gone, and is
+/// never made longer. One that has become longer is served at its old length.
+///
+/// **Privileges.** All descriptors are made when the image is opened, for writing too if that is permitted, because a
+/// server gives up its privileges and its directory afterwards. Being open for writing keeps nobody out: that begins
+/// with `beginWriting`.
 ///
 /// **Threads.** Any thread may call anything at any time, within the rules of `Accessor`. Nothing that serves allocates
 /// or takes a lock.
 ///
-/// It is split by concern: Reading, Writing, Zeroing, Extents. `OpenedImage` opens, `WriteAccess` locks, `Handover`
-/// sees what others have changed, `ImageName` whether the path still leads here.
+/// It is split by concern: Reading, Writing, WritingMany, Zeroing, Extents. `OpenedImage` opens, and `WriteAccess`
+/// locks. `Handover` sees what others have changed, and `ImageName` sees whether the path still leads here.
 public final class ImageFile: ImageSource {
     /// Bytes in a base page: the unit of O_DIRECT here.
     static let pageSize: Int64 = 4096
 
     /// The path that it was opened by.
     public let path: FilePath
-    /// Bytes in the image. Any number, 0 too.
+    /// Bytes in the image. Any number, including 0.
     public let size: Int64
     /// What makes two opens the same image, by whatever path: device and inode; for a block device its number.
     public let identity: ImageIdentity
     public let isBlockDevice: Bool
-    /// Whether it is open for writing. `readOnlyError` tells why not.
+    /// True if it is open for writing. Otherwise `readOnlyError` tells why not.
     public let isWritable: Bool
     /// Why it cannot be written, if it cannot.
     public let readOnlyError: ImageError?
-    /// Whether whole pages go past the page cache. False with `direct=off` and where O_DIRECT was refused.
+    /// True if whole pages go past the page cache. False with `direct=off`, and if O_DIRECT was refused.
     public let isDirect: Bool
-    /// Whether the device, or the one that holds the file, is a spinning disk. False where that cannot be told.
+    /// True if the device, or the one that holds the file, is a spinning disk. False if that cannot be told.
     public let isRotational: Bool
-    /// Bytes in the least unit that the device reads and writes, or that its filesystem takes for O_DIRECT; 512 if not
-    /// told.
+    /// Bytes in the smallest unit that the device reads and writes, or that its filesystem takes for O_DIRECT; 512 if
+    /// the kernel does not tell.
     public let logicalBlockSize: Int64
 
     let opened: OpenedImage
@@ -54,12 +56,12 @@ public final class ImageFile: ImageSource {
     private let handover: Handover
     private let name: ImageName
 
-    /// Opens an image. To be called while the process still has its privileges; allocates.
+    /// Opens an image. Call it while the process still has its privileges. It allocates.
     ///
     /// - Parameters:
     ///   - path: A regular file or block device, or a symbolic link to one.
-    ///   - direct: Whether to go past the page cache.
-    ///   - lock: Whether writers lock it.
+    ///   - direct: How to treat the page cache.
+    ///   - lock: How writers lock the image.
     ///   - readOnly: Do not open it for writing, even if that is permitted.
     /// - Throws: An error that tells a person what is wrong and the way out.
     public init(
@@ -84,48 +86,47 @@ public final class ImageFile: ImageSource {
         isRotational = properties.isRotational
         offloadsZeroes = isBlockDevice && properties.offloadsZeroes
         let descriptor = opened.buffered.number
-        // The lock is on what rings write to. They may go on for a moment when the process has been killed, and the
-        // lock lasts as long.
+        // The lock is on the descriptor that rings write to. Rings may go on for a moment after the process has been
+        // killed, and the lock lasts as long.
         let locked = opened.directNumber ?? descriptor
         writeAccess = isWritable ? WriteAccess(descriptor: locked, isBlockDevice: isBlockDevice, mode: lock) : nil
         handover = Handover(ChangeWatch(descriptor: descriptor, isBlockDevice: isBlockDevice))
         name = ImageName(path, opened.file, descriptor: descriptor)
     }
 
-    /// No file has inode 0, so that no device is taken for one.
+    /// No file has inode 0, so no device is taken for a file.
     private static func identity(of file: linux_file) -> ImageIdentity {
         if file.kind == LINUX_BLOCK_DEVICE { return ImageIdentity(device: file.special_device, inode: 0) }
         return ImageIdentity(device: file.device, inode: file.inode)
     }
 }
 
-// MARK: - Who comes and leaves
+// MARK: - Clients come and leave
 
 extension ImageFile {
     public var label: String { path.string }
 
     public var readOnlyReason: String? { readOnlyError.map { "\($0)" } }
 
-    /// To be called once the process has the privileges that it keeps, and before the first client. Gives a block
-    /// device back to whoever wants to claim it until there is a writer, if it can be claimed again then. Without this
-    /// call the device stays claimed until the first writer has left.
+    /// Call it once the process has the privileges that it keeps, and before the first client. Gives a block device
+    /// back until there is a writer, so that others can claim it, if this process could claim it again then. Without
+    /// this call the device stays claimed until the first writer has left.
     public func privilegesDropped() {
         writeAccess?.privilegesDropped()
     }
 
-    /// The descriptors that it has, four at the most. A process that forks, and lives on without serving, has to close
-    /// its copies: a lock lasts, and a block device stays claimed, as long as any copy of the descriptor is open.
+    /// The descriptors that it has, four at most. A process that forks, and lives on without serving, must close its
+    /// copies. A lock lasts, and a block device stays claimed, as long as any copy of the descriptor is open.
     public var descriptors: [Int32] {
         [opened.buffered.number, opened.syncing.number] + [opened.directNumber, writeAccess?.claim].compactMap(\.self)
     }
 
-    /// One client more may write. The first one locks the image (`LockMode`) and claims a block device.
+    /// One more client may write. The first one locks the image (`LockMode`) and claims a block device.
     ///
-    /// To be called before the first write, zero or trim of that client. Takes mutexes; it blocks on nothing else but
-    /// what `forget` does.
-    /// - Parameter forget: Called where others may have changed the image while there was no writer here. It is to
-    ///   forget all that was read of the image. It may wait for reads under way.
-    /// - Throws: An error that says who is in the way: the image is read-only, locked, mounted, held, ….
+    /// Call it before the first write, zero or trim of that client. Takes mutexes; only what `forget` does can block.
+    /// - Parameter forget: Called if others may have changed the image while there was no writer here. It must forget
+    ///   everything that was read of the image. It may wait for reads under way.
+    /// - Throws: An error that says what is in the way: the image is read-only, locked, mounted, held, ….
     public func beginWriting(ifChanged forget: () -> Void = {}) throws(ImageError) {
         do throws(ImageError.Problem) {
             guard let writeAccess else { throw .readOnly(opened.readOnlyReason ?? .readOnlyFileSystem) }
@@ -136,22 +137,23 @@ extension ImageFile {
         }
     }
 
-    /// One client less may write; to be called as often as `beginWriting` succeeded, and after the last of its data has
-    /// been written out and synced. The last one unlocks the image, up to 20 ms later where it has just been changed.
+    /// One client fewer may write. Call it as often as `beginWriting` succeeded, and after the last of the client's
+    /// data has been written out and synced. The last one unlocks the image, up to 20 ms later if it has just been
+    /// changed.
     public func endWriting() {
         guard let writeAccess else { preconditionFailure("nobody can have begun to write") }
         handover.endWriting(writeAccess)
     }
 
-    /// One client more, that may only read. Gives a block device back, if no client may write.
-    /// - Parameter forget: As of `beginWriting`; called where something that others had made durable may not be found.
+    /// One more client, which may only read. Gives a block device back, if no client may write.
+    /// - Parameter forget: See `beginWriting`; called if a read may miss what others had made durable.
     public func beginReading(ifChanged forget: () -> Void = {}) {
         writeAccess?.beginReading()
         handover.beginReading(forget)
     }
 
-    /// Looks whether the path still leads to the image, at most once a second.
-    /// - Returns: A sentence for a person where it does not, once until it has done so again.
+    /// Checks that the path still leads to the image, at most once a second.
+    /// - Returns: A sentence for a person if it does not; once only, until it has done so again.
     public func newsOfName() -> String? {
         name.news().map { "\(path): \($0.text)" }
     }

@@ -3,16 +3,16 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// The name that an image was opened by, and whether it still leads to it.
+/// The name that an image was opened by, and whether it still leads there.
 ///
-/// An image that was deleted, or that another file has replaced (which is how editors and `mv` write), goes on being
-/// served from its descriptors, and a flush of it succeeds. But nobody will find that data when the server has ended.
+/// An image can be deleted, or replaced by another file, which is how editors and `mv` write. It is still served from
+/// its descriptors, and a flush of it succeeds. But nobody will find that data once the server has ended.
 ///
 ///     named ── look: no name, or another file's ──▶ lost (told once) ── look: named ──▶ named
 ///
-/// An absolute path is followed anew at each look; of a relative one the last component is, in the directory that it
-/// was in when the image was opened. It looks at most once a second. Between looks a call costs reading a clock. Thread
-/// rules: any thread, any time.
+/// An absolute path is followed anew at each look. Of a relative one only the last component is, in the directory that
+/// held it when the image was opened. It looks at most once a second. Between looks a call costs one reading of a
+/// clock. Thread rules: any thread, any time.
 final class ImageName: Sendable {
     /// How the name was lost.
     enum Loss: Equatable, Sendable {
@@ -20,24 +20,24 @@ final class ImageName: Sendable {
         case moved
         case replaced
 
-        /// What a person is told: what is so, what follows, and the way out.
+        /// What a person reads: what has happened, what follows, and the way out.
         var text: String {
             switch self {
             case .deleted:
                 "the image has been deleted; what clients write is gone when the server ends; copy the export while it "
                     + "is served"
             case .moved:
-                "the image has been moved or renamed; clients still read and write it; start the server anew with its "
+                "the image has been moved or renamed; clients still read and write it; restart the server with its "
                     + "new name"
             case .replaced:
                 "another file has this name now; clients still read and write the image that was opened; copy the "
-                    + "export while it is served, or start the server anew to serve the new file"
+                    + "export while it is served, or restart the server to serve the new file"
             }
         }
     }
 
     private let path: FilePath
-    /// Where a relative path begins.
+    /// The directory in which a relative path begins.
     private let directory: OwnedDescriptor?
     private let directoryNumber: Int32
     private let descriptor: Int32
@@ -70,8 +70,8 @@ final class ImageName: Sendable {
         }
     }
 
-    /// Looks whether the name is still the image's, unless somebody has within the last second.
-    /// - Returns: How it was lost, once until it has been well in between.
+    /// Checks whether the name is still the image's, unless somebody has checked within the last second.
+    /// - Returns: How it was lost; once only, until it has been found well in between.
     func news() -> Loss? {
         guard file.kind == LINUX_REGULAR, isTimeToLook else { return nil }
         let loss = look()
@@ -87,7 +87,7 @@ final class ImageName: Sendable {
         return nextLook.compareExchange(expected: due, desired: now + interval, ordering: .relaxed).exchanged
     }
 
-    /// What cannot be found out, for want of permission for example, is no loss.
+    /// What cannot be found out, for lack of permission for example, is no loss.
     private func look() -> Loss? {
         if linux_link_count(descriptor) == 0 { return .deleted }
         guard directoryNumber >= 0 || path.isAbsolute else { return nil }

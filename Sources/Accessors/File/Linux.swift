@@ -3,16 +3,16 @@ import Glibc
 import Paging
 import SystemPackage
 
-/// What the C shims answer, as Swift errors: their negative errno becomes an `Errno` (when opening) or an `AccessError`
+/// The answers of the C shims as Swift errors. A negative errno becomes an `Errno` (when opening) or an `AccessError`
 /// (when serving).
 enum Linux {
-    /// The answer, if it is none of the negative ones.
+    /// Returns the answer unless it is negative.
     static func checked<Answer: FixedWidthInteger & SignedInteger>(_ answer: Answer) throws(Errno) -> Answer {
         guard answer < 0 else { return answer }
         throw Errno(rawValue: -Int32(answer))
     }
 
-    /// Calls until a signal does not get in between.
+    /// Calls until no signal interrupts.
     static func uninterrupted<Answer: FixedWidthInteger & SignedInteger>(
         _ call: () -> Answer
     ) throws(AccessError) -> Answer {
@@ -23,20 +23,12 @@ enum Linux {
         }
     }
 
-    /// Opens until a signal does not get in between.
+    /// Opens until no signal interrupts.
     static func opened(_ open: () -> Int32) throws(Errno) -> OwnedDescriptor {
         while true {
             let answer = open()
             if answer == -EINTR { continue }
             return OwnedDescriptor(FileDescriptor(rawValue: try checked(answer)))
         }
-    }
-}
-
-extension AccessError {
-    /// - Parameter answer: A negative errno value. One that no errno has becomes EIO.
-    init(failing answer: some FixedWidthInteger & SignedInteger) {
-        let code = -Int64(answer)
-        self.init((1...255).contains(code) ? Int32(code) : EIO)
     }
 }

@@ -3,13 +3,14 @@ import SystemPackage
 
 /// The descriptors of an image, and what was found out while opening them. They are closed when it goes.
 ///
-/// Up to three open file descriptions of one file, all made at once, as later the process may lack the permission:
+/// Up to three open file descriptions of one file. All are made at once, because later the process may lack the
+/// permission:
 /// - `buffered` goes through the page cache. It serves what O_DIRECT cannot: bytes that fill no block, the tail of an
-///   image, and everything where there is no O_DIRECT. It is also asked for holes: SEEK_DATA and SEEK_HOLE move its
-///   file position, which nothing here uses.
-/// - `direct` goes past the page cache. Locks are held on it, if there is one.
+///   image, and everything if there is no O_DIRECT. It is also asked for holes: SEEK_DATA and SEEK_HOLE move its file
+///   position, which nothing here uses.
+/// - `direct` goes past the page cache. If it exists, locks are held on it.
 /// - `syncing` serves fdatasync alone. The kernel reports a failed write-out once to every open file description, and
-///   sync_file_range takes the report as fdatasync does: on a description of its own no sync ever misses one.
+///   sync_file_range consumes the report as fdatasync does. On a description of its own no sync ever misses one.
 struct OpenedImage: ~Copyable, Sendable {
     let buffered: OwnedDescriptor
     let direct: OwnedDescriptor?
@@ -19,16 +20,17 @@ struct OpenedImage: ~Copyable, Sendable {
     let file: linux_file
     /// Bytes in the image.
     let size: Int64
-    /// Bytes in the least unit that the device reads and writes, or that O_DIRECT takes on its filesystem, if told.
+    /// Bytes in the smallest unit that the device reads and writes, or that O_DIRECT takes on its filesystem; 512 if
+    /// the kernel does not tell.
     let logicalBlockSize: Int64
-    /// Why it is not open for writing, if it is not.
+    /// The reason that it is not open for writing, if it is not.
     let readOnlyReason: Errno?
-    /// Whether reads and writes through the page cache can be told to leave nothing there (RWF_DONTCACHE).
+    /// True if reads and writes through the page cache can be made to leave nothing there (RWF_DONTCACHE).
     let dropsBehindByItself: Bool
 
     var isBlockDevice: Bool { file.kind == LINUX_BLOCK_DEVICE }
 
-    /// - Parameter readOnly: Do not try for writing.
+    /// - Parameter readOnly: Do not try to open it for writing.
     init(_ path: FilePath, direct mode: DirectMode, readOnly: Bool) throws(ImageError.Problem) {
         let expected = try Self.kindOfImage(at: path)
         var reason: Errno? = readOnly ? .readOnlyFileSystem : nil
@@ -44,7 +46,7 @@ struct OpenedImage: ~Copyable, Sendable {
         readOnlyReason = reason
         logicalBlockSize = Self.logicalBlockSize(of: buffered, file)
         dropsBehindByItself = Self.probe(buffered, at: 0, uncached: true) == nil
-        // The pager reads ahead, and knows more than the kernel does. An advice: refused, nothing is lost.
+        // The pager reads ahead, and knows more than the kernel does. Only advice: a refusal loses nothing.
         _ = linux_expect_random(buffered.number)
         directNumber = Self.number(of: direct)
         self.direct = direct
@@ -61,7 +63,7 @@ struct OpenedImage: ~Copyable, Sendable {
 
     // MARK: - The file
 
-    /// Looked at before opening it, as opening a FIFO waits and opening a device can do things.
+    /// Looks at it before opening it, because opening a FIFO waits and opening a device can do things.
     private static func kindOfImage(at path: FilePath) throws(ImageError.Problem) -> linux_file_kind {
         var file = linux_file()
         do throws(Errno) {
@@ -75,7 +77,7 @@ struct OpenedImage: ~Copyable, Sendable {
         case LINUX_CHARACTER_DEVICE: throw .special("a character device")
         case LINUX_FIFO: throw .special("a FIFO")
         case LINUX_SOCKET: throw .special("a socket")
-        default: throw .special("no regular file")
+        default: throw .special("not a regular file")
         }
     }
 
@@ -118,17 +120,17 @@ struct OpenedImage: ~Copyable, Sendable {
 
     // MARK: - Descriptors
 
-    /// For writing if that can be had, and unless `reason` says already why not; else for reading.
+    /// Opens for writing if possible, unless `reason` already says why not; otherwise for reading.
     ///
-    /// Whatever refuses the writing (permission, a read-only filesystem or device, a program that is being run, a
-    /// mounted device on a kernel that guards those), the image can be served for reading if that works.
+    /// Whatever refuses the writing, the image can be served for reading if that works. It may be permission, a
+    /// read-only filesystem or device, a program that is being run, or a mounted device on a kernel that guards those.
     private static func openBuffered(
         _ path: FilePath, _ kind: linux_file_kind, _ reason: inout Errno?
     ) throws(ImageError.Problem) -> OwnedDescriptor {
         if reason == nil {
             do throws(Errno) {
                 let descriptor = try open(path, writable: true, direct: false)
-                // Opening a read-only device for writing works; only the writing does not.
+                // Opening a read-only device for writing succeeds; only the writing fails.
                 let isReadOnly = kind == LINUX_BLOCK_DEVICE && linux_block_read_only(descriptor.number) != 0
                 if !isReadOnly { return descriptor }
                 reason = .readOnlyFileSystem
@@ -143,7 +145,8 @@ struct OpenedImage: ~Copyable, Sendable {
         }
     }
 
-    /// The same file once more. By its path, as /proc may be missing; so it is looked at whether it is the same.
+    /// Opens the same file once more. By its path, because /proc may be missing; so it checks that the file is the
+    /// same.
     private static func openAgain(
         _ path: FilePath, _ file: linux_file, writable: Bool, direct: Bool
     ) throws(ImageError.Problem) -> OwnedDescriptor {
@@ -164,7 +167,7 @@ struct OpenedImage: ~Copyable, Sendable {
 
     // MARK: - O_DIRECT
 
-    /// A descriptor past the page cache, or none where there is none and `mode` takes that.
+    /// A descriptor past the page cache, or nil if there is no such way and `mode` accepts that.
     private static func openDirect(
         _ path: FilePath, _ file: linux_file, writable: Bool, size: Int64, _ mode: DirectMode
     ) throws(ImageError.Problem) -> OwnedDescriptor? {
@@ -180,9 +183,9 @@ struct OpenedImage: ~Copyable, Sendable {
         }
     }
 
-    /// Why pages of 4096 bytes cannot be had directly, if they cannot. Some filesystems accept the open and refuse the
-    /// transfer, some accept both and go through the page cache all the same (and tell, if asked), and a device can
-    /// have larger blocks; so it is asked and tried.
+    /// The reason that pages of 4096 bytes cannot be reached directly, if they cannot. Some filesystems accept the open
+    /// and refuse the transfer. Some accept both and go through the page cache all the same, and tell if asked. And a
+    /// device can have larger blocks. So this function both asks and tries.
     private static func directRefusal(of descriptor: borrowing OwnedDescriptor, size: Int64) -> Errno? {
         var memory: UInt32 = 0
         var offset: UInt32 = 0
@@ -190,12 +193,12 @@ struct OpenedImage: ~Copyable, Sendable {
             let fits = (1...UInt32(ImageFile.pageSize)).contains(offset) && memory <= UInt32(ImageFile.pageSize)
             if !fits { return .invalidArgument }
         }
-        // The second page, if there is one: a place that only blocks of a page or less reach.
+        // The second page, if there is one: only blocks of a page or less begin there.
         return probe(descriptor, at: size >= 2 * ImageFile.pageSize ? ImageFile.pageSize : 0, uncached: false)
     }
 
-    /// Reads a page, and tells why this way of reading is refused, if it is. A page that cannot be read for another
-    /// reason, such as a bad sector, proves nothing against the way.
+    /// Reads a page, and tells why this way of reading is refused, if it is. If the page cannot be read for another
+    /// reason, such as a bad sector, that proves nothing against the way.
     private static func probe(_ descriptor: borrowing OwnedDescriptor, at offset: Int64, uncached: Bool) -> Errno? {
         let length = Int(ImageFile.pageSize)
         let page = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: length)

@@ -2,7 +2,7 @@ import SystemPackage
 
 /// A file descriptor that is closed when its one owner goes.
 ///
-/// The error of close(2) is dropped: what was written has been reported by the call that wrote it or by fdatasync.
+/// The error of close(2) is dropped: the call that wrote the data, or fdatasync, has reported it.
 struct OwnedDescriptor: ~Copyable, Sendable {
     let raw: FileDescriptor
 

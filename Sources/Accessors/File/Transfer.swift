@@ -1,18 +1,18 @@
 import Glibc
 import Paging
 
-/// A vectored read or write under way: pieces of memory, the place in the image, and how much is done.
+/// A vectored read or write under way: pieces of memory, the position in the image, and how much is done.
 ///
 /// The kernel may do less than it was asked for, and takes 1024 pieces a call. The pieces belong to the caller and may
-/// not be changed, so a transfer that stopped inside of a piece goes on with the rest of that piece alone, described on
-/// the stack; whole pieces then follow in full calls again. Nothing is allocated.
+/// not be changed. So a transfer that stopped inside a piece continues with the rest of that piece alone, described on
+/// the stack. Whole pieces then follow in full calls again. Nothing is allocated.
 ///
-/// Cost: a call for each 1024 pieces, and two more for each short transfer; O(pieces) beside that.
+/// Cost: one call for each 1024 pieces, and two more for each short transfer; O(pieces) beside that.
 struct Transfer {
-    /// One system call: pieces, their count, bytes from the beginning of the image. Answers bytes, or a negative errno.
+    /// One system call: pieces, their count, bytes from the beginning of the image. Returns bytes, or a negative errno.
     typealias Call = (_ pieces: UnsafePointer<iovec>, _ count: Int32, _ offset: Int64) -> Int
 
-    /// The most pieces in a call: IOV_MAX.
+    /// The maximum of pieces in a call: IOV_MAX.
     static let maxPieces = 1024
 
     /// Where in the image the first piece belongs, in bytes.
@@ -23,12 +23,12 @@ struct Transfer {
     private(set) var done: Int64 = 0
 
     private let pieces: UnsafeBufferPointer<iovec>
-    /// The piece that `done` lies in, and how far.
+    /// The piece that `done` lies in, and how far into it.
     private var index = 0
     private var doneInPiece = 0
 
     init(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) {
-        precondition(offset >= 0, "a place before the image")
+        precondition(offset >= 0, "an offset before the image")
         var total: Int64 = 0
         for piece in pieces { total += Int64(piece.iov_len) }
         self.pieces = pieces
@@ -39,9 +39,9 @@ struct Transfer {
     /// Transfers until `goal` bytes are done.
     ///
     /// - Parameters:
-    ///   - limit: Bytes to ask for. More than `goal` where the last block must be asked for whole.
-    ///   - alignment: A call begins at a multiple of it: what a short transfer did beyond one is done again.
-    /// - Returns: False where the kernel does no more: at the end of the file, or where it did less than `alignment`.
+    ///   - limit: Bytes to ask for. More than `goal` if the last block must be asked for whole.
+    ///   - alignment: A call begins at a multiple of it. What a short transfer did beyond a multiple is done again.
+    /// - Returns: False if the kernel does no more: at the end of the file, or when it did less than `alignment`.
     /// - Throws: The error of the call. EINTR is tried again.
     mutating func run(
         to goal: Int64, asking limit: Int64, alignment: Int64, _ call: Call
@@ -84,7 +84,7 @@ struct Transfer {
         return call(&rest, 1, offset + done)
     }
 
-    /// How many pieces from here on can go whole without passing `limit`.
+    /// The number of pieces from here on that can go whole without passing `limit`.
     private func wholePieces(limit: Int64) -> Int {
         guard doneInPiece == 0 else { return 0 }
         var left = limit - done

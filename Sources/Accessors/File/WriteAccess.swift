@@ -2,23 +2,23 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// Who may write an image: counts its writers, and while there are any keeps others from being one.
+/// The right to write an image: counts its writers here, and while there are any, keeps others out.
 ///
-/// A regular file is kept by an open-file-description lock on all of it (which ends with the descriptor, however the
-/// process ends, and is seen by other open file descriptions of the same process). A block device is also claimed:
-/// opened with O_EXCL, which the kernel refuses for a device that is mounted or claimed by another.
+/// A regular file is protected by an open-file-description lock on all of it. The lock ends with the descriptor,
+/// however the process ends, and other open file descriptions of the same process see it. A block device is also
+/// claimed: opened with O_EXCL, which the kernel refuses for a device that is mounted or claimed by another.
 ///
-/// **When a device is claimed.** Whether a client may write is known when it comes, which is after the process has
-/// given up its privileges, and opening the device again asks for permission again. But a claim held from the start on
-/// would hinder those who only read: two read-only servers, and mounting. So:
-/// - At the start, while privileges last, a claim is tried, for reading, which is all that a claim needs. A device
-///   that is held already is no error yet.
-/// - Once privileges are what they will be (`privilegesDropped`), the claim is given back if the device can still be
-///   opened, as it can be had again then; and kept if it cannot, until a client comes that may only read.
-/// - The first writer claims the device, if no claim is held; the last one gives it back, by the same rule.
+/// **When a device is claimed.** Whether a client may write is known only when it comes. By then the process has given
+/// up its privileges, and opening the device again needs permission again. But a claim held from the start on would
+/// hinder those who only read: two read-only servers, and mounting. So:
+/// - At the start, while privileges last, a claim is tried, for reading, which is all that a claim needs. A device that
+///   is held already is no error yet.
+/// - `privilegesDropped` is called once privileges are final. If the device can still be opened, it gives the claim
+///   back, because a later claim can succeed. Otherwise the claim is kept until a client comes that may only read.
+/// - The first writer claims the device, if no claim is held. The last one gives it back, by the same rule.
 ///
-/// Locks: the mutex is held over the calls of a claim and a lock. Nothing else is locked inside of it. It is a
-/// pthread_mutex_t, as Swift's own misbehaves in a forked child.
+/// Locks: the mutex is held over the calls of a claim and a lock. Nothing else is locked inside it. It is a
+/// pthread_mutex_t, because Swift's own mutex misbehaves in a forked child.
 final class WriteAccess: @unchecked Sendable {
     private typealias Problem = ImageError.Problem
 
@@ -29,7 +29,7 @@ final class WriteAccess: @unchecked Sendable {
     private var writers = 0
     private var claiming: OwnedDescriptor?
 
-    /// - Parameter descriptor: Open for writing, and open for as long as this lives; not owned.
+    /// - Parameter descriptor: Open for writing, as long as this lives; not owned.
     init(descriptor: Int32, isBlockDevice: Bool, mode: LockMode) {
         mutex = .allocate(capacity: 1)
         mutex.initialize(to: pthread_mutex_t())
@@ -58,15 +58,15 @@ final class WriteAccess: @unchecked Sendable {
         if writers == 0 { releaseClaim() }
     }
 
-    /// Somebody reads who never writes. If nobody writes, a claim that could not be had again is given back too: the
-    /// server was told to serve read-only, and readers hinder nobody.
+    /// A client has come that only reads. If nobody writes, even a claim that this process could not get again is given
+    /// back: the server serves read-only, and readers hinder nobody.
     func beginReading() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if writers == 0 { claiming = nil }
     }
 
-    /// One writer more.
+    /// Lets in one more writer.
     func begin() throws(ImageError.Problem) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -82,7 +82,7 @@ final class WriteAccess: @unchecked Sendable {
         writers += 1
     }
 
-    /// One writer less.
+    /// One writer leaves.
     func end() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -102,7 +102,7 @@ final class WriteAccess: @unchecked Sendable {
         }
     }
 
-    /// Gives the claim back, unless it could not be had again.
+    /// Gives the claim back, if this process could get it again.
     private func releaseClaim() {
         guard claiming != nil, (try? Self.opened(descriptor, exclusive: false)) != nil else { return }
         claiming = nil
@@ -113,13 +113,13 @@ final class WriteAccess: @unchecked Sendable {
         do throws(Errno) {
             _ = try Linux.checked(linux_lock(descriptor))
         } catch {
-            // Either may say that another has it.
+            // Either may say that another process has the lock.
             let isTaken = error == .resourceTemporarilyUnavailable || error == .permissionDenied
             throw isTaken ? .locked : .unlockable(error)
         }
     }
 
-    /// The same device, opened for reading once more, with the privileges of now.
+    /// The same device, opened for reading once more, with the present privileges.
     private static func opened(_ descriptor: Int32, exclusive: Bool) throws(Errno) -> OwnedDescriptor {
         try Linux.opened { linux_reopen(descriptor, false, false, exclusive) }
     }

@@ -3,19 +3,19 @@ import Glibc
 import Paging
 import Synchronization
 
-/// The rings that an image's writes are submitted through, several at once: see LinuxRing.h.
+/// The rings that submit an image's writes, several at once: see LinuxRing.h.
 ///
-/// They are made when the first client that may write comes, because that is after the fork and before the first write.
-/// Where the kernel has no such thing, or forbids it, there are none, and writes are done one by one.
+/// They are made when the first client that may write comes: after the fork and before the first write. If the kernel
+/// lacks rings, or forbids them, there are none, and writes are done one by one.
 ///
-/// Thread rules: any thread. A call takes a ring that nobody uses; where all are in use it gets none. No lock, no
-/// allocation but in `prepare`.
+/// Thread rules: any thread. A call takes a ring that nobody uses; if all are in use it gets none. No lock, and no
+/// allocation except in `prepare`.
 final class WriteRings: @unchecked Sendable {
-    /// As many writers as find a ring: the crew of the Writeback.
+    /// The number of rings: one for each thread of the Writeback's crew, and more.
     private static let count = 8
 
     private let rings: UnsafeMutablePointer<linux_ring>
-    /// One bit a ring that is made and not in use.
+    /// One bit for each ring that is made and not in use.
     private let free = Atomic<UInt32>(0)
     /// The bits of all rings that are made.
     private let made = Atomic<UInt32>(0)
@@ -29,7 +29,7 @@ final class WriteRings: @unchecked Sendable {
         rings.deallocate()
     }
 
-    /// Rings that are made.
+    /// The number of rings that are made.
     var count: Int { made.load(ordering: .relaxed).nonzeroBitCount }
 
     /// Makes the rings, if that has not been tried before.
@@ -43,7 +43,7 @@ final class WriteRings: @unchecked Sendable {
     }
 
     /// Does `writes` at once, on `descriptor`, if there is a ring for it.
-    /// - Returns: False where nothing has been done.
+    /// - Returns: False if nothing has been done.
     func write(_ writes: UnsafeMutableBufferPointer<linux_ring_write>, on descriptor: Int32) -> Bool {
         guard let index = take() else { return false }
         linux_ring_write(rings + index, descriptor, writes.baseAddress, UInt32(writes.count))
@@ -51,7 +51,7 @@ final class WriteRings: @unchecked Sendable {
         return true
     }
 
-    /// A ring that is the caller's now, or nil.
+    /// A ring that now belongs to the caller, or nil.
     private func take() -> Int? {
         var bits = free.load(ordering: .relaxed)
         while bits != 0 {

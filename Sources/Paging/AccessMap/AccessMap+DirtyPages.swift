@@ -19,7 +19,7 @@ extension AccessMap {
             assert(leaf.pointee.writing & bits == bits, "what ends has begun")
             leaf.pointee.writing &= ~bits
             forgetBad(leaf, bits)
-            ledger.countUnsynced((bits & ~leaf.pointee.unsynced).nonzeroBitCount)
+            risk.countUnsynced((bits & ~leaf.pointee.unsynced).nonzeroBitCount)
             leaf.pointee.unsynced |= bits
             ledger.wroteOut(id(of: leaf))
         }

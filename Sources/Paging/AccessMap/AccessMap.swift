@@ -11,8 +11,9 @@ import CIntrinsics
 /// held by the caller. Look-ups are O(1), insert and remove O(leaves of the flexpage).
 struct AccessMap: @unchecked Sendable {
     let image: UInt16
-    /// What of the image is dirty or not yet durable.
+    /// Which leaves of the image are dirty or not yet durable.
     let ledger: Ledger
+    private let riskRecord: UnsafeMutablePointer<SyncRisk.Record>
     private let leaves: LeafTable
     let table: FlexpageTable
     /// Which base pages are known to be zeroes.
@@ -31,6 +32,7 @@ struct AccessMap: @unchecked Sendable {
         self.image = image
         self.leaves = leaves
         ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, dirtyLimit: dirtyLimit)
+        riskRecord = metadata.syncRisks + Int(image)
         self.table = table
         zeroes = ZeroMap(metadata)
         shards = metadata.shards
@@ -38,6 +40,10 @@ struct AccessMap: @unchecked Sendable {
             .bindMemory(to: LeafID.self, capacity: metadata.bucketsPerShard * AccessMap.shardCount)
         bucketMask = UInt64(metadata.bucketsPerShard - 1)
     }
+
+    /// What a failed sync of the image would lose.
+    @inline(__always)
+    var risk: SyncRisk { SyncRisk(at: riskRecord, dirtyLimit: ledger.dirtyLimit) }
 
     /// Where a chunk is in the table, as a hash: computed once for all its pages.
     struct ChunkHash {
@@ -175,9 +181,9 @@ struct AccessMap: @unchecked Sendable {
     /// failed sync.
     func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
         guard leaf.pointee.unsynced & bits != 0 else { return }
-        ledger.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
+        risk.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
         leaf.pointee.unsynced &= ~bits
-        ledger.countAtRisk()
+        risk.countAtRisk()
     }
 
     /// Calls `body` with each leaf of flexpage `id` and the indices that the flexpage has in it.

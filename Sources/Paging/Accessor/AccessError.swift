@@ -1,6 +1,6 @@
 /// Why an access to an image failed: an errno value.
 ///
-/// It is what an Accessor throws and what a client is told. A plain value: throwing it allocates nothing.
+/// An Accessor throws it, and the client gets it as its answer. A plain value: throwing it allocates nothing.
 public struct AccessError: Error, Equatable, Sendable {
     /// The errno value, 1 to 255 (EIO, ENOSPC, …).
     public let code: Int32

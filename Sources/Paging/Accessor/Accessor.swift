@@ -1,20 +1,20 @@
 import Glibc
 
-/// Reaches one image: populates flexpages from it, writes them out to it, makes what was written durable, zeroes,
-/// trims, and tells what is a hole.
+/// Reaches one image: populates flexpages from it, writes them out to it, makes durable what was written, zeroes,
+/// trims, and reports holes.
 ///
-/// Rules for who calls:
+/// Rules for callers:
 /// - No lock of Paging is held during a call, and calls come from many threads at once.
 /// - Offsets given to `populate` and `writeOut` are multiples of the base page (4096 bytes), and so are the lengths of
 ///   the pieces and the addresses of their memory. The last base page of an image may reach past `size`.
 /// - Two calls that write overlapping ranges are never under way at the same time.
-/// - A LastWill keeps neither: it calls with a lock held, and writes once more, with the same bytes, what is being
-///   written.
+/// - A LastWill follows neither the first nor the third rule. It calls with a lock held, and it may write what is being
+///   written once more, with the same bytes.
 ///
-/// Rules for who implements:
-/// - EINTR and short transfers are dealt with inside; a call has done all of its work or it throws.
-/// - Nothing is kept of the pieces after the call returns.
-/// - Nothing here allocates once the image is open, as the bound of `memory=` and serving swap depend on it.
+/// Rules for implementations:
+/// - EINTR and short transfers are handled inside. A call has done all of its work, or it throws.
+/// - Nothing of the pieces is kept after the call returns.
+/// - Nothing allocates once the image is open: the bound of `memory=` and serving swap depend on that.
 public protocol Accessor: AnyObject, Sendable {
     /// Bytes in the image. Constant while it is open.
     var size: Int64 { get }
@@ -23,34 +23,34 @@ public protocol Accessor: AnyObject, Sendable {
     var isWritable: Bool { get }
 
     /// Reads the image at `offset` into `pieces`, one after the other. What lies past `size` becomes zeroes.
-    /// - Throws: the image's error; EIO where the image has become shorter than `size`.
+    /// - Throws: The image's error; EIO if the image has become shorter than `size`.
     func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError)
 
     /// Writes `pieces`, one after the other, to the image at `offset`. What lies past `size` is not written: the image
     /// never becomes longer. The bytes are stable until the call returns. Not durable before `makeDurable`.
-    /// - Throws: the image's error (ENOSPC, EIO, …); EIO where the image has become shorter than `size`. Part of the
-    ///   bytes may have been written then.
+    /// - Throws: The image's error (ENOSPC, EIO, …); EIO if the image has become shorter than `size`. Part of the bytes
+    ///   may have been written then.
     func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError)
 
-    /// Does several such writes at once, which do not overlap, and says of each what became of it. Accessors that gain
-    /// nothing from having them together need not implement it.
+    /// Does several such writes at once, which do not overlap, and sets the error of each that fails. An Accessor that
+    /// gains nothing from several writes at once need not implement this.
     func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>)
 
-    /// Makes durable whatever calls that had returned before this one began have written, zeroed or trimmed.
+    /// Makes durable whatever was written, zeroed or trimmed by calls that returned before this one began.
     func makeDurable() throws(AccessError)
 
     /// Makes `range` (any byte offsets inside the image) read as zeroes.
-    /// - Parameter mayTrim: Whether it may become a hole; if not, its space stays allocated.
+    /// - Parameter mayTrim: Whether the range may become a hole; if not, its space stays allocated.
     /// - Parameter onlyIfFast: Throw EOPNOTSUPP, having changed nothing, rather than write zeroes out.
     func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError)
 
-    /// Makes `range` (multiples of the base page, but for the image's end) a hole that reads as zeroes, where the
-    /// image can have one.
-    /// - Throws: EOPNOTSUPP where it cannot; nothing has changed then.
+    /// Makes `range` a hole that reads as zeroes, if the image can have one. Its ends are multiples of the base page,
+    /// or the end of the image.
+    /// - Throws: EOPNOTSUPP if the image cannot have a hole; nothing has changed then.
     func trim(_ range: Range<Int64>) throws(AccessError)
 
-    /// Tells the extents of `range` in ascending order, touching one another, from its beginning on, clipped to it,
-    /// until `report` returns false or the range ends. Where the image cannot tell, all is data.
+    /// Reports the extents of `range` in ascending order, from its beginning on, without gaps and clipped to it, until
+    /// `report` returns false or the range ends. If the image does not know its extents, all is data.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)
 }
 

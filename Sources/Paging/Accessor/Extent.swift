@@ -1,6 +1,6 @@
-/// A run of an image and what is known of it, as NBD's block status tells it.
+/// A run of an image and what is known about it, as NBD's block status reports it.
 public struct Extent: Equatable, Sendable {
-    /// What the run is.
+    /// What the run holds.
     public enum Kind: Equatable, Sendable {
         /// Allocated; may hold anything.
         case data

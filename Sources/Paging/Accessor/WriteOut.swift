@@ -1,15 +1,15 @@
 import Glibc
 
-/// One of several writes that an Accessor is asked to do at once.
+/// One of several writes that an Accessor does at once.
 public struct WriteOut {
-    /// Most writes that are asked for at once.
+    /// The maximum number of writes at once.
     public static let maxCount = 32
 
-    /// Memory, whole base pages, stable until the call returns.
+    /// The memory to write: whole base pages, stable until the call returns.
     public let pieces: UnsafeBufferPointer<iovec>
-    /// Where in the image they go, bytes; a multiple of the base page.
+    /// The offset in the image, bytes; a multiple of the base page.
     public let offset: Int64
-    /// Why it failed, or nil. Set by the Accessor.
+    /// Why the write failed, or nil. Set by the Accessor.
     public var error: AccessError?
 
     public init(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) {

@@ -1,10 +1,10 @@
-/// Base pages that one writer may make dirty now.
+/// A number of base pages that one writer may make dirty now.
 ///
-/// What it does not use goes back when the Admission ends, or earlier: nobody keeps one while waiting for anything
-/// (invariant 9). It lives on the writer's stack.
+/// What the writer does not use goes back when the Admission ends, or earlier: no thread keeps one while it waits for
+/// anything (invariant 9). It lives on the writer's stack.
 struct Admission: ~Copyable {
     private let dirtyLimit: DirtyLimit
-    /// Base pages left of it.
+    /// Base pages that are left of it.
     private(set) var count: Int
 
     /// - Parameter count: Base pages that `dirtyLimit` has admitted.
@@ -13,9 +13,9 @@ struct Admission: ~Copyable {
         self.count = count
     }
 
-    /// So many of the pages are dirty now.
+    /// `pages` of the base pages are dirty now.
     mutating func use(_ pages: Int) {
-        assert(pages <= count, "no more becomes dirty than was admitted")
+        assert(pages >= 0 && pages <= count, "no more becomes dirty than was admitted")
         count -= pages
     }
 

@@ -1,22 +1,23 @@
 import Glibc
 import Synchronization
 
-/// Writers that wait until they may make more dirty, in the order of their arrival.
+/// Writers that wait until they may make more pages dirty, in the order of their arrival.
 ///
-///     (fast path) ── no room, or somebody waits ──▶ waiting ── serve: it is first, and there is room ──▶ admitted
-///                                                      └── waitForTurn: there is a reason to give up ──▶ gone
+///     (fast path) ── no room, or others wait ──▶ waiting ── serve: it is first, and there is room ──▶ admitted
+///                                                   └── waitForTurn: there is a reason to give up ──▶ gone
 ///
-/// Each has a turn: how many had come to wait when its write began. The queue is in the order of turns. A writer that
-/// was admitted, gave that back to wait for something else, and comes again is thus before those who came after it:
-/// only a finite number is ever before a writer, and that number never grows. So nobody starves, and giving back costs
-/// no place.
+/// Each writer has a turn: the number of writers that had come to wait when its write began. The queue is in the order
+/// of turns. Suppose a writer was admitted, gave that back to wait for something else, and comes again. It is still
+/// before all writers that came after it. So only a finite number of writers is ever before it, and that number never
+/// grows. No writer starves, and giving back costs no place.
 ///
-/// Whoever makes room serves the queue: it grants the first what there is room for, then the next, and wakes those and
-/// no others. A waiter in the queue lies on the stack of who waits: nothing is allocated, and there is room for all.
+/// A thread that makes room serves the queue: it grants the first writer what there is room for, then the next, and
+/// wakes only those. The record of a waiting writer lies on its own stack. So nothing is allocated, and there is room
+/// for all.
 ///
-/// Thread rules: any thread; who waits here holds nothing (invariant 9). `lock` is innermost: neither what is granted
-/// nor why somebody gives up is asked of anything that takes another. O(1), but for a writer that comes again: O(those
-/// who wait).
+/// Thread rules: any thread; a thread that waits here holds nothing (invariant 9). `lock` is innermost: the closures
+/// that grant room take no other lock, and reasons to give up are asked for without it. O(1), except for a writer that
+/// comes again: O(waiting writers).
 struct AdmissionQueue: @unchecked Sendable {
     private let lock: Lock
     private let state: UnsafeMutablePointer<State>
@@ -26,23 +27,23 @@ struct AdmissionQueue: @unchecked Sendable {
         var first: UnsafeMutablePointer<Waiter>?
         var last: UnsafeMutablePointer<Waiter>?
         let waiting = Atomic<Int>(0)
-        /// Those who have come to wait, so far.
+        /// How many writers have come to wait so far.
         let arrivals = Atomic<UInt64>(0)
     }
 
-    /// One who waits. All of it is under the queue's lock, but for the signals.
+    /// A writer that waits. The queue's lock guards all of it except the semaphore.
     private struct Waiter {
         let wanted: Int
         let turn: UInt64
         var granted = 0
-        /// Signals that have been given or are about to be: the waiter must not go before all have been heard.
+        /// Signals that have been given or are about to be. The waiter's memory must stay until it has heard them all.
         var signals = 0
         var signal = sem_t()
         var previous: UnsafeMutablePointer<Waiter>?
         var next: UnsafeMutablePointer<Waiter>?
     }
 
-    /// - Parameter mutex: Where the lock is to lie.
+    /// - Parameter mutex: Memory for the lock.
     init(mutex: UnsafeMutablePointer<pthread_mutex_t>) {
         lock = Lock(in: mutex)
         state = .allocate(capacity: 1)
@@ -54,24 +55,27 @@ struct AdmissionQueue: @unchecked Sendable {
         state.deallocate()
     }
 
-    /// Whether nobody waits. Exact after a sequentially consistent change of what they wait for.
+    /// Whether no writer waits. Exact after a sequentially consistent change of what writers wait for.
     @inline(__always)
     var isEmpty: Bool { state.pointee.waiting.load(ordering: .sequentiallyConsistent) == 0 }
 
-    /// The turn of who comes now.
+    /// The turn of a writer that comes now.
     @inline(__always)
     var turn: UInt64 { state.pointee.arrivals.load(ordering: .acquiring) }
 
-    /// Times that somebody has waited here.
+    /// How many times a writer has waited here.
     var arrivals: UInt64 { turn }
 
-    /// Sleeps until some of `wanted` is granted. Whoever waits counts as waiting before the first look at the room.
-    /// - Parameter serve: Serves this queue, in case there has been room already.
-    /// - Parameter reasonToGiveUp: Why there is nothing to wait for; looked at with no lock held, before each sleep.
-    /// - Returns: How much is granted: at least one.
+    /// Sleeps until some of `wanted` is granted. The writer counts as waiting before the room is looked at for the
+    /// first time.
+    /// - Parameter serve: Serves this queue, in case there is room already.
+    /// - Parameter reasonToGiveUp: Why there is nothing to wait for, or nil. Called with no lock held, before each
+    ///   sleep.
+    /// - Returns: How much is granted, at least one.
     func waitForTurn(
         _ turn: UInt64, wanting wanted: Int, serve: () -> Void, reasonToGiveUp: () -> AccessError?
     ) throws(AccessError) -> Int {
+        assert(wanted > 0, "a writer waits for something")
         var waiter = Waiter(wanted: wanted, turn: turn)
         return try withUnsafeMutablePointer(to: &waiter) { (waiter) throws(AccessError) -> Int in
             signal(of: waiter).prepare()
@@ -97,14 +101,15 @@ struct AdmissionQueue: @unchecked Sendable {
         }
     }
 
-    /// Grants those whose turn it is what `take` can spare, and wakes them.
-    /// - Parameter take: Takes up to so much, and says how much it is: 0 where there is none.
+    /// Grants room to the first writers, as far as `take` finds some, and wakes them.
+    /// - Parameter take: Takes up to a given amount of room, and returns how much: 0 if there is none.
     func serve(_ take: (Int) -> Int) {
         lock.lock()
         var admitted: UnsafeMutablePointer<Waiter>?
         var end: UnsafeMutablePointer<Waiter>?
         while let waiter = state.pointee.first {
             let granted = take(waiter.pointee.wanted)
+            assert(granted <= waiter.pointee.wanted, "no writer is granted more than it wants")
             guard granted > 0 else { break }
             unlink(waiter)
             waiter.pointee.granted = granted
@@ -113,14 +118,15 @@ struct AdmissionQueue: @unchecked Sendable {
             end = waiter
         }
         lock.unlock()
-        // Not under the lock, which all who wake up take first. A waiter may be gone as soon as its signal is given.
+        // Signal without the lock, because every thread that wakes up takes it first. A waiter may be gone as soon as
+        // its signal is given.
         while let waiter = admitted {
             admitted = waiter.pointee.next
             signal(of: waiter).give()
         }
     }
 
-    /// Lets all who wait look whether there is a reason to give up.
+    /// Wakes all writers that wait, so that they look for a reason to give up.
     func wakeAll() {
         lock.lock()
         var waiter = state.pointee.first
@@ -134,7 +140,7 @@ struct AdmissionQueue: @unchecked Sendable {
 
     // MARK: Waiters
 
-    /// Puts the waiter where its turn belongs: behind all that are not later.
+    /// Puts the waiter where its turn belongs: behind all waiters whose turn is not later.
     private func enter(_ waiter: UnsafeMutablePointer<Waiter>) {
         lock.lock()
         var before = state.pointee.last
@@ -148,12 +154,12 @@ struct AdmissionQueue: @unchecked Sendable {
         // Counted last: a thread that sees this arrival finds the queue not empty.
         state.pointee.arrivals.wrappingAdd(1, ordering: .releasing)
         lock.unlock()
-        // What is looked at next must not have been read before.
+        // What the caller looks at next must not have been read earlier.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
     }
 
-    /// - Returns: What is granted, all signals having been heard; 0 if nothing is: then the waiter is still in the
-    ///   queue, unless its owner gives up.
+    /// Takes the waiter out of the queue if it gives up, and hears its signals if it is granted something or gives up.
+    /// - Returns: What is granted. If that is 0, the waiter is still in the queue, unless it gives up.
     private func leave(_ waiter: UnsafeMutablePointer<Waiter>, isGivingUp: Bool, _ heard: inout Int) -> Int {
         lock.lock()
         let granted = waiter.pointee.granted

@@ -1,11 +1,12 @@
 import Glibc
 import Synchronization
 
-/// Keeps the DirtyLimit at what the FlushBudget allows: notes what the disk does, and says so.
+/// Keeps the DirtyLimit at what the FlushBudget allows: it reports to the budget what the disk does, and sets the
+/// limit.
 ///
-/// Write-outs and syncs tell of their beginnings and ends. Writers look in when there is much that is dirty, at most
-/// ten times a second, so that a disk that does nothing at all is noticed. A writer that waits for room need not look:
-/// the room only gets less.
+/// Write-outs and syncs report their beginnings and ends. Writers look in while much is dirty, at most ten times a
+/// second, so that a disk that does nothing at all is noticed. A writer that waits for room need not look, because the
+/// room only gets less.
 ///
 /// Thread rules: any thread, no lock held; `lock` is innermost. Without a flush time it does nothing.
 struct DiskPace: @unchecked Sendable {
@@ -13,17 +14,17 @@ struct DiskPace: @unchecked Sendable {
     private let lock: Lock
     private let state: UnsafeMutablePointer<State>?
 
-    /// How often writers look, seconds.
+    /// The time between two looks of writers, seconds.
     private static let interval = 0.1
 
     private struct State: ~Copyable {
-        /// Under `lock`. Before the atomic, which is used without it.
+        /// Guarded by `lock`. It comes before the atomic, which is used without the lock.
         var budget: FlushBudget
         /// When the next look is due, microseconds.
         let nextLook = Atomic<Int>(0)
     }
 
-    /// - Parameter flushTime: Milliseconds that a flush may take, or nil where that does not matter.
+    /// - Parameter flushTime: Milliseconds that a flush may take, or nil if that does not matter.
     init(_ dirtyLimit: DirtyLimit, flushTime: Int?, mutex: UnsafeMutablePointer<pthread_mutex_t>) {
         self.dirtyLimit = dirtyLimit
         lock = Lock(in: mutex)
@@ -45,7 +46,7 @@ struct DiskPace: @unchecked Sendable {
     func beginWriteOut() { change { $0.beginWriteOut(at: $1, written: dirtyLimit.written) } }
     func endWriteOut() { change { $0.endWriteOut(at: $1, written: dirtyLimit.written) } }
 
-    /// Runs `sync`, which makes `pages` base pages durable.
+    /// Runs `sync`, which makes `pages` base pages durable, and measures it.
     func sync(_ pages: Int, _ sync: () throws(AccessError) -> Void) throws(AccessError) {
         change { $0.beginSync(at: $1) }
         do throws(AccessError) {
@@ -57,13 +58,13 @@ struct DiskPace: @unchecked Sendable {
         change { $0.endSync(at: $1, pages: pages, isGood: true) }
     }
 
-    /// Whether what is written out and not durable should be made so.
+    /// Whether what is written out and not durable should be synced.
     var isSyncDue: Bool {
         guard let state else { return false }
         return lock.withLock { state.pointee.budget.isSyncDue(unsynced: dirtyLimit.unsynced) }
     }
 
-    /// Looks how the disk gets on, if nobody has lately.
+    /// Reports to the budget what the disk has written out, unless a thread has done so in the last tenth of a second.
     func look() {
         guard let state else { return }
         let now = Int(MonotonicClock.seconds * 1e6)

@@ -1,27 +1,7 @@
-/// A list of leaves, doubly linked through the leaves themselves, so that it takes no memory of its own. A leaf is on
-/// one list at the most; which one, its mark says. All of it is under the lock of the Ledger whose list it is.
+/// A list of leaves, doubly linked through the leaves themselves, so that it takes no memory of its own. A leaf is on at
+/// most one list, and its status says which. The lock of the list's Ledger guards all of it.
 struct LeafList {
     var head = LeafID.none
     var tail = LeafID.none
     var count = 0
-}
-
-extension LeafTable {
-    /// Puts leaf `id`, which is on no list, behind `previous`, or at the head where that is `.none`. O(1).
-    func insert(_ id: LeafID, after previous: LeafID, in list: inout LeafList) {
-        let next = previous == .none ? list.head : self[previous].pointee.nextOnList
-        self[id].pointee.previousOnList = previous
-        self[id].pointee.nextOnList = next
-        if previous == .none { list.head = id } else { self[previous].pointee.nextOnList = id }
-        if next == .none { list.tail = id } else { self[next].pointee.previousOnList = id }
-        list.count += 1
-    }
-
-    /// Takes leaf `id` off its list. O(1).
-    func unlink(_ id: LeafID, from list: inout LeafList) {
-        let (previous, next) = (self[id].pointee.previousOnList, self[id].pointee.nextOnList)
-        if previous == .none { list.head = next } else { self[previous].pointee.nextOnList = next }
-        if next == .none { list.tail = previous } else { self[next].pointee.previousOnList = previous }
-        list.count -= 1
-    }
 }

@@ -1,6 +1,7 @@
 /// What must hold of the lists.
 extension Ledger {
-    /// The links of both lists agree with the leaves' marks. O(leaves on them). All shards are locked.
+    /// Checks that the links of both lists agree with the leaves' status and bits. O(leaves on the lists). The caller
+    /// holds all shards' locks.
     func checkInvariants() {
         lock.withLock {
             check(record.pointee.dirty, .dirty)

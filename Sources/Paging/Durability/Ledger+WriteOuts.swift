@@ -1,7 +1,7 @@
-/// Epochs and write-outs: what a flush is to write out, and what has become of it.
+/// Epochs and write-outs: what a flush has to write out, and what has become of it.
 extension Ledger {
     /// Ends the current epoch.
-    /// - Returns: Its number: what has been dirtied so far has this one or an earlier one.
+    /// - Returns: Its number. What has been dirtied so far has this number or an earlier one.
     func endEpoch() -> UInt32 {
         lock.withLock {
             defer { record.pointee.epoch &+= 1 }
@@ -11,8 +11,8 @@ extension Ledger {
 
     /// Copies the keys of the oldest dirty leaves into `keys`, as many as fit.
     /// - Parameter epoch: Only leaves that this epoch or an earlier one dirtied.
-    /// - Parameter includingFailed: Also those whose write-out has failed.
-    /// - Returns: How many there are. O(that), and O(failed leaves).
+    /// - Parameter includingFailed: Leaves whose write-out has failed too.
+    /// - Returns: How many keys there are. O(that number + failed leaves).
     func oldestDirty(
         upTo epoch: UInt32, includingFailed: Bool = true, into keys: UnsafeMutableBufferPointer<UInt64>
     ) -> Int {
@@ -37,12 +37,12 @@ extension Ledger {
         Int32(bitPattern: one &- other) > 0
     }
 
-    /// Why data cannot be written out at present, or nil if all of it could be.
+    /// Why data cannot be written out at present, or nil if no write-out has failed.
     var error: AccessError? {
         lock.withLock { record.pointee.failedLeaves > 0 ? AccessError(record.pointee.error) : nil }
     }
 
-    /// What there is to be told of write-outs since the last call, or nil.
+    /// The news about write-outs since the last call, or nil.
     func news(dirtyPages: Int) -> Notice? {
         lock.withLock {
             if record.pointee.failedLeaves > 0, !record.pointee.isTold {
@@ -60,7 +60,7 @@ extension Ledger {
         }
     }
 
-    /// Why nothing of the image that is dirty can be written out; nil while some of it can.
+    /// The error that keeps every dirty leaf of the image from being written out, or nil if one of them has not failed.
     var stuck: AccessError? {
         lock.withLock {
             let (failed, dirty) = (record.pointee.failedLeaves, record.pointee.dirty.count)

@@ -1,57 +1,51 @@
 import Glibc
-import Synchronization
 
-/// Of one image: which leaves are dirty, in the order of their dirtying, and which are written out but not yet durable.
+/// Of one image: which leaves are dirty, in the order in which they became dirty, and which are written out but not yet
+/// durable.
 ///
 /// A leaf is on one of two lists or on none:
 ///
-///     none ── dirtied ──▶ dirty ── written out, nothing dirtied since ──▶ unsynced ── synced ──▶ none
-///                          ▲  ▲                                             │
-///                          │  └─────── written out, dirtied since ──┐       │
-///                          └── dirtied; sync failed ────────────────┴───────┘
+///     none ── dirtied ──▶ dirty ── wroteOut, and no page is dirty ──▶ unsynced ── markDurable ──▶ none
+///                         │ ▲ ▲                                         │
+///                         │ │ └────────── dirtied, dirtiedAgain ────────┘
+///                         └─┘ wroteOut, and a page is dirty again
 ///
-/// The dirty list is in the order of epochs: a flush ends an epoch and writes out what that one and earlier ones
-/// dirtied. A leaf whose write-out failed goes to the tail, so that nobody tries it twice in one flush, and stays
-/// counted as failed until its data is out: every flush says so (invariant 6).
+/// `pagesDropped` puts a leaf where its bits say.
 ///
-/// The unsynced list is in the order of syncs: a leaf remembers how many had begun when it was written out, and a good
-/// sync makes durable those that were written out before it began.
+/// The dirty list is in the order of epochs. A flush ends an epoch and writes out what that epoch and earlier ones
+/// dirtied. A leaf whose write-out failed goes to the tail, so that no flush tries it twice. It counts as failed until
+/// its data is out, and until then every flush fails (invariant 6).
 ///
-/// Ledgers lie in the Memory, one an image. Calls that take a leaf want its shard's lock held; `lock` comes after it
-/// and is an innermost one. O(1), but for what says otherwise.
+/// The unsynced list is in the order of syncs. A leaf remembers how many syncs had begun when it was written out. A
+/// good sync makes durable the leaves that were written out before it began. Durability decides what a failed sync
+/// means.
 ///
-/// Here is what happens to a leaf; in the extensions, epochs and write-outs (WriteOuts), syncs (Syncs), and Invariants.
+/// Ledgers lie in the Memory, one per image. A caller that names a leaf holds the lock of the leaf's shard. The
+/// Ledger's own lock comes after that one (`LockRank.ledger`). O(1), unless a function says otherwise.
+///
+/// This file says what happens to a leaf. The extensions have epochs and write-outs (WriteOuts), syncs (Syncs), and
+/// Invariants.
 struct Ledger: @unchecked Sendable {
-    // These two are the Ledger's own: internal only because its extensions are files of their own.
+    // These are the Ledger's own. They are internal only because its extensions are files of their own.
     let record: UnsafeMutablePointer<Record>
     let leaves: LeafTable
     let dirtyLimit: DirtyLimit
 
     struct Record: ~Copyable {
-        /// Write-outs that failed since all was well. First, because changing any field in place counts as a change of
-        /// the first byte to the thread sanitizer, and whoever is about to lock touches the mutex unlocked.
+        /// Write-outs that failed since all was well. This field comes first because of the thread sanitizer: to it, a
+        /// change of any field in place is a change of the first byte, and a thread that is about to lock reads the
+        /// mutex unlocked.
         var writeOutFailures: UInt64 = 0
-        /// Its place behind that is relied on.
+        /// `Ledger.mutex` relies on its place behind the first field.
         var mutex = pthread_mutex_t()
         var dirty = LeafList()
         var unsynced = LeafList()
         var epoch: UInt32 = 1
         var syncsBegun: UInt32 = 0
         var failedLeaves = 0
-        /// Whether failures have been told.
+        /// Whether a `Notice` has told of the failures.
         var isTold = false
         var error: Int32 = 0
-        /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
-        /// of the image. Counted for ever; see `Provider`.
-        let atRisk = Atomic<UInt64>(0)
-        /// Zeroes and trims being done.
-        let changes = Atomic<Int>(0)
-        /// Syncs that failed, and how the last one did.
-        let syncFailureStamp = Atomic<UInt64>(0)
-        /// Base pages written out and not known to be durable.
-        let unsyncedPages = Atomic<Int>(0)
-        /// Base pages read ahead and recycled without use, since somebody asked.
-        let unused = Atomic<UInt64>(0)
     }
 
     init(at record: UnsafeMutablePointer<Record>, leaves: LeafTable, dirtyLimit: DirtyLimit) {
@@ -60,7 +54,7 @@ struct Ledger: @unchecked Sendable {
         self.dirtyLimit = dirtyLimit
     }
 
-    /// Makes the ledger that of a new image.
+    /// Makes the Ledger that of a new image.
     func prepare() {
         record.initialize(to: Record())
         let address = withUnsafePointer(to: &record.pointee.mutex) { UnsafeRawPointer($0) }
@@ -79,34 +73,37 @@ struct Ledger: @unchecked Sendable {
     // MARK: What happens to a leaf
 
     /// Pages of the leaf have just become dirty.
-    /// - Parameter wasClean: No other page of it was.
+    /// - Parameter wasClean: No other page of the leaf was dirty.
     func dirtied(_ id: LeafID, wasClean: Bool) {
+        assert(leaves[id].pointee.dirty != 0, "the leaf's bits say already that pages are dirty")
         guard wasClean || leaves[id].pointee.status.list != .dirty else { return }
         lock.withLock {
             if wasClean { leaves[id].pointee.dirtyEpoch = record.pointee.epoch }
-            // A leaf with pages on their way out stays where it is: a flush that has to wait for them looks there.
+            // A leaf with pages on their way out keeps its position: a flush that must wait for these pages looks
+            // there.
             guard leaves[id].pointee.status.list != .dirty else { return }
             unlink(id)
             append(id, dirtyIn: record.pointee.epoch)
         }
     }
 
-    /// The last dirty page of the leaf has been taken to be written out: what had failed is being tried again.
+    /// The last dirty page of the leaf has been taken to be written out. So what had failed is being tried again.
     func allDirtyTaken(_ id: LeafID) {
+        assert(leaves[id].pointee.dirty == 0, "no dirty page of the leaf is left")
         guard leaves[id].pointee.status.keepsFailed else { return }
         lock.withLock { leaves[id].pointee.status.keepsFailed = false }
     }
 
-    /// Pages of the leaf have been written out; its bits say so already.
+    /// Pages of the leaf have been written out. The leaf's bits say so already.
     func wroteOut(_ id: LeafID) {
         lock.withLock {
             let leaf = leaves[id]
             if leaf.pointee.writing != 0 { return }
-            // Where nothing is dirty what had failed has been dropped meanwhile, if it was not written out.
+            // If nothing is dirty, what had failed has been written out, or dropped meanwhile.
             if !leaf.pointee.status.keepsFailed || leaf.pointee.dirty == 0 { noteSuccess(id) }
             if leaf.pointee.dirty != 0 {
-                // Most that is left of a leaf was dirty from the beginning: its place is right, and finding it anew
-                // would mean to go through the whole list.
+                // Most often the pages that are left were dirty from the beginning. Then the leaf's position is right,
+                // and to find it again would mean a walk through the whole list.
                 guard leaf.pointee.dirtyEpoch != leaf.pointee.epoch else { return }
                 unlink(id)
                 insert(id, dirtyIn: leaf.pointee.dirtyEpoch)
@@ -117,11 +114,13 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
-    /// Pages of the leaf could not be written out, and are dirty again. It goes to the tail, so that no flush tries it
-    /// twice; until it is out every flush fails, also those that it is now too late for.
+    /// Pages of the leaf could not be written out, and are dirty again. The leaf goes to the tail, so that no flush
+    /// tries it twice. Until it is out every flush fails, even one that does not find it because it is now in a later
+    /// epoch.
     func failedToWriteOut(_ id: LeafID, _ error: AccessError) {
         lock.withLock {
             let leaf = leaves[id]
+            assert(leaf.pointee.status.list == .dirty, "what is being written out is on the dirty list")
             leaf.pointee.status.keepsFailed = true
             moveToTail(id)
             record.pointee.error = error.code
@@ -134,8 +133,8 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
-    /// Known bad pages of the leaf have been left alone this time. It goes to the tail, as if they had failed again, so
-    /// that no flush comes to it twice.
+    /// Pages of the leaf that are known to be bad have been left alone this time. The leaf goes to the tail, as if they
+    /// had failed again, so that no flush comes to it twice.
     func putOff(_ id: LeafID) {
         lock.withLock {
             assert(leaves[id].pointee.status.keepsFailed, "what is known to be bad has failed")
@@ -149,11 +148,12 @@ struct Ledger: @unchecked Sendable {
         append(id, dirtyIn: record.pointee.epoch)
     }
 
-    /// Pages of the leaf have been written out while a sync failed, and are dirty again. That is no failure of theirs:
-    /// the leaf stays where it is, as if they had not gone, so that a flush that has begun after that sync, and waited
-    /// for them, writes them out anew. Those who began before it fail because of it. Where another page of the leaf has
-    /// failed, which has put it too late for such a flush, that failure stands until these pages are out too: the flush
-    /// hears of it.
+    /// Pages of the leaf have been written out while a sync failed, and are dirty again. Their write-out did not fail,
+    /// so the leaf keeps its position. A flush that began after the failed sync, and waited for these pages, finds them
+    /// there and writes them out again. A flush that began earlier fails with the sync's error.
+    ///
+    /// If another page of the leaf has failed, the leaf is in a later epoch and such a flush does not find it. Then
+    /// that failure stands until these pages are out too, and the flush fails because of it.
     func syncFailedMeanwhile(_ id: LeafID) {
         lock.withLock {
             let leaf = leaves[id]
@@ -163,7 +163,7 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
-    /// Pages of the leaf have been dropped: it belongs where its bits say now.
+    /// Pages of the leaf have been dropped. The leaf goes where its bits now say.
     func pagesDropped(_ id: LeafID) {
         guard leaves[id].pointee.status.list != .none else { return }
         lock.withLock {
@@ -176,37 +176,32 @@ struct Ledger: @unchecked Sendable {
         }
     }
 
-    /// The leaf's failed data is out, or gone; with the last such leaf the image is well again.
+    /// The leaf's failed data is out, or gone. With the last such leaf the image is well again.
     private func noteSuccess(_ id: LeafID) {
         leaves[id].pointee.status.keepsFailed = false
         guard leaves[id].pointee.status.hasFailed else { return }
+        assert(record.pointee.failedLeaves > 0, "a leaf that has failed is counted")
         leaves[id].pointee.status.hasFailed = false
         record.pointee.failedLeaves -= 1
         dirtyLimit.countFailedLeaves(-1, nil)
         if record.pointee.failedLeaves == 0 { record.pointee.error = 0 }
     }
 
-    // MARK: Reading ahead
-
-    /// So many base pages that were read ahead have been recycled and nobody has used them.
-    func countUnused(_ pages: UInt64) { record.pointee.unused.wrappingAdd(pages, ordering: .relaxed) }
-
-    /// How many base pages were read ahead in vain since the last call.
-    func takeUnused() -> UInt64 {
-        record.pointee.unused.load(ordering: .relaxed) == 0 ? 0 : record.pointee.unused.exchange(0, ordering: .relaxed)
-    }
-
     // MARK: The lists
 
+    /// Puts a leaf that is on no list at the tail of the dirty list.
     func append(_ id: LeafID, dirtyIn epoch: UInt32) {
+        assert(leaves[id].pointee.status.list == .none, "a leaf is on one list at most")
         leaves[id].pointee.epoch = epoch
         leaves[id].pointee.status.list = .dirty
         dirtyLimit.countDirtyLeaves(1)
         leaves.insert(id, after: record.pointee.dirty.tail, in: &record.pointee.dirty)
     }
 
-    /// Puts a leaf where its epoch belongs, which is near the tail: O(leaves that later epochs have dirtied).
+    /// Puts a leaf that is on no list where its epoch belongs. That is near the tail: O(leaves that later epochs
+    /// dirtied).
     private func insert(_ id: LeafID, dirtyIn epoch: UInt32) {
+        assert(leaves[id].pointee.status.list == .none, "a leaf is on one list at most")
         var before = record.pointee.dirty.tail
         while before != .none, Ledger.isLater(leaves[before].pointee.epoch, than: epoch) {
             before = leaves[before].pointee.previousOnList
@@ -218,6 +213,7 @@ struct Ledger: @unchecked Sendable {
     }
 
     private func appendUnsynced(_ id: LeafID) {
+        assert(leaves[id].pointee.status.list == .none, "a leaf is on one list at most")
         leaves[id].pointee.epoch = record.pointee.syncsBegun
         leaves[id].pointee.status.list = .unsynced
         leaves.insert(id, after: record.pointee.unsynced.tail, in: &record.pointee.unsynced)

@@ -1,30 +1,35 @@
 import Glibc
 
-/// The syncs of one image: who wants one while one is under way shares the next with all who want it by then.
+/// Syncs of one image, or its flushes, which callers share: a caller that comes while one is under way takes part in
+/// the next, with all others that come until then.
 ///
-/// A sync that a caller shares has begun after the call, and so after the write-outs that the caller has waited for: it
-/// covers them. Nobody waits for more than two.
+///     idle ── lead ──▶ under way ── ended, nobody waits ──▶ idle
+///                      ▲     └───── ended: one of those that wait leads the next ──┐
+///                      └───────────────────────────────────────────────────────────┘
 ///
-/// Thread rules: any thread; who waits here holds nothing. `lock` is innermost and is not held across
-/// the sync itself.
+/// The sync that a caller shares begins after the call. So it begins after the write-outs that the caller has waited
+/// for, and covers them. No caller waits for more than two syncs.
+///
+/// Thread rules: any thread; a thread that waits here holds nothing. `lock` is innermost and is not held across the
+/// sync itself.
 struct SharedSync: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
-    /// How long who waits sleeps before looking again, milliseconds.
+    /// How long a waiting thread sleeps before it looks again, milliseconds.
     private static let maxSleep = 1000
 
     private struct State {
-        /// Syncs begun and ended since the image was opened. Before the mutex: see Shard.
+        /// Syncs begun and ended since the image was opened. They come before the mutex: see Shard.
         var begun: UInt64 = 0
         var ended: UInt64 = 0
-        /// The last sync that failed, and how.
+        /// The number of the last sync that failed, and its error.
         var lastFailed: UInt64 = 0
         var failure: Int32 = 0
-        /// Syncs that failed, counted when what they lost is dirty again.
+        /// The number of failed syncs. A sync is counted after what it failed to make durable is dirty again.
         var failureCount: UInt64 = 0
         var mutex = pthread_mutex_t()
-        /// Where those wait who want the next sync of an even number, and those of an odd one: the end of a sync wakes
-        /// all who wanted that one, and one of the others, who is to lead the next.
+        /// Where callers wait for the next sync with an even number, and for the next with an odd one. The end of a
+        /// sync wakes all that wanted that one, and one of the others, which leads the next.
         var even = pthread_cond_t()
         var odd = pthread_cond_t()
     }
@@ -37,7 +42,9 @@ struct SharedSync: @unchecked Sendable {
         _ = Condition(in: state.pointer(to: \.odd)!)
     }
 
+    /// Frees it. No thread uses it any more.
     func destroy() {
+        assert(state.pointee.begun == state.pointee.ended, "no sync is under way")
         pthread_cond_destroy(state.pointer(to: \.odd)!)
         pthread_cond_destroy(state.pointer(to: \.even)!)
         pthread_mutex_destroy(state.pointer(to: \.mutex)!)
@@ -46,20 +53,21 @@ struct SharedSync: @unchecked Sendable {
 
     private var lock: Lock { Lock(at: state.pointer(to: \.mutex)!) }
 
-    /// Where those wait who want sync `number`.
+    /// Where callers wait that want sync `number`.
     private func condition(_ number: UInt64) -> Condition {
         Condition(at: number & 1 == 0 ? state.pointer(to: \.even)! : state.pointer(to: \.odd)!)
     }
 
-    /// Syncs that failed so far.
+    /// The number of failed syncs so far.
     var failureCount: UInt64 { lock.withLock { state.pointee.failureCount } }
 
-    /// Returns after a sync that began after the call has ended.
-    /// - Parameter since: What `failureCount` was before the caller began to write out what it wants durable: a sync
-    ///   that has failed since then has made some of that dirty again.
-    /// - Parameter sync: Does it; called by the one of the sharers who leads.
-    /// - Throws: Its error, to all sharers.
+    /// Returns when a sync that began after the call has ended.
+    /// - Parameter since: What `failureCount` was before the caller began to write out what it wants durable. A sync
+    ///   that has failed since then may have made some of that dirty again, so it fails the caller too.
+    /// - Parameter sync: Does the sync. The one caller that leads calls it, with no lock held.
+    /// - Throws: The sync's error, to all callers that share it.
     func share(since: UInt64? = nil, _ sync: () -> AccessError?) throws(AccessError) {
+        LockRank.assertNoneHeld()
         lock.lock()
         let takesPart = Flaw.lateJoin.isPlanted && state.pointee.begun > state.pointee.ended
         let wanted = state.pointee.begun + (takesPart ? 0 : 1)
@@ -67,19 +75,21 @@ struct SharedSync: @unchecked Sendable {
             if state.pointee.begun == state.pointee.ended {
                 lead(sync)
             } else {
-                // Not for ever: the signal that names the next leader can be lost to another waiter (glibc bug 25847).
+                // Not for ever: the signal for the next leader can go to another waiter (glibc bug 25847).
                 condition(wanted).wait(lock, milliseconds: SharedSync.maxSleep)
                 if Flaw.ifForWhile.isPlanted { break }
             }
         }
-        // A later failure counts too: what it lost was in part ours to keep.
+        // A later failure counts too: it may have lost what this caller wants durable.
         let hasFailed = state.pointee.lastFailed >= wanted || (since != nil && since != state.pointee.failureCount)
         let failure = hasFailed ? state.pointee.failure : 0
         lock.unlock()
         if failure != 0 { throw AccessError(failure) }
     }
 
+    /// Does the next sync. The lock is held before and after, and not during the sync.
     private func lead(_ sync: () -> AccessError?) {
+        assert(state.pointee.begun == state.pointee.ended, "one sync at a time")
         state.pointee.begun += 1
         lock.unlock()
         let error = sync()
@@ -91,7 +101,8 @@ struct SharedSync: @unchecked Sendable {
             state.pointee.failureCount += 1
         }
         let ended = state.pointee.ended
-        // Not under the lock, which all who wake up take first. First who leads the next: what it does takes longest.
+        // Wake without the lock, because every thread that wakes up takes it first. The next leader comes first: what
+        // it does takes longest.
         lock.unlock()
         condition(ended + 1).wakeOne()
         condition(ended).wakeAll()

@@ -13,11 +13,12 @@ struct Memory: ~Copyable {
     let base: UnsafeMutableRawPointer
     private let mapping: UnsafeMutableRawPointer
     private let mappedBytes: Int
-    private let lock: Lock
-    private let free: InlineArray<9, BitTree>
-    private let state: UnsafeMutablePointer<State>
+    // These are internal only because Memory+Invariants is a file of its own.
+    let lock: Lock
+    let free: InlineArray<9, BitTree>
+    let state: UnsafeMutablePointer<State>
 
-    private struct State {
+    struct State {
         var freeFrames: Int
         var minFreeFrames: Int
     }
@@ -196,22 +197,5 @@ struct Memory: ~Copyable {
 
     private func bytes(withFreeFrames free: Int) -> Int {
         metadata.bytes + (metadata.frames - free) * BasePage.size
-    }
-
-    /// Invariant 3, the free part of it: free Regions do not overlap and add up to `freeFrames`; no two free buddies.
-    /// O(frames); the caller sees to it that nobody takes or gives meanwhile if the answer is to be compared.
-    func checkInvariants() {
-        lock.lock()
-        defer { lock.unlock() }
-        var frames = 0
-        for order in 0...Region.maxOrder {
-            frames += free[order].count << order
-            guard order < Region.maxOrder else { continue }
-            for index in stride(from: 0, to: free[order].capacity - 1, by: 2) {
-                precondition(
-                    !(free[order].contains(index) && free[order].contains(index + 1)), "free buddies were not joined")
-            }
-        }
-        precondition(frames == state.pointee.freeFrames, "free Regions must add up to the free frames")
     }
 }

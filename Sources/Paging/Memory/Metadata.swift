@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Where in the Memory each table of paging metadata lies.
 ///
@@ -19,6 +20,8 @@ struct Metadata {
     let ghosts: UnsafeMutablePointer<GhostEntry>
     let ghostBuckets: Int
     let ledgers: UnsafeMutablePointer<Ledger.Record>
+    let syncRisks: UnsafeMutablePointer<SyncRisk.Record>
+    let readaheadWaste: UnsafeMutablePointer<Atomic<UInt64>>
     /// How many images there can be at once.
     let images: Int
     let writebackKeys: UnsafeMutablePointer<UInt64>
@@ -61,6 +64,8 @@ struct Metadata {
         ghosts = carver.carve(GhostEntry.self, ghostBuckets * Ghosts.entriesPerBucket)
         images = min(1024, max(16, frames / 64))
         ledgers = carver.carve(Ledger.Record.self, images)
+        syncRisks = carver.carve(SyncRisk.Record.self, images)
+        readaheadWaste = carver.carve(Atomic<UInt64>.self, images)
         writebackKeys = carver.carve(UInt64.self, WritebackQueue.slotCount * WritebackQueue.capacity(frames: frames))
         badPages = carver.carve(UInt16.self, frames)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)
@@ -93,30 +98,4 @@ struct Metadata {
         let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
         return frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes
     }
-}
-
-/// Cuts a stretch of memory into tables, each beginning on a cache line.
-private struct Carver {
-    private let base: UnsafeMutableRawPointer
-    private var used = 0
-    private static let alignment = 64
-
-    init(at base: UnsafeMutableRawPointer) { self.base = base }
-
-    /// Bytes cut so far, rounded up to the base page.
-    var bytes: Int { (used + BasePage.size - 1) / BasePage.size * BasePage.size }
-
-    mutating func carve<T: ~Copyable>(_: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
-        let table = (base + used).bindMemory(to: T.self, capacity: count)
-        used += (MemoryLayout<T>.stride * count + Carver.alignment - 1) / Carver.alignment * Carver.alignment
-        return table
-    }
-}
-
-extension Int {
-    /// The binary logarithm of it, which is at least 1, rounded down.
-    var log2: Int { Int.bitWidth - 1 - leadingZeroBitCount }
-
-    /// The least power of two that is not less than it, which is at least 1.
-    var roundedUpToPowerOfTwo: Int { 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
 }

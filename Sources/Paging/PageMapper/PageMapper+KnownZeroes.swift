@@ -5,9 +5,6 @@
 /// which costs a system call or two, and tells of all the holes in the chunk. So a sparse image costs no I/O, and one
 /// without holes no questions.
 extension PageMapper {
-    /// What lies between missing base pages and need not be read is read with them where there is no more in a row: 32
-    /// KiB more cost less than one read more.
-    private static let maxGap: UInt64 = 8
     /// Base pages that a zero or trim notes as known zeroes at the most: 64 MiB.
     private static let maxNoted = UInt64(64 * Chunk.pages)
 
@@ -25,28 +22,6 @@ extension PageMapper {
         shard.unlock()
         if let mark { noteArrival(at: mark) }
         return Loan(context, zeroes: wanted.lowerBound..<min(BasePage.offset(of: end), wanted.upperBound))
-    }
-
-    /// The end of the base pages from `page` on, which is missing, that are to be read at once: the first that is
-    /// resident, or that begins a longer stretch of known zeroes. The shard's lock is held.
-    func endOfMissing(from page: UInt64, upTo limit: UInt64) -> UInt64 {
-        guard page + 1 < limit else { return limit }
-        let zeroes = context.map.knownZeroes(inChunkOf: page)
-        let vacant = context.map.vacantPages(in: page..<limit)
-        let firstResident = vacant.end(ofRunFrom: page, upTo: limit)
-        return max(endOfRead(of: vacant.subtracting(zeroes), from: page, upTo: firstResident), page + 1)
-    }
-
-    /// The end of the base pages from `begin`, which is missing, that are to be read at once: with what lies between
-    /// missing ones where there is no more in a row than is worth it.
-    func endOfRead(of missing: PageSet, from begin: UInt64, upTo limit: UInt64) -> UInt64 {
-        var end = begin
-        var next = begin
-        while next < limit, next - end <= PageMapper.maxGap {
-            end = missing.end(ofRunFrom: next, upTo: limit)
-            next = missing.end(ofGapFrom: end, upTo: limit)
-        }
-        return end
     }
 
     /// Notes that the image holds zeroes in `pages`, which the caller has reserved: of the first chunks at once, so

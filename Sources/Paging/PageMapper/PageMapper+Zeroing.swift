@@ -16,14 +16,14 @@ extension PageMapper {
         visit(
             pages, .touching, where: { !$0.isQuiescent },
             do: { id, shard in context.waitUntilReleased(id, on: shard) })
-        context.map.ledger.beginChange()
+        context.map.risk.beginChange()
         do throws(AccessError) {
             try change()
         } catch {
-            context.map.ledger.endChange()
+            context.map.risk.endChange()
             throw error
         }
-        context.map.ledger.endChange()
+        context.map.risk.endChange()
         splitStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }, do: { id, shard in dropOrWait(id, on: shard) })
         noteZeroes(in: pages)

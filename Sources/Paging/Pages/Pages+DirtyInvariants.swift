@@ -28,7 +28,7 @@ extension Pages {
                 images[Int(leaf.image)].add(leaf)
             }
         }
-        for image in images.indices { check(accessMap(ofImage: UInt16(image)).ledger, images[image]) }
+        for image in images.indices { check(accessMap(ofImage: UInt16(image)), images[image]) }
         let leaves = dirtyLimit.leaves
         precondition(leaves.dirty == images.reduce(0) { $0 + $1.dirtyLeaves }, "the dirty limit counts dirty leaves")
         precondition(leaves.failed == images.reduce(0) { $0 + $1.failedLeaves }, "the dirty limit counts failed leaves")
@@ -37,11 +37,11 @@ extension Pages {
         precondition(!isQuiet || dirtyLimit.pages == dirtyPages, "what is not dirty any more has been released")
     }
 
-    private func check(_ ledger: Ledger, _ found: Found) {
-        ledger.checkInvariants()
-        precondition(ledger.dirtyLeaves == found.dirtyLeaves, "every dirty leaf is on the dirty list")
-        precondition(ledger.failedLeaves == found.failedLeaves, "(6) what has failed is counted")
-        precondition(ledger.unsyncedPages == found.unsyncedPages, "what is not durable is counted")
+    private func check(_ map: AccessMap, _ found: Found) {
+        map.ledger.checkInvariants()
+        precondition(map.ledger.dirtyLeaves == found.dirtyLeaves, "every dirty leaf is on the dirty list")
+        precondition(map.ledger.failedLeaves == found.failedLeaves, "(6) what has failed is counted")
+        precondition(map.risk.unsyncedPages == found.unsyncedPages, "what is not durable is counted")
     }
 
     /// Checks the bits of a leaf against each other and against the words of its flexpages.

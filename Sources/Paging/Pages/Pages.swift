@@ -46,6 +46,7 @@ public final class Pages: @unchecked Sendable {
     /// The most frames that one fill takes, so that one request leaves others some to work with.
     let maxFramesOfFill: Int
     let prefetches: PrefetchQueue
+    let readaheadWaste: ReadaheadWaste
     /// What brings dirty pages out when the process is about to die.
     public let will: LastWill
     /// The largest window of reading ahead, base pages.
@@ -83,7 +84,8 @@ public final class Pages: @unchecked Sendable {
         dirtyLimit = DirtyLimit(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
         pace = DiskPace(dirtyLimit, flushTime: flushTime, mutex: memory.metadata.mutex(.pace))
         writebackQueue = WritebackQueue(memory.metadata, pace)
-        prefetches = PrefetchQueue(frames: memory.metadata.frames)
+        prefetches = PrefetchQueue(memory.metadata)
+        readaheadWaste = ReadaheadWaste(memory.metadata)
         will = LastWill(table: table, metadata: memory.metadata)
         maxReadahead = min(readahead / BasePage.size, queue.probationTarget / 3)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
@@ -161,7 +163,7 @@ public final class Pages: @unchecked Sendable {
                 return false
             }
             if PageState(table.word(candidate.id).pointee.state.load(ordering: .relaxed)).has(PageState.prefetched) {
-                map.ledger.countUnused(table[candidate.id].pages)
+                readaheadWaste.count(table[candidate.id].pages, ofImage: candidate.key.image)
             }
             map.remove(candidate.id)
             shard.pointee.recycles += 1

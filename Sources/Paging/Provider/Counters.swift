@@ -1,35 +1,38 @@
-/// What has happened so far, over all images; a snapshot.
+/// A snapshot of what has happened so far, over all images.
 public struct Counters: Sendable, Equatable {
-    /// Base pages lent to clients that were resident when they were asked for.
+    /// Base pages lent to clients that were resident when a client wanted them.
     public var hits: UInt64 = 0
     /// Base pages that had to be populated for a client.
     public var misses: UInt64 = 0
-    /// Base pages that clients read as zeroes without their being resident, because they were known to be.
+    /// Base pages that clients read as zeroes although they were not resident, because they were known to be zeroes.
     public var zeroHits: UInt64 = 0
-    /// Base pages that are known to be zeroes and not resident, now.
+    /// Base pages that are known to be zeroes and not resident, at present.
     public var knownZeroes: UInt64 = 0
-    /// Reads of the image that ended well; each may have populated many pages.
+    /// Reads of an image that succeeded; each may have populated many pages.
     public var fills: UInt64 = 0
-    /// Reads of the image that failed.
+    /// Reads of an image that failed.
     public var failedFills: UInt64 = 0
     /// Flexpages whose memory was taken for others.
     public var recycles: UInt64 = 0
-    /// Base pages moved inside the memory so that others could have a large piece of it.
+    /// Base pages moved inside the memory so that other flexpages could have a large piece of it.
     public var moves: UInt64 = 0
-    /// Writes of the image that ended well, and the base pages in them.
+    /// Writes of an image that succeeded.
     public var writes: UInt64 = 0
+    /// The base pages in these writes.
     public var pagesWritten: UInt64 = 0
-    /// Writes of the image that failed.
+    /// Writes of an image that failed.
     public var failedWrites: UInt64 = 0
-    /// Base pages that are newer than the image, now.
+    /// Base pages that are newer than the image, at present.
     public var dirtyPages: UInt64 = 0
-    /// Base pages that may be that before writers wait, now; and times that a writer has waited for it.
+    /// The number of dirty base pages at which writers wait, at present.
     public var allowedDirtyPages: UInt64 = 0
+    /// How many times a writer has waited there.
     public var dirtyWaits: UInt64 = 0
-    /// Times that a request slept until another had filled, given back or freed a page.
+    /// How many times a request slept until another request had filled, given back or freed a page.
     public var waits: UInt64 = 0
-    /// Bytes of pages in use and of all paging metadata, now and at the most so far. Never more than `memory=`.
+    /// Bytes of pages in use and of all paging metadata, at present. Never more than `memory=`.
     public var bytesInUse: UInt64 = 0
+    /// The maximum of `bytesInUse` so far.
     public var peakBytesInUse: UInt64 = 0
 
     public init() {}

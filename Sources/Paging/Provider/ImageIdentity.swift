@@ -1,4 +1,5 @@
-/// What makes two opens the same image: the device and inode number of its file, or whatever else tells images apart.
+/// Two opens with the same identity are the same image. It is the device and inode number of the image's file, or
+/// whatever else distinguishes images.
 public struct ImageIdentity: Hashable, Sendable {
     public let device: UInt64
     public let inode: UInt64

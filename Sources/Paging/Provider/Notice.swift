@@ -1,12 +1,14 @@
-/// Something that whoever runs the server should be told, once for a trouble and once for its end.
+/// News for whoever runs the server: each trouble is reported once when it begins and once when it ends.
 public enum Notice: Sendable, Equatable {
-    /// Data cannot be written out: why, and how many base pages are dirty. They stay in memory and are tried again.
+    /// Data cannot be written out: the error, and how many base pages are dirty. They stay in memory and are tried
+    /// again.
     case writeOutFails(AccessError, dirtyPages: Int)
-    /// All data that could not be written out is out now, after so many write-outs that failed.
+    /// All data that could not be written out is out now, after this number of failed write-outs.
     case writeOutWorksAgain(failures: UInt64)
-    /// Syncs have begun to fail: why, and whether some of what they were to make durable is not in memory any more, so
-    /// that no flush of the image can succeed until it is opened anew. Told again where that comes later.
+    /// Syncs have begun to fail: the error, and whether data is lost. Data is lost if some of what the sync should have
+    /// made durable is not in memory any more. Then no flush of the image succeeds until it is opened anew. If data is
+    /// lost at a later failure, this notice comes again.
     case syncFailed(AccessError, isLost: Bool)
-    /// A sync has succeeded, nothing is lost, after so many that failed.
+    /// A sync has succeeded after this number of failed ones, and nothing is lost.
     case syncWorksAgain(failures: UInt64)
 }

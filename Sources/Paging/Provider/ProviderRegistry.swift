@@ -2,8 +2,8 @@ import Glibc
 
 /// The open images, found by identity, so that clients of one image share one Provider and see each other's writes.
 ///
-/// Thread rules: any thread. Its lock is held over no I/O: an image that is being opened or closed is marked, and who
-/// wants it meanwhile waits for that. It is not on the data path.
+/// Thread rules: any thread. Its lock is not held during I/O: an image that is being opened or closed is noted, and a
+/// thread that wants the image meanwhile waits. It is not on the data path.
 public final class ProviderRegistry: @unchecked Sendable {
     private let pages: Pages
     private let monitor = Monitor(.registry)
@@ -11,7 +11,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     /// Images being opened or closed.
     private var changing: Set<ImageIdentity> = []
     private var numbersInUse: Set<UInt16> = []
-    /// Whom `visitEach` is with.
+    /// The image that `visitEach` is visiting.
     private var visited: Provider?
 
     private struct Entry {
@@ -23,9 +23,9 @@ public final class ProviderRegistry: @unchecked Sendable {
 
     deinit { monitor.destroy() }
 
-    /// The Provider of the image, for one user more. The first who asks opens it with `accessor`.
-    /// - Throws: What `accessor` throws; ENFILE where as many images are open as the Memory has ledgers for; EFBIG for
-    ///   an image of more than 2⁶⁰ bytes.
+    /// The Provider of the image, for one more user. The first user opens it with `accessor`.
+    /// - Throws: What `accessor` throws; ENFILE if as many images are open as the Memory has Ledgers for; EFBIG for an
+    ///   image of more than 2⁶⁰ bytes.
     public func open(
         _ identity: ImageIdentity, accessor: () throws(AccessError) -> any Accessor
     ) throws(AccessError) -> Provider {
@@ -51,11 +51,11 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
     }
 
-    /// One user less. When the last one leaves, the image is flushed, its flexpages are dropped and the Provider is
-    /// forgotten; no request of it may be under way then.
-    /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, for the next who
-    ///   opens the image, or until the Writeback has brought it out and closed it; what a failed sync has lost is lost,
-    ///   and the image can be opened anew.
+    /// One user less. When the last user leaves, the image is flushed, its flexpages are dropped and the Provider is
+    /// forgotten. No request of the image may be under way then.
+    /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, until the Writeback
+    ///   has brought it out and closed the image; a user that opens the image before that gets the same Provider. What
+    ///   a failed sync has lost stays lost, and the image can be opened anew.
     public func close(_ provider: Provider) throws(AccessError) {
         monitor.lock()
         defer { monitor.unlock() }
@@ -68,15 +68,15 @@ public final class ProviderRegistry: @unchecked Sendable {
         if let failure = closeIfUnused(provider) { throw failure }
     }
 
-    /// Closes what nobody uses any more and is open only because its data could not be brought out, as far as it can be
-    /// by now. By the thread that visits.
+    /// Closes images that no client uses any more, and that are open only because their data could not be brought out.
+    /// Those whose data still cannot be brought out stay open. Called by the thread that visits.
     func closeUnused() {
         monitor.lock()
         defer { monitor.unlock() }
         for provider in entries.filter({ $0.users == 0 }).map(\.provider) { _ = closeIfUnused(provider) }
     }
 
-    /// Flushes the image, drops its pages and forgets it, unless somebody has come meanwhile, or data stays. The
+    /// Flushes the image, drops its pages and forgets it, unless a user has opened it meanwhile, or data stays. The
     /// monitor is locked.
     /// - Returns: The flush's error.
     private func closeIfUnused(_ provider: Provider) -> AccessError? {
@@ -91,7 +91,8 @@ public final class ProviderRegistry: @unchecked Sendable {
         return failure
     }
 
-    /// Brings out what is dirty of an image that nobody uses any more and drops its pages, if that can be done.
+    /// Brings out what is dirty of an image that has no users any more, and drops its pages if all of it is out.
+    /// - Returns: The flush's error.
     private func end(_ provider: Provider) -> AccessError? {
         var failure: AccessError?
         pages.prefetches.forget(provider)
@@ -118,8 +119,8 @@ public final class ProviderRegistry: @unchecked Sendable {
         return try body()
     }
 
-    /// Calls `body` with each image that is neither being opened nor closed, one after the other, without the lock. An
-    /// image stays open while it is visited. One thread at a time.
+    /// Calls `body`, without the lock, with each image in turn that is neither being opened nor closed. An image stays
+    /// open while it is visited. One thread at a time.
     func visitEach(_ body: (Provider) -> Void) {
         var index = 0
         while let provider = visit(index) {
@@ -129,9 +130,10 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
     }
 
-    /// The image with this index, or nil in nil's place where it cannot be visited; nil past the last.
+    /// The image with this index: nil past the last one, and a value that contains nil if the image cannot be visited.
     private func visit(_ index: Int) -> Provider?? {
         monitor.withLock {
+            assert(visited == nil, "one thread at a time visits")
             guard index < entries.count else { return nil }
             let provider = entries[index].provider
             visited = changing.contains(provider.identity) ? nil : provider

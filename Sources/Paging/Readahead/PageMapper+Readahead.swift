@@ -1,17 +1,18 @@
-/// The way of what is read ahead: filled by a thread of the Prefetcher, lent to nobody, and dropped where it fails.
+/// Reading ahead: a thread of the Prefetcher fills the pages. They are lent to no client, and dropped if the read
+/// fails.
 extension PageMapper {
-    /// A client has missed `wanted`: has what comes next read ahead.
+    /// A client has missed `wanted`. Queues what should be read ahead now.
     func noteMiss(_ wanted: Range<Int64>) {
         guard !context.readahead.isOff else { return }
-        submit(
-            context.readahead.missed(
-                BasePage.numbers(covering: wanted), unused: context.map.ledger.takeUnused()))
+        let unused = pages.readaheadWaste.take(ofImage: context.map.image)
+        submit(context.readahead.missed(BasePage.numbers(covering: wanted), unused: unused))
     }
 
-    /// A client has come to the marked page: has the next window read ahead.
+    /// A client has reached the marked page. Queues the next window.
     @inline(never)
     func noteArrival(at page: UInt64) {
-        submit(context.readahead.arrived(at: page, unused: context.map.ledger.takeUnused()))
+        let unused = pages.readaheadWaste.take(ofImage: context.map.image)
+        submit(context.readahead.arrived(at: page, unused: unused))
     }
 
     private func submit(_ plan: ReadaheadPlan) {
@@ -19,10 +20,12 @@ extension PageMapper {
         pages.prefetches.submit(plan, of: provider)
     }
 
-    /// Populates what is missing of `run`, base pages of one chunk, as far as memory can be had at once. Its errors are
-    /// nobody's.
-    /// - Parameter mark: The page of it, the first or the last, that is to tell when a client comes to it.
+    /// Populates what is missing of `run`, base pages of one chunk, as far as there is memory at once. No client hears
+    /// of its errors.
+    /// - Parameter mark: The page of the run, the first or the last, that gets the mark: a client that reaches it
+    ///   triggers the next window.
     func readAhead(_ run: Range<UInt64>, mark: UInt64?) {
+        assert(mark.map(run.contains) ?? true, "the mark is on a page of the run")
         let shard = context.map.shard(of: run.lowerBound)
         let isMarkedAtBegin = mark == run.lowerBound
         var mark = mark
@@ -49,10 +52,10 @@ extension PageMapper {
         }
     }
 
-    /// Marks what is to tell when a client comes to `mark`: that page, or where it is resident the nearest one of
-    /// `vacant`, which are missing or known to be zeroes. Zeroes are marked at once; what is missing when it has been
-    /// read. The shard's lock is held.
-    /// - Returns: The page that has or is to have the mark.
+    /// Chooses the page that gets the mark: `mark`, or if that is resident the nearest page of `vacant`, which are
+    /// missing or known to be zeroes. Known zeroes are marked at once, a missing page when it has been read. The
+    /// shard's lock is held.
+    /// - Returns: The page that has the mark or will have it.
     private func setMark(at mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool) -> UInt64? {
         let page =
             upwards
@@ -62,7 +65,9 @@ extension PageMapper {
         return page
     }
 
-    /// - Returns: Up to which page it has come, or nil where there was no memory or the image could not be read.
+    /// Populates the beginning of `run` with one read.
+    /// - Parameter over: Pages of the run that are resident, over which it reads.
+    /// - Returns: The page at which it stopped, or nil if there was no memory or the image could not be read.
     private func readAheadOnce(
         _ run: Range<UInt64>, over resident: PageSet, mark: UInt64?, on shard: UnsafeMutablePointer<Shard>
     ) -> UInt64? {
@@ -77,7 +82,7 @@ extension PageMapper {
         } catch {
             _ = consume fill
             guard !resident.isEmpty else { return nil }
-            // It may be what was read over that cannot be read.
+            // Perhaps only the resident pages that it read over cannot be read.
             let end = resident.end(ofGapFrom: run.lowerBound, upTo: run.upperBound)
             return readAheadOnce(run.lowerBound..<end, over: PageSet(), mark: mark, on: shard)
         }

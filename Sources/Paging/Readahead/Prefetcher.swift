@@ -3,16 +3,16 @@ import Glibc
 
 /// The threads that read ahead, of all images.
 ///
-/// Made after the process has forked, where it forks, stopped before the Pages end.
+/// Made after the process has forked, if it forks, and stopped before the Pages end.
 public final class Prefetcher: @unchecked Sendable {
     private let pages: Pages
     private var crew = Crew()
 
-    /// Reads of a megabyte that are under way at once.
+    /// The default number of threads: each reads at most a megabyte at a time.
     public static let defaultThreads = 4
 
-    /// - Parameter count: How many; with none, `drain` does the work.
-    /// - Throws: EAGAIN, or another errno value of pthread_create, where they cannot be had.
+    /// - Parameter count: How many threads; if none, `drain` does the work.
+    /// - Throws: EAGAIN, or another errno value of pthread_create, if a thread cannot be created.
     public init(pages: Pages, threads count: Int = Prefetcher.defaultThreads) throws(AccessError) {
         self.pages = pages
         pages.prefetches.setWorking(true)
@@ -29,10 +29,10 @@ public final class Prefetcher: @unchecked Sendable {
         }
     }
 
-    /// Reads ahead what is queued, in the caller's thread: what a simulation does, to be the same each time.
+    /// Reads ahead what is queued, on the caller's thread. A simulation uses it, so that all runs are the same.
     public func drain() { pages.prefetches.drain() }
 
-    /// Sends the threads home and waits until they have gone. Called once, before the last reference goes.
+    /// Ends the threads and waits until they have ended. Called once, before the last reference goes.
     public func stop() {
         pages.prefetches.setWorking(false)
         crew.join()

@@ -1,30 +1,31 @@
 import Glibc
 
-/// Of one image: finds the sequential, backwards and strided streams among the accesses, and says what to read ahead.
+/// Of one image: finds sequential, backward and strided streams among the accesses, and says what to read ahead.
 ///
-/// It hears of misses and of arrivals at marked pages, not of hits: a reader whose pages are there costs nothing. Eight
-/// streams; the one that was not used for longest gives its place to a new one, where one that runs, and is heard of
-/// only when its reader comes to a mark, counts as used later than it was. Windows double from 64 KiB to the largest;
-/// pages that are recycled without ever having been used halve what "largest" is, and each plan that is of use brings
-/// some of it back.
+/// It hears of misses and of arrivals at marked pages, not of hits: a reader whose pages are resident costs nothing.
+/// There are eight streams. A new stream replaces the least recently used one. A running stream is heard of only when
+/// its reader reaches a mark, so it counts as used later than it was: by a sixteenth of its window, in accesses.
+///
+/// Windows double from 64 KiB to a maximum. Pages that are recycled without having been used (ReadaheadWaste) halve the
+/// maximum. Each arrival at a mark raises it again by a quarter.
 ///
 /// Thread rules: any thread. Its lock is innermost. O(streams).
 struct Readahead: @unchecked Sendable {
     private static let streamCount = 8
-    /// The smallest window, base pages.
+    /// The minimum window, base pages.
     private static let minWindow: UInt64 = 16
 
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
     /// Base pages in the image.
     private let end: UInt64
-    /// Base pages of the largest window; 0 where nothing is read ahead.
+    /// The maximum window, base pages; 0 if nothing is read ahead.
     private let maxWindow: UInt64
 
     private struct State {
         var streams = InlineArray<8, ReadaheadStream>(repeating: ReadaheadStream())
         var time: UInt64 = 0
-        /// What the largest window is at present.
+        /// The maximum window at present.
         var maxNow: UInt64
     }
 
@@ -45,7 +46,7 @@ struct Readahead: @unchecked Sendable {
     var isOff: Bool { maxWindow == 0 }
 
     /// A client has missed `pages`.
-    /// - Parameter unused: Base pages that have been read ahead and recycled without use since the last call.
+    /// - Parameter unused: How many base pages have been read ahead and recycled without use since the last call.
     func missed(_ pages: Range<UInt64>, unused: UInt64) -> ReadaheadPlan {
         guard !isOff else { return ReadaheadPlan() }
         return monitor.withLock {
@@ -64,14 +65,15 @@ struct Readahead: @unchecked Sendable {
         }
     }
 
-    /// Makes a strided stream of an access to `pages` and two streams of one access each, if there are such.
+    /// Makes a strided stream from an access to `pages` and two streams of one access each, if they fit together.
+    /// - Returns: Whether it has.
     private func stride(to pages: Range<UInt64>) -> Bool {
         let time = state.pointee.time
         for second in 0..<Readahead.streamCount where state.pointee.streams[second].accesses == 1 {
             for first in 0..<Readahead.streamCount where state.pointee.streams[first].accesses == 1 {
                 let (one, two) = (state.pointee.streams[first], state.pointee.streams[second])
                 guard let stream = ReadaheadStream(one, two, pages, at: time) else { continue }
-                // The two may yet turn out to be streams of their own.
+                // The two stay: they may yet turn out to be streams of their own.
                 state.pointee.streams[leastRecentlyUsed] = stream
                 return true
             }
@@ -79,7 +81,7 @@ struct Readahead: @unchecked Sendable {
         return false
     }
 
-    /// A client has come to the marked `page`.
+    /// A client has reached the marked `page`.
     func arrived(at page: UInt64, unused: UInt64) -> ReadaheadPlan {
         guard !isOff else { return ReadaheadPlan() }
         return monitor.withLock {
@@ -100,21 +102,22 @@ struct Readahead: @unchecked Sendable {
             minWindow: min(max(minWindow, Readahead.minWindow), maxWindow), maxWindow: maxWindow, end: end)
     }
 
-    /// What was read ahead in vain shrinks the windows.
+    /// Halves the maximum window if anything was read ahead in vain.
     private func learn(_ unused: UInt64) {
         guard unused > 0 else { return }
         state.pointee.maxNow = max(min(Readahead.minWindow, maxWindow), state.pointee.maxNow / 2)
     }
 
-    /// The stream that gives its place to a new one.
+    /// The index of the stream that a new one replaces.
     private var leastRecentlyUsed: Int {
         var found = 0
         for index in 1..<Readahead.streamCount where keptUntil(index) < keptUntil(found) { found = index }
         return found
     }
 
-    /// The larger its window, the more misses of others come between two of its marks. (Kept for 256 of them whatever
-    /// the window, streams that had ended kept new ones out: on nine of ten traces more was missed.)
+    /// The time of a stream's last use, plus a sixteenth of its window: the larger the window, the more misses of other
+    /// readers come between two of the stream's marks. (With a fixed 256 in place of that, streams that had ended kept
+    /// new ones out, and on nine of ten traces there were more misses.)
     private func keptUntil(_ index: Int) -> UInt64 {
         state.pointee.streams[index].usedAt + state.pointee.streams[index].window / 16
     }

@@ -1,46 +1,46 @@
-/// A reader that seems to go through an image in a pattern, and how far has been read ahead of it.
+/// A reader that seems to go through an image in a pattern, and how far the pager has read ahead of it.
 ///
-///     forming ── accesses go on where the pattern puts them ──▶ running (windows double) ──▶ forgotten, when
-///                                                                                             another needs its place
+///     forming ── advance: the pattern is known ──▶ running (windows double)
+///        └─────────────────────┬──────────────────────┘
+///                              └── least recently used ──▶ replaced by a new stream
 ///
-/// All numbers are base pages. Tolerant of reordering: threads that serve one client's requests at once come here in
-/// another order than the requests came to them. So one access says little about where the reader goes: the direction
-/// is what most accesses say that widen what the stream has seen, and the same page missed again says nothing.
+/// All numbers are base pages. Reordering is tolerated: threads that serve one client's requests at once come here in
+/// another order than the requests came to them. So one access says little about where the reader goes. The direction
+/// is the one in which most accesses widen what the stream has seen. The same page missed again says nothing.
 struct ReadaheadStream {
     /// How the reader moves.
     enum Direction {
         case forwards, backwards
-        /// By the same distance each time, which is more than what is read.
+        /// By the same distance each time, which is more than the pages read.
         case strided(Int64)
     }
 
     var direction = Direction.forwards
-    /// The pages that the latest access was to; of a strided stream, the furthest one.
+    /// The pages of the latest access; of a strided stream, those of the furthest one.
     var latest: Range<UInt64> = 0..<0
-    /// From the least to the most page that the reader has come to.
+    /// From the lowest to the highest page that the reader has reached.
     private var seen: Range<UInt64> = 0..<0
-    /// Accesses that went on upwards less those that went on downwards, cut off at `maxLead`.
+    /// Accesses that went on upwards minus those that went on downwards, limited to `maxLead` either way.
     private var lead = 0
-    /// Up to where (backwards: down to where) pages have been asked for ahead of the reader; strided: the furthest
-    /// place.
+    /// The end of what has been asked for ahead of the reader (backwards: its beginning; strided: the furthest step).
     var ahead: UInt64 = 0
-    /// The page that was marked last, until the reader comes to it.
+    /// The page that was marked last, until the reader reaches it.
     private var mark: UInt64?
-    /// Pages that are asked for at once; 0 while the stream is forming.
+    /// How many pages are asked for at once; 0 while the stream is forming.
     var window: UInt64 = 0
-    /// Accesses that have followed the pattern; 0 where there is no stream.
+    /// How many accesses have followed the pattern; 0 if there is no stream.
     var accesses = 0
-    /// The number of the access, of all to the image, that used it last.
+    /// The time of its last use: the number of an access among all to the image.
     var usedAt: UInt64 = 0
 
-    /// A lead that makes a direction, and the largest one.
+    /// The lead at which the direction is known.
     private static let leadOfDirection = 2
     private static let maxLead = 8
-    /// Requests of a client that come in any order.
+    /// How many requests of a client may come in any order.
     private static let reordered: UInt64 = 16
-    /// The longest stride: 256 MiB.
+    /// The maximum stride: 256 MiB.
     private static let maxStride: Int64 = 65536
-    /// Places in a row that a strided reader must have come to.
+    /// How many steps in a row make a strided pattern.
     private static let stridesOfPattern = 4
 
     init() {}
@@ -55,8 +55,8 @@ struct ReadaheadStream {
     }
 
     /// The strided stream that accesses of two streams and one to `pages` make, if they lie at equal distances and none
-    /// of the three has been followed by a neighbour. One access more is to confirm it, because among many random
-    /// places some three lie so.
+    /// of the three has been followed by a neighbour. One more access must confirm it, because among many random
+    /// accesses some three lie so.
     init?(_ first: ReadaheadStream, _ second: ReadaheadStream, _ pages: Range<UInt64>, at time: UInt64) {
         let distance = Int64(pages.lowerBound) - Int64(second.latest.lowerBound)
         guard first.accesses == 1, second.accesses == 1, first.usedAt < second.usedAt,
@@ -70,10 +70,11 @@ struct ReadaheadStream {
         accesses = 3
     }
 
-    /// Whether a miss of `pages`, which it has followed, is to have more read ahead: it has a pattern, and there was
-    /// nothing read ahead or the reader has come to its end. A miss before that (what was asked for is late or has been
-    /// dropped) says nothing new; if it made the window grow, a stream taken for one in the wrong direction would ask
-    /// for megabytes before it is known better.
+    /// Whether more should be read ahead after a miss of `pages`, which the stream has followed. That is so if it has a
+    /// pattern, and either nothing was read ahead or the reader has reached the end of that.
+    ///
+    /// An earlier miss says nothing new: what was asked for is late or has been dropped. If such a miss made the window
+    /// grow, a stream with a mistaken direction would ask for megabytes before the mistake shows.
     func isDue(_ pages: Range<UInt64>) -> Bool {
         switch direction {
         case .strided: accesses >= ReadaheadStream.stridesOfPattern && ahead == latest.lowerBound
@@ -82,13 +83,15 @@ struct ReadaheadStream {
         }
     }
 
-    /// How far from where it is expected an access may be, so that sixteen requests in any order are one stream.
+    /// How far an access may be from where it is expected, so that sixteen requests in any order are one stream.
     private func slack(_ pages: Range<UInt64>) -> UInt64 {
         max(2 * ReadaheadStream.reordered, ReadaheadStream.reordered * UInt64(pages.count))
     }
 
     /// Follows an access to `pages` if it belongs to the stream.
+    /// - Returns: Whether it does.
     mutating func follow(_ pages: Range<UInt64>) -> Bool {
+        assert(!pages.isEmpty, "an access is to a page")
         if case .strided(let distance) = direction {
             guard pages.count == latest.count, let steps = steps(to: pages.lowerBound, by: distance) else {
                 return false
@@ -104,7 +107,8 @@ struct ReadaheadStream {
         return true
     }
 
-    /// Where the reader is, and what has been asked for ahead of it: what was dropped of that is missed there.
+    /// Where the reader is, and what has been asked for ahead of it. If pages of that were dropped, the reader's next
+    /// miss is there.
     private var near: Range<UInt64> {
         guard window > 0 else { return seen }
         switch direction {
@@ -117,7 +121,7 @@ struct ReadaheadStream {
         pages.lowerBound - min(pages.lowerBound, slack)..<pages.upperBound + slack
     }
 
-    /// Learns from an access where the reader goes.
+    /// Learns the direction of the reader from an access.
     private mutating func note(_ pages: Range<UInt64>) {
         let maxLead = ReadaheadStream.maxLead
         if pages.upperBound > seen.upperBound { lead = min(lead + 1, maxLead) }
@@ -134,7 +138,7 @@ struct ReadaheadStream {
         }
     }
 
-    /// It goes the other way.
+    /// The reader goes the other way: the stream begins anew at `page`.
     private mutating func turn(_ direction: Direction, from page: UInt64) {
         self.direction = direction
         ahead = page
@@ -142,10 +146,11 @@ struct ReadaheadStream {
         mark = nil
     }
 
-    /// The next pages to be read ahead, after a doubling of the window, which ends up at `minWindow` to `maxWindow`;
-    /// they are taken for asked for.
+    /// Doubles the window, within `minWindow` and `maxWindow`, and plans the next pages to read ahead. They count as
+    /// asked for.
     /// - Parameter end: The image's end.
     mutating func advance(minWindow: UInt64, maxWindow: UInt64, end: UInt64) -> ReadaheadPlan {
+        assert(minWindow > 0 && minWindow <= maxWindow, "a window has a page")
         window = min(max(window * 2, minWindow), maxWindow)
         var plan = ReadaheadPlan()
         switch direction {
@@ -169,26 +174,26 @@ struct ReadaheadStream {
 
     // MARK: Strides
 
-    /// How many steps `page` is past the latest place (before it: less than 0), or nil where it is none of the places
-    /// that the reader goes to next or has just gone to.
+    /// How many steps `page` is past the latest access (negative before it). Nil if it is not on a step, or too many
+    /// steps away.
     private func steps(to page: UInt64, by distance: Int64) -> Int64? {
         let (steps, rest) = (Int64(page) - Int64(latest.lowerBound)).quotientAndRemainder(dividingBy: distance)
         let maxSteps = Int64(2 * ReadaheadPlan.capacity)
         return rest == 0 && abs(steps) <= maxSteps ? steps : nil
     }
 
-    /// The reader has come to the place that begins with `page`.
+    /// The reader has reached the step that begins at `page`.
     private mutating func advanceStrided(to page: UInt64, by distance: Int64) {
         guard let steps = steps(to: page, by: distance), steps > 0 else { return }
         latest = page..<page + UInt64(latest.count)
         if (Int64(ahead) - Int64(page)) * distance.signum() < 0 { ahead = page }
     }
 
-    /// Asks for the places that the next steps lead to and that have not been asked for; the first of them is marked.
+    /// Adds to the plan the next steps that have not been asked for. The first of them gets the mark.
     private mutating func addSteps(by distance: Int64, end: UInt64, to plan: inout ReadaheadPlan) {
         let count = UInt64(latest.count)
         let atOnce = Int64(max(1, min(window / count, UInt64(ReadaheadPlan.capacity))))
-        // Of two windows, one is being read while the reader goes through the other.
+        // Two windows ahead: one is being read while the reader goes through the other.
         let maxBegin = (Int64(latest.lowerBound) + 2 * atOnce * distance) * distance.signum()
         for _ in 0..<atOnce {
             let begin = Int64(ahead) + distance
@@ -200,10 +205,13 @@ struct ReadaheadStream {
 
     // MARK: Arrivals
 
-    /// Whether the reader has come to what was read ahead of it: to the flexpage with the mark, which begins with
-    /// `page`, and is the next one where something else was resident at the mark. The stream goes on from there. No
-    /// other stream does: one that was taken for backwards by mistake would hear of the marks of the right one, and go
-    /// on.
+    /// Notes the reader's arrival at the flexpage that begins at `page`, if that can be the one with this stream's
+    /// mark. The stream goes on from there. If something else was resident at the mark, it is the next flexpage that
+    /// has it.
+    ///
+    /// No other stream goes on. Otherwise a stream taken for backwards by mistake would hear of the right one's marks,
+    /// and go on too.
+    /// - Returns: Whether it can be that flexpage.
     mutating func arrive(at page: UInt64) -> Bool {
         guard window > 0, let mark, isMark(mark, inFlexpageAt: page) else { return false }
         self.mark = nil
@@ -215,7 +223,7 @@ struct ReadaheadStream {
         return true
     }
 
-    /// Whether a flexpage that begins with `page` can be the one with the mark: it lies in what was asked for with the
+    /// Whether a flexpage that begins at `page` can be the one with the mark: it lies in what was asked for with the
     /// mark.
     private func isMark(_ mark: UInt64, inFlexpageAt page: UInt64) -> Bool {
         switch direction {

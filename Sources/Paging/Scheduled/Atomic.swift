@@ -3,7 +3,7 @@ import Synchronization
 
 /// An `Atomic` of the build in which a Scheduler runs the threads: it hides the library's from all of Paging, so that
 /// before each access to one another thread may go on. Whatever order is asked for, it is sequentially consistent.
-struct Atomic<Value: Scheduled>: ~Copyable {
+struct Atomic<Value: Scheduled>: ~Copyable, @unchecked Sendable {
     private let value: Synchronization.Atomic<Value>
 
     init(_ initial: consuming Value) { value = Synchronization.Atomic(initial) }

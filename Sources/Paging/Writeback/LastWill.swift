@@ -1,54 +1,57 @@
 import Glibc
 import Synchronization
 
-/// The last will: brings what is dirty to the images, and syncs them, when the process is about to die, whatever its
-/// other threads hold or were about to do.
+/// The last will: when the process is about to die, it brings what is dirty to the images and syncs them, whatever
+/// locks the other threads hold and whatever they were about to do.
 ///
-///     idle ── bringOut: visit the shards, sync the images ──▶ idle        (any number of times; in life, once)
+///     idle ── bringOut: visit the shards, sync the images ──▶ idle        (any number of times; in practice once)
 ///       └──── close ──▶ closed
 ///
-/// The other threads may be stopped at any instruction, for ever, with any lock of Paging held. So this has a way of
-/// its own: it takes the shards' locks only, and of these none that cannot be had in a second; it allocates nothing,
-/// waits for no other's write-out or sync, and changes no state of a page. A shard that cannot be had is passed over,
-/// and what that costs is counted.
+/// The other threads may be stopped at any instruction, for ever, with any lock of Paging held. So the will has a way
+/// of its own. It takes shards' locks only, and waits at most a second in all for those that other threads hold. It
+/// allocates nothing, waits for no other thread's write-out or sync, and changes no state of a page. A shard whose lock
+/// it cannot get is passed over, and the dirty pages in it are counted.
 ///
-/// **What is written**: pages that are dirty or on their way out, where leaf, flexpage and key say the same and the
-/// page lies inside the image.
-/// - The shard's lock is held over the writing, against invariant 7: it keeps page, record and memory together without
-///   pins, which could only be given back by taking locks. Whoever wants the shard waits for a disk meanwhile, in a
-///   process that is about to end.
-/// - What is on its way out is written twice, with the same bytes: nobody changes them (invariant 5).
-/// - A page in which a writer is busy is waited for, 100 ms in all, so that no sector is torn between two versions;
-///   then it is written as it is. That write has not been answered, but older ones in the page may have been.
-/// - A fresh page in which a writer is busy is left out: nothing in it has been answered, and its bytes may be
-///   another's.
-/// - A page that a zero or trim under way covers is written: as that has not been answered, it may be found done or
-///   not.
+/// **What is written**: pages that are dirty or on their way out, if leaf, flexpage and key agree and the page lies
+/// inside the image.
+/// - The shard's lock is held during the write, against invariant 7. The lock keeps page, record and memory together
+///   without pins: pins could be given back only by taking locks. A thread that wants the shard waits for a disk
+///   meanwhile, in a process that is about to end.
+/// - A page on its way out is written twice, with the same bytes: no thread changes them (invariant 5).
+/// - A page that a writer is changing is waited for, for 100 ms in all, so that no sector is torn between two versions.
+///   Then it is written as it is. That write has not been answered, but older ones in the page may have been.
+/// - A fresh page that a writer is changing is left out. Nothing in it has been answered, and its bytes may belong to
+///   another page.
+/// - A page that a zero or trim under way covers is written. The zero or trim has not been answered, so it may be found
+///   done or not done.
 ///
-/// **Nothing answered is left out**, if whoever answers a write looks, after its last change and before the answer, at
-/// a flag that is set before `bringOut`, and then does not answer; all in the order of sequential consistency. A write
-/// that saw the flag unset had its page marked in a critical section of the shard before, hence before the one of the
-/// will: one after it would have seen the flag. And it had given its latch back before it looked: so the will, which
-/// reads the word after the flag was set, sees that, and with it the bytes.
+/// **Nothing answered is left out**, on one condition. A thread that answers a write must check a flag after its last
+/// change and before the answer. The flag is set before `bringOut`, and the thread does not answer once it is set. All
+/// of this is in sequentially consistent order. Take a write that saw the flag unset. It had marked its page in a
+/// critical section of the shard before that check. That section came before the will's: after the will's section, the
+/// write would have seen the flag. The write had also given its latch back before the check. The will reads the
+/// flexpage's word after the flag was set, so it sees the latch given back, and with it the bytes.
 ///
-/// **Open images** stand in a table without a lock. Who closes one withdraws it, and waits while a will is under way.
-/// The orders "withdraw, then look whether it runs" and "run, then look who is there" cannot miss one another.
+/// **Open images** stand in a table without a lock. A thread that closes an image withdraws it, and waits while a will
+/// is under way. The orders "withdraw, then check whether a will runs" and "run, then look up the images" cannot miss
+/// one another.
 ///
-/// Thread rules: `bringOut` on one thread at a time; the rest on any. Costs: O(images · buckets + leaves), and a write
-/// for each run of dirty pages, 32 at once. Some 130 KiB of address space that nothing touches before.
+/// Thread rules: `bringOut` on one thread at a time; the rest on any thread. Costs: O(images · buckets + leaves), and a
+/// write for each run of dirty pages, 32 at once. About 130 KiB of address space that nothing touches before.
 public final class LastWill: @unchecked Sendable {
-    /// What became of it, in base pages.
+    /// The result, in base pages.
     public struct Outcome: Sendable {
         /// Written to the image.
         public internal(set) var broughtOut = 0
-        /// Could not be written, and why the last of them could not.
+        /// Not written, because the image refused them.
         public internal(set) var failed = 0
+        /// The error of the last page that the image refused.
         public internal(set) var error: AccessError?
-        /// Passed over with their shards, as well as could be told.
+        /// Passed over with their shards. An estimate.
         public internal(set) var passedOver = 0
-        /// Left out because what describes them is broken.
+        /// Left out because the records that describe them are broken.
         public internal(set) var broken = 0
-        /// Why an image could not be synced.
+        /// The error of the last image that could not be synced.
         public internal(set) var syncError: AccessError?
     }
 
@@ -58,14 +61,14 @@ public final class LastWill: @unchecked Sendable {
         static let closed = 2
     }
 
-    /// How long shards are waited for when all others have been visited, milliseconds: whose holder has not gone on in
-    /// that time is stuck.
+    /// How long the will waits for shards when it has visited all others, milliseconds. A thread that has not given its
+    /// shard up in that time is stuck.
     private static let patience = 1000
-    /// How long writers are waited for in all, milliseconds.
+    /// How long the will waits for writers in all, milliseconds.
     private static let patienceWithWriters = 100
 
     private let state = Atomic<Int>(State.idle)
-    /// The open images, each in the place that its number says; 0 for none.
+    /// The open images, by their numbers; 0 for none.
     private let images: UnsafeMutablePointer<Atomic<UInt>>
     private let metadata: Metadata
     private let table: FlexpageTable
@@ -85,21 +88,22 @@ public final class LastWill: @unchecked Sendable {
         images.deallocate()
     }
 
-    // MARK: Who is in it
+    // MARK: Open images
 
-    /// The image is open: what is dirty of it is to be brought out.
+    /// The image is open: the will brings out what is dirty of it.
     func enlist(_ provider: Provider) {
         images[Int(provider.image)].store(LastWill.bits(of: provider), ordering: .sequentiallyConsistent)
     }
 
-    /// The image is closed. Nobody looks at it any more when this returns. Its number may be another image's by now.
+    /// The image is closed. The will does not look at it any more when this returns. Another image may have its number
+    /// by now.
     func withdraw(_ provider: Provider) {
         _ = images[Int(provider.image)].compareExchange(
             expected: LastWill.bits(of: provider), desired: 0, ordering: .sequentiallyConsistent)
         while state.load(ordering: .sequentiallyConsistent) == State.running { MonotonicClock.sleepBriefly() }
     }
 
-    /// All of the Memory is about to go. No will begins after this returns, and none is under way.
+    /// The whole Memory is about to go. No will begins after this returns, and none is under way.
     func close() {
         while !state.compareExchange(
             expected: State.idle, desired: State.closed, ordering: .sequentiallyConsistent
@@ -122,9 +126,9 @@ public final class LastWill: @unchecked Sendable {
         }
     }
 
-    // MARK: What it does
+    // MARK: Bringing out
 
-    /// Brings what is dirty to the images, and syncs them. Does nothing where there is no Memory any more.
+    /// Brings what is dirty to the images, and syncs them. Does nothing if there is no Memory any more.
     public func bringOut() -> Outcome {
         var outcome = Outcome()
         guard
@@ -141,9 +145,9 @@ public final class LastWill: @unchecked Sendable {
         return outcome
     }
 
-    /// Those first that can be had at once: who is stuck is waited for when all else is out.
+    /// Visits first the shards whose locks are free. It waits for the others when all else is out.
     private func visitShards(_ outcome: inout Outcome) {
-        // A bit for each that is left.
+        // A bit for each shard that is left.
         var left: UInt64 = 0
         for index in 0..<AccessMap.shardCount {
             let shard = metadata.shards + index
@@ -166,8 +170,9 @@ public final class LastWill: @unchecked Sendable {
         }
     }
 
-    /// Takes the shard's lock as soon as it can be had, if there is so much patience: milliseconds, of which it uses up
-    /// some. By trying again and again, because there is no timed lock that goes by the monotonic clock on all systems.
+    /// Takes the shard's lock, unless that takes longer than `patience` (milliseconds), which it reduces by the time
+    /// that it waits. It polls, because not every system has a timed lock that goes by the monotonic clock.
+    /// - Returns: Whether it has the lock.
     private func tryLock(_ shard: UnsafeMutablePointer<Shard>, _ patience: inout Int) -> Bool {
         while !shard.tryLock() {
             guard patience > 0 else { return false }
@@ -177,7 +182,7 @@ public final class LastWill: @unchecked Sendable {
         return true
     }
 
-    /// Writes out what is dirty in a shard, whose lock is held.
+    /// Writes out what is dirty in a shard. The shard's lock is held.
     private func visit(_ index: Int, _ outcome: inout Outcome) {
         forEachImage { provider in
             forEachLeaf(inShard: index, ofImage: provider.image) { leaf in
@@ -187,7 +192,7 @@ public final class LastWill: @unchecked Sendable {
         }
     }
 
-    /// Adds the leaf's dirty pages to the batch, which is submitted where it is full.
+    /// Adds the leaf's dirty pages to the batch, and submits the batch whenever it is full.
     private func take(_ leaf: UnsafeMutablePointer<Leaf>, of provider: Provider, _ outcome: inout Outcome) {
         var bits = leaf.pointee.dirty | leaf.pointee.writing
         while bits != 0 {
@@ -206,8 +211,8 @@ public final class LastWill: @unchecked Sendable {
         }
     }
 
-    /// Whether the record of flexpage `id` says what the leaf does: that it covers `page` of that image, with memory
-    /// that there is; and whether the page is one of the image's.
+    /// Whether the record of flexpage `id` agrees with the leaf: it covers `page` of that image, its memory exists, and
+    /// the page lies inside the image.
     private func agrees(_ id: FlexpageID, with page: UInt64, of provider: Provider) -> Bool {
         guard Int(id) < metadata.frames else { return false }
         let flexpage = table[id]
@@ -218,8 +223,8 @@ public final class LastWill: @unchecked Sendable {
             && PageState(table.word(id).pointee.state.load(ordering: .relaxed)).has(PageState.populated)
     }
 
-    /// Waits, for as long as there is patience, until no writer is busy in flexpage `id`.
-    /// - Returns: Whether nothing in it has ever been answered.
+    /// Waits, while there is patience left, until no writer is changing flexpage `id`.
+    /// - Returns: Whether nothing in the flexpage has ever been answered.
     private func isLeftToItsWriter(_ id: FlexpageID) -> Bool {
         while true {
             let word = PageState(table.word(id).pointee.state.load(ordering: .sequentiallyConsistent))
@@ -231,7 +236,7 @@ public final class LastWill: @unchecked Sendable {
         }
     }
 
-    /// What is dirty in a shard whose lock cannot be had: a guess, as it may be about to change.
+    /// How many pages are dirty in a shard whose lock another thread keeps. An estimate: the count may be changing.
     private func dirtyPages(inShard index: Int, ofImage image: UInt16) -> Int {
         var count = 0
         forEachLeaf(inShard: index, ofImage: image) {
@@ -240,8 +245,8 @@ public final class LastWill: @unchecked Sendable {
         return count
     }
 
-    /// Calls `body` with the image's leaves in the order of the buckets, in which those of a chunk ascend. It ends, and
-    /// stays in the table, however broken the chains are.
+    /// Calls `body` with the image's leaves in the order of the buckets, in which the leaves of a chunk ascend. It
+    /// ends, and stays inside the table, however broken the chains are.
     private func forEachLeaf(
         inShard index: Int, ofImage image: UInt16, _ body: (UnsafeMutablePointer<Leaf>) -> Void
     ) {

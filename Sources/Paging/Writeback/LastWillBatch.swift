@@ -1,18 +1,19 @@
 import Glibc
 
-/// Pages on their way out with the last will: runs of neighbours, several at once, as in a WriteBatch; but nothing of
-/// them changes, and all room for them is there from the beginning, as there may be little stack, and there is no
-/// malloc.
+/// Pages on their way out with the last will: runs of neighbours, several at once, as in a WriteBatch. But this batch
+/// changes no page's state, and has all its room from the beginning: there may be little stack, and there is no malloc.
 ///
-/// Leaves of several chunks come by turns, so that each run has room for all the pieces that it can become, and a page
-/// joins whichever run it continues. Pointers, cheap to copy; one thread's own.
+/// Leaves of several chunks come in turns. So each run has room for all the pieces that it can become, and a page joins
+/// whichever run it continues.
+///
+/// Pointers, cheap to copy. Thread rules: used by one thread at a time.
 struct LastWillBatch {
     private typealias Run = (pages: Range<UInt64>, pieces: Int)
 
-    /// Base pages in a run at the most: 1 MiB.
+    /// The maximum number of base pages in a run: 1 MiB.
     private static let pagesOfRun = Chunk.pages
-    /// How long one run's pages are tried one by one, milliseconds: a disk that takes long to say no is not to keep the
-    /// other runs from going out.
+    /// How long the pages of one run are tried one by one, milliseconds. So a disk that is slow to refuse a page does
+    /// not keep the other runs from going out.
     private static let maxSearch = 1000
 
     private let runs: UnsafeMutablePointer<Run>
@@ -22,7 +23,7 @@ struct LastWillBatch {
 
     init() {
         runs = .allocate(capacity: WriteOut.maxCount)
-        // And one of each for a page that is tried alone.
+        // One more of each, for a page that is tried alone.
         pieces = .allocate(capacity: WriteOut.maxCount * LastWillBatch.pagesOfRun + 1)
         writes = .allocate(capacity: WriteOut.maxCount + 1)
         count = .allocate(capacity: 1)
@@ -36,7 +37,7 @@ struct LastWillBatch {
         count.deallocate()
     }
 
-    /// The run that `page` continues, or nil.
+    /// The index of the run that `page` continues, or nil.
     private func run(before page: UInt64) -> Int? {
         for run in 0..<count.pointee
         where runs[run].pages.upperBound == page && runs[run].pages.count < LastWillBatch.pagesOfRun {
@@ -47,8 +48,9 @@ struct LastWillBatch {
 
     func hasRoom(for page: UInt64) -> Bool { count.pointee < WriteOut.maxCount || run(before: page) != nil }
 
-    /// Adds `page`, for which there is room and whose bytes are at `memory`.
+    /// Adds `page`, for which there is room. Its bytes are at `memory`.
     func add(_ page: UInt64, _ memory: UnsafeMutableRawPointer) {
+        assert(hasRoom(for: page), "a batch that is full is submitted first")
         if let run = run(before: page) {
             runs[run].pages = runs[run].pages.lowerBound..<page + 1
             let last = self.pieces(of: run) + (runs[run].pieces - 1)
@@ -71,8 +73,8 @@ struct LastWillBatch {
         runs[run].pieces += 1
     }
 
-    /// Writes what has been added, and counts what became of it. A run that cannot be written is tried page by page,
-    /// for a second, so that one without room on the disk costs no other.
+    /// Writes what has been added, and counts the results. If a run fails, its pages are tried one by one for a second,
+    /// so that a page for which the disk has no room costs no other page.
     func submit(to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
         guard count.pointee > 0 else { return }
         for run in 0..<count.pointee {

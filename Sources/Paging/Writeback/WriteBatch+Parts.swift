@@ -1,7 +1,7 @@
 import Glibc
 
-/// A run that could not be written is tried in parts, at once: by halves, and what fails of them by halves again, down
-/// to single pages. So whatever can be written is out, and what cannot is known page by page.
+/// A run that could not be written is tried in parts, at once: first its halves, then the halves of whichever fails,
+/// down to single pages. So whatever can be written is out, and what cannot is known page by page.
 ///
 ///                   one or both are written             neither, fewer than eight times in a row
 ///        run ─────▶ halves ─────▶ the other by halves ◀──┘
@@ -9,19 +9,19 @@ import Glibc
 ///                     ▼
 ///                   dirty again, untried
 ///
-/// A disk of which nothing can be written is so asked 17 times for 256 pages, and two pages are known to be bad after
-/// that, so the next call looks further on. A disk that takes seconds over a bad sector has one halving a call. At
-/// the end there is only the time that all of the end may take.
+/// If nothing on a disk can be written, it is asked 17 times for 256 pages. Two pages are then known to be bad, so the
+/// next call looks further on. A disk that takes seconds to report a bad sector gets one halving per call. At the end
+/// only the overall time limit counts.
 ///
-/// Halves are further calls of the same batch: their pages are *writing* until each half ends by itself. That a part of
-/// a failed write may be on the image does no harm, because all of it is written again.
+/// Halves are further writes of the same batch: their pages are *writing* until each half ends by itself. Part of a
+/// failed write may be on the image. That does no harm, because all of it is written again.
 extension WriteBatch {
-    /// So often in a row nothing is written of what is tried before it is given up for this call.
+    /// After this many failures in a row, the call gives up.
     static let maxFailuresInARow = 8
-    /// So long it is gone on with, milliseconds.
+    /// The time limit of the search, milliseconds.
     private static let maxSearch = 1000
 
-    /// How the search for what can be written goes, over all runs of a call.
+    /// The progress of the search for what can be written, over all runs of a call.
     struct Search {
         let effort: Effort
         let begin = Writeback.milliseconds
@@ -43,8 +43,8 @@ extension WriteBatch {
         }
     }
 
-    /// Gives each page a piece of its own, so that any part of a run can be written. In place and from behind: there
-    /// are no more pieces than pages.
+    /// Gives each page a piece of its own, so that any part of a run can be written. It works in place, from the last
+    /// piece to the first: there are never more pieces than pages.
     private mutating func givePagesPieces() {
         var next = pageCount
         for index in (0..<runCount).reversed() {
@@ -61,7 +61,7 @@ extension WriteBatch {
         }
     }
 
-    /// Ends the write-back of `pages`, part of `run`, which have failed together. Recursive, eight deep at the most.
+    /// Ends the write-back of `pages`, part of `run`, which have failed together. Recursive, at most eight deep.
     private mutating func tryHalves(
         of pages: Range<UInt64>, of run: Run, _ failure: AccessError, _ search: inout Search
     ) {
@@ -70,7 +70,7 @@ extension WriteBatch {
         let halves = (first: pages.lowerBound..<middle, second: middle..<pages.upperBound)
         let failures = write(halves.first, halves.second, of: run)
         search.failuresInARow = failures.first == nil || failures.second == nil ? 0 : search.failuresInARow + 1
-        // What is out is ended before the rest is gone on with.
+        // End what is out before the search goes on.
         if failures.first == nil { end(halves.first, of: run, nil) }
         if failures.second == nil { end(halves.second, of: run, nil) }
         if let failure = failures.first { tryHalves(of: halves.first, of: run, failure, &search) }

@@ -1,35 +1,37 @@
 import Glibc
 import Synchronization
 
-/// Dirty base pages of an image on their way out: runs of neighbours, each one vectored write, issued together.
+/// Dirty base pages of an image on their way out: runs of neighbours, each one a vectored write, written together.
 ///
-///     empty ── take ──▶ begun (pages are *writing*) ── issue ──▶ empty (pages clean and unsynced, or dirty again)
+///     empty ── take ──▶ begun (pages are *writing*) ── submit ──▶ empty (pages clean and unsynced, or dirty again)
 ///
-/// A run that fails is tried in parts at once (WriteBatch+Parts), so that one bad page holds no neighbour off the
-/// image. A page that has failed alone is known to be bad (BadPages): it is a run of its own from then on.
+/// A run that fails is tried in parts at once (WriteBatch+Parts), so that one bad page keeps no neighbour off the
+/// image. A page that has failed alone is known to be bad (BadPages), and is a run of its own from then on.
 ///
-/// Issued together because a disk is kept busy, and a system call paid for, by many writes at once: on a virtual disk
-/// 4 KiB writes went out three times as fast, for a quarter of the processor time, as from eight threads one by one.
+/// Runs are written together because many writes at once keep a disk busy and share one system call. On a virtual disk,
+/// 4 KiB writes went out three times as fast as from eight threads one by one, for a quarter of the processor time.
 ///
-/// While pages are begun and not issued the batch waits for nothing: what cannot be had at once makes it issue what it
-/// has (invariant 9). It lives on the writer's stack: 6 KiB, nothing allocated. One thread's own.
+/// While pages are begun and not yet submitted, the batch waits for nothing. If it cannot get something at once, it
+/// submits what it has first (invariant 9). It lives on the writer's stack: 6 KiB, nothing allocated.
+///
+/// Thread rules: used by one thread.
 struct WriteBatch: ~Copyable {
-    /// Most base pages in a batch: 1 MiB.
+    /// The maximum number of base pages in a batch: 1 MiB.
     private static let capacity = 256
 
-    /// Pages side by side.
+    /// Base pages side by side, written at once.
     struct Run {
         var pages: Range<UInt64>
         var firstPiece: Int
         var pieceCount: Int
-        /// It has a page that is known to be bad, and no other.
+        /// The run is one page that is known to be bad.
         var isBad: Bool
-        /// The Ledger's count of failed syncs when the first page was begun.
+        /// The SyncRisk's stamp when the first page was begun.
         var syncFailureStamp: UInt64
     }
 
     private let context: PageMapper.Context
-    // What is not private is WriteBatch+Parts's too.
+    // WriteBatch+Parts uses what is not private.
     let accessor: any Accessor
     var pieces = InlineArray<256, iovec> { _ in iovec() }
     private var pieceCount = 0
@@ -38,25 +40,26 @@ struct WriteBatch: ~Copyable {
     }
     private(set) var runCount = 0
     private(set) var pageCount = 0
-    /// The first error of all that has been issued, or nil.
+    /// The first error of all that has been submitted, or nil.
     private(set) var error: AccessError?
-    /// Whether pages that a zero or trim has reserved are left alone, and whether there were any: they may be reserved
-    /// for as long as an image takes to zero them, and who looks after all of them is not to wait so long.
+    /// Leave alone pages that a zero or trim has reserved. A reservation lasts as long as the image takes to zero the
+    /// range. The watch serves all images, so it must not wait that long.
     private let passesOverReserved: Bool
+    /// Whether reserved pages have been left alone.
     private(set) var hasPassedOver = false
     let effort: Effort
-    /// Pages known to be bad that have failed again, one after the other.
+    /// How many pages known to be bad have failed again in a row.
     private var badInARow = 0
 
     /// What is done for pages that are known to be bad.
     enum Effort: Equatable {
-        /// Those that are due are tried again: for who looks after all of an image.
+        /// Those that are due are tried again: for the watch, which comes back to the others.
         case due
-        /// They are tried again until eight have failed in a row: for a flush. It fails then, whatever the others would
-        /// do.
+        /// They are tried again until eight have failed in a row: for a flush. The flush fails then, whether or not the
+        /// other pages could be written.
         case again
-        /// Everything is tried, alone where it must be, until so many milliseconds of the clock (`Writeback`): for the
-        /// end, when what is not out is lost.
+        /// Everything is tried, each page alone if necessary, until this time of the clock (`Writeback.milliseconds`):
+        /// for the end, when what is not out is lost.
         case last(until: Int)
     }
 
@@ -72,9 +75,9 @@ struct WriteBatch: ~Copyable {
 
     /// Why a leaf's pages were not all taken.
     private enum Obstacle {
-        /// None: all were.
+        /// No reason: all were taken.
         case nothing
-        /// What has been begun must be issued first.
+        /// What has been begun must be submitted first.
         case batch
         /// A writer holds this flexpage.
         case writer(FlexpageID)
@@ -82,9 +85,9 @@ struct WriteBatch: ~Copyable {
         case reservation(UInt64)
     }
 
-    /// Begins, and where there is no more room issues, the dirty pages of the leaf that `page` lies in, as far as they
-    /// are in `limits`. Waits for writers, and unless it passes over them for reservations. No lock is held. `finish`
-    /// must follow at last.
+    /// Begins those dirty pages of the leaf around `page` that are in `limits`, and submits the batch when it is full.
+    /// Waits for writers, and for reservations unless it passes over them. No lock is held. A call of `finish` must
+    /// follow.
     mutating func writeOut(leafOf page: UInt64, in limits: Range<UInt64>) {
         let leafPages = (page & ~7)..<(page | 7) + 1
         var next = max(leafPages.lowerBound, limits.lowerBound)
@@ -109,7 +112,7 @@ struct WriteBatch: ~Copyable {
         }
     }
 
-    /// Begins dirty pages from `next` on, before `end`, while there is room. The shard's lock is held.
+    /// Begins the dirty pages from `next` to `end` while there is room. The shard's lock is held.
     private mutating func take(_ next: inout UInt64, upTo end: UInt64) -> Obstacle {
         guard let leaf = context.map.leaf(of: next) else { return .nothing }
         while next < end {
@@ -149,7 +152,7 @@ struct WriteBatch: ~Copyable {
         context.table.badPages.isBad(context.table.frame(of: page, in: id))
     }
 
-    /// Whether a page that is known to be bad is tried this time.
+    /// Whether a page that is known to be bad should be tried this time.
     private func isToBeTried(_ page: UInt64, of id: FlexpageID) -> Bool {
         if case .last(let until) = effort { return Writeback.milliseconds < until }
         guard badInARow < WriteBatch.maxFailuresInARow else { return false }
@@ -161,7 +164,7 @@ struct WriteBatch: ~Copyable {
         pageCount < WriteBatch.capacity && (runCount < runs.count || continuesRun(page, isBad))
     }
 
-    /// Whether the page belongs to the last run.
+    /// Whether the page can join the last run.
     private func continuesRun(_ page: UInt64, _ isBad: Bool) -> Bool {
         runCount > 0 && runs[runCount - 1].pages.upperBound == page && !isBad && !runs[runCount - 1].isBad
     }
@@ -180,7 +183,7 @@ struct WriteBatch: ~Copyable {
         } else {
             runs[runCount] = Run(
                 pages: page..<page + 1, firstPiece: pieceCount, pieceCount: 0, isBad: isBad,
-                syncFailureStamp: context.map.ledger.syncFailureStamp)
+                syncFailureStamp: context.map.risk.failureStamp)
             runCount += 1
             addPiece(memory)
         }
@@ -193,7 +196,7 @@ struct WriteBatch: ~Copyable {
         runs[runCount - 1].pieceCount += 1
     }
 
-    /// Issues what has been begun.
+    /// Submits what has been begun. The last call of a batch.
     mutating func finish() {
         if runCount > 0 { submit() }
     }
@@ -208,7 +211,8 @@ struct WriteBatch: ~Copyable {
             if failures[index] == nil { end(run.pages, of: run, nil) } else { hasFailed = true }
         }
         if hasFailed { tryInParts(failures) }
-        // Who is about to sleep for want of memory must see what has failed, or be seen here.
+        // Either a thread that is about to sleep for want of memory sees what has failed, or this thread sees that it
+        // waits.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         context.dirtyLimit.wakeWaiters()
         context.waiters.wake()
@@ -217,7 +221,8 @@ struct WriteBatch: ~Copyable {
         pageCount = 0
     }
 
-    /// What became of each run.
+    /// Writes all runs.
+    /// - Returns: The error of each run, or nil.
     private func write() -> InlineArray<32, AccessError?> {
         pieces.span.withUnsafeBufferPointer { pieces in
             var writes = InlineArray<32, WriteOut> { index in
@@ -237,6 +242,7 @@ struct WriteBatch: ~Copyable {
 
     /// Ends the write-back of `pages`, all of `run` or the part of it that was written together.
     mutating func end(_ pages: Range<UInt64>, of run: Run, _ failure: AccessError?) {
+        assert(run.pages.contains(pages.lowerBound) && pages.upperBound <= run.pages.upperBound, "a part of the run")
         let isAlone = pages.count == 1
         var left = pages
         while !left.isEmpty {
@@ -248,10 +254,10 @@ struct WriteBatch: ~Copyable {
         }
     }
 
-    /// Ends the write-back of `pages`, which lie in one chunk, and wakes who waits for them.
+    /// Ends the write-back of `pages`, which lie in one chunk, and wakes the threads that wait for them.
     /// - Parameter failure: Why they are not on the image, or nil.
-    /// - Parameter isAlone: Whether they, one page, were tried alone.
-    /// - Parameter syncFailureStamp: The Ledger's count of failed syncs when they were begun.
+    /// - Parameter isAlone: Whether `pages` is one page that was tried alone.
+    /// - Parameter syncFailureStamp: The SyncRisk's stamp when they were begun.
     /// - Returns: The same failure, or the error of a sync that has failed since: it may have lost them.
     private func endWriteback(
         _ pages: Range<UInt64>, _ failure: AccessError?, isAlone: Bool, since syncFailureStamp: UInt64
@@ -259,10 +265,10 @@ struct WriteBatch: ~Copyable {
         let shard = context.map.shard(of: pages.lowerBound)
         shard.lock()
         defer { shard.unlock() }
-        let syncFailure = context.map.ledger.syncFailure(since: syncFailureStamp)
+        let syncFailure = context.map.risk.failure(since: syncFailureStamp)
         if let failure {
             context.map.failWriteback(pages, failure, isAlone: isAlone)
-            // It may take long until they can be written: what lies around them is not to be kept for them.
+            // It may take long until they can be written, and must not keep the pages around them in memory.
             context.pages.splitOffDirtyPages(of: pages, in: context.map, on: shard)
             shard.pointee.failedWrites += 1
         } else if syncFailure != nil {

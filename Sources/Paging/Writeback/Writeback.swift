@@ -2,35 +2,37 @@ import CSignalStack
 import Glibc
 import Synchronization
 
-/// Brings dirty flexpages to the Accessor by itself: begin, end, again.
+/// Brings dirty flexpages to the images without being asked.
 ///
-/// A crew of threads of the system. One of them keeps watch: when more is dirty than the background target, or
-/// something has been dirty for longer than the age, it leads a write-out; the others help with whatever write-out is
-/// open, a flush's too. What could not be written out is tried again once a second, and so are the flushes that clients
-/// have left behind.
+/// A crew of threads. One of them, the watch, leads a write-out when more is dirty than the background target, or when
+/// something has been dirty for longer than the age. The others help with whatever write-out is open, a flush's too.
+/// What could not be written out is tried again once a second. So are the flushes that clients have left behind.
 ///
-/// Made after the process has forked, where it forks, ended before the Pages are; `stop` writes nothing out (that is
-/// `flush`).
+/// Made after the process has forked, if it forks, and ended before the Pages are. `stop` writes nothing out; that is
+/// what `flush` is for.
 public final class Writeback: @unchecked Sendable {
     private let pages: Pages
     private let registry: ProviderRegistry
     private let age: Int
     private let flushesCompleted: @Sendable (Provider, Int) -> Void
     private var crew = Crew()
+    /// What the watch knows of each image, by the image's number. Only the watch touches it. It grows when an image has
+    /// a higher number than any before.
+    private var schedules: [WritebackSchedule] = []
 
-    /// Threads in the crew: enough write-outs at once to keep a disk busy.
+    /// The default number of threads in the crew: enough write-outs at once to keep a disk busy.
     public static let defaultCrew = 4
-    /// How often the watch looks, milliseconds; oftener where the age is short.
+    /// The time between two looks of the watch, milliseconds. It is shorter if the age is short.
     private static let watchInterval = 250
-    /// How long after a failure it is tried again, milliseconds.
+    /// The time between a failure and the next attempt, milliseconds.
     private static let retryInterval = 1000
 
     /// Starts the crew.
     /// - Parameter dirtyAge: Milliseconds that something may be dirty before it goes out by itself, at least 1.
-    /// - Parameter flushesCompleted: Told when flushes of an image that were left behind have been done, and how many;
-    ///   where a failed sync has lost something (`Provider.lost`) as far as they can be. Called from a thread of the
-    ///   crew.
-    /// - Throws: EAGAIN, or another errno value of pthread_create, where the crew cannot be had.
+    /// - Parameter flushesCompleted: Called when flushes of an image that were left behind have been done, with their
+    ///   number. If a failed sync has lost something (`Provider.lost`), they have been done as far as possible. Called
+    ///   on a thread of the crew.
+    /// - Throws: EAGAIN, or another errno value of pthread_create, if a thread cannot be created.
     public init(
         pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.defaultCrew,
         flushesCompleted: @escaping @Sendable (Provider, Int) -> Void = { _, _ in }
@@ -53,7 +55,7 @@ public final class Writeback: @unchecked Sendable {
         Unmanaged<Writeback>.fromOpaque(argument).takeUnretainedValue()
     }
 
-    /// Sends the crew home and waits until it has gone. Called once, before the last reference goes.
+    /// Ends the crew and waits until it has ended. Called once, before the last reference goes.
     public func stop() {
         pages.writebackQueue.stop()
         crew.join()
@@ -72,7 +74,10 @@ public final class Writeback: @unchecked Sendable {
         var nextClosing = 0
         while pages.writebackQueue.waitForKick(milliseconds: interval) {
             interval = defaultInterval
-            registry.visitEach { if !lookAfter($0) { interval = 1 } }
+            registry.visitEach { provider in
+                let index = schedules.index(of: provider.image, opening: provider.opening)
+                if !lookAfter(provider, &schedules[index]) { interval = 1 }
+            }
             if Writeback.milliseconds >= nextClosing {
                 registry.closeUnused()
                 nextClosing = Writeback.milliseconds + Writeback.retryInterval
@@ -82,44 +87,44 @@ public final class Writeback: @unchecked Sendable {
     }
 
     /// Does what is due for an image, for a while.
-    /// - Returns: False where more is due at once.
-    private func lookAfter(_ provider: Provider) -> Bool {
+    /// - Returns: False if more is due at once.
+    private func lookAfter(_ provider: Provider, _ schedule: inout WritebackSchedule) -> Bool {
         let now = Writeback.milliseconds
-        // A flush waits for what a zero or trim has reserved, and the watch has others to look after.
-        if provider.hasLeftFlushes, now >= provider.nextRetry, provider.mapper.context.reservations.isEmpty {
-            provider.nextRetry = now + Writeback.retryInterval
-            let count = provider.flushForThoseWhoLeft()
+        // A flush waits for what a zero or trim has reserved, and the watch has other images to look after.
+        if provider.durability.hasLeftFlushes, now >= schedule.nextRetry, provider.mapper.context.reservations.isEmpty {
+            schedule.nextRetry = now + Writeback.retryInterval
+            let count = provider.durability.flushForThoseWhoLeft()
             if count > 0 { flushesCompleted(provider, count) }
         }
         let epoch = provider.ledger.endEpoch()
-        provider.epochs.note(epoch, at: now, age: age)
-        let isRetry = provider.ledger.failedLeaves > 0 && now >= provider.nextRetry
-        if isRetry { provider.nextRetry = now + Writeback.retryInterval }
-        // Who waits for memory may be waiting for dirty pages: a large flexpage may be kept by one of them.
+        schedule.epochs.note(epoch, at: now, age: age)
+        let isRetry = provider.ledger.failedLeaves > 0 && now >= schedule.nextRetry
+        if isRetry { schedule.nextRetry = now + Writeback.retryInterval }
+        // A thread that waits for memory may be waiting for dirty pages: one of them may keep a large flexpage.
         let isAbove = pages.dirtyLimit.isAboveTarget || pages.waiters.isAnyoneWaiting
         let before = pages.dirtyLimit.pages
         var leaves = 0
-        if let epoch = isAbove || isRetry ? epoch : provider.epochs.latest(endedBy: now - age) {
+        if let epoch = isAbove || isRetry ? epoch : schedule.epochs.latest(endedBy: now - age) {
             leaves =
                 pages.writebackQueue.writeOut(provider, passingOverReserved: true, .due) { keys in
                     provider.ledger.oldestDirty(upTo: epoch, includingFailed: isRetry, into: keys)
                 }.leaves
         }
-        provider.tellNews()
-        syncIfMuchIsUnsynced(provider, now)
+        provider.durability.tellNews()
+        syncIfMuchIsUnsynced(provider, now, &schedule)
         return !(isAbove && leaves > 0 && pages.dirtyLimit.pages < before)
     }
 
-    /// Pages that are written out and not durable are the last to be recycled, so there must not be too many of them;
-    /// nor more than a flush has time to sync. An error is kept where the next flush finds it. As it makes them dirty
-    /// again it is not tried again at once: that would be to write the same pages for ever, as fast as the disk can.
-    private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int) {
-        let isMuch = provider.ledger.unsyncedPages > pages.memory.metadata.frames / 4
-        guard isMuch || pages.pace.isSyncDue, now >= provider.nextSync else { return }
+    /// Syncs if too many pages are written out and not durable: they are the last to be recycled, and a flush must have
+    /// time to sync them. The next flush finds the error, if there is one. A failed sync makes the pages dirty again,
+    /// so it is not tried again at once. Otherwise the same pages would be written for ever, as fast as the disk can.
+    private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
+        let isMuch = provider.durability.risk.unsyncedPages > pages.memory.metadata.frames / 4
+        guard isMuch || pages.pace.isSyncDue, now >= schedule.nextSync else { return }
         do throws(AccessError) {
-            try provider.sync()
+            try provider.durability.sync()
         } catch {
-            provider.nextSync = now + Writeback.retryInterval
+            schedule.nextSync = now + Writeback.retryInterval
         }
     }
 

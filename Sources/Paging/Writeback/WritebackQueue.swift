@@ -1,23 +1,23 @@
 import Glibc
 import Synchronization
 
-/// The write-outs under way: each writes out many dirty leaves of one image in the order of their offsets, with as many
+/// The write-outs under way. Each writes out many dirty leaves of one image in the order of their offsets, with as many
 /// threads as come to help.
 ///
-///     free ── take ──▶ taken ── open (leaves gathered, sorted) ──▶ open ── all claimed and ended ──▶ free
+///     free ── take ──▶ taken ── open (leaves gathered, sorted) ──▶ open ── close (all claimed, all ended) ──▶ free
 ///
-/// Who needs data written out leads a write-out: it gathers the leaves into a slot, claims runs of them until none is
-/// left, and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots and their room for
-/// leaves are preallocated and few; a write-out of more leaves is done in parts.
+/// A thread that needs data written out leads a write-out: it gathers the leaves into a slot, claims runs of them until
+/// none is left, and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots are few.
+/// They and their room for leaves are allocated in advance, and a write-out of more leaves is done in parts.
 ///
-/// Thread rules: any thread; who waits here holds nothing. `lock` is innermost and is not held while
-/// leaves are gathered or written.
+/// Thread rules: any thread; a thread that waits here holds nothing. `lock` is innermost and is not held while leaves
+/// are gathered or written.
 struct WritebackQueue: @unchecked Sendable {
     /// How many write-outs can be under way at once, of all images.
     static let slotCount = 4
-    /// Leaves that are worth another thread's help.
+    /// The number of leaves that are worth another thread's help.
     private static let leavesOfClaim = 32
-    /// Most leaves that are claimed at once, if they are side by side: 1 MiB.
+    /// The maximum number of leaves claimed at once, if they are side by side: 2 MiB.
     private static let maxLeavesOfClaim = 64
 
     private let keys: UnsafeMutablePointer<UInt64>
@@ -26,7 +26,7 @@ struct WritebackQueue: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
     private let kicked: UnsafeMutablePointer<Kick>
 
-    /// Looked at by every writer while there is much that is dirty, so without the lock.
+    /// Every writer reads this while much is dirty, so it is read without the lock.
     private struct Kick: ~Copyable {
         let isSet = Atomic<Bool>(false)
     }
@@ -35,8 +35,9 @@ struct WritebackQueue: @unchecked Sendable {
         var isStopping = false
         /// Not first: see Shard.
         var mutex = pthread_mutex_t()
-        /// The crew waits here for work, and the one of them that keeps watch for a kick.
+        /// The helpers of the crew wait here for work.
         var work = pthread_cond_t()
+        /// The watch waits here for a kick.
         var watch = pthread_cond_t()
         /// Leaders wait here for their helpers, and for slots.
         var done = pthread_cond_t()
@@ -51,11 +52,11 @@ struct WritebackQueue: @unchecked Sendable {
         var next = 0
         var workers = 0
         var error: Int32 = 0
-        /// Somebody has left alone what a zero or trim had reserved.
+        /// A worker has left alone what a zero or trim had reserved.
         var hasPassedOver = false
     }
 
-    /// Leaves that a slot has room for.
+    /// How many leaves a slot has room for.
     static func capacity(frames: Int) -> Int { frames / slotCount + 16 }
 
     /// - Parameter pace: Told when the disk is kept busy.
@@ -86,8 +87,9 @@ struct WritebackQueue: @unchecked Sendable {
 
     // MARK: Leading
 
-    /// Writes out the leaves that `gather` names, and waits for those of them that others are writing out.
-    /// - Parameter passingOverReserved: Leave alone what a zero or trim has reserved: for who has others to look after.
+    /// Writes out the leaves that `gather` names, and waits for those of them that other threads are writing out.
+    /// - Parameter passingOverReserved: Leave alone what a zero or trim has reserved. For the watch, which has other
+    ///   images to look after.
     /// - Parameter effort: What is done for pages that are known to be bad.
     /// - Parameter gather: Puts keys of leaves into the buffer and returns how many.
     /// - Returns: How many leaves there were, and the first error.
@@ -103,9 +105,9 @@ struct WritebackQueue: @unchecked Sendable {
         return done ?? writeOutMany(provider, passingOverReserved, effort, gather)
     }
 
-    /// A write-out of so few leaves that nobody's help is worth its price: what a client that flushes after each write
-    /// wants.
-    /// - Returns: Nil where there are more.
+    /// A write-out of so few leaves that help would cost more than it saves. It serves a client that flushes after each
+    /// write.
+    /// - Returns: Nil if there are more leaves.
     private func writeOutFew(
         _ provider: Provider, _ passingOverReserved: Bool, _ effort: WriteBatch.Effort,
         _ buffer: UnsafeMutableBufferPointer<UInt64>, _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
@@ -136,7 +138,7 @@ struct WritebackQueue: @unchecked Sendable {
         let hasPassedOver = waitForHelpers(slot)
         pace.endWriteOut()
         if hasPassedOver, !passingOverReserved {
-            // What was left alone a zero or trim has reserved: only who leads waits for that.
+            // Helpers leave alone what a zero or trim has reserved. Only the leader waits for that.
             lateError = provider.mapper.writeOut(leaves: UnsafeBufferPointer(rebasing: buffer[..<count]), effort).error
         }
         for key in buffer.prefix(count) { provider.mapper.waitForWriteback(ofLeaf: key) }
@@ -160,7 +162,7 @@ struct WritebackQueue: @unchecked Sendable {
         state.pointee.slots[slot].provider = Unmanaged.passUnretained(provider)
         state.pointee.slots[slot].effort = effort
         state.pointee.slots[slot].count = count
-        // Who leads has the first claim. More threads than there are other claims would wake up for nothing.
+        // The leader has the first claim. Only as many helpers are woken as there may be further claims.
         if count > 2 * WritebackQueue.leavesOfClaim {
             work.wakeAll()
         } else if count > WritebackQueue.leavesOfClaim {
@@ -169,6 +171,7 @@ struct WritebackQueue: @unchecked Sendable {
         lock.unlock()
     }
 
+    /// Waits until no worker is left.
     /// - Returns: Whether something was left alone.
     private func waitForHelpers(_ slot: Int) -> Bool {
         lock.lock()
@@ -177,9 +180,13 @@ struct WritebackQueue: @unchecked Sendable {
         return state.pointee.slots[slot].hasPassedOver
     }
 
+    /// Frees the slot, in which nothing is left to do.
+    /// - Returns: The first error of its workers, or nil.
     private func close(_ slot: Int) -> AccessError? {
         lock.lock()
         defer { lock.unlock() }
+        assert(state.pointee.slots[slot].workers == 0, "the leader has waited for its helpers")
+        assert(state.pointee.slots[slot].next == state.pointee.slots[slot].count, "all leaves have been claimed")
         let error = state.pointee.slots[slot].error
         state.pointee.slots[slot] = Slot()
         done.wakeAll()
@@ -188,16 +195,17 @@ struct WritebackQueue: @unchecked Sendable {
 
     // MARK: Working
 
-    /// Leaves that one thread writes out: indices of the slot's keys.
+    /// The leaves that one thread writes out: indices of the slot's keys.
     private typealias Claim = Range<Int>
 
-    /// The next leaves of the slot that nobody has claimed, or nil where all are.
+    /// Claims the next leaves of the slot; nil if all are claimed.
     private func claim(in slot: Int) -> Claim? {
         lock.lock()
         defer { lock.unlock() }
         return claimLocked(in: slot)
     }
 
+    /// The same, with the lock held.
     private func claimLocked(in slot: Int) -> Claim? {
         let open = state.pointee.slots[slot]
         guard open.next < open.count else { return nil }
@@ -210,7 +218,7 @@ struct WritebackQueue: @unchecked Sendable {
         return open.next..<end
     }
 
-    /// Writes out a claim, which counts as a worker, but for what a zero or trim has reserved.
+    /// Writes out a claim, except for what a zero or trim has reserved. The thread counts as a worker until it ends.
     private func carryOut(_ claim: Claim, of provider: Provider, in slot: Int) {
         let keys = keys + slot * capacity
         let effort = lock.withLock { state.pointee.slots[slot].effort }
@@ -227,8 +235,8 @@ struct WritebackQueue: @unchecked Sendable {
 
     // MARK: The crew
 
-    /// Helps with open write-outs until there are none, then sleeps until there may be one again.
-    /// - Returns: False when the crew is to go home.
+    /// Helps with an open write-out, and sleeps until there is one.
+    /// - Returns: False if the crew has to end.
     func help() -> Bool {
         lock.lock()
         while !state.pointee.isStopping {
@@ -237,7 +245,7 @@ struct WritebackQueue: @unchecked Sendable {
                     continue
                 }
                 lock.unlock()
-                // Its leader waits for this claim, so the Provider is there.
+                // The leader waits for this claim, so the Provider stays alive.
                 provider._withUnsafeGuaranteedRef { carryOut(claim, of: $0, in: slot) }
                 return true
             }
@@ -247,8 +255,8 @@ struct WritebackQueue: @unchecked Sendable {
         return false
     }
 
-    /// Sleeps until somebody wants write-back to begin, or for `milliseconds`.
-    /// - Returns: False when the crew is to go home.
+    /// Sleeps until a kick asks for write-back, or for at most `milliseconds`.
+    /// - Returns: False if the crew has to end.
     func waitForKick(milliseconds: Int) -> Bool {
         lock.lock()
         defer { lock.unlock() }
@@ -258,8 +266,8 @@ struct WritebackQueue: @unchecked Sendable {
         return !state.pointee.isStopping
     }
 
-    /// Write-back should begin: there is much that is dirty. Costs a load while the watch has not looked since the last
-    /// kick.
+    /// Asks for write-back, because much is dirty. While the watch has not looked since the last kick, a kick costs one
+    /// load.
     @inline(__always)
     func kick() {
         if !kicked.pointee.isSet.load(ordering: .sequentiallyConsistent) { wakeWatch() }
@@ -272,38 +280,12 @@ struct WritebackQueue: @unchecked Sendable {
         lock.unlock()
     }
 
-    /// Sends the crew home.
+    /// Tells the crew to end.
     func stop() {
         lock.lock()
         state.pointee.isStopping = true
         work.wakeAll()
         watch.wakeAll()
         lock.unlock()
-    }
-}
-
-extension Slice<UnsafeMutableBufferPointer<UInt64>> {
-    /// Sorts in place and allocates nothing, as the library's sort does (heapsort: Williams, CACM 7(6), 1964).
-    /// O(count log count).
-    fileprivate func sortInPlace() {
-        let keys = UnsafeMutableBufferPointer(rebasing: self)
-        for root in stride(from: keys.count / 2 - 1, through: 0, by: -1) { keys.siftDown(root, keys.count) }
-        for end in stride(from: keys.count - 1, to: 0, by: -1) {
-            keys.swapAt(0, end)
-            keys.siftDown(0, end)
-        }
-    }
-}
-
-extension UnsafeMutableBufferPointer<UInt64> {
-    fileprivate func siftDown(_ root: Int, _ end: Int) {
-        var root = root
-        while 2 * root + 1 < end {
-            var child = 2 * root + 1
-            if child + 1 < end, self[child] < self[child + 1] { child += 1 }
-            if self[root] >= self[child] { return }
-            swapAt(root, child)
-            root = child
-        }
     }
 }

@@ -1,5 +1,3 @@
-import ArgumentParser
-
 /// An amount of memory as people write it: a number of bytes, or of binary multiples with K, M or G.
 struct MemorySize: Equatable {
     let bytes: Int
@@ -23,20 +21,4 @@ struct MemorySize: Equatable {
         }
         return "\(bytes)"
     }
-}
-
-/// Amounts of memory, separated by commas.
-struct MemorySizes: ExpressibleByArgument {
-    let sizes: [MemorySize]
-
-    init?(argument: String) {
-        var sizes: [MemorySize] = []
-        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let size = MemorySize(part) else { return nil }
-            sizes.append(size)
-        }
-        self.sizes = sizes
-    }
-
-    var defaultValueDescription: String { sizes.map(\.text).joined(separator: ",") }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -18,7 +19,7 @@ struct ExtentTests {
         return found
     }
 
-    /// Whether they cover `range` without gap or overlap, none of them empty.
+    /// True if they cover `range` without gap or overlap, and none of them is empty.
     private func isTiling(_ extents: [Extent], _ range: Range<Int64>) -> Bool {
         var position = range.lowerBound
         for extent in extents {
@@ -28,11 +29,11 @@ struct ExtentTests {
         return position == range.upperBound
     }
 
-    /// Proves: a page that was written is never told to be a hole, one that was not, or was trimmed, is; whatever part
-    /// of the image is asked for is told without gap or overlap.
+    /// A page that was written is never called a hole. A page that was not, or that was trimmed, always is. The extents
+    /// of any part of the image have no gap and no overlap.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"), arguments: 0..<40)
     func model(seed: Int) throws {
-        var random = SplitMix(seed: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let pages = 64
         let size = Int64(pages * 4096 - Int.random(in: 0..<4096, using: &random))
         let image = try ImageFile(path: scratch.hole(size), direct: Bool.random(using: &random) ? .auto : .off)
@@ -61,7 +62,7 @@ struct ExtentTests {
         }
     }
 
-    /// Proves: it ends where the report says so.
+    /// The walk ends when the report says so.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"))
     func earlyEnd() throws {
         let image = try ImageFile(path: scratch.hole(1 << 20))
@@ -74,7 +75,7 @@ struct ExtentTests {
         #expect(count == 2)
     }
 
-    /// Proves: a range outside is refused, an empty one tells nothing, an image that has shrunk is no hole at its end.
+    /// A range outside is refused, and an empty one has no extents. An image that has shrunk has no hole at its end.
     @Test func limits() throws {
         let path = scratch.hole(1 << 20)
         let image = try ImageFile(path: path)
@@ -88,18 +89,18 @@ struct ExtentTests {
         #expect(try extents(empty, 0..<0) == [])
     }
 
-    /// Proves: where nothing is known of holes all is data: on block devices, and on ramfs.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// If nothing is known of holes, everything is data: on block devices, and on ramfs.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func device() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let image = try ImageFile(path: device.path)
+        let image = try ImageFile(path: device.node)
         #expect(try extents(image, 7..<1 << 20) == [Extent(7..<1 << 20, .data)])
     }
 
-    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted"))
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted"))
     func ramfs() throws {
-        let mount = try Mount(memory: "ramfs")
-        let image = try ImageFile(path: mount.directory.file(pattern(10_000)))
+        let mount = try Mount("ramfs")
+        let image = try ImageFile(path: mount.scratch.file(pattern(10_000)))
         #expect(try extents(image, 0..<10_000) == [Extent(0..<10_000, .data)])
     }
 }

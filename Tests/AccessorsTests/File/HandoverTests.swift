@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -9,18 +10,18 @@ import Testing
 struct HandoverTests {
     private let scratch = Scratch()
 
-    /// Whether the image is taken for changed when its first writer comes.
-    private func isTold(_ image: ImageFile) throws -> Bool {
-        var isTold = false
-        try image.beginWriting { isTold = true }
-        return isTold
+    /// Lets a writer in. True if what is cached must be forgotten for it.
+    private func forgets(_ image: ImageFile) throws -> Bool {
+        var forgets = false
+        try image.beginWriting { forgets = true }
+        return forgets
     }
 
-    /// The same when a reader comes.
-    private func isToldReading(_ image: ImageFile) -> Bool {
-        var isTold = false
-        image.beginReading { isTold = true }
-        return isTold
+    /// The same for a reader.
+    private func forgetsForReader(_ image: ImageFile) -> Bool {
+        var forgets = false
+        image.beginReading { forgets = true }
+        return forgets
     }
 
     /// A writer comes, writes a page, and leaves.
@@ -31,22 +32,22 @@ struct HandoverTests {
         image.endWriting()
     }
 
-    /// Proves: the first writer ever is told; one who comes after another has left, and nobody has changed the image,
-    /// is not; and neither is one who comes beside another.
+    /// The cache is forgotten for the very first writer. It is not for a writer that follows another, if nobody has
+    /// changed the image, nor for one that comes while another is there.
     @Test func nobodyElse() throws {
         let image = try ImageFile(path: scratch.file(pattern(8192)))
-        #expect(try isTold(image))
-        #expect(try !isTold(image))
+        #expect(try forgets(image))
+        #expect(try !forgets(image))
         image.endWriting()
         image.endWriting()
         for _ in 0..<3 {
             try takeTurn(image)
-            #expect(try !isTold(image))
+            #expect(try !forgets(image))
             image.endWriting()
         }
     }
 
-    /// Proves: whatever another does to the image in its turn, at once after ours, is noticed, each time.
+    /// Whatever another process does to the image in its turn, at once after ours, is noticed each time.
     @Test(arguments: ["write", "buffered write", "hole", "shorter", "longer"])
     func another(change: String) throws {
         let path = scratch.file(pattern(65536))
@@ -62,40 +63,39 @@ struct HandoverTests {
             default: truncate(path.string, 65536 + 4096)
             }
             other.endWriting()
-            #expect(try isTold(one))
+            #expect(try forgets(one))
             one.endWriting()
             truncate(path.string, 65536)
         }
     }
 
-    /// Proves: so it is where the filesystem keeps whole seconds, though nothing may have moved.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device can be had"))
+    /// This also holds if the filesystem keeps whole seconds, though no time may have moved.
+    @Test(.enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"))
     func wholeSeconds() throws {
-        let mount = try Mount(ext4: 16 << 20, options: "-I 128 -b 4096 -O ^has_journal -m 0")
-        let path = mount.directory.file(pattern(65536))
+        let mount = try Mount(ext4: 16 << 20, making: ["-I", "128", "-b", "4096"])
+        let path = mount.scratch.file(pattern(65536))
         let stamp = try #require(try ImageFile(path: path).stamp)
         #expect(!stamp.isFine)
         let (one, other) = (try ImageFile(path: path), try ImageFile(path: path))
         for number in 0..<20 {
             try takeTurn(one, UInt8(number))
             try takeTurn(other, UInt8(number + 1))
-            #expect(try isTold(one))
+            #expect(try forgets(one))
             one.endWriting()
         }
     }
 
-    /// Proves: so it is on a filesystem of which nothing is known.
-    @Test(.enabled(if: Mount.hasRamfs, "no ramfs can be had")) func unknownFilesystems() throws {
-        let mount = try Mount(memory: "ramfs")
-        let image = try ImageFile(path: mount.directory.file(pattern(8192)))
+    /// This also holds on a filesystem of which nothing is known.
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted")) func unknownFilesystems() throws {
+        let mount = try Mount("ramfs")
+        let image = try ImageFile(path: mount.scratch.file(pattern(8192)))
         for _ in 0..<3 {
-            #expect(try isTold(image))
+            #expect(try forgets(image))
             image.endWriting()
         }
     }
 
-    /// Proves: the stamp that a writer leaves had time to settle; and that nobody waits for one that has settled
-    /// already.
+    /// The stamp that a writer leaves had time to settle. Nobody waits for a stamp that has settled already.
     @Test func settling() throws {
         let path = scratch.file(pattern(8192))
         let image = try ImageFile(path: path)
@@ -106,7 +106,7 @@ struct HandoverTests {
             try image.beginWriting()
             image.endWriting()
         }
-        #expect(milliseconds() - began < 50 * settling, "who changes nothing waits for nothing")
+        #expect(milliseconds() - began < 50 * settling, "a writer that changes nothing waits for nothing")
         try image.beginWriting()
         try image.writeOut(PageMemory([UInt8](repeating: 1, count: 4096)), at: 0)
         began = milliseconds()
@@ -114,68 +114,68 @@ struct HandoverTests {
         #expect(milliseconds() - began >= settling - 1)
     }
 
-    /// Proves: a device that tells nothing counts as changed for writers; for readers it does not.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// A device that tells nothing counts as changed for writers, and not for readers.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func devices() throws {
-        let image = try ImageFile(path: try LoopDevice(size: 1 << 20).path)
+        let image = try ImageFile(path: try LoopDevice(size: 1 << 20).node)
         for _ in 0..<3 {
-            #expect(!isToldReading(image))
-            #expect(try isTold(image))
-            #expect(!isToldReading(image))
+            #expect(!forgetsForReader(image))
+            #expect(try forgets(image))
+            #expect(!forgetsForReader(image))
             image.endWriting()
         }
     }
 
-    /// Proves: a reader is told of what has been changed, and again until the change had time to settle; then no more.
+    /// After a change the cache is forgotten for each reader until the change had time to settle; then no more.
     @Test func readers() throws {
         let path = scratch.file(pattern(8192))
         let other = try ImageFile(path: path)
         let image = try ImageFile(path: path, readOnly: true)
         for _ in 0..<3 {
             try takeTurn(other)
-            #expect(isToldReading(image))
+            #expect(forgetsForReader(image))
             usleep(25_000)
-            #expect(isToldReading(image))
-            for _ in 0..<3 { #expect(!isToldReading(image)) }
+            #expect(forgetsForReader(image))
+            for _ in 0..<3 { #expect(!forgetsForReader(image)) }
         }
     }
 
-    /// Proves: while another has the lock, every reader who comes is told, as a write may be under way that has moved
-    /// the stamp already; those of our own writers are not.
+    /// While another process has the lock, the cache is forgotten for every new reader: a write that has already moved
+    /// the stamp may be under way. It is not for readers beside our own writers.
     @Test func readersBesideAWriter() throws {
         let path = scratch.file(pattern(8192))
         let (image, other) = (try ImageFile(path: path), try ImageFile(path: path))
         try other.beginWriting()
         for _ in 0..<3 {
             usleep(25_000)
-            #expect(isToldReading(image))
+            #expect(forgetsForReader(image))
         }
         other.endWriting()
-        #expect(isToldReading(image))
-        #expect(!isToldReading(image))
+        #expect(forgetsForReader(image))
+        #expect(!forgetsForReader(image))
         try image.beginWriting()
         try image.writeOut(PageMemory([UInt8](repeating: 1, count: 4096)), at: 0)
-        #expect(!isToldReading(image))
+        #expect(!forgetsForReader(image))
         image.endWriting()
-        #expect(!isToldReading(image), "what our own writers left is cached as it is")
+        #expect(!forgetsForReader(image), "what our own writers left is cached as it is")
     }
 
-    /// Proves: what readers have seen does not make a writer believe: only what a writer here left does.
+    /// What readers have seen convinces no writer: only what a writer here left does.
     @Test func readersProveNothing() throws {
         let path = scratch.file(pattern(8192))
         let (image, other) = (try ImageFile(path: path), try ImageFile(path: path))
         try takeTurn(image)
         try takeTurn(other)
         for _ in 0..<2 {
-            _ = isToldReading(image)
+            _ = forgetsForReader(image)
             usleep(25_000)
         }
-        #expect(!isToldReading(image))
-        #expect(try isTold(image))
+        #expect(!forgetsForReader(image))
+        #expect(try forgets(image))
         image.endWriting()
     }
 
-    /// Proves: nobody is let in before the first writer has had forgotten what is to be.
+    /// Nobody is let in before the first writer has forgotten what it must.
     @Test func theSecondWaits() throws {
         let image = try ImageFile(path: scratch.file(pattern(8192)))
         let order = Order()

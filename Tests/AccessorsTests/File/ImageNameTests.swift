@@ -1,5 +1,6 @@
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -12,7 +13,7 @@ struct ImageNameTests {
         ImageName(path ?? image.path, image.opened.file, descriptor: image.opened.buffered.number, interval: 0)
     }
 
-    /// Proves: a deleted image is told of, once.
+    /// A deleted image is reported, once.
     @Test func deleted() throws {
         let image = try ImageFile(path: scratch.file(pattern(4096)))
         let name = name(image)
@@ -22,8 +23,7 @@ struct ImageNameTests {
         for _ in 0..<3 { #expect(name.news() == nil) }
     }
 
-    /// Proves: so it is when `mv`, or an editor, has put another file in its place, whether the image has another name
-    /// or not.
+    /// So is an image that `mv`, or an editor, has replaced by another file, whether it has another name or not.
     @Test(arguments: [false, true]) func replaced(isLinked: Bool) throws {
         let image = try ImageFile(path: scratch.file(pattern(4096)))
         let name = name(image)
@@ -35,7 +35,7 @@ struct ImageNameTests {
         #expect(name.news() == nil)
     }
 
-    /// Proves: an image that was moved is told of, again after it has been back, and not while it is.
+    /// An image that was moved is reported. It is reported again after it has been back, and not while it is.
     @Test func movedAndBack() throws {
         let image = try ImageFile(path: scratch.file(pattern(4096)))
         let name = name(image)
@@ -48,7 +48,7 @@ struct ImageNameTests {
         }
     }
 
-    /// Proves: a symbolic link is followed, at each look; hard links do no harm.
+    /// A symbolic link is followed, at each look; hard links do no harm.
     @Test func links() throws {
         let image = try ImageFile(path: scratch.file(pattern(4096)))
         let other = scratch.file(pattern(4096), named: "other")
@@ -65,7 +65,7 @@ struct ImageNameTests {
         #expect(name.news() == nil)
     }
 
-    /// Proves: a relative path is followed from where the image was opened.
+    /// A relative path is followed from the directory in which the image was opened.
     @Test func relative() throws {
         let image = try ImageFile(path: scratch.file(pattern(4096)))
         let up = FilePath(String(repeating: "../", count: 32) + image.path.string.dropFirst())
@@ -76,9 +76,9 @@ struct ImageNameTests {
         #expect(name.news() == .moved)
     }
 
-    /// Proves: what cannot be looked at is not called lost.
-    @Test(.enabled(if: Machine.isRoot, "it takes root to be somebody else")) func forbidden() throws {
-        let directory = FilePath("\(scratch.path)/closed")
+    /// An image that cannot be looked at does not count as lost.
+    @Test(.enabled(if: Machine.isRoot, "only root can take another user's rights")) func forbidden() throws {
+        let directory = FilePath("\(scratch.directory)/closed")
         mkdir(directory.string, 0o700)
         let path = directory.appending("image")
         let bytes = scratch.file(pattern(4096), named: "open")
@@ -89,9 +89,10 @@ struct ImageNameTests {
         #expect(name.news() == nil)
     }
 
-    /// Proves: it is looked at once a second at most.
+    /// It is looked at once a second, and no more often.
     @Test func seldom() throws {
         let image = try ImageFile(path: scratch.file(pattern(4096)))
+        let began = milliseconds()
         #expect(image.newsOfName() == nil)
         unlink(image.path.string)
         var news: String?
@@ -99,6 +100,14 @@ struct ImageNameTests {
             news = image.newsOfName()
             usleep(5000)
         }
+        // The clock that it reads moves with the kernel's tick, at most 10 ms.
+        #expect(milliseconds() - began >= 1000 - 10)
         #expect(news?.hasPrefix("\(image.path): the image has been deleted; ") == true)
+    }
+
+    private func milliseconds() -> Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
     }
 }

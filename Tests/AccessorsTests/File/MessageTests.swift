@@ -3,7 +3,7 @@ import Testing
 
 @testable import Accessors
 
-@Suite("What a person is told")
+@Suite("What a person reads")
 struct MessageTests {
     private static let problems: [ImageError.Problem] = [
         .missing, .unreadable, .directory, .special("a FIFO"), .noDirect(.invalidArgument),
@@ -11,7 +11,7 @@ struct MessageTests {
         .failed("opening", .ioError),
     ]
 
-    /// Proves: every message is one line that names the image, what is wrong and, after a semicolon, the way out.
+    /// Every message is one line: the image, what is wrong and, after a semicolon, the way out.
     @Test(arguments: problems)
     func message(problem: ImageError.Problem) {
         let error = ImageError("/a/disk.img", problem)

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -22,11 +23,11 @@ struct OpeningTests {
         }
     }
 
-    /// Proves: what cannot be an image is refused by name, and a FIFO does not make the server wait.
+    /// What cannot be an image is refused by name, and a FIFO does not make the server wait.
     @Test func whatIsNoImage() {
         #expect(problem(scratch("nothing")) == .missing)
         #expect(problem(scratch.file(pattern(10)).appending("below")) == .missing)
-        #expect(problem(FilePath(scratch.path)) == .directory)
+        #expect(problem(FilePath(scratch.directory)) == .directory)
         #expect(problem("/dev/null") == .special("a character device"))
         #expect(shell("mkfifo '\(scratch("fifo"))'").status == 0)
         #expect(problem(scratch("fifo")) == .special("a FIFO"))
@@ -34,11 +35,12 @@ struct OpeningTests {
         #expect(problem(long) == .failed("opening", .fileNameTooLong))
     }
 
-    /// Proves: a file that may not be read says so, and one that may not be written is served for reading, with why.
+    /// A file without permission to read is refused with that reason. One without permission to write is served for
+    /// reading, and says why.
     @Test(.enabled(if: Machine.isRoot, "only root can take another user's rights"))
     func permissions() throws {
         let path = scratch.file(pattern(4096))
-        #expect(shell("chmod 755 '\(scratch.path)'; chmod 600 '\(path)'").status == 0)
+        #expect(shell("chmod 755 '\(scratch.directory)'; chmod 600 '\(path)'").status == 0)
         #expect(asNobody { problem(path) } == .unreadable)
         #expect(shell("chmod 644 '\(path)'").status == 0)
         let image = try #require(asNobody { try? ImageFile(path: path) })
@@ -47,7 +49,7 @@ struct OpeningTests {
         try expectSame(image.allBytes(), pattern(4096))
     }
 
-    /// Proves: an image opened for writing as root is written by a process that has given its rights up since.
+    /// A process that has given up its rights can write an image that it opened for writing as root.
     @Test(.enabled(if: Machine.isRoot, "only root can take another user's rights"))
     func rightsGivenUp() throws {
         let path = scratch.file(pattern(10_000))
@@ -66,7 +68,7 @@ struct OpeningTests {
         expectSame(contents(of: path), [UInt8](repeating: 0, count: 100) + pattern(10_000, salt: 1)[100...])
     }
 
-    /// Proves: opened for reading only, every change is refused with EROFS.
+    /// An image opened for reading only refuses every change with EROFS.
     @Test func readOnly() throws {
         let image = try ImageFile(path: scratch.file(pattern(8192)), readOnly: true)
         #expect(!image.isWritable)
@@ -78,7 +80,7 @@ struct OpeningTests {
         try image.makeDurable()
     }
 
-    /// Proves: the size is that of the file, whatever it is, and an image of 0 bytes opens.
+    /// The size is that of the file, whatever it is, and an image of 0 bytes opens.
     @Test(arguments: awkwardSizes)
     func size(_ size: Int) throws {
         let image = try ImageFile(path: scratch.file(pattern(size)))
@@ -87,17 +89,17 @@ struct OpeningTests {
         #expect(image.logicalBlockSize >= 512)
     }
 
-    /// Proves: two names of one file are one image, two files are two.
+    /// Two names of one file are one image; two files are two.
     @Test func identity() throws {
         let path = scratch.file(pattern(1))
-        #expect(shell("cd '\(scratch.path)' && ln -s image soft && ln image hard && cp image other").status == 0)
+        #expect(shell("cd '\(scratch.directory)' && ln -s image soft && ln image hard && cp image other").status == 0)
         let identity = try ImageFile(path: path).identity
         #expect(try ImageFile(path: scratch("soft")).identity == identity)
         #expect(try ImageFile(path: scratch("hard")).identity == identity)
         #expect(try ImageFile(path: scratch("other")).identity != identity)
     }
 
-    /// Proves: where there is O_DIRECT it is taken by auto and on, and not by off.
+    /// If there is O_DIRECT, auto and on take it, and off does not.
     @Test(.enabled(if: Machine.hasDirect, "temporary files here have no O_DIRECT"))
     func direct() throws {
         let path = scratch.file(pattern(4097))
@@ -107,58 +109,58 @@ struct OpeningTests {
         #expect(try ImageFile(path: scratch.file([], named: "empty"), direct: .on).isDirect)
     }
 
-    /// Proves: where O_DIRECT is refused, direct=on says so and auto serves all the same.
-    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted"))
+    /// If O_DIRECT is refused, direct=on says so, and auto serves all the same.
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted"))
     func directRefused() throws {
-        let mount = try Mount(memory: "ramfs")
-        let path = mount.directory.file(pattern(10_000))
+        let mount = try Mount("ramfs")
+        let path = mount.scratch.file(pattern(10_000))
         #expect(problem(path, direct: .on) == .noDirect(.invalidArgument))
         let image = try ImageFile(path: path)
         #expect(!image.isDirect)
         try expectSame(image.allBytes()[..<10_000], pattern(10_000)[...])
     }
 
-    /// Proves: size, block size and identity of a block device are the device's, by whatever node.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"), arguments: [512, 4096])
+    /// Size, block size and identity of a block device are the device's, by whatever node.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [512, 4096])
     func blockDevice(sector: Int) throws {
         let size: Int64 = sector == 512 ? (1 << 20) + 512 : 1 << 20
-        let device = try LoopDevice(size: size, options: "--sector-size \(sector)")
-        let image = try ImageFile(path: device.path)
+        let device = try LoopDevice(size: Int(size), options: "--sector-size", "\(sector)")
+        let image = try ImageFile(path: device.node)
         #expect(image.isBlockDevice && image.isWritable)
         #expect(image.size == size)
         #expect(image.logicalBlockSize == Int64(sector))
         let scratch = Scratch()
-        let number = status(of: device.path).st_rdev
+        let number = status(of: device.node).st_rdev
         #expect(shell("mknod '\(scratch("node"))' b \((number >> 8) & 0xFFF) \(number & 0xFF)").status == 0)
         if let other = try? ImageFile(path: scratch("node"), readOnly: true) {
             #expect(other.identity == image.identity)
         }
-        #expect(image.identity != (try ImageFile(path: device.file)).identity)
+        #expect(image.identity != (try ImageFile(path: device.backing)).identity)
     }
 
-    /// Proves: whether a disk spins is what the kernel says of it, of the device and of a file on it.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device can be had"), arguments: [false, true])
+    /// A disk spins if the kernel says so, for the device and for a file on it.
+    @Test(.enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"), arguments: [false, true])
     func rotational(isRotational: Bool) throws {
         let mount = try Mount(ext4: 8 << 20)
-        let device = try #require(mount.devicePath)
+        let device = try #require(mount.device?.node)
         let attribute = "/sys/block/\(device.lastComponent!)/queue/rotational"
         #expect(shell("echo \(isRotational ? 1 : 0) > \(attribute)").status == 0)
         #expect(try ImageFile(path: device, readOnly: true).isRotational == isRotational)
-        #expect(try ImageFile(path: mount.directory.file(pattern(10))).isRotational == isRotational)
+        #expect(try ImageFile(path: mount.scratch.file(pattern(10))).isRotational == isRotational)
     }
 
-    /// Proves: a file on no device that the kernel knows is said not to spin.
-    @Test(.enabled(if: Mount.hasTmpfs, "tmpfs cannot be mounted"))
+    /// A file on no device that the kernel knows does not count as spinning.
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "tmpfs cannot be mounted"))
     func rotationalUnknown() throws {
-        let mount = try Mount(memory: "tmpfs", options: "size=1m")
-        #expect(try !ImageFile(path: mount.directory.file(pattern(10))).isRotational)
+        let mount = try Mount("tmpfs", options: "size=1m")
+        #expect(try !ImageFile(path: mount.scratch.file(pattern(10))).isRotational)
     }
 
-    /// Proves: a read-only device is served for reading.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// A read-only device is served for reading.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func readOnlyDevice() throws {
         let device = try LoopDevice(size: 1 << 20, options: "--read-only")
-        let image = try ImageFile(path: device.path)
+        let image = try ImageFile(path: device.node)
         #expect(!image.isWritable)
         #expect(image.readOnlyError != nil)
         try expectSame(image.allBytes(), [UInt8](repeating: 0, count: 1 << 20))

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -9,8 +10,7 @@ import Testing
 struct ReadingTests {
     private let scratch = Scratch()
 
-    /// Proves: every byte of an image of any size is read, in one go and page by page, and what lies past its end is
-    /// zero.
+    /// Every byte of an image of any size is read, in one go and page by page. What lies past its end is zero.
     @Test(arguments: awkwardSizes, DirectMode.allCases.filter { $0 != .on })
     func everyByte(size: Int, direct: DirectMode) throws {
         let image = try ImageFile(path: scratch.file(pattern(size)), direct: direct)
@@ -26,7 +26,7 @@ struct ReadingTests {
         }
     }
 
-    /// Proves: more pages than one call takes, and pages wholly past the end.
+    /// One read takes more pages than one call, and pages wholly past the end.
     @Test(arguments: [DirectMode.auto, .off])
     func manyPieces(direct: DirectMode) throws {
         let size = 3000 * 4096 + 17
@@ -40,7 +40,7 @@ struct ReadingTests {
         try image.populate(PageMemory(0), at: 0)
     }
 
-    /// Proves: holes are zeroes.
+    /// Holes are zeroes.
     @Test func holes() throws {
         let image = try ImageFile(path: scratch.hole(5 << 40))
         let memory = PageMemory(1 << 20)
@@ -48,8 +48,8 @@ struct ReadingTests {
         expectSame(memory.bytes, [UInt8](repeating: 0, count: 1 << 20))
     }
 
-    /// Proves: of an image that has become shorter what is gone is EIO, what is left is served; and it is served whole
-    /// again once it has its size back.
+    /// In an image that has become shorter, what is gone is EIO and what remains is served. All of it is served again
+    /// once it has its size back.
     @Test(arguments: [0, 1, 511, 512, 4096, 5000, 8192, 9999], [DirectMode.auto, .off])
     func shrunk(to left: Int, direct: DirectMode) throws {
         let path = scratch.file(pattern(20_000))
@@ -69,7 +69,7 @@ struct ReadingTests {
         try expectSame(image.allBytes()[..<20_000], pattern(20_000, salt: 5)[...])
     }
 
-    /// Proves: an image that has become longer is served as long as it was, with zeroes to the end of the page.
+    /// An image that has become longer is served at its old length, with zeroes to the end of the page.
     @Test(arguments: [DirectMode.auto, .off])
     func grown(direct: DirectMode) throws {
         let path = scratch.file(pattern(5000))
@@ -79,23 +79,23 @@ struct ReadingTests {
         try expectSame(image.allBytes(), pattern(5000) + [UInt8](repeating: 0, count: 8192 - 5000))
     }
 
-    /// Proves: a block device of any number of sectors is read to its end, and one that has shrunk gives EIO.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"), arguments: [DirectMode.auto, .off])
+    /// A block device of any number of sectors is read to its end. One that has shrunk gives EIO.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [DirectMode.auto, .off])
     func blockDevice(direct: DirectMode) throws {
         let size = (1 << 20) + 3 * 512
-        let device = try LoopDevice(size: Int64(size))
-        write(pattern(size), to: device.path)
-        let image = try ImageFile(path: device.path, direct: direct)
+        let device = try LoopDevice(size: Int(size))
+        write(pattern(size), to: device.node)
+        let image = try ImageFile(path: device.node, direct: direct)
         try expectSame(image.allBytes { 7 }, pattern(size) + [UInt8](repeating: 0, count: 4096 - 3 * 512))
-        truncate(device.file, to: 1 << 19)
-        #expect(shell("losetup --set-capacity '\(device.path)'").status == 0)
+        truncate(device.backing, to: 1 << 19)
+        #expect(shell("losetup --set-capacity '\(device.node)'").status == 0)
         #expect(throws: AccessError(EIO)) { try image.allBytes() }
         let memory = PageMemory(4096)
         try image.populate(memory, at: 4096)
         expectSame(memory.bytes, Array(pattern(size)[4096..<8192]))
     }
 
-    /// Proves: an image that is read leaves nothing in the page cache, with O_DIRECT or without.
+    /// Reading an image leaves nothing in the page cache, with O_DIRECT or without.
     @Test(
         .enabled(if: Machine.hasDirect, "temporary files are not on a disk here"), arguments: [DirectMode.auto, .off])
     func nothingStaysBehind(direct: DirectMode) throws {
@@ -110,7 +110,7 @@ struct ReadingTests {
     }
 }
 
-/// How many of a file's pages the page cache holds.
+/// The number of a file's pages that the page cache holds.
 func cachedPages(_ descriptor: FileDescriptor, _ size: Int) -> Int {
     let map = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor.rawValue, 0)!
     defer { munmap(map, size) }

@@ -1,14 +1,15 @@
 import Glibc
 import Paging
+import TestSupport
 import Testing
 
 @testable import Accessors
 
-/// A kernel that interrupts, does less than asked for, and ends where its file ends.
+/// A kernel that interrupts, does less than it is asked for, and ends at the end of its file.
 private struct MoodyKernel {
-    var random: SplitMix
+    var random: SplitMix64
     var file: [UInt8]
-    /// Whether transfers may end anywhere, rather than at multiples of 512.
+    /// True if transfers may end anywhere, rather than at multiples of 512.
     var isOdd: Bool
     var calls = 0
     /// Faults that callers must never see.
@@ -51,11 +52,11 @@ private struct MoodyKernel {
 
 @Suite("Transfers that are interrupted, short, and in many pieces")
 struct TransferTests {
-    /// Proves: whatever the kernel leaves undone is done, each byte at its place, with calls of at most 1024 pieces
-    /// that begin at multiples of the alignment.
+    /// Whatever the kernel leaves undone is done, each byte at its offset. Calls have at most 1024 pieces and begin at
+    /// multiples of the alignment.
     @Test(arguments: 0..<300)
     func everyByteArrives(seed: Int) throws {
-        var random = SplitMix(seed: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let size = Int.random(in: 0...60_000, using: &random)
         let isWrite = Bool.random(using: &random)
         let alignment: Int64 = Bool.random(using: &random) ? 1 : 512
@@ -82,7 +83,7 @@ struct TransferTests {
         }
     }
 
-    /// Proves: more pieces than a call takes are split at 1024.
+    /// More pieces than a call takes are split at 1024.
     @Test func manyPieces() throws {
         let memory = PageMemory(2500 * 4096)
         var transfer = Transfer(memory.all, at: 0)
@@ -95,7 +96,7 @@ struct TransferTests {
         #expect(counts == [1024, 1024, 452])
     }
 
-    /// Proves: at the end of the file, and where the kernel does less than the alignment, it stops rather than spin.
+    /// At the end of the file, and when the kernel does less than the alignment, it stops rather than spins.
     @Test func standstill() throws {
         let memory = PageMemory(8192)
         var transfer = Transfer(memory.all, at: 0)
@@ -106,7 +107,7 @@ struct TransferTests {
         #expect(transfer.done == 4096)
     }
 
-    /// Proves: an error is thrown as it is.
+    /// An error is thrown as it is.
     @Test func errors() {
         let memory = PageMemory(4096)
         var transfer = Transfer(memory.all, at: 0)
@@ -116,7 +117,7 @@ struct TransferTests {
         #expect(AccessError(failing: -5000).code == EIO)
     }
 
-    /// Proves: pieces of no length are passed over, and zeroing begins at any byte.
+    /// Pieces of no length are passed over, and zeroing begins at any byte.
     @Test func emptyPieces() throws {
         var bytes = pattern(100)
         try bytes.withUnsafeMutableBytes { bytes in

@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -19,7 +20,8 @@ struct WriteAccessTests {
         }
     }
 
-    /// The same, once the programs that other tests start have let go of the descriptors that they have until they run.
+    /// The same, once programs that other tests start have closed their copies of our descriptors, which they have
+    /// until exec.
     private func lastingProblem(_ image: ImageFile) -> ImageError.Problem? {
         for _ in 0..<500 {
             guard problem(image) != nil else { return nil }
@@ -28,7 +30,7 @@ struct WriteAccessTests {
         return problem(image)
     }
 
-    /// Proves: the second to write an image is refused until the last writer of the first has left; readers are not.
+    /// The second writer of an image is refused until the last writer of the first has left. Readers are not.
     @Test func files() throws {
         let path = scratch.file(pattern(4096))
         let first = try ImageFile(path: path)
@@ -48,7 +50,7 @@ struct WriteAccessTests {
         first.endWriting()
     }
 
-    /// Proves: the lock goes with the image; with lock=off there is none to take or to heed.
+    /// The lock goes with the image. With lock=off there is none to take or to respect.
     @Test func withoutLock() throws {
         let path = scratch.file(pattern(4096))
         let careless = try ImageFile(path: path, lock: .off)
@@ -63,55 +65,83 @@ struct WriteAccessTests {
         second.endWriting()
     }
 
-    /// Proves: the lock is seen by other processes, theirs by us.
-    @Test func otherProcesses() throws {
+    /// Other processes see our lock, and we see theirs.
+    @Test(.enabled(if: shell("python3 -c 'import fcntl'").status == 0, "no python3 here"))
+    func otherProcesses() throws {
         let path = scratch.file(pattern(4096))
         let python = "import fcntl,sys; fcntl.lockf(open(sys.argv[1],'r+'), fcntl.LOCK_EX|fcntl.LOCK_NB)"
         let attempt = "python3 -c \"\(python)\" '\(path)'"
-        guard shell("python3 -c 'import fcntl'").status == 0 else { return }
         let image = try ImageFile(path: path)
         try image.beginWriting()
         #expect(shell(attempt).status != 0)
         image.endWriting()
         #expect(shell(attempt).status == 0)
+
+        let holder = Worker { shell(lockUntilReleased(path)) }
+        holder.start()
+        #expect(appears(scratch("locked")))
+        #expect(problem(image) == .locked)
+        write([], to: scratch("release"))
+        #expect(try holder.join().status == 0)
+        #expect(problem(image) == nil)
+        image.endWriting()
     }
 
-    /// Proves: a device is claimed by its first writer only: readers hinder nobody, a second writer is refused.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// A command that locks the file, creates `locked` beside it, and keeps the lock until there is a `release`.
+    private func lockUntilReleased(_ path: FilePath) -> String {
+        """
+        python3 -c "import fcntl,os,sys,time
+        image = open(sys.argv[1],'r+')
+        fcntl.lockf(image, fcntl.LOCK_EX|fcntl.LOCK_NB)
+        open(sys.argv[2],'w')
+        while not os.path.exists(sys.argv[3]): time.sleep(0.01)" '\(path)' '\(scratch("locked"))' '\(scratch("release"))'
+        """
+    }
+
+    private func appears(_ path: FilePath) -> Bool {
+        for _ in 0..<1000 {
+            if access(path.string, F_OK) == 0 { return true }
+            usleep(10_000)
+        }
+        return false
+    }
+
+    /// Only a device's first writer claims it: readers hinder nobody, and a second writer is refused.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func devices() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let first = try ImageFile(path: device.path)
-        let second = try ImageFile(path: device.path)
+        let first = try ImageFile(path: device.node)
+        let second = try ImageFile(path: device.node)
         first.privilegesDropped()
         second.privilegesDropped()
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(first) == nil)
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         #expect(problem(second) == .held)
         #expect(try second.allBytes().count == 1 << 20)
         first.endWriting()
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(second) == nil)
         second.endWriting()
     }
 
-    /// Proves: with lock=off a device is claimed all the same.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// With lock=off a device is claimed all the same.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func devicesWithoutLock() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let first = try ImageFile(path: device.path, lock: .off)
+        let first = try ImageFile(path: device.node, lock: .off)
         first.privilegesDropped()
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(first) == nil)
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         first.endWriting()
     }
 
-    /// Proves: a mounted device is refused to writers and served to readers.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device can be had"))
+    /// A mounted device is refused to writers and served to readers.
+    @Test(.enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"))
     func mounted() throws {
         let mount = try Mount(ext4: 8 << 20)
-        let image = try ImageFile(path: try #require(mount.devicePath))
+        let image = try ImageFile(path: try #require(mount.device?.node))
         image.privilegesDropped()
         let refusal = problem(image)
         // A kernel that guards mounted devices opens them for reading only.
@@ -119,37 +149,37 @@ struct WriteAccessTests {
         #expect(try image.allBytes().count == 8 << 20)
     }
 
-    /// Proves: a process that gives up its rights to a device keeps the claim that it made with them, so that its first
-    /// writer is not refused; and writes.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// A process that gives up its rights to a device keeps the claim that it made with them. So its first writer is
+    /// not refused, and writes.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func rightsGivenUp() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let image = try ImageFile(path: device.path)
+        let image = try ImageFile(path: device.node)
         asNobody { image.privilegesDropped() }
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         #expect(asNobody { problem(image) } == nil)
         try image.writeOut(PageMemory(pattern(4096)), at: 0)
         asNobody { image.endWriting() }
-        #expect(!isClaimable(device.path))
+        #expect(!isClaimable(device.node))
         #expect(asNobody { problem(image) } == nil)
         asNobody { image.endWriting() }
     }
 
-    /// Proves: where the device was held when rights were given up, the writer is told that it cannot be claimed now.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// If the device was held when rights were given up, the writer learns that it cannot be claimed now.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func claimTooLate() throws {
         let device = try LoopDevice(size: 1 << 20)
-        let holder = try ImageFile(path: device.path)
-        let image = try ImageFile(path: device.path)
+        let holder = try ImageFile(path: device.node)
+        let image = try ImageFile(path: device.node)
         holder.privilegesDropped()
         asNobody { image.privilegesDropped() }
         #expect(asNobody { problem(image) } == .unclaimable(.permissionDenied))
-        #expect(becomesClaimable(device.path))
+        #expect(becomesClaimable(device.node))
         #expect(problem(image) == nil)
         image.endWriting()
     }
 
-    /// Proves: many clients that come and go at once leave it as they found it.
+    /// Many clients that come and go at once leave the lock as they found it.
     @Test func manyAtOnce() throws {
         let path = scratch.file(pattern(4096))
         let image = try ImageFile(path: path)
@@ -168,8 +198,8 @@ struct WriteAccessTests {
         other.endWriting()
     }
 
-    /// Whether the device is given back. A test beside this one that starts a program has a copy of our descriptors
-    /// between its fork and its exec, which holds the device for that moment.
+    /// Waits until the device is given back. A test beside this one may start a program, which has a copy of our
+    /// descriptors between its fork and its exec. The copy holds the device for that moment.
     private func becomesClaimable(_ path: FilePath) -> Bool {
         for _ in 0..<1000 {
             if isClaimable(path) { return true }
@@ -178,7 +208,7 @@ struct WriteAccessTests {
         return false
     }
 
-    /// Whether the device could be mounted, or taken by another writer.
+    /// True if the device could be mounted, or taken by another writer.
     private func isClaimable(_ path: FilePath) -> Bool {
         let descriptor = try? FileDescriptor.open(path, .readOnly, options: .exclusiveCreate)
         try? descriptor?.close()

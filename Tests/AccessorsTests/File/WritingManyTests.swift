@@ -1,16 +1,23 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
 
-/// Several writes at once: what each would have done alone.
+/// Several writes at once have the effect that each would have alone.
 @Suite("Writing many at once")
 struct WritingManyTests {
     private let scratch = Scratch()
 
-    /// Writes `pages` runs of an image at once: each is a place and bytes.
+    private static let hasRings: Bool = {
+        let rings = WriteRings()
+        rings.prepare()
+        return Machine.hasDirect && rings.count > 0
+    }()
+
+    /// Writes `writes` to an image at once: each is an offset and bytes.
     private func writeOut(_ writes: [(offset: Int, bytes: [UInt8])], to image: ImageFile) -> [AccessError?] {
         let memory = writes.map { PageMemory($0.bytes) { 2 } }
         var all = zip(writes, memory).map { WriteOut($1.all, at: Int64($0.offset)) }
@@ -32,8 +39,8 @@ struct WritingManyTests {
         return (writes, offset + 8192)
     }
 
-    /// Proves: every byte of every run is written where it belongs and nothing beside, with rings and without, in one
-    /// call for all where the kernel has that; an odd tail among them too.
+    /// Every byte of every run is written at its offset, and nothing beside it, with rings and without. If the kernel
+    /// has rings, one call does all of it, an odd tail included.
     @Test(arguments: [1, 2, 3, 16, WriteOut.maxCount], [DirectMode.auto, .off])
     func everyByte(count: Int, direct: DirectMode) throws {
         for (hasRings, tail) in [(false, 0), (true, 0), (true, 17)] {
@@ -53,12 +60,12 @@ struct WritingManyTests {
         }
     }
 
-    /// Proves: where the kernel has rings, they are what is used.
-    @Test func goesTogether() throws {
+    /// If the kernel has rings, they are used.
+    @Test(.enabled(if: hasRings, "temporary files here have no O_DIRECT, or the kernel has no rings"))
+    func goesTogether() throws {
         let (writes, size) = runs(8, salt: 3)
         let image = try ImageFile(path: scratch.file(pattern(size)))
         image.rings.prepare()
-        guard image.isDirect, image.rings.count > 0 else { return }
         let memory = writes.map { PageMemory($0.bytes) }
         var all = zip(writes, memory).map { WriteOut($1.all, at: Int64($0.offset)) }
         withExtendedLifetime(memory) {
@@ -67,8 +74,7 @@ struct WritingManyTests {
         #expect(all.allSatisfy { $0.error == nil })
     }
 
-    /// Proves: an image that is let go of closes its rings: were they kept open, the next free descriptor would be far
-    /// up.
+    /// An image closes its rings when it goes. If they stayed open, the next free descriptor would be far up.
     @Test func ringsAreClosed() throws {
         let path = scratch.hole(1 << 20)
         for _ in 0..<300 { try ImageFile(path: path).rings.prepare() }
@@ -77,7 +83,7 @@ struct WritingManyTests {
         try next.close()
     }
 
-    /// Proves: of an image that has become shorter what is gone is EIO, what is there is written, and it stays short.
+    /// In an image that has become shorter, what is gone is EIO and what remains is written. The image stays short.
     @Test(arguments: [DirectMode.auto, .off])
     func shrunk(direct: DirectMode) throws {
         let (writes, size) = runs(12, salt: 5)
@@ -96,16 +102,17 @@ struct WritingManyTests {
         expectSame(contents(of: path), wanted)
     }
 
-    /// Proves: on a full filesystem those fail that need space, and no others.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device can be had"), arguments: [DirectMode.auto, .off])
+    /// On a full filesystem only the writes that need space fail.
+    @Test(
+        .enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"), arguments: [DirectMode.auto, .off])
     func noSpace(direct: DirectMode) throws {
         let mount = try Mount(ext4: 8 << 20)
-        let image = try ImageFile(path: mount.directory.hole(64 << 20), direct: direct)
+        let image = try ImageFile(path: mount.scratch.hole(64 << 20), direct: direct)
         image.rings.prepare()
         let there = (0..<8).map { (offset: $0 << 16, bytes: pattern(8192, salt: $0)) }
         #expect(writeOut(there, to: image).allSatisfy { $0 == nil })
         try image.makeDurable()
-        shell("dd if=/dev/zero of='\(mount.directory("filler"))' bs=1M; sync '\(mount.directory("filler"))'")
+        shell("dd if=/dev/zero of='\(mount.scratch("filler"))' bs=1M; sync '\(mount.scratch("filler"))'")
         let mixed = (0..<16).map { number in
             let offset = number % 2 == 0 ? (number / 2) << 16 : 32 << 20 + number << 20
             return (offset: offset, bytes: pattern(number % 2 == 0 ? 8192 : 1 << 20, salt: 100 + number))
@@ -121,7 +128,7 @@ struct WritingManyTests {
         }
     }
 
-    /// Proves: more threads than rings, each with places of its own, lose nothing.
+    /// More threads than rings, each with pages of its own, lose nothing.
     @Test func moreThreadsThanRings() throws {
         let size = 16 << 20
         let path = scratch.hole(Int64(size))
@@ -142,7 +149,7 @@ struct WritingManyTests {
         }
     }
 
-    /// Sixteen pages with a gap after each, no other thread's and no other round's.
+    /// Sixteen pages with a gap after each, which no other thread and no other round has.
     private static func places(_ thread: Int, round: Int) -> [(offset: Int, bytes: [UInt8])] {
         (0..<16).map { number in
             let page = thread * 256 + round * 32 + number * 2

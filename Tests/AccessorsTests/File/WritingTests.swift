@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -9,7 +10,7 @@ import Testing
 struct WritingTests {
     private let scratch = Scratch()
 
-    /// Proves: every byte is written, seen by others and read back; and no size makes the image longer.
+    /// Every byte is written, seen by others and read back. No size makes the image longer.
     @Test(arguments: awkwardSizes, [DirectMode.auto, .off])
     func everyByte(size: Int, direct: DirectMode) throws {
         let path = scratch.file(pattern(size))
@@ -28,7 +29,7 @@ struct WritingTests {
         expectSame(contents(of: path), pattern(size))
     }
 
-    /// Proves: more pages than one call takes, up to an odd end.
+    /// One write takes more pages than one call, up to an odd end.
     @Test(arguments: [DirectMode.auto, .off])
     func manyPieces(direct: DirectMode) throws {
         let size = 3000 * 4096 + 17
@@ -39,7 +40,7 @@ struct WritingTests {
         try image.makeDurable()
     }
 
-    /// Proves: what another program writes to the tail is read, and a tail written is never hidden by an older one.
+    /// What another program writes to the tail is read. A tail once written is never hidden by an older one.
     @Test func tailIsCoherent() throws {
         let path = scratch.file(pattern(5000))
         let image = try ImageFile(path: path)
@@ -51,7 +52,7 @@ struct WritingTests {
         }
     }
 
-    /// Proves: a write-out never makes an image longer that has become shorter: EIO, and not a byte is written.
+    /// A write-out never lengthens an image that has become shorter: EIO, and not a byte is written.
     @Test(arguments: [0, 100, 4096, 9999], [DirectMode.auto, .off])
     func shrunk(to left: Int, direct: DirectMode) throws {
         let path = scratch.file(pattern(10_000))
@@ -65,7 +66,7 @@ struct WritingTests {
         expectSame(contents(of: path), Array(pattern(10_000)[..<left]))
     }
 
-    /// Proves: of an image that has become longer what lies past its old size is left alone.
+    /// In an image that has become longer, what lies past its old size is left alone.
     @Test(arguments: [DirectMode.auto, .off])
     func grown(direct: DirectMode) throws {
         let path = scratch.file(pattern(5000))
@@ -78,20 +79,21 @@ struct WritingTests {
         expectSame(contents(of: path)[5000...], pattern(20_000)[5000...])
     }
 
-    /// Proves: a full filesystem is ENOSPC; and once there is space the same write succeeds, with nothing missing.
-    @Test(.enabled(if: Mount.hasExt4, "no ext4 on a loop device can be had"), arguments: [DirectMode.auto, .off])
+    /// A full filesystem is ENOSPC. Once there is space the same write succeeds, and nothing is missing.
+    @Test(
+        .enabled(if: Machine.canMountExt4, "no ext4 on a loop device here"), arguments: [DirectMode.auto, .off])
     func noSpace(direct: DirectMode) throws {
         let mount = try Mount(ext4: 8 << 20)
-        let path = mount.directory.hole(64 << 20)
+        let path = mount.scratch.hole(64 << 20)
         let image = try ImageFile(path: path, direct: direct)
-        shell("dd if=/dev/zero of='\(mount.directory("filler"))' bs=1M; sync '\(mount.directory("filler"))'")
+        shell("dd if=/dev/zero of='\(mount.scratch("filler"))' bs=1M; sync '\(mount.scratch("filler"))'")
         let memory = PageMemory(pattern(1 << 20)) { 16 }
         let place: Int64 = 33 << 20
         #expect(throws: AccessError(ENOSPC)) { try image.writeOut(memory, at: place) }
         #expect(throws: AccessError(ENOSPC)) {
             try image.zero(place..<place + (1 << 20), mayTrim: false, onlyIfFast: false)
         }
-        #expect(shell("rm '\(mount.directory("filler"))'; sync -f '\(mount.directory.path)'").status == 0)
+        #expect(shell("rm '\(mount.scratch("filler"))'; sync -f '\(mount.scratch.directory)'").status == 0)
         try image.writeOut(memory, at: place)
         try image.makeDurable()
         let back = PageMemory(1 << 20)
@@ -99,23 +101,23 @@ struct WritingTests {
         expectSame(back.bytes, pattern(1 << 20))
     }
 
-    /// Proves: a block device whose size is no multiple of a page is written to its end; one that has shrunk gives EIO.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"), arguments: [DirectMode.auto, .off])
+    /// A block device whose size is no multiple of a page is written to its end. One that has shrunk gives EIO.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [DirectMode.auto, .off])
     func blockDevice(direct: DirectMode) throws {
         let size = (1 << 20) + 3 * 512
-        let device = try LoopDevice(size: Int64(size))
-        let image = try ImageFile(path: device.path, direct: direct)
+        let device = try LoopDevice(size: Int(size))
+        let image = try ImageFile(path: device.node, direct: direct)
         try image.writeOut(PageMemory(pattern(size)) { 5 }, at: 0)
         try expectSame(image.allBytes()[..<size], pattern(size)[...])
-        expectSame(contents(of: device.path), pattern(size))
+        expectSame(contents(of: device.node), pattern(size))
         try image.makeDurable()
-        expectSame(contents(of: device.file), pattern(size))
-        truncate(device.file, to: 1 << 19)
-        #expect(shell("losetup --set-capacity '\(device.path)'").status == 0)
+        expectSame(contents(of: device.backing), pattern(size))
+        truncate(device.backing, to: 1 << 19)
+        #expect(shell("losetup --set-capacity '\(device.node)'").status == 0)
         #expect(throws: AccessError(EIO)) { try image.writeOut(PageMemory(size), at: 0) }
     }
 
-    /// Proves: an image that is written leaves nothing in the page cache once it is synced, with O_DIRECT or without.
+    /// An image that is written leaves nothing in the page cache once it is synced, with O_DIRECT or without.
     @Test(
         .enabled(if: Machine.hasDirect, "temporary files are not on a disk here"), arguments: [DirectMode.auto, .off])
     func nothingStaysBehind(direct: DirectMode) throws {
@@ -129,8 +131,9 @@ struct WritingTests {
         expectSame(contents(of: path), pattern(8 << 20))
     }
 
-    /// Proves: any thread may call anything at any time: each has pages of its own, odd tail and neighbours' edges
-    /// included, while others sync, ask for extents and read. Under a storm of signals whose handlers restart nothing.
+    /// Any thread may call anything at any time. Each has pages of its own, odd tail and neighbours' edges included,
+    /// while others sync, ask for extents and read. All of it happens under a storm of signals whose handlers restart
+    /// nothing.
     @Test(arguments: [DirectMode.auto, .off])
     func manyThreads(direct: DirectMode) throws {
         let pages = 64
@@ -140,7 +143,7 @@ struct WritingTests {
         try image.beginWriting()
         let workers = (0..<5).map { worker in
             Worker {
-                var random = SplitMix(seed: UInt64(worker))
+                var random = SplitMix64(seed: UInt64(worker))
                 var mine = Array(pattern(size)[worker * 14 * 4096..<min(size, (worker + 1) * 14 * 4096)])
                 for _ in 0..<100 { try Self.change(image, worker * 14 * 4096, &mine, &random) }
                 return mine
@@ -160,7 +163,7 @@ struct WritingTests {
 
     /// One random change to the part of the image that begins at `start` and holds `bytes`.
     private static func change(
-        _ image: ImageFile, _ start: Int, _ bytes: inout [UInt8], _ random: inout SplitMix
+        _ image: ImageFile, _ start: Int, _ bytes: inout [UInt8], _ random: inout SplitMix64
     ) throws {
         if Bool.random(using: &random) {
             let page = Int.random(in: 0...(bytes.count - 1) / 4096, using: &random) * 4096

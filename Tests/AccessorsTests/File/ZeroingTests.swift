@@ -1,6 +1,7 @@
 import Glibc
 import Paging
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Accessors
@@ -11,51 +12,51 @@ struct ZeroingTests {
 
     // MARK: - Against an array
 
-    /// Proves: any order of writes, zeroes and trims at any bytes leaves the image as it leaves an array: nothing else
-    /// is touched, nothing gets longer, and both ways of reading agree.
+    /// Any sequence of writes, zeroes and trims, at any bytes, has the same effect on the image as on an array. Nothing
+    /// else is touched, nothing gets longer, and both ways of reading agree.
     @Test(arguments: 0..<40, [DirectMode.auto, .off])
     func model(seed: Int, direct: DirectMode) throws {
-        var random = SplitMix(seed: UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let size = seed < awkwardSizes.count ? awkwardSizes[seed] : Int.random(in: 1..<80_000, using: &random)
         let path = scratch.file(pattern(size))
         try compare(try ImageFile(path: path, direct: direct), path, &random, "seed \(seed)")
     }
 
-    @Test(.enabled(if: Mount.hasTmpfs, "tmpfs cannot be mounted"), arguments: [DirectMode.auto, .off])
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "tmpfs cannot be mounted"), arguments: [DirectMode.auto, .off])
     func modelOnTmpfs(direct: DirectMode) throws {
-        let mount = try Mount(memory: "tmpfs", options: "size=8m")
+        let mount = try Mount("tmpfs", options: "size=8m")
         for seed in 0..<10 {
-            var random = SplitMix(seed: UInt64(seed))
-            let path = mount.directory.file(pattern(70_000 + seed))
+            var random = SplitMix64(seed: UInt64(seed))
+            let path = mount.scratch.file(pattern(70_000 + seed))
             try compare(try ImageFile(path: path, direct: direct), path, &random, "seed \(seed)")
         }
     }
 
-    /// ramfs has no holes, no zeroed ranges and no O_DIRECT: all is written.
-    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted"))
+    /// ramfs has no holes, no zeroed ranges and no O_DIRECT: everything is written.
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted"))
     func modelOnRamfs() throws {
-        let mount = try Mount(memory: "ramfs")
+        let mount = try Mount("ramfs")
         for seed in 0..<10 {
-            var random = SplitMix(seed: UInt64(seed))
-            let path = mount.directory.file(pattern(70_000 + seed))
+            var random = SplitMix64(seed: UInt64(seed))
+            let path = mount.scratch.file(pattern(70_000 + seed))
             try compare(try ImageFile(path: path), path, &random, "seed \(seed)")
         }
     }
 
     @Test(
-        .enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"), arguments: [512, 4096],
+        .enabled(if: Machine.canLoop, "no loop devices here"), arguments: [512, 4096],
         [DirectMode.auto, .off])
     func modelOnDevice(sector: Int, direct: DirectMode) throws {
         for seed in 0..<5 {
-            var random = SplitMix(seed: UInt64(seed))
+            var random = SplitMix64(seed: UInt64(seed))
             let size = sector == 512 ? 65536 + 512 * seed : 65536
-            let device = try LoopDevice(size: Int64(size), options: "--sector-size \(sector)")
-            write(pattern(size), to: device.path)
-            try compare(try ImageFile(path: device.path, direct: direct), device.path, &random, "seed \(seed)")
+            let device = try LoopDevice(size: Int(size), options: "--sector-size", "\(sector)")
+            write(pattern(size), to: device.node)
+            try compare(try ImageFile(path: device.node, direct: direct), device.node, &random, "seed \(seed)")
         }
     }
 
-    private func compare(_ image: ImageFile, _ path: FilePath, _ random: inout SplitMix, _ label: String) throws {
+    private func compare(_ image: ImageFile, _ path: FilePath, _ random: inout SplitMix64, _ label: String) throws {
         var model = contents(of: path)
         var log: [String] = []
         for _ in 0..<60 {
@@ -72,8 +73,8 @@ struct ZeroingTests {
         try image.makeDurable()
     }
 
-    /// One random change to the image and the array: what it was.
-    private func change(_ image: ImageFile, _ model: inout [UInt8], _ random: inout SplitMix) throws -> String {
+    /// Makes one random change to the image and the array, and describes it.
+    private func change(_ image: ImageFile, _ model: inout [UInt8], _ random: inout SplitMix64) throws -> String {
         let lower = Int.random(in: 0...model.count, using: &random)
         let upper = Int.random(in: lower...model.count, using: &random)
         let page = lower / 4096 * 4096
@@ -101,7 +102,7 @@ struct ZeroingTests {
         }
     }
 
-    /// Zeroes the array's range if `body` succeeds; EOPNOTSUPP has to leave it alone.
+    /// Zeroes the array's range if `body` succeeds. EOPNOTSUPP must have left the image alone.
     private func attempt(
         _ what: String, _ model: inout [UInt8], _ range: Range<Int>, _ body: () throws -> Void
     ) throws -> String {
@@ -118,8 +119,8 @@ struct ZeroingTests {
 
     private func blocks(_ path: FilePath) -> Int { status(of: path).st_blocks }
 
-    /// Proves: a trim, and a zero that may trim, give the space back, an odd last page's too; without leave no space
-    /// goes.
+    /// A trim, and a zero that may trim, give the space back, even that of an odd last page. Without permission to trim
+    /// no space goes.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"), arguments: [0, 1, 1000, 4095])
     func space(tail: Int) throws {
         let size = (1 << 20) + tail
@@ -139,7 +140,7 @@ struct ZeroingTests {
         }
     }
 
-    /// Proves: zeroing a hole without leave to trim allocates it.
+    /// Zeroing a hole without permission to trim allocates it.
     @Test func zeroAllocates() throws {
         let path = scratch.hole(1 << 20)
         let image = try ImageFile(path: path)
@@ -148,7 +149,7 @@ struct ZeroingTests {
         #expect(blocks(path) >= 2048)
     }
 
-    /// Proves: a TiB of a sparse image is one call, not as many as it has pages.
+    /// A TiB of a sparse image takes one call, not one for each page.
     @Test(.enabled(if: Machine.punchesHoles, "temporary files here have no holes"))
     func cheap() throws {
         let image = try ImageFile(path: scratch.hole(4 << 40))
@@ -158,12 +159,12 @@ struct ZeroingTests {
 
     // MARK: - Refusals
 
-    /// Proves: where there is no fast way onlyIfFast is refused with nothing changed, and without it zeroes are
-    /// written; where there are no holes a trim is refused.
-    @Test(.enabled(if: Mount.hasRamfs, "ramfs cannot be mounted"))
+    /// If there is no fast way, onlyIfFast is refused with nothing changed, and without it zeroes are written. If there
+    /// are no holes, a trim is refused.
+    @Test(.enabled(if: Machine.canMount("ramfs"), "ramfs cannot be mounted"))
     func notFast() throws {
-        let mount = try Mount(memory: "ramfs")
-        let path = mount.directory.file(pattern(10_000))
+        let mount = try Mount("ramfs")
+        let path = mount.scratch.file(pattern(10_000))
         let image = try ImageFile(path: path)
         for mayTrim in [false, true] {
             #expect(throws: AccessError(EOPNOTSUPP)) {
@@ -176,23 +177,23 @@ struct ZeroingTests {
         expectSame(contents(of: path), pattern(1) + [UInt8](repeating: 0, count: 8999) + pattern(10_000)[9000...])
     }
 
-    /// Proves: on a device, less than a block has no fast way.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"))
+    /// On a device, less than a block has no fast way.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"))
     func lessThanABlock() throws {
         let device = try LoopDevice(size: 1 << 20)
-        write(pattern(1 << 20), to: device.path)
-        let image = try ImageFile(path: device.path)
+        write(pattern(1 << 20), to: device.node)
+        let image = try ImageFile(path: device.node)
         #expect(throws: AccessError(EOPNOTSUPP)) { try image.zero(100..<4000, mayTrim: true, onlyIfFast: true) }
-        expectSame(contents(of: device.path), pattern(1 << 20))
+        expectSame(contents(of: device.node), pattern(1 << 20))
     }
 
-    /// Proves: zeroing and trimming what another program left dirty in a claimed device's page cache is not refused.
-    @Test(.enabled(if: LoopDevice.isAvailable, "loop devices cannot be had"), arguments: [DirectMode.auto, .off])
+    /// What another program left dirty in a claimed device's page cache can be zeroed and trimmed.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here"), arguments: [DirectMode.auto, .off])
     func dirtyDevice(direct: DirectMode) throws {
         let device = try LoopDevice(size: 1 << 20)
-        let image = try ImageFile(path: device.path, direct: direct)
+        let image = try ImageFile(path: device.node, direct: direct)
         try image.beginWriting()
-        let other = try FileDescriptor.open(device.path, .readWrite)
+        let other = try FileDescriptor.open(device.node, .readWrite)
         defer { try! other.close() }
         for round in 0..<30 {
             try other.writeAll(toAbsoluteOffset: 0, pattern(1 << 19))
@@ -208,21 +209,21 @@ struct ZeroingTests {
         image.endWriting()
     }
 
-    /// Proves: trimming a device gives the space beneath it back.
-    @Test(.enabled(if: LoopDevice.isAvailable && Machine.punchesHoles, "no loop device with holes can be had"))
+    /// Trimming a device gives back the space beneath it.
+    @Test(.enabled(if: Machine.canLoop && Machine.punchesHoles, "no loop device with holes here"))
     func deviceSpace() throws {
         let device = try LoopDevice(size: (1 << 20) + 512)
-        let image = try ImageFile(path: device.path)
+        let image = try ImageFile(path: device.node)
         try image.writeOut(PageMemory(pattern((1 << 20) + 512)), at: 0)
         try image.makeDurable()
-        let full = blocks(device.file)
+        let full = blocks(device.backing)
         try image.trim(0..<1 << 20)
         try image.makeDurable()
-        #expect(blocks(device.file) < full / 8)
+        #expect(blocks(device.backing) < full / 8)
         try expectSame(image.allBytes()[(1 << 20)...].prefix(512), pattern((1 << 20) + 512)[(1 << 20)...])
     }
 
-    /// Proves: a range outside of the image is refused, an empty one does nothing.
+    /// A range outside the image is refused; an empty one does nothing.
     @Test func ranges() throws {
         let path = scratch.file(pattern(5000))
         let image = try ImageFile(path: path)
@@ -234,13 +235,13 @@ struct ZeroingTests {
         expectSame(contents(of: path), pattern(5000))
     }
 
-    /// Proves: writing zeroes of more than the zeroes at hand, from inside a page to an odd end (tmpfs zeroes no
+    /// Zeroes are written over more bytes than `ZeroBytes` has, from inside a page to an odd end (tmpfs zeroes no
     /// ranges).
-    @Test(.enabled(if: Mount.hasTmpfs, "tmpfs cannot be mounted"), arguments: [DirectMode.auto, .off])
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "tmpfs cannot be mounted"), arguments: [DirectMode.auto, .off])
     func longZeroes(direct: DirectMode) throws {
-        let mount = try Mount(memory: "tmpfs", options: "size=16m")
+        let mount = try Mount("tmpfs", options: "size=16m")
         let size = (5 << 20) + 77
-        let path = mount.directory.file(pattern(size))
+        let path = mount.scratch.file(pattern(size))
         let image = try ImageFile(path: path, direct: direct)
         try image.zero(1234..<Int64(size - 7), mayTrim: false, onlyIfFast: false)
         let zeroes = [UInt8](repeating: 0, count: size - 7 - 1234)

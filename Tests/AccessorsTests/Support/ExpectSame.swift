@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-/// Expects the same bytes, and tells of the first that differs rather than print them all.
+/// Expects the same bytes, and reports the first that differs rather than all of them.
 func expectSame(
     _ found: some RandomAccessCollection<UInt8>, _ expected: some RandomAccessCollection<UInt8>, _ label: String = "",
     at place: SourceLocation = #_sourceLocation
@@ -14,7 +14,7 @@ func expectSame(
     Issue.record("\(label) differ from byte \(same) on; \(counts)", sourceLocation: place)
 }
 
-/// Whether the first bytes are the same, as many as `expected` has. By memcmp, as generic code is slow in debug builds.
+/// True if `found` begins with the bytes of `expected`. By memcmp, because generic code is slow in debug builds.
 func begin(_ found: [UInt8], alike expected: [UInt8]) -> Bool {
     found.count >= expected.count
         && found.withUnsafeBytes { found in

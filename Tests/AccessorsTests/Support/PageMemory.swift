@@ -2,15 +2,15 @@ import Glibc
 
 @testable import Accessors
 
-/// Page-aligned memory and the pieces that it is handed out in, as the pager would.
+/// Page-aligned memory, handed out in pieces as the pager does.
 final class PageMemory {
     let count: Int
     private let base: UnsafeMutableRawPointer
     private let pieces: UnsafeMutableBufferPointer<iovec>
 
     /// - Parameters:
-    ///   - count: Bytes; made a multiple of the page.
-    ///   - pagesAPiece: How many pages the next piece takes.
+    ///   - count: Bytes; rounded up to a multiple of the page.
+    ///   - pagesAPiece: The number of pages in the next piece.
     init(_ count: Int, fill: UInt8 = 0xEE, pagesAPiece: () -> Int = { 1 }) {
         let page = Int(ImageFile.pageSize)
         self.count = Int(ImageFile.roundedUp(Int64(count)))
@@ -37,24 +37,7 @@ final class PageMemory {
         base.deallocate()
     }
 
-    /// Valid while this lives, which is as long as it is used.
+    /// Valid as long as this lives.
     var all: UnsafeBufferPointer<iovec> { UnsafeBufferPointer(pieces) }
     var bytes: [UInt8] { Array(UnsafeRawBufferPointer(start: base, count: count)) }
-}
-
-extension ImageFile {
-    func populate(_ memory: PageMemory, at offset: Int64) throws {
-        try withExtendedLifetime(memory) { try populate(memory.all, at: offset) }
-    }
-
-    func writeOut(_ memory: PageMemory, at offset: Int64) throws {
-        try withExtendedLifetime(memory) { try writeOut(memory.all, at: offset) }
-    }
-
-    /// All of the image, and zeroes to the end of its last page.
-    func allBytes(pagesAPiece: () -> Int = { 1 }) throws -> [UInt8] {
-        let memory = PageMemory(Int(size), pagesAPiece: pagesAPiece)
-        try populate(memory, at: 0)
-        return memory.bytes
-    }
 }

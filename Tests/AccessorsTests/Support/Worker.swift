@@ -1,6 +1,6 @@
 import Glibc
 
-/// A thread that does a piece of work and gives its result; signals can be sent to it.
+/// A thread that does a piece of work and returns its result. Signals can be sent to it.
 final class Worker<Result>: @unchecked Sendable {
     private let body: () throws -> Result
     private var thread = pthread_t()
@@ -9,7 +9,7 @@ final class Worker<Result>: @unchecked Sendable {
     init(_ body: @escaping () throws -> Result) { self.body = body }
 
     func start() {
-        // A handler that restarts no call: they return EINTR where they can.
+        // A handler that restarts no call: calls return EINTR if they can.
         var action = sigaction()
         action.__sigaction_handler.sa_handler = { _ in }
         sigaction(SIGUSR2, &action, nil)

@@ -1,11 +1,11 @@
 import Glibc
+import TestSupport
 
-/// The folder with traces of real machines: what FLEXPAGE_TRACES names, else `shared/traces` beside the package.
+/// The folder with traces of real machines: FLEXPAGE_TRACES, or `shared/traces` beside the package.
 enum RealTraces {
     static let folder: String = {
         if let named = getenv("FLEXPAGE_TRACES") { return String(cString: named) }
-        let package = #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
-        return "/\(package)/../shared/traces"
+        return "\(Repository.path)/../shared/traces"
     }()
 
     static func path(_ name: String) -> String { "\(folder)/\(name).csv.zst" }

@@ -13,7 +13,7 @@ extension Trace {
     }
 }
 
-/// What is wrong with a trace of these lines, or nil; the file's place is left out.
+/// The error of a trace of these lines, or nil; without the file's path.
 func complaint(_ lines: String..., name: String = "trace.csv") -> String? {
     let file = TemporaryFile(name, lines.map { "\($0)\n" }.joined())
     do {

@@ -2,7 +2,8 @@ import Testing
 
 @testable import flexpage
 
-/// The order of recycling on traces of real machines, at pages of 4 KiB, against what libCacheSim says of LRU there.
+/// The order of recycling on traces of real machines, at pages of 4 KiB, against what libCacheSim reports for LRU
+/// there.
 @Suite(.enabled(if: RealTraces.areThere, "needs the folder of traces that FLEXPAGE_TRACES names"))
 struct RealTracesTests {
     struct Trial: Sendable {
@@ -12,7 +13,7 @@ struct RealTracesTests {
     }
 
     #if DEBUG
-        /// All of them take minutes without optimisation.
+        /// All of them would take minutes without optimisation.
         static let trials = [Trial(trace: "P3", leastRecentlyUsed: [0.860, 0.515, 0.181])]
         /// The mean of S3-FIFO's miss ratios on them.
         static let goal = (0.748 + 0.456 + 0.188) / 3
@@ -25,7 +26,7 @@ struct RealTracesTests {
         static let goal = 0.604
     #endif
 
-    /// Better than S3-FIFO in the mean, and nowhere much worse than LRU.
+    /// Better than S3-FIFO on average, and nowhere much worse than LRU.
     @Test func missesLess() throws {
         var report = Report(writes: false)
         for trial in RealTracesTests.trials {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import flexpage
 
-/// How figures are told.
+/// The forms in which figures are printed.
 @Suite struct ReportTests {
     private var report: Report {
         var report = Report(writes: false)
@@ -44,7 +44,8 @@ import Testing
                 + "\"operationsSaved\": 0.750000}")
     }
 
-    /// A curve for each trace and way of paging on both sides, and what cannot be written is said.
+    /// The plot has a curve for each trace and each way of paging on both sides. A file that cannot be written is
+    /// reported.
     @Test func plot() throws {
         let file = TemporaryFile("plot.svg")
         try Plot(report.figures).write(to: file.path)

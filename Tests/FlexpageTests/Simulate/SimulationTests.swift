@@ -3,7 +3,7 @@ import Testing
 
 @testable import flexpage
 
-/// What a simulation counts, where it can be said without a simulation.
+/// What a simulation counts, if it is known without a simulation.
 @Suite struct SimulationTests {
     private static let mebibyte = 1 << 20
 
@@ -13,19 +13,19 @@ import Testing
         try Simulation(memory: memory, way: way, writes: writes).run(trace)
     }
 
-    /// All that fits into memory misses once, whatever the order.
+    /// Everything that fits into memory misses once, whatever the order.
     @Test(arguments: [PagingWay.fixed, .flexible]) func whatFitsMissesOnce(way: PagingWay) throws {
         var pages: [Int] = []
         for round in 0..<5 { pages += (0..<256).map { ($0 * 37 + round) % 256 * 1000 } }
         let figures = try run(try Trace(reading: pages), way)
-        #expect(figures.frames == 256, "as many pages as the memory has base pages, its tables left aside")
+        #expect(figures.frames == 256, "as many pages as the memory has base pages, without its tables")
         #expect(figures.pagesRead == 1280 && figures.misses == 256)
         #expect(figures.missRatio == 0.2)
         #expect(figures.traffic == Traffic(reads: 256, bytesRead: SimulationTests.mebibyte))
     }
 
-    /// What is never used again misses always; where it is a stream, reading ahead leaves little to wait for, and reads
-    /// it in large pieces.
+    /// What is never used again always misses. If it is a stream, reading ahead leaves little to wait for, and reads it
+    /// in large pieces.
     @Test func aScanMissesAlways() throws {
         let trace = try Trace(reading: Array(0..<2000))
         for way in [PagingWay.fixed, .flexible] {
@@ -39,9 +39,9 @@ import Testing
         #expect(ahead.traffic.bytesRead <= 2048 * BasePage.size)
     }
 
-    /// Each page of a request counts once; pages of 4 KiB are read one by one, flexible ones at once.
+    /// Each page of a request counts once. Pages of 4 KiB are read one by one, flexible ones at once.
     @Test func requestsOfManyPages() throws {
-        // 3 pages, the outer two in part; then 16, the first of which is there; then 2 that are.
+        // 3 pages, the outer two in part; then 16, of which the first is resident; then 2 that are.
         let trace = try Trace(lines: ["R,4000,8192", "R,8192,65536", "W,12288,8192"])
         let fixed = try run(trace, .fixed)
         #expect(fixed.pagesRead == 21 && fixed.misses == 18 && fixed.traffic.reads == 18)
@@ -54,7 +54,7 @@ import Testing
     /// A hot set in use outlives a scan of many times the memory.
     @Test(arguments: [PagingWay.fixed, .flexible]) func aHotSetOutlivesAScan(way: PagingWay) throws {
         let hot = (0..<64).map { 100_000 + $0 * 300 }
-        // Used at long intervals at first, so that it is known for hot.
+        // Used at long intervals at first, so that it proves hot.
         var pages = (0..<20).flatMap { round in hot + (0..<60).map { 200_000 + round * 60 + $0 } }
         let before = try run(try Trace(reading: pages), way).misses
         for round in 0..<200 { pages += (0..<40).map { 1_000_000 + round * 40 + $0 } + [hot[round % 64]] }
@@ -71,7 +71,7 @@ import Testing
         #expect(try run(trace).misses == 2)
     }
 
-    /// The tables can be counted in, as the plugin does.
+    /// The tables can be included in the memory, as the plugin does.
     @Test func tablesCanBeCountedIn() throws {
         let trace = try Trace(reading: [1])
         let figures = try Simulation(memory: 16 << 20, way: .flexible, countsTables: true).run(trace)
@@ -80,8 +80,8 @@ import Testing
 
     // MARK: Writes
 
-    /// Writes count as reads, unless they are to be written: then whole pages are not read, and what is written over
-    /// and over goes out once.
+    /// Writes count as reads, unless the simulation writes. Then whole pages are not read, and what is overwritten many
+    /// times goes out once.
     @Test func writesAreWritten() throws {
         let trace = try Trace(lines: (0..<1000).map { "W,\($0 % 10 * 4096),4096" })
         let asReads = try run(trace, .flexible)
@@ -90,7 +90,7 @@ import Testing
         #expect(asWrites.traffic == Traffic(reads: 0, bytesRead: 0, writes: 1, bytesWritten: 40960))
     }
 
-    /// More than memory holds is written, in requests small and larger than memory, and nobody waits for ever.
+    /// More is written than memory holds, in requests smaller and larger than memory, and nobody waits for ever.
     @Test(.timeLimit(.minutes(1)), arguments: [4096, 512, 1 << 20, 3 << 20]) func moreIsWrittenThanFits(length: Int)
         throws
     {

@@ -14,21 +14,21 @@ import Testing
         #expect(trace.name == "trace")
     }
 
-    /// Requests of no bytes are counted and left out; empty lines and ends like those of DOS do not matter.
+    /// Requests of no bytes are counted and left out. Empty lines and DOS line ends do not matter.
     @Test func whatDoesNotMatter() throws {
         let trace = try Trace(lines: ["R,0,4096\r", "", "R,4096,0", "r,1048576,1"])
         #expect(trace.requests.count == 2 && trace.leftOut == 1)
         #expect(trace.imageSizes == [2 << 20])
     }
 
-    /// A last line without its end is a line, and so are many that do not fit into a buffer.
+    /// A last line without an end of line is a line. So are many lines that do not fit into a buffer.
     @Test func endsAndBuffers() throws {
         let file = TemporaryFile("many.csv", (0..<20_000).map { "R,\($0),1" }.joined(separator: "\n"))
         let trace = try Trace(path: file.path)
         #expect(trace.requests.map(\.offset) == (0..<20_000).map { $0 })
     }
 
-    /// A line that cannot be understood is named, with what is wanted.
+    /// The error for a line that cannot be understood names the line and the expected form.
     @Test(arguments: ["R,0", "X,0,4096", "R,-4096,4096", "R,0,-1", "R,0x0,1", "R,0,4096,1", "R,9223372036854775807,1"])
     func badLines(line: String) {
         #expect(

@@ -2,7 +2,7 @@ import Testing
 
 @testable import flexpage
 
-/// fio's iologs, as fio 3 writes them (version 3) and as it used to.
+/// fio's iologs, as fio 3 writes them (version 3) and as older ones did.
 @Suite struct FioTraceTests {
     static let requests = [
         TraceRequest(.read, image: 0, offset: 61440, length: 4096)!,

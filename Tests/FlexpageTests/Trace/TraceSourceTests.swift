@@ -3,7 +3,7 @@ import Testing
 
 @testable import flexpage
 
-/// Traces come from files that may be packed; what is wrong with one is said.
+/// Traces come from files that may be packed; a bad one is reported.
 @Suite struct TraceSourceTests {
     /// Packed by the system's tools, it is the same trace.
     @Test(arguments: [("gzip", ".gz"), ("zstd", ".zst")]) func packed(tool: String, ending: String) throws {

@@ -1,16 +1,17 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Which flexpage covers a page: a dictionary of base pages is the model, of several images at once.
+/// Which flexpage covers a page. The model is a dictionary of base pages, for several images at once.
 @Suite struct AccessMapTests {
     private struct Key: Hashable {
         let image: UInt16
         let page: UInt64
     }
 
-    /// Inserts and removes flexpages of all orders at random: every page, covered or not, is what the model says;
-    /// vacancy too; all leaves come back in the end.
+    /// Inserts and removes flexpages of all orders at random. Every page, covered or not, and each vacancy is what the
+    /// model says. All leaves come back in the end.
     @Test(arguments: 1...40 as ClosedRange<UInt64>) func agreesWithADictionary(seed: UInt64) throws {
         let pages = try Pages(memory: 8 << 20)
         var random = SplitMix64(seed: seed)
@@ -65,7 +66,7 @@ import Testing
         }
     }
 
-    /// All pages of a chunk are of one shard, shards are all used, and each image spreads on its own.
+    /// All pages of a chunk belong to one shard, all shards are used, and each image spreads on its own.
     @Test func chunksSpreadOverShards() throws {
         let pages = try Pages(memory: 1 << 20)
         let base = pages.memory.metadata.shards
@@ -82,7 +83,8 @@ import Testing
         }
     }
 
-    /// Walking over an image's flexpages finds each of its own once, while they are taken out, and nobody else's.
+    /// A walk over an image's flexpages finds each of its own once, while they are taken out, and none of another
+    /// image's.
     @Test func walksOverOneImage() throws {
         let pages = try Pages(memory: 4 << 20)
         var model: [Key: FlexpageID] = [:]

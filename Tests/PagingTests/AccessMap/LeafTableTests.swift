@@ -2,7 +2,7 @@ import Testing
 
 @testable import Paging
 
-/// Leaves are handed out fresh and come back: there are as many as frames, and no leaf is handed out twice.
+/// Leaves are handed out fresh and come back. There are as many as frames, and no leaf is handed out twice.
 @Suite struct LeafTableTests {
     @Test func handsOutEachLeafOnce() throws {
         let pages = try Pages(memory: 1 << 20)
@@ -25,7 +25,7 @@ import Testing
         }
     }
 
-    /// Where it is free a leaf is put at its home; leaves of a chunk have adjacent homes, also across the table's end.
+    /// A leaf goes to its home if that is free. Leaves of a chunk have adjacent homes, also across the table's end.
     @Test func aLeafIsPutAtItsHome() throws {
         let pages = try Pages(memory: 1 << 20)
         let leaves = pages.leaves
@@ -38,12 +38,12 @@ import Testing
                 #expect(leaves.take(key: UInt64(index), home: home) == home)
             }
             let other = leaves.take(key: 99, home: homes[5])
-            #expect(other != .none && !homes.contains(other), "where the home is taken another leaf serves")
+            #expect(other != .none && !homes.contains(other), "if the home is taken another leaf serves")
             for id in homes + [other] { leaves.give(id) }
         }
     }
 
-    /// A leaf tells its image and its first base page, at the ends of what can be numbered too.
+    /// A leaf tells its image and its first base page, even at the limits of both numbers.
     @Test(arguments: [0, 7, 8, 1 << 40, 1 << 48 - 1] as [UInt64]) func knowsItsPlace(page: UInt64) {
         for image: UInt16 in [0, 1, 65534] {
             var leaf = Leaf(key: Leaf.key(of: PageKey(image: image, page: page)))

@@ -1,13 +1,14 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Sets of base pages of a chunk: a Set is the model.
+/// Sets of base pages of a chunk. The model is a Set.
 @Suite struct PageSetTests {
-    /// The first page of each chunk that sets are made in: numbers must not matter.
+    /// The first page of each chunk that sets are made in: their numbers must not matter.
     static let chunks: [UInt64] = [0, 256, 77 * 256, (1 << 40 - 1) << 8]
 
-    /// Every range of a chunk makes a set of just its pages.
+    /// Every range of a chunk makes a set of exactly its pages.
     @Test(arguments: chunks) func rangesAreSets(chunk: UInt64) {
         for begin in stride(from: 0, through: 256, by: 5) as StrideThrough<UInt64> {
             for end in begin...256 where (end - begin) % 3 == 0 || end % 64 < 2 {
@@ -53,8 +54,8 @@ import Testing
         }
     }
 
-    /// The gaps between runs of any length, over the words' ends and to any limit, and what is left of a set without
-    /// another, are the model's.
+    /// Gaps and differences are the model's: gaps between runs of any length, across words and up to any limit, and
+    /// what is left of a set without another.
     @Test(arguments: 1...40 as ClosedRange<UInt64>) func gapsAndDifferencesAgreeWithASet(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let chunk = PageSetTests.chunks[Int(seed) % PageSetTests.chunks.count]
@@ -62,7 +63,7 @@ import Testing
         let (other, otherModel) = PageSetTests.randomSet(chunk, &random)
         let (left, leftModel) = (set.subtracting(other), model.subtracting(otherModel))
         #expect((chunk..<chunk + 256).allSatisfy { left.contains($0) == leftModel.contains($0) })
-        #expect((chunk..<chunk + 256).allSatisfy { set.contains($0) == model.contains($0) }, "it is not changed itself")
+        #expect((chunk..<chunk + 256).allSatisfy { set.contains($0) == model.contains($0) }, "the set is not changed")
         for page in chunk..<chunk + 256 {
             for limit in [page, page + 1, chunk + UInt64(random.pick(Int(page - chunk)...256)), chunk + 256] {
                 let expected = (page..<max(page, limit)).first(where: model.contains) ?? limit
@@ -73,7 +74,7 @@ import Testing
         #expect(PageSet(chunk..<chunk + 256).end(ofGapFrom: chunk + 200, upTo: chunk + 256) == chunk + 200)
     }
 
-    /// A set of runs and gaps between them of lengths up to a drawn one, and its model.
+    /// A set of runs and gaps, each up to a random length, and its model.
     private static func randomSet(_ chunk: UInt64, _ random: inout SplitMix64) -> (PageSet, Set<UInt64>) {
         var (set, model) = (PageSet(), Set<UInt64>())
         let maxLength = random.pick(1...150)
@@ -87,7 +88,7 @@ import Testing
         return (set, model)
     }
 
-    /// A run goes on over the words' ends, to the chunk's end.
+    /// A run continues across words, up to the chunk's end.
     @Test(arguments: chunks) func runsGoOn(chunk: UInt64) {
         let set = PageSet(chunk + 3..<chunk + 256)
         for page in chunk + 3..<chunk + 256 {

@@ -1,17 +1,17 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Which pages are known to be zeroes: what is known is right, and is forgotten rather than kept beyond the room there
-/// is.
+/// Which pages are known to be zeroes. What is known is right. It is forgotten, rather than kept, if there is no room.
 @Suite struct ZeroMapTests {
     private struct Key: Hashable {
         let image: UInt16
         let page: UInt64
     }
 
-    /// Random notes and flexpages that come, of several images: nothing is known that has not been noted or that has
-    /// been taken back; where there is room nothing is forgotten; the counter is the number of pages known.
+    /// Random notes and new flexpages, of several images. Nothing is known that has not been noted, or that has been
+    /// taken back. While there is room nothing is forgotten. The counter is the number of known pages.
     @Test(arguments: 1...30 as ClosedRange<UInt64>, [2, 4000]) func agreesWithASet(seed: UInt64, chunks: Int) throws {
         let pages = try Pages(memory: 4 << 20)
         var random = SplitMix64(seed: seed)
@@ -48,8 +48,8 @@ import Testing
         pages.checkInvariants()
     }
 
-    /// More chunks than there are records: the number of known pages is bounded, the last ones are known, and a chunk
-    /// that is used again and again outlives those that are not.
+    /// There are more chunks than records. The number of known pages is bounded, and the latest are known. A chunk that
+    /// is used again and again outlives those that are not.
     @Test func recordsAreRecycled() throws {
         let pages = try Pages(memory: Pages.minMemory)
         let map = pages.accessMap(ofImage: 3)
@@ -69,7 +69,7 @@ import Testing
         #expect(pages.counters.knownZeroes == 0)
     }
 
-    /// A flexpage that comes takes away what is known of its pages, and of no others.
+    /// A new flexpage takes away what is known of its pages, and of no others.
     @Test(arguments: 0...Region.maxOrder) func aFlexpageForgets(order: Int) throws {
         let pages = try Pages(memory: 4 << 20)
         let map = pages.accessMap(ofImage: 0)
@@ -84,11 +84,11 @@ import Testing
         #expect((0..<256).allSatisfy { known.contains($0) == ($0 < 256 - size) })
         #expect(pages.counters.knownZeroes == 256 - size)
         map.remove(region.first)
-        #expect(map.knownZeroes(inChunkOf: 0).count == Int(256 - size), "what goes does not bring zeroes back")
+        #expect(map.knownZeroes(inChunkOf: 0).count == Int(256 - size), "removal does not bring zeroes back")
         pages.memory.give(region)
     }
 
-    /// A mark is where it was put, once, and only on what is known to be zeroes.
+    /// A mark stays where it was put, is taken once, and exists only on known zeroes.
     @Test func marksAreTakenOnce() throws {
         let pages = try Pages(memory: 1 << 20)
         let map = pages.accessMap(ofImage: 0)

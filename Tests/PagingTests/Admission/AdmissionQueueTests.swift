@@ -3,7 +3,7 @@ import Testing
 
 @testable import Paging
 
-/// Those who wait are admitted in the order of their turns, in parts, and nobody else is woken.
+/// Waiters are admitted in the order of their turns, in parts, and nobody else is woken.
 @Suite struct AdmissionQueueTests {
     private let pages: Pages
     private let queue: AdmissionQueue
@@ -13,7 +13,7 @@ import Testing
         queue = AdmissionQueue(mutex: pages.memory.metadata.mutex(.admission))
     }
 
-    /// One who waits, and notes what comes of it.
+    /// A thread that waits, and notes the outcome.
     private func waiter(
         _ number: Int, wanting wanted: Int = 1, turn: UInt64? = nil, _ events: Guarded<[[Int]]>,
         reasonToGiveUp: @escaping @Sendable () -> AccessError? = { nil }
@@ -43,7 +43,7 @@ import Testing
         }
     }
 
-    /// They are served in the order in which they came, and no more of them than there is room for.
+    /// Waiters are served in the order in which they came, and no more of them than there is room for.
     @Test func inTheOrderOfArrival() {
         let events = Guarded<[[Int]]>([])
         Watchdog.guarding("in the order of arrival") {
@@ -58,7 +58,7 @@ import Testing
         #expect(queue.isEmpty)
     }
 
-    /// The first gets what there is, however much more it wants, and the next nothing before it.
+    /// The first waiter gets what there is, however much more it wants, and the next gets nothing before it.
     @Test func theFirstGetsAPart() {
         let events = Guarded<[[Int]]>([])
         Watchdog.guarding("the first gets a part") {
@@ -72,10 +72,10 @@ import Testing
         }
     }
 
-    /// One serving admits as many as there is room for, and leaves the others asleep.
+    /// One call to serve admits as many as there is room for, and leaves the others asleep.
     @Test func onlyWhoIsAdmittedIsWoken() {
         let events = Guarded<[[Int]]>([])
-        Watchdog.guarding("only who is admitted is woken") {
+        Watchdog.guarding("only an admitted waiter is woken") {
             let asked = Tally()
             let waiters = (0..<4).map { number in
                 waiter(number, events) {
@@ -88,7 +88,7 @@ import Testing
             serve(3)
             for waiter in waiters[..<3] { waiter.join() }
             waiters[3].waitUntilAsleep()
-            // Who is woken looks for a reason to give up before it sleeps again.
+            // A waiter that is woken looks for a reason to give up before it sleeps again.
             #expect(asked.count == 4)
             serve(1)
             waiters[3].join()
@@ -96,10 +96,11 @@ import Testing
         #expect(events.withLock { $0 }.count == 4)
     }
 
-    /// Who was admitted once, gave that back and comes again is before those who came to wait after its write began.
+    /// A writer that was admitted, gave that back and comes again is before those that came to wait after its write
+    /// began.
     @Test func whoComesAgainKeepsItsPlace() {
         let events = Guarded<[[Int]]>([])
-        Watchdog.guarding("who comes again keeps its place") {
+        Watchdog.guarding("a writer that comes again keeps its place") {
             let turn = queue.turn
             let first = waiter(0, events)
             let later = (1..<3).map { waiter($0, events) }
@@ -112,10 +113,11 @@ import Testing
         #expect(events.withLock { $0 } == [[0, 1], [9, 1], [1, 1], [2, 1]])
     }
 
-    /// Who has a reason to give up hears it and leaves the queue, wherever in it; those behind are served.
+    /// A waiter with a reason to give up gets it as the error and leaves the queue from any position. Those behind are
+    /// served.
     @Test func whoGivesUpIsNotInTheWay() {
         let events = Guarded<[[Int]]>([])
-        Watchdog.guarding("who gives up is not in the way") {
+        Watchdog.guarding("a waiter that gives up is not in the way") {
             let hopeless = Tally()
             let waiters = (0..<4).map { number in
                 waiter(number, events) { number % 2 == 0 && hopeless.count > 0 ? AccessError(EIO) : nil }
@@ -133,7 +135,7 @@ import Testing
         #expect(events.withLock { Set($0) }.isSuperset(of: [[1, 1], [3, 1]]))
     }
 
-    /// Who gives up while it is being admitted has been admitted.
+    /// A waiter that gives up while it is being admitted has been admitted.
     @Test func whatIsGrantedIsNotLost() {
         let events = Guarded<[[Int]]>([])
         Watchdog.guarding("what is granted is not lost") {
@@ -151,7 +153,7 @@ import Testing
         #expect(queue.isEmpty)
     }
 
-    /// What has room when somebody comes to wait is theirs at once.
+    /// If there is room when a waiter comes, it gets the room at once.
     @Test func looksBeforeItSleeps() throws {
         let granted = try queue.waitForTurn(0, wanting: 4, serve: { serve(2) }, reasonToGiveUp: { nil })
         #expect(granted == 2)

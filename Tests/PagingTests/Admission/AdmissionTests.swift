@@ -1,15 +1,16 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Writers at the dirty limit: each is admitted in its turn, and nobody keeps what others could use.
+/// Writers at the dirty limit: each is admitted in its turn, and none keeps what others could use.
 @Suite struct AdmissionTests {
     private static let size: Int64 = 64 << 20
     private static let largePages = 256
 
-    /// Sixteen writers of single pages are ahead of the disk all the time. A write of 1 MiB that comes then ends after
-    /// no more than twice what was admitted before it has gone out. What is counted is pages that go out, not time.
+    /// Sixteen writers of single pages are ahead of the disk all the time. A write of 1 MiB then comes. It ends once no
+    /// more than twice what was admitted before it has gone out. The test counts pages that go out, not time.
     @Test func aLargeWriteIsNotPassedBySmallOnes() throws {
         let out = Tally()
         let rig = try PagingRig(
@@ -22,7 +23,7 @@ import Testing
             })
         let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 60_000)
         let dirtyLimit = rig.pages.dirtyLimit
-        // Without an order the small ones go on until this much is out, and the test fails.
+        // Without an order the small writes would go on until this much is out, and the test fails.
         let (isOver, end) = (Tally(), 40 * dirtyLimit.limit)
         Watchdog.guarding("a large write among small ones") {
             let small = (0..<16).map { number in
@@ -48,7 +49,7 @@ import Testing
         try rig.end()
     }
 
-    /// Writers that wait for a zero that takes its time have nothing admitted; a write elsewhere is not held up.
+    /// Writers that wait for a slow zero have nothing admitted, and do not hold up a write elsewhere.
     @Test func whoWaitsForAReservationHasNothing() throws {
         let gate = Gate()
         let rig = try heldUpRig(.zero, gate)
@@ -75,7 +76,7 @@ import Testing
         try rig.end()
     }
 
-    /// Nor have writers of parts of pages, which the image takes its time to read.
+    /// Nor have writers of parts of pages that the image is slow to read.
     @Test func whoWaitsForAFillHasNothing() throws {
         let gate = Gate()
         let rig = try heldUpRig(.populate, gate)
@@ -93,7 +94,7 @@ import Testing
         try rig.end()
     }
 
-    /// Nor has a writer of a page that is on its way out: just that page counts.
+    /// Nor has a writer of a page that is on its way out: only that page counts.
     @Test func whoWaitsForAWriteOutHasNothing() throws {
         let gate = Gate()
         let rig = try heldUpRig(.writeOut, gate)
@@ -132,7 +133,7 @@ import Testing
         try rig.end()
     }
 
-    /// With an image on which `call` waits at `gate`.
+    /// A rig with an image on which `call` waits at `gate`.
     private func heldUpRig(_ call: HookedImage.Call, _ gate: Gate) throws -> HookedRig {
         try PagingRig(
             memory: 12 << 20,

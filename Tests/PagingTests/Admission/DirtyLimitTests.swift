@@ -1,16 +1,17 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// No more becomes dirty than the limit says, and who waits for room gets it, or hears why not.
+/// No more becomes dirty than the limit says. A thread that waits for room gets it, or an error that says why not.
 @Suite struct DirtyLimitTests {
     private let pages: Pages
     private var dirtyLimit: DirtyLimit { pages.dirtyLimit }
 
     init() throws { pages = try Pages(memory: Pages.minMemory) }
 
-    /// Just the limit is admitted: of what is more a part, of what comes then nothing.
+    /// Exactly the limit is admitted: a part of what exceeds it, and nothing of what comes then.
     @Test func admitsUpToTheLimit() {
         #expect(dirtyLimit.limit > 4)
         #expect(dirtyLimit.admit(dirtyLimit.limit - 3) == dirtyLimit.limit - 3)
@@ -22,7 +23,7 @@ import Testing
         #expect(dirtyLimit.admit(2) == 2)
     }
 
-    /// Who wants more than the limit gets the limit, and does not wait for ever.
+    /// A writer that wants more than the limit gets the limit, and does not wait for ever.
     @Test func moreThanTheLimitIsAdmittedInParts() throws {
         #expect(dirtyLimit.admit(dirtyLimit.limit + 5) == dirtyLimit.limit)
         #expect(dirtyLimit.admit(1) == 0)
@@ -31,7 +32,7 @@ import Testing
         #expect(dirtyLimit.pages == dirtyLimit.limit)
     }
 
-    /// What is dirty again counts whatever the limit says.
+    /// Pages that become dirty again count, whatever the limit says.
     @Test func dirtyAgainPassesTheLimit() {
         #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
         dirtyLimit.add(3)
@@ -59,7 +60,7 @@ import Testing
         #expect(dirtyLimit.admit(1) == 0)
     }
 
-    /// Who waits is admitted when there is room, in part where there is not room for all of it, and not before.
+    /// A waiter is admitted when there is room, in part if there is not room for all of it, and not before.
     @Test func waitsForRoom() {
         let dirtyLimit = self.dirtyLimit
         let room = Tally()
@@ -77,16 +78,16 @@ import Testing
             dirtyLimit.release(1)
             waiter.join()
         }
-        verdict.report("one who waits")
+        verdict.report("the waiter")
         #expect(dirtyLimit.pages == dirtyLimit.limit)
     }
 
-    /// While somebody waits nobody is admitted past it, though there is room: it goes to who has waited.
+    /// While somebody waits nobody is admitted before it, though there is room: the waiter gets it.
     @Test func nobodyPassesWhoWaits() {
         let dirtyLimit = self.dirtyLimit
         let verdict = Verdict()
         #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
-        Watchdog.guarding("nobody passes who waits") {
+        Watchdog.guarding("nobody passes a waiter") {
             let waiter = Companion {
                 let admitted = try? dirtyLimit.waitToAdmit(2, turn: 0) { nil }
                 verdict.expect(admitted == 2, "\(admitted as Any)")
@@ -97,13 +98,13 @@ import Testing
             dirtyLimit.wakeWaiters()
             waiter.join()
         }
-        verdict.report("one who waits")
+        verdict.report("the waiter")
         #expect(dirtyLimit.admit(1) == 0)
         dirtyLimit.release(1)
         #expect(dirtyLimit.admit(1) == 1)
     }
 
-    /// Who gives up hears why, and has nothing admitted.
+    /// A waiter that gives up gets the reason, and has nothing admitted.
     @Test func givesUp() {
         #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
         #expect(throws: AccessError(ENOSPC)) { try dirtyLimit.waitToAdmit(3, turn: 0) { AccessError(ENOSPC) } }
@@ -112,14 +113,14 @@ import Testing
         #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
     }
 
-    /// Where something has failed all who wait look again, and give up when they are told so, though there is no more
-    /// room than before. Why they do they find out with no lock of the limit's held: to use it then stops nobody.
+    /// After a failure all waiters look again, and give up if there is a reason, though there is no more room than
+    /// before. They ask for the reason with no lock of the limit held, so the callback may use the limit.
     @Test func allWhoWaitLookAgain() {
         let dirtyLimit = self.dirtyLimit
         let (asked, hopeless) = (Tally(), Tally())
         let verdict = Verdict()
         #expect(dirtyLimit.admit(dirtyLimit.limit) == dirtyLimit.limit)
-        Watchdog.guarding("all who wait look again") {
+        Watchdog.guarding("all waiters look again") {
             let waiters = (0..<3).map { _ in
                 Companion {
                     let outcome = Result { () throws(AccessError) in
@@ -139,12 +140,12 @@ import Testing
             dirtyLimit.wakeWaiters()
             for waiter in waiters { waiter.join() }
         }
-        verdict.report("those who wait")
+        verdict.report("the waiters")
         #expect(dirtyLimit.pages == dirtyLimit.limit)
         dirtyLimit.wakeWaiters()
     }
 
-    /// All that is dirty has failed, whose it ever is: that is stuck, and as long as anything else is dirty it is not.
+    /// All that is dirty has failed, of whatever image: then it is stuck. As long as anything else is dirty it is not.
     @Test func stuckWhenAllHasFailed() {
         #expect(dirtyLimit.stuck == nil)
         dirtyLimit.countDirtyLeaves(2)
@@ -161,7 +162,7 @@ import Testing
         #expect(dirtyLimit.stuck == nil)
     }
 
-    /// Two images, the one stuck and the other not: together they are not.
+    /// Two images, one stuck and the other not: together they are not stuck.
     @Test func anotherImageIsNotStuck() throws {
         let rig = try LedgerRig()
         let other = rig.pages.accessMap(ofImage: 1).ledger
@@ -178,8 +179,8 @@ import Testing
         #expect(rig.pages.dirtyLimit.stuck == AccessError(EIO))
     }
 
-    /// Threads that want pages of any number, wait for them and give them back: never are more admitted together than
-    /// the limit, and nobody waits for ever.
+    /// Threads want any number of pages, wait for them and give them back. Together they never have more than the
+    /// limit, and none waits for ever.
     @Test(arguments: Seeds.of(plain: 4, sanitized: 2)) func neverMoreThanTheLimit(seed: UInt64) {
         let dirtyLimit = self.dirtyLimit
         let held = Guarded(0)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Paging
 
-/// How much may be dirty, from series of what a disk does, in times of the tests' own making.
+/// How much may be dirty, computed from series of a disk's work, in made-up times.
 @Suite struct FlushBudgetTests {
     /// A disk that is watched as the pager watches one, a step at a time.
     private struct Trial {
@@ -14,7 +14,7 @@ import Testing
 
         var pages: Int { budget.pages(unsynced: 0, at: now) }
 
-        /// A write-out keeps the disk busy for so many seconds, at so many pages a second.
+        /// A write-out keeps the disk busy for `seconds`, at `rate` pages a second.
         mutating func writeOut(_ seconds: Double, rate: Double, step: Double = 0.05) {
             budget.beginWriteOut(at: now, written: written)
             let (start, before) = (now, written)
@@ -38,8 +38,8 @@ import Testing
         }
     }
 
-    /// Before anything is known 64 MiB may be dirty, in less than ten seconds a part of that, and time alone changes
-    /// nothing.
+    /// Before anything is known 64 MiB may be dirty, in proportion less if the flush time is under ten seconds. Time
+    /// alone changes nothing.
     @Test(arguments: [(1.0, 1638), (5, 8192), (10, 16384), (600, 16384)])
     func startsAt64Mebibytes(flushTime: Double, pages: Int) {
         var trial = Trial(flushTime: flushTime)
@@ -48,7 +48,7 @@ import Testing
         #expect(abs(trial.pages - pages) <= 1)
     }
 
-    /// It comes to what goes out in a third of the time, from above and from below.
+    /// The budget comes to what goes out in a third of the time, from above and from below.
     @Test(arguments: [300.0, 3000, 100_000]) func comesToTheRate(rate: Double) {
         var trial = Trial()
         trial.writeOut(15, rate: rate)
@@ -56,14 +56,14 @@ import Testing
         #expect(Double(trial.pages) > wanted * 0.95 && Double(trial.pages) < wanted * 1.05, "\(trial.pages)")
     }
 
-    /// Without a measurement of more it does not grow: a disk that is as fast as was taken for granted stays at that.
+    /// Without a faster measurement it does not grow: a disk exactly as fast as was assumed stays there.
     @Test func growsOnlyWithTheRate() {
         var trial = Trial()
         trial.writeOut(30, rate: 4915)
         #expect(abs(trial.pages - 16384) < 200)
     }
 
-    /// However slow the disk, 1 MiB may be dirty; however slow its syncs too.
+    /// However slow the disk, or its syncs, 1 MiB may be dirty.
     @Test func neverBelowOneMebibyte() {
         var trial = Trial()
         trial.writeOut(60, rate: 1)
@@ -73,7 +73,7 @@ import Testing
         #expect(trial.pages == 256)
     }
 
-    /// What is known of a disk that has nothing to do stays, for however long, and short write-outs between add up.
+    /// The estimate for an idle disk stays, for however long, and short write-outs in between add up.
     @Test func anIdleDiskKeepsItsEstimate() {
         var trial = Trial()
         trial.writeOut(20, rate: 50_000)
@@ -90,7 +90,7 @@ import Testing
         #expect(Double(trial.pages) < Double(before) * 0.2)
     }
 
-    /// A disk that falls to a tenth has halved it within two seconds.
+    /// If a disk falls to a tenth of its speed, the budget is halved within two seconds.
     @Test func aSlowerDiskHalvesIt() {
         var trial = Trial()
         trial.writeOut(20, rate: 50_000)
@@ -99,7 +99,7 @@ import Testing
         #expect(trial.pages <= before / 2)
     }
 
-    /// So has a disk that does nothing at all any more, while the write-out goes on.
+    /// It also is if a disk stops altogether while the write-out goes on.
     @Test(arguments: [0.1, 2]) func aHangingWriteOutHalvesIt(step: Double) {
         var trial = Trial()
         trial.writeOut(20, rate: 50_000)
@@ -109,8 +109,9 @@ import Testing
         #expect(trial.pages <= before / 2)
     }
 
-    /// The worst that is promised: all that is allowed is dirty when the disk falls to a tenth, and writers offer more
-    /// all the time. After three times the flush's time a flush takes no more than one and a half times that.
+    /// The worst case that is promised: all that is allowed is dirty when the disk falls to a tenth, and writers offer
+    /// more all the time. After three times the flush time, a flush takes no more than one and a half times the flush
+    /// time.
     @Test func aCutToATenth() {
         var trial = Trial()
         trial.writeOut(30, rate: 20_000)
@@ -125,8 +126,8 @@ import Testing
         #expect(dirty / 2000 <= 15, "\(dirty / 2000) s")
     }
 
-    /// A disk with a cache takes writes at once and its time for the sync: that counts by the page, and so does what is
-    /// written out and not synced.
+    /// A disk with a cache accepts writes at once and takes its time for the sync. The sync counts by the page, and so
+    /// does what is written out and not synced.
     @Test func syncsCount() {
         var trial = Trial()
         trial.writeOut(20, rate: 1_000_000)
@@ -137,7 +138,7 @@ import Testing
         #expect(!trial.budget.isSyncDue(unsynced: 500) && trial.budget.isSyncDue(unsynced: 1500))
     }
 
-    /// What a sync of little takes is not taken for what a page costs.
+    /// The time for a sync of little is not taken for the cost of a page.
     @Test func syncsOfLittleAreNoMeasureOfAPage() {
         var trial = Trial()
         trial.writeOut(20, rate: 10_000)
@@ -148,8 +149,8 @@ import Testing
         #expect(!trial.budget.isSyncDue(unsynced: 100_000))
     }
 
-    /// One sync of little that took long is forgotten as soon as syncs of much take less, though there is none of
-    /// little any more.
+    /// One slow sync of little is forgotten as soon as syncs of much take less, even if there is no other sync of
+    /// little.
     @Test func aSlowSyncOfLittleIsForgotten() {
         var trial = Trial()
         trial.writeOut(5, rate: 50_000)
@@ -160,7 +161,7 @@ import Testing
         #expect(trial.pages > before / 2)
     }
 
-    /// A sync that does not end is time that a flush would wait; one that failed says nothing.
+    /// A sync that does not end is time that a flush would wait. One that failed says nothing.
     @Test func aHangingSync() {
         var trial = Trial()
         trial.writeOut(20, rate: 10_000)

@@ -12,17 +12,17 @@ import Testing
         rig.dirty(1)
         #expect(rig.list(1) == .dirty)
         rig.begin(1)
-        #expect(rig.list(1) == .dirty, "a flush that has to wait for it must find it")
+        #expect(rig.list(1) == .dirty, "a flush that must wait for the leaf finds it")
         rig.end(1)
         #expect(rig.list(1) == .unsynced)
-        #expect(rig.markDurable(bySync: rig.ledger.beginSync().number) == [1])
+        #expect(rig.markDurable(bySync: rig.ledger.beginSync()) == [1])
         #expect(rig.list(1) == .none)
         rig.dirty(1)
         #expect(rig.list(1) == .dirty)
     }
 
-    /// However many of its pages become dirty, and whenever, a leaf is on the list once and where its first dirty page
-    /// put it.
+    /// However many of its pages become dirty, and whenever, a leaf is on the list once, where its first dirty page put
+    /// it.
     @Test func dirtiedAgainItStaysWhereItIs() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b1)
@@ -35,19 +35,19 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
-    /// What was unsynced and is dirtied leaves the one list for the other.
+    /// An unsynced leaf that becomes dirty moves from the one list to the other.
     @Test func unsyncedAndDirtied() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
         rig.writeOut(1)
         rig.dirty(1)
         #expect(rig.dirtyList == [1])
-        #expect(rig.ledger.firstUnsynced(beforeSync: rig.ledger.beginSync().number) == nil)
+        #expect(rig.ledger.firstUnsynced(beforeSync: rig.ledger.beginSync()) == nil)
         rig.ledger.checkInvariants()
     }
 
-    /// A leaf that is dirtied while it is going out stays in its place meanwhile, and comes to that of its newly
-    /// dirtied pages, between others of older and newer ones, when it is out.
+    /// A leaf that is dirtied while it is going out keeps its position meanwhile. Once it is out, it moves to the
+    /// position of its newly dirtied pages, between older and newer leaves.
     @Test func dirtiedWhileGoingOut() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b1)
@@ -69,7 +69,7 @@ import Testing
         #expect(rig.list(1) == .unsynced)
     }
 
-    /// The same where all others are newer: it comes to the head.
+    /// The same if all others are newer: it moves to the head.
     @Test func dirtiedWhileGoingOutBeforeAllOthers() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -83,7 +83,7 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
-    /// What is left of a leaf that is written out in part keeps its place: it was dirty from the beginning.
+    /// The rest of a leaf that is written out in part keeps its position: it was dirty from the beginning.
     @Test func writtenOutInPart() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
@@ -105,8 +105,8 @@ import Testing
         #expect(rig.list(1) == .unsynced)
     }
 
-    /// A leaf that could not be written out goes to the tail, behind what is dirtied later even, so that the epoch that
-    /// tried it does not try it twice; and it is counted once, however often it fails.
+    /// A leaf that could not be written out goes to the tail, even behind what is dirtied later. So the epoch that
+    /// tried it does not try it twice. It is counted once, however often it fails.
     @Test func aFailedLeafGoesToTheTail() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -125,7 +125,7 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
-    /// A leaf whose bad pages are left alone goes to the tail as if it had been tried, and has still failed.
+    /// A leaf whose bad pages are left alone goes to the tail as if it had been tried, and still counts as failed.
     @Test func whatIsPutOffGoesToTheTail() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -133,13 +133,13 @@ import Testing
         rig.dirty(2)
         let epoch = rig.ledger.endEpoch()
         rig.ledger.putOff(rig.id(1))
-        #expect(rig.oldest(upTo: epoch) == [2], "the flush does not come to it again")
+        #expect(rig.oldest(upTo: epoch) == [2], "the flush does not try it again")
         #expect(rig.oldest(upTo: rig.ledger.endEpoch()) == [2, 1])
         #expect(rig.ledger.failedLeaves == 1 && rig.ledger.error == AccessError(EIO))
         rig.ledger.checkInvariants()
     }
 
-    /// As long as a page that failed is not out the leaf counts as failed, whatever else of it is.
+    /// As long as a page that failed is not out the leaf counts as failed, whatever else of it is out.
     @Test func failedUntilAllThatFailedIsOut() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
@@ -156,7 +156,7 @@ import Testing
         #expect(rig.list(1) == .dirty)
     }
 
-    /// The one page fails while the other, of the same leaf, is going out and gets there: the leaf has failed.
+    /// One page fails while another of the same leaf goes out successfully: the leaf has failed.
     @Test func oneOfTwoFails() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
@@ -169,7 +169,7 @@ import Testing
         #expect(rig.ledger.failedLeaves == 0)
     }
 
-    /// The one page fails, and is dropped while the other is still going out: with that all is well.
+    /// One page fails, and is dropped while the other is still going out: then all is well.
     @Test func droppedWhileTheOtherGoesOut() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
@@ -183,8 +183,8 @@ import Testing
         #expect(rig.ledger.error == nil)
     }
 
-    /// What went out while a sync failed is dirty as if it had not gone: flushes of its epoch find it, whatever else
-    /// has been dirtied meanwhile, and it is no failure.
+    /// What went out while a sync failed is dirty as if it had not gone out. Flushes of its epoch find it, whatever
+    /// else has been dirtied meanwhile. It is no failure.
     @Test func syncFailedMeanwhile() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -202,8 +202,8 @@ import Testing
         #expect(rig.list(1) == .unsynced)
     }
 
-    /// The same where another page of the leaf has failed, which puts it at the tail, too late for a flush that waits
-    /// for both: the failure stands until all of the leaf is out, so that this flush hears of it.
+    /// The same, but another page of the leaf has failed. The leaf is at the tail, too late for a flush that waits for
+    /// both. So the failure stands until all of the leaf is out, and this flush reports it.
     @Test func syncFailedMeanwhileWhereAnotherPageHasFailed() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
@@ -214,14 +214,14 @@ import Testing
         rig.syncFailsMeanwhile(1, 0b10)
         rig.end(1, 0b1)
         #expect(rig.leaf(1).pointee.dirty == 0b10)
-        #expect(rig.oldest(upTo: epoch) == [], "it is too late for the flush")
-        #expect(rig.ledger.error == AccessError(EIO), "so that has to fail")
+        #expect(rig.oldest(upTo: epoch) == [], "the leaf is too late for the flush")
+        #expect(rig.ledger.error == AccessError(EIO), "so the flush must fail")
         rig.writeOut(1)
         #expect(rig.ledger.error == nil)
     }
 
-    /// What is dropped is on the list that is left for it: that of what is still dirty, or unsynced, or none; and what
-    /// had failed of it is forgotten with the last dirty page.
+    /// A leaf with dropped pages is on the list of what is left: of dirty pages, of unsynced ones, or none. Its
+    /// failures are forgotten with the last dirty page.
     @Test func dropped() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b111)
@@ -242,28 +242,17 @@ import Testing
         rig.ledger.checkInvariants()
     }
 
-    /// A leaf of which some unsynced pages are dropped keeps its place for the others, however late that is.
+    /// A leaf that loses some of its unsynced pages keeps its position for the others, however late that happens.
     @Test func droppedInPartItIsAsOldAsItWas() throws {
         let rig = try LedgerRig()
         rig.dirty(1, 0b11)
         rig.writeOut(1)
-        let sync = rig.ledger.beginSync().number
+        let sync = rig.ledger.beginSync()
         rig.drop(1, 0b1)
         #expect(rig.markDurable(bySync: sync) == [1])
     }
 
-    /// Pages read ahead in vain are added up until somebody asks.
-    @Test func countsWhatWasReadAheadInVain() throws {
-        let rig = try LedgerRig()
-        let ledger = rig.ledger
-        #expect(ledger.takeUnused() == 0)
-        ledger.countUnused(3)
-        ledger.countUnused(4)
-        #expect(ledger.takeUnused() == 7)
-        #expect(ledger.takeUnused() == 0)
-    }
-
-    /// Whatever happens, in whatever order, and also where the numbers of epochs and syncs begin anew: see LedgerTrial.
+    /// Any event, in any order, also if the numbers of epochs and syncs wrap around: see LedgerTrial.
     @Test(arguments: Seeds.of(plain: 60, sanitized: 20)) func anyOrderOfEvents(seed: UInt64) throws {
         var trial = try LedgerTrial(seed: seed)
         for step in 0..<400 {

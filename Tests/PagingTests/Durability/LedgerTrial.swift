@@ -1,10 +1,10 @@
 import Glibc
+import TestSupport
 
 @testable import Paging
 
-/// Some leaves of a Ledger to which anything happens in any order, and what must be true of them after each event: a
-/// flush of any epoch finds what it must find, what has failed is known, and a sync makes durable just what was out
-/// before it began.
+/// Some leaves of a Ledger, with random events in random order, and what must be true after each event. A flush of any
+/// epoch finds what it must find. What has failed is known. A sync makes durable exactly what was out before it began.
 struct LedgerTrial {
     private static let leaves: ClosedRange<UInt64> = 1...6
     private let rig: LedgerRig
@@ -13,13 +13,13 @@ struct LedgerTrial {
     private var syncsBegun: UInt32
     /// The sync that is under way, if one is.
     private var sync: UInt32?
-    /// Of each page that is dirty or going out, the epoch that dirtied it. Leaf times 8 and bit.
+    /// For each page that is dirty or going out, the epoch that dirtied it. The key is leaf times 8, plus bit.
     private var dirtiedIn: [UInt64: UInt32] = [:]
     /// The pages that failed and are not out.
     private var failed: Set<UInt64> = []
-    /// How many syncs had begun when all that is unsynced of a leaf was out.
+    /// For each leaf, the number of syncs that had begun when all its unsynced pages were out.
     private var outBefore: [UInt64: UInt32] = [:]
-    /// What was wrong in the last event.
+    /// The error found in the last event.
     private var mistake: String?
 
     init(seed: UInt64) throws {
@@ -51,7 +51,7 @@ struct LedgerTrial {
         (0..<8 as Range<UInt64>).filter { bits & 1 << UInt8($0) != 0 }.map { leaf * 8 + $0 }
     }
 
-    /// No writer touches what is going out.
+    /// A writer never touches what is going out.
     private mutating func dirty(_ leaf: UInt64, _ bits: UInt8) -> String {
         let bits = bits & ~rig.leaf(leaf).pointee.writing
         guard bits != 0 else { return "nothing" }
@@ -83,7 +83,7 @@ struct LedgerTrial {
         return "failing \(leaf)"
     }
 
-    /// They are as old as they were, and what had failed of them does not count as out.
+    /// The pages are as old as they were, and those that had failed do not count as out.
     private func syncFailsMeanwhile(_ leaf: UInt64, _ bits: UInt8) -> String {
         let bits = bits & rig.leaf(leaf).pointee.writing
         guard bits != 0 else { return "nothing" }
@@ -113,7 +113,7 @@ struct LedgerTrial {
 
     private mutating func beginSync() -> String {
         syncsBegun &+= 1
-        sync = rig.ledger.beginSync().number
+        sync = rig.ledger.beginSync()
         if sync != syncsBegun { mistake = "another sync has begun" }
         return "the beginning of a sync"
     }
@@ -181,8 +181,8 @@ struct LedgerTrial {
         return nil
     }
 
-    /// A flush that ends epoch `last` finds every leaf with a page that this epoch or an earlier one dirtied, but for
-    /// those of which it will say that they have failed; what it finds is in the order of epochs.
+    /// A flush that ends epoch `last` finds every leaf with a page that this epoch or an earlier one dirtied, except
+    /// those that it will report as failed. What it finds is in the order of epochs.
     private func findingOfFlush(_ last: UInt32) -> String? {
         let found = rig.oldest(upTo: last)
         for leaf in LedgerTrial.leaves where !rig.leaf(leaf).pointee.status.hasFailed && !found.contains(leaf) {

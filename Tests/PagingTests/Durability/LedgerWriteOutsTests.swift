@@ -3,9 +3,9 @@ import Testing
 
 @testable import Paging
 
-/// What of an image is to be written out by whom, and what is told of it.
+/// Which leaves of an image a write-out takes, and what is reported of it.
 @Suite struct LedgerWriteOutsTests {
-    /// Leaves come in the order of their dirtying, and those of later epochs do not come.
+    /// Leaves come in the order in which they were dirtied, and those of later epochs do not come.
     @Test func theOrderIsThatOfDirtying() throws {
         let rig = try LedgerRig()
         for leaf in [5, 3, 9] as [UInt64] { rig.dirty(leaf) }
@@ -19,14 +19,14 @@ import Testing
         #expect(rig.oldest(upTo: first - 1) == [])
     }
 
-    /// No more come than there is room for: the oldest.
+    /// No more come than fit: the oldest.
     @Test(arguments: 0...4) func asManyAsFit(maxCount: Int) throws {
         let rig = try LedgerRig()
         for leaf in 1...3 as ClosedRange<UInt64> { rig.dirty(leaf) }
         #expect(rig.oldest(upTo: rig.ledger.endEpoch(), maxCount: maxCount) == Array([1, 2, 3].prefix(maxCount)))
     }
 
-    /// The order holds where the numbers of epochs begin anew.
+    /// The order holds if the numbers of epochs wrap around.
     @Test func epochsBeginAnew() throws {
         let rig = try LedgerRig(epoch: .max - 1)
         var epochs: [UInt32] = []
@@ -38,7 +38,7 @@ import Testing
         for (index, epoch) in epochs.enumerated() {
             #expect(rig.oldest(upTo: epoch) == Array([1, 2, 3, 4].prefix(index + 1)))
         }
-        // One that is dirtied while it is going out comes to its new place over the seam as well.
+        // A leaf that is dirtied while it is going out finds its new position across the wrap as well.
         rig.begin(1)
         rig.dirty(1, 0b10)
         rig.dirty(5)
@@ -46,14 +46,14 @@ import Testing
         #expect(rig.dirtyList == [2, 3, 4, 1, 5] || rig.dirtyList == [2, 3, 4, 5, 1])
     }
 
-    /// What is later is so over the seam as well, up to half of all numbers away.
+    /// "Later" holds across the wrap as well, up to half of all numbers away.
     @Test func laterOverTheSeam() {
         #expect(Ledger.isLater(2, than: 1) && !Ledger.isLater(1, than: 2) && !Ledger.isLater(1, than: 1))
         #expect(Ledger.isLater(0, than: .max) && !Ledger.isLater(.max, than: 0))
         #expect(Ledger.isLater(.max / 2, than: 0) && !Ledger.isLater(0, than: .max / 2))
     }
 
-    /// Who does not want what has failed gets everything else.
+    /// A write-out that leaves out what has failed gets everything else.
     @Test func withoutWhatHasFailed() throws {
         let rig = try LedgerRig()
         for leaf in 1...4 as ClosedRange<UInt64> { rig.dirty(leaf) }
@@ -64,7 +64,7 @@ import Testing
         #expect(rig.oldest(upTo: epoch, includingFailed: false, maxCount: 2) == [1, 3])
     }
 
-    /// The error is that of the last failure, as long as there is a leaf that has failed.
+    /// The error is that of the last failure, as long as any leaf has failed.
     @Test func theErrorStandsWhileThereIsOne() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -80,7 +80,7 @@ import Testing
         #expect(rig.ledger.error == nil)
     }
 
-    /// A trouble is told once, and its end once with the failures that there were; and so is the next.
+    /// A trouble is reported once, and its end once, with the number of failures. So is the next.
     @Test func newsAreToldOnce() throws {
         let rig = try LedgerRig()
         for round in 1...2 as ClosedRange<UInt64> {
@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    /// A trouble that has ended before anybody asked is no news, and is not counted to the next one.
+    /// A trouble that has ended before anybody asked is no news, and does not count towards the next one.
     @Test func whatIsOverIsNoNews() throws {
         let rig = try LedgerRig()
         rig.dirty(1)
@@ -113,7 +113,7 @@ import Testing
         #expect(rig.ledger.news(dirtyPages: 0) == .writeOutWorksAgain(failures: 1))
     }
 
-    /// Stuck is an image of which all that is dirty has failed.
+    /// An image is stuck if all its dirty pages have failed.
     @Test func stuckWhenAllHasFailed() throws {
         let rig = try LedgerRig()
         #expect(rig.ledger.stuck == nil)

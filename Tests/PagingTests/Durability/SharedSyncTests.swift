@@ -3,13 +3,13 @@ import Testing
 
 @testable import Paging
 
-/// Who wants a sync while one is under way shares the next one with all others.
+/// A caller that wants a sync while one is under way shares the next one with all others.
 @Suite final class SharedSyncTests: Sendable {
     private let syncs = SharedSync()
 
     deinit { syncs.destroy() }
 
-    /// Who comes alone has one of its own each time, and its error.
+    /// A caller that comes alone has a sync of its own each time, and its error.
     @Test func aloneEachHasItsOwn() throws {
         var count = 0
         func share(_ error: AccessError?) throws(AccessError) {
@@ -25,7 +25,7 @@ import Testing
         #expect(syncs.failureCount == 1)
     }
 
-    /// All who come while a sync is under way share the one that begins after it has ended, and none of them returns
+    /// All that come while a sync is under way share the one that begins after it has ended. None of them returns
     /// before that one has ended.
     @Test func sharersShareTheNext() {
         let syncs = self.syncs
@@ -49,8 +49,8 @@ import Testing
         #expect(trial.begun.count == 2)
     }
 
-    /// Nobody waits for more than two: when the sync that it wanted has ended it returns, though the next one is under
-    /// way already and does not end.
+    /// Nobody waits for more than two syncs. A caller returns when its sync has ended, though the next one is under way
+    /// already and does not end.
     @Test func nobodyWaitsForMoreThanTwo() {
         let syncs = self.syncs
         let trial = HeldSyncs(held: 3)
@@ -73,14 +73,46 @@ import Testing
         }
     }
 
-    /// All who share a sync that fails hear so, and those of the one before do not.
+    /// The end of a sync wakes all that wanted it, and one that leads the next: nobody sleeps until it looks again by
+    /// itself, which is a second later. A waiter that nobody woke would make every round take longer than that.
+    @Test func theEndWakesItsWaiters() {
+        let syncs = self.syncs
+        Watchdog.guarding("the end wakes its waiters") {
+            let isPrompt = (0..<10).contains { _ in SharedSyncTests.milliseconds { threeShareTwo(syncs) } < 1000 }
+            #expect(isPrompt)
+        }
+    }
+
+    /// Two threads share the sync after one that is under way: one is woken to lead it, the other by its end.
+    private func threeShareTwo(_ syncs: SharedSync) {
+        let trial = HeldSyncs(held: 1)
+        let first = Companion { _ = trial.share(syncs) }
+        Thread.wait { trial.gates[0].arrivals == 1 }
+        let sharers = (0..<2).map { _ in Companion { _ = trial.share(syncs) } }
+        for sharer in sharers { sharer.waitUntilAsleep() }
+        trial.gates[0].open()
+        for thread in [first] + sharers { thread.join() }
+    }
+
+    private static func milliseconds(_ body: () -> Void) -> Int {
+        func now() -> Int {
+            var time = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &time)
+            return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+        }
+        let begin = now()
+        body()
+        return now() - begin
+    }
+
+    /// All that share a failing sync get the error, and those of the sync before do not.
     @Test func aFailureReachesAllSharers() {
         let syncs = self.syncs
         let trial = HeldSyncs(held: 2, errors: [nil, ENOSPC])
         let errors = Guarded<[AccessError?]>([])
         Watchdog.guarding("a failure reaches all sharers") {
             let first = Companion {
-                // The error of a later sync may be told it too: so it has ended before there is one.
+                // It may also get the error of a later sync. So it has ended before there is one.
                 let error = trial.share(syncs)
                 errors.withLock { $0.append(error) }
             }
@@ -104,7 +136,7 @@ import Testing
         #expect(syncs.failureCount == 1)
     }
 
-    /// A sync that has failed since a caller began counts for it though its own succeeds; one that had failed before
+    /// A sync that has failed since a caller began counts for it though its own succeeds. One that had failed before
     /// does not.
     @Test func failuresSince() throws {
         let before = syncs.failureCount
@@ -115,9 +147,8 @@ import Testing
         try syncs.share { nil }
     }
 
-    /// Callers at any time, with syncs of which some fail: a sync is done by one at a time; each caller's has begun
-    /// after it came and ended before it went; it hears of a failure where there was one alone, and of none where there
-    /// was none; and there are fewer syncs than callers.
+    /// Callers come at any time, and some syncs fail. One thread at a time does a sync. Each caller's answer is that of
+    /// a sync that began after it came and ended before it left. There are fewer syncs than callers.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func callersAtAnyTime(seed: UInt64) {
         let syncs = self.syncs
         let trial = SyncTrial(seed: seed)
@@ -132,19 +163,19 @@ import Testing
     }
 }
 
-/// Syncs of which the first ones are held up, each at a gate of its own.
+/// Syncs of which the first few wait, each at a gate of its own.
 private final class HeldSyncs: Sendable {
     let gates: [Gate]
     let begun = Tally()
     private let errors: [Int32?]
 
-    /// - Parameter errors: What comes of the first, the second and so on; all others are good.
+    /// - Parameter errors: The results of the first, the second and so on; all others succeed.
     init(held: Int, errors: [Int32?] = []) {
         gates = (0..<held).map { _ in Gate() }
         self.errors = errors
     }
 
-    /// Wants a sync.
+    /// Asks for a sync.
     func share(_ syncs: SharedSync) -> AccessError? {
         do throws(AccessError) {
             try syncs.share { () -> AccessError? in

@@ -1,8 +1,9 @@
 import Glibc
+import TestSupport
 
 @testable import Paging
 
-/// Syncs with their times, for callers to be judged by.
+/// Syncs with their times, to judge callers by.
 final class SyncTrial: Sendable {
     private struct Sync {
         var begin: UInt64
@@ -20,7 +21,7 @@ final class SyncTrial: Sendable {
 
     var syncCount: Int { done.withLock { $0.count } }
 
-    /// Wants a sync, and judges what it gets.
+    /// Asks for a sync, and judges the result.
     func call(_ syncs: SharedSync) {
         let since = clock.tick()
         var failure: AccessError?

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Paging
 
-/// The word that tells a flexpage's place in the queue and its order.
+/// The word that holds a flexpage's position in the queue and its order.
 @Suite struct FlexpageWordTests {
     @Test(arguments: 0...8) func keepsTickAndOrder(order: Int) {
         for tick: UInt32 in [0, 1, 77, 1 << 27, (1 << 28) - 1] {

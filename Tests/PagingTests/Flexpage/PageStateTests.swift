@@ -2,14 +2,14 @@ import Testing
 
 @testable import Paging
 
-/// What a flexpage's word allows, over all mixtures of its bits.
+/// What a flexpage's word allows, over all combinations of its bits.
 @Suite struct PageStateTests {
     private static let bits = [
         PageState.exclusive, PageState.writing, PageState.populated, PageState.hasWaiters, PageState.withdrawn,
         PageState.dirty, PageState.unsynced, PageState.marked, PageState.prefetched,
     ]
 
-    /// Every mixture of the bits, with 0 to 2 pins and 0 or 3 hits.
+    /// Every combination of the bits, with 0 to 2 pins and 0 or 3 hits.
     private static let states: [PageState] = (0..<UInt32(1 << bits.count)).flatMap { mixture in
         let word = bits.indices.reduce(UInt32(0)) { $0 | (mixture >> UInt32($1) & 1 != 0 ? bits[$1] : 0) }
         return [0, 1, 2].flatMap { pins in [0, 3].map { PageState(word | pins | $0 << 14) } }
@@ -21,7 +21,7 @@ import Testing
         #expect(fields.reduce(0) { $0 | $1 }.nonzeroBitCount == fields.reduce(0) { $0 + $1.nonzeroBitCount })
     }
 
-    /// Quiescent is what nobody fills, writes or writes out, whoever reads it and whatever else is known of it.
+    /// A page is quiescent if nobody fills, writes or writes it out, whoever reads it and whatever else is known of it.
     @Test func quiescentIsWhatNobodyChanges() {
         for state in PageStateTests.states {
             let isChanging =
@@ -38,7 +38,7 @@ import Testing
         }
     }
 
-    /// Who waits is not passed by readers for ever, but readers of what is going out go on.
+    /// Readers do not pass a waiter for ever, but readers of a page on its way out go on.
     @Test func readersLetWaitersPass() {
         for state in PageStateTests.states where state.isLendable && state.has(PageState.hasWaiters) {
             #expect(state.has(PageState.writing))
@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    /// Invariants 4 and 5: neither lent, nor dirty, nor going out, nor being filled.
+    /// Invariants 4 and 5: a recycled page is not lent, dirty, going out or being filled.
     @Test func onlyIdleCleanPagesAreRecycled() {
         for state in PageStateTests.states where state.isRecyclable {
             #expect(state.has(PageState.populated))
@@ -75,7 +75,8 @@ import Testing
         #expect(PageState(PageState.populated | PageState.hitMask).isRecyclable)
     }
 
-    /// Invariants 4 and 5, and nobody who waits: moved is what is populated and in nobody's hands; it may be dirty.
+    /// Invariants 4 and 5: a page can be moved if it is populated, nobody has it and nobody waits for it. It may be
+    /// dirty.
     @Test func whatNobodyHasCanBeMoved() {
         for state in PageStateTests.states {
             let isInUse =

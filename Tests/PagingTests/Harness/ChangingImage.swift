@@ -2,8 +2,8 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An Accessor of an image whose every byte is the number of its generation, 1 at first, and that changes all at once.
-/// It takes no lock, so that it hides no race of the pager from the thread sanitizer.
+/// An Accessor of an image that changes all at once: every byte is the number of its generation, 1 at first. It takes
+/// no lock, so that it hides no race of the pager from the thread sanitizer.
 final class ChangingImage: Accessor, Sendable {
     let size: Int64
     let isWritable = true
@@ -17,10 +17,10 @@ final class ChangingImage: Accessor, Sendable {
         self.leaving = leaving
     }
 
-    /// Somebody else changes the image.
+    /// Another process changes the image.
     func change() { generation.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
-    /// The cache has forgotten what is older than now.
+    /// The cache has forgotten everything older than now.
     func noteForgotten() {
         known.store(generation.load(ordering: .sequentiallyConsistent), ordering: .sequentiallyConsistent)
     }

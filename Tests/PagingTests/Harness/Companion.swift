@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// A thread beside the test's own, of which can be told that it sleeps: so that a test can see that something waits,
-/// and need not wait for a while and call that a proof.
+/// A thread beside the test's own that the test can see asleep. So a test can see that something waits, rather than
+/// wait for a while and call that a proof.
 final class Companion: Sendable {
     private let life: Life
     private let thread: pthread_t
@@ -27,8 +27,8 @@ final class Companion: Sendable {
 
     var hasEnded: Bool { life.hasEnded.load(ordering: .relaxed) }
 
-    /// Returns when the thread sleeps and goes on sleeping, for whatever it does, or has ended. Who polls, as at a
-    /// Gate, does not go on sleeping. A test that finds it asleep too soon has proven less, and does not fail for it.
+    /// Returns when the thread sleeps and stays asleep, for whatever reason, or has ended. A thread that polls, as at a
+    /// Gate, does not stay asleep. A test that finds it asleep too soon has proven less, and does not fail for it.
     func waitUntilAsleep() {
         var lastSleep = -1
         var looks = 0
@@ -40,7 +40,7 @@ final class Companion: Sendable {
         }
     }
 
-    /// How many times the thread has gone to sleep, if it sleeps now.
+    /// The number of times that the thread has gone to sleep, if it sleeps now.
     private var sleepNumber: Int? {
         let number = life.number.load(ordering: .relaxed)
         guard number != 0, let status = Companion.read("/proc/self/task/\(number)/status") else { return nil }

@@ -1,15 +1,18 @@
+import TestSupport
+
 /// How an image misbehaves.
 struct Faults {
-    /// Base pages whose reading fails with EIO, always.
+    /// Base pages whose reading always fails with EIO.
     var badPages: Set<UInt64> = []
-    /// A read fails once in so many times, whatever it reads; 0 for never.
+    /// One read in this many fails, whatever it reads; 0 for never.
     var readFailsOnceIn = 0
-    /// The most that a call takes, microseconds; drawn anew each time, so calls end in another order than they began.
+    /// The maximum that a call takes, microseconds. Drawn anew each time, so calls end in another order than they
+    /// began.
     var maxDelay = 0
-    /// Whether bytes come in small odd portions with pauses between, as from short reads.
+    /// True if bytes come in small odd portions with pauses between, as from short reads.
     var isShort = false
 
-    /// Whether every question for extents fails.
+    /// True if every question for extents fails.
     var questionsFail = false
 
     static let none = Faults()

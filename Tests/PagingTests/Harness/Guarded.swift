@@ -1,6 +1,6 @@
 import Glibc
 
-/// A value under a lock that the thread sanitizer understands, which it does not of `Synchronization.Mutex`.
+/// A value under a lock that the thread sanitizer understands, unlike `Synchronization.Mutex`.
 final class Guarded<Value>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var value: Value

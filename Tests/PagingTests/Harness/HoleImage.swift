@@ -2,16 +2,16 @@ import Glibc
 import Paging
 import Synchronization
 
-/// An image of 4 MiB in memory that is a hole where it was never written, and that can hold up the answer to what is a
-/// hole until long after it has been looked up.
+/// An image of 4 MiB in memory, with a hole wherever it was never written. It can hold back the answer to a question
+/// for holes until long after it looked them up.
 final class HoleImage: Accessor, @unchecked Sendable {
     let size: Int64 = 4 << 20
     let isWritable = true
     private let memory: UnsafeMutableRawPointer
-    /// Atomic, as an image may be asked what is a hole while it is written.
+    /// Atomic, because an image may be asked for holes while it is written.
     private let written: UnsafeMutablePointer<Atomic<Bool>>
     let questions = Tally()
-    /// Where an answer waits, if anywhere.
+    /// The gate at which an answer waits, if any.
     var gate: Gate?
 
     init() {

@@ -1,14 +1,14 @@
 import Glibc
 import Paging
 
-/// An Accessor of a writable image in memory that asks its test before it does anything: to hold a call up, or to fail
-/// it.
+/// An Accessor of a writable image in memory that asks its test before it does anything, so that the test can hold a
+/// call up or fail it.
 final class HookedImage: Accessor, @unchecked Sendable {
     enum Call: Sendable {
         case populate, writeOut, zero, trim, sync
     }
 
-    /// Called at the beginning of each call with the base pages concerned; its error becomes the call's.
+    /// Called at the beginning of each call with the base pages concerned. Its error becomes the call's.
     typealias Hook = @Sendable (Call, Range<UInt64>) -> AccessError?
 
     let size: Int64
@@ -16,7 +16,7 @@ final class HookedImage: Accessor, @unchecked Sendable {
     private let memory: UnsafeMutableRawPointer
     private let hook: Hook
 
-    /// - Parameter pattern: What is in it at first; nothing but bytes of 0xEE where there is none.
+    /// - Parameter pattern: The contents at first; bytes of 0xEE if nil.
     init(size: Int64, pattern: Pattern? = nil, _ hook: @escaping Hook = { _, _ in nil }) {
         self.size = size
         self.hook = hook
@@ -30,9 +30,9 @@ final class HookedImage: Accessor, @unchecked Sendable {
     /// The first byte of base page `page` of the image itself. No call on it is under way.
     func byte(ofPage page: UInt64) -> UInt8 { memory.load(fromByteOffset: Int(page) * 4096, as: UInt8.self) }
 
-    /// Whether base page `page` of the image itself has the bytes of `pattern`. No call on it is under way.
+    /// True if base page `page` of the image itself has the bytes of `pattern`. No call on it is under way.
     func holds(_ pattern: Pattern, _ page: UInt64) -> Bool {
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         let bytes = UnsafeMutableRawBufferPointer(start: memory + Int(page) * 4096, count: 4096)
         return scratch.holds(bytes, pattern, at: Int64(page) * 4096)
     }
@@ -42,7 +42,7 @@ final class HookedImage: Accessor, @unchecked Sendable {
         if let error = hook(call, pages) { throw error }
     }
 
-    /// Calls `body` with each piece, where it lies in the image, and how much of it does.
+    /// Calls `body` with each piece, its offset in the image, and how much of it lies in the image.
     private func each(
         _ call: Call, _ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64,
         _ body: (UnsafeMutableRawPointer, UnsafeMutableRawPointer, Int) -> Void

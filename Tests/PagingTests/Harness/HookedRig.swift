@@ -1,12 +1,12 @@
 @testable import Paging
 
-/// With an image that asks its test before it does anything.
+/// A rig with an image that asks its test before it does anything.
 typealias HookedRig = PagingRig<HookedImage>
 
 extension PagingRig where Image == HookedImage {
-    /// Whether base page `page`, read as a client does, has the bytes of `pattern`.
+    /// True if base page `page`, read as a client does, has the bytes of `pattern`.
     func holds(_ pattern: Pattern, _ page: UInt64) throws -> Bool {
-        let scratch = Scratch(BasePage.size)
+        let scratch = TestBuffer(BasePage.size)
         let buffer = scratch.buffer(BasePage.size)
         try pager.read(into: buffer, at: BasePage.offset(of: page))
         return scratch.holds(buffer, pattern, at: BasePage.offset(of: page))

@@ -1,14 +1,15 @@
 import Glibc
 import Paging
+import TestSupport
 
-/// A sparse image of any size: nothing in it but some islands of a MiB each.
+/// A sparse image of any size: a hole with some islands of 1 MiB each.
 final class IslandImage: Accessor, @unchecked Sendable {
     static let count = 16
 
     let size: Int64
     let isWritable = false
     let pattern = Pattern(key: 15)
-    /// Where the islands are.
+    /// The islands' offsets.
     let offsets: [Int64]
     let pagesRead = Tally()
 

@@ -2,13 +2,13 @@ import Glibc
 
 @testable import Paging
 
-/// A Ledger and leaves of it, known by their numbers, with what an AccessMap does to a leaf done by hand.
+/// A Ledger and leaves of it, known by their numbers. What an AccessMap does to a leaf is done by hand.
 final class LedgerRig {
     let pages: Pages
     let ledger: Ledger
     private var made: [UInt64: LeafID] = [:]
 
-    /// - Parameter epoch: What the Ledger begins with, and so for `syncsBegun`.
+    /// - Parameter epoch: The Ledger's first epoch; `syncsBegun` likewise.
     init(epoch: UInt32 = 1, syncsBegun: UInt32 = 0) throws {
         pages = try Pages(memory: Pages.minMemory)
         ledger = pages.accessMap(ofImage: 0).ledger
@@ -29,7 +29,7 @@ final class LedgerRig {
 
     // MARK: - What happens to a leaf
 
-    /// Pages of the leaf are written to by a client.
+    /// A client writes to pages of the leaf.
     func dirty(_ number: UInt64, _ bits: UInt8 = 1) {
         let wasClean = leaf(number).pointee.dirty == 0
         leaf(number).pointee.dirty |= bits
@@ -68,13 +68,13 @@ final class LedgerRig {
         ledger.syncFailedMeanwhile(id(number))
     }
 
-    /// All of the leaf that is dirty is written out.
+    /// All dirty pages of the leaf are written out.
     func writeOut(_ number: UInt64) {
         begin(number)
         end(number)
     }
 
-    /// All of the leaf that is dirty is tried in vain.
+    /// All dirty pages of the leaf are tried in vain.
     func tryInVain(_ number: UInt64, with code: Int32 = EIO) {
         begin(number)
         fail(number, with: code)
@@ -87,7 +87,7 @@ final class LedgerRig {
         ledger.pagesDropped(id(number))
     }
 
-    /// The unsynced pages of the leaf become dirty again, but for those going out: a sync has failed.
+    /// A sync has failed: the unsynced pages of the leaf become dirty again, except those going out.
     func dirtyAgain(_ number: UInt64) {
         let again = leaf(number).pointee.unsynced & ~leaf(number).pointee.writing
         guard again != 0 else { return }
@@ -96,8 +96,8 @@ final class LedgerRig {
         if list(number) == .unsynced { ledger.dirtiedAgain(id(number)) }
     }
 
-    /// What a good sync makes durable.
-    /// - Returns: The leaves, in the order in which they were.
+    /// A good sync makes leaves durable.
+    /// - Returns: These leaves, in their former order.
     @discardableResult
     func markDurable(bySync number: UInt32) -> [UInt64] {
         var durable: [UInt64] = []

@@ -1,9 +1,10 @@
 import Glibc
 import Paging
 import Synchronization
+import TestSupport
 
-/// An Accessor of an image whose every byte can be told from its offset; it delays, reorders and fails as it is told.
-/// It takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.
+/// An Accessor of an image in which every byte follows from its offset. It delays, reorders and fails as its faults
+/// say. It takes no lock and orders nothing, so that it hides no race of the pager from the thread sanitizer.
 final class MemoryImage: Accessor, @unchecked Sendable {
     let size: Int64
     let isWritable = false
@@ -18,7 +19,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
     let questions = Atomic<Int>(0)
     /// Called at the beginning of each read with the base pages asked for: to hold it up.
     private let arriving: (@Sendable (Range<UInt64>) -> Void)?
-    /// Base pages told as one extent at the most; long ones may be told in parts.
+    /// The maximum of base pages in one extent; longer ones may be reported in parts.
     private static let maxExtent: UInt64 = 4096
 
     init(
@@ -54,7 +55,7 @@ final class MemoryImage: Accessor, @unchecked Sendable {
         }
     }
 
-    /// What the protocol promises to whoever implements it.
+    /// Checks what the protocol promises to its implementers.
     private func checkAlignment(_ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64) {
         precondition(offset % 4096 == 0 && !pieces.isEmpty, "reads begin on a base page")
         for piece in pieces {
@@ -112,6 +113,6 @@ final class MemoryImage: Accessor, @unchecked Sendable {
         }
     }
 
-    /// A bad page is none: there would be nothing to read.
+    /// A bad page is no hole: there would be nothing to read.
     private func isHole(_ page: UInt64) -> Bool { pattern.zeroes.isHole(page) && !faults.badPages.contains(page) }
 }

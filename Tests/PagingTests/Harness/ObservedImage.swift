@@ -1,10 +1,10 @@
 import Glibc
 import Paging
 
-/// An image in memory, of zeroes at first, that notes what it is asked to write, call by call, and fails or holds up
-/// what a test names. Its notes are under a lock: what it has noted of a write is true of the bytes too.
+/// An image in memory, of zeroes at first, that notes each call to write, and fails or holds up the pages that a test
+/// names. Its notes are under a lock: what it has noted of a write is true of the bytes too.
 final class ObservedImage: Accessor, @unchecked Sendable {
-    /// One call to write: the runs of base pages in it, and in how many pieces of memory each of them was.
+    /// One call to write: its runs of base pages, and for each the number of pieces of memory that it was in.
     struct Call {
         let runs: [Range<UInt64>]
         let pieces: [Int]
@@ -33,12 +33,12 @@ final class ObservedImage: Accessor, @unchecked Sendable {
 
     // MARK: - What a test says
 
-    /// Whatever writes one of `pages` fails, until `heal`.
+    /// Any write of one of `pages` fails, until `heal`.
     func fail(_ pages: UInt64..., with code: Int32 = EIO) {
         notes.withLock { for page in pages { $0.errors[page] = AccessError(code) } }
     }
 
-    /// From now on nothing fails, or of all the pages this one does not.
+    /// From now on nothing fails, or this page does not.
     func heal(_ page: UInt64? = nil) {
         notes.withLock { if let page { $0.errors[page] = nil } else { $0.errors = [:] } }
     }
@@ -50,12 +50,12 @@ final class ObservedImage: Accessor, @unchecked Sendable {
 
     /// The calls to write so far, in the order in which they began.
     var calls: [Call] { notes.withLock { $0.calls } }
-    /// The base pages written so far, each as often as it has been.
+    /// The base pages written so far, each as often as it has been written.
     var written: [UInt64] { notes.withLock { $0.written } }
     /// Calls to make things durable so far.
     var syncs: Int { notes.withLock { $0.syncs } }
 
-    /// Whether every byte of `page` is `byte`. Nothing writes the page meanwhile.
+    /// True if every byte of `page` is `byte`. Nothing writes the page meanwhile.
     func holds(_ byte: UInt8, _ page: UInt64) -> Bool {
         notes.withLock { _ in
             let begin = memory + Int(page) * 4096

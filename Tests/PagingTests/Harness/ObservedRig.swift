@@ -1,6 +1,6 @@
 @testable import Paging
 
-/// With an image that notes what is written out.
+/// A rig with an image that notes what is written out.
 typealias ObservedRig = PagingRig<ObservedImage>
 
 extension PagingRig where Image == ObservedImage {
@@ -8,7 +8,7 @@ extension PagingRig where Image == ObservedImage {
         try self.init(memory: memory, image: ObservedImage(size: 16 << 20), notify: notify)
     }
 
-    /// Makes each of `pages` dirty with `byte`, in a write of its own, in the order in which they come.
+    /// Makes each of `pages` dirty with `byte`, in a write of its own, in the given order.
     func dirty(_ pages: some Sequence<UInt64>, _ byte: UInt8 = 1) throws(AccessError) {
         for page in pages { try write(byte, count: 4096, at: Int64(page) << 12) }
     }

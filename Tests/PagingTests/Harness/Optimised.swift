@@ -1,12 +1,5 @@
-import Testing
-
-/// Whether the tests are built as what is installed is: loops and look-ups that nobody has optimised allocate, retain
-/// and release by themselves.
+/// Whether the tests are built as the installed plugin is: unoptimised loops and look-ups allocate, retain and release
+/// by themselves.
 enum Optimised {
     static let isOn = !_isDebugAssertConfiguration()
-}
-
-extension Trait where Self == ConditionTrait {
-    /// For optimised builds alone.
-    static var ifOptimised: Self { .enabled(if: Optimised.isOn, "not optimised: Scripts/test optimised runs it") }
 }

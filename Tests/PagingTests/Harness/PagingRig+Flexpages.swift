@@ -2,14 +2,14 @@ import Testing
 
 @testable import Paging
 
-/// What a test sees of the flexpages of its image, and where it puts them. Nobody else uses the image meanwhile.
+/// The flexpages of the image, and their positions. Nobody else uses the image meanwhile.
 extension PagingRig {
     /// The word of the flexpage that covers base page `page`, or nil.
     func state(_ page: UInt64) -> PageState? {
         flexpage(at: page).map { PageState(pages.table.word($0).pointee.state.load(ordering: .relaxed)) }
     }
 
-    /// Where the PageQueue has that flexpage in time, or nil.
+    /// That flexpage's position in time in the PageQueue, or nil.
     func position(_ page: UInt64) -> QueuePosition? {
         flexpage(at: page).map { QueuePosition(pages.table.word($0).pointee.position.load(ordering: .relaxed)) }
     }
@@ -17,10 +17,10 @@ extension PagingRig {
     /// The order of that flexpage, or nil.
     func order(_ page: UInt64) -> UInt8? { flexpage(at: page).map { pages.table[$0].pointee.order } }
 
-    /// The queue that it is on, or nil.
+    /// The queue that holds it, or nil.
     func queue(_ page: UInt64) -> PageQueue.Name? { flexpage(at: page).map { pages.table[$0].pointee.queue } }
 
-    /// Makes base pages resident as flexpages of their own, one after the other. Where they are the first in a fresh
+    /// Makes base pages resident as flexpages of their own, one after the other. If they are the first in a fresh
     /// Memory of whole chunks, base page n lies in frame n.
     func populateSingly(_ pages: Range<UInt64>) throws {
         for page in pages {
@@ -38,15 +38,15 @@ extension PagingRig {
         pages.table.word(id).pointee.state.bitwiseOr(hits * PageState.hit, ordering: .relaxed)
     }
 
-    /// Puts a flexpage at the tail of probation, as one that has just come.
+    /// Puts a flexpage at the tail of probation, as a new one.
     func renew(_ page: UInt64) throws {
         let id = try #require(flexpage(at: page))
         #expect(pages.queue.remove(id))
         pages.queue.putBack(id, to: .probation)
     }
 
-    /// The first base page of each flexpage that can be recycled, in the order in which that would be done. They lose
-    /// their hits, and stay.
+    /// The first base page of each flexpage that can be recycled, in the order of recycling. They lose their hits, and
+    /// stay.
     func orderOfRecycling() -> [UInt64] {
         var candidates: [PageQueue.Candidate] = []
         while let candidate = pages.queue.nextCandidate() { candidates.append(candidate) }

@@ -1,11 +1,12 @@
 import Glibc
+import TestSupport
 
-/// What is in an image of any size: bytes that can be told from the offset, and differ from page to page and from image
+/// The contents of an image of any size. The bytes follow from the offset, and differ from page to page and from image
 /// to image, so that a page in the wrong place is found. Made with memcpy, because tests are not optimised.
 struct Pattern {
-    /// Which image's.
+    /// The number of the image.
     let key: UInt64
-    /// Base pages with nothing in them.
+    /// Base pages of zeroes.
     var zeroes = Zeroes.none
 
     private static let tablePages = 64
@@ -31,7 +32,7 @@ struct Pattern {
         }
     }
 
-    /// One page's bytes: those of the table, but for a stamp of eight bytes at the page's beginning and one at its end.
+    /// One page's bytes: those of the table, except a stamp of eight bytes at the page's beginning and one at its end.
     private func copyPart(to memory: UnsafeMutableRawPointer, page: Int, inPage: Int, count: Int) {
         guard !zeroes.isZero(UInt64(page)) else {
             memset(memory, 0, count)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Paging
 
-/// A PageQueue with flexpages of no image in it, that a test queues, uses and recycles by hand.
+/// A PageQueue with flexpages of no image in it, which a test queues, uses and recycles by hand.
 final class QueueRig {
     let pages: Pages
     var queue: PageQueue { pages.queue }
@@ -10,7 +10,7 @@ final class QueueRig {
 
     init(memory: Int = Pages.minMemory) throws { pages = try Pages(memory: memory) }
 
-    /// A populated flexpage that begins at base page `page`, in a Region of its own, not queued; a smaller one where
+    /// A populated flexpage that begins at base page `page`, in a Region of its own, not queued. It is smaller if
     /// memory is in pieces.
     func make(_ page: UInt64, order: Int = 0, image: UInt16 = 0) -> FlexpageID {
         let region = pages.memory.take(maxOrder: order)!
@@ -38,14 +38,14 @@ final class QueueRig {
     func set(_ bits: UInt32, _ id: FlexpageID) { table.word(id).pointee.state.bitwiseOr(bits, ordering: .relaxed) }
     func clear(_ bits: UInt32, _ id: FlexpageID) { table.word(id).pointee.state.bitwiseAnd(~bits, ordering: .relaxed) }
 
-    /// Recycles the next flexpage, and says which base page it began with.
+    /// Recycles the next flexpage, and returns its first base page.
     func recycle() -> UInt64? {
         guard let candidate = queue.nextCandidate() else { return nil }
         pages.memory.give(table.region(of: candidate.id))
         return candidate.key.page
     }
 
-    /// Brings in base page `page`, recycling what it must: what a miss does.
+    /// Brings in base page `page`, as a miss does, and recycles what it must.
     func miss(_ page: UInt64) -> FlexpageID {
         while pages.memory.freeFrames == 0 { _ = recycle() }
         return append(page)

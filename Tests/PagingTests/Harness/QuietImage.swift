@@ -1,7 +1,7 @@
 import Glibc
 import Paging
 
-/// An Accessor of an image that takes what it is given and allocates nothing, whatever is done with it.
+/// An Accessor of an image that accepts everything and allocates nothing.
 final class QuietImage: Accessor, Sendable {
     let size: Int64
     let isWritable = true

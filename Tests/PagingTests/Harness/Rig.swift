@@ -1,86 +1,12 @@
-import Glibc
-import Testing
-
 @testable import Paging
 
-/// Pages, a registry and one image open: what most tests begin with.
-struct PagingRig<Image: Accessor> {
-    let pages: Pages
-    let registry: ProviderRegistry
-    let provider: Provider
-    let image: Image
-    let pager: Pager
-
-    init(
-        memory: Int = Pages.minMemory, readahead: Int = 0, image: Image,
-        notify: @escaping @Sendable (Notice) -> Void = { _ in }
-    ) throws {
-        pages = try Pages(memory: memory, readahead: readahead, notify: notify)
-        registry = ProviderRegistry(pages: pages)
-        self.image = image
-        provider = try registry.open(ImageIdentity(device: 1, inode: 1)) { image }
-        pager = Pager(provider)
-    }
-
-    var frames: Int { pages.memory.metadata.frames }
-
-    /// Closes the image; everything must be free then.
-    func end() throws {
-        pages.checkInvariants(isQuiet: true)
-        try registry.close(provider)
-        pages.checkInvariants(isQuiet: true)
-        #expect(pages.memory.freeFrames == frames)
-        #expect(pages.leaves.used == 0)
-    }
-
-    /// The error that a read gets, or nil.
-    func readError(_ count: Int, at offset: Int64) -> AccessError? {
-        let scratch = Scratch(max(1, count))
-        do throws(AccessError) {
-            try pager.read(into: scratch.buffer(count), at: offset)
-            return nil
-        } catch {
-            return error
-        }
-    }
-
-    /// Writes `count` bytes, all of them `byte`.
-    func write(_ byte: UInt8, count: Int, at offset: Int64, forced: Bool = false) throws(AccessError) {
-        let scratch = Scratch(count)
-        let buffer = scratch.buffer(count)
-        memset(buffer.baseAddress!, Int32(byte), count)
-        try pager.write(from: UnsafeRawBufferPointer(buffer), at: offset, forced: forced)
-    }
-
-    /// Recycles all that can be recycled. Nobody else uses the memory meanwhile.
-    func recycleAll() {
-        if let region = pages.takeRegion(order: 0, room: frames) { pages.give(region) }
-    }
-
-    /// The pins on the flexpage that covers base page `page`.
-    func pins(_ page: UInt64) -> UInt32 {
-        guard let id = flexpage(at: page) else { return 0 }
-        return PageState(pages.table.word(id).pointee.state.load(ordering: .relaxed)).pins
-    }
-
-    /// The flexpage that covers base page `page`, or nil. Nobody else uses the image meanwhile.
-    func flexpage(at page: UInt64) -> FlexpageID? {
-        let map = pages.accessMap(ofImage: provider.image)
-        let shard = map.shard(of: page)
-        shard.lock()
-        defer { shard.unlock() }
-        let id = map.flexpage(at: page)
-        return id == .none ? nil : id
-    }
-}
-
-/// With an image whose every byte is known.
+/// A rig with an image in which every byte is known.
 typealias Rig = PagingRig<MemoryImage>
 
 extension PagingRig where Image == MemoryImage {
-    /// Reads `count` bytes at `offset` and says whether they are the image's.
+    /// Reads `count` bytes at `offset`. True if they are the image's.
     func reads(_ count: Int, at offset: Int64) throws -> Bool {
-        let scratch = Scratch(max(1, count))
+        let scratch = TestBuffer(max(1, count))
         let buffer = scratch.buffer(count, skew: 1)
         try pager.read(into: buffer, at: offset)
         return scratch.holds(buffer, image.pattern, at: offset)

@@ -1,12 +1,13 @@
 import Glibc
+import TestSupport
 
 /// The seeds of a model test: `FLEXPAGE_SEED=n` repeats one of them, `FLEXPAGE_SOAK=1` runs many more.
 enum Seeds {
-    /// Each stage of Scripts/test has its own number, as a seed takes less time or more there.
+    /// Each stage of Scripts/test has its own number, because a seed takes more or less time there.
     /// - Parameters:
-    ///   - plain: How many in a debug build.
-    ///   - optimised: How many in an optimised build; as many as in a debug build where nothing is said.
-    ///   - sanitized: How many under a sanitizer: the thread sanitizer's takes some ten times as long.
+    ///   - plain: The number in a debug build.
+    ///   - optimised: The number in an optimised build; as in a debug build if nil.
+    ///   - sanitized: The number under a sanitizer: under the thread sanitizer a seed takes some ten times as long.
     static func of(plain: Int, optimised: Int? = nil, sanitized: Int) -> [UInt64] {
         if let text = getenv("FLEXPAGE_SEED"), let seed = UInt64(String(cString: text)) { return [seed] }
         let count =
@@ -17,8 +18,6 @@ enum Seeds {
             } else {
                 plain
             }
-        return (1...UInt64(isSoak ? count * (Optimised.isOn ? 10 : 5) : count)).map { $0 }
+        return (1...UInt64(Soak.isOn ? count * (Optimised.isOn ? 10 : 5) : count)).map { $0 }
     }
-
-    static var isSoak: Bool { getenv("FLEXPAGE_SOAK") != nil }
 }

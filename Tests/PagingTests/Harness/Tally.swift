@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Something that threads count together. Orders nothing, so that it hides no race.
+/// A number that threads count together. It orders nothing, so that it hides no race.
 final class Tally: Sendable {
     private let value = Atomic<Int>(0)
 

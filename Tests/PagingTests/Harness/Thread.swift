@@ -1,6 +1,6 @@
 import Glibc
 
-/// A thread of the system, to be joined by who starts it.
+/// A thread of the system, which its starter must join.
 enum Thread {
     private final class Body {
         let run: @Sendable () -> Void
@@ -26,7 +26,7 @@ enum Thread {
         for thread in threads { pthread_join(thread, nil) }
     }
 
-    /// Lets others run until `condition` holds. It is no timed wait: whether it ever ends is for the Watchdog.
+    /// Lets others run until `condition` holds. This has no time limit: the Watchdog ends what never ends.
     static func wait(until condition: () -> Bool) {
         while !condition() { usleep(100) }
     }

@@ -2,11 +2,12 @@ import Glibc
 import Paging
 import Synchronization
 
-/// A writable image in memory, zeroes at first, that fails what it is told to fail, and asks before it writes.
+/// A writable image in memory, zeroes at first, whose writes and syncs fail on demand, and which calls its test before
+/// each read and write.
 final class ToldImage: Accessor, @unchecked Sendable {
     let size: Int64
     let isWritable = true
-    /// What can fail.
+    /// The kinds of call that can fail.
     enum Call: CaseIterable {
         case write, sync
     }
@@ -16,6 +17,8 @@ final class ToldImage: Accessor, @unchecked Sendable {
     private let syncError = Atomic<Int32>(0)
     /// Calls of `makeDurable` that succeeded.
     let goodSyncs = Atomic<Int>(0)
+    /// Calls of either kind that failed.
+    let failures = Atomic<Int>(0)
     /// Called at the beginning of each write, and of each read, with its base pages: to hold it up.
     private let writing: (@Sendable (Range<UInt64>) -> Void)?
     private let reading: (@Sendable (Range<UInt64>) -> Void)?
@@ -48,7 +51,9 @@ final class ToldImage: Accessor, @unchecked Sendable {
 
     private func check(_ error: borrowing Atomic<Int32>) throws(AccessError) {
         let code = error.load(ordering: .acquiring)
-        if code != 0 { throw AccessError(code) }
+        guard code != 0 else { return }
+        failures.add(1, ordering: .relaxed)
+        throw AccessError(code)
     }
 
     private func pages(_ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64) -> Range<UInt64> {

@@ -1,4 +1,4 @@
-/// What threads find wrong, for the test that started them: an expectation is only heard on the test's own thread.
+/// Errors that threads find, for the test that started them: an expectation counts only on the test's own thread.
 final class Verdict: Sendable {
     let findings = Guarded<[String]>([])
 

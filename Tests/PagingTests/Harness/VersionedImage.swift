@@ -1,15 +1,16 @@
 import Glibc
 import Paging
 import Synchronization
+import TestSupport
 
-/// An Accessor of a writable image of which each base page is what the number of its version says; all are of version 0
-/// at first. It keeps the numbers alone, and those are atomic: so it may read a page while that is written, as reading
-/// over what is resident does, and yet it orders nothing and hides no race of the pager from the thread sanitizer.
+/// An Accessor of a writable image in which each base page follows from the number of its version; all begin with
+/// version 0. It keeps only the numbers, and those are atomic. So it may read a page while that is written, as reading
+/// over resident pages does. Yet it orders nothing and hides no race of the pager from the thread sanitizer.
 final class VersionedImage: Accessor, Sendable {
     let size: Int64
     let isWritable = true
     private let seed: UInt64
-    /// The most that a call takes, microseconds.
+    /// The maximum that a call takes, microseconds.
     private let maxDelay: Int
     private let calls = Tally()
     private let verdict: Verdict
@@ -17,7 +18,7 @@ final class VersionedImage: Accessor, Sendable {
     private let reading: (@Sendable (Range<UInt64>) -> Void)?
     private nonisolated(unsafe) let versions: UnsafeMutablePointer<Atomic<UInt64>>
 
-    /// - Parameter verdict: Hears of pages that go out torn.
+    /// - Parameter verdict: Blamed for pages that go out torn.
     init(
         pages: Int, seed: UInt64 = 0, maxDelay: Int = 0, verdict: Verdict,
         reading: (@Sendable (Range<UInt64>) -> Void)? = nil
@@ -43,7 +44,7 @@ final class VersionedImage: Accessor, Sendable {
         memory.storeBytes(of: version, toByteOffset: 8, as: UInt64.self)
     }
 
-    /// The version of base page `page` that lies in `memory`, or nil where it is another page's or a mixture.
+    /// The version of base page `page` that lies in `memory`, or nil if it is another page's or a mixture.
     static func version(in memory: UnsafeRawPointer, page: UInt64) -> UInt64? {
         let version = memory.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
         return withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { whole in
@@ -58,7 +59,7 @@ final class VersionedImage: Accessor, Sendable {
         if random.once(in: 2) { usleep(UInt32(random.pick(0...maxDelay))) }
     }
 
-    /// Calls `body` with each base page and where it lies in memory.
+    /// Calls `body` with each base page and its address in memory.
     private func each(
         _ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64, _ body: (UInt64, UnsafeMutableRawPointer) -> Void
     ) {

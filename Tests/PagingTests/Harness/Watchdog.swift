@@ -1,7 +1,7 @@
 import Glibc
 
-/// Ends the process, with a word on what hangs, where something has not ended after long minutes: a deadlock is then a
-/// failure and no wait for ever. No test's verdict hangs on how fast it is.
+/// Ends the process, and names what hangs, if something has not ended after long minutes: so a deadlock is a failure
+/// and not an endless wait. No test's verdict depends on its speed.
 enum Watchdog {
     private static let minutes = 10
     private static let deadlines = Guarded<[String: Int]>([:])

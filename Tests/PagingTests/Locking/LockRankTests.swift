@@ -3,9 +3,9 @@ import Testing
 
 @testable import Paging
 
-/// What debug builds check at each lock. What it forbids ends the process, so a process of its own does it.
+/// What debug builds check at each lock. A violation ends the process, so a process of its own commits it.
 @Suite struct LockRankTests {
-    /// Locks in the order of their ranks are fine, all shards ascending too, and nothing is held at the end.
+    /// Locks in the order of their ranks are fine, all shards in ascending order too, and nothing is held at the end.
     @Test func inOrder() throws {
         let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 1 << 20))
         let shards = rig.pages.memory.metadata.shards
@@ -18,8 +18,7 @@ import Testing
     }
 
     #if DEBUG
-        /// A lock of an earlier rank, or of the same one, is refused, and so is an image that is reached with a lock
-        /// held.
+        /// A lock of an earlier rank, or of the same one, is refused. So is a call of an image with a lock held.
         @Test func outOfOrder() async {
             await #expect(processExitsWith: .failure) {
                 LockRank.ledger.willLock()

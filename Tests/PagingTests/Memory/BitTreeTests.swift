@@ -1,13 +1,14 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// A BitTree is a set of integers that knows its least member: a Set is its model.
+/// A BitTree is a set of integers that knows its minimum. The model is a Set.
 @Suite struct BitTreeTests {
-    /// Around each width at which a level, or a word of one, is added.
+    /// Around each width at which a level, or a word of a level, is added.
     static let capacities = [1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 262_143, 262_144, 262_145, 300_000]
 
-    /// Random inserts and removes: members, the least of them and their number are the model's after every step.
+    /// Random inserts and removes. Members, their minimum and their number are the model's after every step.
     @Test(arguments: capacities) func agreesWithASet(capacity: Int) {
         let space = TreeSpace(capacity)
         let tree = space.tree
@@ -28,7 +29,7 @@ import Testing
         #expect(tree.count == model.count)
     }
 
-    /// All members in, then always the least out: they come in ascending order, and nothing is left behind.
+    /// All members in, then always the minimum out: they come in ascending order, and nothing is left behind.
     @Test(arguments: [1, 64, 65, 4097]) func drainsInOrder(capacity: Int) {
         let space = TreeSpace(capacity)
         let tree = space.tree
@@ -51,7 +52,7 @@ import Testing
     }
 }
 
-/// A BitTree's words, zero at first, with one more behind them that is nobody's.
+/// A BitTree's words, zero at first, and one more behind them that it must not touch.
 private final class TreeSpace {
     let tree: BitTree
     private let words: UnsafeMutablePointer<UInt64>

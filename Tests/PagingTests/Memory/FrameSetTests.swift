@@ -1,11 +1,12 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Sets of frames of a block: wherever the block lies.
+/// Sets of frames of a block, wherever the block lies.
 @Suite struct FrameSetTests {
-    /// Regions of every order, put in one after the other, are in the set with all their frames and nothing else of the
-    /// block is.
+    /// Regions of every order are put in one after the other. The set has all their frames, and no other frame of the
+    /// block.
     @Test(arguments: [0, 256, 77 * 256, UInt32.max - 255 - 256] as [UInt32])
     func holdsTheFramesOfItsRegions(block: UInt32) {
         var random = SplitMix64(seed: UInt64(block))

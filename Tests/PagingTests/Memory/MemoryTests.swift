@@ -1,15 +1,16 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// The arena hands Regions out and takes them back; a list of what is out is its model.
+/// The arena hands Regions out and takes them back. The model is a list of what is out.
 @Suite struct MemoryTests {
-    /// Sizes from the least on, odd ones too: the last Regions of an arena are cut off at any place.
+    /// Sizes from the minimum on, odd ones too: the last Regions of an arena can be cut off anywhere.
     static let sizes = [1 << 20, 1 << 20 | 4095, 1_111_111, 3 << 20, 4 << 20 | 12345, 16 << 20 | 1]
 
-    /// Random takes and gives of every order: no two Regions that are out overlap, each is aligned and inside the
-    /// arena, free frames add up; and when all is given back the arena is whole again.
+    /// Random takes and gives of every order. No two Regions that are out overlap. Each is aligned and inside the
+    /// arena. Free frames add up, and when everything is given back the arena is whole again.
     @Test(arguments: sizes) func handsOutWhatIsFree(bytes: Int) throws {
         let memory = try Memory(bytes: bytes)
         var model = RegionModel(frames: memory.metadata.frames)
@@ -34,7 +35,7 @@ import Testing
         #expect(orders == fresh, "not whole again")
     }
 
-    /// `take(order:)` gives just that order or nothing; `maxOrder` gives something as long as there is a frame.
+    /// `take(order:)` gives exactly that order or nothing; `maxOrder` gives something as long as there is a frame.
     @Test(arguments: sizes) func saysNoWhenThereIsNone(bytes: Int) throws {
         let memory = try Memory(bytes: bytes)
         var singles: [Region] = []
@@ -42,13 +43,13 @@ import Testing
         #expect(singles.count == memory.metadata.frames)
         #expect(memory.freeFrames == 0)
         #expect(memory.take(order: 0) == nil)
-        // Every second frame free: nothing larger than a frame can be had.
+        // Every second frame is free: nothing larger than a frame is available.
         for region in singles where region.first % 2 == 0 { memory.give(region) }
         #expect(memory.take(order: 1) == nil)
         #expect(memory.take(maxOrder: Region.maxOrder)?.order == 0)
     }
 
-    /// Free buddies join, whatever the order in which they come back, so that the largest Regions can be had again.
+    /// Free buddies join, whatever the order in which they come back, so that the largest Regions are available again.
     @Test(arguments: 1...20) func buddiesJoin(seed: UInt64) throws {
         let memory = try Memory(bytes: 8 << 20)
         var random = SplitMix64(seed: seed)
@@ -62,8 +63,8 @@ import Testing
         #expect(large == memory.metadata.frames / 256)
     }
 
-    /// Of a block of any order in the arena, of which something is out, just what is free is counted and taken, and
-    /// nothing outside of it; given back frame by frame it is whole again.
+    /// A block of any order in the arena is partly in use. Exactly what is free of it is counted and taken, and nothing
+    /// outside it. Given back frame by frame, it is whole again.
     @Test(arguments: sizes) func takesWhatIsFreeOfABlock(bytes: Int) throws {
         let memory = try Memory(bytes: bytes)
         var model = RegionModel(frames: memory.metadata.frames)
@@ -103,7 +104,7 @@ import Testing
         #expect(orders == fresh, "not whole again")
     }
 
-    /// Every frame's memory is a page of its own inside the mapping and behind the metadata.
+    /// Every frame's memory is a page of its own, inside the mapping and behind the metadata.
     @Test func addressesArePages() throws {
         let memory = try Memory(bytes: 1 << 20 | 5000)
         let frames = memory.metadata.frames
@@ -118,7 +119,7 @@ import Testing
         #expect(memory.freeFrames == frames, "writing all frames spoils no table")
     }
 
-    /// Bytes in use are the metadata and what is out; the peak stays when all comes back.
+    /// Bytes in use are the metadata and the Regions that are out. The peak stays when everything comes back.
     @Test func countsBytes() throws {
         let memory = try Memory(bytes: 2 << 20)
         #expect(memory.bytesInUse == memory.metadata.bytes)
@@ -130,8 +131,8 @@ import Testing
         #expect(memory.peakBytesInUse == memory.metadata.bytes + 32 * 4096)
     }
 
-    /// Too little is EINVAL, and so is more than frames have numbers for. (What the machine cannot map is ENOMEM: the
-    /// tests of starts see that, as it takes a limit of the process.)
+    /// Too little is EINVAL, and so is more than there are frame numbers for. (What the machine cannot map is ENOMEM.
+    /// The tests of starts see that, because it takes a limit of the process.)
     @Test func refusesWhatCannotBe() {
         for bytes in [-1, 0, 4096, Memory.minBytes - 1] {
             #expect(throws: AccessError(EINVAL)) { _ = try Memory(bytes: bytes) }
@@ -139,8 +140,8 @@ import Testing
         #expect(throws: AccessError(EINVAL)) { _ = try Memory(bytes: Memory.maxBytes + 1) }
     }
 
-    /// Many threads take and give at once: nobody gets what another has (each writes its own Regions and finds them
-    /// unchanged), and all comes back.
+    /// Many threads take and give at once. No thread gets what another has: each writes its own Regions and finds them
+    /// unchanged. Everything comes back.
     @Test func threadsGetRegionsOfTheirOwn() throws {
         let pages = try Pages(memory: 2 << 20)
         let verdict = Verdict()
@@ -165,7 +166,7 @@ import Testing
     }
 }
 
-/// What is out of an arena.
+/// The Regions that are out of an arena.
 private struct RegionModel {
     private(set) var out: [Region] = []
     private var taken: [Bool]
@@ -192,7 +193,7 @@ private struct RegionModel {
         return region
     }
 
-    /// The orders of all that can be had, the largest first.
+    /// The orders of all available Regions, the largest first.
     static func drain(_ memory: borrowing Memory) -> [UInt8] {
         var orders: [UInt8] = []
         while let region = memory.take(maxOrder: Region.maxOrder) { orders.append(region.order) }

@@ -4,14 +4,14 @@ import Testing
 
 @testable import Paging
 
-/// Who got no memory sleeps until there may be some, and no wake-up is lost.
+/// A thread that got no memory sleeps until there may be some, and no wake-up is lost.
 @Suite struct MemoryWaitersTests {
     private let pages: Pages
     private var waiters: MemoryWaiters { pages.waiters }
 
     init() throws { pages = try Pages(memory: Pages.minMemory) }
 
-    /// Somebody waits from the announcement on, until it is taken back.
+    /// There is a waiter from the announcement until it is taken back.
     @Test func announcedAndTakenBack() {
         #expect(!waiters.isAnyoneWaiting)
         let ticket = waiters.begin()
@@ -26,7 +26,7 @@ import Testing
         waiters.end()
     }
 
-    /// What is freed between the announcement and the sleep is not slept over, and the sleeper is no longer announced.
+    /// Memory freed between the announcement and the sleep keeps the thread from sleeping, and ends its announcement.
     @Test func wokenBeforeItSleeps() {
         Watchdog.guarding("woken before it sleeps") {
             let ticket = waiters.begin()
@@ -36,7 +36,7 @@ import Testing
         #expect(!waiters.isAnyoneWaiting)
     }
 
-    /// Who sleeps does so until something is freed, and then all do no longer.
+    /// Sleepers sleep until something is freed; then all of them wake.
     @Test func allAreWoken() {
         let waiters = self.waiters
         Watchdog.guarding("all are woken") {
@@ -52,7 +52,7 @@ import Testing
         #expect(!waiters.isAnyoneWaiting)
     }
 
-    /// What was freed before the announcement wakes nobody who comes after.
+    /// Memory freed before the announcement wakes nobody that comes after.
     @Test func anOlderWakeUpDoesNotCount() {
         let waiters = self.waiters
         Watchdog.guarding("an older wake-up does not count") {
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    /// Threads that take one of two things, or sleep until there is one, and give it back: nobody sleeps for ever.
+    /// Threads take one of two things, or sleep until there is one, and give it back. None sleeps for ever.
     @Test func nobodySleepsForEver() {
         let waiters = self.waiters
         let free = Free(2)
@@ -95,7 +95,7 @@ import Testing
         #expect(!waiters.isAnyoneWaiting)
     }
 
-    /// Things to be had.
+    /// The things that are free.
     private final class Free: Sendable {
         private let left: Atomic<Int>
 

@@ -1,13 +1,15 @@
 import Glibc
+import Synchronization
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// The tables of paging fit beside the frames into what `memory=` says, at every size.
+/// At every size, the tables of paging fit beside the frames into what `memory=` says.
 @Suite struct MetadataTests {
     private static var nowhere: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: 4096)! }
 
-    /// From the least to some GiB, odd sizes too.
+    /// From the minimum to some GiB, odd sizes too.
     static let sizes: [Int] = {
         var random = SplitMix64(seed: 5)
         var sizes: [Int] = []
@@ -27,10 +29,10 @@ import Testing
     @Test(arguments: sizes) func isTheMaximumThatFits(size: Int) throws {
         let frames = try #require(Metadata.frames(fittingInto: size, atLeast: 64))
         #expect(bytes(frames) <= size)
-        #expect(bytes(frames + 1) > size, "\(frames) frames are not the most for \(size) bytes")
+        #expect(bytes(frames + 1) > size, "\(frames) frames are not the maximum for \(size) bytes")
     }
 
-    /// What is asked for a number of frames has room for just so many: simulations count on it.
+    /// The memory asked for a number of frames has room for exactly that number: simulations count on it.
     @Test(arguments: sizes.map { $0 / BasePage.size }.filter { $0 >= 256 }) func framesCanBeAskedFor(frames: Int) {
         #expect(Metadata.frames(fittingInto: Pages.memory(forFrames: frames), atLeast: 64) == frames)
     }
@@ -42,7 +44,7 @@ import Testing
         #expect(tables * 25 <= size)
     }
 
-    /// The tables follow one another without overlap, each on a cache line, and end where the frames begin.
+    /// The tables follow one another without overlap, each on a cache line, and end before the frames begin.
     @Test(arguments: [64, 65, 235, 4000, 1 << 20]) func tablesDoNotOverlap(frames: Int) {
         let base = MetadataTests.nowhere
         let metadata = Metadata(frames: frames, at: base)
@@ -56,14 +58,14 @@ import Testing
         #expect(metadata.bytes % BasePage.size == 0)
     }
 
-    /// Too few frames are none.
+    /// With too few frames there is no answer.
     @Test func saysNoBelowTheMinimum() {
         #expect(Metadata.frames(fittingInto: 1 << 20, atLeast: 1000) == nil)
         #expect(Metadata.frames(fittingInto: 0, atLeast: 1) == nil)
         #expect(Metadata.frames(fittingInto: Pages.minMemory, atLeast: 64) != nil)
     }
 
-    /// A leaf is a cache line and a flexpage half of one: what the budget rests on.
+    /// A leaf is a cache line, and a flexpage with its word half of one: the budget rests on that.
     @Test func recordsAreAsSmallAsTheyLook() {
         #expect(MemoryLayout<Leaf>.stride == 64)
         #expect(MemoryLayout<Flexpage>.stride == 24)
@@ -83,6 +85,8 @@ import Testing
             (UInt(bitPattern: metadata.mutexes), Metadata.mutexCount * MemoryLayout<pthread_mutex_t>.stride),
             (UInt(bitPattern: metadata.conditions), Metadata.conditionCount * MemoryLayout<pthread_cond_t>.stride),
             (UInt(bitPattern: metadata.ledgers), metadata.images * MemoryLayout<Ledger.Record>.stride),
+            (UInt(bitPattern: metadata.syncRisks), metadata.images * MemoryLayout<SyncRisk.Record>.stride),
+            (UInt(bitPattern: metadata.readaheadWaste), metadata.images * MemoryLayout<Atomic<UInt64>>.stride),
             (UInt(bitPattern: metadata.badPages), metadata.frames * 2),
             (
                 UInt(bitPattern: metadata.writebackKeys),

@@ -18,7 +18,7 @@ import Testing
         }
     }
 
-    /// The base pages that cover a range are those of its first and last byte and all between.
+    /// The base pages that cover a range are those of its first and last byte, and all between.
     @Test func basePagesCoverTheRange() {
         #expect(BasePage.numbers(covering: 0..<1) == 0..<1)
         #expect(BasePage.numbers(covering: 4095..<4097) == 0..<2)
@@ -37,7 +37,7 @@ import Testing
         #expect(Chunk.first(of: size + 7..<9 * size) == size + 7..<2 * size)
     }
 
-    /// A Region holds its frames and the Regions that lie in it, itself too, and nothing beside or around it.
+    /// A Region contains its frames and the Regions that lie in it, itself included, and nothing beside or around it.
     @Test(arguments: 0...Region.maxOrder) func containsWhatLiesInIt(order: Int) {
         for index in [1, 2, 7] {
             let region = Region(first: UInt32(index << order), order: UInt8(order))

@@ -1,6 +1,6 @@
 import Glibc
 
-/// What a client asked for, when, and what it was told.
+/// What a client asked for, when, and the answer.
 struct Command {
     enum Kind {
         case read
@@ -11,26 +11,26 @@ struct Command {
     }
 
     let kind: Kind
-    /// The sectors that it is about; of a trim those of whole base pages.
+    /// The sectors that it covers; for a trim, those of whole base pages.
     let sectors: Range<Int>
     /// What it writes: a value of its own, or zeroes.
     var value: UInt32 = Sector.zeroes
     var isForced = false
     let start: UInt64
     var end: UInt64 = 0
-    /// The error that it was answered with, or 0.
+    /// The error of its answer, or 0.
     var error: Int32 = 0
     /// What a read found.
     var found: [UInt32] = []
 
-    /// Whether it has put, or may have put, its value into its sectors.
+    /// True if it has put, or may have put, its value into its sectors.
     var mayHaveChanged: Bool {
         switch kind {
         case .read, .flush: false
         case .write: true
-        // One that fails changes nothing, but for a beginning and an end less than a base page.
+        // One that fails changes nothing, except a beginning and an end of less than a base page.
         case .zero: error != EOPNOTSUPP
-        // A forced one may have been done and then not have become durable.
+        // A forced one may have been done, and then not have become durable.
         case .trim: error == 0 || isForced && error != EOPNOTSUPP
         }
     }

@@ -1,6 +1,6 @@
 import Paging
 
-/// What a client does with a disk. The pager is one; so are the right and wrong ones that the tests are tested with.
+/// What a client does with a disk. The pager is one, and so are the right and wrong disks that test the tests.
 protocol Disk: Sendable {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError)
     func populate(_ range: Range<Int64>) throws(AccessError)

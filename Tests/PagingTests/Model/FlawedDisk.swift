@@ -1,6 +1,6 @@
 import Paging
 
-/// A pager with a flaw put in between: what the oracle and the power loss test must find.
+/// A pager with a flaw in front of it, which the oracle and the power loss test must find.
 final class FlawedDisk: Disk, @unchecked Sendable {
     enum Flaw: String, CaseIterable {
         /// A flush is answered and not done.
@@ -9,20 +9,20 @@ final class FlawedDisk: Disk, @unchecked Sendable {
         case flushHidesErrors
         /// A forced write is answered like any other.
         case forceIsIgnored
-        /// A write is answered and not done, once in ten times.
+        /// One write in ten is answered and not done.
         case writesGetLost
-        /// The last sector of a write is written in half.
+        /// Only half of a write's last sector is written.
         case writesAreTorn
         /// A zero is answered and not done.
         case zeroIsNotDone
-        /// A trim zeroes the edges that it is to leave alone.
+        /// A trim zeroes the edges that it must leave alone.
         case trimTakesTheEdges
-        /// A read is answered twice with the same bytes, whatever was written between.
+        /// Two reads are answered with the same bytes, whatever was written in between.
         case readsAreStale
-        /// A sector that has been read as zeroes is read as zeroes for ever.
+        /// A sector that has once been read as zeroes is read as zeroes for ever.
         case zeroesAreKept
 
-        /// Whether it takes a crash to see it.
+        /// True if only a crash shows it.
         var isAboutDurability: Bool {
             self == .flushIsNotDone || self == .flushHidesErrors || self == .forceIsIgnored
         }

@@ -8,11 +8,11 @@ struct ImageRecord {
     let kind: Kind
     let start: UInt64
     var end: UInt64
-    /// The sectors that may have changed, and what to; of a failed write those that it came to.
+    /// The sectors that may have changed, and their new value; for a failed write, those that it reached.
     let sectors: Range<Int>
     let values: [UInt32]
     var hasFailed: Bool
-    /// From when on what it wrote can be lost no more; `never` if that moment does not come.
+    /// The moment from which nothing that it wrote can be lost; `never` if there is none.
     var durableAt: UInt64 = ImageRecord.never
 
     static let never = UInt64.max

@@ -1,18 +1,20 @@
-/// Knows for each sector which values concurrent commands allow: when it is read, and after a crash.
+/// Knows for each sector which values concurrent commands allow: for a read, and after a crash.
 ///
-/// A command that changes a sector is *over* for a reader if another one that was answered with success began after it
-/// was answered, and was itself answered before the read began. Every command begun before the read ended and not over
-/// may be what the read finds. One that failed may have worked or not, but makes no other one over.
+/// A reader regards a command that changes a sector as *over* once another one has replaced it. The other one began
+/// after the command was answered, and was itself answered with success before the read began. A read may find any
+/// command that began before the read ended and is not over. One that failed may have worked or not, but makes no other
+/// one over.
 ///
-/// After a crash the same holds with "answered before the read began" replaced by "promised": answered before a flush
-/// began that was answered before the crash, or forced and answered before the crash.
+/// After a crash the same holds, with "promised" in place of "answered before the read began". A command is promised if
+/// it was answered before a flush began that was answered before the crash. So is a forced one that was answered before
+/// the crash.
 struct Oracle {
     private let commands: [Command]
-    /// For each sector the commands that may have changed it.
+    /// For each sector, the commands that may have changed it.
     private let changes: [[Int32]]
     /// Every flush that was answered with success.
     private let flushes: [Command]
-    /// What the image held when it was fresh.
+    /// What the fresh image held.
     let originals: [UInt32]
 
     /// - Parameter originals: The value of each sector before the first command.
@@ -27,7 +29,7 @@ struct Oracle {
         flushes = commands.filter { $0.kind == .flush && $0.error == 0 }
     }
 
-    /// The values that sector `sector` may have for who looked from `start` to `end`.
+    /// The values that a reader may find in sector `sector` from `start` to `end`.
     func allowed(in sector: Int, from start: UInt64, to end: UInt64) -> [UInt32] {
         allowed(in: sector, begunBefore: end) { $0.end < start }
     }
@@ -38,7 +40,7 @@ struct Oracle {
         allowed(in: sector, begunBefore: time) { $0.end < promise || $0.isForced && $0.end < time }
     }
 
-    /// When the last flush began that had been answered by `time`.
+    /// The beginning of the last flush that had been answered by `time`.
     func lastPromise(before time: UInt64) -> UInt64 {
         flushes.reduce(0) { $1.end < time ? max($0, $1.start) : $0 }
     }
@@ -59,15 +61,15 @@ struct Oracle {
         return values
     }
 
-    /// Whether any command may have changed the sector.
+    /// True if any command may have changed the sector.
     func isChanged(_ sector: Int) -> Bool { !changes[sector].isEmpty }
 
-    /// Moments at which something had just been promised: the best ones to crash at.
+    /// Moments right after a promise: the best ones to crash at.
     var promises: [UInt64] {
         commands.filter { $0.error == 0 && ($0.kind == .flush || $0.isForced) }.map { $0.end + 1 }
     }
 
-    /// Blames each read that found what it must not.
+    /// Blames each read that found a value that is not allowed.
     func checkReads(_ verdict: Verdict) {
         for read in commands where read.kind == .read && read.error == 0 {
             for (sector, value) in zip(read.sectors, read.found)
@@ -88,7 +90,7 @@ struct Oracle {
         }
     }
 
-    /// What was done to a sector before `time`, in order of answers.
+    /// What was done to a sector before `time`, in the order of the answers.
     func story(_ sector: Int, before time: UInt64) -> String {
         let changes = changes[sector].map { commands[Int($0)] } + commands.filter { $0.kind == .flush }
         return changes.filter { $0.start < time }.sorted { $0.end < $1.end }.suffix(12).map {

@@ -1,12 +1,13 @@
-/// Takes the power away at some moments of a workload that is over, and looks at every image that may be left.
+import TestSupport
+
+/// Cuts the power at some moments of a finished workload, and checks every image that may be left.
 ///
-/// What is durable by then is there. Of every other write begun by then each sector may be there or not, whatever
-/// became of its neighbours. So the images that may be left are, for each sector, any of a few values; the promise too
-/// is about each sector alone. Checking every value that a sector may be left with is therefore checking all images at
-/// once. Some whole images are built all the same, with writes there, absent and torn, so that this argument is itself
-/// tested.
+/// What is durable by then is on it. Of every other write begun by then, each sector may be there or not, whatever
+/// became of its neighbours. So each sector of the images that may be left has one of a few values, and the promise
+/// also covers each sector alone. Checking every value that a sector may have therefore checks all images at once. Some
+/// whole images are built all the same, with writes there, absent and torn, to test this argument itself.
 struct PowerLoss {
-    /// What has been looked at, and found.
+    /// How much was checked, and what was found.
     struct Numbers {
         var workloads = 0
         var crashPoints = 0
@@ -43,7 +44,7 @@ struct PowerLoss {
         syncs = history.filter { $0.kind == .sync }.sorted { $0.start < $1.start }
     }
 
-    /// Crashes right after each promise, or as many of them as `points`, and at as many other moments up to `end`.
+    /// Crashes right after each promise, or after `points` of them, and at as many other moments up to `end`.
     func check(points: Int, end: UInt64, _ random: inout SplitMix64, _ verdict: Verdict) -> Numbers {
         var numbers = Numbers(workloads: 1)
         var times = Array(oracle.promises.shuffled(using: &random).prefix(points))
@@ -88,7 +89,8 @@ struct PowerLoss {
         return values
     }
 
-    /// An image that may be left: each write that is not durable is there (0), absent (1), or one of both or torn (2).
+    /// An image that may be left. In `style` 0 each write that is not durable is there, in 1 it is absent, in 2 it is
+    /// either or torn.
     private func image(at time: UInt64, style: Int, _ random: inout SplitMix64) -> [UInt32] {
         var image = oracle.originals
         for record in history where record.start < time {

@@ -3,12 +3,12 @@ import Testing
 
 @testable import Paging
 
-/// Random reads of random ranges by many threads, against images whose every byte is known.
+/// Random reads of random ranges by many threads, against images in which every byte is known.
 @Suite struct ReadModelTests {
-    /// Any mix of reads and populates, random and sequential, with and without reading ahead, sizes of memory and
-    /// image, zeroes and holes, delays, bad pages and failures that come and go: each request gets exactly the image's
-    /// bytes, or fails if it touched what cannot be read; the invariants hold throughout; once the cause of failures is
-    /// gone all can be read; and in the end no frame is lost.
+    /// Any mix of reads and populates, random and sequential, with and without reading ahead. Sizes of memory and
+    /// image, zeroes and holes, delays, bad pages and failures that come and go are random too. Each request gets
+    /// exactly the image's bytes, or fails if it touched what cannot be read. The invariants hold throughout. Once the
+    /// cause of failures is gone everything can be read, and in the end no frame is lost.
     @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 60))
     func readsAreTheImage(seed: UInt64) throws {
         let scenario = ReadScenario(seed: seed)
@@ -40,12 +40,12 @@ import Testing
         verdict.report("FLEXPAGE_SEED=\(seed)")
     }
 
-    /// The next read of a place that failed works once the cause is gone.
+    /// The next read of a page that failed works once the cause is gone.
     private func checkHealed(_ images: [MemoryImage], _ pagers: [Pager], _ verdict: Verdict) {
         for (image, pager) in zip(images, pagers) {
             image.heal()
             let count = Int(min(image.size, 2 << 20))
-            let scratch = Scratch(count)
+            let scratch = TestBuffer(count)
             let buffer = scratch.buffer(count)
             do throws(AccessError) {
                 try pager.read(into: buffer, at: 0)
@@ -61,7 +61,7 @@ import Testing
         let counters = pages.counters
         let reads = images.reduce(0) { $0 + $1.reads.load(ordering: .relaxed) }
         verdict.expect(counters.fills + counters.failedFills == UInt64(reads), "each read of the image is counted once")
-        verdict.expect(counters.peakBytesInUse <= UInt64(pages.memory.bytes), "memory= was passed")
-        verdict.expect(counters.bytesInUse <= counters.peakBytesInUse, "the peak is not below what is in use")
+        verdict.expect(counters.peakBytesInUse <= UInt64(pages.memory.bytes), "memory= was exceeded")
+        verdict.expect(counters.bytesInUse <= counters.peakBytesInUse, "the peak is at least what is in use")
     }
 }

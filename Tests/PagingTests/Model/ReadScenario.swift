@@ -1,18 +1,20 @@
 import Paging
+import TestSupport
 
-/// What one seed of the read model test does: all of it follows from the seed but the order in which threads run.
+/// What one seed of the read model test does. All of it follows from the seed, except the order in which threads run.
 struct ReadScenario {
     let seed: UInt64
     let memory: Int
-    /// Bytes that are read ahead of a stream at the most.
+    /// The maximum of bytes read ahead of a stream.
     let readahead: Int
     let images: [ImageSpec]
     let threads: Int
     let requestsPerThread: Int
     let maxRequest: Int
-    /// Threads that read ahead; where there are none nothing is read ahead.
+    /// Threads that read ahead; with 0, nothing is read ahead.
     let prefetchThreads: Int
-    /// Of so many requests and one more, all but one begin where the thread's last one in that image ended; 0 for none.
+    /// Of this many requests and one more, all but one begin where the thread's last one in that image ended; 0 for
+    /// none.
     let continuesOnceIn: Int
 
     /// One of the images that share the memory.
@@ -44,12 +46,12 @@ struct ReadScenario {
             8 << 20, 1 << 45 | random.place(below: 1 << 20),
         ]
         let size = sizes[random.pick(0...4)]
-        // Of the largest, tests read a window alone; bad pages beyond it would be of no use.
+        // Of the largest images tests read only a window, so bad pages beyond it would be useless.
         let pages = UInt64(min(size, ReadScenario.window) + 4095) / 4096
         let faults = Faults.random(&random, pages: pages)
         return ImageSpec(size: size, faults: faults, zeroes: .random(&random), key: key)
     }
 
-    /// Reads of larger images stay within their first and last so many bytes.
+    /// Reads of larger images stay within this many bytes of their beginning and end.
     static let window: Int64 = 8 << 20
 }

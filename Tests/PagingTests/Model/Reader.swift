@@ -1,5 +1,6 @@
 import Glibc
 import Paging
+import TestSupport
 
 /// One thread of the read model test: random reads of random ranges, each checked byte by byte.
 struct Reader {
@@ -9,8 +10,8 @@ struct Reader {
     let pagers: [Pager]
     let verdict: Verdict
     private var random: SplitMix64
-    private let scratch: Scratch
-    /// Where the last request in each image ended.
+    private let scratch: TestBuffer
+    /// The end of the last request in each image.
     private var ends: [Int64]
 
     init(
@@ -23,7 +24,7 @@ struct Reader {
         self.pagers = pagers
         self.verdict = verdict
         random = SplitMix64(seed: scenario.seed, stream: UInt64(number + 1))
-        scratch = Scratch(scenario.maxRequest)
+        scratch = TestBuffer(scenario.maxRequest)
         ends = Array(repeating: 0, count: images.count)
     }
 
@@ -39,7 +40,7 @@ struct Reader {
         }
     }
 
-    /// Half of all requests go to the same few places, so that threads meet.
+    /// Half of all requests go to the same few offsets, so that threads meet.
     private mutating func range(in image: MemoryImage) -> (Int64, Int) {
         let window = min(image.size, ReadScenario.window)
         let count = random.length(upTo: Int(min(window, Int64(scenario.maxRequest))))
@@ -49,7 +50,7 @@ struct Reader {
         return (isAtTail ? image.size - window + offset : offset, count)
     }
 
-    /// A sequential reader's next request; small, so that many of them make a stream.
+    /// A sequential reader's next request. It is small, so that many of them make a stream.
     private mutating func nextRange(_ index: Int) -> (Int64, Int) {
         let size = images[index].size
         let offset = ends[index] < size ? ends[index] : 0
@@ -78,7 +79,7 @@ struct Reader {
         }
     }
 
-    /// Where failures do not come and go, just the requests that touch a bad page fail.
+    /// If failures do not come and go, exactly the requests that touch a bad page fail.
     private func judge(_ error: AccessError?, _ offset: Int64, _ count: Int, _ index: Int) {
         let faults = scenario.images[index].faults
         let asked = UInt64(offset) / 4096...UInt64(offset + Int64(count) - 1) / 4096
@@ -86,7 +87,7 @@ struct Reader {
         let mayFail = mustFail || faults.readFailsOnceIn > 0
         if let error {
             verdict.expect(mayFail, "image \(index): \(count) bytes at \(offset) failed for others' bad pages")
-            verdict.expect(error.code == EIO, "the Accessor's error is told, not \(error.code)")
+            verdict.expect(error.code == EIO, "the error is \(error.code), not the Accessor's")
         } else {
             verdict.expect(!mustFail, "image \(index): \(count) bytes at \(offset) have a bad page and were read")
         }

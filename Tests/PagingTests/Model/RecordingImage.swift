@@ -1,13 +1,14 @@
 import Glibc
 import Synchronization
+import TestSupport
 
 @testable import Paging
 
-/// An Accessor of a writable image in memory that records every write, zero, trim and sync with its time, fails and
-/// delays as it is told, and watches that callers keep to the protocol: what is written out is stable and made of whole
-/// sectors, and no page is read or written while it is being written.
+/// An Accessor of a writable image in memory that records every write, zero, trim and sync with its time. It fails and
+/// delays as its faults say. It checks that callers keep to the protocol: what is written out is stable and made of
+/// whole sectors, and no page is read or written while it is being written.
 ///
-/// It takes no lock, so that it hides no race of the pager from the thread sanitizer: the bytes themselves are
+/// It takes no lock, so that it hides no race of the pager from the thread sanitizer. The bytes themselves are
 /// unguarded.
 final class RecordingImage: Accessor, @unchecked Sendable {
     let size: Int64
@@ -19,21 +20,21 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     private let verdict: Verdict
     private let healed = Atomic<Bool>(false)
     private let calls = Atomic<UInt64>(0)
-    /// One number a base page: 0, or 1 while a call changes it.
+    /// One number for each base page: 0, or 1 while a call changes it.
     private let beingChanged: UnsafeMutablePointer<Atomic<UInt8>>
-    /// One number a base page: 1 where it is told as a hole.
+    /// One number for each base page: 1 if it is reported as a hole.
     private let holes: UnsafeMutablePointer<Atomic<UInt8>>
     /// The value of each sector of the fresh image.
     let originals: [UInt32]
     private let records: UnsafeMutablePointer<ImageRecord>
     private let recorded = Atomic<Int>(0)
-    /// Whose memory the pieces are, once it is known; it outlives the image's use.
+    /// The owner of the pieces' memory, once it is known. It outlives the image's use.
     private nonisolated(unsafe) var paging: Pages?
 
     /// A last will writes once more what is being written or zeroed by threads that have been stopped.
     nonisolated(unsafe) var isWrittenTwice = false
 
-    /// Tells whose memory the pieces will be. To be called before the image is opened.
+    /// Says whose memory the pieces will be. Call it before the image is opened.
     func belongs(to pages: Pages) { paging = pages }
     private static let maxRecords = 1 << 16
 
@@ -77,7 +78,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
 
     var sectorCount: Int { Int(size) / Sector.size }
 
-    /// What has been recorded, with the moment from which on it is durable. Nobody uses the image meanwhile.
+    /// What has been recorded, with the moment from which it is durable. Nobody uses the image meanwhile.
     var history: [ImageRecord] {
         var history = (0..<recorded.load(ordering: .relaxed)).map { records[$0] }
         RecordingImage.judgeDurability(&history)
@@ -95,14 +96,14 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         (records + index).initialize(to: record)
     }
 
-    /// A generator for one call.
+    /// A random generator for one call.
     private func arrive() -> SplitMix64 {
         var random = SplitMix64(seed: seed ^ 0x5EED, stream: calls.add(1, ordering: .relaxed).newValue)
         delay(&random)
         return random
     }
 
-    /// Takes some time: before the work, or between the work and the caller's hearing of it.
+    /// Takes some time: before the work, or between the work and the answer.
     private func delay(_ random: inout SplitMix64) { Fate.delay(&random, upTo: faults.maxDelay) }
 
     private func fails(_ random: inout SplitMix64, onceIn times: Int) -> Bool {
@@ -155,7 +156,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         }
     }
 
-    /// Whether nobody wants what is read into `piece`: its frame is of another page than the one at `position`.
+    /// True if nobody wants what is read into `piece`: its frame belongs to another page than the one at `position`.
     private func isReadOver(_ piece: iovec, at position: Int) -> Bool {
         guard let paging else { return false }
         let frame = FlexpageID((piece.iov_base - paging.memory.base) >> BasePage.shift)
@@ -256,8 +257,8 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         delay(&random)
     }
 
-    /// From now on the base pages of `range`, which begins and ends with base pages or the image, are told as a hole,
-    /// or as data.
+    /// From now on the base pages of `range` are reported as a hole, or as data. It begins and ends with base pages or
+    /// the image.
     private func tell(_ range: Range<Int64>, asHole isHole: Bool) {
         for page in pages(range) { holes[page].store(isHole ? 1 : 0, ordering: .relaxed) }
     }
@@ -268,7 +269,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         for page in pages(range) {
             let isHole = holes[page].load(ordering: .relaxed) == 1
             let part = (Int64(page) * 4096..<Int64(page + 1) * 4096).clamped(to: range)
-            // What it has seen may be out of date when it is told.
+            // What it has seen may be out of date by the time it reports it.
             if random.once(in: 4) { delay(&random) }
             guard report(Extent(part, isHole ? .hole : .data)) else { return }
         }
@@ -287,8 +288,8 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         if hasFailed { throw AccessError(EIO) }
     }
 
-    /// A write is durable from the end of the first good sync that began after it, and never if a sync failed that may
-    /// have been the one to bring it out: what a failed sync has dropped, no later one brings back.
+    /// A write is durable from the end of the first good sync that began after it. It never is if a failed sync may
+    /// have been the one to cover it: what a failed sync has dropped, no later one brings back.
     private static func judgeDurability(_ history: inout [ImageRecord]) {
         let syncs = history.filter { $0.kind == .sync }.sorted { $0.start < $1.start }
         for index in history.indices where history[index].kind == .write {

@@ -1,7 +1,8 @@
 import Glibc
+import TestSupport
 
-/// What the tests of writing put into a sector: a value that one write alone has, in a form that a sector torn, moved
-/// or mixed from two writes cannot have.
+/// What the tests of writing put into a sector: a value that only one write has. Its form shows if a sector is torn,
+/// moved or mixed from two writes.
 enum Sector {
     static let size = 512
     /// The value of a sector that is all zeroes.
@@ -22,7 +23,7 @@ enum Sector {
         memory.storeBytes(of: stamp, toByteOffset: size - 8, as: UInt64.self)
     }
 
-    /// The value that `memory` holds as sector `number`, or nil where no write can have left it so.
+    /// The value that `memory` holds as sector `number`, or nil if no write can have left it so.
     static func load(_ memory: UnsafeRawPointer, sector number: Int) -> UInt32? {
         let stamp = memory.loadUnaligned(as: UInt64.self)
         guard stamp == 0 || stamp & 0xFFFF_FFFF == UInt64(number) else { return nil }

@@ -1,12 +1,14 @@
-/// How an image that is written misbehaves; each fails once in so many times, 0 for never.
+import TestSupport
+
+/// How a writable image misbehaves. A call fails once in the given number of times; 0 means never.
 struct WriteFaults {
     var readFailsOnceIn = 0
     var writeFailsOnceIn = 0
     var syncFailsOnceIn = 0
     var zeroFailsOnceIn = 0
-    /// The most that a call takes, microseconds.
+    /// The maximum that a call takes, microseconds.
     var maxDelay = 0
-    /// Whether it can have holes, and zeroes without writing them.
+    /// True if it can have holes, and zero without writing.
     var canTrim = true
     var canZeroFast = true
 

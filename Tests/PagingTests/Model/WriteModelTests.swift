@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -6,12 +7,14 @@ import Testing
 @Suite struct WriteModelTests {
     private static let sum = Guarded(PowerLoss.Numbers())
 
-    /// Whatever the image does (delays, failures of every kind, no holes), the memory (from the least on), the share
-    /// that may be dirty and the age at which it goes out: every read finds what the commands before and beside it
-    /// allow; bytes are stable and whole on their way out, and no page is read or written while it is being written;
-    /// once nothing fails any more a flush succeeds, unless a failed sync has lost something for good; the image then
-    /// holds what was read last; and wherever power is lost, each sector holds what was promised last or something
-    /// newer.
+    /// The image may delay, fail in every way and have no holes. The memory (from the minimum on), the share that may
+    /// be dirty and the age at which it goes out vary.
+    ///
+    /// - Every read finds what the commands before and beside it allow.
+    /// - Bytes are stable and whole on their way out, and no page is read or written while it is being written.
+    /// - Once nothing fails any more a flush succeeds, unless a failed sync has lost something for good. The image then
+    ///   holds what was read last.
+    /// - Wherever power is lost, each sector holds what was promised last, or something newer.
     @Test(arguments: Seeds.of(plain: 40, optimised: 400, sanitized: 40))
     func commandsAgreeWithTheOracle(seed: UInt64) throws {
         let trial = try WriteTrial(WriteScenario(seed: seed))
@@ -20,7 +23,7 @@ import Testing
         trial.oracle.checkReads(reads)
         reads.report("FLEXPAGE_SEED=\(seed), reads")
         let power = Verdict()
-        let numbers = trial.losePower(points: Seeds.isSoak ? 40 : 4, power)
+        let numbers = trial.losePower(points: Soak.isOn ? 40 : 4, power)
         power.report("FLEXPAGE_SEED=\(seed), power loss")
         let sum = WriteModelTests.sum.withLock { sum in
             sum += numbers
@@ -33,8 +36,8 @@ import Testing
         }
     }
 
-    /// The tests are themselves tested: each flaw put between the threads and the pager is found, by what reads find or
-    /// by what a crash leaves, within a few seeds. No sanitizer has anything to add to that.
+    /// The tests are themselves tested. Each flaw put between the threads and the pager is found within a few seeds, by
+    /// what reads find or by what a crash leaves. No sanitizer has anything to add to that.
     @Test(
         .enabled(if: !Sanitizer.isThread, "the thread sanitizer's time is better spent"),
         arguments: FlawedDisk.Flaw.allCases)
@@ -49,6 +52,6 @@ import Testing
             }
             if verdict.hasFindings || trial.verdict.hasFindings { return }
         }
-        Issue.record("nobody noticed: \(flaw)")
+        Issue.record("no test noticed \(flaw)")
     }
 }

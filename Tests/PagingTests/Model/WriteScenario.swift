@@ -1,6 +1,7 @@
 import Paging
+import TestSupport
 
-/// What one seed of the write model test does: all of it follows from the seed but the order in which threads run.
+/// What one seed of the write model test does. All of it follows from the seed, except the order in which threads run.
 struct WriteScenario {
     let seed: UInt64
     let memory: Int
@@ -9,10 +10,10 @@ struct WriteScenario {
     let dirtyAge: Int
     let isWriteThrough: Bool
     let sectors: Int
-    /// Most requests fall into so many sectors, so that threads meet.
+    /// Most requests fall into this many sectors, so that threads meet.
     let hotSectors: Int
     let faults: WriteFaults
-    /// What of the fresh image is zeroes.
+    /// Which parts of the fresh image are zeroes.
     let zeroes: Zeroes
     let threads: Int
     let requestsPerThread: Int
@@ -20,9 +21,9 @@ struct WriteScenario {
     let maxRequest: Int
     let forcedOnceIn: Int
     let flushOnceIn: Int
-    /// Threads that read ahead; where there are none nothing is read ahead.
+    /// Threads that read ahead; with 0, nothing is read ahead.
     let prefetchThreads: Int
-    /// Of so many requests and one more, all but one begin where the thread's last one ended; 0 for none.
+    /// Of this many requests and one more, all but one begin where the thread's last one ended; 0 for none.
     let continuesOnceIn: Int
 
     init(seed: UInt64) {

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -9,7 +10,7 @@ struct WriteTrial {
     let scenario: WriteScenario
     let image: RecordingImage
     let clock: Clock
-    /// What was found wrong by the image, or in the end.
+    /// The errors found by the image, or in the end.
     let verdict: Verdict
     private(set) var commands: [Command] = []
     private(set) var hasLost = false
@@ -58,13 +59,13 @@ struct WriteTrial {
         commands = notes.all
     }
 
-    /// Once nothing fails any more a flush succeeds, unless a failed sync has lost something for good; and all that was
+    /// Once nothing fails any more a flush succeeds, unless a failed sync has lost something for good. Everything
     /// written can be read.
-    /// - Returns: Whether the flush succeeded.
+    /// - Returns: True if the flush succeeded.
     private mutating func endOfRun(_ pager: Pager, _ pages: Pages) -> Bool {
         image.heal()
         var error = flush(pager)
-        // A write-out that had begun to fail before that may have been waited for.
+        // It may have waited for a write-out that had begun to fail before.
         if error != 0, scenario.faults.writeFailsOnceIn > 0 { error = flush(pager) }
         hasLost = error != 0
         verdict.expect(!hasLost || scenario.faults.syncFailsOnceIn > 0, "nothing fails any more, but a flush does")
@@ -82,7 +83,7 @@ struct WriteTrial {
     }
 
     private func readAll(_ pager: Pager) -> Command {
-        let scratch = Scratch(scenario.sectors * Sector.size)
+        let scratch = TestBuffer(scenario.sectors * Sector.size)
         let buffer = scratch.buffer(scenario.sectors * Sector.size)
         var read = Command(kind: .read, sectors: 0..<scenario.sectors, start: clock.tick())
         do throws(AccessError) { try pager.read(into: buffer, at: 0) } catch { read.error = error.code }
@@ -111,7 +112,7 @@ struct WriteTrial {
 
     var oracle: Oracle { Oracle(commands, originals: image.originals) }
 
-    /// Takes the power away at some moments of the run.
+    /// Cuts the power at some moments of the run.
     func losePower(points: Int, _ verdict: Verdict) -> PowerLoss.Numbers {
         var random = SplitMix64(seed: scenario.seed, stream: 99)
         let powerLoss = PowerLoss(oracle, image.history)
@@ -119,7 +120,7 @@ struct WriteTrial {
     }
 }
 
-/// What threads have noted, each at a place of its own.
+/// What threads have noted, each in a slot of its own.
 private final class Notes: @unchecked Sendable {
     private let places: UnsafeMutableBufferPointer<[Command]>
 

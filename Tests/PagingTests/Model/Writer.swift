@@ -1,5 +1,6 @@
 import Glibc
 import Paging
+import TestSupport
 
 /// One thread of the write model test: random commands on overlapping ranges, each noted with its times and its answer.
 /// It notes in memory of its own and judges nothing, so that it orders nothing either.
@@ -8,11 +9,11 @@ struct Writer {
     let clock: Clock
     let scenario: WriteScenario
     private var random: SplitMix64
-    private let scratch: Scratch
+    private let scratch: TestBuffer
     /// The value of the next write: no other one in the scenario has it.
     private var nextValue: UInt32
     private(set) var commands: [Command] = []
-    /// Where the last command ended.
+    /// The end of the last command.
     private var end = 0
 
     init(_ number: Int, _ scenario: WriteScenario, _ disk: any Disk, _ clock: Clock) {
@@ -20,7 +21,7 @@ struct Writer {
         self.clock = clock
         self.scenario = scenario
         random = SplitMix64(seed: scenario.seed, stream: UInt64(number + 1))
-        scratch = Scratch(scenario.maxRequest * Sector.size)
+        scratch = TestBuffer(scenario.maxRequest * Sector.size)
         nextValue = UInt32(number + 1) << 20
         commands.reserveCapacity(scenario.requestsPerThread)
     }
@@ -44,7 +45,7 @@ struct Writer {
         }
     }
 
-    /// Often few and small and in the same places, sometimes many.
+    /// Usually few sectors in the same small area, sometimes many.
     private mutating func someSectors() -> Range<Int> {
         let count = random.length(upTo: min(scenario.maxRequest, scenario.sectors))
         let hot = min(scenario.sectors, scenario.hotSectors)
@@ -54,7 +55,7 @@ struct Writer {
         return first..<first + count
     }
 
-    /// What comes after the last command; few, so that many of them make a stream.
+    /// The sectors after the last command. They are few, so that many of them make a stream.
     private mutating func nextSectors() -> Range<Int> {
         let first = end < scenario.sectors ? end : 0
         return first..<first + random.length(upTo: min(scenario.sectors - first, 32, scenario.maxRequest))
@@ -110,7 +111,7 @@ struct Writer {
         }
     }
 
-    /// A trim changes base pages that lie wholly in it; the image's last one ends with the image.
+    /// A trim changes base pages that lie wholly in it. The image's last page ends with the image.
     private mutating func trim(_ sectors: Range<Int>, _ isForced: Bool) {
         let (disk, range) = (disk, bytes(sectors))
         let first = (sectors.lowerBound + 7) / 8 * 8

@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// A fill that fails fails only those who asked for the bad block.
+/// A fill that fails fails only the requests for the bad block.
 @Suite struct FailedFillTests {
     private static let size: Int64 = 2 << 20 | 777
     private static let bad: UInt64 = 300
@@ -14,14 +15,14 @@ import Testing
         return try Rig(memory: memory, image: MemoryImage(size: FailedFillTests.size, faults: faults))
     }
 
-    /// All bytes but the bad page's can be read one by one, before and after wide reads have failed over them.
+    /// All bytes except the bad page's can be read one by one, before and after wide reads over them have failed.
     @Test(arguments: [false, true]) func narrowReadsMissIt(afterAWideFailure: Bool) throws {
         let rig = try rig()
         if afterAWideFailure { #expect(rig.readError(2 << 20, at: 0) == AccessError(EIO)) }
         let begin = FailedFillTests.badBytes.lowerBound
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
         defer { buffer.deallocate() }
-        let scratch = Scratch(1)
+        let scratch = TestBuffer(1)
         for offset in begin - 4096..<begin + 8192 {
             do throws(AccessError) {
                 try rig.pager.read(into: buffer, at: offset)
@@ -34,7 +35,7 @@ import Testing
         try rig.end()
     }
 
-    /// The largest reads that end before it or begin after it succeed; those that touch one byte of it do not.
+    /// The largest reads that end before it or begin after it succeed. Reads that touch one byte of it do not.
     @Test(arguments: [Pages.minMemory, 4 << 20]) func wideReadsMissIt(memory: Int) throws {
         let rig = try rig(memory: memory)
         let bad = FailedFillTests.badBytes
@@ -47,7 +48,7 @@ import Testing
         try rig.end()
     }
 
-    /// Once its cause is gone the next read of that place works.
+    /// Once its cause is gone the next read there works.
     @Test func theNextReadWorksOnceTheCauseIsGone() throws {
         let rig = try rig()
         #expect(rig.readError(2 << 20, at: 0) == AccessError(EIO))
@@ -56,8 +57,8 @@ import Testing
         try rig.end()
     }
 
-    /// Threads that wait for a wide fill get their pages when it fails, unless it is theirs that is bad: the fill of
-    /// all of a chunk's pages is held up until each has come to wait for it.
+    /// Threads that wait for a wide fill get their pages when it fails, unless their own page is the bad one. The fill
+    /// of all of a chunk's pages is held up until each thread waits for it.
     @Test func waitersOnAFailingFillGetTheirPages() throws {
         let gate = Gate()
         let image = MemoryImage(size: FailedFillTests.size, faults: Faults(badPages: [FailedFillTests.bad])) { pages in
@@ -87,7 +88,8 @@ import Testing
         try rig.end()
     }
 
-    /// Many threads over the bad page and around it, wide and narrow, with delays: just those who touch it fail.
+    /// Many threads read over the bad page and around it, wide and narrow, with delays. Exactly those that touch it
+    /// fail.
     @Test func manyAtOnce() throws {
         let rig = try rig(memory: Pages.minMemory, maxDelay: 100)
         let verdict = Verdict()

@@ -5,19 +5,19 @@ import Testing
 
 /// What a miss reads, and what it leaves behind.
 @Suite struct FillTests {
-    /// A miss over several flexpages is one vectored read, as wide as what was asked for and no wider.
+    /// A miss over several flexpages is one vectored read, exactly as wide as the request.
     @Test func aMissIsOneRead() throws {
         let rig = try Rig(memory: 16 << 20, image: MemoryImage(size: 4 << 20))
         #expect(try rig.reads(300_000, at: 5000))
         #expect(rig.image.reads.load(ordering: .relaxed) == 1)
         #expect(rig.image.pagesRead.load(ordering: .relaxed) == 305_000 / 4096)
         #expect(try rig.reads(300_000, at: 5000))
-        #expect(rig.image.reads.load(ordering: .relaxed) == 1, "resident is not read again")
+        #expect(rig.image.reads.load(ordering: .relaxed) == 1, "a resident page is not read again")
         #expect(rig.pages.counters.misses == UInt64(305_000 / 4096))
         try rig.end()
     }
 
-    /// Holes between what is resident are read, and nothing else is.
+    /// Gaps between resident pages are read, and nothing else is.
     @Test func onlyWhatIsMissingIsRead() throws {
         let rig = try Rig(memory: 16 << 20, image: MemoryImage(size: 4 << 20))
         for page in stride(from: 0, to: 64, by: 4) as StrideTo<Int64> {
@@ -28,7 +28,7 @@ import Testing
         try rig.end()
     }
 
-    /// Flexpages are as large as alignment and the range allow, up to 1 MiB, where memory is whole.
+    /// If memory is whole, flexpages are as large as alignment and the range allow, up to 1 MiB.
     @Test(arguments: 0...8) func flexpagesAreAsLargeAsTheyCan(order: Int) throws {
         let rig = try Rig(memory: 16 << 20, image: MemoryImage(size: 4 << 20))
         let bytes = Int64(4096) << Int64(order)
@@ -38,7 +38,7 @@ import Testing
         try rig.end()
     }
 
-    /// Where memory is in pieces smaller flexpages serve; every byte is right all the same.
+    /// If memory is in pieces smaller flexpages serve, and every byte is right all the same.
     @Test func smallerRegionsServe() throws {
         let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 4 << 20))
         var taken: [Region] = []

@@ -1,18 +1,20 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Somebody else has changed the image: what was read of it before is forgotten, and nothing older surfaces afterwards.
+/// Another process has changed the image. What was read of it before is forgotten, and nothing older appears
+/// afterwards.
 @Suite struct ForgettingTests {
-    /// What was resident is read anew, in flexpages of every size, and the memory of what was forgotten is free.
+    /// Resident pages are read anew, in flexpages of every size, and the memory of the forgotten ones is free.
     @Test func whatIsResidentIsReadAnew() throws {
         let image = ChangingImage(size: (3 << 20) + 5000)
         let rig = try PagingRig(memory: 8 << 20, image: image)
         for count in [4096, 65536, 1 << 20] { #expect(try rig.generations(count, at: Int64(count)) == [1]) }
         #expect(try rig.generations(5000, at: 3 << 20) == [1])
         image.change()
-        #expect(try rig.generations(4096, at: 4096) == [1], "it is cached")
+        #expect(try rig.generations(4096, at: 4096) == [1], "the page is cached")
         let resident = rig.frames - rig.pages.memory.freeFrames
         #expect(rig.provider.forgetImage() == resident)
         #expect(rig.pages.memory.freeFrames == rig.frames)
@@ -21,7 +23,7 @@ import Testing
         try rig.end()
     }
 
-    /// Known zeroes and hints of holes go too: where somebody has written to a hole, that is read.
+    /// Known zeroes and hints of holes go too: bytes that another process has written to a hole are read.
     @Test func zeroesAreForgotten() throws {
         let image = HoleImage()
         let rig = try PagingRig(memory: 4 << 20, image: image)
@@ -36,7 +38,7 @@ import Testing
         try rig.end()
     }
 
-    /// A question about holes that was put before the image was forgotten, and is answered afterwards, makes nothing
+    /// A question about holes is asked before the image is forgotten and answered afterwards. The answer makes nothing
     /// known.
     @Test func anAnswerThatIsOutOfDate() throws {
         let image = HoleImage()
@@ -56,41 +58,38 @@ import Testing
             }
         }
         #expect(rig.pages.counters.knownZeroes == 0)
-        #expect(try rig.holds(9, count: 4096, at: 300 * 4096), "older zeroes over newer bytes")
+        #expect(try rig.holds(9, count: 4096, at: 300 * 4096), "older zeroes hide newer bytes")
         try rig.end()
     }
 
-    /// A fill that has read older bytes when the image is forgotten publishes them to those who wait for it, and to
+    /// A fill has read older bytes when the image is forgotten. It publishes them to those that wait for it, and to
     /// nobody later: a client's fill, and one of reading ahead (invariant 10).
     @Test(arguments: [false, true]) func aFillUnderWay(isAhead: Bool) throws {
         let gate = Gate()
         let image = ChangingImage(size: 2 << 20) { _ in gate.pass() }
         let rig = try PagingRig(memory: 8 << 20, image: image)
-        let hasForgotten = Gate()
         let verdict = Verdict()
         Watchdog.guarding("a fill under way") {
             let filling = Thread.start {
                 if isAhead {
                     rig.provider.mapper.readAhead(0..<256, mark: 200)
                 } else {
-                    verdict.expect((try? rig.generations(65536, at: 0)) == [1], "not what it has read")
+                    verdict.expect((try? rig.generations(65536, at: 0)) == [1], "a waiter gets what it has not read")
                 }
             }
             Thread.wait { gate.arrivals == 1 }
             image.change()
-            let forgetting = Thread.start {
-                _ = rig.provider.forgetImage()
-                hasForgotten.open()
-            }
+            let forgetting = Companion { _ = rig.provider.forgetImage() }
             Thread.wait { !rig.provider.mapper.context.reservations.isEmpty }
-            // Those who come now wait for the fill under way, or begin none before the image is forgotten.
+            // Readers that come now wait for the fill under way, or begin none before the image is forgotten.
             let readers = (0..<3).map { number in
-                Thread.start { _ = try? rig.generations(4096, at: Int64(number) << 19) }
+                Companion { _ = try? rig.generations(4096, at: Int64(number) << 19) }
             }
-            usleep(20_000)
-            verdict.expect(!hasForgotten.isOpened, "it does not wait for the fill")
+            for waiter in [forgetting] + readers { waiter.waitUntilAsleep() }
+            verdict.expect(!forgetting.hasEnded, "forgetting does not wait for the fill")
             gate.open()
-            for thread in [filling, forgetting] + readers { pthread_join(thread, nil) }
+            pthread_join(filling, nil)
+            for waiter in [forgetting] + readers { waiter.join() }
         }
         verdict.report("a fill under way")
         #expect(try rig.generations(2 << 20, at: 0) == [2])
@@ -102,22 +101,18 @@ import Testing
         let image = ChangingImage(size: 1 << 20)
         let rig = try PagingRig(memory: 4 << 20, image: image)
         #expect(try rig.generations(65536, at: 0) == [1])
-        let hasForgotten = Gate()
         var progress = PageMapper.RequestProgress()
-        var forgetting: pthread_t?
+        var forgetting: Companion?
         do {
             let loan = try rig.provider.mapper.lend(0..<4096, &progress)
             image.change()
-            forgetting = Thread.start {
-                _ = rig.provider.forgetImage()
-                hasForgotten.open()
-            }
+            forgetting = Companion { _ = rig.provider.forgetImage() }
             Thread.wait { !rig.provider.mapper.context.reservations.isEmpty }
-            usleep(20_000)
-            #expect(!hasForgotten.isOpened)
+            forgetting?.waitUntilAsleep()
+            #expect(forgetting?.hasEnded == false)
             loan.forEachPart { part, _ in #expect(part[0] == 1) }
         }
-        Watchdog.guarding("a loan under way") { _ = pthread_join(forgetting!, nil) }
+        Watchdog.guarding("a loan under way") { forgetting?.join() }
         #expect(try rig.generations(1 << 20, at: 0) == [2])
         try rig.end()
     }
@@ -127,7 +122,7 @@ import Testing
         let (one, other) = (ChangingImage(size: 1 << 20), ChangingImage(size: 1 << 20))
         let rig = try PagingRig(memory: 8 << 20, image: one)
         let second = try rig.registry.open(ImageIdentity(device: 1, inode: 2)) { other }
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         try Pager(second).read(into: scratch.buffer(1 << 20), at: 0)
         #expect(try rig.generations(1 << 20, at: 0) == [1])
         #expect(rig.provider.forgetImage() == 256)
@@ -136,8 +131,8 @@ import Testing
         try rig.end()
     }
 
-    /// Readers, reading ahead and recycling under load while the image changes again and again: whoever begins to read
-    /// after the image was forgotten sees no state older than that, in any of its pages.
+    /// Readers, reading ahead and recycling work under load while the image changes again and again. A reader that
+    /// begins after the image was forgotten sees no older state in any of its pages.
     @Test(arguments: 1...4 as ClosedRange<UInt64>) func underLoad(seed: UInt64) throws {
         let image = ChangingImage(size: 4 << 20)
         let rig = try PagingRig(memory: 2 << 20, readahead: 256 << 10, image: image)
@@ -177,9 +172,9 @@ import Testing
 }
 
 extension PagingRig where Image == ChangingImage {
-    /// The generations that bytes of the range are of, as a client reads them.
+    /// The generations of the range's bytes, as a client reads them.
     func generations(_ count: Int, at offset: Int64) throws -> Set<UInt8> {
-        let scratch = Scratch(count)
+        let scratch = TestBuffer(count)
         let buffer = scratch.buffer(count)
         try pager.read(into: buffer, at: offset)
         return Set(stride(from: 0, to: count, by: 512).map { buffer[$0] })
@@ -187,9 +182,9 @@ extension PagingRig where Image == ChangingImage {
 }
 
 extension PagingRig where Image == HoleImage {
-    /// Whether the range, as a client reads it, is nothing but bytes of `byte`.
+    /// True if a client that reads the range finds only bytes of `byte`.
     func holds(_ byte: UInt8, count: Int, at offset: Int64) throws -> Bool {
-        let scratch = Scratch(count)
+        let scratch = TestBuffer(count)
         let buffer = scratch.buffer(count)
         try pager.read(into: buffer, at: offset)
         return scratch.holds(buffer, byte)
@@ -197,7 +192,7 @@ extension PagingRig where Image == HoleImage {
 }
 
 extension HoleImage {
-    /// Somebody else writes to the image.
+    /// Another process writes to the image.
     func fill(pages: Range<Int>, with byte: UInt8) throws {
         let page = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
         defer { page.deallocate() }

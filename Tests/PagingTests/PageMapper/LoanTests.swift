@@ -1,10 +1,11 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// What is lent stays where it is until it is given back, and giving back is the loan's own end (invariant 4).
+/// What is lent stays where it is until it is given back, and the end of the loan gives it back (invariant 4).
 @Suite struct LoanTests {
-    /// A pin while the loan lives, none after; two loans of a page are two pins.
+    /// There is a pin while the loan lives, and none after. Two loans of a page are two pins.
     @Test func itsEndGivesBack() throws {
         let rig = try Rig(image: MemoryImage(size: 1 << 20))
         try rig.pager.populate(0..<65536)
@@ -23,8 +24,8 @@ import Testing
         try rig.end()
     }
 
-    /// The parts of a loan follow one another, hold the image's bytes, and cover just what the loan says: for ranges
-    /// that begin and end anywhere, over flexpages of any size.
+    /// The parts of a loan follow one another, hold the image's bytes, and cover exactly what the loan says. This holds
+    /// for ranges that begin and end anywhere, over flexpages of any size.
     @Test(arguments: 1...60 as ClosedRange<UInt64>) func partsAreTheRange(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let size = Int64(random.pick(1...3 << 20))
@@ -37,7 +38,7 @@ import Testing
             #expect(loan.range.lowerBound == offset && loan.range.upperBound <= end && !loan.range.isEmpty)
             #expect(loan.count <= Loan.capacity)
             let range = loan.range
-            let scratch = Scratch(range.count)
+            let scratch = TestBuffer(range.count)
             var next = 0
             loan.forEachPart { part, position in
                 #expect(position == next)
@@ -50,7 +51,7 @@ import Testing
         try rig.end()
     }
 
-    /// A lent page outlives everything that reading many times the memory recycles.
+    /// A lent page survives while reading many times the memory recycles everything else.
     @Test func aLentPageIsNotRecycled() throws {
         let rig = try Rig(image: MemoryImage(size: 8 << 20))
         var progress = PageMapper.RequestProgress()
@@ -58,12 +59,12 @@ import Testing
         let id = try #require(rig.flexpage(at: 0))
         for chunk in 0..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }
         #expect(rig.flexpage(at: 0) == id)
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         loan.forEachPart { part, _ in #expect(scratch.holds(part, rig.image.pattern, at: 0)) }
         _ = consume loan
         for chunk in 1..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }
         for chunk in 1..<8 as Range<Int64> { try rig.pager.populate(chunk << 20..<(chunk + 1) << 20) }
-        #expect(rig.flexpage(at: 0) == nil, "given back, it is recycled like any other")
+        #expect(rig.flexpage(at: 0) == nil, "once given back, the page is recycled like any other")
         try rig.end()
     }
 }

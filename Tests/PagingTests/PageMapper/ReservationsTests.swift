@@ -1,15 +1,16 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// What a zero or trim has reserved is nobody else's until it is given back.
+/// What a zero or trim has reserved belongs to nobody else until it is given back.
 @Suite final class ReservationsTests: Sendable {
     private let reservations = Reservations()
 
     deinit { reservations.destroy() }
 
-    /// Just the pages that are reserved are, as long as they are.
+    /// Exactly the pages that are reserved count as reserved, as long as they are.
     @Test func overlaps() {
         #expect(reservations.isEmpty)
         #expect(!reservations.overlaps(0..<1000))
@@ -30,7 +31,7 @@ import Testing
         #expect(reservations.isEmpty && !reservations.overlaps(0..<1000))
     }
 
-    /// Who waits for pages waits while any of them is reserved, by whomever, and for no others.
+    /// A thread that waits for pages waits while any of them is reserved, by whomever, and for no others.
     @Test func waitsWhileAnyIsReserved() {
         let reservations = self.reservations
         reservations.reserve(10..<20)
@@ -50,7 +51,7 @@ import Testing
         reservations.release(50..<60)
     }
 
-    /// Who reserves waits for who has reserved any of it, and has all of it then.
+    /// A reservation waits for any that overlaps it, and has all of its range then.
     @Test func reservesOnceItIsFree() {
         let reservations = self.reservations
         reservations.reserve(10..<20)
@@ -58,7 +59,7 @@ import Testing
             let second = Companion { reservations.reserve(19..<30) }
             second.waitUntilAsleep()
             #expect(!second.hasEnded)
-            #expect(!reservations.overlaps(20..<30), "who waits holds nothing")
+            #expect(!reservations.overlaps(20..<30), "a waiter holds nothing")
             reservations.release(10..<20)
             second.join()
         }
@@ -68,12 +69,12 @@ import Testing
         #expect(reservations.isEmpty)
     }
 
-    /// There are sixteen places: the seventeenth waits for one, though nobody has its pages, and gets whichever is
-    /// free.
+    /// There are sixteen slots. The seventeenth reservation waits for one, though nobody has its pages, and gets
+    /// whichever is free.
     @Test func waitsForAPlace() {
         let reservations = self.reservations
         for place in 0..<16 as Range<UInt64> { reservations.reserve(place * 10..<place * 10 + 5) }
-        Watchdog.guarding("waits for a place") {
+        Watchdog.guarding("waits for a slot") {
             let last = Companion { reservations.reserve(1000..<1001) }
             last.waitUntilAsleep()
             #expect(!last.hasEnded)
@@ -90,8 +91,8 @@ import Testing
         #expect(reservations.isEmpty)
     }
 
-    /// Threads that reserve ranges of any size: no page is ever two threads', more threads than places, and all of them
-    /// get on.
+    /// Threads reserve ranges of any size, more threads than slots. No page ever belongs to two threads, and all
+    /// threads make progress.
     @Test(arguments: Seeds.of(plain: 4, sanitized: 2)) func nobodySharesAPage(seed: UInt64) {
         let reservations = self.reservations
         let owners = Owners()
@@ -104,7 +105,7 @@ import Testing
                     let first = UInt64(random.pick(0...99))
                     let range = first..<first + UInt64(random.pick(1...(random.once(in: 4) ? 100 - Int(first) : 1)))
                     reservations.reserve(range)
-                    verdict.expect(owners.take(range), "\(range) is another's too")
+                    verdict.expect(owners.take(range), "\(range) belongs to another thread too")
                     sched_yield()
                     owners.give(range)
                     reservations.release(range)
@@ -115,7 +116,7 @@ import Testing
         #expect(reservations.isEmpty)
     }
 
-    /// Whose each of a hundred pages is. Orders nothing: whoever has reserved a page has been the only one.
+    /// The owner of each of a hundred pages. It orders nothing: the thread that reserved a page has been the only one.
     private final class Owners: @unchecked Sendable {
         private let taken: UnsafeMutablePointer<Bool> = .allocate(capacity: 100)
 

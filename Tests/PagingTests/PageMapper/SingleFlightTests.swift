@@ -3,9 +3,10 @@ import Testing
 
 @testable import Paging
 
-/// A page is read once however many ask for it, and while it is read everything else goes on.
+/// A page is read once however many threads ask for it, and while it is read everything else goes on.
 @Suite struct SingleFlightTests {
-    /// Eight threads ask for one cold page; the first one's read is held up until the others wait: one read in all.
+    /// Eight threads ask for one cold page. The first one's read is held up until the others wait. There is one read in
+    /// all.
     @Test func threadsShareOneRead() throws {
         let gate = Gate()
         let rig = try Rig(image: MemoryImage(size: 1 << 20) { _ in gate.pass() })
@@ -13,7 +14,7 @@ import Testing
         Watchdog.guarding("threads share one read") {
             let threads = (0..<8).map { number in
                 Thread.start {
-                    let scratch = Scratch(4096)
+                    let scratch = TestBuffer(4096)
                     let buffer = scratch.buffer(100 + number)
                     try? rig.pager.read(into: buffer, at: Int64(number))
                     verdict.expect(scratch.holds(buffer, rig.image.pattern, at: Int64(number)), "wrong bytes")
@@ -29,8 +30,9 @@ import Testing
         try rig.end()
     }
 
-    /// While a read of the image hangs, a page beside it, a resident page of the same chunk, a page of another chunk in
-    /// the same shard, an open, a close and the counters all get on: no lock is held across I/O (invariant 7).
+    /// No lock is held across I/O (invariant 7). While a read of the image hangs, these all make progress: a page
+    /// beside it, a resident page of the same chunk, a page of another chunk in the same shard, an open, a close and
+    /// the counters.
     @Test func nothingWaitsForAnothersRead() throws {
         let gate = Gate()
         let rig = try Rig(
@@ -55,32 +57,32 @@ import Testing
         try rig.end()
     }
 
-    /// A chunk, not the first, whose lock is the first one's.
+    /// A chunk other than the first, in the first one's shard.
     private func chunkInSameShard(_ rig: Rig) -> Int64 {
         let map = rig.pages.accessMap(ofImage: rig.provider.image)
         return (1...1 << 20).first { map.shard(of: UInt64($0) << 8) == map.shard(of: 0) }.map(Int64.init)!
     }
 
-    /// A request over a page that is being read and many that are not waits holding nothing: the hanging read's chunk
-    /// neighbours are served, and others can recycle what the waiting request had been lent.
+    /// A request over a page that is being read, and many that are not, holds nothing while it waits. Neighbours in the
+    /// hanging read's chunk are served, and others can recycle what the waiting request had been lent.
     @Test func whoWaitsHoldsNothing() throws {
         let gate = Gate()
         let rig = try Rig(image: MemoryImage(size: 64 << 20) { pages in if pages.contains(40) { gate.pass() } })
         let verdict = Verdict()
-        try Watchdog.guarding("who waits holds nothing") { () throws in
+        try Watchdog.guarding("a waiting request holds nothing") { () throws in
             let hanging = Thread.start { _ = rig.readError(1, at: 4096 * 40) }
             Thread.wait { gate.arrivals == 1 }
             let waiting = Thread.start {
-                verdict.expect((try? rig.reads(4096 * 80, at: 0)) == true, "the one who waited gets its bytes")
+                verdict.expect((try? rig.reads(4096 * 80, at: 0)) == true, "the waiting request gets its bytes")
             }
             Thread.wait { rig.pages.counters.waits >= 1 }
-            // All other frames are to be had: the request that waits has none, the hanging one has its own.
+            // All other frames are available: the request that waits has none, the hanging one has its own.
             #expect(try rig.reads(8 << 20, at: 16 << 20))
             for page in 0..<40 as Range<UInt64> { #expect(rig.pins(page) == 0) }
             gate.open()
             for thread in [hanging, waiting] { pthread_join(thread, nil) }
         }
-        verdict.report("one who waits")
+        verdict.report("the request that waits")
         try rig.end()
     }
 }

@@ -3,12 +3,13 @@ import Testing
 
 @testable import Paging
 
-/// One dirty base page keeps one frame from being recycled, not all those of the large flexpage that it was read with.
+/// One dirty base page keeps only one frame from being recycled, not all frames of the large flexpage that it was read
+/// with.
 @Suite struct SplittingTests {
     private static let chunkBytes = 1 << 20
 
-    /// Writes of every kind of part of a 1 MiB flexpage: what is around them stays clean and can be recycled, and every
-    /// byte is what it was or what was written.
+    /// Writes to every kind of part of a 1 MiB flexpage. The pages around them stay clean and can be recycled, and
+    /// every byte is what it was or what was written.
     @Test(arguments: [0..<1, 255..<256, 37..<38, 8..<16, 1..<255, 100..<131] as [Range<UInt64>])
     func whatIsAroundAWriteIsRecycled(written: Range<UInt64>) throws {
         let rig = try PagingRig(memory: 16 << 20, image: HookedImage(size: 4 << 20))
@@ -41,8 +42,8 @@ import Testing
         try rig.end()
     }
 
-    /// Memory full of large flexpages, one page of each dirty, and an image that takes no writes for now: reads of what
-    /// is not resident go on all the same (invariant 9).
+    /// Memory is full of large flexpages, one page of each is dirty, and the image accepts no writes for now. Reads of
+    /// what is not resident go on all the same (invariant 9).
     @Test func readsGoOnWhileScatteredWritesAreStuck() throws {
         let gate = Gate()
         let rig = try PagingRig(
@@ -67,14 +68,14 @@ import Testing
         try rig.end()
     }
 
-    /// A zero or trim that leaves an edge of a flexpage, dirty or not, at either end or both, keeps that edge and frees
+    /// A zero or trim leaves an edge of a flexpage at either end or both, dirty or not. It keeps that edge and frees
     /// the rest, of any size.
     @Test(arguments: [0..<255, 1..<256, 1..<255, 100..<101, 64..<128] as [Range<UInt64>], [true, false])
     func whatIsInsideOfAZeroIsFreed(zeroed: Range<UInt64>, isDirty: Bool) throws {
         let rig = try PagingRig(memory: 16 << 20, image: HookedImage(size: 4 << 20))
         try rig.write(7, count: Self.chunkBytes, at: 0)
         if !isDirty { try rig.pager.flush() }
-        #expect(rig.order(0) == 8, "it is one flexpage")
+        #expect(rig.order(0) == 8, "the chunk is one flexpage")
         let bytes = BasePage.offset(of: zeroed.lowerBound)..<BasePage.offset(of: zeroed.upperBound)
         if zeroed.count % 2 == 0 {
             try rig.pager.trim(bytes, forced: false)
@@ -96,7 +97,7 @@ import Testing
         try rig.end()
     }
 
-    /// A large flexpage of which one page could not be written out keeps no more memory than that page: writes and
+    /// A large flexpage with one page that could not be written out keeps no more memory than that page. Writes and
     /// reads go on in sixteen times as much as there is.
     @Test func onlyWhatFailedKeepsMemory() throws {
         let rig = try PagingRig(
@@ -120,7 +121,7 @@ import Testing
         try rig.end()
     }
 
-    /// The same where a reader had it then: it is split when memory is short.
+    /// The same if a reader had it at that time: it is split when memory is short.
     @Test func whatCouldNotBeSplitIsSplitWhenMemoryIsShort() throws {
         let rig = try PagingRig(
             memory: 16 << 20,

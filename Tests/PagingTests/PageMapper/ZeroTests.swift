@@ -1,13 +1,14 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Base pages of zeroes take no memory, are read without I/O once they are known, and are no longer once they are
-/// written.
+/// Base pages of zeroes take no memory. They are read without I/O once they are known, and are not known any more once
+/// they are written.
 @Suite struct ZeroTests {
-    /// An image of zeroes, told as a hole or not, of any size: read once, no frame is taken, and reading again does not
-    /// reach the image.
+    /// An image of zeroes, reported as a hole or not, of any size. It is read once, takes no frame, and reading again
+    /// does not reach the image.
     @Test(
         arguments: [Zeroes.hole, Zeroes.untold], [1, 4096, 5000, 256 << 10, (1 << 20) + 1, 5 << 20] as [Int64])
     func zeroesTakeNoFrame(zeroes: Zeroes, size: Int64) throws {
@@ -19,7 +20,7 @@ import Testing
         #expect(rig.pages.counters.zeroHits == pageCount - rig.pages.counters.misses)
         let reads = rig.image.reads.load(ordering: .relaxed)
         #expect(try rig.reads(Int(size), at: 0))
-        #expect(rig.image.reads.load(ordering: .relaxed) == reads, "what is known is not read")
+        #expect(rig.image.reads.load(ordering: .relaxed) == reads, "known zeroes are not read")
         #expect(rig.pages.counters.hits == 0)
         try rig.end()
         #expect(rig.pages.counters.knownZeroes == 0, "a closed image leaves nothing behind")
@@ -35,8 +36,7 @@ import Testing
         try rig.end()
     }
 
-    /// Zeroes of which the image says that they are data are read, a fill at a time, and asked about once a fill at
-    /// most.
+    /// Zeroes that the image reports as data are read, one fill at a time, and asked about once a fill at most.
     @Test func untoldZeroesAreRead() throws {
         let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 16 << 20, zeroes: .untold))
         try rig.pager.populate(0..<16 << 20)
@@ -55,8 +55,8 @@ import Testing
         try rig.end()
     }
 
-    /// Any pattern of zeroes, read in any portions, twice: each base page is resident or known to be zeroes and not
-    /// both; what is known is zeroes; and little more memory is taken than for what is not zeroes.
+    /// Any pattern of zeroes is read in any portions, twice. Each base page is either resident or known to be zeroes.
+    /// What is known is zeroes. Little more memory is taken than for what is not zeroes.
     @Test(arguments: 1...60 as ClosedRange<UInt64>) func patterns(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let zeroes = Zeroes(
@@ -84,11 +84,11 @@ import Testing
         try rig.end()
     }
 
-    /// A page known to be zeroes that is written, in part or whole, holds what was written and zeroes around it;
-    /// writing it does not read the image; and it is not known to be zeroes any more.
+    /// A page known to be zeroes is written, in part or whole. It holds what was written, with zeroes around it.
+    /// Writing it does not read the image, and it is not known to be zeroes any more.
     @Test(arguments: [0, 1, 511, 4000], [1, 96, 4096, 5000, 20_000]) func writtenZeroes(begin: Int, count: Int) throws {
         let rig = try PagingRig(memory: 4 << 20, image: HoleImage())
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         try rig.pager.read(into: scratch.buffer(1 << 20), at: 0)
         let misses = rig.pages.counters.misses
         try rig.write(7, count: count, at: Int64(8192 + begin))
@@ -106,13 +106,13 @@ import Testing
         try rig.end()
     }
 
-    /// A hole that is being asked for while it is written, brought out and recycled is not known to be zeroes: what the
-    /// image answered is out of date when it comes (invariant 10).
+    /// A hole is being asked for while it is written, written out and recycled. It is not known to be zeroes: the
+    /// image's answer is out of date when it comes (invariant 10).
     @Test(arguments: [false, true]) func anAnswerThatIsOutOfDate(isResidentBefore: Bool) throws {
         let image = HoleImage()
         let rig = try PagingRig(memory: 4 << 20, image: image)
         let page: Int64 = 300 * 4096
-        // A hole further on, so that there is reason to ask.
+        // A hole further on, so that there is a reason to ask.
         try rig.pager.populate(0..<4096)
         #expect(image.questions.count == 1)
         if isResidentBefore { try rig.write(7, count: 4096, at: page) }
@@ -130,11 +130,11 @@ import Testing
                 }
             }
         }
-        #expect(rig.flexpage(at: 300) == nil, "it has been recycled")
-        let scratch = Scratch(4096)
+        #expect(rig.flexpage(at: 300) == nil, "the page has been recycled")
+        let scratch = TestBuffer(4096)
         let buffer = scratch.buffer(4096)
         try rig.pager.read(into: buffer, at: page)
-        #expect(scratch.holds(buffer, 7), "older zeroes over newer bytes")
+        #expect(scratch.holds(buffer, 7), "older zeroes hide newer bytes")
         try rig.end()
     }
 
@@ -142,7 +142,7 @@ import Testing
         rig.pages.accessMap(ofImage: rig.provider.image).shard(of: UInt64(offset) >> 12)
     }
 
-    /// What was zeroed or trimmed is known to be zeroes, and is not read from the image; the rest is as it was.
+    /// What was zeroed or trimmed is known to be zeroes, and is not read from the image. The rest is as it was.
     @Test(arguments: [true, false]) func zeroedAndTrimmed(isTrim: Bool) throws {
         let verdict = Verdict()
         let image = RecordingImage(size: 4 << 20, clock: Clock(), verdict: verdict)
@@ -154,7 +154,7 @@ import Testing
             try rig.pager.zero(range, mayTrim: false, onlyIfFast: false, forced: false)
         }
         #expect(rig.pages.counters.knownZeroes == UInt64(range.count / 4096))
-        let scratch = Scratch(4 << 20)
+        let scratch = TestBuffer(4 << 20)
         let buffer = scratch.buffer(range.count)
         try rig.pager.read(into: buffer, at: range.lowerBound)
         #expect(scratch.holds(buffer, 0))
@@ -176,7 +176,7 @@ import Testing
             try rig.pager.zero(0..<1 << 20, mayTrim: true, onlyIfFast: false, forced: false)
         }
         #expect(rig.pages.counters.knownZeroes == 0)
-        let scratch = Scratch(512)
+        let scratch = TestBuffer(512)
         let buffer = scratch.buffer(512)
         try rig.pager.read(into: buffer, at: 4096)
         #expect(Sector.load(buffer.baseAddress!, sector: 8) == Sector.original)
@@ -184,7 +184,7 @@ import Testing
         try rig.end()
     }
 
-    /// Readers who wait for a fill that turns out to be zeroes get zeroes, and the image is read once for all of them.
+    /// Readers that wait for a fill of zeroes get zeroes, and the image is read once for all of them.
     @Test func waitersGetZeroes() throws {
         let gate = Gate()
         let image = MemoryImage(size: 1 << 20, zeroes: .untold, arriving: { _ in gate.pass() })
@@ -206,7 +206,7 @@ import Testing
         try rig.end()
     }
 
-    /// What an image cannot say of its holes is read.
+    /// If an image cannot tell its holes, they are read.
     @Test func questionsMayFail() throws {
         let image = MemoryImage(size: 8 << 20, zeroes: .hole, faults: Faults(questionsFail: true))
         let rig = try Rig(memory: 4 << 20, image: image)
@@ -216,8 +216,8 @@ import Testing
         try rig.end()
     }
 
-    /// Reading ahead passes over what is known to be zeroes, takes no memory for it, and goes on where it ends: the
-    /// mark can be on a page of zeroes.
+    /// Reading ahead passes over known zeroes, takes no memory for them, and goes on where they end. The mark can be on
+    /// a page of zeroes.
     @Test func readingAheadThroughZeroes() throws {
         let zeroes = Zeroes(run: 64, holes: 3, untold: 3, seed: 11)
         let image = MemoryImage(size: 32 << 20, zeroes: zeroes)
@@ -228,20 +228,20 @@ import Testing
             prefetcher.drain()
         }
         rig.pages.checkInvariants(isQuiet: true)
-        // What it came to unprepared: the first pages, and some after holes that it had not known of.
+        // What it met unprepared: the first pages, and some after holes that it had not known of.
         #expect(rig.pages.counters.misses < 32 << 8 / 8)
         prefetcher.stop()
         try rig.end()
     }
 
-    /// A sparse image of 15 TiB with some islands of data, read from one end to the other in steps: never more than
-    /// `memory=`, hardly any I/O where there is nothing, and the islands are what they are.
+    /// A sparse image of 15 TiB with some islands of data is read from one end to the other in steps. Memory never
+    /// exceeds `memory=`, holes take hardly any I/O, and the islands hold what they must.
     @Test func fifteenTebibytes() throws {
         let size: Int64 = 15 << 40
         let islands = IslandImage(size: size)
         let rig = try PagingRig(memory: Pages.minMemory, image: islands)
         let chunks = UInt64(size >> 20)
-        // All of the beginning and of the end, and between them a chunk in every so many.
+        // All of the beginning and the end, and between them single chunks at equal distances.
         let visited = [0..<20_000, chunks - 2000..<chunks].joined()
         let sparsely = stride(from: 20_000, to: chunks - 2000, by: 401)
         for chunk in visited.map({ $0 }) + sparsely.map({ $0 }) {
@@ -250,7 +250,7 @@ import Testing
         rig.pages.checkInvariants(isQuiet: true)
         #expect(rig.pages.counters.peakBytesInUse <= UInt64(Pages.minMemory))
         #expect(islands.pagesRead.count < 3 * 256 * IslandImage.count)
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for island in islands.offsets {
             let buffer = scratch.buffer(1 << 20)
             try rig.pager.read(into: buffer, at: island)

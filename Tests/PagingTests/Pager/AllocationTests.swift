@@ -1,15 +1,15 @@
 import CAllocations
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// The data path allocates nothing once serving has begun (invariant 8): counted by a stand-in for malloc, thread by
-/// thread, so that what other tests do meanwhile does not count. A sanitizer has a malloc of its own; nothing is
-/// counted then.
+/// The data path allocates nothing once serving has begun (invariant 8). A stand-in for malloc counts thread by thread,
+/// so that what other tests do meanwhile does not count. A sanitizer has a malloc of its own; nothing is counted then.
 @Suite(.enabled(if: allocations_are_counted() != 0, "a sanitizer has its own malloc"))
 struct AllocationTests {
-    /// What `body` allocates, after a first time in which the runtime may prepare itself.
+    /// The number of allocations by `body`, after a first run in which the runtime may prepare itself.
     private func allocations(_ body: () throws -> Void) rethrows -> UInt {
         try body()
         let before = allocations_of_this_thread()
@@ -22,7 +22,7 @@ struct AllocationTests {
         #expect(allocations { free(Self.hundredBytes()) } == 1)
     }
 
-    /// By itself, as the optimiser knows that nobody misses memory that is freed at once.
+    /// On its own, because the optimiser may remove an allocation that is freed at once.
     @inline(never)
     private static func hundredBytes() -> UnsafeMutableRawPointer? { malloc(100) }
 

@@ -3,9 +3,9 @@ import Testing
 
 @testable import Paging
 
-/// What a client may ask for, and what it is told.
+/// What a client may ask for, and the answers.
 @Suite struct PagerTests {
-    /// Ranges outside the image, by a byte or by all that an Int64 holds, are EINVAL and touch nothing; those that end
+    /// Ranges outside the image, by a byte or by all that an Int64 holds, are EINVAL and touch nothing. Those that end
     /// at its end are served.
     @Test(arguments: [1, 511, 4095, 4096, 4097, 1 << 20, 1 << 20 | 777, 1 << 50 | 1] as [Int64])
     func rangesAreChecked(size: Int64) throws {
@@ -22,7 +22,7 @@ import Testing
         try rig.end()
     }
 
-    /// Nothing can be read of nothing, anywhere from the beginning to the end.
+    /// A read of no bytes succeeds anywhere from the beginning to the end.
     @Test func emptyRangesAreServed() throws {
         let rig = try Rig(image: MemoryImage(size: 5000))
         for offset in [0, 1, 4096, 5000] as [Int64] {
@@ -35,7 +35,7 @@ import Testing
         try rig.end()
     }
 
-    /// An empty image has no byte to be read.
+    /// An empty image has no byte to read.
     @Test func anEmptyImageIsEmpty() throws {
         let rig = try Rig(image: MemoryImage(size: 0))
         #expect(rig.readError(0, at: 0) == nil)
@@ -60,7 +60,7 @@ import Testing
         try rig.end()
     }
 
-    /// Behind the image's end a page holds zeroes, not what the frame held before: nothing leaks into a grown copy.
+    /// Beyond the image's end a page holds zeroes, not what the frame held before: nothing leaks into a grown copy.
     @Test func theTailIsZeroes() throws {
         let rig = try Rig(image: MemoryImage(size: 4096 * 300 + 5))
         for page in 0..<300 as Range<Int64> { try rig.pager.populate(page * 4096..<page * 4096 + 1) }
@@ -71,7 +71,7 @@ import Testing
         try rig.end()
     }
 
-    /// `populate` reads ahead what a read then finds, and tells the error of a page that cannot be had.
+    /// `populate` brings in what a read then finds, and reports the error of a page that cannot be read.
     @Test func populateMakesResident() throws {
         let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 2 << 20, faults: Faults(badPages: [300])))
         try rig.pager.populate(0..<1 << 20)

@@ -1,12 +1,13 @@
 import CReferences
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// A hit retains and releases nothing: a reference count that all threads share is a cache line that they take from
-/// each other with every request. Counted by stand-ins for the functions of Swift's runtime, thread by thread, so that
-/// what other tests do meanwhile does not count.
+/// A hit retains and releases nothing. A reference count that all threads share is a cache line that they take from
+/// each other with every request. Stand-ins for the functions of Swift's runtime count thread by thread, so that what
+/// other tests do meanwhile does not count.
 @Suite(.ifOptimised, .enabled(if: references_are_counted() != 0, "not counted under a sanitizer"))
 struct ReferenceTests {
     private func references(_ body: () throws -> Void) rethrows -> UInt {
@@ -47,7 +48,7 @@ struct ReferenceTests {
         try rig.end()
     }
 
-    /// Asking for what is resident, as a client's cache request does.
+    /// Populating resident pages, as a client's cache request does.
     @Test func populatingWhatIsResidentCountsNothing() throws {
         let rig = try Rig(memory: 4 << 20, image: MemoryImage(size: 1 << 20))
         try rig.pager.populate(0..<1 << 20)
@@ -60,7 +61,7 @@ struct ReferenceTests {
         try rig.end()
     }
 
-    /// Reads of what is known to be zeroes, which no flexpage covers.
+    /// Reads of known zeroes, which no flexpage covers.
     @Test func hitsOfZeroesCountNothing() throws {
         let rig = try PagingRig(image: QuietImage(size: 1 << 20))
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 4096)

@@ -1,12 +1,13 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// The least memory, and more asked for at once than there is.
+/// The minimum of memory, with requests for more than there is.
 @Suite struct TinyMemoryTests {
     /// Sixteen threads read 1 MiB at a time, each more than all the memory, of images of their own and shared ones,
-    /// with slow and failing reads: all of it ends (invariant 9), with the right bytes and no frame lost.
+    /// with slow and failing reads. All of them end (invariant 9), with the right bytes and no frame lost.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 2)) func everybodyGetsThrough(seed: UInt64) throws {
         let pages = try Pages(memory: Pages.minMemory)
         let registry = ProviderRegistry(pages: pages)
@@ -36,7 +37,7 @@ import Testing
 
     private static func read(_ image: MemoryImage, _ pager: Pager, _ generator: SplitMix64, _ verdict: Verdict) {
         var random = generator
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for _ in 0..<8 {
             let buffer = scratch.buffer(1 << 20, skew: random.pick(0...63))
             let offset = random.place(below: image.size - (1 << 20))
@@ -49,7 +50,7 @@ import Testing
         }
     }
 
-    /// All frames are lent out: a request sleeps, and gets on when one loan is given back.
+    /// All frames are lent out. A request sleeps, and goes on when one loan is given back.
     @Test func oneLoanGivenBackIsEnough() throws {
         let rig = try Rig(image: MemoryImage(size: 8 << 20))
         var outside: [Region] = []
@@ -59,7 +60,7 @@ import Testing
             let loan = try rig.provider.mapper.lend(0..<4096, &progress)
             let verdict = Verdict()
             let sleeper = Thread.start {
-                verdict.expect((try? rig.reads(4096, at: 1 << 20)) == true, "it gets its page")
+                verdict.expect((try? rig.reads(4096, at: 1 << 20)) == true, "the request gets its page")
             }
             Thread.wait { rig.pages.counters.waits >= 1 }
             _ = consume loan

@@ -1,18 +1,19 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Compaction while everybody reads and writes.
+/// Compaction while many threads read and write.
 @Suite struct CompactionStressTests {
     private static let imagePages = 6400
     private static let writers = 2
     /// Pages that each writer has for itself.
     private static let ownPages: UInt64 = 40
 
-    /// Memory of any size, full of scattered pages that two threads use again and again, while two ask for aligned runs
-    /// of up to 1 MiB and two write pages of their own and read them back, with and without reading ahead: pages are
-    /// moved all the while; every byte is right, the invariants hold throughout, all that was written reaches the
+    /// Memory of any size is full of scattered pages that two threads use again and again. Two more ask for aligned
+    /// runs of up to 1 MiB. Two write pages of their own and read them back, with and without reading ahead. Pages are
+    /// moved all the while. Every byte is right, and the invariants hold throughout. Everything written reaches the
     /// image, and no frame is lost.
     @Test(arguments: Seeds.of(plain: 12, optimised: 60, sanitized: 4))
     func everybodyAtOnce(seed: UInt64) throws {
@@ -36,13 +37,14 @@ import Testing
             prefetcher.stop()
         }
         Self.checkQuiet(rig, verdict)
-        verdict.expect(rig.pages.counters.peakBytesInUse <= UInt64(memory), "memory= was passed")
+        verdict.expect(rig.pages.counters.peakBytesInUse <= UInt64(memory), "memory= was exceeded")
         verdict.report("FLEXPAGE_SEED=\(seed)")
         try rig.end()
     }
 
-    /// One thread has blocks cleared, one after the other, in which nearly all resident pages lie, while one borrows
-    /// those and another writes and reads them: who has a page when its turn to be moved comes keeps it where it is.
+    /// One thread has blocks cleared, one after the other, in which nearly all resident pages lie. Meanwhile one
+    /// borrows those pages, and another writes and reads them. A page that somebody has when its turn to be moved comes
+    /// stays where it is.
     @Test(arguments: Seeds.of(plain: 3, optimised: 15, sanitized: 1))
     func whoComesMeanwhileIsLeftAlone(seed: UInt64) throws {
         let (verdict, done) = (Verdict(), Tally())
@@ -66,13 +68,13 @@ import Testing
         try rig.end()
     }
 
-    /// The free Region that is taken first lies beside what is resident: so that is what has to go each time.
+    /// The free Region that is taken first lies beside resident pages, so those must go each time.
     private static func clearBlocks(
         _ rig: PagingRig<VersionedImage>, until isDone: () -> Bool, _ verdict: Verdict
     ) {
         var rounds = 0
         repeat {
-            guard let region = rig.pages.memory.take(order: 0) else { return verdict.blame("most of it is free") }
+            guard let region = rig.pages.memory.take(order: 0) else { return verdict.blame("no frame is free") }
             rig.pages.give(rig.pages.widened(region, upTo: Region.maxOrder))
             rounds += 1
             if rounds % 32 == 0 { rig.pages.checkInvariants() }
@@ -84,13 +86,13 @@ import Testing
         rig.pages.checkInvariants(isQuiet: true)
         verdict.expect(rig.pages.counters.moves > 0, "nothing has been moved")
         for page in 0..<UInt64(imagePages) {
-            verdict.expect(rig.state(page)?.pins ?? 0 == 0, "page \(page) has a pin that is nobody's")
+            verdict.expect(rig.state(page)?.pins ?? 0 == 0, "page \(page) has a pin that nobody holds")
         }
     }
 
-    /// Reads `pages` at once: each has one whole version, the first where nobody writes it.
+    /// Reads `pages` at once. Each has one whole version: the first, if nobody writes it.
     private static func check(
-        _ rig: PagingRig<VersionedImage>, _ scratch: Scratch, _ pages: Range<UInt64>, _ verdict: Verdict
+        _ rig: PagingRig<VersionedImage>, _ scratch: TestBuffer, _ pages: Range<UInt64>, _ verdict: Verdict
     ) {
         let buffer = scratch.buffer(pages.count * 4096)
         guard (try? rig.pager.read(into: buffer, at: BasePage.offset(of: pages.lowerBound))) != nil else {
@@ -107,7 +109,7 @@ import Testing
     private static func useHot(
         _ rig: PagingRig<VersionedImage>, _ hot: [UInt64], _ random: inout SplitMix64, _ verdict: Verdict
     ) {
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         for step in 0..<3000 {
             let page = hot[random.pick(0...hot.count - 1)]
             if random.once(in: 2) { borrow(rig, page, verdict) } else { check(rig, scratch, page..<page + 1, verdict) }
@@ -134,11 +136,11 @@ import Testing
         }
     }
 
-    /// Goes on until something has been moved, which takes longer where there is much memory.
+    /// Goes on until something has been moved, which takes longer with much memory.
     private static func readRuns(
         _ rig: PagingRig<VersionedImage>, _ random: inout SplitMix64, _ verdict: Verdict
     ) {
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for step in 0..<1000 {
             if step >= 40, rig.pages.counters.moves > 0 { break }
             let count = 16 << random.pick(0...4)
@@ -148,7 +150,7 @@ import Testing
         }
     }
 
-    /// The pages that writers have lie scattered over the image.
+    /// The pages of writers are scattered over the image.
     private static func page(_ index: UInt64, of writer: UInt64) -> UInt64 {
         (index * UInt64(writers) + writer) * UInt64(imagePages) / (ownPages * UInt64(writers))
     }
@@ -163,7 +165,7 @@ import Testing
         _ rig: PagingRig<VersionedImage>, _ number: UInt64, steps: UInt64, _ random: inout SplitMix64,
         _ verdict: Verdict
     ) {
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         var versions = [UInt64](repeating: 0, count: Int(ownPages))
         for step in 1...steps {
             let index = random.pick(0...versions.count - 1)

@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Large Regions are had by moving what lies around a free one: nothing is lost for them, and nobody notices.
+/// Large Regions come from moving what lies around a free one. Nothing is lost for them, and nobody notices.
 @Suite struct CompactionTests {
     /// Sixteen chunks of frames.
     private static let memory = Pages.memory(forFrames: 4096)
@@ -22,11 +23,11 @@ import Testing
         try rig.pager.populate(Int64(chunk) << 20..<Int64(chunk + 1) << 20)
     }
 
-    /// Whether a whole chunk is one flexpage.
+    /// True if a whole chunk is one flexpage.
     private func isOne(_ rig: HookedRig, chunk: UInt64) -> Bool { rig.order(chunk << 8) == 8 }
 
-    /// Memory is full of base pages, some of them, anywhere, used often: whoever asks for a chunk gets one flexpage of
-    /// 1 MiB each time. Every page that was used often is still there, with its hits and its bytes, and no frame is
+    /// Memory is full of base pages, and some of them, anywhere, are used often. Each request for a chunk gets one
+    /// flexpage of 1 MiB. Every page that was used often is still there, with its hits and its bytes, and no frame is
     /// lost.
     @Test(arguments: [2, 4, 20, 100]) func largeFlexpagesCostNoKeptPage(onceIn: Int) throws {
         let reads = Tally()
@@ -53,12 +54,12 @@ import Testing
         try rig.end()
     }
 
-    /// How somebody has a page.
+    /// The ways in which somebody has a page.
     enum Hold: CaseIterable, Sendable {
         case reader, writer, writeOut, fill
     }
 
-    /// A page that somebody has stays where it is, and the request for a chunk is served all the same, at once: with
+    /// A page that somebody has stays where it is, and a request for a chunk is served at once all the same. It gets
     /// the largest block around a free Region in which that page does not lie. (The Region is frames 8 to 11.)
     @Test(arguments: Hold.allCases, [5, 60, 200] as [UInt64])
     func whatSomebodyHasStays(hold: Hold, page: UInt64) throws {
@@ -94,7 +95,7 @@ import Testing
         try rig.end()
     }
 
-    /// Calls `body` while somebody has `page`, who has let go of it at the end or does when the gate is opened.
+    /// Calls `body` while somebody has `page`, and lets go of it at the end or when the gate is opened.
     private func holding(
         _ rig: HookedRig, _ hold: Hold, _ page: UInt64, _ gate: Gate, _ body: () throws -> Void
     ) throws {
@@ -120,8 +121,8 @@ import Testing
         }
     }
 
-    /// What is newer than the image is moved too, and what is on the image but not yet durable: they stay what they
-    /// are, are read back as they were written, and reach the image with the next flush.
+    /// Pages newer than the image are moved too, and so are pages on the image that are not yet durable. They keep
+    /// their state, are read back as they were written, and reach the image with the next flush.
     @Test func dirtyPagesAreMoved() throws {
         let rig = try rig()
         try rig.populateSingly(0..<4096)
@@ -140,16 +141,16 @@ import Testing
         #expect(unsynced.allSatisfy { rig.state($0)?.has(PageState.unsynced) == true })
         #expect(rig.pages.dirtyLimit.pages == dirty.count)
         for page in dirty + unsynced { #expect(try rig.holds(Self.newer, page)) }
-        for page in dirty { #expect(rig.image.holds(Self.pattern, page), "nobody has written it out") }
+        for page in dirty { #expect(rig.image.holds(Self.pattern, page), "moving writes nothing out") }
         try rig.pager.flush()
         for page in dirty + unsynced { #expect(rig.image.holds(Self.newer, page)) }
         #expect(rig.pages.dirtyLimit.pages == 0)
         try rig.end()
     }
 
-    /// A moved flexpage stays what it was (read ahead, marked, with so many hits) and where it was in its queue and in
-    /// time: afterwards everything is as in a twin where the chunk was read base page by base page, so that nothing was
-    /// moved, and what is resident will be recycled in the same order.
+    /// A moved flexpage keeps its state (read ahead, marked, its hits) and its position, in its queue and in time.
+    /// Afterwards everything is as in a twin that read the chunk base page by base page, and so moved nothing. What is
+    /// resident will be recycled in the same order.
     @Test(arguments: 1...6 as ClosedRange<UInt64>) func movingChangesNoTurn(seed: UInt64) throws {
         let (rig, twin) = (try mixedMemory(seed), try mixedMemory(seed))
         try populate(rig, chunk: Self.firstChunk)
@@ -172,8 +173,8 @@ import Testing
         try twin.end()
     }
 
-    /// Memory full of base pages: some read ahead, some of those marked, a third in main with any number of hits, some
-    /// in another order in their queue than in memory.
+    /// Memory full of base pages: some read ahead, some of those marked, a third in main with any number of hits. Some
+    /// are in another order in their queue than in memory.
     private func mixedMemory(_ seed: UInt64) throws -> HookedRig {
         let rig = try rig()
         var random = SplitMix64(seed: seed)
@@ -191,8 +192,8 @@ import Testing
         return rig
     }
 
-    /// A flexpage that is in the way is moved if it is no larger than 64 KiB; a larger one stays, and the blocks beside
-    /// it serve.
+    /// A flexpage in the way is moved if it is no larger than 64 KiB. A larger one stays, and the blocks beside it
+    /// serve.
     @Test(arguments: 0...7 as ClosedRange<UInt8>) func largeFlexpagesAreNotMoved(order: UInt8) throws {
         let rig = try rig()
         let pages = UInt64(1) << UInt64(order)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Paging
 
-/// The ghost queue remembers what was recycled of late, and forgets in time.
+/// The ghost queue remembers what was recycled recently, and forgets in time.
 @Suite struct GhostsTests {
     /// What went in is known once, and only that.
     @Test func remembersOnce() throws {
@@ -15,7 +15,7 @@ import Testing
         #expect(!ghosts.remove(1))
     }
 
-    /// After `capacity` recyclings an entry counts no more; until then nearly all do (full buckets forget a few).
+    /// After `capacity` recyclings an entry counts no more. Until then nearly all do (full buckets forget a few).
     @Test func forgetsInTime() throws {
         let ghosts = try GhostRig()
         let capacity = ghosts.capacity

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -13,8 +14,8 @@ import Testing
         #expect(rig.queue.checkInvariants() == 0)
     }
 
-    /// Pages that are not yet durable are recycled last, but recycled, however few and large the pages are: a writer
-    /// waits for nothing else.
+    /// Pages that are not yet durable are recycled last, but they are recycled, however few and large the pages are: a
+    /// writer waits for nothing else.
     @Test(arguments: [1, 5, 12, 63, 65, 150]) func pagesNotYetDurableAreRecycledLast(_ count: Int) throws {
         let rig = try QueueRig()
         let ids = (0..<UInt64(count)).map { rig.append($0) }
@@ -22,9 +23,9 @@ import Testing
         rig.set(PageState.dirty, ids[0])
         if count > 1 { rig.clear(PageState.unsynced, ids[count - 1]) }
         let order = (0..<count).map { _ in rig.recycle() }
-        #expect(order.last == .some(nil), "what is dirty stays")
+        #expect(order.last == .some(nil), "dirty pages stay")
         #expect(Set(order.dropLast().compactMap(\.self)) == Set(1..<UInt64(count)))
-        if (2...64).contains(count) { #expect(order[0] == UInt64(count - 1), "what is durable goes first") }
+        if (2...64).contains(count) { #expect(order[0] == UInt64(count - 1), "durable pages go first") }
     }
 
     /// A hit in the newer half of probation does not count: block readers touch a page several times at once.
@@ -41,7 +42,7 @@ import Testing
         #expect(rig.hits(id) == 1)
     }
 
-    /// The time of a page that had been read ahead begins with its first use; that of a page in main does not begin.
+    /// The time of a page read ahead begins with its first use. The time of a page in main does not begin.
     @Test func timeBeginsWithTheFirstUse() throws {
         let rig = try QueueRig()
         let id = rig.append(0, order: 1)
@@ -80,7 +81,7 @@ import Testing
         #expect(rig.queue.checkInvariants() == 150)
     }
 
-    /// In main a page stays a round for each hit.
+    /// In main a page stays one round for each hit.
     @Test func mainGivesAnotherRound() throws {
         let rig = try QueueRig()
         let (first, second, third) = (rig.make(1), rig.make(2), rig.make(3))
@@ -92,7 +93,7 @@ import Testing
         #expect(rig.recycle() == 1)
     }
 
-    /// A page recycled from probation that comes again soon goes to main; one recycled from main or long ago does not.
+    /// A page recycled from probation that comes again soon goes to main. One recycled from main or long ago does not.
     @Test func ghostsComeBackToMain() throws {
         let rig = try QueueRig()
         rig.append(7)
@@ -109,7 +110,7 @@ import Testing
         #expect(rig.table[rig.append(7)].pointee.queue == .probation, "a ghost is forgotten in time")
     }
 
-    /// A working set in use is still there after a scan of many times the memory, which LRU would lose all of it to.
+    /// A working set in use survives a scan of many times the memory. LRU would lose all of it.
     @Test func scansDoNotWashOut() throws {
         let rig = try QueueRig()
         let frames = rig.pages.memory.metadata.frames
@@ -125,13 +126,14 @@ import Testing
         #expect(rig.queue.checkInvariants() == frames)
     }
 
-    /// What is lent, dirty or going out is passed over, keeps its place in the queue, and is had once it is idle.
+    /// A page that is lent, dirty or going out is passed over, keeps its position in the queue, and is recycled once it
+    /// is idle.
     @Test(arguments: [PageState.pin, PageState.exclusive, PageState.writing, PageState.dirty])
     func pagesInUseArePassedOver(bits: UInt32) throws {
         let rig = try QueueRig()
         let ids = (0..<3 as Range<UInt64>).map { rig.append($0) }
         for id in ids { rig.set(bits, id) }
-        #expect(rig.recycle() == nil, "nothing idle: it ends all the same")
+        #expect(rig.recycle() == nil, "the search ends though nothing is idle")
         #expect(rig.queue.checkInvariants() == 3)
         rig.clear(bits, ids[1])
         #expect(rig.recycle() == 1)
@@ -141,8 +143,8 @@ import Testing
         #expect(Set([rig.recycle(), rig.recycle()]) == [0, 2])
     }
 
-    /// Where the queue whose turn it is has nothing idle, the other one is taken from: else a request would wait for
-    /// memory though there is some, for ever where dirty pages cannot be written.
+    /// If the queue whose turn it is has nothing idle, the other one gives a page. Otherwise a request would wait for
+    /// memory though there is some; for ever, if dirty pages cannot be written.
     @Test(arguments: [true, false]) func idlePagesAreAlwaysInReach(isMainBusy: Bool) throws {
         let rig = try QueueRig()
         let count = isMainBusy ? rig.queue.probationTarget / 2 : rig.queue.probationTarget * 3 / 2
@@ -158,7 +160,7 @@ import Testing
         #expect(Set(recycled) == Set((isMainBusy ? probation : main).map { rig.table[$0].pointee.key.page }))
     }
 
-    /// While a recycler has a page in hand `remove` says no: its Region is the recycler's; put back, it is queued
+    /// While a recycler has a page in hand `remove` says no: its Region belongs to the recycler. Put back, it is queued
     /// again.
     @Test func aPageInHandIsTheRecyclers() throws {
         let rig = try QueueRig()
@@ -174,8 +176,8 @@ import Testing
         #expect(rig.queue.checkInvariants() == 0)
     }
 
-    /// Where a queued flexpage begins, there it is found, with its key and its Region; where none begins that is
-    /// queued, nothing is.
+    /// A queued flexpage is found at the frame where it begins, with its key and its Region. At any other frame nothing
+    /// is found.
     @Test func flexpagesAreFoundByTheirFrames() throws {
         let rig = try QueueRig()
         let id = rig.append(48, order: 4)
@@ -196,8 +198,8 @@ import Testing
         #expect(rig.queue.flexpage(at: main) != nil)
     }
 
-    /// Of a block, the frames are counted of the flexpages that are queued, in nobody's use and no larger than what is
-    /// moved; whatever else they are.
+    /// In a block, the count has the frames of the flexpages that are queued, unused and no larger than what is moved,
+    /// whatever else they are.
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func movableFramesAreCounted(seed: UInt64) throws {
         let rig = try QueueRig(memory: 4 << 20)
         var random = SplitMix64(seed: seed)
@@ -230,8 +232,8 @@ import Testing
         }
     }
 
-    /// A flexpage that is put into another Region has the place of the old one: in its queue, between its neighbours,
-    /// and in time. Nothing is made where a recycler has it in hand.
+    /// A flexpage that is put into another Region takes the old one's position: in its queue, between its neighbours,
+    /// and in time. Nothing is made if a recycler has it in hand.
     @Test(arguments: [0, 3, 6], [PageQueue.Name.probation, .main])
     func aMovedFlexpageHasItsPlace(index: UInt64, name: PageQueue.Name) throws {
         let rig = try QueueRig()
@@ -251,10 +253,10 @@ import Testing
         #expect(rig.table.word(region.first).pointee.position.load(ordering: .relaxed) == before)
         #expect(rig.queue.checkInvariants() == ids.reduce(0) { $0 + Int(rig.table[$1].pages) })
         for page in 0..<7 as Range<UInt64> { #expect(rig.recycle() == page << 4) }
-        #expect(!rig.queue.replace(region.first, count: 1) { _ in fatalError("nothing is to be made") })
+        #expect(!rig.queue.replace(region.first, count: 1) { _ in fatalError("nothing may be made") })
     }
 
-    /// Large flexpages count for as many frames as they have, and leave a ghost a base page.
+    /// Large flexpages count for as many frames as they have, and leave a ghost for each base page.
     @Test(arguments: 0...6) func sizesAreCountedInFrames(order: Int) throws {
         let rig = try QueueRig()
         rig.append(1 << 8, order: order)
@@ -265,8 +267,8 @@ import Testing
         }
     }
 
-    /// Random use of everything at once: links and counts agree throughout, a candidate is always idle, queued pages
-    /// and pages recycled are the model's, and a round ends even where all is in use.
+    /// Random use of everything at once. Links and counts agree throughout, and a candidate is always idle. Queued
+    /// pages and recycled pages are the model's, and a round ends even if everything is in use.
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func agreesWithItsModel(seed: UInt64) throws {
         let rig = try QueueRig(memory: 2 << 20)
         var random = SplitMix64(seed: seed)
@@ -311,6 +313,6 @@ extension QueueRig {
         PageState(table.word(id).pointee.state.load(ordering: .relaxed)).isRecyclable
     }
 
-    /// An order of the flexpages that changes with each step, the same for the same seed.
+    /// An order of the flexpages that changes with each step, and is the same for the same seed.
     func hash(_ id: FlexpageID, _ step: Int) -> UInt64 { SplitMix64.mix(UInt64(id) &* 1_000_003 &+ UInt64(step)) }
 }

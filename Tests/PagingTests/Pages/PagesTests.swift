@@ -3,9 +3,9 @@ import Testing
 
 @testable import Paging
 
-/// Pages gets memory for whoever asks, from the arena or from what can be recycled, and never more than there is.
+/// Pages gets memory for each request, from the arena or by recycling, and never more than there is.
 @Suite struct PagesTests {
-    /// Too little and too much memory are refused with the error that says so; the least is enough to read with.
+    /// Too little and too much memory are refused with the right error. The minimum is enough to read with.
     @Test func memoryHasItsBounds() throws {
         #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.minMemory - 1) }
         #expect(throws: AccessError(EINVAL)) { _ = try Pages(memory: Pages.maxMemory + 1) }
@@ -14,11 +14,11 @@ import Testing
         try rig.end()
     }
 
-    /// Reading many times the memory recycles; bytes in use never pass the bound, and each base page is read once in
-    /// one pass, as nothing that a request still needs is recycled under it.
+    /// Reading many times the memory recycles. Bytes in use never exceed the bound. Each base page is read once in one
+    /// pass, because nothing that a request still needs is recycled under it.
     @Test(arguments: [Pages.minMemory, 2 << 20 | 12345, 8 << 20]) func recyclesWithinTheBound(memory: Int) throws {
         let rig = try Rig(memory: memory, image: MemoryImage(size: 64 << 20))
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         for chunk in 0..<64 as Range<Int64> {
             let buffer = scratch.buffer(1 << 20)
             try rig.pager.read(into: buffer, at: chunk << 20)
@@ -31,7 +31,7 @@ import Testing
         try rig.end()
     }
 
-    /// What is used again and again stays when a scan of many times the memory comes by.
+    /// Pages used again and again stay when a scan of many times the memory comes by.
     @Test func aScanDoesNotWashOut() throws {
         let rig = try Rig(memory: 2 << 20, image: MemoryImage(size: 64 << 20))
         let working: [Int64] = (0..<60).map { $0 * 4096 }

@@ -4,12 +4,12 @@ import Testing
 
 @testable import Paging
 
-/// One Provider an image, however many clients have it open; all images in one Memory.
+/// One Provider an image, however many clients have it open, and all images in one Memory.
 @Suite struct ProviderRegistryTests {
     private let first = ImageIdentity(device: 1, inode: 1)
     private let second = ImageIdentity(device: 1, inode: 2)
 
-    /// The same identity is the same Provider, opened once; another one is another.
+    /// The same identity is the same Provider, opened once. Another identity is another Provider.
     @Test func oneProviderAnImage() throws {
         let registry = ProviderRegistry(pages: try Pages(memory: 1 << 20))
         var opened = 0
@@ -24,11 +24,11 @@ import Testing
         #expect(a.image != c.image)
         #expect(opened == 2)
         for provider in [a, b, c] { try registry.close(provider) }
-        #expect(try open(first) !== a, "after the last close it is opened anew")
+        #expect(try open(first) !== a, "after the last close the image is opened anew")
         #expect(opened == 3)
     }
 
-    /// An image that cannot be opened tells why, leaves nothing behind, and can be opened later.
+    /// An image that cannot be opened gives its error, leaves nothing behind, and can be opened later.
     @Test func aFailedOpenLeavesNothing() throws {
         let registry = ProviderRegistry(pages: try Pages(memory: 1 << 20))
         #expect(throws: AccessError(ENOENT)) {
@@ -58,14 +58,14 @@ import Testing
         pages.checkInvariants(isQuiet: true)
     }
 
-    /// An image opened again after its number has been another's shows its own bytes.
+    /// An image opened again shows its own bytes, even if its number has been another's meanwhile.
     @Test func numbersAreUsedAgain() throws {
         let pages = try Pages(memory: 2 << 20)
         let registry = ProviderRegistry(pages: pages)
         for round in 0..<20 as Range<UInt64> {
             let image = MemoryImage(size: 1 << 20, key: round)
             let provider = try registry.open(ImageIdentity(device: 2, inode: round)) { image }
-            let scratch = Scratch(1 << 20)
+            let scratch = TestBuffer(1 << 20)
             let buffer = scratch.buffer(1 << 20)
             try Pager(provider).read(into: buffer, at: 0)
             #expect(scratch.holds(buffer, image.pattern, at: 0))
@@ -87,7 +87,7 @@ import Testing
                     return verdict.blame("an open failed")
                 }
                 if provider.accessor === image { opened.add() }
-                let scratch = Scratch(5000)
+                let scratch = TestBuffer(5000)
                 let buffer = scratch.buffer(5000)
                 try? Pager(provider).read(into: buffer, at: Int64(number) * 5000)
                 verdict.expect(scratch.holds(buffer, image.pattern, at: Int64(number) * 5000), "wrong bytes")

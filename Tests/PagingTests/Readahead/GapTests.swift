@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// What is read ahead is read over the few pages that are resident already, and those stay what they are.
+/// Reading ahead reads over a few pages that are resident already, and those keep their state.
 @Suite struct GapTests {
     private static let pattern = Pattern(key: 5)
     /// What is newer than the image.
@@ -23,19 +24,19 @@ import Testing
         return try HookedRig(memory: memory, image: image)
     }
 
-    /// Makes `pages` resident, each as a flexpage of its own; `reads` knows nothing of it.
+    /// Makes `pages` resident, each as a flexpage of its own, and leaves them out of `reads`.
     private func populate(_ rig: HookedRig, _ pages: some Sequence<UInt64>, _ reads: Reads) throws {
         for page in pages { try rig.pager.populate(BasePage.offset(of: page)..<BasePage.offset(of: page + 1)) }
         reads.withLock { $0 = [] }
     }
 
-    /// Whether `pages` have the bytes that they should have.
+    /// True if `pages` have the bytes that they should have.
     private func hold(_ rig: HookedRig, _ pages: Range<UInt64>, newer: Set<UInt64> = []) throws -> Bool {
         try pages.allSatisfy { try rig.holds(newer.contains($0) ? Self.newer : Self.pattern, $0) }
     }
 
-    /// Up to eight resident pages in a row, wherever they lie, are read over: all of a run is one read. Of nine or more
-    /// the read ends before them, and another begins after them.
+    /// Up to eight resident pages in a row, wherever they lie, are read over: all of a run is one read. Before nine or
+    /// more the read ends, and another begins after them.
     @Test(arguments: 1...12 as ClosedRange<UInt64>, [1, 60, 125, 200] as [UInt64])
     func upToEightInARowAreReadOver(count: UInt64, first: UInt64) throws {
         let reads = Reads([])
@@ -51,7 +52,7 @@ import Testing
         rig.pages.checkInvariants(isQuiet: true)
         #expect((0..<256 as Range<UInt64>).allSatisfy { rig.state($0)?.pins == 0 })
         #expect(try hold(rig, 0..<256))
-        #expect(reads.withLock { $0 } == expected, "all of it was resident")
+        #expect(reads.withLock { $0 } == expected, "all of the run was resident")
         try rig.end()
     }
 
@@ -68,9 +69,8 @@ import Testing
         try rig.end()
     }
 
-    /// Where there is so much between missing pages that not all of it can be read over at once, as every second page
-    /// or eight of nine, there are more reads: none of them begins or ends with what is resident, and no page is read
-    /// twice.
+    /// With every second page missing, or one in nine, there is too much between missing pages to read over all of it
+    /// at once. So there are more reads. None of them begins or ends with a resident page, and no page is read twice.
     @Test(arguments: 1...8 as ClosedRange<UInt64>, [4, 16]) func endlessGaps(count: UInt64, megabytes: Int) throws {
         let reads = Reads([])
         let rig = try rig(reads, memory: megabytes << 20)
@@ -81,7 +81,7 @@ import Testing
         let all = reads.withLock { $0 }
         #expect(all.first?.lowerBound == 0 && zip(all, all.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound })
         #expect(all.allSatisfy { $0.lowerBound % (count + 1) == 0 && ($0.upperBound - 1) % (count + 1) == 0 })
-        #expect(all.count <= 16, "sixteen pages and more at a time")
+        #expect(all.count <= 16, "each read has at least sixteen pages")
         #expect(resident.map { rig.flexpage(at: $0) } == ids)
         #expect(rig.pages.memory.freeFrames == rig.frames - 256)
         rig.pages.checkInvariants(isQuiet: true)
@@ -89,9 +89,9 @@ import Testing
         try rig.end()
     }
 
-    /// A model: up to 32 pages of any run resident, clean or dirty, some of the image zeroes. What is read is what the
-    /// rule says; resident pages keep their flexpage and their bytes, all of the run can be read without another read,
-    /// what is newer reaches the image, and no frame is lost.
+    /// A model: up to 32 pages of any run are resident, clean or dirty, and some of the image is zeroes. The reads are
+    /// those of the rule. Resident pages keep their flexpage and their bytes. All of the run can be read without
+    /// another read. What is newer reaches the image, and no frame is lost.
     @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 20)) func agreesWithItsModel(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let pattern = Pattern(key: 5, zeroes: random.once(in: 3) ? .random(&random) : .none)
@@ -161,8 +161,8 @@ import Testing
         return reads
     }
 
-    /// Pages that are newer than the image stay so, though what is older is read at their place: also where they are
-    /// written out, and written once more, while the read is under way.
+    /// Pages newer than the image stay so, though older bytes are read at their offset. This also holds if they are
+    /// written out, and written again, while the read is under way.
     @Test func dirtyPagesAreWrittenOutDuringTheRead() throws {
         let (reads, gate, verdict) = (Tally(), Gate(), Verdict())
         let resident: Set<UInt64> = [10, 11, 12, 40, 41, 99]
@@ -196,7 +196,7 @@ import Testing
         #expect(reads.count == 1)
         try rig.pager.flush()
         #expect(resident.allSatisfy { image.version(ofPage: $0) == 2 })
-        verdict.report("what goes out is whole")
+        verdict.report("pages on their way out")
         try rig.end()
     }
 
@@ -207,7 +207,8 @@ import Testing
         try rig.pager.write(from: UnsafeRawBufferPointer(bytes), at: Int64(page) << 12, forced: false)
     }
 
-    /// A page that is recycled or dropped while it is read over is missing afterwards; what was read of it is nobody's.
+    /// A page that is recycled or dropped while it is read over is missing afterwards: what was read of it belongs to
+    /// nobody.
     @Test func pagesReadOverMayGo() throws {
         let (reads, gate) = (Reads([]), Gate())
         let rig = try rig(reads) { call, pages in
@@ -233,8 +234,8 @@ import Testing
         try rig.end()
     }
 
-    /// A read with gaps that fails leaves nothing: neither what was missing nor the frame that the rest went to;
-    /// resident pages are as they were.
+    /// A read with gaps that fails leaves nothing: neither what was missing nor the frame that took the rest. Resident
+    /// pages are as they were.
     @Test func aFailedReadGivesEverythingBack() throws {
         let reads = Reads([])
         let rig = try rig(reads) { call, pages in call == .populate && pages.count > 1 ? AccessError(EIO) : nil }
@@ -252,7 +253,7 @@ import Testing
         try rig.end()
     }
 
-    /// What cannot be read but is resident, and so need not be, keeps nothing else from being read ahead.
+    /// A page that cannot be read but is resident, and so need not be read, does not keep others from being read ahead.
     @Test(arguments: [[40], [40, 41, 42], [1, 127], [0, 64]] as [[UInt64]])
     func whatCannotBeReadOverIsLeftOut(bad: [UInt64]) throws {
         let rig = try rig { call, pages in
@@ -268,8 +269,8 @@ import Testing
         try rig.end()
     }
 
-    /// With few frames to be had, some of them are for what is read over, and come back. With none nothing is read;
-    /// with one or two that may be so too.
+    /// If few frames are free, some of them serve for what is read over, and come back. With none nothing is read; with
+    /// one or two possibly nothing.
     @Test(arguments: 0...12) func memoryIsShort(left: Int) throws {
         let reads = Reads([])
         let rig = try rig(reads)
@@ -279,7 +280,7 @@ import Testing
         rig.provider.mapper.readAhead(0..<16, mark: nil)
         rig.pages.checkInvariants()
         let resident = (0..<16 as Range<UInt64>).filter { rig.flexpage(at: $0) != nil && $0 != 5 && $0 != 6 }
-        #expect(!resident.isEmpty || left <= 2, "no more than two are for what is read over")
+        #expect(!resident.isEmpty || left <= 2, "at most two frames serve for what is read over")
         #expect(rig.pages.memory.freeFrames == left - resident.count)
         let first = reads.withLock(\.first)
         #expect((first == nil) == resident.isEmpty && first?.lowerBound ?? 0 == 0)
@@ -290,8 +291,7 @@ import Testing
         try rig.end()
     }
 
-    /// Where memory is in pieces too small for what is to be read over, the read ends before that, and another one
-    /// begins after it.
+    /// If memory is in pieces too small for a gap, the read ends before that, and another one begins after it.
     @Test(arguments: 1...8 as ClosedRange<UInt64>) func memoryIsInPieces(count: UInt64) throws {
         let reads = Reads([])
         let rig = try rig(reads)
@@ -313,8 +313,8 @@ import Testing
         return taken
     }
 
-    /// Where a place has been taken between planning and issuing, what is in flight ends before it, with or without
-    /// gaps: the read covers just that, and everything else is given back.
+    /// If a page has been taken between planning and issuing, what is in flight ends before it, with or without gaps.
+    /// The read covers exactly that, and everything else is given back.
     @Test(arguments: [8, 21, 30] as [UInt64]) func anotherIsFaster(taken: UInt64) throws {
         let reads = Reads([])
         let rig = try rig(reads)

@@ -1,15 +1,16 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Where the mark goes that was meant for a page that is resident, and that readers are heard of all the same.
+/// The position of a mark that was meant for a resident page. The reader's arrival is noticed all the same.
 @Suite struct MarkTests {
     private static func rig(pages: Int64 = 4096, zeroes: Zeroes = .none) throws -> Rig {
         try Rig(memory: 32 << 20, readahead: 1 << 20, image: MemoryImage(size: pages << 12, zeroes: zeroes))
     }
 
-    /// Makes a page resident, as one that has been used; no stream hears of it.
+    /// Makes a page resident, as one that has been used; no stream notices.
     private static func makeResident(_ rig: Rig, _ page: UInt64) throws {
         rig.provider.mapper.readAhead(page..<page + 1, mark: nil)
         #expect(try rig.reads(4096, at: Int64(page) << 12))
@@ -24,7 +25,7 @@ import Testing
     }
 
     /// Forwards the first missing page of the window has the mark, backwards the last one, however many resident ones
-    /// there are before it; and nothing has where all of the window is resident.
+    /// come before it. If all of the window is resident, there is no mark.
     @Test(arguments: [0, 1, 2, 7, 8, 9, 20, 63, 64] as [UInt64]) func theNearestMissingPageIsMarked(count: UInt64)
         throws
     {
@@ -45,8 +46,8 @@ import Testing
         try backwards.end()
     }
 
-    /// The same with any pages resident, a part of the window read after another: one flexpage has the mark, which
-    /// covers the missing page that is nearest.
+    /// The same with any pages resident, and the parts of a window read one after another. One flexpage has the mark:
+    /// that of the nearest missing page.
     @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 20)) func agreesWithItsModel(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let rig = try Self.rig()
@@ -75,9 +76,9 @@ import Testing
         try rig.end()
     }
 
-    /// Where the page to be marked is known to be zeroes, or is found to be, they have the mark; and no flexpage has.
+    /// If the page to be marked is known to be zeroes, or found to be, the zeroes have the mark, and no flexpage has.
     @Test func zeroesAreMarked() throws {
-        // Sixteen pages that are zeroes, between others that are not.
+        // Sixteen pages of zeroes, between others that are not.
         let zeroes = Zeroes(run: 16, untold: 4, seed: 11)
         let rig = try Self.rig(zeroes: zeroes)
         let run = try #require(
@@ -89,14 +90,14 @@ import Testing
         rig.provider.mapper.readAhead(run, mark: run.lowerBound)
         #expect(marked(rig, run).isEmpty && rig.flexpage(at: run.lowerBound) == nil)
         #expect(takeMark(map, run) == run.lowerBound && takeMark(map, run) == nil)
-        // Known by now, and the rest is recycled.
+        // They are known by now, and the rest is recycled.
         rig.recycleAll()
         rig.provider.mapper.readAhead(run, mark: run.lowerBound)
         #expect(marked(rig, run).isEmpty && takeMark(map, run) == run.lowerBound)
-        // Where there is nothing to be read at all.
+        // A run with nothing to read at all.
         rig.provider.mapper.readAhead(run.lowerBound..<run.lowerBound + 16, mark: run.lowerBound)
         #expect(takeMark(map, run) == run.lowerBound)
-        // Beside what is resident, where it was meant to be.
+        // A run beside resident pages, in its intended position.
         rig.recycleAll()
         try Self.makeResident(rig, run.lowerBound - 1)
         rig.provider.mapper.readAhead(run.lowerBound - 1..<run.upperBound, mark: run.lowerBound - 1)
@@ -111,9 +112,9 @@ import Testing
         return map.takeMark(ofZeroes: pages)
     }
 
-    /// A sequential reader of an image of which some pages, anywhere, are resident misses three times, as one of an
-    /// image of which nothing is, and is ahead of all the rest: down to every second page resident, and whichever way
-    /// it goes.
+    /// A sequential reader of an image with some resident pages anywhere misses three times, like a reader of an image
+    /// with none. It finds everything else read ahead. This holds even if every second page is resident, and in both
+    /// directions.
     @Test(arguments: Seeds.of(plain: 6, optimised: 60, sanitized: 2), [20, 5, 2])
     func scatteredResidentPagesEndNoStream(seed: UInt64, onceIn: Int) throws {
         for isBackwards in [false, true] {
@@ -135,8 +136,8 @@ import Testing
         }
     }
 
-    /// So is a strided one, from when it runs on; but where a whole place is resident, and was to have the mark, it
-    /// misses one more.
+    /// So does a strided reader once its stream runs. But if a whole place is resident, and was to have the mark, the
+    /// reader misses once more.
     @Test(arguments: Seeds.of(plain: 6, optimised: 60, sanitized: 2), [100, -100] as [Int64])
     func scatteredResidentPagesEndNoStride(seed: UInt64, distance: Int64) throws {
         let rig = try Self.rig(pages: 10_000)
@@ -158,7 +159,7 @@ import Testing
         try rig.end()
     }
 
-    /// So is one that finds the first page of each of its places resident, from the eighth place on.
+    /// So does one that finds the first page of each of its places resident, from the eighth place on.
     @Test(arguments: [100, -100] as [Int64]) func residentFirstPagesEndNoStride(distance: Int64) throws {
         let rig = try Self.rig(pages: 10_000)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Paging
 
-/// What is queued to be read ahead, and what becomes of it.
+/// Which runs are queued to be read ahead, and what becomes of them.
 @Suite struct PrefetchQueueTests {
     private static let size: Int64 = 64 << 20
 
@@ -18,8 +18,8 @@ import Testing
         rig.pages.prefetches.submit(plan, of: Unmanaged.passUnretained(provider ?? rig.provider))
     }
 
-    /// However much is asked for, no more is under way than a quarter of the frames, and no more jobs than there is
-    /// room for; the rest is dropped, and nobody waits.
+    /// However much is asked for, no more is under way than a quarter of the frames, in no more jobs than there is room
+    /// for. The rest is dropped, and nobody waits.
     @Test func itIsBounded() throws {
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
@@ -29,7 +29,7 @@ import Testing
         prefetcher.drain()
         #expect(rig.pages.prefetches.pagesUnderWay == 0)
         #expect(rig.image.pagesRead.load(ordering: .relaxed) <= rig.pages.prefetches.maxPages)
-        // And with jobs of a page each it is their number that ends.
+        // And with jobs of one page each their number is the limit.
         for page in 0..<200 as Range<UInt64> { submit(plan(8000 + page * 2..<8001 + page * 2), rig) }
         #expect(rig.pages.prefetches.pagesUnderWay == 64)
         prefetcher.drain()
@@ -37,8 +37,8 @@ import Testing
         try rig.end()
     }
 
-    /// A run over several chunks is one read in each of them, over the few pages that are resident already; what is all
-    /// resident is not read.
+    /// A run over several chunks is one read in each of them, over the few pages that are resident already. A part that
+    /// is all resident is not read.
     @Test func aRunIsReadOnce() throws {
         let rig = try Rig(memory: 16 << 20, readahead: 1 << 20, image: MemoryImage(size: PrefetchQueueTests.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
@@ -91,8 +91,7 @@ import Testing
         try rig.end()
     }
 
-    /// `forget` waits for what is being read of its image, and not for what is being read of others: those may always
-    /// be busy.
+    /// `forget` waits for what is being read of its image, and not for reads of others, which may always be busy.
     @Test func forgetWaitsForItsImageAlone() throws {
         let gate = Gate()
         let image = MemoryImage(size: PrefetchQueueTests.size) { _ in gate.pass() }
@@ -101,32 +100,28 @@ import Testing
             MemoryImage(size: PrefetchQueueTests.size, key: 1)
         }
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 1)
-        let isForgotten = Tally()
         try Watchdog.guarding("forget") { () throws in
             submit(plan(0..<10), rig)
             Thread.wait { gate.arrivals == 1 }
             submit(plan(0..<10), rig, second)
             // Its jobs are only queued.
             try rig.registry.close(second)
-            let forgetter = Thread.start {
-                rig.pages.prefetches.forget(rig.provider)
-                isForgotten.add()
-            }
-            usleep(10_000)
-            #expect(isForgotten.count == 0)
+            let forgetter = Companion { rig.pages.prefetches.forget(rig.provider) }
+            forgetter.waitUntilAsleep()
+            #expect(!forgetter.hasEnded)
             gate.open()
-            pthread_join(forgetter, nil)
+            forgetter.join()
             prefetcher.stop()
         }
         try rig.end()
     }
 
-    /// The threads go home while jobs are queued, and others can be had after.
+    /// The threads end while jobs are queued, and others can be started afterwards.
     @Test func stopEnds() throws {
         let rig = try Rig(
             memory: 16 << 20, readahead: 1 << 20,
             image: MemoryImage(size: PrefetchQueueTests.size, faults: Faults(maxDelay: 500)))
-        try Watchdog.guarding("the threads go home") {
+        try Watchdog.guarding("the threads end") {
             for round in 0..<20 as Range<UInt64> {
                 let prefetcher = try Prefetcher(pages: rig.pages, threads: Int(round % 5))
                 for run in 0..<32 as Range<UInt64> { submit(plan(run * 97 + round..<run * 97 + round + 9), rig) }

@@ -1,16 +1,17 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Paging
 
 /// Readers, with threads that read ahead of them.
 @Suite struct PrefetcherTests {
-    /// Base pages that the threads that read ahead have asked an image for, and all others.
+    /// Base pages that the prefetching threads have asked an image for, and those that others have.
     private final class Counts: @unchecked Sendable {
         let ahead = Tally()
         let own = Tally()
-        /// The readers' threads. No Mutex: the thread sanitizer does not know what that orders.
+        /// The readers' threads. No Mutex, because the thread sanitizer does not know what a Mutex orders.
         private let readers: UnsafeMutablePointer<Atomic<UInt>>
         private let readerCount = Tally()
 
@@ -30,8 +31,8 @@ import Testing
         }
     }
 
-    /// A sequential reader, who gives the threads their time, gets the right bytes; all but its first few pages, to the
-    /// image's odd end, have been read by others and once.
+    /// A sequential reader that gives the threads time gets the right bytes. All but its first few pages, to the
+    /// image's odd end, have been read by others, and once.
     @Test(arguments: [false, true]) func aSequentialReaderFindsItAllThere(isBackwards: Bool) throws {
         let counts = Counts()
         let image = MemoryImage(size: 12 << 20 | 777) { counts.count($0) }
@@ -52,8 +53,7 @@ import Testing
         try rig.end()
     }
 
-    /// Readers in a hurry get the right bytes whoever reads them, and no page is read twice where there is room for
-    /// all.
+    /// Readers in a hurry get the right bytes whoever reads them. If there is room for all pages, none is read twice.
     @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func readersInAHurry(seed: UInt64) throws {
         let image = MemoryImage(size: 8 << 20 | 99, faults: Faults(maxDelay: 50), seed: seed)
         let rig = try Rig(memory: 32 << 20, readahead: 1 << 20, image: image)
@@ -72,7 +72,7 @@ import Testing
         try rig.end()
     }
 
-    /// Reads on from `begin` in requests of any length up to `maxRequest`, as many as are said or to the end.
+    /// Continues reading from `begin`, in requests of any length up to `maxRequest`, as many as given or to the end.
     private static func readOn(
         _ rig: Rig, from begin: Int64, maxRequest: Int, requests: Int = .max, _ random: inout SplitMix64,
         _ verdict: Verdict
@@ -109,7 +109,7 @@ import Testing
         try rig.end()
     }
 
-    /// A bad page in what is read ahead is nobody's error but its readers': sequential readers get every other byte.
+    /// A bad page in what is read ahead fails only its own readers: sequential readers get every other byte.
     @Test(arguments: [0, 1, 300, 511] as [UInt64], [Pages.minMemory, 8 << 20])
     func badPagesAheadAreNobodysError(bad: UInt64, memory: Int) throws {
         let image = MemoryImage(size: 2 << 20, faults: Faults(badPages: [bad], maxDelay: 20))
@@ -134,8 +134,8 @@ import Testing
         try rig.end()
     }
 
-    /// Pages read ahead enter probation unused; their first use is no hit, and later ones count from then on as those
-    /// of any page that has just come; the reader's arrival at the mark is told once.
+    /// Pages read ahead enter probation unused. Their first use is no hit. Later ones count from then on as those of
+    /// any new page. The reader's arrival at the mark is reported once.
     @Test func theFirstUseIsNoHit() throws {
         let rig = try Rig(memory: 8 << 20, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)
@@ -147,7 +147,7 @@ import Testing
         rig.provider.mapper.readAhead(64..<80, mark: 64)
         #expect(try state(64).has(PageState.prefetched) && state(64).has(PageState.marked))
         #expect(try state(64).hits == 0 && state(64).pins == 0)
-        // It is old enough in probation for hits to count.
+        // The page is old enough in probation for hits to count.
         rig.provider.mapper.readAhead(1024..<1280, mark: nil)
         #expect(try state(1024).has(PageState.prefetched) && !state(1024).has(PageState.marked))
         #expect(try rig.reads(4096, at: 64 << 12))
@@ -179,7 +179,7 @@ import Testing
         try rig.end()
     }
 
-    /// What was read ahead and recycled without use is counted, and used pages are not.
+    /// Pages read ahead and recycled without use are counted, and used pages are not.
     @Test func unusedPagesAreCounted() throws {
         let rig = try Rig(memory: Pages.minMemory, readahead: 1 << 20, image: MemoryImage(size: 16 << 20))
         rig.provider.mapper.readAhead(0..<16, mark: nil)
@@ -187,21 +187,21 @@ import Testing
         #expect(try rig.reads(4096, at: 16 << 12))
         for page in 1000..<2000 as Range<Int64> { #expect(try rig.reads(4096, at: page * 4096)) }
         #expect(rig.flexpage(at: 0) == nil && rig.flexpage(at: 16) == nil)
-        // The misses meanwhile have asked for the number; what they learnt is seen in the next window.
+        // The misses meanwhile have asked for the number. What they learnt shows in the next window.
         rig.provider.mapper.readAhead(0..<16, mark: nil)
-        let ledger = rig.provider.ledger
-        _ = ledger.takeUnused()
+        let (waste, image) = (rig.pages.readaheadWaste, rig.provider.image)
+        _ = waste.take(ofImage: image)
         while (0..<16).contains(where: { rig.flexpage(at: $0) != nil }) {
             let region = try #require(rig.pages.takeRegion(order: 0, room: rig.pages.memory.freeFrames + 1))
             rig.pages.give(region)
         }
-        #expect(ledger.takeUnused() == 16)
-        #expect(ledger.takeUnused() == 0)
+        #expect(waste.take(ofImage: image) == 16)
+        #expect(waste.take(ofImage: image) == 0)
         try rig.end()
     }
 
-    /// The least memory, and eight threads that read three images sequentially, with slow and failing reads: all of it
-    /// ends, with the right bytes.
+    /// With the minimum of memory, eight threads read three images sequentially, with slow and failing reads. All of
+    /// them end, with the right bytes.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 2)) func tinyMemory(seed: UInt64) throws {
         let image = MemoryImage(
             size: 6 << 20, faults: Faults(maxDelay: 60, isShort: seed % 2 == 0), seed: seed)
@@ -222,8 +222,8 @@ import Testing
         try rig.end()
     }
 
-    /// An image is closed while it is being read ahead, by one thread, while others open, read and close theirs: none
-    /// of it is read after, and no frame is lost.
+    /// One thread closes an image while it is being read ahead, and others open, read and close theirs. A closed image
+    /// is never read, and no frame is lost.
     @Test(arguments: Seeds.of(plain: 8, sanitized: 3)) func closingWhileReadingAhead(seed: UInt64) throws {
         let pages = try Pages(memory: 4 << 20, readahead: 1 << 20)
         let registry = ProviderRegistry(pages: pages)
@@ -253,7 +253,7 @@ import Testing
         do throws(AccessError) {
             let provider = try registry.open(ImageIdentity(device: 9, inode: number)) { image }
             let pager = Pager(provider)
-            let scratch = Scratch(8192)
+            let scratch = TestBuffer(8192)
             for step in 0..<Int64(4 + round) {
                 let buffer = scratch.buffer(8192)
                 try pager.read(into: buffer, at: step * 8192)

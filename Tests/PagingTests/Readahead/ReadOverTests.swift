@@ -3,12 +3,12 @@ import Testing
 
 @testable import Paging
 
-/// Reading ahead where something is resident already.
+/// Reading ahead over resident pages.
 @Suite struct ReadOverTests {
     private static let size: Int64 = 16 << 20
 
-    /// Each page that is read over has memory of its own in that read (the image looks), as far as there is enough; the
-    /// frames are given back, and every byte is right.
+    /// Each page that is read over has memory of its own in that read, as far as there is enough: the image checks
+    /// that. The frames are given back, and every byte is right.
     @Test(arguments: [Pages.minMemory, 16 << 20], [2, 3, 5, 9] as [UInt64])
     func nothingIsReadToOnePlaceTwice(memory: Int, every: UInt64) throws {
         let rig = try Rig(memory: memory, image: MemoryImage(size: Self.size))
@@ -22,8 +22,8 @@ import Testing
         try rig.end()
     }
 
-    /// What cannot be read, but is resident because it has been written, keeps nothing around it from being read ahead;
-    /// and keeps what was written.
+    /// A page that cannot be read, but is resident because it has been written, does not keep its neighbours from being
+    /// read ahead. It keeps what was written.
     @Test func aBadSectorUnderAResidentPageIsReadAround() throws {
         let rig = try PagingRig(
             memory: 16 << 20,
@@ -33,7 +33,7 @@ import Testing
         try rig.write(7, count: 4096, at: 100 << 12)
         rig.provider.mapper.readAhead(0..<256, mark: nil)
         #expect((0..<256 as Range<UInt64>).allSatisfy { rig.flexpage(at: $0) != nil })
-        let scratch = Scratch(1 << 20)
+        let scratch = TestBuffer(1 << 20)
         let buffer = scratch.buffer(1 << 20)
         try rig.pager.read(into: buffer, at: 0)
         for page in 0..<256 { #expect(buffer[page << 12] == (page == 100 ? 7 : 0xEE)) }
@@ -41,8 +41,8 @@ import Testing
         try rig.end()
     }
 
-    /// Each part of a window that is cut at the ends of chunks has a mark, at the end from which the reader comes: the
-    /// nearest page that was missing. So a part that is all resident does not silence the stream.
+    /// A window is cut at the ends of chunks. Each part has a mark, at the end from which the reader comes: the nearest
+    /// page that was missing. So a part that is all resident does not silence the stream.
     @Test(arguments: [true, false]) func eachPartHasAMark(upwards: Bool) throws {
         let rig = try Rig(memory: 16 << 20, image: MemoryImage(size: Self.size))
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0)

@@ -4,7 +4,7 @@ import Testing
 
 /// A plan is a few runs and a mark.
 @Suite struct ReadaheadPlanTests {
-    /// It keeps the runs in order, the last mark, no empty run, and no more than there is room for.
+    /// It keeps the runs in order, the last mark, no empty run, and no more runs than it has room for.
     @Test func keepsWhatThereIsRoomFor() {
         var plan = ReadaheadPlan()
         plan.add(5..<5, marked: 5)

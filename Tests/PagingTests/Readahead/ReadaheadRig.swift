@@ -8,7 +8,7 @@ final class ReadaheadRig {
     private(set) var plans: [ReadaheadPlan] = []
     private(set) var planned: [Range<UInt64>] = []
     private(set) var misses = 0
-    /// Plans are made and come to nothing.
+    /// Set if plans are made and then dropped.
     var isDropping = false
     private var resident: Set<UInt64> = []
     private var marks: Set<UInt64> = []
@@ -20,7 +20,7 @@ final class ReadaheadRig {
 
     deinit { readahead.destroy() }
 
-    /// A reader comes to `pages`.
+    /// A reader arrives at `pages`.
     func access(_ pages: Range<UInt64>) {
         for mark in pages where marks.remove(mark) != nil { accept(readahead.arrived(at: mark, unused: 0)) }
         guard !pages.allSatisfy(resident.contains) else { return }
@@ -32,7 +32,7 @@ final class ReadaheadRig {
     private func accept(_ plan: ReadaheadPlan) {
         guard !plan.isEmpty else { return }
         plans.append(plan)
-        // A page that is there already is not read ahead, and so not marked.
+        // A page that is resident already is not read ahead, and so not marked.
         if let mark = plan.mark, !isDropping, !resident.contains(mark) { marks.insert(mark) }
         for index in 0..<plan.count {
             planned.append(plan[index])
@@ -40,7 +40,7 @@ final class ReadaheadRig {
         }
     }
 
-    /// Base pages in plans that had been in an earlier one.
+    /// Base pages in plans that an earlier plan had.
     var pagesPlannedTwice: Int { planned.reduce(0) { $0 + $1.count } - Set(planned.joined()).count }
     var isPlannedTwice: Bool { pagesPlannedTwice > 0 }
 }

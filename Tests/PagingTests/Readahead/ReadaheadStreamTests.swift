@@ -1,11 +1,12 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// What one reader makes of a Readahead: every kind of stream is found soon, and goes on to the image's end.
+/// One reader and a Readahead: every kind of stream is found soon, and continues to the image's end.
 @Suite struct ReadaheadStreamTests {
-    /// A reader upwards misses three times; then all is there, up to the last page and not past it, and no page was
-    /// asked for twice.
+    /// A reader upwards misses three times. Then everything is there, up to the last page and not past it, and no page
+    /// was asked for twice.
     @Test(arguments: [1, 4, 7] as [UInt64]) func forwards(count: UInt64) {
         let rig = ReadaheadRig()
         for page in stride(from: 0, to: rig.end, by: Int(count)) { rig.access(page..<min(page + count, rig.end)) }
@@ -28,7 +29,7 @@ import Testing
         #expect(!rig.isPlannedTwice)
     }
 
-    /// One that goes by equal strides, up or down, misses four times, and nothing between its places is asked for.
+    /// A reader with equal strides, up or down, misses four times, and nothing between its places is asked for.
     @Test(arguments: [100, -100, 1000, -333] as [Int64]) func strided(distance: Int64) {
         let rig = ReadaheadRig(pages: 50_000)
         var page = distance > 0 ? 0 : Int64(rig.end) - 4
@@ -42,7 +43,7 @@ import Testing
         #expect(rig.planned.allSatisfy { $0.count == 4 && (Int64($0.lowerBound) - first) % distance == 0 })
     }
 
-    /// The windows double from 64 KiB to the largest and no further, each plan is one window, and its mark is in it.
+    /// The windows double from 64 KiB to the maximum and no further. Each plan is one window, and its mark is in it.
     @Test func windowsDouble() {
         let rig = ReadaheadRig(pages: 100_000)
         for page in 0..<rig.end { rig.access(page..<page + 1) }
@@ -52,8 +53,8 @@ import Testing
         #expect(rig.plans.allSatisfy { $0.count == 1 && $0[0].contains($0.mark ?? 0) })
     }
 
-    /// A client's requests that arrive in any order among sixteen are one stream, in the right direction: it is found
-    /// within the first few, and no more is planned twice or on the wrong side than a few small windows.
+    /// A client's requests that arrive in any order among sixteen are one stream, in the right direction. It is found
+    /// within the first few. No more than a few small windows are planned twice or on the wrong side.
     @Test(arguments: Seeds.of(plain: 40, sanitized: 10)) func reorderingAmongSixteen(seed: UInt64) {
         let rig = ReadaheadRig(pages: 40_000)
         var random = SplitMix64(seed: seed)
@@ -67,7 +68,7 @@ import Testing
                 request += 1
             }
             let number = waiting.remove(at: random.pick(0...waiting.count - 1))
-            // The oldest does not wait for ever.
+            // The oldest request does not wait for ever.
             let oldest = waiting.first.map { number > $0 + 12 ? waiting.remove(at: 0) : number } ?? number
             if oldest != number { waiting.append(number) }
             waiting.sort()
@@ -81,8 +82,8 @@ import Testing
         #expect(rig.pagesPlannedTwice <= 512, "FLEXPAGE_SEED=\(seed)")
     }
 
-    /// Where what was planned was dropped (no memory, a failure, a full queue) the stream is not lost: it goes on from
-    /// where its reader misses next.
+    /// If a plan was dropped (no memory, a failure, a full queue) the stream is not lost: it continues from its
+    /// reader's next miss.
     @Test func droppedPlansDoNotEndIt() {
         let rig = ReadaheadRig()
         for page in 0..<400 as Range<UInt64> {
@@ -92,12 +93,12 @@ import Testing
         let missesSoFar = rig.misses
         rig.isDropping = false
         for page in 400..<rig.end { rig.access(page..<page + 1) }
-        // What had been asked for and dropped is missed once each; then all is there.
+        // What had been asked for and dropped is missed once each; then everything is there.
         #expect(rig.misses - missesSoFar <= 512)
         #expect(!rig.isPlannedTwice)
     }
 
-    /// A miss that is told again and again, as where memory is short, is one access.
+    /// A miss that is reported again and again, as when memory is short, is one access.
     @Test func theSameMissAgainIsNoPattern() {
         let rig = ReadaheadRig()
         for _ in 0..<10 { #expect(rig.readahead.missed(100..<108, unused: 0).isEmpty) }
@@ -105,7 +106,7 @@ import Testing
         #expect(rig.readahead.missed(116..<124, unused: 0)[0] == 124..<140)
     }
 
-    /// At an image's last pages and first pages there is nothing to read ahead.
+    /// At an image's last and first pages there is nothing to read ahead.
     @Test func endsOfTheImage() {
         let rig = ReadaheadRig(pages: 12)
         for page in 9..<12 as Range<UInt64> { rig.access(page..<page + 1) }
@@ -114,8 +115,8 @@ import Testing
         #expect(rig.plans.allSatisfy { $0[0].upperBound <= 12 })
     }
 
-    /// The stream that accesses to two pages each at `first`, `first` + `step` and so on make, and what it asks for
-    /// ahead after them.
+    /// The stream of accesses to two pages each at `first`, `first` + `step` and so on, and what it asks for ahead
+    /// after them.
     private func running(from first: UInt64, by step: Int64) -> (stream: ReadaheadStream, plan: ReadaheadPlan) {
         let places = (0..<4 as Range<Int64>).map { number in
             let page = UInt64(Int64(first) + number * step)
@@ -139,7 +140,7 @@ import Testing
         }
     }
 
-    /// The pages of all where the stream takes an arrival for one at its mark.
+    /// All pages at which the stream takes an arrival for one at its mark.
     private func arrivals(_ stream: ReadaheadStream) -> [UInt64] {
         (0..<10_000 as Range<UInt64>).filter { page in
             var stream = stream
@@ -147,9 +148,9 @@ import Testing
         }
     }
 
-    /// An arrival is one at the mark wherever it is in what was asked for with the mark, as something else may be
-    /// resident at the mark itself; of a strided stream, in the place that has the mark. Anywhere else it is none, and
-    /// the mark stays; and from wherever the reader has arrived the stream goes on.
+    /// An arrival at the mark counts anywhere in what was asked for with the mark, because something else may be
+    /// resident at the mark itself. For a strided stream, that is the place with the mark. Anywhere else it does not
+    /// count, and the mark stays. From wherever the reader has arrived the stream continues.
     @Test(arguments: [2, -2, 100, -100] as [Int64]) func arrivalsAreInWhatIsMarked(step: Int64) throws {
         var (stream, plan) = running(from: 5000, by: step)
         for _ in 0..<4 {
@@ -160,15 +161,15 @@ import Testing
                 let isTaken = stream.arrive(at: page)
                 #expect(!isTaken)
             }
-            // In the middle, and not where the mark was meant to be.
+            // In the middle, and not at the intended mark.
             let isTaken = stream.arrive(at: plan[0].lowerBound + UInt64(plan[0].count / 2))
             #expect(isTaken)
-            #expect(arrivals(stream).isEmpty, "an arrival is told once")
+            #expect(arrivals(stream).isEmpty, "an arrival is reported once")
             plan = stream.advance(minWindow: 16, maxWindow: 256, end: 10_000)
         }
     }
 
-    /// A stream that has asked for nothing has no mark that a reader could come to.
+    /// A stream that has asked for nothing has no mark for a reader to reach.
     @Test func aFormingStreamHasNoMark() {
         var stream = ReadaheadStream(100..<102, at: 1)
         #expect(arrivals(stream).isEmpty)

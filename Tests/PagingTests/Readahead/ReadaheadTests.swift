@@ -1,10 +1,11 @@
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// What many readers, and none in particular, make of a Readahead.
+/// A Readahead with many readers, and with random ones.
 @Suite struct ReadaheadTests {
-    /// Eight sequential readers of one image, in turns and in any order, up and down, are eight streams: each misses
+    /// Eight sequential readers of one image, in turns and in any order, up and down, are eight streams. Each misses
     /// three times.
     @Test(arguments: [false, true]) func eightStreams(isRandomOrder: Bool) {
         let rig = ReadaheadRig(pages: 150_000)
@@ -33,7 +34,7 @@ import Testing
     }
 
     /// Random accesses of one size and of many, to a large and to a smaller image, have nearly nothing read ahead:
-    /// plans for one in a hundred at the most.
+    /// plans for one in a hundred at most.
     @Test(arguments: [16 << 10, 256 << 10] as [UInt64], [1, 8, 0]) func randomAccesses(pages: UInt64, count: Int) {
         let rig = ReadaheadRig(pages: pages)
         var random = SplitMix64(seed: 3)
@@ -47,8 +48,8 @@ import Testing
         #expect(planned <= 200)
     }
 
-    /// A stream with large windows, which is heard of at its marks alone, outlives the random misses that come between
-    /// two of them; when its reader has gone, they take its place in the end.
+    /// A stream with large windows shows up only at its marks. It outlives the random misses that come between two of
+    /// them. When its reader has gone, they replace it in the end.
     @Test func aRunningStreamOutlivesMissesOfOthers() {
         let readahead = Readahead(imageSize: 1 << 40, maxWindow: 1024)
         defer { readahead.destroy() }
@@ -71,7 +72,7 @@ import Testing
         #expect(readahead.arrived(at: mark, unused: 0).isEmpty)
     }
 
-    /// Pages read ahead and recycled without use halve the windows, down to the least; arrivals bring them back.
+    /// Pages read ahead and recycled without use halve the windows, down to the minimum; arrivals bring them back.
     @Test func unusedPagesShrinkTheWindows() {
         let readahead = Readahead(imageSize: 1 << 40, maxWindow: 1024)
         defer { readahead.destroy() }
@@ -79,7 +80,7 @@ import Testing
         var (mark, end) = (3 as UInt64, 19 as UInt64)
         func arrive(unused: UInt64 = 0) -> Int {
             var plan = readahead.arrived(at: mark, unused: unused)
-            // Where there was more ahead than the smaller windows allow there is no mark: the reader comes to the end.
+            // If more was ahead than the smaller windows allow there is no mark: the reader comes to the end.
             if plan.isEmpty { plan = readahead.missed(end..<end + 1, unused: 0) }
             (mark, end) = (plan.mark ?? mark, plan.isEmpty ? end : plan[0].upperBound)
             return plan.isEmpty ? 0 : plan[0].count
@@ -100,15 +101,15 @@ import Testing
         #expect(rig.readahead.isOff && rig.plans.isEmpty)
     }
 
-    /// A largest window that is less than the usual least one is kept to.
+    /// A maximum window that is less than the usual minimum is respected.
     @Test func tinyWindow() {
         let rig = ReadaheadRig(maxWindow: 3)
         for page in 0..<rig.end { rig.access(page..<page + 1) }
         #expect(rig.misses == 3 && rig.planned.allSatisfy { $0.count <= 3 })
     }
 
-    /// Any accesses, arrivals and numbers: what is planned is inside the image, not more than the largest window or
-    /// eight runs, and marked where it has been planned.
+    /// Any accesses, arrivals and numbers: every plan is inside the image, within the maximum window and eight runs,
+    /// and has its mark inside a run.
     @Test(arguments: Seeds.of(plain: 100, sanitized: 20)) func anythingGoes(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let pages = UInt64(random.pick(1...5000))

@@ -9,8 +9,8 @@ import Testing
 
     init() throws { pages = try Pages(memory: Pages.minMemory) }
 
-    /// With each failure the time to the next try is twice what it was, up to 30 seconds, whatever the clock says: what
-    /// is kept of it goes round.
+    /// With each failure the time to the next try doubles, up to 30 seconds, whatever the clock says: the note of the
+    /// time wraps around.
     @Test(arguments: [0, 1, 5000, 8190, 8191, 8192, 100_000]) func backsOff(begin: Int) {
         var now = begin
         #expect(!bad.isBad(7))
@@ -23,7 +23,7 @@ import Testing
         #expect(!bad.isBad(6) && !bad.isBad(8))
     }
 
-    /// What is out, or dropped, is bad no more, and begins anew when it fails anew.
+    /// A page that is out, or dropped, is not bad any more. If it fails again, it begins again at 1 second.
     @Test func forgotten() {
         for _ in 0..<4 { bad.noteFailure(of: 7, at: 100) }
         bad.forget(7)
@@ -32,7 +32,7 @@ import Testing
         #expect(!bad.isDue(7, at: 200) && bad.isDue(7, at: 201))
     }
 
-    /// What is known of pages goes with them, and stays nowhere else.
+    /// What is known of pages moves with them, and stays nowhere else.
     @Test func movesWithThePage() {
         bad.noteFailure(of: 9, at: 100)
         bad.noteFailure(of: 10, at: 100)

@@ -6,11 +6,11 @@ import Testing
 
 /// What a forced write promises while the image fails it and others try the same page again.
 @Suite struct ForcedWriteTests {
-    /// Threads that want one page written out race with flushes that try it again after each failure. Whoever is told
-    /// that it is out finds it there, also who had waited for a write-out that failed and comes to look when the next
-    /// one is under way already.
+    /// Threads that want one page written out race with flushes that try it again after each failure. A thread that
+    /// learns that the page is out finds it on the image. This holds even if it had waited for a write-out that failed,
+    /// and looks when the next one is under way already.
     @Test func nobodyTakesATryForASuccess() throws {
-        // Fails most writes until it is healed, and takes its time with the others.
+        // It fails most writes until it is healed, and delays the others.
         let isHealed = Atomic<Bool>(false)
         let calls = Atomic<Int>(0)
         let image = HookedImage(size: 4096) { call, _ in
@@ -31,7 +31,7 @@ import Testing
                     do throws(AccessError) {
                         if number == 0 { try rig.pager.flush() } else { try rig.provider.mapper.writeOut(0..<1) }
                         verdict.expect(
-                            image.byte(ofPage: 0) == value, "told to be out, but it is not, in round \(round)")
+                            image.byte(ofPage: 0) == value, "the page is reported out, but is not, in round \(round)")
                     } catch {}
                 }
                 isHealed.store(true, ordering: .sequentiallyConsistent)

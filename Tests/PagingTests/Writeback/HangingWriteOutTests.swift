@@ -3,15 +3,19 @@ import Testing
 
 @testable import Paging
 
-/// A write-out that hangs holds up who wants to change those very bytes, and who waits for them to be out; nobody else.
+/// A write-out that hangs holds up only writers of those very bytes, and those that wait for them to be out.
 @Suite struct HangingWriteOutTests {
     private static let size: Int64 = 4 << 20
 
-    /// While a page is on its way out and does not arrive: it is read; a page beside it, of the same leaf, is read and
-    /// written; so are others, resident or not; what is dirtied beside it goes out and is synced by a forced write;
-    /// another image is opened, written, flushed and closed; and the counters and invariants can be looked at. A flush,
-    /// and a write to the page that is going out, end when the disk gets on, and the image has then what each of them
-    /// promised.
+    /// A page is on its way out and does not arrive. Meanwhile these go on:
+    /// - the page is read, and a page beside it, of the same leaf, is read and written;
+    /// - other pages are read and written, resident or not;
+    /// - a forced write writes out and syncs what is dirtied beside the page;
+    /// - another image is opened, written, flushed and closed;
+    /// - the counters and invariants can be looked at.
+    ///
+    /// A flush, and a write to the page that is going out, end when the disk goes on. The image then has what each of
+    /// them promised.
     @Test func nobodyElseWaits() throws {
         let gate = Gate()
         let image = ToldImage(size: Self.size, writing: { pages in if pages.contains(7) { gate.pass() } })
@@ -43,7 +47,7 @@ import Testing
             gate.open()
             for thread in [flushing, writing] { pthread_join(thread, nil) }
         }
-        verdict.report("who had to wait")
+        verdict.report("the flush and the write that had to wait")
         try expectReads(rig, 2, page: 7)
         try rig.pager.flush()
         for (page, byte) in [(6, 3), (7, 2), (8, 3), (100, 3), (900, 3)] as [(Int, UInt8)] {
@@ -53,7 +57,7 @@ import Testing
     }
 
     private func expectReads(_ rig: PagingRig<ToldImage>, _ byte: UInt8, page: Int64) throws {
-        let scratch = Scratch(64)
+        let scratch = TestBuffer(64)
         let buffer = scratch.buffer(64)
         try rig.pager.read(into: buffer, at: page * 4096)
         #expect(scratch.holds(buffer, byte), "page \(page)")
@@ -62,7 +66,7 @@ import Testing
     private func useAnotherImage(_ rig: PagingRig<ToldImage>) throws {
         let image = ToldImage(size: 65536)
         let other = try rig.registry.open(ImageIdentity(device: 9, inode: 9)) { image }
-        let scratch = Scratch(4096)
+        let scratch = TestBuffer(4096)
         let buffer = scratch.buffer(4096)
         try Pager(other).write(from: UnsafeRawBufferPointer(buffer), at: 0, forced: false)
         try Pager(other).flush()

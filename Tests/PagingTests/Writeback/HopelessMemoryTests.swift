@@ -3,14 +3,13 @@ import Testing
 
 @testable import Paging
 
-/// All of the memory dirty, and nothing of it can be written out: who needs memory hears why there is none.
+/// All of the memory is dirty, and nothing of it can be written out: requests that need memory fail with the reason.
 @Suite struct HopelessMemoryTests {
     private static func rig(_ hook: @escaping HookedImage.Hook) throws -> HookedRig {
         try PagingRig(image: HookedImage(size: 4 << 20, hook))
     }
 
-    /// Has every frame hold a dirty page, which the dirty limit never lets happen: pages from the image's beginning
-    /// on.
+    /// Makes every frame hold a dirty page, which the dirty limit never allows: pages from the image's beginning on.
     private static func fillWithDirtyPages(_ rig: HookedRig) throws -> Range<UInt64> {
         let all = 0..<UInt64(rig.frames)
         try rig.pager.populate(0..<BasePage.offset(of: all.upperBound))
@@ -38,8 +37,8 @@ import Testing
         }
     }
 
-    /// Reads and writes of what is not in memory fail with the error of the write-outs; reads and writes of what is go
-    /// on; and all go on when it can be written.
+    /// Reads and writes of what is not in memory fail with the error of the write-outs. Those of what is in memory go
+    /// on. All of them go on once it can be written.
     @Test func requestsFailWithTheReason() throws {
         let isFull = Guarded(true)
         let rig = try HopelessMemoryTests.rig { call, _ in
@@ -63,8 +62,8 @@ import Testing
         try rig.end()
     }
 
-    /// Who sleeps already, while it may still turn out well, hears of it with the last write-out that fails; who waits
-    /// while something is lent sleeps on until that is given back.
+    /// A request that already sleeps, while there is hope, gets the error with the last write-out that fails. While
+    /// something is lent it sleeps on, until that is given back.
     @Test(arguments: [false, true]) func whoSleepsIsWoken(isLent: Bool) throws {
         let gate = Gate()
         let rig = try HopelessMemoryTests.rig { call, _ in
@@ -75,7 +74,7 @@ import Testing
         let dirty = try HopelessMemoryTests.fillWithDirtyPages(rig)
         let missing = BasePage.offset(of: dirty.upperBound)
         let error = Guarded<AccessError?>(nil)
-        try Watchdog.guarding("who sleeps is woken") { () throws in
+        try Watchdog.guarding("a request that sleeps is woken") { () throws in
             var progress = PageMapper.RequestProgress()
             let loan = isLent ? try rig.provider.mapper.lend(0..<4096, &progress) : nil
             let flush = Companion { try? rig.pager.flush() }
@@ -113,11 +112,11 @@ import Testing
         try rig.end()
     }
 
-    /// Who finds no memory has the watch clean some at once: it does not wait until the watch looks by itself.
+    /// A request that finds no memory makes the watch clean some at once, before the watch would look by itself.
     @Test func whoFindsNoMemoryKicksTheWatch() throws {
         let rig = try HopelessMemoryTests.rig { _, _ in nil }
         let dirty = try HopelessMemoryTests.fillWithDirtyPages(rig)
-        Watchdog.guarding("who finds no memory kicks the watch") {
+        Watchdog.guarding("a request without memory kicks the watch") {
             let watch = Companion { _ = rig.pages.writebackQueue.waitForKick(milliseconds: 3_600_000) }
             watch.waitUntilAsleep()
             let reader = Companion { _ = rig.readError(4096, at: BasePage.offset(of: dirty.upperBound)) }

@@ -4,9 +4,9 @@ import Testing
 
 @testable import Paging
 
-/// The last will brings out what is dirty whatever other threads hold, and nothing else.
+/// The last will writes out what is dirty, whatever other threads hold, and nothing else.
 @Suite struct LastWillTests {
-    /// What is dirty is on the image afterwards and synced, neighbours as one write, and nobody's state has changed.
+    /// Dirty pages are on the image afterwards and synced, neighbours as one write, and no page's state has changed.
     @Test func allThatIsDirty() throws {
         let rig = try ObservedRig()
         try rig.write(7, count: 300 << 12, at: 100 << 12)
@@ -18,12 +18,12 @@ import Testing
         #expect(([900, 1100, 1101, 4095] as [UInt64]).allSatisfy { rig.image.holds(9, $0) })
         #expect(rig.image.written.count == 304)
         let runs = rig.image.calls.flatMap(\.runs)
-        // A leaf whose bucket is the last of a shard is followed by one in the first.
+        // The last bucket of a shard may hold a leaf, followed by one in the first bucket of the next.
         #expect(runs.count <= 2 * 6, "\(runs)")
         #expect(rig.image.syncs == 1)
         #expect(rig.isDirty(100) && !rig.isUnsynced(100))
         try rig.end()
-        #expect(rig.image.written.count == 608, "what was dirty still is, for who lives on")
+        #expect(rig.image.written.count == 608, "dirty pages stay dirty for the threads that live on")
     }
 
     /// Clean pages stay where they are.
@@ -38,7 +38,7 @@ import Testing
         try rig.end()
     }
 
-    /// What is on its way out is written as well: whoever writes it out may never come back.
+    /// Pages on their way out are written as well: the thread that writes them out may never return.
     @Test func whatIsGoingOut() throws {
         let rig = try ObservedRig()
         try rig.dirty([5, 6], 4)
@@ -58,8 +58,8 @@ import Testing
         try rig.end()
     }
 
-    /// A shard whose holder is stuck is passed over after a second, what that costs is told, and all others are brought
-    /// out.
+    /// A shard whose holder is stuck is passed over after a second. The cost of that is reported, and all other shards
+    /// are written out.
     @Test func aShardThatIsHeld() throws {
         let rig = try ObservedRig()
         // Four pages in each of 16 chunks.
@@ -95,7 +95,7 @@ import Testing
         try rig.end()
     }
 
-    /// The locks inside of the shards', which a thread that faults may hold, keep nothing back.
+    /// The locks inside the shards', which a thread that faults may hold, keep nothing back.
     @Test(arguments: ["memory", "leaves", "queue", "waiters", "admission", "ledger", "writeback queue and registry"])
     func innerLocks(_ name: String) throws {
         let rig = try ObservedRig()
@@ -104,7 +104,8 @@ import Testing
         let lock = numbers[name].map { Lock(at: rig.pages.memory.metadata.mutexes + $0) } ?? rig.provider.ledger.lock
         let outcome: LastWill.Outcome
         if name.hasPrefix("writeback queue") {
-            // A flush that leads a write-out, and the registry's lock with who closes the image, at the same time.
+            // A flush that leads a write-out, and the registry's lock in the hands of a thread that closes the image,
+            // at the same time.
             outcome = try duringAWriteOut(of: rig)
         } else {
             outcome = bringOut(rig.pages.will, whileHeld: { lock.lock() }, until: { lock.unlock() })
@@ -128,7 +129,7 @@ import Testing
             let result = will.bringOut()
             outcome.withLock { $0 = result }
         }
-        // It comes to the page that is held, past the flush that leads the write-out.
+        // It reaches the page that is held, past the flush that leads the write-out.
         Thread.wait { gate.arrivals == 2 }
         gate.open()
         heir.join()
@@ -137,7 +138,7 @@ import Testing
         return outcome.withLock { $0 }
     }
 
-    /// Has it executed while another thread holds what `lock` takes.
+    /// Executes the will while another thread holds what `lock` takes.
     private func bringOut(
         _ will: LastWill, whileHeld lock: @escaping @Sendable () -> Void,
         until unlock: @escaping @Sendable () -> Void
@@ -156,7 +157,7 @@ import Testing
         return will.bringOut()
     }
 
-    /// A page that a writer has, with older writes in it, goes out as it is when the writer does not give it back.
+    /// A page that a writer has, with older writes in it, goes out as it is if the writer does not give it back.
     @Test func aPageThatAWriterKeeps() throws {
         let rig = try ObservedRig()
         try rig.dirty([3], 6)
@@ -168,7 +169,7 @@ import Testing
         try rig.end()
     }
 
-    /// A page that a writer has and nobody ever had before is left out: its bytes may be those of another image.
+    /// A page that a writer has and nobody ever had before is left out: its bytes may be another image's.
     @Test func aFreshPage() throws {
         let rig = try ObservedRig()
         try rig.dirty([3], 6)
@@ -178,7 +179,7 @@ import Testing
         #expect(rig.pages.will.bringOut().broughtOut == 1)
         #expect(rig.image.written == [3])
         _ = consume loan
-        #expect(rig.pages.will.bringOut().broughtOut == 2, "now it has been written")
+        #expect(rig.pages.will.bringOut().broughtOut == 2, "now the page has been written")
         try rig.end()
     }
 
@@ -207,7 +208,7 @@ import Testing
         try rig.end()
     }
 
-    /// Where the record of a flexpage does not say what the leaf does, nothing is written, and it is counted.
+    /// If the record of a flexpage contradicts the leaf, nothing is written, and it is counted.
     @Test func aBrokenRecord() throws {
         let rig = try ObservedRig()
         try rig.dirty([3, 40, 41], 5)
@@ -227,7 +228,7 @@ import Testing
         try rig.end()
     }
 
-    /// A chain of leaves that bites its tail ends nevertheless.
+    /// A chain of leaves that bites its own tail ends nevertheless.
     @Test func aBrokenChain() throws {
         let rig = try ObservedRig()
         try rig.dirty([3], 5)
@@ -239,13 +240,13 @@ import Testing
         try rig.end()
     }
 
-    /// Several images are brought out and synced, each to its own.
+    /// Several images are written out and synced, each to its own file.
     @Test func severalImages() throws {
         let rig = try ObservedRig()
         let other = ObservedImage(size: 16 << 20)
         let provider = try rig.registry.open(ImageIdentity(device: 77, inode: 78)) { other }
         let pager = Pager(provider)
-        let scratch = Scratch(64 << 12)
+        let scratch = TestBuffer(64 << 12)
         let buffer = scratch.buffer(64 << 12)
         memset(buffer.baseAddress!, 8, buffer.count)
         try pager.write(from: UnsafeRawBufferPointer(buffer), at: 0, forced: false)
@@ -255,11 +256,11 @@ import Testing
         #expect(Set(other.written) == Set(0..<64) && other.holds(8, 63))
         #expect(rig.image.syncs == 1 && other.syncs == 1)
         try rig.registry.close(provider)
-        #expect(rig.pages.will.bringOut().broughtOut == 2, "an image that is closed is in it no more")
+        #expect(rig.pages.will.bringOut().broughtOut == 2, "a closed image is not in the will any more")
         try rig.end()
     }
 
-    /// An image that is closed is in it no more, and closing waits for a will that is under way.
+    /// A closed image is not in the will any more, and closing waits for a will that is under way.
     @Test func aClosedImage() throws {
         let rig = try ObservedRig()
         let will = rig.pages.will
@@ -270,7 +271,7 @@ import Testing
         Thread.wait { gate.arrivals == 1 }
         let provider = rig.provider
         let closer = Companion { will.withdraw(provider) }
-        usleep(5000)
+        closer.waitUntilAsleep()
         #expect(!closer.hasEnded)
         gate.open()
         heir.join()
@@ -280,7 +281,7 @@ import Testing
         try rig.end()
     }
 
-    /// The number of an image that is closed may be another's by the time that it is withdrawn: that one stays.
+    /// The number of a closed image may belong to another one by the time it is withdrawn: that one stays.
     @Test func aNumberThatIsUsedAgain() throws {
         let rig = try ObservedRig()
         let will = rig.pages.will
@@ -294,7 +295,7 @@ import Testing
         try rig.end()
     }
 
-    /// When the Memory is gone it does nothing, and touches nothing.
+    /// Once the Memory is gone it does nothing, and touches nothing.
     @Test func afterTheEnd() throws {
         let will: LastWill
         do {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Paging
 
-/// Who leaves an image before all that was written is out: the crew goes on by itself, however long dirty pages may
+/// Users leave an image before everything written is out. The crew goes on by itself, however long dirty pages may
 /// wait.
 @Suite struct LeavingTests {
     private static let identity = ImageIdentity(device: 1, inode: 1)
@@ -23,9 +23,9 @@ import Testing
         }
     }
 
-    /// The last user leaves while the image fails: the Provider and its data are there for who comes next; and when
-    /// nobody is there and the image fails no more all is brought out and synced, the pages are dropped, and the image
-    /// is opened anew for who comes then.
+    /// The last user leaves while the image fails: the Provider and its data are there for the next one. Once nobody is
+    /// there and the image works again, everything is written out and synced, and the pages are dropped. The next user
+    /// then opens the image anew.
     @Test(arguments: ToldImage.Call.allCases) func theLastClose(call: ToldImage.Call) throws {
         let crew = try Crew()
         let rig = crew.rig
@@ -34,7 +34,7 @@ import Testing
         #expect(throws: AccessError(ENOSPC)) { try rig.registry.close(rig.provider) }
         let next = try rig.registry.open(Self.identity) { ToldImage(size: 4096) }
         #expect(next === rig.provider)
-        let scratch = Scratch(8192)
+        let scratch = TestBuffer(8192)
         let buffer = scratch.buffer(8192)
         try Pager(next).read(into: buffer, at: 4096)
         #expect(scratch.holds(buffer, 5))
@@ -52,8 +52,8 @@ import Testing
         #expect(crew.completed.count == 0)
     }
 
-    /// Some users leave their flushes behind while the image fails, and one stays: as long as it fails nobody is told
-    /// to be completed, and afterwards all are, with their data out and synced.
+    /// Some users leave their flushes behind while the image fails, and one stays. As long as it fails no flush counts
+    /// as completed. Afterwards all do, with their data out and synced.
     @Test(arguments: ToldImage.Call.allCases) func aFlushThatIsLeft(call: ToldImage.Call) throws {
         let crew = try Crew()
         let rig = crew.rig
@@ -63,19 +63,22 @@ import Testing
             #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
             rig.provider.leaveFlush()
         }
-        // Long enough for the crew to have tried.
-        usleep(600_000)
+        let failures = rig.image.failures.load(ordering: .relaxed)
+        Watchdog.guarding("the crew tries, in vain") {
+            Thread.wait { rig.image.failures.load(ordering: .relaxed) >= failures + 2 }
+        }
         #expect(crew.completed.count == 0)
         rig.image.fail(call, with: 0)
         Watchdog.guarding("what was left is completed") { Thread.wait { crew.completed.count == 3 } }
         for page in 1...3 { #expect(rig.image.byte(ofPage: page) == UInt8(page)) }
         #expect(rig.image.goodSyncs.load(ordering: .acquiring) > 0)
-        #expect(!rig.provider.hasLeftFlushes && rig.provider.trouble == nil)
+        #expect(!rig.provider.durability.hasLeftFlushes && rig.provider.trouble == nil)
         crew.writeback.stop()
         try rig.end()
     }
 
-    /// What a failed sync has lost keeps nobody waiting: when all else is out, who left has its flush completed.
+    /// What a failed sync has lost keeps nobody waiting: when everything else is out, the flush that was left is
+    /// completed.
     @Test func whatIsLost() throws {
         let crew = try Crew()
         let rig = crew.rig

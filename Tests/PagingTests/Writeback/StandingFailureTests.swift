@@ -4,10 +4,10 @@ import Testing
 
 @testable import Paging
 
-/// What a write-out that failed leaves behind, and that nothing of it stays when the data is out or gone.
+/// What a failed write-out leaves behind, and that nothing of it stays once the data is out or gone.
 @Suite struct StandingFailureTests {
-    /// A page that could not be written out is trimmed while its neighbour of the same leaf is on its way out: with
-    /// that nothing is dirty, and flushes succeed again.
+    /// A page that could not be written out is trimmed while its neighbour in the same leaf is on its way out. Then
+    /// nothing is dirty, and flushes succeed again.
     @Test func aTrimEndsTheFailureOfWhatItDrops() throws {
         let gate = Gate()
         let rig = try PagingRig(
@@ -33,8 +33,8 @@ import Testing
         try rig.end()
     }
 
-    /// While an image takes its time to zero a range in which something is dirty, what is dirty elsewhere goes out by
-    /// itself all the same; a flush waits for all of it.
+    /// An image is slow to zero a range with something dirty in it. What is dirty elsewhere goes out by itself all the
+    /// same. A flush waits for all of it.
     @Test func aLongZeroHoldsUpNoWriteBackElsewhere() throws {
         let gate = Gate()
         let written = Atomic<Bool>(false)
@@ -55,19 +55,16 @@ import Testing
                 verdict.blame("the zero failed: \(error)")
             }
         }
-        let hasFlushed = Atomic<Bool>(false)
         try Watchdog.guarding("a long zero holds up no write-back elsewhere") { () throws in
             Thread.wait { gate.arrivals == 1 }
             let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 1)
             Thread.wait { written.load(ordering: .relaxed) }
-            let flushing = Thread.start {
-                try? rig.pager.flush()
-                hasFlushed.store(true, ordering: .relaxed)
-            }
-            usleep(20_000)
-            verdict.expect(!hasFlushed.load(ordering: .relaxed), "a flush left out what was reserved")
+            let flushing = Companion { try? rig.pager.flush() }
+            flushing.waitUntilAsleep()
+            verdict.expect(!flushing.hasEnded, "a flush left out a reserved page")
             gate.open()
-            for thread in [zeroing, flushing] { pthread_join(thread, nil) }
+            pthread_join(zeroing, nil)
+            flushing.join()
             writeback.stop()
         }
         verdict.report("a long zero")

@@ -8,9 +8,9 @@ import Testing
     private static let writers = 6
     private static let size: Int64 = 64 << 20
 
-    /// As much is dirty as may be, scattered a page here and a page there; the writers wait for room, who writes out
-    /// and a flush hang in writes that the disk does not do: who reads eight times the memory, page by page or a
-    /// megabyte at a time, gets it all.
+    /// As much is dirty as may be, scattered a page here and a page there. The writers wait for room. The crew and a
+    /// flush hang in writes that the disk does not do. A reader of eight times the memory, page by page or a megabyte
+    /// at a time, gets all of it.
     @Test(arguments: [4096, 1 << 20]) func readsGoOnAtTheDirtyLimit(bytesAtOnce: Int) throws {
         let gate = Gate()
         let rig = try PagingRig(
@@ -24,13 +24,13 @@ import Testing
             let writing = (0..<Self.writers).map { number in Thread.start { write(rig, number) } }
             Thread.wait { rig.pages.dirtyLimit.pages >= rig.pages.dirtyLimit.limit && gate.arrivals > 0 }
             let flushing = Thread.start { try? rig.pager.flush() }
-            let scratch = Scratch(bytesAtOnce)
+            let scratch = TestBuffer(bytesAtOnce)
             let buffer = scratch.buffer(bytesAtOnce)
             for offset in stride(from: 32 << 20, to: Self.size, by: bytesAtOnce) {
                 try rig.pager.read(into: buffer, at: offset)
                 #expect(scratch.holds(buffer, 0xEE), "at \(offset)")
             }
-            #expect(rig.pages.dirtyLimit.pages >= rig.pages.dirtyLimit.limit, "they were at the limit all the time")
+            #expect(rig.pages.dirtyLimit.pages >= rig.pages.dirtyLimit.limit, "the writers were at the limit")
             gate.open()
             for thread in writing + [flushing] { pthread_join(thread, nil) }
         }

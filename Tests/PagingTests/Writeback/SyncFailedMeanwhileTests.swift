@@ -3,10 +3,10 @@ import Testing
 
 @testable import Paging
 
-/// A sync that fails while something is on its way out: it may have lost that, which has then to go once more, without
-/// being called a write-out that failed.
+/// A sync fails while something is on its way out. It may have lost that, so it must go out once more, without counting
+/// as a failed write-out.
 @Suite struct SyncFailedMeanwhileTests {
-    /// One image on which writes of page 7 are counted, and held up until they may go on; and what is told of it.
+    /// An image on which writes of page 7 are counted, and held up until they may go on; and the notices about it.
     private struct Held {
         let gate = Gate()
         let readGate = Gate()
@@ -36,19 +36,19 @@ import Testing
         /// A sync fails, and then they work again.
         func failSync() {
             rig.image.fail(.sync, with: EIO)
-            #expect(throws: AccessError(EIO)) { try rig.provider.sync() }
+            #expect(throws: AccessError(EIO)) { try rig.provider.durability.sync() }
             rig.image.fail(.sync, with: 0)
         }
 
-        /// Nothing was said but that a sync failed and that they work again.
+        /// The only notices are of a failed sync, and that syncs work again.
         func expectNoTalkOfWriting() {
             let told = notices.withLock { $0 }
             #expect(told == [.syncFailed(AccessError(EIO), isLost: false), .syncWorksAgain(failures: 1)])
         }
     }
 
-    /// A flush that has begun after the sync failed, and finds page 7 still on its way, is not answered before that has
-    /// gone out once more.
+    /// A flush has begun after the sync failed, and finds page 7 still on its way. It is not answered before the page
+    /// has gone out once more.
     @Test func aFlushWritesItAnew() throws {
         let held = try Held()
         let (rig, gate) = (held.rig, held.gate)
@@ -57,15 +57,16 @@ import Testing
         Watchdog.guarding("a flush writes anew") {
             let writing = held.beginWriteOut()
             held.failSync()
-            let flushing = Thread.start {
+            let flushing = Companion {
                 verdict.expect((try? rig.pager.flush()) != nil, "the flush fails")
                 let times = gate.arrivals
                 verdict.expect(times == 2, "page 7 went out \(times) times before the flush was answered")
             }
-            // So that it waits for the page. If it is slow to, this proves less, but nothing false.
-            usleep(100_000)
+            flushing.waitUntilAsleep()
+            verdict.expect(!flushing.hasEnded, "the flush does not wait for page 7")
             gate.open()
-            for thread in [writing, flushing] { pthread_join(thread, nil) }
+            pthread_join(writing, nil)
+            flushing.join()
         }
         verdict.report("the flush")
         held.expectNoTalkOfWriting()
@@ -73,7 +74,7 @@ import Testing
         try rig.end()
     }
 
-    /// A flush that had begun before it fails, and the next one writes it anew.
+    /// A flush that had begun before the failure fails, and the next one writes the page again.
     @Test func anEarlierFlushFails() throws {
         let held = try Held()
         let (rig, gate) = (held.rig, held.gate)
@@ -95,25 +96,25 @@ import Testing
         try rig.end()
     }
 
-    /// A forced write whose first page somebody else writes out at once, when a sync fails before its last
-    /// page has been filled, is not answered as if it were durable.
+    /// Another thread writes out a forced write's first page at once. A sync fails before the last page has been
+    /// filled. The forced write is not answered as if it were durable.
     @Test func aForcedWriteFails() throws {
         let held = try Held(heldRead: 8)
         let (rig, gate, readGate) = (held.rig, held.gate, held.readGate)
         let verdict = Verdict()
         try Watchdog.guarding("a forced write fails") { () throws in
-            let forcing = Thread.start {
+            let forcing = Companion {
                 let isAnswered = (try? rig.write(1, count: 5000, at: 4096 * 7, forced: true)) != nil
-                verdict.expect(!isAnswered || gate.arrivals == 2, "it is answered, but page 7 may be lost")
+                verdict.expect(!isAnswered || gate.arrivals == 2, "the write is answered, but page 7 may be lost")
             }
             Thread.wait { readGate.arrivals == 1 }
             let writing = held.beginWriteOut()
             held.failSync()
             readGate.open()
-            // As above: so that it waits for the page.
-            usleep(100_000)
+            forcing.waitUntilAsleep()
             gate.open()
-            for thread in [writing, forcing] { pthread_join(thread, nil) }
+            pthread_join(writing, nil)
+            forcing.join()
         }
         verdict.report("the forced write")
         try rig.pager.flush()
@@ -136,7 +137,7 @@ import Testing
                     let offset = (Int64(number) * 64 + piece) * 65_536
                     do throws(AccessError) {
                         try rig.write(1, count: 65_536, at: offset)
-                        if piece % 4 == 0 { _ = try? rig.provider.sync() }
+                        if piece % 4 == 0 { _ = try? rig.provider.durability.sync() }
                     } catch {
                         verdict.blame("a write failed: \(error)")
                     }

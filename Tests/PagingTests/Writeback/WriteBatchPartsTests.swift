@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// A run that cannot be written is tried in parts: what can be written is out, and what cannot is known page by page.
+/// A run that cannot be written is tried in parts. What can be written is out, and what cannot is known page by page.
 @Suite struct WriteBatchPartsTests {
     /// Writes out what is dirty of `pages`, leaf by leaf, as the WritebackQueue does.
     @discardableResult
@@ -20,8 +21,8 @@ import Testing
     private func dirty(of pages: Range<UInt64>, _ rig: ObservedRig) -> [UInt64] { pages.filter { rig.isDirty($0) } }
     private func runs(_ rig: ObservedRig) -> [Range<UInt64>] { rig.image.calls.flatMap(\.runs) }
 
-    /// One bad page in a run of any length, at any place of it: all others are out after one call, each written once
-    /// and well, and the page is known.
+    /// One bad page anywhere in a run of any length. All others are out after one call, each written successfully once,
+    /// and the page is known to be bad.
     @Test(arguments: [1, 2, 3, 7, 8, 100, 255, 256] as [UInt64], [0.0, 0.3, 0.5, 1.0])
     func oneBadPageHoldsOffNobody(count: UInt64, place: Double) throws {
         let rig = try ObservedRig()
@@ -44,7 +45,7 @@ import Testing
         try rig.end()
     }
 
-    /// Good and bad pages in any mixture, where there is not only bad for long: one call, and all good ones are out.
+    /// Good and bad pages in any mixture without long stretches of bad ones: one call, and all good ones are out.
     @Test(arguments: 1...12 as ClosedRange<UInt64>) func anyMixture(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let rig = try ObservedRig()
@@ -61,8 +62,8 @@ import Testing
         try rig.end()
     }
 
-    /// A disk of which nothing can be written is asked a few times a call; yet each call learns something, so that a
-    /// single good page among 255 bad ones gets out.
+    /// A disk on which nothing can be written is asked a few times a call. Yet each call learns something, so a single
+    /// good page among 255 bad ones gets out.
     @Test func aHopelessRunIsGivenUpForNow() throws {
         let rig = try ObservedRig()
         let good: UInt64 = 201
@@ -103,19 +104,19 @@ import Testing
         try rig.end()
     }
 
-    /// Who looks after the whole image leaves a bad page alone until it is due, and writes its neighbours out, those of
-    /// its leaf too; a flush tries it at once.
+    /// A write-out that looks after the whole image leaves a bad page alone until it is due. It writes its neighbours
+    /// out, even those of its leaf. A flush tries the page at once.
     @Test func aBadPageIsLeftAloneUntilItIsDue() throws {
         let rig = try ObservedRig()
         try rig.dirty([10])
         fail([10], of: rig)
-        // After six failures it waits for half a minute, which this test does not take.
+        // After six failures it waits for half a minute, longer than this test takes.
         for _ in 0..<6 { WriteBatchPartsTests.writeOut(8..<16, of: rig) }
         try rig.dirty([9, 11])
         #expect(WriteBatchPartsTests.writeOut(8..<16, of: rig, .due) == nil)
         #expect(runs(rig).suffix(2) == [9..<10, 11..<12])
         #expect(dirty(of: 8..<16, rig) == [10])
-        #expect(rig.provider.ledger.error == AccessError(EIO), "it still has not been written")
+        #expect(rig.provider.ledger.error == AccessError(EIO), "the page still has not been written")
         #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
         #expect(runs(rig).last == 10..<11)
         rig.image.heal()
@@ -124,7 +125,8 @@ import Testing
         try rig.end()
     }
 
-    /// So does what is dirtied beside a bad page of the same leaf while a client that has left waits for that.
+    /// So does what is dirtied beside a bad page of the same leaf while a client's flush that was left waits for that
+    /// page.
     @Test func aFlushThatWasLeftDoesNotTryWhatIsNotDue() throws {
         let rig = try ObservedRig()
         try rig.dirty([10])
@@ -133,15 +135,15 @@ import Testing
         rig.provider.leaveFlush()
         let before = runs(rig).count
         try rig.dirty([9])
-        #expect(rig.provider.flushForThoseWhoLeft() == 0)
+        #expect(rig.provider.durability.flushForThoseWhoLeft() == 0)
         #expect(runs(rig)[before...] == [9..<10])
         rig.image.heal()
         try rig.pager.flush()
-        #expect(rig.provider.flushForThoseWhoLeft() == 1)
+        #expect(rig.provider.durability.flushForThoseWhoLeft() == 1)
         try rig.end()
     }
 
-    /// Of very many bad pages a flush tries some, and fails; when the cause is gone it writes them all.
+    /// Of very many bad pages a flush tries some, and fails. When the cause is gone it writes them all.
     @Test func aFlushDoesNotTryEveryBadPageInVain() throws {
         let rig = try ObservedRig()
         let bad = (0..<256 as Range<UInt64>).map { $0 * 2 }
@@ -150,7 +152,7 @@ import Testing
         Watchdog.guarding("a flush does not try every bad page in vain") {
             #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
             let before = runs(rig).count
-            #expect(before == 256, "each was a run of its own")
+            #expect(before == 256, "each page was a run of its own")
             #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
             #expect((8...128).contains(runs(rig).count - before), "\(runs(rig).count - before) tries")
             rig.image.heal()
@@ -160,13 +162,13 @@ import Testing
         try rig.end()
     }
 
-    /// The last flush of all tries every page: only what really cannot be written is lost, whatever is known of it.
+    /// The very last flush tries every page. Only what really cannot be written is lost, whatever is known of it.
     @Test(arguments: [false, true]) func theLastFlushFindsWhatCanBeWritten(isKnown: Bool) throws {
         let rig = try ObservedRig()
         let good: [UInt64] = [77, 200, 255, 400]
         try rig.dirty(0..<500, 5)
         fail(0..<500, of: rig)
-        // So that there are known ones; among them some that could be written by now.
+        // So that bad pages are known, some of which could be written by now.
         if isKnown { for _ in 0..<200 { WriteBatchPartsTests.writeOut(0..<500, of: rig, .due) } }
         for page in good { rig.image.heal(page) }
         Watchdog.guarding("the last flush finds what can be written") {
@@ -180,8 +182,8 @@ import Testing
         try rig.end()
     }
 
-    /// A sync that fails while a page known to be bad is going out, well this time, makes it dirty again, and bad no
-    /// more.
+    /// A sync fails while a page known to be bad goes out, successfully this time. The page is dirty again, and not bad
+    /// any more.
     @Test func aSyncFailsMeanwhile() throws {
         let rig = try ObservedRig()
         let gate = Gate()
@@ -193,7 +195,7 @@ import Testing
         Watchdog.guarding("a sync fails meanwhile") {
             let writer = Companion { _ = WriteBatchPartsTests.writeOut(0..<8, of: rig) }
             Thread.wait { gate.arrivals == 1 }
-            rig.provider.ledger.countFailedSync(AccessError(EDQUOT))
+            rig.provider.durability.risk.countFailure(AccessError(EDQUOT))
             gate.open()
             writer.join()
         }
@@ -207,6 +209,6 @@ import Testing
 }
 
 extension WriteBatch.Effort {
-    /// All is tried however long it takes: a sanitizer, or a busy machine, makes more than a second of it.
+    /// Everything is tried, however long it takes: a sanitizer, or a busy machine, needs more than a second for it.
     fileprivate static var withoutHaste: Self { .last(until: .max) }
 }

@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Dirty pages go out in runs of neighbours, many at once, and of each run it is known what became of it.
+/// Dirty pages go out in runs of neighbours, many at once, and the outcome of each run is known.
 @Suite struct WriteBatchTests {
     /// Writes out what is dirty of `pages` in one batch, leaf by leaf.
     private static func writeOut(_ pages: Range<UInt64>, of rig: ObservedRig) -> AccessError? {
@@ -19,8 +20,8 @@ import Testing
 
     private func runs(_ rig: ObservedRig) -> [[Range<UInt64>]] { rig.image.calls.map(\.runs) }
 
-    /// Pages side by side are one run, over leaves and chunks, wherever their memory lies; and each of them gets to its
-    /// place.
+    /// Pages side by side are one run, over leaves and chunks, wherever their memory lies. Each of them gets to its
+    /// offset.
     @Test(arguments: [0..<40, 250..<262, 5..<6] as [Range<UInt64>])
     func neighboursAreOneRun(pages: Range<UInt64>) throws {
         let rig = try ObservedRig()
@@ -49,7 +50,7 @@ import Testing
         try rig.end()
     }
 
-    /// Only the dirty part of a flexpage goes out, in as many runs as it is in, and each from its place in the memory.
+    /// Only the dirty parts of a flexpage go out, each part as a run, and each from its place in the memory.
     @Test func theDirtyPartOfAFlexpage() throws {
         let rig = try ObservedRig()
         try rig.write(1, count: 64 << 12, at: 0)
@@ -62,7 +63,7 @@ import Testing
         try rig.end()
     }
 
-    /// 32 runs go out together; the 33rd begins anew, but what adjoins the 32nd still belongs to it.
+    /// 32 runs go out together. The 33rd begins a new batch, but pages that adjoin the 32nd still belong to it.
     @Test func thirtyTwoRunsAtOnce() throws {
         let rig = try ObservedRig()
         let odd = (0..<34 as Range<UInt64>).map { $0 * 2 + 1 }
@@ -73,7 +74,7 @@ import Testing
         try rig.end()
     }
 
-    /// 256 pages are all that goes out together.
+    /// At most 256 pages go out together.
     @Test func aMiBAtOnce() throws {
         let rig = try ObservedRig()
         try rig.dirty(10..<310)
@@ -83,8 +84,7 @@ import Testing
         try rig.end()
     }
 
-    /// What is outside the limits is left alone, in the same leaf even; and where there is nothing to do nothing is
-    /// done.
+    /// Pages outside the limits are left alone, even in the same leaf. If there is nothing to do nothing is done.
     @Test func onlyInItsLimits() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<24)
@@ -97,7 +97,7 @@ import Testing
         try rig.end()
     }
 
-    /// What fails is dirty again and all else is out; the error is that of the first that failed.
+    /// What fails is dirty again and everything else is out. The error is that of the first run that failed.
     @Test func eachRunHasItsOutcome() throws {
         let rig = try ObservedRig()
         try rig.dirty([0, 1, 20, 21, 40, 60])
@@ -131,8 +131,8 @@ import Testing
         try rig.end()
     }
 
-    /// A sync that fails while pages are going out may have lost them: they are dirty again, with its error; pages that
-    /// begin to go out after it are not its affair.
+    /// A sync that fails while pages are going out may have lost them. They are dirty again, with its error. It does
+    /// not affect pages that begin to go out after it.
     @Test func aSyncFailsMeanwhile() throws {
         let rig = try ObservedRig()
         let gate = Gate()
@@ -145,7 +145,7 @@ import Testing
                 error.withLock { $0 = outcome }
             }
             Thread.wait { gate.arrivals == 1 }
-            rig.provider.ledger.countFailedSync(AccessError(EDQUOT))
+            rig.provider.durability.risk.countFailure(AccessError(EDQUOT))
             gate.open()
             writer.join()
         }
@@ -157,8 +157,7 @@ import Testing
         try rig.end()
     }
 
-    /// Where a writer holds a page the batch first issues what it has begun, and waits for the writer with nothing
-    /// begun.
+    /// If a writer holds a page, the batch first issues what it has begun, and waits for the writer with nothing begun.
     @Test func waitsForAWriterWithNothingBegun() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<4)
@@ -178,7 +177,7 @@ import Testing
         try rig.end()
     }
 
-    /// The same where a zero or trim has reserved a page.
+    /// The same if a zero or trim has reserved a page.
     @Test func waitsForAReservationWithNothingBegun() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<4)
@@ -199,7 +198,7 @@ import Testing
         try rig.end()
     }
 
-    /// Who passes over what is reserved leaves just that alone, says so, and waits for nothing.
+    /// A batch that passes over reserved pages leaves only those alone, says so, and waits for nothing.
     @Test func passesOverWhatIsReserved() throws {
         let rig = try ObservedRig()
         let reservations = rig.provider.mapper.context.reservations
@@ -220,7 +219,7 @@ import Testing
         try rig.end()
     }
 
-    /// The bytes on their way out are stable: who writes to them waits until they are out, is woken then, and what it
+    /// The bytes on their way out are stable. A writer of them waits until they are out, is woken then, and what it
     /// wrote is dirty.
     @Test func aWriterWaitsForWhatIsGoingOut() throws {
         let rig = try ObservedRig()
@@ -245,7 +244,7 @@ import Testing
         try rig.end()
     }
 
-    /// Two batches of the same pages share them out: each page goes out once.
+    /// Two batches of the same pages divide them: each page goes out once.
     @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func eachPageGoesOutOnce(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let rig = try ObservedRig()

@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
 
-/// Write-outs of many leaves: they go out in the order of their offsets, by as many threads as come to help, and their
+/// Write-outs of many leaves. They go out in the order of their offsets, by as many threads as come to help, and their
 /// leader waits for all.
 @Suite struct WritebackQueueTests {
     /// Leads a write-out of the leaves with these numbers.
@@ -22,14 +23,14 @@ import Testing
     /// Helps with write-outs until it is sent home.
     private static func help(_ rig: ObservedRig) { while rig.pages.writebackQueue.help() {} }
 
-    /// Leaves that are not side by side, and of each of them one page.
+    /// Leaves that are not side by side, with one page dirty in each.
     private func scattered(_ count: UInt64) -> [UInt64] { (0..<count).map { $0 * 2 } }
     private static func page(_ leaf: UInt64) -> UInt64 { leaf * 8 + 3 }
     private func dirty(_ leaves: [UInt64], _ rig: ObservedRig) throws {
         try rig.dirty(leaves.map(WritebackQueueTests.page))
     }
 
-    /// Nothing to write out is no call to the image and no error.
+    /// A write-out of nothing makes no call to the image and has no error.
     @Test func nothing() throws {
         let rig = try ObservedRig()
         let (leaves, error) = WritebackQueueTests.writeOut([], of: rig)
@@ -38,8 +39,8 @@ import Testing
         try rig.end()
     }
 
-    /// Any number of leaves in any order: gathered once where they are few, twice where they turn out to be many; each
-    /// is written once, in the order of the image.
+    /// Any number of leaves in any order, gathered once if they are few, twice if they turn out to be many. Each is
+    /// written once, in the order of the image.
     @Test(arguments: [1, 2, 31, 32, 33, 64, 65, 200], 1...4 as ClosedRange<UInt64>)
     func inTheOrderOfTheImage(count: UInt64, seed: UInt64) throws {
         var random = SplitMix64(seed: seed, stream: count)
@@ -67,7 +68,7 @@ import Testing
         try rig.end()
     }
 
-    /// More leaves than there is room for are done in parts: the leader is told how many there were, and comes again.
+    /// More leaves than there is room for are done in parts: the leader learns how many there were, and comes again.
     @Test func inParts() throws {
         let rig = try ObservedRig(memory: Pages.minMemory)
         let capacity = WritebackQueue.capacity(frames: rig.frames)
@@ -88,8 +89,8 @@ import Testing
         try rig.end()
     }
 
-    /// Who helps is woken by a write-out of many leaves, and does all the rest of it while the leader, or another, is
-    /// held up; then everybody's part is done.
+    /// A write-out of many leaves wakes helpers. They do all the rest of it while the leader, or another helper, is
+    /// held up. Then all parts are done.
     @Test func helpersDoTheRest() throws {
         let rig = try ObservedRig()
         let leaves = scattered(100)
@@ -117,7 +118,7 @@ import Testing
         try rig.end()
     }
 
-    /// The leader does not return before its helpers have done their parts, and hears of their errors.
+    /// The leader does not return before its helpers have done their parts, and gets their errors.
     @Test func theLeaderWaitsForItsHelpers() throws {
         let rig = try ObservedRig()
         let leaves = scattered(64)
@@ -150,8 +151,8 @@ import Testing
         try rig.end()
     }
 
-    /// What one thread takes at a time is 32 leaves, or up to 64 where they are side by side: a run is not torn between
-    /// two.
+    /// One thread takes 32 leaves at a time, or up to 64 if they are side by side: a run is not torn between two
+    /// threads.
     @Test(
         arguments: zip(
             [[0..<100], [0..<40, 50..<90], [0..<20, 30..<90]] as [[Range<UInt64>]], [64, 50, 74] as [UInt64]))
@@ -175,7 +176,8 @@ import Testing
         try rig.end()
     }
 
-    /// One failure does not stop the rest, and of several errors the first is told: among few leaves, and among many.
+    /// One failure does not stop the rest, and of several errors the first is reported: among few leaves, and among
+    /// many.
     @Test(arguments: [20, 64, 100] as [UInt64], [[EIO, ENOSPC], [ENOSPC, EIO]])
     func theFirstErrorIsTold(count: UInt64, errors: [Int32]) throws {
         let rig = try ObservedRig()
@@ -190,7 +192,7 @@ import Testing
         #expect(WritebackQueueTests.writeOut(leaves, of: rig).error == AccessError(errors[0]))
         rig.image.heal()
         #expect(
-            WritebackQueueTests.writeOut(leaves, of: rig).error == nil, "an error is told by the write-out that had it")
+            WritebackQueueTests.writeOut(leaves, of: rig).error == nil, "an error belongs to one write-out alone")
         try rig.end()
     }
 
@@ -216,7 +218,7 @@ import Testing
         try rig.end()
     }
 
-    /// A write-out that passes over what is reserved writes all the rest and waits for nothing.
+    /// A write-out that passes over reserved pages writes all the rest and waits for nothing.
     @Test(arguments: [20, 40] as [UInt64]) func passesOverWhatIsReserved(count: UInt64) throws {
         let rig = try ObservedRig()
         let leaves = scattered(count)
@@ -235,7 +237,7 @@ import Testing
         try rig.end()
     }
 
-    /// Any other write-out waits for what is reserved, of many leaves when all the rest is written; and hears of its
+    /// Any other write-out waits for reserved pages; of many leaves, after it has written all the rest. It gets their
     /// errors too.
     @Test(arguments: [1, 40] as [UInt64]) func waitsForWhatIsReserved(count: UInt64) throws {
         let rig = try ObservedRig()
@@ -261,8 +263,8 @@ import Testing
         try rig.end()
     }
 
-    /// Where as many write-outs are under way as there are slots, the next waits for one and is done then; but few
-    /// leaves need none.
+    /// If every slot has a write-out under way, the next one waits for a slot and is done then. A write-out of few
+    /// leaves needs no slot.
     @Test func waitsForASlot() throws {
         let rig = try ObservedRig()
         let gate = Gate()
@@ -297,8 +299,8 @@ import Testing
         try rig.end()
     }
 
-    /// Leaders and helpers at any time, some writes failing: each write-out's leaves are out or it says that they are
-    /// not.
+    /// Leaders and helpers come at any time, and some writes fail. Each write-out's leaves are out, or it says that
+    /// they are not.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func leadersAndHelpers(seed: UInt64) throws {
         let rig = try ObservedRig()
         let verdict = Verdict()
@@ -337,7 +339,7 @@ import Testing
         }
     }
 
-    /// The watch wakes when it is kicked, also where that came before it slept; a kick wakes it once.
+    /// A kick wakes the watch, even if it came before the watch slept, and wakes it once.
     @Test func kicked() throws {
         let rig = try ObservedRig()
         let queue = rig.pages.writebackQueue
@@ -351,12 +353,12 @@ import Testing
             #expect(!watch.hasEnded)
             queue.kick()
             watch.join()
-            #expect(queue.waitForKick(milliseconds: 1), "it sleeps no longer than it is told")
+            #expect(queue.waitForKick(milliseconds: 1), "the watch sleeps no longer than the given time")
         }
         try rig.end()
     }
 
-    /// All of the crew go home when they are sent, also those who come later; and a write-out needs none of them.
+    /// The whole crew goes home when it is sent, and so do threads that come later. A write-out needs none of them.
     @Test func goesHome() throws {
         let rig = try ObservedRig()
         let queue = rig.pages.writebackQueue

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Paging
 
-/// What is dirty goes out by itself: when it is old, when it is much, and once more after it has failed.
+/// Dirty pages go out by themselves: when they are old, when they are many, and once more after a failure.
 @Suite struct WritebackTests {
     /// An age that nothing reaches.
     private static let forEver = 1 << 40
@@ -12,7 +12,7 @@ import Testing
         try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: dirtyAge)
     }
 
-    /// Returns when the watch has looked after the image so many times more: it ends an epoch each time.
+    /// Returns when the watch has looked after the image `count` times more: it ends an epoch each time.
     private func waitForLooks(_ count: UInt32, _ rig: ObservedRig) {
         let ledger = rig.provider.ledger
         func epoch() -> UInt32 { ledger.lock.withLock { ledger.record.pointee.epoch } }
@@ -20,7 +20,7 @@ import Testing
         Thread.wait { epoch() &- begin > count }
     }
 
-    /// What is older than the age goes out though it is little and nobody asks; it is not durable by that.
+    /// Pages older than the age go out though they are few and nobody asks. That does not make them durable.
     @Test func ageBringsItOut() throws {
         let rig = try ObservedRig()
         try rig.dirty([0, 1, 100], 5)
@@ -35,8 +35,7 @@ import Testing
         try rig.end()
     }
 
-    /// What is young and little stays, however often the watch looks, and when the crew goes home; a flush brings it
-    /// out.
+    /// Young and few pages stay, however often the watch looks, and when the crew goes home. A flush writes them out.
     @Test func whatIsYoungStays() throws {
         let rig = try ObservedRig()
         try rig.dirty(0..<10)
@@ -52,7 +51,7 @@ import Testing
         try rig.end()
     }
 
-    /// What is above the target goes out however young it is, until it is not above it any more.
+    /// Pages above the target go out, however young, until no more than the target is left.
     @Test func muchGoesOut() throws {
         let rig = try ObservedRig(memory: 4 << 20)
         let target = rig.pages.dirtyLimit.backgroundTarget
@@ -66,12 +65,27 @@ import Testing
         try rig.end()
     }
 
-    /// A writer of many times the limit gets on, and all of what it wrote arrives.
+    /// A writer above the target makes the watch clean some at once, before the watch would look by itself.
+    @Test func aWriterAboveTheTargetKicksTheWatch() throws {
+        let rig = try ObservedRig(memory: 4 << 20)
+        try Watchdog.guarding("a writer above the target kicks the watch") { () throws in
+            let watch = Companion { _ = rig.pages.writebackQueue.waitForKick(milliseconds: 3_600_000) }
+            watch.waitUntilAsleep()
+            try rig.dirty(0..<UInt64(rig.pages.dirtyLimit.backgroundTarget))
+            watch.waitUntilAsleep()
+            #expect(!watch.hasEnded, "it is kicked without need")
+            try rig.dirty([3000])
+            watch.join()
+        }
+        try rig.end()
+    }
+
+    /// A writer of many times the limit makes progress, and everything that it wrote arrives.
     @Test func aWriterAtTheLimitGetsOn() throws {
         let rig = try ObservedRig(memory: 2 << 20)
         let count = UInt64(rig.pages.dirtyLimit.limit * 4)
         let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
-        try Watchdog.guarding("a writer at the limit gets on") { () throws in
+        try Watchdog.guarding("a writer at the limit makes progress") { () throws in
             for page in 0..<count {
                 try rig.dirty([page], UInt8(page % 251 + 1))
                 #expect(rig.pages.dirtyLimit.pages <= rig.pages.dirtyLimit.limit)
@@ -83,13 +97,12 @@ import Testing
         try rig.end()
     }
 
-    /// While somebody waits for memory what is dirty goes out, however young and little it is: it may be what is in the
-    /// way.
+    /// While somebody waits for memory dirty pages go out, however young and few: they may be the obstacle.
     @Test func whoWaitsForMemoryHasItWrittenOut() throws {
         let rig = try ObservedRig()
         try rig.dirty([3])
         let writeback = try start(rig, dirtyAge: WritebackTests.forEver)
-        Watchdog.guarding("who waits for memory has it written out") {
+        Watchdog.guarding("a wait for memory has it written out") {
             waitForLooks(1, rig)
             #expect(rig.image.written.isEmpty)
             _ = rig.pages.waiters.begin()
@@ -100,8 +113,8 @@ import Testing
         try rig.end()
     }
 
-    /// What could not be written out is tried again without anybody's asking until it is out. The trouble is told once,
-    /// and its end once; a flush says so meanwhile.
+    /// What could not be written out is tried again, without a request, until it is out. The trouble is reported once,
+    /// and its end once. A flush fails meanwhile.
     @Test func whatFailedIsTriedAgain() throws {
         let notices = Guarded<[Notice]>([])
         let rig = try ObservedRig { notice in notices.withLock { $0.append(notice) } }
@@ -123,30 +136,31 @@ import Testing
         let told = notices.withLock { $0 }
         #expect(told.last == .writeOutWorksAgain(failures: failures))
         guard case .writeOutFails(AccessError(ENOSPC), _) = told[0] else {
-            Issue.record("told first: \(told[0])")
+            Issue.record("the first notice is \(told[0])")
             return
         }
         try rig.end()
     }
 
-    /// Much that is out and not durable is synced by itself, because it is the last to be recycled; little is not.
+    /// Many pages that are out and not durable are synced by themselves, because they are the last to be recycled. A
+    /// few are not.
     @Test func muchThatIsUnsyncedIsSynced() throws {
         let rig = try ObservedRig(memory: 4 << 20)
         let writeback = try start(rig, dirtyAge: 1)
         try Watchdog.guarding("much that is unsynced is synced") { () throws in
             try rig.dirty(0..<20)
-            Thread.wait { rig.provider.ledger.unsyncedPages == 20 }
+            Thread.wait { rig.provider.durability.risk.unsyncedPages == 20 }
             waitForLooks(2, rig)
             #expect(rig.image.syncs == 0)
             try rig.dirty(0..<UInt64(rig.frames / 4 + 20))
             Thread.wait { rig.image.syncs > 0 }
             writeback.stop()
         }
-        #expect(rig.provider.ledger.unsyncedPages <= rig.frames / 4)
+        #expect(rig.provider.durability.risk.unsyncedPages <= rig.frames / 4)
         try rig.end()
     }
 
-    /// All images are looked after, those that are opened later too.
+    /// All images are looked after, even those that are opened later.
     @Test func allImagesAreLookedAfter() throws {
         let rig = try ObservedRig()
         let writeback = try start(rig, dirtyAge: 1)

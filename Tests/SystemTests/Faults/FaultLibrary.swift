@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// The library that makes a thread of nbdkit fault at a chosen place: see faults.c.
 final class FaultLibrary {
@@ -10,7 +11,7 @@ final class FaultLibrary {
 
     /// Compiles it.
     init() throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         let here = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
         let result = try Subprocess.run(
             "cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wno-infinite-recursion", "-o", path, "\(here)/faults.c",
@@ -18,13 +19,13 @@ final class FaultLibrary {
         guard result.status == 0 else { throw Trouble("cc: \(result.output)") }
     }
 
-    /// What a command is begun with so that its program faults at `place` once it has been armed.
-    /// - Parameter memory: What memory= is, bytes.
+    /// The beginning of a command that makes its program fault at `place` once it has been armed.
+    /// - Parameter memory: The value of memory=, bytes.
     func command(faultingAt place: String, memory: Int) -> [String] {
         ["env", "LD_PRELOAD=\(path)", "FAULT=\(place)", "MEMORY=\(memory)", "ARMED=\(armed)"]
     }
 
-    /// Arms it in a process, and waits until it is: a signal that is sent after another may come before it.
+    /// Arms it in a process, and waits until it is armed: a signal sent after another may arrive before it.
     func arm(_ pid: pid_t) throws {
         unlink(armed)
         kill(pid, SIGUSR2)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// kill -9 of the real nbdkit under running writers. 40 rounds, 400 with FLEXPAGE_SOAK=1.
@@ -7,17 +8,17 @@ import Testing
     private static let writers = 3
     private static var rounds: Int { Soak.isOn ? 400 : 40 }
 
-    /// The ways to serve that the rounds go through by turns.
+    /// The ways to serve, which the rounds use in turn.
     private static let ways = [
         ["memory=1M", "dirty-age=1"], ["memory=2M", "dirty-age=3600"], ["memory=16M", "dirty=10%"],
         ["memory=64M", "dirty-age=3600"], ["memory=2M", "cache=writethrough"],
     ]
 
-    /// Proves that whatever SIGKILL comes upon, each sector holds its value at the last flush or FUA that was answered,
-    /// or one written later; never an older one, never a mixture. The image goes from round to round, so that every
-    /// round opens what a killed server has left.
+    /// Whatever SIGKILL interrupts, each sector holds its value at the last answered flush or FUA, or one written
+    /// later; never an older one, never a mixture. The image goes from round to round, so every round opens what a
+    /// killed server has left.
     @Test func killedUnderWriters() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: Self.sectors * SectorLedger.sectorSize)
         let ledger = SectorLedger(sectors: Self.sectors)

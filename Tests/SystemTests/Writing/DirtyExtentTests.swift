@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Block status, and copies made with its help, of an export with data that has not been written out.
@@ -8,7 +9,7 @@ import Testing
 
     /// A sparse image: data at 2 to 4 MiB and at 8 to 9 MiB.
     private func sparse() throws -> (path: String, scratch: Scratch, bytes: [UInt8]) {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         var bytes = [UInt8](repeating: 0, count: Self.size)
         for place in [2 << 20, 3 << 20, 8 << 20] {
@@ -20,8 +21,8 @@ import Testing
         return (path, scratch, bytes)
     }
 
-    /// Writes, zeroes and trims over data and holes, none of it flushed, at edges of pages and beside them; the same to
-    /// `bytes`. Returns what each page must be told as: 0 data, 3 hole.
+    /// Writes, zeroes and trims over data and holes, none of it flushed, at edges of pages and beside them; and the
+    /// same to `bytes`. Returns the expected status of each page: 0 data, 3 hole.
     private func change(_ client: Client, _ bytes: inout [UInt8]) throws -> [UInt32] {
         var status = [UInt32](repeating: 3, count: Self.size / Self.page)
         for page in [512..<1024, 2048..<2304].joined() { status[page] = 0 }
@@ -35,7 +36,7 @@ import Testing
             Bytes.put(new, into: &bytes, at: place)
             for page in place / Self.page...(place + count - 1) / Self.page { status[page] = 0 }
         }
-        // Over dirty data, over clean data, over holes. Edges inside of a page stay data.
+        // Over dirty data, over clean data, over holes. Edges inside a page stay data.
         for (isTrim, range) in [
             (true, 65_536..<69_632), (false, (2 << 20) + 4096..<(2 << 20) + 131_072),
             (true, 3 << 20..<(3 << 20) + 262_144),
@@ -49,7 +50,7 @@ import Testing
         return status
     }
 
-    /// The status of each page, as told by the server in one or more answers.
+    /// The status of each page, as the server reports it in one or more answers.
     private func told(_ client: Client) throws -> [UInt32] {
         var pages: [UInt32] = []
         while pages.count < Self.size / Self.page {
@@ -62,7 +63,7 @@ import Testing
         return pages
     }
 
-    /// Proves that what is told is exact, page for page, while data is dirty in memory alone, and again after a flush.
+    /// The status is exact, page for page, while data is dirty in memory alone, and again after a flush.
     @Test func statusIsExact() throws {
         var (path, scratch, bytes) = try sparse()
         defer { withExtendedLifetime(scratch) {} }
@@ -72,15 +73,15 @@ import Testing
         for when in ["dirty", "flushed"] {
             let found = try told(client)
             let wrong = wanted.indices.filter { found[$0] != wanted[$0] }
-            #expect(wrong.isEmpty, "\(when): page \(wrong.first ?? 0) is told as \(found[wrong.first ?? 0])")
+            #expect(wrong.isEmpty, "\(when): page \(wrong.first ?? 0) is reported as \(found[wrong.first ?? 0])")
             try client.flush()
         }
         try Bytes.check(try Files.bytes(path), bytes, "the image")
     }
 
-    /// Proves that nbdcopy and qemu-img convert of a live export with dirty data are equal to what the client wrote,
+    /// Copies of a live export with dirty data, by nbdcopy and qemu-img convert, are equal to what the client wrote,
     /// with much memory and little.
-    @Test(.enabled(if: Subprocess.exists("qemu-img"), "qemu-img is of qemu-utils"), arguments: ["1M", "32M"])
+    @Test(.enabled(if: Subprocess.exists("qemu-img"), "qemu-img is part of qemu-utils"), arguments: ["1M", "32M"])
     func copiesAreExact(_ memory: String) throws {
         var (path, scratch, bytes) = try sparse()
         let server = try Server([path, "memory=\(memory)", "dirty-age=3600"])

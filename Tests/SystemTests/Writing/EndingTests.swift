@@ -1,10 +1,11 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// How serving ends: what was answered is on the image when the process has gone.
+/// The end of serving: what was answered is on the image when the process has gone.
 @Suite struct EndingTests {
-    /// Proves that on SIGTERM with an idle client, whom nbdkit waits for and for whom it then calls no close, all that
-    /// was answered is on the image when the process has ended.
+    /// SIGTERM comes while a client is idle. nbdkit waits for the client, and then calls no close for it. Everything
+    /// that was answered is on the image when the process has ended.
     @Test func anIdleClient() throws {
         let image = try Image(size: 8 << 20)
         let server = try Server(image, "memory=32M", "dirty-age=3600", "dirty=90%")
@@ -13,9 +14,8 @@ import Testing
         try client.write(new, at: 0)
         try image.check(try Files.bytes(image.path), at: 0)
         kill(server.pid, SIGTERM)
-        // So that the client is still there when nbdkit hears of it. If it is slow to, this proves less, but nothing
-        // false.
-        usleep(300_000)
+        // Only the signal can have brought it there: then nbdkit knows of it, with the client still there.
+        try Patience.wait(seconds: 60, "it has not gone out") { (try? Files.bytes(image.path)) == new ? () : nil }
         #expect(!server.process.hasEnded)
         client.vanish()
         #expect(try server.process.wait() == 0)
@@ -23,11 +23,11 @@ import Testing
         #expect(!server.log.contains("error:"))
     }
 
-    /// Proves the same with clients in the middle of writing: each sector of the image holds the last value that was
-    /// answered, or one that was asked for later.
+    /// The same with clients in the middle of writing: each sector of the image holds the last value that was answered,
+    /// or one that was asked for later.
     @Test(arguments: ["memory=2M", "memory=64M"])
     func busyClients(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         let sectors = 16_384
         try Files.resize(path, to: sectors * SectorLedger.sectorSize)
@@ -40,8 +40,8 @@ import Testing
         }
     }
 
-    /// Proves that what a client wrote and did not flush goes to the image when it leaves, with a good-bye or without
-    /// one, while the server serves on.
+    /// What a client wrote and did not flush goes to the image when it leaves, with a good-bye or without one, while
+    /// the server serves on.
     @Test(arguments: [true, false])
     func disconnect(_ saysGoodBye: Bool) throws {
         let image = try Image(size: 4 << 20)
@@ -57,7 +57,7 @@ import Testing
         try Bytes.check(try stays.read(4 << 20, at: 0), new)
     }
 
-    /// Proves that the end writes out what nobody but the server knows to be dirty: a daemon, no -f, ended by SIGTERM
+    /// The end writes out pages that only the server knows to be dirty. It is a daemon, without -f, ended by SIGTERM
     /// after its client has been killed.
     @Test func aDaemon() throws {
         let image = try Image(size: 4 << 20)

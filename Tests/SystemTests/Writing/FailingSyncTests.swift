@@ -1,9 +1,9 @@
 import Glibc
 import Testing
 
-/// A disk whose syncs fail, and which then forgets what was written since the last good one: what is said of it, and
-/// what is on it in the end.
-@Suite(.serialized, .enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
+/// A disk whose syncs fail, and which then forgets what was written since the last good one: what is reported, and what
+/// is on it in the end.
+@Suite(.serialized, .enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs))
 struct FailingSyncTests {
     private static let failing = "syncing the image failed (Input/output error)"
     private static let working = "syncing the image works again"
@@ -14,9 +14,9 @@ struct FailingSyncTests {
         log.split(separator: "\n").count { $0.contains(text) }
     }
 
-    /// Proves that while syncs fail every flush and every FUA write does, on every connection, and reads give what was
-    /// written; that once they work again a flush succeeds only with all on the disk that was written since the last
-    /// good sync, though the disk has forgotten it; and that the log has a line for the beginning and one for the end.
+    /// While syncs fail every flush and every FUA write fails, on every connection, and reads give what was written.
+    /// Once syncs work again, a flush succeeds only if the disk has everything written since the last good sync, though
+    /// it had forgotten that. The log has a line for the beginning and one for the end.
     @Test(arguments: ["writeback", "writethrough"])
     func aFailedSyncIsNotASuccessLater(_ cache: String) throws {
         let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
@@ -30,7 +30,7 @@ struct FailingSyncTests {
         #expect(count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
     }
 
-    /// Two clients meet syncs that fail, and then some that do not. What the disk must hold then.
+    /// Two clients meet syncs that fail, and then some that do not. Returns what the disk must hold then.
     private func work(_ disk: TroubledDisk, _ server: Server) throws -> [UInt8] {
         let (one, other) = (try Client(server), try Client(server))
         var wanted = Image.bytes(0..<1 << 20)
@@ -58,7 +58,7 @@ struct FailingSyncTests {
         let callsBefore = try disk.calls.count
         try other.flush()
         try Bytes.check(try disk.durable, wanted, "the disk after the flush that succeeded")
-        // It has forgotten them; but that is what is to be seen of it, so look at what it was asked for as well.
+        // It has forgotten them. But that is only the visible side, so check its requests as well.
         let calls = try disk.calls.dropFirst(callsBefore)
         for offset in [65_536, 512 << 10] {
             #expect(calls.contains { $0.kind == "write" && $0.offset == offset }, "\(calls)")
@@ -70,10 +70,9 @@ struct FailingSyncTests {
         return wanted
     }
 
-    /// Proves that where some of what was written since the last good sync is not in memory any more when one fails,
-    /// every flush and every FUA write fails from then on, though the disk's syncs work again, and that plain writes
-    /// and reads work on; that the log says so once, and the end once more; and that all is well with a server that is
-    /// started anew.
+    /// A sync fails when some of what was written since the last good one is not in memory any more. From then on every
+    /// flush and every FUA write fails, though the disk's syncs work again. Plain writes and reads still work. The log
+    /// says so once, and the end once more. All is well with a server that is started anew.
     @Test func whatIsLostIsNeverCalledSafe() throws {
         let disk = try TroubledDisk(Image.bytes(0..<4 << 20))
         let server = try Server([disk.path, "memory=1M", "dirty-age=3600"])
@@ -94,7 +93,7 @@ struct FailingSyncTests {
         #expect(try anew.stop() == 0)
     }
 
-    /// More than there is memory for is written while syncs fail, and then they work again.
+    /// Writes more than memory holds while syncs fail; then they work again.
     private func lose(_ disk: TroubledDisk, _ server: Server) throws {
         let (one, other) = (try Client(server), try Client(server))
         try one.flush()
@@ -114,11 +113,11 @@ struct FailingSyncTests {
             try Bytes.check(try client.read(8192, at: (3 << 20) + 4096), bytes)
             _ = try client.read(1 << 20, at: 1 << 20)
         }
-        // It is not for lack of trying: what could be written is there.
+        // The loss is not for lack of trying: what could be written is there.
         try Bytes.check(Array(try disk.durable[(3 << 20) + 4096..<(3 << 20) + 12_288]), bytes, "the disk")
     }
 
-    /// Proves that an end whose sync fails tells what is lost by it.
+    /// If the last sync fails, the end reports what is lost.
     @Test func theEndTellsWhatIsLost() throws {
         let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
         let server = try Server([disk.path, "memory=8M", "dirty-age=3600"])

@@ -1,11 +1,12 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
-/// A filesystem of the kernel's on a real export, by way of nbdfuse and a loop device.
-@Suite(.serialized, .enabled(if: Machine.canMountExports, "it takes root, FUSE with nbdfuse, a loop device, and ext4"))
+/// A filesystem of the kernel's on a real export, through nbdfuse and a loop device.
+@Suite(.serialized, .enabled(if: Machine.canMountExports, "needs root, FUSE with nbdfuse, a loop device, and ext4"))
 struct FilesystemTests {
-    /// A tree of files of all sizes; their checksums are what the test goes by.
+    /// A tree of files of all sizes; the test compares their checksums.
     private func makeTree(_ directory: String) throws {
         var random = SplitMix64(seed: 11)
         for folder in 0..<12 {
@@ -30,7 +31,7 @@ struct FilesystemTests {
         return result.output
     }
 
-    /// Makes the export's filesystem visible while `body` runs.
+    /// Mounts the export's filesystem while `body` runs.
     private func mounted(_ server: Server, _ body: (_ directory: String, _ device: String) throws -> Void) throws {
         let fuse = try FuseExport(server)
         do {
@@ -42,12 +43,12 @@ struct FilesystemTests {
         try fuse.end()
     }
 
-    /// Proves that ext4 finds what it wrote: mkfs, a tree copied, compared, a part deleted, trimmed, more copied,
-    /// remounted through a server started anew, checked by fsck and by checksums; with much memory and with little. And
-    /// that the image itself, with no server, is sound and holds the same files.
+    /// ext4 finds what it wrote: mkfs, a tree copied, compared, a part deleted, trimmed, more copied, remounted through
+    /// a new server, checked by fsck and by checksums; with much memory and with little. The image itself, without a
+    /// server, is sound and holds the same files.
     @Test(arguments: ["64M", "8M"])
     func ext4(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (path, tree) = (scratch.path("disk.img"), scratch.path("tree"))
         try Files.resize(path, to: 256 << 20)
         try makeTree(tree)

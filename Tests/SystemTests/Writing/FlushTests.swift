@@ -1,14 +1,15 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// What an answered flush means.
 @Suite struct FlushTests {
-    /// Proves what nbdkit's cache filter fails: of 16 MiB written in 256 blocks and flushed, all 256 are on the image
-    /// when the flush is answered, as another process (this one) reads it while the server goes on; with memory at its
-    /// least, with less than was written, and with more.
+    /// nbdkit's cache filter fails this. 16 MiB are written in 256 blocks and flushed. All 256 are on the image when
+    /// the flush is answered, as another process (this one) reads it while the server goes on. The memory is the
+    /// minimum, less than was written, and more.
     @Test(arguments: ["1M", "4M", "16M", "256M"])
     func allBlocksAreThere(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 16 << 20)
         let server = try Server([path, "memory=\(memory)", "dirty-age=3600"])
@@ -25,8 +26,8 @@ import Testing
         for number in blocks.indices { try Bytes.check(try client.read(65_536, at: number * 65_536), blocks[number]) }
     }
 
-    /// Proves that connections see each other's writes, and that a flush on one covers the writes of both: what either
-    /// had been answered is on the image after SIGKILL.
+    /// Connections see each other's writes, and a flush on one covers the writes of both. What either had been answered
+    /// is on the image after SIGKILL.
     @Test func aFlushOnOneConnectionCoversBoth() throws {
         let image = try Image(size: 4 << 20)
         let server = try Server(image, "dirty-age=3600")
@@ -45,9 +46,9 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
     }
 
-    /// Proves that a flush really syncs the image and that FUA does, that neither is answered before, and that a write
-    /// alone does not: as the kernel is asked, seen by strace.
-    @Test(.enabled(if: Machine.canTrace, "tracing a process takes strace and the permission"))
+    /// A flush really syncs the image, and so does FUA; neither is answered before. A write alone does not sync. strace
+    /// shows the calls of the kernel.
+    @Test(.enabled(if: Machine.canTrace, "needs strace and the permission to trace"))
     func syncs() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, "dirty-age=3600")

@@ -1,10 +1,11 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// The promise of flush-time=, on a disk that is slow: how much may be dirty follows what the disk does.
-@Suite(.serialized, .enabled(if: ThrottleGroup.canBeHad, ThrottleGroup.needs))
+/// The promise of flush-time=, on a slow disk: how much may be dirty follows what the disk does.
+@Suite(.serialized, .enabled(if: ThrottleGroup.isAvailable, ThrottleGroup.needs))
 struct FlushTimeTests {
-    /// What a trial takes: with a flush-time of 2 s in all runs, of 10 s in long ones.
+    /// The figures of a trial: with a flush-time of 2 s in all runs, of 10 s in long ones.
     struct Size {
         let flushTime: Int
         let memory: Int
@@ -18,7 +19,7 @@ struct FlushTimeTests {
         static var trials: [Size] { Soak.isOn ? [short, long] : [short] }
     }
 
-    /// A server whose disk writes `size.rate`, on an image that has its place on the disk already. Its parts end in
+    /// A server whose disk writes `size.rate`, on an image that has its space on the disk already. Its parts end in
     /// this order.
     private final class SlowServer {
         let server: Server
@@ -26,7 +27,7 @@ struct FlushTimeTests {
         let scratch: Scratch
 
         init(_ size: Size) throws {
-            scratch = try Scratch()
+            scratch = Scratch()
             let path = scratch.path("disk.img")
             let piece = [UInt8](repeating: 1, count: 1 << 20)
             for offset in stride(from: 0, to: size.image, by: piece.count) {
@@ -46,7 +47,7 @@ struct FlushTimeTests {
         }
     }
 
-    /// Seconds that a flush takes.
+    /// The seconds that a flush takes.
     private func flush(_ client: Client) throws -> Double {
         let before = Self.seconds
         try client.flush()
@@ -59,8 +60,8 @@ struct FlushTimeTests {
         return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
     }
 
-    /// Writes to the image from its beginning on, round and round, until there is enough of it or it has been long
-    /// enough.
+    /// Writes to the image from its beginning on, round and round, until it has written `bytes` or `seconds` have
+    /// passed.
     private func offer(_ client: Client, _ size: Size, bytes: Int = .max, seconds: Double = .infinity) throws {
         let piece = [UInt8](repeating: 2, count: 1 << 20)
         let end = Self.seconds + seconds
@@ -71,10 +72,10 @@ struct FlushTimeTests {
         }
     }
 
-    /// Proves that a fresh server that is offered as much as its client can write flushes within flush-time=, and a
-    /// half: no more is dirty than that takes (the limit of dirty= alone would let much more be). And that it does so
-    /// again, three times flush-time= after the disk has fallen to a tenth, while the client went on writing as fast as
-    /// it could.
+    /// A client of a fresh server writes as fast as it can. A flush then ends within one and a half times flush-time=,
+    /// because no more is dirty than that takes (the limit of dirty= alone would allow much more). The same holds again
+    /// three times flush-time= after the disk has fallen to a tenth, while the client went on writing as fast as it
+    /// could.
     @Test(arguments: Size.trials) func flushesAreInTime(size: Size) throws {
         let slow = try SlowServer(size)
         do {

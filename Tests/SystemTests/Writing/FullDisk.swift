@@ -1,8 +1,9 @@
 import Glibc
+import TestSupport
 
 /// A sparse image on a small file system of its own, and a ballast that leaves it little space.
 final class FullDisk {
-    /// The kinds of file system that can be had.
+    /// The kinds of file system that are available.
     static var kinds: [String] {
         [("tmpfs", Machine.canMount("tmpfs")), ("ext4", Machine.canLoop && Subprocess.exists("mkfs.ext4"))]
             .compactMap { $0.1 ? $0.0 : nil }
@@ -15,9 +16,9 @@ final class FullDisk {
     private let files: Scratch
     private var ballast: String { mount.scratch.path("ballast") }
 
-    /// - Parameter left: Bytes, about, that can be written.
+    /// - Parameter left: Bytes that can still be written, approximately.
     init(_ kind: String, imageSize: Int, left: Int) throws {
-        files = try Scratch()
+        files = Scratch()
         if kind == "tmpfs" {
             device = nil
             mount = try Mount("tmpfs", options: "mode=755,size=\(Self.size)")

@@ -1,8 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// A disk that is full: what has been answered is kept, said to be in trouble, and on the image when there is space.
-@Suite(.serialized, .enabled(if: !FullDisk.kinds.isEmpty, "it takes root, and tmpfs or a loop device with ext4"))
+/// A disk that is full: what has been answered is kept, the trouble is reported, and the data is on the image once
+/// there is space.
+@Suite(.serialized, .enabled(if: !FullDisk.kinds.isEmpty, "needs root, and tmpfs or a loop device with ext4"))
 struct FullDiskTests {
     private static let failing = "writing to the image fails (No space left on device)"
     private static let working = "writing to the image works again"
@@ -11,16 +13,16 @@ struct FullDiskTests {
         log.split(separator: "\n").count { $0.contains(text) }
     }
 
-    /// Proves that a flush fails with ENOSPC on every connection for as long as data cannot be written out, that FUA
-    /// and flushes that are tried again do, that reads give the new data all the while; that once there is space a
-    /// flush succeeds and the image holds every byte; and that the log has one line for the trouble and one for its
-    /// end, however many blocks and flushes it was.
+    /// As long as data cannot be written out, a flush fails with ENOSPC on every connection, and so do FUA and flushes
+    /// that are tried again. Reads give the new data all the while. Once there is space a flush succeeds and the image
+    /// holds every byte. The log has one line for the trouble and one for its end, however many blocks and flushes were
+    /// involved.
     @Test(arguments: FullDisk.kinds)
     func flushesFailUntilThereIsSpace(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)
         let server = try Server([disk.image, "memory=64M", "dirty-age=3600", "dirty=90%"])
         try work(disk, server)
-        try Patience.wait(seconds: 60, "the log does not tell the end") {
+        try Patience.wait(seconds: 60, "the log does not report the end") {
             count(Self.working, in: server.log) > 0 ? () : nil
         }
         #expect(try server.stop() == 0)
@@ -41,7 +43,7 @@ struct FullDiskTests {
         }
         #expect(Client.code { try other.write(.init(repeating: 7, count: 8192), at: 60 << 20, .forced) } == ENOSPC)
         #expect(Client.code { _ = try one.read(1 << 20, at: 40 << 20) } == nil)
-        try Patience.wait(seconds: 60, "the log does not tell") { count(Self.failing, in: server.log) > 0 ? () : nil }
+        try Patience.wait(seconds: 60, "the log is silent") { count(Self.failing, in: server.log) > 0 ? () : nil }
         #expect(count(Self.failing, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 0)
         try disk.free()
@@ -59,9 +61,9 @@ struct FullDiskTests {
     /// What clients write as piece `number`.
     private func piece(_ number: Int) -> [UInt8] { Image.bytes(0..<Self.piece, seed: UInt64(number) + 1) }
 
-    /// Proves that with the dirty limit reached by what cannot be written out, new writes fail with ENOSPC instead of
-    /// waiting; that reads, of old and of new data, go on; that writes work again when there is space; and that what
-    /// was answered is on the image then.
+    /// The dirty limit is full of pages that cannot be written out. New writes fail with ENOSPC instead of waiting, and
+    /// reads, of old and of new data, go on. Writes work again when there is space, and what was answered is on the
+    /// image then.
     @Test(arguments: FullDisk.kinds)
     func writesFailAtTheLimit(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)
@@ -75,7 +77,8 @@ struct FullDiskTests {
         #expect(count(Self.failing, in: server.log) == 1)
     }
 
-    /// Writes pieces until one fails, and sees that all goes on when there is space. How many pieces were answered.
+    /// Writes pieces until one fails, and checks that everything goes on when there is space. Returns the number of
+    /// pieces that were answered.
     private func writeToTheLimit(_ disk: FullDisk, _ server: Server) throws -> Int {
         let client = try Client(server)
         var answered = 0
@@ -103,8 +106,8 @@ struct FullDiskTests {
         }
     }
 
-    /// Proves that a client who leaves and an end that cannot bring everything to the image say so, each in a line, and
-    /// that the process ends all the same.
+    /// A client that leaves, and an end that cannot bring everything to the image, are reported in a line each. The
+    /// process ends all the same.
     @Test(arguments: FullDisk.kinds)
     func theEndTellsWhatIsLost(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)
@@ -114,20 +117,20 @@ struct FullDiskTests {
             try client.write(Image.bytes(0..<8 << 20), at: 0)
         }
         let left = "a client left before all written data was on the image and synced: No space left on device"
-        try Patience.wait(seconds: 60, "the log does not tell") { count(left, in: server.log) == 1 ? () : nil }
+        try Patience.wait(seconds: 60, "the log is silent") { count(left, in: server.log) == 1 ? () : nil }
         _ = try server.stop()
         let lost = "pages of 4096 bytes could not be written to \(disk.image) and are lost: No space left on device"
         #expect(count(lost, in: server.log) == 1)
     }
 
-    /// Proves that pages which have their space are on the image at the first flush, though it fails because of what
-    /// lies beside them; that a FUA write of one amid those that have none succeeds; that at the end every page is on
-    /// the image that can be there; and that the end tells as lost what really could not be written, by its number.
+    /// Pages that have their space are on the image at the first flush, though it fails because of their neighbours. A
+    /// FUA write of one such page among others without space succeeds. At the end every page that can be on the image
+    /// is. The end reports the number of pages that really could not be written.
     @Test(arguments: FullDisk.kinds)
     func neighboursOfWhatHasNoSpaceAreWritten(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 2 << 20)
         let (page, old) = (4096, [UInt8](repeating: 9, count: 4096))
-        // Space for 32 pages side by side, and for one among others that have none.
+        // Space for 32 pages side by side, and for single ones among others that have none.
         for number in [70] + Array(32..<64) { try Files.write(old, to: disk.image, at: number * page) }
         try disk.allocate(old, at: 100 * page)
         let server = try Server([disk.image, "memory=64M", "dirty-age=3600"])
@@ -151,9 +154,9 @@ struct FullDiskTests {
         try Bytes.check(Array(found[100 * page..<101 * page]), Array(new[100 * page..<101 * page]), "the lonely page")
     }
 
-    /// Proves that a few dirty pages that cannot be written do not take the memory of all that was written with them:
-    /// after more writes than there is memory, of each of which all but one page has been trimmed again, reads of what
-    /// is not in memory are answered; and that the server ends when it is told to.
+    /// A few dirty pages that cannot be written do not keep the memory of everything that was written with them. More
+    /// is written than there is memory, and all but one page of each write is trimmed again. Reads of what is not in
+    /// memory are answered, and the server ends on request.
     @Test(arguments: FullDisk.kinds)
     func aFewDirtyPagesLeaveRoomForReads(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 256 << 20, left: 1 << 20)
@@ -176,8 +179,8 @@ struct FullDiskTests {
         #expect(count("error: 40 pages of 4096 bytes could not be written", in: server.log) == 1)
     }
 
-    /// Proves that a zero that cannot have its space fails with ENOSPC and leaves all as it was: what is dirty, what is
-    /// clean, and what is on the image.
+    /// A zero that cannot have its space fails with ENOSPC and changes nothing: not what is dirty, not what is clean,
+    /// and not what is on the image.
     @Test(arguments: FullDisk.kinds)
     func aZeroThatFailsChangesNothing(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)

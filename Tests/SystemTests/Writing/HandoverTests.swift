@@ -1,19 +1,20 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// Two servers that take turns at one image, each with a cache of its own: what one has written the other reads, and
-/// nothing stale is ever written back.
+/// Two servers take turns at one image, each with a cache of its own. What one has written the other reads, and nothing
+/// stale is ever written back.
 @Suite(.serialized) struct HandoverTests {
     private static let quiet = Server.Options(isVerbose: false)
     private static let forgotten = "cached pages of 4096 bytes are discarded"
 
-    /// A client who may write, as soon as the other server has given the image up.
+    /// A client that may write, as soon as the other server has released the image.
     private func turn(_ server: Server) throws -> Client {
-        try Patience.wait(seconds: 60, "the image is not given up: \(server.log.suffix(1000))") { try? Client(server) }
+        try Patience.wait(seconds: 60, "the image is not released: \(server.log.suffix(1000))") { try? Client(server) }
     }
 
-    /// Proves that a server which has cached a page reads it anew after another one's turn, before it writes part of
-    /// it; that the log of -v says so; and that nothing is forgotten where nobody else had a turn.
+    /// A server that has cached a page reads it anew after another's turn, before it writes part of it. The log of -v
+    /// says so. Nothing is forgotten if nobody else had a turn.
     @Test func aPageInPart() throws {
         let image = try Image(size: 1 << 20)
         let (first, second) = (try Server(image), try Server(image))
@@ -34,10 +35,9 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
     }
 
-    /// Proves that zeroes that one server knows, for they were a hole or it has trimmed them, are not zeroes any more
-    /// when the other one has written there.
+    /// Known zeroes, of a hole or after a trim, are not zeroes any more once the other server has written there.
     @Test func knownZeroes() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 64 << 20)
         let (first, second) = (try Server([path, "memory=8M"]), try Server([path, "memory=8M"]))
@@ -58,25 +58,25 @@ import Testing
         }
     }
 
-    /// Proves that two servers take turns, as fast as they can, each with random requests of all kinds, and never find
-    /// anything but what the turns before have left; and so does a program that reads the file.
+    /// Two servers take turns, as fast as they can, each with random requests of all kinds. They never find anything
+    /// but what the earlier turns have left, and nor does a program that reads the file.
     @Test func alternating() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try alternate(try sparseImage(in: scratch), turns: Soak.isOn ? 2000 : 24)
     }
 
-    /// Proves the same of a block device, of which nothing tells that it was changed.
-    @Test(.enabled(if: Machine.canLoop, "it takes root and a loop device"))
+    /// The same for a block device, which never shows that it was changed.
+    @Test(.enabled(if: Machine.canLoop, "needs root and a loop device"))
     func alternatingAtADevice() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let device = try LoopDevice(try sparseImage(in: scratch))
         try alternate(device.path, turns: Soak.isOn ? 400 : 12)
     }
 
-    /// Proves the same of a filesystem that keeps whole seconds, where many turns leave the same times.
-    @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "it takes root, a loop device and ext4"))
+    /// The same for a filesystem that keeps whole seconds, on which many turns leave the same times.
+    @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "needs root, a loop device and ext4"))
     func alternatingWithinASecond() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("file")
         try Files.resize(file, to: 32 << 20)
         #expect(try Subprocess.run("mkfs.ext4", "-q", "-F", "-I", "128", file).status == 0)
@@ -85,9 +85,9 @@ import Testing
         try alternate(try sparseImage(in: mount.scratch), turns: Soak.isOn ? 400 : 12)
     }
 
-    /// Proves that lock=off, which protects nothing at the same time, protects from what others did before a turn.
+    /// lock=off does not protect from simultaneous writers, but it protects from what others did before a turn.
     @Test func alternatingWithoutLocks() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         try alternate(try sparseImage(in: scratch), turns: 12, parameters: ["lock=off"])
     }
 
@@ -105,12 +105,12 @@ import Testing
         var bytes = try Files.bytes(path)
         for number in 0..<turns {
             let client = try turn(servers[number % 2])
-            // Sometimes the first thing that is done with a page is to write part of it.
+            // Sometimes the first thing done with a page is to write part of it.
             if number % 3 > 0 { try Bytes.check(try client.read(bytes.count, at: 0), bytes, "turn \(number)") }
             var model = WriteModel(bytes, [client], seed: UInt64(number))
             try model.run(3)
             bytes = model.bytes
-            // What has not been flushed is brought out when the client leaves; without a lock nobody waits for that.
+            // What has not been flushed is written out when the client leaves; without a lock nobody waits for that.
             if number % 2 == 0 || parameters.contains("lock=off") { try client.flush() }
         }
         let last = try turn(servers[turns % 2])
@@ -118,11 +118,11 @@ import Testing
         withExtendedLifetime(last) {}
     }
 
-    /// Proves that those who only read, on a server with -r and on one whose writers come and go, under load and with
-    /// reading ahead, see of each page an old state or a new one, and of what had been flushed before they came the new
-    /// one; and that nothing stale is written back.
+    /// Readers come to a server with -r and to one whose writers come and go, under load and with reading ahead. They
+    /// see an old or a new state of each page, and the new one of what had been flushed before they came. Nothing stale
+    /// is written back.
     @Test func readersMeanwhile() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("disk.img")
         let history = History(pages: 512)
         try Files.resize(file, to: 512 * 4096)
@@ -164,7 +164,7 @@ import Testing
         history.flushed = flushed
     }
 
-    /// One client who reads for a while.
+    /// One client that reads for a while.
     private func read(_ history: History, _ server: Server, _ random: inout SplitMix64) throws {
         let flushed = history.flushed
         let client = try Client(server)
@@ -175,7 +175,7 @@ import Testing
         }
     }
 
-    /// The version of each page that has been flushed last.
+    /// For each page, the version that has been flushed last.
     private final class History: @unchecked Sendable {
         private var mutex = pthread_mutex_t()
         private var versions: [UInt64]
@@ -197,7 +197,7 @@ import Testing
         func end() { locked { hasEnded = true } }
         var isOver: Bool { locked { hasEnded } }
 
-        /// Whether no word of `bytes`, which begin at page `first`, is older than its page in `flushed`.
+        /// Checks that no word of `bytes`, which begin at page `first`, is older than its page in `flushed`.
         func check(_ bytes: [UInt8], from first: Int, since flushed: [UInt64]) throws {
             try bytes.withUnsafeBytes { bytes in
                 for place in stride(from: 0, to: bytes.count, by: 512) {
@@ -210,16 +210,17 @@ import Testing
         }
     }
 
-    /// Proves that what a client left behind keeps the lock until it is out, and that the server then finds what
-    /// another has done since.
-    @Test(.enabled(if: !FullDisk.kinds.isEmpty, "it takes root, and tmpfs or a loop device with ext4"))
+    /// What a client left behind keeps the lock until it is out, and then the server finds what another has done since.
+    @Test(.enabled(if: !FullDisk.kinds.isEmpty, "needs root, and tmpfs or a loop device with ext4"))
     func whatWasLeftBehind() throws {
         let disk = try FullDisk(FullDisk.kinds[0], imageSize: 16 << 20, left: 1 << 20)
         let parameters = [disk.image, "memory=32M", "dirty-age=3600", "dirty=90%"]
         let (first, second) = (try Server(parameters), try Server(parameters))
         let (mine, others) = ([UInt8](repeating: 1, count: 4 << 20), [UInt8](repeating: 2, count: 1 << 20))
         do { try Client(first).write(mine, at: 4 << 20) }
-        usleep(500_000)
+        try Patience.wait(seconds: 60, "the log is silent: \(first.log.suffix(1000))") {
+            first.log.contains("a client left before all written data was on the image and synced") ? () : nil
+        }
         #expect(throws: Client.Failure.self) { _ = try Client(second) }
         try disk.free()
         do { try turn(second).write(others, at: 4 << 20) }

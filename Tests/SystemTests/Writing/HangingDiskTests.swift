@@ -1,12 +1,12 @@
 import Glibc
 import Testing
 
-/// A disk that neither does what it is asked for nor fails it: who wants nothing of it goes on.
-@Suite(.serialized, .enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
+/// A disk that neither does its requests nor fails them: clients that need nothing of it go on.
+@Suite(.serialized, .enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs))
 struct HangingDiskTests {
     private static let size = 2 << 20
 
-    /// Runs `hanging` on a thread of its own until the disk gets on, and `body` while it hangs.
+    /// Runs `hanging` on a thread of its own until the disk goes on, and `body` while it hangs.
     private func whileHanging(
         _ fault: TroubledDisk.Fault, _ disk: TroubledDisk, _ hanging: () throws -> Void, _ body: () throws -> Void
     ) throws {
@@ -20,8 +20,8 @@ struct HangingDiskTests {
         }
     }
 
-    /// Proves that while a read of the image hangs other clients read and write what is in memory, write what needs no
-    /// reading, and come and go; and that who waited gets its bytes in the end.
+    /// While a read of the image hangs other clients read and write what is in memory, write what needs no reading, and
+    /// come and go. The reader that waited gets its bytes in the end.
     @Test func aReadHangs() throws {
         let image = Image.bytes(0..<Self.size)
         let disk = try TroubledDisk(image)
@@ -51,8 +51,8 @@ struct HangingDiskTests {
         try Bytes.check(try disk.durable, wanted, "the disk")
     }
 
-    /// Proves that while writes to the image hang, and a flush with them, other clients read all of it, what is going
-    /// out included, and write what is not going out; and that the flush succeeds in the end.
+    /// While writes to the image hang, and a flush with them, other clients read all of it, even what is going out, and
+    /// write what is not going out. The flush succeeds in the end.
     @Test func aWriteHangs() throws {
         let image = Image.bytes(0..<Self.size)
         let disk = try TroubledDisk(image)

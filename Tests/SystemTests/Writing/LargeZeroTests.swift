@@ -1,16 +1,17 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// What zeroing and trimming cost.
+/// The costs of zeroing and trimming.
 @Suite struct LargeZeroTests {
     private static let size = 1 << 40
     private static let request = 2 << 30
 
-    /// Proves that a TiB of a sparse image, zeroed and trimmed in requests of 2 GiB, comes to its end, with pages all
-    /// over it cached and dirty, that all of it is gone then, from memory and from the image, and that memory stays
-    /// bounded: the cost is that of the cached pages, not of the length.
+    /// A TiB of a sparse image, with pages all over it cached and dirty, is zeroed and trimmed in requests of 2 GiB.
+    /// That ends. All of it is gone then, from memory and from the image, and memory stays bounded. The cost is that of
+    /// the cached pages, not of the length.
     @Test func aTebibyte() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: Self.size)
         let server = try Server([path, "memory=8M", "dirty-age=3600"], Server.Options(isVerbose: false))

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A fault that ends the real nbdkit, under writers: no sector of the image is older than what was answered.
@@ -16,14 +17,14 @@ import Testing
         let ledger = SectorLedger(sectors: LastWillTests.sectors)
 
         init() throws {
-            scratch = try Scratch()
+            scratch = Scratch()
             path = scratch.path("disk.img")
             try Files.resize(path, to: LastWillTests.sectors * SectorLedger.sectorSize)
         }
 
         /// Serves it to writers until `end` has ended the server, and checks that nothing answered is missing.
-        /// - Parameter signals: One of which ends it.
-        /// - Parameter excused: Base pages that may be missing, given the log.
+        /// - Parameter signals: One of them ends the server.
+        /// - Parameter excused: The number of base pages that may be missing, given the log.
         /// - Returns: The log.
         @discardableResult
         func run(
@@ -47,8 +48,8 @@ import Testing
         }
     }
 
-    /// Proves that each signal of a fault, whatever it comes upon, has all that was answered brought to the image
-    /// first, and then ends the process as it would have.
+    /// Each signal of a fault, whatever it interrupts, first has everything that was answered brought to the image.
+    /// Then it ends the process as it would have.
     @Test(arguments: signals) func eachSignal(_ signal: Int32) throws {
         let trial = try Trial()
         for round in 0..<(Soak.isOn ? 100 : 1) {
@@ -57,14 +58,14 @@ import Testing
         }
     }
 
-    /// Proves that without a last will the same signals have nothing brought out: it is what saves the data above.
+    /// Without a last will the same signals have nothing written out: it is what saves the data above.
     @Test func withoutIt() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, "dirty-age=3600", "last-will=off", options: Server.Options(isVerbose: false))
         let client = try Client(server)
         try client.write([UInt8](repeating: 1, count: 1 << 20), at: 0)
         let caught = try caughtSignals(of: server)
-        #expect(Self.signals.allSatisfy { caught & 1 << UInt64($0 - 1) == 0 }, "no handler is there")
+        #expect(Self.signals.allSatisfy { caught & 1 << UInt64($0 - 1) == 0 }, "there is no handler")
         kill(server.pid, SIGSEGV)
         #expect(try server.process.wait() == 128 + SIGSEGV)
         #expect(server.log.isEmpty)
@@ -78,19 +79,19 @@ import Testing
         return line.flatMap { UInt64($0.split(separator: "\t").last ?? "", radix: 16) } ?? 0
     }
 
-    /// Proves that more signals meanwhile, of all kinds, change nothing: the first one's will is done, and one of them
-    /// ends the process.
+    /// More signals meanwhile, of all kinds, change nothing: the first one's will is executed, and one of them ends the
+    /// process.
     @Test func moreSignalsMeanwhile() throws {
         let trial = try Trial()
         for round in 0..<(Soak.isOn ? 100 : 2) {
-            // Which is the first is the kernel's to say.
+            // The kernel chooses which is the first.
             try trial.run(signals: Self.signals, round: round) { server in
                 for _ in 0..<4 { for signal in Self.signals { kill(server.pid, signal) } }
             }
         }
     }
 
-    /// Proves that a limit of file sizes fails the write that passes it, and ends nobody's server.
+    /// A limit of file sizes fails the write that exceeds it, and ends no server.
     @Test(.enabled(if: Subprocess.exists("prlimit"), "there is no prlimit"))
     func aLimitOfFileSizes() throws {
         let image = try Image(size: 64 << 20)
@@ -101,16 +102,16 @@ import Testing
         try client.write([UInt8](repeating: 1, count: 4096), at: 0)
         try client.write([UInt8](repeating: 2, count: 4096), at: 48 << 20)
         #expect(throws: (any Error).self) { try client.flush() }
-        #expect(try client.read(4096, at: 48 << 20) == [UInt8](repeating: 2, count: 4096), "it serves on")
+        #expect(try client.read(4096, at: 48 << 20) == [UInt8](repeating: 2, count: 4096), "the server serves on")
         #expect(try Files.bytes(image.path)[0..<4096] == [UInt8](repeating: 1, count: 4096)[...], "the rest is out")
         client.vanish()
     }
 
     // MARK: Faults at a chosen place
 
-    /// Proves that a thread that faults with a lock held of those inside of the shards', in malloc, in a write to the
-    /// image or with its stack used up costs nothing that was answered. (Threads that wait for what it holds may hold a
-    /// shard each; what that costs is told.)
+    /// A thread faults in malloc, in a write to the image, with its stack used up, or with one of the locks inside the
+    /// shards' held. That costs nothing that was answered. (Threads that wait for the lock may hold a shard each; the
+    /// cost of that is reported.)
     @Test(
         .enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"),
         arguments: [
@@ -126,7 +127,7 @@ import Testing
             // So little may be dirty that writes to the image are always under way.
             let log = try trial.run(["dirty=5%"], command, signals: [signal], round: round, excused: Self.passedOver) {
                 try? library.arm($0.pid)
-                // Memory is wanted by who comes, and the image is read for who reads.
+                // A client that comes needs memory, and its reads need the image.
                 if let client = try? Client($0) {
                     for page in 0..<2048 where (try? client.read(4096, at: page << 12)) == nil { break }
                     client.vanish()
@@ -136,14 +137,14 @@ import Testing
         }
     }
 
-    /// What the log says was passed over because of a lock, base pages.
+    /// The number of base pages that were passed over because of a lock, from the log.
     private static func passedOver(_ log: String) -> Int {
         guard let end = log.range(of: " are lost because their lock was held") else { return 0 }
         return log[..<end.lowerBound].split(separator: " ").last.flatMap { Int($0) } ?? 0
     }
 
-    /// Proves that a shard's lock that is held by the thread that faulted costs that shard, and that the number of
-    /// pages told is that of the pages that are missing.
+    /// If the thread that faults holds a shard's lock, that costs the shard's pages, and the reported number is that of
+    /// the missing pages.
     @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"))
     func whatAHeldShardCosts() throws {
         let image = try Image(size: 16 << 20)
@@ -167,7 +168,7 @@ import Testing
         #expect(Self.passedOver(server.log) == missing, "\(server.log)")
     }
 
-    /// Proves that a fault in the will itself ends the process at once, with a word of it.
+    /// A fault in the will itself ends the process at once, with a message.
     @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"))
     func aFaultInTheWill() throws {
         let server = try withOnePage(faultingAt: "fdatasync")
@@ -176,7 +177,7 @@ import Testing
         #expect(server.log.contains(Self.said + "it crashed itself"), "\(server.log)")
     }
 
-    /// Proves that a disk that hangs keeps the process no longer than last-will= says.
+    /// A disk that hangs keeps the process no longer than last-will= says.
     @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler"))
     func aDiskThatHangs() throws {
         let server = try withOnePage(faultingAt: "hang", "last-will=1")
@@ -202,7 +203,7 @@ import Testing
 
     // MARK: However it is started
 
-    /// Proves the same of a daemon.
+    /// The same for a daemon.
     @Test func aDaemon() throws {
         let image = try Image(size: 4 << 20)
         let daemon = try Daemon(image, "memory=32M", "dirty-age=3600")
@@ -211,11 +212,11 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), Image.bytes(0..<4 << 20, seed: 99), "the image")
     }
 
-    /// Proves the same of one that has been given its socket, as systemd does.
+    /// The same for a server that was given its socket, as systemd does.
     @Test(.enabled(if: Subprocess.exists("python3"), "python3 makes the socket"))
     func aSocketThatIsGiven() throws {
         let image = try Image(size: 4 << 20)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let script = """
             import os, socket, sys
             s = socket.socket(socket.AF_UNIX)

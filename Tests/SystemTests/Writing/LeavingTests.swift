@@ -1,7 +1,8 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// What becomes of what a client had written when it leaves and the disk does not take it.
+/// What becomes of a client's writes if it leaves and the disk does not accept them.
 @Suite(.serialized) struct LeavingTests {
     private static let left = "a client left before all written data was on the image and synced: "
     private static let completed = "is now on the image and synced"
@@ -11,16 +12,16 @@ import Testing
     }
 
     private func waitFor(_ text: String, in server: Server, times: Int = 1) throws {
-        try Patience.wait(seconds: 60, "the log does not tell: \(server.log.suffix(2000))") {
+        try Patience.wait(seconds: 60, "the log is silent: \(server.log.suffix(2000))") {
             count(text, in: server.log) >= times ? () : nil
         }
     }
 
-    /// Proves that what a client wrote who leaves a full disk is kept: the next one finds it; the image stays locked
-    /// against other servers; and as soon as there is space it goes out with no client there, though dirty-age is long.
-    /// Then the log says so, and the image is another's to write.
+    /// What a client wrote before it left a full disk is kept: the next client finds it. The image stays locked against
+    /// other servers. As soon as there is space the data goes out with no client there, though dirty-age is long. Then
+    /// the log says so, and another server may write the image.
     @Test(
-        .enabled(if: !FullDisk.kinds.isEmpty, "it takes root, and tmpfs or a loop device with ext4"),
+        .enabled(if: !FullDisk.kinds.isEmpty, "needs root, and tmpfs or a loop device with ext4"),
         arguments: FullDisk.kinds)
     func aFullDisk(_ kind: String) throws {
         let disk = try FullDisk(kind, imageSize: 32 << 20, left: 1 << 20)
@@ -48,9 +49,8 @@ import Testing
         #expect(count("and are lost", in: server.log) == 0)
     }
 
-    /// Proves the same of a disk whose syncs fail: what it has forgotten is written again, and synced, with no client
-    /// there.
-    @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
+    /// The same for a disk whose syncs fail: what it has forgotten is written again, and synced, with no client there.
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs))
     func aFailingSync() throws {
         let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
         let parameters = [disk.path, "memory=8M", "dirty-age=3600"]
@@ -71,9 +71,9 @@ import Testing
         #expect(try server.stop() == 0)
     }
 
-    /// Proves that an image of which a failed sync has lost something is not locked for ever: when what is left is out,
-    /// it is another's to write.
-    @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs))
+    /// An image of which a failed sync has lost something is not locked for ever: once the rest is out, another server
+    /// may write it.
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs))
     func whatIsLost() throws {
         let disk = try TroubledDisk(Image.bytes(0..<4 << 20))
         let parameters = [disk.path, "memory=1M", "dirty-age=3600"]

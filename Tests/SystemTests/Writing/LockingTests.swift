@@ -1,16 +1,16 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// Who may write an image.
+/// Locks between servers of one image.
 @Suite struct LockingTests {
     private func refuses(_ server: Server, saying text: String, sourceLocation: SourceLocation = #_sourceLocation) {
         #expect(throws: Client.Failure.self, sourceLocation: sourceLocation) { _ = try Client(server) }
         #expect(server.log.contains(text), "\(server.log.suffix(1000))", sourceLocation: sourceLocation)
     }
 
-    /// Proves that the first client who may write locks the image, that another server's client is refused with a
-    /// message that says why and what to do, and that it is let in when the first has left: with nothing of the first
-    /// one's missing.
+    /// The first client that may write locks the image. Another server's client is refused with a message that says why
+    /// and what to do. It is let in when the first has left, and nothing of the first one's data is missing.
     @Test func aSecondWriter() throws {
         let image = try Image(size: 1 << 20)
         let (first, second) = (try Server(image, "dirty-age=3600"), try Server(image, "dirty-age=3600"))
@@ -23,7 +23,7 @@ import Testing
                 saying:
                     "client process \(getpid()) of user \(getuid()) is refused: file=\(image.path): another process has "
                     + "it locked for writing")
-            #expect(second.log.contains("open it for reading only"))
+            #expect(second.log.contains("open the image for reading only"))
             _ = try Client(first)
         }
         let client = try Patience.wait(seconds: 60, "the lock is not given back") { try? Client(second) }
@@ -31,7 +31,7 @@ import Testing
         refuses(first, saying: "another process has it locked")
     }
 
-    /// Proves that read-only servers are not in each other's way, nor in a writer's, nor a writer in theirs.
+    /// Read-only servers do not hinder each other or a writer, and a writer does not hinder them.
     @Test func readersAreFree() throws {
         let image = try Image(size: 1 << 20)
         let readOnly = Server.Options(nbdkit: ["-r"])
@@ -48,7 +48,7 @@ import Testing
         #expect(try Client(readers[0]).isReadOnly)
     }
 
-    /// Proves that lock=off does without: two servers write one image, each what the other does not touch.
+    /// lock=off takes no lock: two servers write one image, each its own parts.
     @Test func withoutLocks() throws {
         let image = try Image(size: 1 << 20)
         let servers = [try Server(image, "lock=off"), try Server(image, "lock=off")]
@@ -61,7 +61,7 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), half + half, "the image")
     }
 
-    /// Proves that the lock goes with a server that is killed.
+    /// The lock goes with a server that is killed.
     @Test func theLockGoesWithTheProcess() throws {
         let image = try Image(size: 1 << 20)
         let (first, second) = (try Server(image), try Server(image))
@@ -72,11 +72,11 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
-    /// Proves that a block device that another holds, or that is mounted, is refused to writers and served to readers,
-    /// and that it is served to writers when it is free.
-    @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "it takes root and a loop device"))
+    /// A block device that another process holds, or that is mounted, is refused to writers and served to readers. It
+    /// is served to writers when it is free.
+    @Test(.enabled(if: Machine.canLoop && Subprocess.exists("mkfs.ext4"), "needs root and a loop device"))
     func heldDevices() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let file = scratch.path("file")
         try Files.resize(file, to: 16 << 20)
         #expect(try Subprocess.run("mkfs.ext4", "-q", "-F", file).status == 0)
@@ -85,7 +85,7 @@ import Testing
         let complaint = "file=\(device.path): the block device is mounted or held by another"
         _ = try Client(reader)
         do {
-            // The server gives its claim back when the client has left, which it hears of in its own time.
+            // The server gives its claim back when the client has left, which it notices in its own time.
             let mounted = try Patience.wait(seconds: 60, "the device stays claimed") {
                 try? Mount("ext4", options: "", device: device.path)
             }
@@ -106,7 +106,7 @@ import Testing
         try Bytes.check(try client.read(8192, at: 4096), [UInt8](repeating: 3, count: 8192))
     }
 
-    /// Proves that a client that comes over the network is named by its address when it is refused.
+    /// The refusal names a client that comes over the network by its address.
     @Test func aSecondWriterFromFarAway() throws {
         let image = try Image(size: 1 << 20)
         let first = try Server(image)
@@ -121,9 +121,8 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
-    /// Proves that an image that cannot be written is served read-only, and that a person is told why, once, without
-    /// -v.
-    @Test(.enabled(if: Machine.canMount("tmpfs"), "it takes root and a tmpfs"))
+    /// An image that cannot be written is served read-only, and a warning says why, once, without -v.
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "needs root and a tmpfs"))
     func readOnlyImages() throws {
         let mounted = try Mount("tmpfs")
         let image = try Image(in: mounted.scratch, size: 1 << 20)
@@ -138,8 +137,8 @@ import Testing
         #expect(server.log.contains("serving it read-only"))
     }
 
-    /// Proves that a read-only device is served read-only.
-    @Test(.enabled(if: Machine.canLoop, "it takes root and a loop device"))
+    /// A read-only device is served read-only.
+    @Test(.enabled(if: Machine.canLoop, "needs root and a loop device"))
     func readOnlyDevices() throws {
         let image = try Image(size: 1 << 20)
         let device = try LoopDevice(image.path, readOnly: true)

@@ -1,10 +1,11 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// An image that was deleted or replaced while it is served: the log says so, where clients write.
+/// An image is deleted or replaced while it is served: the log says so, if clients write.
 @Suite struct LostNameTests {
     private func waitFor(_ text: String, in log: () -> String, flushing client: Client) throws {
-        try Patience.wait(seconds: 60, "the log does not tell: \(log().suffix(1000))") {
+        try Patience.wait(seconds: 60, "the log is silent: \(log().suffix(1000))") {
             try? client.flush()
             return log().contains(text) ? () : nil
         }
@@ -12,7 +13,7 @@ import Testing
 
     private func count(_ text: String, in log: String) -> Int { log.split(separator: "\n").count { $0.contains(text) } }
 
-    /// Proves that it is said once that the image was deleted, without -v, and that clients are served as before.
+    /// The log says once, without -v, that the image was deleted, and clients are served as before.
     @Test func deleted() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, options: Server.Options(isVerbose: false))
@@ -29,7 +30,7 @@ import Testing
         #expect(count(text, in: server.log) == 1)
     }
 
-    /// Proves that a writer who comes is enough, and that `mv` over the image is noticed.
+    /// A new writer is enough to notice `mv` over the image.
     @Test func replaced() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, options: Server.Options(isVerbose: false))
@@ -41,8 +42,8 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
-    /// Proves that a daemon (with -v, or it has no log), whose directory is another by then, follows a relative path
-    /// from where it was started.
+    /// A daemon (with -v, or it has no log) changes its directory, and still follows a relative path from the directory
+    /// in which it was started.
     @Test func relativePathsOfADaemon() throws {
         let image = try Image(size: 1 << 20)
         let path = image.scratch.path

@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// Writes that are submitted together (io_uring): when that can be had, and when the kernel refuses or interrupts it.
+/// Writes that are submitted together (io_uring): when that is possible, and when the kernel refuses or interrupts it.
 @Suite(.serialized) struct RingTests {
-    /// What /proc tells of each ring that a process has open.
+    /// What /proc says of each ring that a process has open.
     private func rings(_ pid: pid_t) throws -> [String] {
         try Files.names("/proc/\(pid)/fd").compactMap { number in
             guard Files.target("/proc/\(pid)/fd/\(number)") == "anon_inode:[io_uring]" else { return nil }
@@ -11,8 +12,8 @@ import Testing
         }
     }
 
-    /// Proves that the serving process makes its rings when the first client that may write comes, once, so after any
-    /// fork; that they are closed in programs that it starts; and that a server that nobody writes to has none.
+    /// The serving process makes its rings when the first client that may write comes, once, and so after any fork.
+    /// They are closed in programs that it starts. A server that nobody writes to has none.
     @Test(.enabled(if: Machine.hasRings, "the kernel has no io_uring, or forbids it"))
     func whenTheyAreMade() throws {
         let image = try Image(size: 1 << 20)
@@ -30,11 +31,11 @@ import Testing
         #expect(try rings(reader.pid).isEmpty)
     }
 
-    /// Proves that writes, many of them going out together, are all on the image after a flush where the kernel refuses
-    /// to make rings or to take anything from them, and where each second system call, or each third, is interrupted or
-    /// finds no memory; and that nobody hears of it.
+    /// Many writes go out together, and after a flush all of them are on the image. This holds if the kernel refuses to
+    /// make rings or to take anything from them. It also holds if each second or third system call is interrupted or
+    /// finds no memory. No client gets an error.
     @Test(
-        .enabled(if: Machine.canTrace && Machine.hasRings, "it takes io_uring, strace and the permission to trace"),
+        .enabled(if: Machine.canTrace && Machine.hasRings, "needs io_uring, strace and the permission to trace"),
         arguments: [
             "io_uring_setup:error=EPERM", "io_uring_setup:error=ENOSYS", "io_uring_setup:error=EMFILE:when=4+",
             "io_uring_enter:error=EPERM", "io_uring_enter:error=EINTR:when=1+2", "io_uring_enter:error=EAGAIN:when=2+3",

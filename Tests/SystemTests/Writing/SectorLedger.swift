@@ -1,17 +1,17 @@
 import Glibc
+import TestSupport
 
 /// What clients have been promised of an image, sector by sector, while many threads write it.
 ///
-/// Each write, zero or trim has a number, its generation, and a written sector holds its own number and its generation
-/// in every word; generation 0 and a zero read as zeroes. No two threads write one sector, so that the generations of a
-/// sector come in order, and what an image may hold of it is: the one that the promise is about, or a later one, if
-/// answered or not.
+/// Each write, zero or trim has a number, its generation. A written sector holds its own number and its generation in
+/// every word; generation 0 and a zero read as zeroes. No two threads write one sector, so the generations of a sector
+/// come in order. An image may hold of it the generation that was promised, or a later one, answered or not.
 final class SectorLedger: @unchecked Sendable {
-    /// Which promise an image must keep.
+    /// The promise that an image must keep.
     enum Promise {
-        /// All that had been answered.
+        /// Everything that had been answered.
         case answered
-        /// All that had been answered before a flush began that was answered, and what was answered with FUA.
+        /// Everything that had been answered before a flush began that was answered, and what was answered with FUA.
         case flushed
     }
 
@@ -49,7 +49,7 @@ final class SectorLedger: @unchecked Sendable {
 
     // MARK: While it is written
 
-    /// A change of the sectors is about to be asked for. Its generation.
+    /// A change of the sectors is about to be requested. Returns its generation.
     func begin(_ range: Range<Int>, isZero: Bool = false) -> Int {
         locked {
             generation += 1
@@ -71,7 +71,7 @@ final class SectorLedger: @unchecked Sendable {
         }
     }
 
-    /// A flush is about to be asked for: what it is about.
+    /// A flush is about to be requested. Returns what it covers.
     func beginFlush() -> [Int] { locked { answered } }
 
     /// It has been answered.
@@ -85,7 +85,7 @@ final class SectorLedger: @unchecked Sendable {
     /// Flushes answered so far.
     var flushes: Int { locked { flushCount } }
 
-    /// Whether the server has been told to go, so that requests fail.
+    /// True once the server is about to go, so that requests fail.
     var isOver: Bool {
         get { locked { hasEnded } }
         set { locked { hasEnded = newValue } }
@@ -113,9 +113,9 @@ final class SectorLedger: @unchecked Sendable {
         UInt64(sector + 1) << 40 | UInt64(generation)
     }
 
-    /// Checks that the image keeps the promise, and takes what it holds for the beginning of what follows.
-    /// - Throws: which sectors break it.
-    /// - Parameter excused: How many base pages may break it.
+    /// Checks that the image keeps the promise, and takes its contents as the beginning of what follows.
+    /// - Throws: The sectors that break it.
+    /// - Parameter excused: The number of base pages that may break it.
     func check(_ image: [UInt8], keeps promise: Promise, excused: Int = 0) throws {
         precondition(image.count == sectors * Self.sectorSize)
         var violations: [String] = []
@@ -137,7 +137,7 @@ final class SectorLedger: @unchecked Sendable {
         }
     }
 
-    /// The generation that the sector holds, or nil where it holds no whole one.
+    /// The generation that the sector holds, or nil if it holds no whole one.
     private static func generation(of sector: Int, in image: [UInt8]) -> Int? {
         image.withUnsafeBytes { image in
             let place = image.baseAddress! + sector * sectorSize

@@ -1,9 +1,10 @@
 import Glibc
+import TestSupport
 
 /// One of the threads that write an image of a `SectorLedger` over a connection of its own, until the server goes.
 ///
-/// Whose a sector is goes by its place: by turns of 6 KiB in the first half of the image, so that threads meet in base
-/// pages; by turns of 256 KiB in the second.
+/// The threads own the sectors in turns: of 6 KiB in the first half of the image, so that threads meet in base pages,
+/// and of 256 KiB in the second.
 struct SectorWriter {
     let ledger: SectorLedger
     let client: Client
@@ -19,7 +20,7 @@ struct SectorWriter {
         random = SplitMix64(seed: seed &* 31 &+ UInt64(number))
     }
 
-    /// Lets `count` threads work until so many flushes have been answered, and a little longer; then sends the server
+    /// Lets `count` threads work until this many flushes have been answered, and a little longer; then sends the server
     /// `signal`.
     static func run(
         _ count: Int, _ ledger: SectorLedger, _ server: Server, seed: UInt64, flushes: Int, then signal: Int32
@@ -27,7 +28,7 @@ struct SectorWriter {
         try run(count, ledger, server, seed: seed, flushes: flushes) { kill(server.pid, signal) }
     }
 
-    /// The same, but does `end`, upon which the server goes.
+    /// The same, but does `end`, which makes the server go.
     static func run(
         _ count: Int, _ ledger: SectorLedger, _ server: Server, seed: UInt64, flushes: Int, then end: () throws -> Void
     ) throws {
@@ -60,7 +61,7 @@ struct SectorWriter {
     }
 
     /// Works until the server is gone.
-    /// - Throws: a request's error that came before it was told to go.
+    /// - Throws: The error of a request that failed before the server was told to end.
     private mutating func run() throws {
         while true {
             do {

@@ -1,14 +1,15 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// The server is told to end while clients stay: what they wrote does not wait for them to leave.
+/// The server must end while clients stay: what they wrote does not wait for them to leave.
 @Suite struct ShutdownTests {
     private static let size = 4 << 20
     private static let new = Image.bytes(0..<size, seed: 99)
-    /// What would keep all of it in memory.
+    /// Options that would keep all of it in memory.
     private static let parameters = ["memory=32M", "dirty-age=3600", "dirty=90%"]
 
-    /// Writes, has the server told to end, and waits until the image has it all while the client is there.
+    /// Writes, ends the server with `end`, and waits until the image has everything while the client is still there.
     private func check(_ image: Image, _ client: Client, end: () throws -> Void) throws {
         try client.write(Self.new, at: 0)
         try image.check(try Files.bytes(image.path), at: 0)
@@ -19,7 +20,7 @@ import Testing
         #expect(Client.code { _ = try client.read(512, at: 0) } == ESHUTDOWN, "nbdkit serves on")
     }
 
-    /// Proves that each signal by which nbdkit is told to end does it, and that a normal end leaves no line in the log.
+    /// Each signal that ends nbdkit has this effect, and a normal end leaves no line in the log.
     @Test(arguments: [SIGTERM, SIGINT, SIGQUIT, SIGHUP]) func foreground(_ number: Int32) throws {
         let image = try Image(size: Self.size)
         let server = try Server([image.path] + Self.parameters, Server.Options(isVerbose: false))
@@ -28,10 +29,10 @@ import Testing
         #expect(server.log.isEmpty, "\(server.log)")
     }
 
-    /// Proves the same of a daemon.
+    /// The same for a daemon.
     @Test func daemonised() throws {
         let image = try Image(size: Self.size)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let socket = scratch.path("socket")
         let start = try Subprocess.run(
             ["nbdkit", "-P", scratch.path("pid"), "-U", socket, try Plugin.built(), image.path] + Self.parameters)
@@ -42,11 +43,11 @@ import Testing
         try Patience.wait(seconds: 60, "the daemon \(pid) does not go") { Machine.isGone(pid) ? () : nil }
     }
 
-    /// Proves the same of --run, whose command is the client here: nbdkit tells its server to end when that has ended,
-    /// or somebody else does before.
+    /// The same for --run, whose command is the client here. nbdkit ends its server when the command has ended, or when
+    /// a signal comes before.
     @Test func captive() throws {
         let image = try Image(size: Self.size)
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (socket, pidFile, done) = (scratch.path("socket"), scratch.path("pid"), scratch.path("done"))
         let process = try Subprocess(
             ["nbdkit", "-P", pidFile, "-U", socket, try Plugin.built(), image.path] + Self.parameters
@@ -61,23 +62,23 @@ import Testing
         #expect(output.isEmpty, "\(output)")
     }
 
-    /// Proves the same of a server that systemd, or a client, has started with a socket.
+    /// The same for a server that systemd, or a client, has started with a socket.
     @Test func socketActivated() throws {
         let image = try Image(size: Self.size)
         let client = try Client.activating(["nbdkit", try Plugin.built(), image.path] + Self.parameters)
         try check(image, client) { try client.signal(SIGTERM) }
     }
 
-    /// Proves the same of nbdkit -s.
+    /// The same for nbdkit -s.
     @Test func onStandardInput() throws {
         let image = try Image(size: Self.size)
         let client = try Client.starting(["nbdkit", "-s", try Plugin.built(), image.path] + Self.parameters)
         try check(image, client) { try client.signal(SIGTERM) }
     }
 
-    /// Proves that what goes out is also synced while the client stays; and that a request that is under way at the
-    /// signal, and is answered later, is brought out and synced too.
-    @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs)) func requestsUnderWay() throws {
+    /// What goes out is also synced while the client stays. A request that is under way at the signal, and is answered
+    /// later, is written out and synced too.
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs)) func requestsUnderWay() throws {
         var wanted = Image.bytes(0..<2 << 20)
         let disk = try TroubledDisk(wanted)
         let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
@@ -107,8 +108,8 @@ import Testing
         try Patience.wait(seconds: 60, "it does not become durable") { (try? disk.durable) == wanted ? () : nil }
     }
 
-    /// Proves that a flush that hangs at the signal holds nothing up for longer than the disk hangs.
-    @Test(.enabled(if: TroubledDisk.canBeHad, TroubledDisk.needs)) func aDiskThatHangs() throws {
+    /// A flush that hangs at the signal holds nothing up for longer than the disk hangs.
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs)) func aDiskThatHangs() throws {
         var wanted = Image.bytes(0..<1 << 20)
         let disk = try TroubledDisk(wanted)
         let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
@@ -120,7 +121,7 @@ import Testing
         let calls = try disk.calls.count
         kill(server.pid, SIGTERM)
         try disk.waitForCall("write", beyond: calls)
-        // nbdkit answers, or has ended the connection already: in either case at once.
+        // nbdkit answers, or has ended the connection already: at once in either case.
         #expect([ESHUTDOWN, ENOTCONN].contains(Client.code { _ = try client.read(512, at: 0) }))
         client.vanish()
         disk.end(.writesHang)

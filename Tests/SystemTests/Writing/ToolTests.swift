@@ -1,7 +1,8 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// The tools that people use, against an export that they write.
+/// Common tools write an export.
 @Suite struct ToolTests {
     private func uri(_ server: Server) -> String { "nbd+unix:///?socket=\(server.socket)" }
 
@@ -11,11 +12,11 @@ import Testing
         return result.output
     }
 
-    /// Proves that nbdcopy into an export and out of it gives the same bytes: four connections, holes as zeroes, the
-    /// export flushed at the end, so that the image is equal to the source while the server is still there.
+    /// nbdcopy into an export and out of it gives the same bytes, with four connections and holes as zeroes. The export
+    /// is flushed at the end, so the image is equal to the source while the server is still there.
     @Test(arguments: ["1M", "64M"])
     func nbdcopyBothWays(_ memory: String) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let (source, path, back) = (scratch.path("source"), scratch.path("disk.img"), scratch.path("back"))
         for place in [0, 5 << 20, 11 << 20] {
             try Files.write(Image.bytes(0..<2_000_000, seed: 3), to: source, at: place)
@@ -30,9 +31,9 @@ import Testing
         #expect(try Subprocess.run("cmp", source, back).status == 0)
     }
 
-    /// Proves that qemu's own writes, zeroes, discards and flushes are verified by qemu's own reads, and what is on the
-    /// image after it has left.
-    @Test(.enabled(if: Subprocess.exists("qemu-io"), "qemu-io is of qemu-utils"))
+    /// qemu's own reads verify qemu's own writes, zeroes, discards and flushes, and what is on the image after it has
+    /// left.
+    @Test(.enabled(if: Subprocess.exists("qemu-io"), "qemu-io is part of qemu-utils"))
     func qemuIO() throws {
         let image = try Image(size: 8 << 20)
         let server = try Server(image, "memory=2M", "dirty-age=3600")
@@ -59,12 +60,11 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
     }
 
-    /// Proves that fio, which writes at random in mixed sizes and verifies each block's checksum, finds nothing wrong
-    /// while another job trims a range of its own, in 16 MiB of memory: 256 MiB, or 4 GiB and more with
-    /// FLEXPAGE_SOAK=1.
+    /// fio writes at random in mixed sizes, and verifies each block's checksum. It finds nothing wrong while another
+    /// job trims a range of its own, in 16 MiB of memory: 256 MiB, or 4 GiB and more with FLEXPAGE_SOAK=1.
     @Test(.enabled(if: Fio.isThere, "fio with its nbd engine"))
     func fio() throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         let (verified, trimmed, loops) = Soak.isOn ? (1 << 30, 256 << 20, 5) : (128 << 20, 64 << 20, 2)
         try Files.resize(path, to: verified + trimmed)

@@ -1,24 +1,24 @@
 import Glibc
+import TestSupport
 import Testing
 
-/// A file on a disk that behaves as it is told. Its syncs fail while they are to, and with each that fails it forgets
-/// all that was written since the last good one, as a disk can that loses its cache. Its reads or its writes hang while
-/// they are to.
+/// A file on a disk that fails on demand. Its syncs fail as long as a test wants. With each that fails it forgets
+/// everything written since the last good one, like a disk that loses its cache. Its reads or its writes hang as long
+/// as a test wants.
 ///
-/// The file is the export of another nbdkit, whose eval plugin does each request with a shell command, brought by
-/// nbdfuse: a write past the page cache is a write there, and an fsync a flush. Servers of it are to be stopped before
-/// it is let go of.
+/// The file is the export of another nbdkit, whose eval plugin does each request with a shell command, through nbdfuse:
+/// a write past the page cache is a write there, and an fsync a flush. Stop servers of it before releasing it.
 final class TroubledDisk {
-    /// What it can be told.
+    /// The faults that a test can switch on.
     enum Fault: String, CaseIterable {
         case syncsFail, readsHang, writesHang
     }
 
-    /// Whether there can be one here.
-    static var canBeHad: Bool {
+    /// True if such a disk can be made here.
+    static var isAvailable: Bool {
         Machine.canExportFiles && (try? Subprocess.run("nbdkit", "eval", "--dump-plugin").status) == 0
     }
-    static let needs: Comment = "it takes root, FUSE with nbdfuse, and nbdkit's eval plugin"
+    static let needs: Comment = "needs root, FUSE with nbdfuse, and nbdkit's eval plugin"
 
     /// The path of the file.
     let path: String
@@ -26,16 +26,16 @@ final class TroubledDisk {
     private let server: Server
     private var export: FuseExport?
 
-    /// - Parameter bytes: What it holds, durably.
+    /// - Parameter bytes: Its contents, durable.
     init(_ bytes: [UInt8]) throws {
-        scratch = try Scratch()
+        scratch = Scratch()
         try Files.write(bytes, to: scratch.path("durable"))
         try Files.write(bytes, to: scratch.path("current"))
         try Files.write([], to: scratch.path("calls"))
         server = try Server(
             Self.commands(scratch.directory, size: bytes.count),
             Server.Options(nbdkit: ["-t", "1"], isVerbose: false, plugin: "eval"))
-        // nbdfuse asks its connections by turns, and has nothing more to say on one where a request hangs.
+        // nbdfuse uses its connections in turn, and sends nothing more on one whose request hangs.
         let export = try FuseExport(server, connections: 64)
         self.export = export
         path = export.file
@@ -50,10 +50,10 @@ final class TroubledDisk {
     func begin(_ fault: Fault) throws { try Files.write([], to: scratch.path(fault.rawValue)) }
     func end(_ fault: Fault) { unlink(scratch.path(fault.rawValue)) }
 
-    /// What is on the disk for good.
+    /// The disk's durable contents.
     var durable: [UInt8] { get throws { try Files.bytes(scratch.path("durable")) } }
 
-    /// Requests that have come so far: their kind ("read", "write", "sync") and where they begin.
+    /// Requests that have come so far: their kind ("read", "write", "sync") and their offset.
     var calls: [(kind: Substring, offset: Int)] {
         get throws {
             try Files.text(scratch.path("calls")).split(separator: "\n").map { line in
@@ -70,7 +70,7 @@ final class TroubledDisk {
         }
     }
 
-    /// What each request does; $3 is its length and $4 its place.
+    /// What each request does; $3 is its length and $4 its offset.
     private static func commands(_ directory: String, size: Int) -> [String] {
         let hang = { (fault: Fault) in "while [ -e \(directory)/\(fault.rawValue) ]; do sleep 0.01; done; " }
         let note = { (call: String) in "echo \(call) >> \(directory)/calls; " }
@@ -85,7 +85,7 @@ final class TroubledDisk {
             "flush=\(note("sync"))if [ -e \(directory)/\(Fault.syncsFail.rawValue) ]; then "
                 + "cp \(directory)/durable \(directory)/old && mv \(directory)/old \(directory)/current; "
                 + "echo EIO the cache is lost >&2; exit 1; fi; "
-                // At once, as somebody may look at it.
+                // At once, because somebody may look at it.
                 + "cp \(directory)/current \(directory)/new.$$ && mv \(directory)/new.$$ \(directory)/durable",
         ]
     }

@@ -1,22 +1,23 @@
 import CLibNBD
 import Glibc
+import TestSupport
 import Testing
 
-/// Clients that vanish with answers under way end an nbdkit of certain versions: not a page that others were answered
-/// is missing then.
+/// Clients that vanish with answers under way end an nbdkit of certain versions. No page that others were answered is
+/// missing then.
 @Suite(
     .serialized,
     .enabled(if: Nbdkit.abortsWhenAClientVanishes, "this nbdkit does not abort when a client vanishes"))
 struct VanishingClientTests {
     private static let sectors = 16_384
     private static let writers = 4
-    /// What is written is followed by data, so that who reads it all has many answers under way.
+    /// What is written is followed by data, so that a client that reads all of it has many answers under way.
     private static let size = 72 << 20
     private static var rounds: Int { Soak.isOn ? 100 : 2 }
 
-    /// Has clients vanish, as `vanish` does it, until the server has aborted.
+    /// Makes clients vanish, as `vanish` does it, until the server has aborted.
     private func rounds(_ vanish: (Server, Scratch) throws -> Void) throws {
-        let scratch = try Scratch()
+        let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: Self.sectors * SectorLedger.sectorSize)
         try Files.write(Image.bytes(0..<Self.size / 2, seed: 1), to: path, at: Self.size / 2)
@@ -37,7 +38,7 @@ struct VanishingClientTests {
         }
     }
 
-    /// Proves it of one that closes its socket with reads under way.
+    /// A client closes its socket with reads under way.
     @Test func aClosedSocket() throws {
         try rounds { server, _ in
             let client = try Client(server)
@@ -46,7 +47,7 @@ struct VanishingClientTests {
         }
     }
 
-    /// Proves it of nbdcopy that is killed.
+    /// nbdcopy is killed.
     @Test func nbdcopyIsKilled() throws {
         try rounds { server, scratch in
             let copy = try Subprocess(
@@ -58,8 +59,8 @@ struct VanishingClientTests {
         }
     }
 
-    /// Proves it of nbdcopy whose target has no room.
-    @Test(.enabled(if: Machine.canMount("tmpfs"), "a tmpfs wants root"))
+    /// nbdcopy runs out of room in its target.
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "needs root and a tmpfs"))
     func nbdcopyToAFullDisk() throws {
         let disk = try Mount("tmpfs", options: "mode=755,size=4M")
         try rounds { server, scratch in
@@ -68,8 +69,8 @@ struct VanishingClientTests {
         }
     }
 
-    /// Proves it of qemu-img that is interrupted.
-    @Test(.enabled(if: Subprocess.exists("qemu-img"), "qemu-img is of qemu-utils"))
+    /// qemu-img is interrupted.
+    @Test(.enabled(if: Subprocess.exists("qemu-img"), "qemu-img is part of qemu-utils"))
     func qemuImgIsInterrupted() throws {
         try rounds { server, scratch in
             let copy = try Subprocess(
@@ -85,7 +86,7 @@ struct VanishingClientTests {
 }
 
 extension Client {
-    /// Asks for `count` reads at random and closes the socket, having taken no answer.
+    /// Asks for `count` reads at random and closes the socket without taking an answer.
     func vanish(reading count: Int, of bytes: Int, below size: Int) throws {
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 4096)
         defer { buffer.deallocate() }

@@ -1,8 +1,9 @@
 import Glibc
+import TestSupport
 
 /// Random commands over several connections, one at a time, and what the image must be after them.
 struct WriteModel {
-    /// What the image must read as.
+    /// The bytes that the image must have.
     private(set) var bytes: [UInt8]
     private let clients: [Client]
     private var random: SplitMix64
@@ -31,7 +32,7 @@ struct WriteModel {
         }
     }
 
-    /// Of any length, beginning or ending at an edge of something as often as not.
+    /// A range of any length, which begins or ends at an edge of something in half of all cases.
     private mutating func anyRange() -> Range<Int> {
         let length = Int.random(
             in: 1...[16, 600, 5000, 70_000, 1_300_000].randomElement(using: &random)!, using: &random)
@@ -69,8 +70,8 @@ struct WriteModel {
         }
     }
 
-    /// Whole pages of the range read as zeroes afterwards where the image can have holes, and as before where it
-    /// cannot; the rest as before.
+    /// Whole pages of the range read as zeroes afterwards if the image can have holes, and as before if it cannot. The
+    /// rest is as before.
     private mutating func trim(_ range: Range<Int>, _ client: Client) throws {
         try client.trim(range.count, at: range.lowerBound, flags())
         let lower = (range.lowerBound + 4095) / 4096 * 4096

@@ -1,14 +1,14 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// Every command that writes, over libnbd against the real nbdkit, compared with a model byte for byte.
 @Suite struct WritingTests {
     private static let sizes = [1, 511, 513, 4095, 4097, 65_537, 1_048_575, 3_145_729, 8 << 20]
 
-    /// Proves that writes, zeroes, trims, flushes, FUA and cache requests of any size at any place, mixed over two
-    /// connections, leave the bytes that they should, in an image of any size, with the least memory, in both cache
-    /// modes: as read by the clients, as the image file is after a flush, and as it is after the server's end. And that
-    /// the image never gets longer.
+    /// Writes, zeroes, trims, flushes, FUA and cache requests of any size at any offset are mixed over two connections.
+    /// They leave the right bytes in an image of any size, with the minimum of memory, in both cache modes. The clients
+    /// read them, the image file has them after a flush, and again after the server's end. The image never gets longer.
     @Test(arguments: ["writeback", "writethrough"], sizes)
     func allCommands(_ cache: String, _ size: Int) throws {
         let image = try Image(size: size)
@@ -30,8 +30,8 @@ import Testing
         return model.bytes
     }
 
-    /// Proves that a fast zero is answered honestly: done, and then the image says so before any flush; or refused, and
-    /// then nothing has changed. On a file system that can zero without writing it is done.
+    /// A fast zero is answered honestly. Either it is done, and then the image shows it before any flush; or it is
+    /// refused, and nothing has changed. On a file system that can zero without writing it is done.
     @Test func fastZero() throws {
         let image = try Image(size: 4 << 20)
         let server = try Server(image)
@@ -43,11 +43,11 @@ import Testing
         let wanted = code == nil ? [UInt8](repeating: 0, count: 1 << 20) : Array(image.bytes[1 << 20..<2 << 20])
         try Bytes.check(onImage, wanted, at: 1 << 20, "the image")
         try Bytes.check(try client.read(1 << 20, at: 1 << 20), wanted, at: 1 << 20)
-        #expect(!server.log.contains("error:"), "a refused fast zero is no error to tell of")
+        #expect(!server.log.contains("error:"), "a refused fast zero is no error for the log")
     }
 
-    /// Proves that write-through means that: an answered write is on the image, no flush, with its cached copy right;
-    /// and that with write-back it is not there yet, so that the other tests are about something.
+    /// With write-through an answered write is on the image, without a flush, and its cached copy is right. With
+    /// write-back it is not there yet, so that the other tests test something.
     @Test(arguments: ["writeback", "writethrough"])
     func whenAWriteIsOnTheImage(_ cache: String) throws {
         let image = try Image(size: 1 << 20)
@@ -61,8 +61,8 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), cache == "writeback" ? image.bytes : wanted, "the image")
     }
 
-    /// Proves that what is dirty goes out by itself when it is as old as dirty-age says, with no flush and with the
-    /// client still there.
+    /// Dirty pages go out by themselves when they are as old as dirty-age says, without a flush and with the client
+    /// still there.
     @Test func dirtyAge() throws {
         let image = try Image(size: 1 << 20)
         let server = try Server(image, "dirty-age=1")
@@ -72,7 +72,7 @@ import Testing
         try Patience.wait(seconds: 60, "it has not gone out") { (try? Files.bytes(image.path)) == new ? () : nil }
     }
 
-    /// Proves that the export offers writing with all that belongs to it.
+    /// The export offers writing with all that belongs to it.
     @Test func whatIsOffered() throws {
         let image = try Image(size: 1 << 20)
         let client = try Client(try Server(image))
@@ -81,8 +81,8 @@ import Testing
         #expect(client.canTrim && client.canZero && client.canFastZero)
     }
 
-    /// Proves that nothing outside of the image can be written, that it fails with an error of its own, and that the
-    /// image is as long as it was.
+    /// Nothing outside the image can be written. Such a request fails with an error of its own, and the image keeps its
+    /// length.
     @Test func outOfRange() throws {
         let image = try Image(size: 100_000)
         let server = try Server(image)

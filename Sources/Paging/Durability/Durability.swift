@@ -1,0 +1,199 @@
+import Synchronization
+
+/// Of one image: whether what its clients wrote is durable. Syncs, and what a failed sync means; in the extension,
+/// flushes.
+///
+/// A write-out brings a page to the image, and the page is *unsynced* from then on. A good sync
+/// (`Accessor.makeDurable`) makes durable all that was written out before it began.
+///
+/// **What happens when a sync fails** (invariant 6). The image may have forgotten anything that it was given since the
+/// last good sync, and a later sync that succeeds proves nothing about that. So a failed sync is never retried into
+/// success. In this order (`syncAlone`, `noteFailedSync`):
+/// 1. The failure changes the stamp of the `SyncRisk`. Pages that are on their way out now see that when they arrive,
+///    and become dirty again (`AccessMap.undoWriteback`).
+/// 2. Unsynced pages that are still in memory become dirty again (`dirtyUnsyncedAgain`): the next flush writes them out
+///    once more.
+/// 3. Whatever cannot be done again is lost: an unsynced page that was recycled, or that memory is too full to keep
+///    dirty; a zero or a trim (`SyncRisk.atRisk`). If there has been any since the last good sync began, every later
+///    flush and FUA write fails with that error until the image is opened anew (`lost`).
+/// 4. Whoever runs the server gets a `Notice`: of the first failure, of a loss that comes later, and of the end of the
+///    trouble.
+/// 5. All callers that share the sync get its error. So does a caller that began to write out before the failure and
+///    wants its sync afterwards (`SharedSync.share(since:)`).
+///
+///     well ── sync fails, nothing is lost ──▶ failing ── sync succeeds ──▶ well
+///       └── sync fails, something is lost ──▶ lost ◀── the same ──┘         (lost: until the image is opened anew)
+///
+/// Thread rules: any thread; the caller holds no lock and no loan. Costs: a sync takes O(leaves that it makes durable);
+/// a failed one O(buckets and leaves of all images).
+final class Durability: @unchecked Sendable {
+    let pages: Pages
+    private let accessor: any Accessor
+    private let context: PageMapper.Context
+
+    private let syncs = SharedSync()
+    /// Flushes that wait together are one: one write-out of what is dirty, and one sync. A caller that has written out
+    /// what it wants durable needs a sync alone, and shares that of a flush or of another caller.
+    let flushes = SharedSync()
+
+    /// The error of a failed sync that lost what is not in memory any more; 0 if there was none (invariant 6).
+    private let loss = Atomic<Int32>(0)
+    /// The error of the last sync; 0 if that was a good one.
+    private let syncError = Atomic<Int32>(0)
+
+    // These three belong to the thread that leads a sync.
+
+    /// What was at risk when the last good sync began.
+    private var atRiskWhenLastSynced: UInt64 = 0
+    private var failuresSinceGoodSync: UInt64 = 0
+    private var isLossTold = false
+
+    // Of the extension.
+
+    /// What was at risk when the last `flushIfChanged` that succeeded began.
+    var atRiskWhenLastFlushed: UInt64?
+    /// Flushes that have failed and whose clients have left. The Writeback goes on with them.
+    let leftFlushes = Atomic<Int>(0)
+
+    init(_ context: PageMapper.Context, pages: Pages, accessor: any Accessor) {
+        self.context = context
+        self.pages = pages
+        self.accessor = accessor
+        context.map.ledger.prepare()
+        context.map.risk.prepare()
+    }
+
+    deinit {
+        flushes.destroy()
+        syncs.destroy()
+    }
+
+    /// Which leaves are dirty or unsynced.
+    var ledger: Ledger { context.map.ledger }
+    var risk: SyncRisk { context.map.risk }
+    /// The owner of this Durability.
+    var provider: Provider {
+        guard let provider = context.provider else { preconditionFailure("a Provider is attached before it is used") }
+        return provider.takeUnretainedValue()
+    }
+
+    // MARK: What holds now
+
+    /// Why nothing written to this image can be called durable until it is opened anew, or nil.
+    var lost: AccessError? {
+        let code = loss.load(ordering: .acquiring)
+        return code == 0 ? nil : AccessError(code)
+    }
+
+    /// What keeps data from becoming durable at present, or nil.
+    var trouble: AccessError? {
+        if let error = ledger.error ?? lost { return error }
+        let code = syncError.load(ordering: .acquiring)
+        return code == 0 ? nil : AccessError(code)
+    }
+
+    // MARK: Syncs
+
+    /// The number of failed syncs so far.
+    var syncFailureCount: UInt64 { syncs.failureCount }
+
+    /// Makes durable what has reached the image so far. Callers that want this at the same time share a sync.
+    /// - Parameter since: What `syncFailureCount` was before the caller began to write out what it wants durable.
+    /// - Throws: The sync's error, or that of an earlier one that lost data.
+    func sync(since: UInt64? = nil) throws(AccessError) {
+        try syncs.share(since: since) { syncAlone() }
+        if let lost { throw lost }
+    }
+
+    /// One sync, while no other is under way.
+    private func syncAlone() -> AccessError? {
+        let number = ledger.beginSync()
+        // What is counted as at risk before the sync begins has reached the image before it: the sync covers it.
+        let atRisk = risk.atRisk
+        do throws(AccessError) {
+            try pages.pace.sync(risk.unsyncedPages) { () throws(AccessError) in
+                LockRank.assertNoneHeld()
+                try accessor.makeDurable()
+            }
+        } catch {
+            noteFailedSync(error)
+            return error
+        }
+        noteGoodSync()
+        atRiskWhenLastSynced = atRisk
+        markDurable(bySync: number)
+        return nil
+    }
+
+    // MARK: A failed sync
+
+    /// A sync has failed: see the type's comment.
+    private func noteFailedSync(_ error: AccessError) {
+        risk.countFailure(error)
+        let isChanging = risk.isChanging
+        dirtyUnsyncedAgain()
+        if isChanging || risk.atRisk != atRiskWhenLastSynced { loss.store(error.code, ordering: .releasing) }
+        syncError.store(error.code, ordering: .releasing)
+        failuresSinceGoodSync += 1
+        let isLost = lost != nil
+        if failuresSinceGoodSync == 1 || isLost && !isLossTold { pages.notify(.syncFailed(error, isLost: isLost)) }
+        isLossTold = isLossTold || isLost
+    }
+
+    /// Makes everything dirty again that has been written out and is not known to be durable. O(buckets + leaves).
+    private func dirtyUnsyncedAgain() {
+        for index in 0..<AccessMap.shardCount {
+            let shard = pages.memory.metadata.shards + index
+            shard.lock()
+            context.map.forEachLeaf(inShard: index) { id, leaf in
+                guard leaf.image == context.map.image, leaf.pointee.unsynced != 0 else { return }
+                dirtyAgain(id, leaf)
+            }
+            shard.unlock()
+        }
+    }
+
+    /// Makes the leaf's unsynced pages dirty again. If that would leave too little memory for reads, the pages count as
+    /// lost instead, as if they had been recycled. The shard's lock is held.
+    private func dirtyAgain(_ id: LeafID, _ leaf: UnsafeMutablePointer<Leaf>) {
+        // The thread that writes a page out looks after that page (`AccessMap.undoWriteback`).
+        let again = leaf.pointee.unsynced & ~leaf.pointee.writing
+        let newly = again & ~leaf.pointee.dirty
+        risk.countUnsynced(-again.nonzeroBitCount)
+        leaf.pointee.unsynced &= ~again
+        if context.dirtyLimit.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
+            risk.countAtRisk()
+            ledger.pagesDropped(id)
+        } else {
+            leaf.pointee.dirty |= again
+            context.dirtyLimit.add(newly.nonzeroBitCount)
+            if leaf.pointee.status.list == .unsynced { ledger.dirtiedAgain(id) }
+        }
+        context.map.updateStates(of: leaf.firstPage..<leaf.firstPage + UInt64(Leaf.pages))
+    }
+
+    // MARK: A good sync
+
+    private func noteGoodSync() {
+        guard failuresSinceGoodSync > 0 else { return }
+        syncError.store(0, ordering: .releasing)
+        if !isLossTold { pages.notify(.syncWorksAgain(failures: failuresSinceGoodSync)) }
+        failuresSinceGoodSync = 0
+    }
+
+    /// Marks durable what had been written out before sync `number`, a good one, began. O(leaves marked).
+    private func markDurable(bySync number: UInt32) {
+        while let key = ledger.firstUnsynced(beforeSync: number) {
+            let page = Leaf.firstPage(ofKey: key)
+            let shard = context.map.shard(of: page)
+            shard.lock()
+            if let leaf = context.map.leaf(of: page), ledger.markDurable(context.map.id(of: leaf), bySync: number) {
+                risk.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
+                leaf.pointee.unsynced = 0
+                context.map.updateStates(of: page..<page + UInt64(Leaf.pages))
+            }
+            shard.unlock()
+        }
+        context.waiters.wake()
+    }
+}

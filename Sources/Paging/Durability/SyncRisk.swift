@@ -1,0 +1,86 @@
+import Synchronization
+
+/// Of one image: what a failed sync would lose, and whether a sync has failed.
+///
+/// `Durability` asks here what a failed sync means. Three kinds of threads count here: one that recycles, zeroes or
+/// trims an unsynced page; one that writes pages out; and one that leads a sync. The first of these may work for
+/// another image and knows only this image's number. So the counters lie in the Memory, one record an image.
+///
+/// Thread rules: any thread, without a lock. A copy counts in the same place. O(1).
+struct SyncRisk: @unchecked Sendable {
+    private let record: UnsafeMutablePointer<Record>
+    private let dirtyLimit: DirtyLimit
+
+    struct Record: ~Copyable {
+        /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
+        /// of the image. It only ever grows.
+        fileprivate let atRisk = Atomic<UInt64>(0)
+        /// Zeroes and trims under way.
+        fileprivate let changes = Atomic<Int>(0)
+        /// The number of failed syncs in the low 56 bits, the error of the last one in the others.
+        fileprivate let failureStamp = Atomic<UInt64>(0)
+        /// Base pages that are written out and not known to be durable.
+        fileprivate let unsyncedPages = Atomic<Int>(0)
+    }
+
+    private static let countMask: UInt64 = 0xFF_FFFF_FFFF_FFFF
+
+    init(at record: UnsafeMutablePointer<Record>, dirtyLimit: DirtyLimit) {
+        self.record = record
+        self.dirtyLimit = dirtyLimit
+    }
+
+    /// Makes the record that of a new image.
+    func prepare() { record.initialize(to: Record()) }
+
+    // MARK: What a failed sync would lose for good
+
+    /// How often something has happened to the image that a failed sync would lose. Compared with an earlier value, it
+    /// says whether something has happened since.
+    var atRisk: UInt64 { record.pointee.atRisk.load(ordering: .sequentiallyConsistent) }
+
+    /// Something has happened to the image that a failed sync would lose.
+    func countAtRisk() { record.pointee.atRisk.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
+    /// A zero or trim of the image is about to begin: a sync that fails meanwhile may lose it.
+    func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
+    /// The zero or trim, or part of it, has been done.
+    func endChange() {
+        countAtRisk()
+        let before = record.pointee.changes.wrappingSubtract(1, ordering: .sequentiallyConsistent).oldValue
+        assert(before > 0, "a change that ends has begun")
+    }
+
+    /// Whether a zero or trim is under way.
+    var isChanging: Bool { record.pointee.changes.load(ordering: .sequentiallyConsistent) > 0 }
+
+    // MARK: What is unsynced
+
+    /// `pages` more (or fewer) base pages are written out and not durable.
+    func countUnsynced(_ pages: Int) {
+        record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed)
+        dirtyLimit.countUnsynced(pages)
+    }
+
+    /// Base pages that are written out and not known to be durable.
+    var unsyncedPages: Int { record.pointee.unsyncedPages.load(ordering: .relaxed) }
+
+    // MARK: Failures
+
+    /// A sync has failed. What is being written out now counts as not written out, because the image may have forgotten
+    /// it already. Called before what was written out earlier becomes dirty again, by one thread at a time.
+    func countFailure(_ error: AccessError) {
+        let count = failureStamp & SyncRisk.countMask &+ 1
+        record.pointee.failureStamp.store(UInt64(error.code) << 56 | count, ordering: .sequentiallyConsistent)
+    }
+
+    /// A number that changes with each failed sync. A write-out notes it when it begins.
+    var failureStamp: UInt64 { record.pointee.failureStamp.load(ordering: .sequentiallyConsistent) }
+
+    /// The error of the last failed sync, if one has failed since `failureStamp` was `stamp`; otherwise nil.
+    func failure(since stamp: UInt64) -> AccessError? {
+        let now = failureStamp
+        return now == stamp ? nil : AccessError(Int32(now >> 56))
+    }
+}

@@ -1,0 +1,50 @@
+import Synchronization
+
+/// What a use of a page counts, and the clock of probation. All of it takes no lock.
+extension PageQueue {
+    /// How many hits are remembered of a page.
+    private static let maxHits: UInt32 = 3
+    /// The clock of probation moves on by one for each 2⁴ hits of a shard.
+    private static let hitsOfTickShift: UInt64 = 4
+
+    /// The word of a page whose word is `word` after one more use of it. The first use of what was read ahead is not a
+    /// hit; it is what demand would have filled. Takes no lock.
+    @inline(__always)
+    func countingUse(_ word: UInt32, _ position: QueuePosition) -> UInt32 {
+        PageState(word).has(PageState.prefetched) ? word & ~PageState.untilUsed : countingHit(word, position)
+    }
+
+    /// The word of a page whose word is `word` after one more hit. Takes no lock.
+    @inline(__always)
+    func countingHit(_ word: UInt32, _ position: QueuePosition) -> UInt32 {
+        if word & PageState.hitMask == PageQueue.maxHits &* PageState.hit { return word }
+        if position.isTimed, position.age(at: state.pointee.clock.load(ordering: .relaxed)) <= correlationFrames {
+            return word
+        }
+        return word &+ PageState.hit
+    }
+
+    /// Moves the clock on with the hits of a shard, which has had `before` of them and now `after`. Else a page
+    /// that came last before all that is used had become resident would never have a hit counted, however long it was
+    /// used, and would be lost to the first scan. Takes no lock.
+    @inline(__always)
+    func countTime(ofHits before: UInt64, _ after: UInt64) {
+        let ticks = after &>> PageQueue.hitsOfTickShift &- before &>> PageQueue.hitsOfTickShift
+        guard ticks != 0 else { return }
+        state.pointee.clock.wrappingAdd(UInt32(truncatingIfNeeded: ticks), ordering: .relaxed)
+    }
+
+    /// Has the time of a page begin with its first use, which is now, where it had been read ahead: else whoever reads
+    /// a large one piece by piece would have its hits counted, because it was read so far ahead, and a scan would fill
+    /// main. Takes no lock: where the page has been moved since `position` was read, it stays as it is.
+    @inline(__always)
+    func startTime(of word: UnsafeMutablePointer<FlexpageWord>, _ position: QueuePosition) {
+        guard position.isTimed else { return }
+        let begun = QueuePosition(at: tick(state.pointee.clock.load(ordering: .relaxed)), order: UInt8(position.order))
+        _ = word.pointee.position.compareExchange(expected: position.raw, desired: begun.raw, ordering: .relaxed)
+    }
+
+    /// What a position remembers of the clock; never 0.
+    @inline(__always)
+    func tick(_ clock: UInt32) -> UInt32 { max(clock & 0xFFF_FFFF, 1) }
+}

@@ -1,1 +1,0 @@
-../../PagingTests/Harness/Scratch.swift

@@ -1,1 +1,0 @@
-../../PagingTests/Harness/SplitMix64.swift

@@ -5,8 +5,8 @@ import Glibc
 ///
 /// Rules for callers:
 /// - No lock of Paging is held during a call, and calls come from many threads at once.
-/// - Offsets given to `populate` and `writeOut` are multiples of the base page (4096 bytes), and so are the lengths of
-///   the pieces and the addresses of their memory. The last base page of an image may reach past `size`.
+/// - Offsets given to `populate` and `writeOut` are multiples of the base page (4096 bytes). So are the lengths of the
+///   pieces and the addresses of their memory. The last base page of an image may reach past `size`.
 /// - Two calls that write overlapping ranges are never under way at the same time.
 /// - A LastWill follows neither the first nor the third rule. It calls with a lock held, and it may write what is being
 ///   written once more, with the same bytes.

@@ -6,8 +6,8 @@
 ///     D / rate + fixed + (D + U) · syncCost
 ///
 /// *rate* is the number of pages written out per second while a write-out keeps the disk busy. Time without a write-out
-/// says nothing about the disk and does not count. *fixed* is the time of a sync of little, *syncCost* the further time
-/// per page of a sync of much: a disk with a cache writes fast, and syncs at its real speed.
+/// says nothing about the disk and does not count. *fixed* is the time of a sync of little. *syncCost* is the further
+/// time per page of a sync of much: a disk with a cache writes fast, and syncs at its real speed.
 ///
 /// The budget is a third of the time, because a disk can become slower. Suppose a disk falls to a tenth of its speed
 /// with all that is allowed dirty. After three times the flush's time it has written out nine tenths of that. A disk

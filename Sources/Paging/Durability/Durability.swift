@@ -14,8 +14,8 @@ import Synchronization
 /// 2. Unsynced pages that are still in memory become dirty again (`dirtyUnsyncedAgain`): the next flush writes them out
 ///    once more.
 /// 3. Whatever cannot be done again is lost: an unsynced page that was recycled, or that memory is too full to keep
-///    dirty; a zero or a trim (`SyncRisk.atRisk`). If there has been any since the last good sync began, every later
-///    flush and FUA write fails with that error until the image is opened anew (`lost`).
+///    dirty; a zero or a trim (`SyncRisk.atRisk`). If any of this has happened since the last good sync began, data is
+///    lost (`lost`). Then every later flush and FUA write fails with that error until the image is opened anew.
 /// 4. Whoever runs the server gets a `Notice`: of the first failure, of a loss that comes later, and of the end of the
 ///    trouble.
 /// 5. All callers that share the sync get its error. So does a caller that began to write out before the failure and

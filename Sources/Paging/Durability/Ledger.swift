@@ -32,8 +32,8 @@ struct Ledger: @unchecked Sendable {
     let dirtyLimit: DirtyLimit
 
     struct Record: ~Copyable {
-        /// Write-outs that failed since all was well. This field comes first because of the thread sanitizer: to it, a
-        /// change of any field in place is a change of the first byte, and a thread that is about to lock reads the
+        /// Write-outs that failed since all was well. This field comes first because of the thread sanitizer. To it, a
+        /// change of any field in place is a change of the first byte. And a thread that is about to lock reads the
         /// mutex unlocked.
         var writeOutFailures: UInt64 = 0
         /// `Ledger.mutex` relies on its place behind the first field.

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Syncs of one image, or its flushes, which callers share: a caller that comes while one is under way takes part in
+/// Syncs of one image, or its flushes, which callers share. A caller that comes while one is under way takes part in
 /// the next, with all others that come until then.
 ///
 ///     idle ── lead ──▶ under way ── ended, nobody waits ──▶ idle

@@ -54,7 +54,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     /// One user less. When the last user leaves, the image is flushed, its flexpages are dropped and the Provider is
     /// forgotten. No request of the image may be under way then.
     /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, until the Writeback
-    ///   has brought it out and closed the image; a user that opens the image before that gets the same Provider. What
+    ///   has brought it out and closed the image. A user that opens it before that gets the same Provider. What
     ///   a failed sync has lost stays lost, and the image can be opened anew.
     public func close(_ provider: Provider) throws(AccessError) {
         monitor.lock()

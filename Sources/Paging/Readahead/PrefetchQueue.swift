@@ -64,8 +64,8 @@ struct PrefetchQueue: @unchecked Sendable {
     }
 
     /// The mark of a part of a run. A run is queued chunk by chunk. If the run has the plan's mark, each part gets one
-    /// at the same end: in some parts all pages may be resident and cannot carry it. The first mark that the reader
-    /// reaches counts.
+    /// at the same end. In some parts all pages may be resident, and these cannot carry it. The first mark that the
+    /// reader reaches counts.
     private func mark(of part: Range<UInt64>, in run: Range<UInt64>, _ mark: UInt64?) -> UInt64? {
         guard let mark, run.contains(mark) else { return nil }
         return mark == run.lowerBound ? part.lowerBound : part.upperBound - 1

@@ -4,7 +4,7 @@ import Glibc
 ///
 /// It hears of misses and of arrivals at marked pages, not of hits: a reader whose pages are resident costs nothing.
 /// There are eight streams. A new stream replaces the least recently used one. A running stream is heard of only when
-/// its reader reaches a mark, so it counts as used later than it was: by a sixteenth of its window, in accesses.
+/// its reader reaches a mark. So it counts as used later than it was, by a sixteenth of its window, in accesses.
 ///
 /// Windows double from 64 KiB to a maximum. Pages that are recycled without having been used (ReadaheadWaste) halve the
 /// maximum. Each arrival at a mark raises it again by a quarter.
@@ -115,7 +115,7 @@ struct Readahead: @unchecked Sendable {
         return found
     }
 
-    /// The time of a stream's last use, plus a sixteenth of its window: the larger the window, the more misses of other
+    /// The time of a stream's last use, plus a sixteenth of its window. The larger the window, the more misses of other
     /// readers come between two of the stream's marks. (With a fixed 256 in place of that, streams that had ended kept
     /// new ones out, and on nine of ten traces there were more misses.)
     private func keptUntil(_ index: Int) -> UInt64 {

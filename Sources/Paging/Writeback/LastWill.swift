@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// The last will: when the process is about to die, it brings what is dirty to the images and syncs them, whatever
-/// locks the other threads hold and whatever they were about to do.
+/// The last will: when the process is about to die, it brings what is dirty to the images and syncs them. It does so
+/// whatever locks the other threads hold, and whatever they were about to do.
 ///
 ///     idle ── bringOut: visit the shards, sync the images ──▶ idle        (any number of times; in practice once)
 ///       └──── close ──▶ closed

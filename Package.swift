@@ -2,8 +2,19 @@
 
 import PackageDescription
 
+/// FLEXPAGE_SCHEDULED=1 builds the pager for a Scheduler that runs its threads one at a time (Sources/Scheduling): what is
+/// in Scheduled takes the place of the system's locks, threads and clock. FLEXPAGE_FLAWS=1 lets tests plant mistakes in it
+/// (Flaw.swift). Both want a scratch path of their own.
+let isScheduled = Context.environment["FLEXPAGE_SCHEDULED"] != nil
+let hasFlaws = isScheduled || Context.environment["FLEXPAGE_FLAWS"] != nil
+
 /// Every Swift target: Swift 6 language mode (from the tools version), warnings are errors.
-let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let strict: [SwiftSetting] =
+    [.treatAllWarnings(as: .error)] + (isScheduled ? [.define("FLEXPAGE_SCHEDULED")] : [])
+    + (hasFlaws ? [.define("FLEXPAGE_FLAWS")] : [])
+/// What is checked in a debug build is checked in a scheduled one, which is optimised, and its tests see the inside.
+let checked: [SwiftSetting] =
+    isScheduled ? [.define("DEBUG"), .unsafeFlags(["-enable-testing", "-assert-config", "Debug"])] : []
 /// And what is unsafe says so. For the side that nbdkit calls: what comes from C stands in its Interface files, and the
 /// rest stays free of it. Elsewhere it would be noise: the pager is made of pointers, and so are reads and writes of files.
 let safe = strict + [.strictMemorySafety()]
@@ -24,8 +35,14 @@ let package = Package(
         .target(name: "CIntrinsics", cSettings: strictC),
         .target(name: "CSignalStack", cSettings: strictC),
         .target(
-            name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"], exclude: ["README.md"],
-            swiftSettings: strict),
+            name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"] + (isScheduled ? ["Scheduling"] : []),
+            exclude: ["README.md"]
+                + (isScheduled
+                    ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule", "Condition"].map {
+                        "Locking/\($0).swift"
+                    }
+                    : ["Scheduled"]),
+            swiftSettings: strict + checked),
 
         // Where bytes come from.
         .target(name: "CLinux", cSettings: strictC),
@@ -105,4 +122,22 @@ if let names = Context.environment["FLEXPAGE_TESTS"] {
         default: target.type == .test && !wanted.contains(target.name)
         }
     }
+}
+
+// The scheduled build has the pager, what schedules it, and the tool, which runs schedules for as long as one likes.
+if isScheduled {
+    package.products = []
+    package.targets.removeAll { $0.name == "Glue" || $0.type == .test || $0.type == .system }
+    package.targets.first { $0.name == "flexpage" }?.dependencies.append("Schedules")
+    package.targets += [
+        .target(name: "Scheduling", swiftSettings: strict),
+        .target(name: "CSchedules", path: "Tests/CSchedules", cSettings: strictC),
+        .target(
+            name: "Schedules", dependencies: ["Paging", "Scheduling", "CSchedules", "TestSupport"],
+            path: "Tests/Schedules",
+            swiftSettings: strict + [.unsafeFlags(["-enable-testing"])]),
+        .executableTarget(
+            name: "ScheduleTests", dependencies: ["Schedules", "Paging", "Scheduling"], path: "Tests/ScheduleTests",
+            swiftSettings: strict),
+    ]
 }

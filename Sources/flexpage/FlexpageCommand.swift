@@ -6,5 +6,13 @@ struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
         abstract: "Measure and simulate Flexpage's pager without nbdkit.",
-        subcommands: [Measure.self, Simulate.self])
+        subcommands: subcommands)
+
+    private static var subcommands: [any ParsableCommand.Type] {
+        #if FLEXPAGE_SCHEDULED
+            [Measure.self, Simulate.self, Fuzz.self]
+        #else
+            [Measure.self, Simulate.self]
+        #endif
+    }
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Documents, and the folders where names in them are looked up. Other documents also name options and other programs.
-MAPS = {"Sources/Paging/README.md": ("Sources/Paging",), "Tests/README.md": ("Tests", "Sources/Paging")}
+MAPS = {"Sources/Paging/README.md": ("Sources/Paging",), "Tests/README.md": ("Tests", "Sources/Paging"),
+        "Sources/Scheduling/README.md": ("Sources/Scheduling", "Sources/Paging", "Tests")}
 LINKED = ("README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", "Scripts/benchmark/README.md",
           "Scripts/benchmark/ANALYSIS.md", "Scripts/benchmark/results/README.md", "Sources/flexpage/README.md", *MAPS)
 DECLARED = r"\b(?:struct|class|enum|protocol|extension|func|var|let|case|typealias|actor)\s+(?:[\w.]+\.)?{}\b"

@@ -60,6 +60,12 @@ extension UnsafeMutablePointer<Shard> {
     /// For `checkInvariants`, which takes all shards, in ascending order.
     func lockBesideOthers() { guardian.lock(besideOthers: true) }
 
+    /// Gives the lock up and takes it again.
+    func letOthersIn() {
+        unlock()
+        lock()
+    }
+
     /// Takes the lock if no thread has it.
     func tryLock() -> Bool { guardian.tryLock() }
 

@@ -78,10 +78,10 @@ struct AdmissionQueue: @unchecked Sendable {
         assert(wanted > 0, "a writer waits for something")
         var waiter = Waiter(wanted: wanted, turn: turn)
         return try withUnsafeMutablePointer(to: &waiter) { (waiter) throws(AccessError) -> Int in
-            sem_init(waiter.pointer(to: \.signal)!, 0, 0)
-            defer { sem_destroy(waiter.pointer(to: \.signal)!) }
+            signal(of: waiter).prepare()
+            defer { signal(of: waiter).destroy() }
             enter(waiter)
-            serve()
+            if !Flaw.noLookAfterEntering.isPlanted { serve() }
             return try sleep(in: waiter, reasonToGiveUp: reasonToGiveUp)
         }
     }
@@ -122,7 +122,7 @@ struct AdmissionQueue: @unchecked Sendable {
         // its signal is given.
         while let waiter = admitted {
             admitted = waiter.pointee.next
-            sem_post(waiter.pointer(to: \.signal)!)
+            signal(of: waiter).give()
         }
     }
 
@@ -133,7 +133,7 @@ struct AdmissionQueue: @unchecked Sendable {
         while let waiting = waiter {
             waiter = waiting.pointee.next
             waiting.pointee.signals += 1
-            sem_post(waiting.pointer(to: \.signal)!)
+            signal(of: waiting).give()
         }
         lock.unlock()
     }
@@ -173,8 +173,10 @@ struct AdmissionQueue: @unchecked Sendable {
         return granted
     }
 
-    private func hear(_ waiter: UnsafeMutablePointer<Waiter>) {
-        while sem_wait(waiter.pointer(to: \.signal)!) != 0 {}
+    private func hear(_ waiter: UnsafeMutablePointer<Waiter>) { signal(of: waiter).hear() }
+
+    private func signal(of waiter: UnsafeMutablePointer<Waiter>) -> Signal {
+        Signal(at: waiter.pointer(to: \.signal)!)
     }
 
     private func unlink(_ waiter: UnsafeMutablePointer<Waiter>) {

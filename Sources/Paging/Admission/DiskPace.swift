@@ -67,7 +67,7 @@ struct DiskPace: @unchecked Sendable {
     /// Reports to the budget what the disk has written out, unless a thread has done so in the last tenth of a second.
     func look() {
         guard let state else { return }
-        let now = Int(DiskPace.seconds * 1e6)
+        let now = Int(MonotonicClock.seconds * 1e6)
         let due = state.pointee.nextLook.load(ordering: .relaxed)
         guard now >= due else { return }
         let next = now + Int(DiskPace.interval * 1e6)
@@ -79,17 +79,10 @@ struct DiskPace: @unchecked Sendable {
     private func change(_ body: (inout FlushBudget, Double) -> Void) {
         guard let state else { return }
         let isMore = lock.withLock {
-            let now = DiskPace.seconds
+            let now = MonotonicClock.seconds
             body(&state.pointee.budget, now)
             return dirtyLimit.allow(state.pointee.budget.pages(unsynced: dirtyLimit.unsynced, at: now))
         }
         if isMore { dirtyLimit.wakeWaiters() }
-    }
-
-    /// The monotonic clock.
-    private static var seconds: Double {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
     }
 }

@@ -69,13 +69,15 @@ struct SharedSync: @unchecked Sendable {
     func share(since: UInt64? = nil, _ sync: () -> AccessError?) throws(AccessError) {
         LockRank.assertNoneHeld()
         lock.lock()
-        let wanted = state.pointee.begun + 1
+        let takesPart = Flaw.lateJoin.isPlanted && state.pointee.begun > state.pointee.ended
+        let wanted = state.pointee.begun + (takesPart ? 0 : 1)
         while state.pointee.ended < wanted {
             if state.pointee.begun == state.pointee.ended {
                 lead(sync)
             } else {
                 // Not for ever: the signal for the next leader can go to another waiter (glibc bug 25847).
                 condition(wanted).wait(lock, milliseconds: SharedSync.maxSleep)
+                if Flaw.ifForWhile.isPlanted { break }
             }
         }
         // A later failure counts too: it may have lost what this caller wants durable.

@@ -26,12 +26,20 @@ struct Memory: ~Copyable {
     }
 
     /// The smallest arena in which every request makes progress, bytes.
-    static let minBytes = 1 << 20
+    #if FLEXPAGE_SCHEDULED  // For as few threads as a schedule has.
+        static let minBytes = 64 << 10
+    #else
+        static let minBytes = 1 << 20
+    #endif
     /// The largest arena whose frames have numbers that fit with room to spare, bytes.
     static let maxBytes = 1 << 43
     /// The minimum number of frames: enough for many threads to have a page being written, one being filled and one
     /// being written out at the same time.
-    private static let minFrames = 64
+    #if FLEXPAGE_SCHEDULED
+        private static let minFrames = 8
+    #else
+        private static let minFrames = 64
+    #endif
 
     /// Maps `bytes` bytes and lays them out.
     /// - Throws: ENOMEM if the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`.

@@ -36,23 +36,30 @@ struct MemoryWaiters: @unchecked Sendable {
     /// is held.
     func begin() -> UInt64 {
         LockRank.assertNoneHeld("memory is waited for (invariant 9)")
+        if !Flaw.lateAnnouncement.isPlanted { announce() }
+        return lock.withLock { state.pointee.wakeups }
+    }
+
+    private func announce() {
         state.pointee.waiting.wrappingAdd(1, ordering: .sequentiallyConsistent)
         // What the caller looks at next must not have been read before the announcement.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        return lock.withLock { state.pointee.wakeups }
     }
 
     /// Takes the announcement back.
     func end() {
-        state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed)
+        if !Flaw.lateAnnouncement.isPlanted { takeBack() }
     }
+
+    private func takeBack() { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
 
     /// Sleeps until something has been freed since `begin` returned `ticket`.
     func sleep(_ ticket: UInt64) {
+        if Flaw.lateAnnouncement.isPlanted { announce() }
         lock.lock()
         while state.pointee.wakeups == ticket { condition.wait(lock) }
         lock.unlock()
-        end()
+        takeBack()
     }
 
     /// Whether a thread waits. It is exact after a sequentially consistent change of what the threads wait for.

@@ -79,6 +79,7 @@ struct Loan: ~Copyable {
             let memory = context.table.memory(of: id) + Int(offset &- bytes.lowerBound)
             let part = UnsafeMutableRawBufferPointer(start: memory, count: Int(end &- offset))
             body(part, Int(offset &- range.lowerBound))
+            Schedule.step()
             offset = end
         }
     }

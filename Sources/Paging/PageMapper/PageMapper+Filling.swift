@@ -60,8 +60,9 @@ extension PageMapper {
         keepingZeroes: Bool = false
     ) throws(AccessError) -> Loan? {
         guard var fill = try plan(run, in: hashed) else { return nil }
+        let early = Flaw.earlyReservationCheck.isPlanted ? context.reservations.overlaps(fill.covered) : nil
         let (isInFlight, isReserved) = hashed.withLock { chunk in
-            let isReserved = context.reservations.overlaps(fill.covered)
+            let isReserved = early ?? context.reservations.overlaps(fill.covered)
             return (!isReserved && fill.issue(in: chunk), isReserved)
         }
         guard isInFlight else {

@@ -18,6 +18,7 @@ extension PageMapper.Context {
         var id = first
         while id != .none {
             fetch(id)
+            if Flaw.latePin.isPlanted { chunk.shard.letOthersIn() }
             guard pin(id, exclusively: false, at: loan.range.upperBound, &loan.mark) else { break }
             loan.add(id, upTo: wanted.upperBound)
             guard loan.range.upperBound < wanted.upperBound, !loan.isFull else { break }

@@ -68,7 +68,7 @@ extension PageMapper.Context {
                 if map.flexpage(at: page, in: chunk) == id {
                     table.word(id).pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
                 }
-                chunk.wakeAll()
+                if !Flaw.droppedWakeUp.isPlanted { chunk.wakeAll() }
             }
         }
         waiters.wake()

@@ -124,6 +124,7 @@ struct PageQueue: @unchecked Sendable {
         let name = table[id].pointee.queue
         guard name != .none else { return false }
         let tick = QueuePosition(table.word(id).pointee.position.load(ordering: .relaxed)).tick
+        if Flaw.earlyPieces.isPlanted { letRecyclersIn(id, name) }
         let next = table[id].pointee.next
         unlinkLocked(id)
         for index in 0..<count {
@@ -133,6 +134,13 @@ struct PageQueue: @unchecked Sendable {
             insertLocked(piece, before: next, in: name)
         }
         return true
+    }
+
+    /// What is wrong if `Flaw.earlyPieces` is planted.
+    private func letRecyclersIn(_ id: FlexpageID, _ name: Name) {
+        lock.unlock()
+        lock.lock()
+        if table[id].pointee.queue == .none { appendLocked(id, to: name) }
     }
 
     // MARK: With the lock held

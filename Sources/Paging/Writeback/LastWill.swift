@@ -100,14 +100,14 @@ public final class LastWill: @unchecked Sendable {
     func withdraw(_ provider: Provider) {
         _ = images[Int(provider.image)].compareExchange(
             expected: LastWill.bits(of: provider), desired: 0, ordering: .sequentiallyConsistent)
-        while state.load(ordering: .sequentiallyConsistent) == State.running { usleep(1000) }
+        while state.load(ordering: .sequentiallyConsistent) == State.running { MonotonicClock.sleepBriefly() }
     }
 
     /// The whole Memory is about to go. No will begins after this returns, and none is under way.
     func close() {
         while !state.compareExchange(
             expected: State.idle, desired: State.closed, ordering: .sequentiallyConsistent
-        ).exchanged { usleep(1000) }
+        ).exchanged { MonotonicClock.sleepBriefly() }
     }
 
     private static func bits(of provider: Provider) -> UInt {
@@ -177,7 +177,7 @@ public final class LastWill: @unchecked Sendable {
         while !shard.tryLock() {
             guard patience > 0 else { return false }
             patience -= 1
-            usleep(1000)
+            MonotonicClock.sleepBriefly()
         }
         return true
     }
@@ -232,7 +232,7 @@ public final class LastWill: @unchecked Sendable {
             if word.has(PageState.fresh) { return true }
             guard patienceLeft > 0 else { return false }
             patienceLeft -= 1
-            usleep(1000)
+            MonotonicClock.sleepBriefly()
         }
     }
 

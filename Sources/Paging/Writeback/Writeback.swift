@@ -130,9 +130,5 @@ public final class Writeback: @unchecked Sendable {
 
     /// The monotonic clock.
     static var seconds: Int { milliseconds / 1000 }
-    static var milliseconds: Int {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
-    }
+    static var milliseconds: Int { MonotonicClock.milliseconds }
 }

@@ -1,8 +1,6 @@
-import Testing
-
 /// Errors that threads find, for the test that started them: an expectation counts only on the test's own thread.
 final class Verdict: Sendable {
-    private let findings = Guarded<[String]>([])
+    let findings = Guarded<[String]>([])
 
     /// Something is wrong. The first few findings are kept.
     func blame(_ finding: @autoclosure () -> String) {
@@ -14,11 +12,4 @@ final class Verdict: Sendable {
     }
 
     var hasFindings: Bool { findings.withLock { !$0.isEmpty } }
-
-    /// Reports the findings to the test that runs on this thread.
-    func report(_ context: String, sourceLocation: SourceLocation = #_sourceLocation) {
-        for finding in findings.withLock({ $0 }) {
-            Issue.record("\(context): \(finding)", sourceLocation: sourceLocation)
-        }
-    }
 }

@@ -1,0 +1,15 @@
+/// What a simulated thread is about to do, for the trace.
+public struct Event {
+    let what: StaticString
+    let file: StaticString
+    let line: UInt
+    /// The number of the lock, condition or thread concerned; 0 for none.
+    let object: Int
+
+    public init(_ what: StaticString, _ object: Int = 0, _ file: StaticString, _ line: UInt) {
+        self.what = what
+        self.object = object
+        self.file = file
+        self.line = line
+    }
+}

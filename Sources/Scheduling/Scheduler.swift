@@ -1,0 +1,489 @@
+import Glibc
+
+/// Runs the threads of a schedule one at a time: at each step, which is before whatever threads can notice of one
+/// another, the strategy says who goes on.
+///
+///     ready ◀── the lock is given up, a signal, the time ── lock, signal, sleep, join
+///       └────────────────── it cannot go on ────────────────────▲
+///
+/// Threads are threads of the system that pass a baton, so whatever they keep for themselves is theirs. Locks,
+/// conditions and semaphores are the scheduler's model of them, which knows who holds what: who waits is not run in
+/// vain, and a deadlock is a moment in which nobody can go on. Time is virtual. It passes a microsecond a step, and
+/// jumps where all wait for it, or where a draw says so, because a thread may be held up for as long as one likes.
+///
+/// The same seed and strategy give the same steps, whatever the process and its addresses.
+///
+/// What is simulated is an order of steps: all that a thread did before a step is seen by all after it. Reorderings by
+/// a processor or a compiler (weak memory orders) are not.
+///
+/// One schedule at a time in a process. Every method but `run` is called by the thread that has the baton.
+public final class Scheduler: @unchecked Sendable {
+    /// The schedule under way, or nil: the calling thread is one of its.
+    public private(set) nonisolated(unsafe) static var active: Scheduler?
+
+    /// What a schedule may take before it is called a failure.
+    public struct Limits: Sendable {
+        /// Steps in all. From half of them on threads go on by turns, whatever the strategy.
+        public var steps = 200_000
+        /// Steps of a fair schedule that a thread may wait for a lock, or a request take while others end.
+        public var patience = 40_000
+        /// Times in a row that all wait for the clock and no request ends.
+        public var idleJumps = 400
+
+        public init() {}
+    }
+
+    private let limits: Limits
+    private var draws: Draws
+    private var threads: [SimulatedThread] = []
+    private var running: SimulatedThread!
+    /// Nanoseconds of the virtual clock.
+    public private(set) var now = 1_000_000_000_000
+    private var steps = 0
+    /// The step at which drawing began.
+    private var openedAt = 0
+    private var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    private var failure: String?
+    private var hasAbandoned = false
+    private var idleJumps = 0
+    private var ready: [SimulatedThread] = []
+    /// Once in so many steps time passes for a thread that waits for it, though others can go on; 0 for never.
+    private let timePassesOnceIn: Int
+    /// Once in so many waits a condition wakes for no reason; 0 for never.
+    private let wakesForNothingOnceIn: Int
+    /// Who alone goes on, for ever.
+    private var sole: SimulatedThread?
+    private let over: UnsafeMutablePointer<sem_t>
+    private var objects: [(file: StaticString, ordinal: Int)] = []
+    private let recordsTrace: Bool
+    private var trace = ""
+
+    /// Whether in a schedule of this seed time passes only where all wait for it, and nobody wakes for no reason.
+    public static func isPlain(_ seed: UInt64) -> Bool { habits(seed) == (0, 0) }
+
+    private static func habits(_ seed: UInt64) -> (timePassesOnceIn: Int, wakesForNothingOnceIn: Int) {
+        var random = SplitMix(seed: seed ^ 0xBADC_0FFE)
+        return ([0, 0, 300, 60][random.below(4)], [0, 0, 0, 6][random.below(4)])
+    }
+
+    private init(seed: UInt64, _ strategy: Strategy, _ limits: Limits, _ journal: Journal?, recordingTrace: Bool) {
+        self.limits = limits
+        recordsTrace = recordingTrace
+        journal?.clear()
+        draws = Draws(seed: seed, strategy, journal)
+        (timePassesOnceIn, wakesForNothingOnceIn) = Scheduler.habits(seed)
+        over = .allocate(capacity: 1)
+        sem_init(over, 0, 0)
+    }
+
+    deinit {
+        sem_destroy(over)
+        over.deallocate()
+    }
+
+    /// Runs `body`, and the threads that it starts, in the schedule that `seed` and `strategy` give.
+    public static func run(
+        seed: UInt64, _ strategy: Strategy, _ limits: Limits = Limits(), journal: Journal? = nil,
+        recordingTrace: Bool = false, _ body: @escaping @Sendable () -> Void
+    ) -> Outcome {
+        precondition(active == nil, "one schedule at a time")
+        let scheduler = Scheduler(seed: seed, strategy, limits, journal, recordingTrace: recordingTrace)
+        let first = scheduler.add("main", isBackground: false, body)
+        scheduler.running = first
+        active = scheduler
+        first.giveBaton()
+        while sem_wait(scheduler.over) != 0 {}
+        active = nil
+        return scheduler.outcome()
+    }
+
+    private func outcome() -> Outcome {
+        for thread in threads where thread.state == .ended { thread.join() }
+        var outcome = Outcome()
+        outcome.failure = failure
+        outcome.steps = steps
+        outcome.hash = hash
+        outcome.options = draws.options
+        outcome.deviations = draws.taken.enumerated().filter { $0.element != 0 }.map {
+            Deviation($0.offset, Int($0.element))
+        }
+        outcome.hasAbandoned = hasAbandoned
+        outcome.trace = trace
+        // Whoever is left waits for a baton that belongs to this.
+        if hasAbandoned { _ = Unmanaged.passRetained(self) }
+        return outcome
+    }
+
+    private func add(_ name: String, isBackground: Bool, _ body: @escaping @Sendable () -> Void) -> SimulatedThread {
+        let thread = SimulatedThread(
+            number: threads.count, name: name, isBackground: isBackground, priority: draws.priority(), of: self, body)
+        threads.append(thread)
+        thread.start()
+        return thread
+    }
+
+    // MARK: Threads
+
+    /// Starts a thread.
+    /// - Parameter isBackground: It waits for work that may never come.
+    /// - Returns: Its number, for `join`.
+    public func start(_ name: String, isBackground: Bool = false, _ body: @escaping @Sendable () -> Void) -> Int {
+        let thread = add(name, isBackground: isBackground, body)
+        step(Event("start", thread.number, #fileID, #line))
+        return thread.number
+    }
+
+    /// Waits until the thread of that number has ended.
+    public func join(_ number: Int) {
+        step(Event("join", number, #fileID, #line))
+        guard threads[number].state != .ended else { return }
+        block(.join(number))
+    }
+
+    /// The calling thread has come to its end.
+    func end() {
+        running.event = Event("end", #fileID, #line)
+        record(running.event)
+        running.state = .ended
+        for thread in threads where thread.state == .join(running.number) { wake(thread) }
+        if threads.allSatisfy({ $0.state == .ended }) {
+            sem_post(over)
+        } else if let next = choose() {
+            running = next
+            next.giveBaton()
+        }
+    }
+
+    // MARK: Steps
+
+    /// Another thread may go on here.
+    public func step(_ event: Event) {
+        running.event = event
+        record(event)
+        pass()
+    }
+
+    /// The calling thread cannot go on before its state is *ready* again.
+    private func block(_ state: SimulatedThread.State) {
+        running.state = state
+        running.waitsSince = steps
+        pass()
+    }
+
+    /// Gives the baton to whoever goes on, and returns when it has come back.
+    private func pass() {
+        guard let next = choose() else { abandon() }
+        let me = running!
+        guard next !== me else { return }
+        running = next
+        next.giveBaton()
+        me.takeBaton()
+    }
+
+    /// The schedule has ended while the calling thread was under way: it stays where it is for ever.
+    private func abandon() -> Never {
+        while true { pause() }
+    }
+
+    /// Who goes on: nil where the schedule has ended.
+    private func choose() -> SimulatedThread? {
+        guard failure == nil, !hasAbandoned else { return nil }
+        steps += 1
+        now += 1000
+        if steps & 1023 == 0, let complaint = impatience() { return endWith(complaint) }
+        if let sole { return chooseSole(sole) }
+        if timePassesOnceIn > 0, let late = nextByTime(), draws.once(in: timePassesOnceIn) { passTime(to: late) }
+        gatherReady()
+        while ready.isEmpty {
+            guard let late = nextByTime() else { return endWith("nobody can go on") }
+            idleJumps += 1
+            guard idleJumps < limits.idleJumps else {
+                return endWith("all wait for the clock, again and again, and no request ends")
+            }
+            passTime(to: late)
+            gatherReady()
+        }
+        let (ready, me) = (ready, running!)
+        let option = draws.thread(
+            of: ready.count, isRunningReady: me.state == .ready, step: draws.isOpen ? steps - openedAt : -1,
+            isFair: steps > limits.steps / 2,
+            priority: { ready[$0].priority }, lower: { me.priority = $0 })
+        let next = ready[option]
+        hash = (hash ^ UInt64(next.number)) &* 0x0100_0000_01B3
+        return next
+    }
+
+    private func chooseSole(_ sole: SimulatedThread) -> SimulatedThread? {
+        if sole.state == .ready { return sole }
+        guard sole.deadline != nil else {
+            return endWith("\(sole.name) cannot go on while the others are stopped")
+        }
+        passTime(to: sole)
+        return sole.state == .ready ? sole : endWith("\(sole.name) wants a lock that a stopped thread holds")
+    }
+
+    /// Who can go on, the running thread first: without a reason it goes on.
+    private func gatherReady() {
+        ready.removeAll(keepingCapacity: true)
+        if running.state == .ready { ready.append(running) }
+        for thread in threads where thread.state == .ready && thread !== running { ready.append(thread) }
+    }
+
+    private func nextByTime() -> SimulatedThread? {
+        var next: SimulatedThread?
+        for thread in threads {
+            if let deadline = thread.deadline, deadline < next?.deadline ?? Int.max { next = thread }
+        }
+        return next
+    }
+
+    /// It becomes so late that `thread` waits no longer.
+    private func passTime(to thread: SimulatedThread) {
+        now = max(now, thread.deadline!)
+        wake(thread)
+    }
+
+    /// `thread` has been signalled, or its time has come. It may have to wait for its lock still.
+    private func wake(_ thread: SimulatedThread) {
+        thread.deadline = nil
+        if let lock = thread.lock, Scheduler.owner(of: lock).pointee != 0 {
+            thread.state = .lock
+            thread.place = UnsafeRawPointer(lock)
+        } else {
+            thread.state = .ready
+            thread.place = nil
+        }
+    }
+
+    // MARK: Failures
+
+    /// Something is wrong: the schedule ends here.
+    public func fail(_ complaint: String) -> Never {
+        _ = endWith(complaint)
+        abandon()
+    }
+
+    /// All is well, and there is nothing to be seen of the other threads any more: the schedule ends here.
+    public func stop() -> Never {
+        hasAbandoned = true
+        sem_post(over)
+        abandon()
+    }
+
+    private func endWith(_ complaint: String) -> SimulatedThread? {
+        failure = complaint + story()
+        hasAbandoned = true
+        sem_post(over)
+        return nil
+    }
+
+    /// Who holds what, and who waits for what.
+    private func story() -> String {
+        var story = "\nafter \(steps) steps, \((now - 1_000_000_000_000) / 1_000_000) ms:"
+        for thread in threads where thread.state != .ended {
+            let request = thread.request.map { " in a \($0)" } ?? ""
+            story += "\n    \(thread.name)\(request): \(describe(thread))"
+        }
+        return story
+    }
+
+    private func describe(_ thread: SimulatedThread) -> String {
+        let at = "at \(thread.event.file):\(thread.event.line)"
+        switch thread.state {
+        case .ready: return "can go on \(at), \(thread.event.what)"
+        case .lock:
+            let lock = UnsafeMutableRawPointer(mutating: thread.place!)
+            let owner = Int(Scheduler.owner(of: lock).pointee) - 1
+            return "waits for \(name(of: lock)), which \(owner < 0 ? "nobody" : threads[owner].name) holds, \(at)"
+        case .signal: return "waits for a signal of \(name(of: UnsafeMutableRawPointer(mutating: thread.place!))) \(at)"
+        case .sleep: return "sleeps \(at)"
+        case .join(let number): return "waits for the end of \(threads[number].name) \(at)"
+        case .ended: return "has ended"
+        }
+    }
+
+    /// Why this has taken long enough, or nil.
+    private func impatience() -> String? {
+        if steps >= limits.steps { return "it does not come to its end" }
+        guard draws.strategy.isFair, sole == nil else { return nil }
+        for thread in threads where !thread.isBackground {
+            if thread.state == .lock, steps - thread.waitsSince > limits.patience {
+                return "\(thread.name) starves: it waits for a lock since step \(thread.waitsSince)"
+            }
+            if let request = thread.request, steps - thread.requestSince > limits.patience {
+                return "\(thread.name) starves: its \(request) has begun at step \(thread.requestSince)"
+            }
+        }
+        return nil
+    }
+
+    // MARK: Requests
+
+    /// From here on the schedule is drawn, or no more: before and after, the running thread goes on until it cannot.
+    public func setDrawing(_ isDrawing: Bool) {
+        draws.isOpen = isDrawing
+        if isDrawing { openedAt = steps }
+    }
+
+    /// The calling thread begins something that must end.
+    public func beginRequest(_ name: StaticString) {
+        running.request = name
+        running.requestSince = steps
+    }
+
+    public func endRequest() {
+        running.request = nil
+        idleJumps = 0
+    }
+
+    /// The others are stopped where they are, for ever: only the calling thread goes on.
+    public func stopOthers() { sole = running }
+
+    /// One of `count` options, part of the schedule; 0 without a reason.
+    public func draw(_ count: Int) -> Int { draws.any(count) }
+
+    /// True once in so many times, part of the schedule; false without a reason.
+    public func draw(onceIn times: Int) -> Bool { draws.once(in: times) }
+
+    // MARK: Locks
+
+    // The memory of a lock holds who has it, one more than the thread's number, or 0; and then the lock's own number.
+    private static func owner(of lock: UnsafeMutableRawPointer) -> UnsafeMutablePointer<UInt32> {
+        lock.assumingMemoryBound(to: UInt32.self)
+    }
+
+    private static func number(of object: UnsafeMutableRawPointer) -> UnsafeMutablePointer<UInt32> {
+        object.assumingMemoryBound(to: UInt32.self) + 1
+    }
+
+    /// Makes a lock, condition or semaphore in `object`, of 16 bytes at least, that `file` has asked for.
+    /// - Parameter count: Signals that a semaphore has from the beginning.
+    public func make(_ object: UnsafeMutableRawPointer, _ file: StaticString, count: Int = 0) {
+        let ordinal = objects.reduce(1) { $0 + ($1.file.utf8Start == file.utf8Start ? 1 : 0) }
+        objects.append((file, ordinal))
+        Scheduler.owner(of: object).pointee = UInt32(count)
+        Scheduler.number(of: object).pointee = UInt32(objects.count)
+    }
+
+    private func name(of object: UnsafeMutableRawPointer) -> String {
+        let number = Int(Scheduler.number(of: object).pointee)
+        guard number > 0, number <= objects.count else { return "a lock" }
+        return "\(objects[number - 1].file) #\(objects[number - 1].ordinal)"
+    }
+
+    public func lock(_ lock: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
+        step(Event("lock", Int(Scheduler.number(of: lock).pointee), file, line))
+        take(lock)
+    }
+
+    private func take(_ lock: UnsafeMutableRawPointer) {
+        while Scheduler.owner(of: lock).pointee != 0 {
+            running.place = UnsafeRawPointer(lock)
+            block(.lock)
+        }
+        Scheduler.owner(of: lock).pointee = UInt32(running.number + 1)
+    }
+
+    public func tryLock(_ lock: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) -> Bool {
+        step(Event("try", Int(Scheduler.number(of: lock).pointee), file, line))
+        guard Scheduler.owner(of: lock).pointee == 0 else { return false }
+        Scheduler.owner(of: lock).pointee = UInt32(running.number + 1)
+        return true
+    }
+
+    public func unlock(_ lock: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
+        giveUp(lock)
+        step(Event("unlock", Int(Scheduler.number(of: lock).pointee), file, line))
+    }
+
+    private func giveUp(_ lock: UnsafeMutableRawPointer) {
+        precondition(Scheduler.owner(of: lock).pointee == UInt32(running.number + 1), "its owner gives a lock up")
+        Scheduler.owner(of: lock).pointee = 0
+        for thread in threads where thread.state == .lock && thread.place == UnsafeRawPointer(lock) {
+            thread.state = .ready
+            thread.place = nil
+        }
+    }
+
+    // MARK: Conditions
+
+    /// Gives the lock up, waits for a signal, or for `milliseconds`, or for no reason, and takes the lock again.
+    public func wait(
+        _ condition: UnsafeMutableRawPointer, _ lock: UnsafeMutableRawPointer, milliseconds: Int? = nil,
+        _ file: StaticString, _ line: UInt
+    ) {
+        let event = Event("wait", Int(Scheduler.number(of: condition).pointee), file, line)
+        running.event = event
+        record(event)
+        giveUp(lock)
+        if draws.once(in: wakesForNothingOnceIn) {
+            pass()
+        } else {
+            running.place = UnsafeRawPointer(condition)
+            running.lock = lock
+            running.deadline = milliseconds.map { now + $0 * 1_000_000 }
+            block(.signal)
+        }
+        running.lock = nil
+        running.deadline = nil
+        take(lock)
+    }
+
+    public func wakeAll(_ condition: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
+        step(Event("wake all", Int(Scheduler.number(of: condition).pointee), file, line))
+        for thread in threads where isWaiting(thread, for: condition) { wake(thread) }
+    }
+
+    /// Wakes one of those who wait, whichever.
+    public func wakeOne(_ condition: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
+        step(Event("wake one", Int(Scheduler.number(of: condition).pointee), file, line))
+        let waiting = threads.filter { isWaiting($0, for: condition) }
+        if !waiting.isEmpty { wake(waiting[draws.any(waiting.count)]) }
+    }
+
+    private func isWaiting(_ thread: SimulatedThread, for object: UnsafeMutableRawPointer) -> Bool {
+        thread.state == .signal && thread.place == UnsafeRawPointer(object)
+    }
+
+    // MARK: Semaphores
+
+    public func post(_ semaphore: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
+        // Nothing of it is touched afterwards: whoever hears it may be the end of it.
+        step(Event("post", Int(Scheduler.number(of: semaphore).pointee), file, line))
+        Scheduler.owner(of: semaphore).pointee += 1
+        if let thread = threads.first(where: { isWaiting($0, for: semaphore) }) { wake(thread) }
+    }
+
+    public func hear(_ semaphore: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
+        step(Event("hear", Int(Scheduler.number(of: semaphore).pointee), file, line))
+        while Scheduler.owner(of: semaphore).pointee == 0 {
+            running.place = UnsafeRawPointer(semaphore)
+            block(.signal)
+        }
+        Scheduler.owner(of: semaphore).pointee -= 1
+    }
+
+    // MARK: Time
+
+    /// Sleeps for at least so many nanoseconds.
+    public func sleep(nanoseconds: Int, _ file: StaticString = #fileID, _ line: UInt = #line) {
+        let event = Event("sleep", file, line)
+        running.event = event
+        record(event)
+        running.deadline = now + nanoseconds
+        block(.sleep)
+    }
+
+    // MARK: Trace
+
+    private func record(_ event: Event) {
+        hash = (hash ^ UInt64(event.line) ^ UInt64(running.number) << 32) &* 0x0100_0000_01B3
+        guard recordsTrace else { return }
+        let object = event.object > 0 ? " \(event.object)" : ""
+        trace += "\(steps) \(running.name): \(event.what)\(object) \(event.file):\(event.line)\n"
+    }
+}
+
+extension Event {
+    init(_ what: StaticString, _ file: StaticString, _ line: UInt) { self.init(what, 0, file, line) }
+}

@@ -1,0 +1,58 @@
+import Scheduling
+
+@testable import Paging
+@testable import Schedules
+
+/// The checks are themselves checked: mistakes in the order of events, planted inside the pager, are found by as many
+/// schedules as are run without one.
+enum FlawChecks {
+    static let all = Flaw.allCases.map(aFlawIsFound) + [aFailureIsShrunk, aFlawIsFoundInAllOrders]
+
+    /// The scenario that finds it.
+    private static func scenario(_ flaw: Flaw) -> Scenario {
+        switch flaw {
+        case .droppedWakeUp: .bare
+        case .ifForWhile, .lateJoin: .syncs
+        case .noLookAfterEntering: .limit
+        case .lateAnnouncement: .memory
+        case .latePin: .tight
+        case .earlyReservationCheck: .zeroes
+        case .earlyPieces: .splits
+        }
+    }
+
+    private static func aFlawIsFound(_ flaw: Flaw) -> Check {
+        Check("the flaw \(flaw) is found within 2000 orders of \(scenario(flaw).name)") { complaints in
+            Flaw.planted = flaw
+            defer { Flaw.planted = nil }
+            guard let finding = Hunt(scenario(flaw), count: 2000).run().finding else {
+                return complaints.add("nobody noticed")
+            }
+            print("\(flaw): \(finding.scenario), seed \(finding.seed): \(finding.failure.prefix(120))")
+        }
+    }
+
+    private static let aFailureIsShrunk = Check("a failure is shrunk to few requests and few deviations") {
+        complaints in
+        Flaw.planted = .lateJoin
+        defer { Flaw.planted = nil }
+        guard let finding = Hunt(.syncs, count: 2000).run().finding else { return complaints.add("nobody noticed") }
+        var shrinker = Shrinker(finding)
+        let (replay, failure) = shrinker.run()
+        complaints.expect(replay.plan.requestCount <= 4, replay.description)
+        guard case .deviations(let deviations) = replay.strategy else {
+            return complaints.add("its order is still drawn")
+        }
+        complaints.expect(deviations.count <= 8, replay.description)
+        complaints.expect(replay.run().failure == failure, "it fails in another way each time")
+        Flaw.planted = nil
+        complaints.expect(replay.run().failure == nil, "it fails without the flaw")
+    }
+
+    private static let aFlawIsFoundInAllOrders = Check("a flaw is found in all orders of two delays") { complaints in
+        Flaw.planted = .droppedWakeUp
+        defer { Flaw.planted = nil }
+        let hasFailed = (1...12).contains { Exhaustion(.pair, seed: $0, delays: 2, most: 200_000).run().failure != nil }
+        complaints.expect(hasFailed, "nobody noticed")
+    }
+}

@@ -1,0 +1,10 @@
+import Glibc
+
+// Runs the checks, or those that have one of the arguments in their names.
+let wanted = CommandLine.arguments.dropFirst()
+let checks = SchedulerChecks.all + ReplayChecks.all + PagerChecks.all + FlawChecks.all
+var isWell = true
+for check in checks where wanted.isEmpty || wanted.contains(where: check.name.contains) {
+    if !check.report() { isWell = false }
+}
+exit(isWell ? 0 : 1)

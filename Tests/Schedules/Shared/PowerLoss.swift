@@ -1,0 +1,1 @@
+../../PagingTests/Model/PowerLoss.swift

@@ -1,0 +1,1 @@
+../../PagingTests/Harness/TestBuffer.swift

@@ -1,0 +1,94 @@
+import Scheduling
+
+/// Makes a schedule that fails as short as it can: drops clients and requests, and then what of the order is not needed
+/// for it to fail. Greedy, and each try is a schedule.
+public struct Shrinker {
+    private var best: Replay
+    private var failure: String
+    private var left: Int
+    /// Whether it fails without anything of a strategy: then there are deviations to be dropped.
+    private var isPinned = false
+
+    /// Where a shorter plan does not fail in the same order, so many others are tried.
+    private static let ordersOfPlan: UInt64 = 60
+
+    /// - Parameter tries: So many schedules are run at the most.
+    public init(_ finding: Finding, tries: Int = 4000) {
+        best = Replay(Scenario.named(finding.scenario)!, seed: finding.seed)
+        failure = finding.failure
+        left = tries
+    }
+
+    /// - Returns: The shortest that was found, and what is wrong with it.
+    public mutating func run() -> (Replay, failure: String) {
+        dropRequests()
+        pin()
+        if isPinned {
+            dropDeviations()
+            while dropRequests() { dropDeviations() }
+        }
+        return (best, failure)
+    }
+
+    /// Takes `replay` if it fails too.
+    private mutating func take(_ replay: Replay) -> Bool {
+        guard left > 0 else { return false }
+        left -= 1
+        guard let failure = replay.run().failure else { return false }
+        (best, self.failure) = (replay, failure)
+        return true
+    }
+
+    /// Takes `plan` if it fails in the order of the best so far, or in another one.
+    private mutating func take(_ plan: Plan) -> Bool {
+        if take(Replay(plan, best.strategy, seed: best.seed)) { return true }
+        guard !isPinned else { return false }
+        for seed in 0..<Shrinker.ordersOfPlan where take(Replay(plan, .drawn(for: seed), seed: seed)) { return true }
+        return false
+    }
+
+    /// - Returns: Whether any could be dropped.
+    @discardableResult
+    private mutating func dropRequests() -> Bool {
+        var hasDropped = false
+        for client in best.plan.clients.indices where !best.plan.clients[client].isEmpty {
+            var plan = best.plan
+            plan.clients[client] = []
+            if take(plan) { hasDropped = true }
+        }
+        for client in best.plan.clients.indices {
+            for index in best.plan.clients[client].indices.reversed() {
+                var plan = best.plan
+                plan.clients[client].remove(at: index)
+                if take(plan) { hasDropped = true }
+            }
+        }
+        return hasDropped
+    }
+
+    /// Puts the draws that it takes in the place of the strategy that has drawn them.
+    private mutating func pin() {
+        let deviations = best.run().deviations
+        isPinned = take(Replay(best.plan, .deviations(deviations), seed: best.seed))
+    }
+
+    /// Drops deviations, many at once first (ddmin: Zeller and Hildebrandt, 2002).
+    private mutating func dropDeviations() {
+        guard case .deviations(var deviations) = best.strategy else { return }
+        var size = max(1, deviations.count / 2)
+        while true {
+            var begin = 0
+            while begin < deviations.count {
+                var fewer = deviations
+                fewer.removeSubrange(begin..<min(begin + size, deviations.count))
+                if take(Replay(best.plan, .deviations(fewer), seed: best.seed)) {
+                    deviations = fewer
+                } else {
+                    begin += size
+                }
+            }
+            if size == 1 { return }
+            size = max(1, size / 2)
+        }
+    }
+}

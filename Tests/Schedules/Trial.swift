@@ -1,0 +1,193 @@
+import Glibc
+import Scheduling
+import TestSupport
+
+@testable import Paging
+
+/// One run of a Plan, inside a schedule: images, the pager on them, clients, and the look at all that they saw.
+final class Trial: @unchecked Sendable {
+    let plan: Plan
+    let clock = Clock()
+    let verdict = Verdict()
+    let images: [RecordingImage]
+    let pages: Pages
+    private(set) var pagers: [Pager] = []
+    private let registry: ProviderRegistry
+    private var clients: [Client] = []
+    private var hasLost = false
+    /// How often a hammer strikes at the most.
+    static let mostHammering = 400
+    /// Crashes after so many moments of a run are looked at, besides those after each promise.
+    private static let crashPoints = 6
+
+    /// Runs `plan` in the order that `strategy` and `seed`, the plan's own unless another is given, draw.
+    static func run(
+        _ plan: Plan, _ strategy: Strategy, seed: UInt64? = nil, journal: Journal? = nil, recordingTrace: Bool = false
+    ) -> Outcome {
+        Scheduler.run(seed: seed ?? plan.seed, strategy, journal: journal, recordingTrace: recordingTrace) {
+            let trial = Trial(plan)
+            trial.run()
+            trial.judge()
+        }
+    }
+
+    private init(_ plan: Plan) {
+        self.plan = plan
+        let (clock, verdict) = (clock, verdict)
+        images = plan.images.map {
+            RecordingImage(
+                size: Int64($0.sectors * Sector.size), zeroes: $0.zeroes, faults: $0.faults, seed: plan.seed,
+                clock: clock, verdict: verdict)
+        }
+        pages = try! Pages(
+            memory: Pages.memory(forFrames: plan.frames), dirtyShare: plan.dirtyShare,
+            readahead: plan.readahead)
+        registry = ProviderRegistry(pages: pages)
+        for image in images where images.count == 1 { image.belongs(to: pages) }
+    }
+
+    private func run() {
+        for number in images.indices { pagers.append(Pager(open(number), writeThrough: plan.isWriteThrough)) }
+        let writeback =
+            plan.crew > 0
+            ? try! Writeback(pages: pages, registry: registry, dirtyAge: plan.dirtyAge, crew: plan.crew) : nil
+        let prefetcher = plan.prefetchers > 0 ? try! Prefetcher(pages: pages, threads: plan.prefetchers) : nil
+        clients = plan.clients.enumerated().map { Client($0, $1, of: self) }
+        let first = Client(clients.count, plan.preparation, of: self)
+        first.run()
+        clients.append(first)
+        Scheduler.active!.setDrawing(true)
+        let threads = plan.clients.indices.map { number in
+            let client = clients[number]
+            return Scheduler.active!.start("client \(number)") { client.run() }
+        }
+        for thread in threads { Scheduler.active!.join(thread) }
+        Scheduler.active!.setDrawing(false)
+        pages.checkInvariants()
+        for number in images.indices { endOfRun(of: number) }
+        for number in images.indices { close(number) }
+        prefetcher?.stop()
+        writeback?.stop()
+        pages.checkInvariants(isQuiet: true)
+        if !hasLost {
+            verdict.expect(
+                pages.memory.freeFrames == pages.memory.metadata.frames, "a closed image leaves frames behind")
+        }
+    }
+
+    private func open(_ number: Int) -> Provider {
+        let image = images[number]
+        return try! registry.open(ImageIdentity(device: 1, inode: UInt64(number))) { image }
+    }
+
+    /// A client more opens the image, and leaves it.
+    func reopen(_ number: Int) throws(AccessError) { try registry.close(open(number)) }
+
+    var haveVictimsEnded: Bool { clients.allSatisfy { $0.hasEnded || $0.isHammer } }
+
+    // MARK: The end
+
+    private var ending: [Client.Note] = []
+
+    private func note(_ number: Int, _ kind: Command.Kind, _ body: () throws(AccessError) -> [UInt32]) -> Command {
+        let sectors = kind == .read ? 0..<images[number].sectorCount : 0..<0
+        var command = Command(kind: kind, sectors: sectors, start: clock.tick())
+        Scheduler.active!.beginRequest("request at the end")
+        do throws(AccessError) { command.found = try body() } catch { command.error = error.code }
+        Scheduler.active!.endRequest()
+        command.end = clock.tick()
+        ending.append(Client.Note(image: number, command: command))
+        return command
+    }
+
+    private func flush(_ number: Int) -> Int32 {
+        note(number, .flush) { () throws(AccessError) in
+            try self.pagers[number].flush()
+            return []
+        }.error
+    }
+
+    /// Once nothing fails any more a flush succeeds, unless a failed sync has lost something for good; and all that was
+    /// written can be read.
+    private func endOfRun(of number: Int) {
+        let faults = plan.images[number].faults
+        images[number].heal()
+        var error = flush(number)
+        // A write-out that had begun to fail before that may have been waited for.
+        if error != 0, faults.writeFailsOnceIn > 0 { error = flush(number) }
+        if error != 0 { hasLost = true }
+        verdict.expect(error == 0 || faults.syncFailsOnceIn > 0, "nothing fails any more, but a flush does")
+        var read = note(number, .read) { () throws(AccessError) in try self.readAll(number) }
+        // And so may a read: each thread that reads ahead can be in the midst of one.
+        for _ in 0..<plan.prefetchers where read.error != 0 && faults.readFailsOnceIn > 0 {
+            read = note(number, .read) { () throws(AccessError) in try self.readAll(number) }
+        }
+        verdict.expect(read.error == 0, "nothing fails any more, but a read does")
+    }
+
+    private func readAll(_ number: Int) throws(AccessError) -> [UInt32] {
+        let count = images[number].sectorCount
+        let scratch = TestBuffer(count * Sector.size)
+        let buffer = scratch.buffer(count * Sector.size)
+        try pagers[number].read(into: buffer, at: 0)
+        return (0..<count).map { Sector.load(buffer.baseAddress! + $0 * Sector.size, sector: $0) ?? UInt32.max }
+    }
+
+    /// After a good flush and the last close the image itself holds what was read last.
+    private func close(_ number: Int) {
+        let isFlushed = ending.last { $0.image == number && $0.command.kind == .flush }!.command.error == 0
+        do throws(AccessError) {
+            try registry.close(pagers[number].provider)
+            verdict.expect(isFlushed, "a close succeeds after data was lost")
+        } catch {
+            verdict.expect(!isFlushed, "a close fails after a flush succeeded: \(error)")
+        }
+        guard isFlushed, let read = ending.last(where: { $0.image == number && $0.command.kind == .read }) else {
+            return
+        }
+        for (sector, value) in images[number].values.enumerated() {
+            let found = sector < read.command.found.count ? read.command.found[sector] : UInt32.max
+            verdict.expect(value == found, "sector \(sector) of the image is not what was read of it")
+        }
+    }
+
+    // MARK: Judging
+
+    /// Ends the schedule with what is wrong, if anything is.
+    private func judge() {
+        for number in images.indices {
+            judge(number, clients.flatMap(\.notes) + ending, crashPoints: Trial.crashPoints)
+        }
+        if let finding = verdict.findings.withLock({ $0.first }) { Scheduler.active!.fail(finding) }
+    }
+
+    private func judge(_ number: Int, _ notes: [Client.Note], crashPoints: Int) {
+        let oracle = Oracle(notes.filter { $0.image == number }.map(\.command), originals: images[number].originals)
+        oracle.checkReads(verdict)
+        var random = SplitMix64(seed: plan.seed, stream: 99)
+        _ = PowerLoss(oracle, images[number].history)
+            .check(points: crashPoints, end: clock.tick(), &random, verdict)
+    }
+
+    /// All others are stopped where they are, what is dirty is brought out, and power is lost. Whatever had been
+    /// answered must be there, unless a lock that a stopped thread holds has kept it back, and the will has said so.
+    func doLastWill() {
+        Scheduler.active!.stopOthers()
+        for image in images { image.isWrittenTwice = true }
+        let start = clock.tick()
+        let outcome = pages.will.bringOut()
+        let hasDoneAll =
+            outcome.failed == 0 && outcome.passedOver == 0 && outcome.broken == 0 && outcome.syncError == nil
+        for number in images.indices {
+            var notes = clients.flatMap(\.notesAtDeath)
+            if hasDoneAll {
+                let promise = Command(kind: .flush, sectors: 0..<0, start: start, end: clock.tick())
+                notes.append(Client.Note(image: number, command: promise))
+            }
+            judge(number, notes, crashPoints: 1)
+        }
+        verdict.expect(outcome.broken == 0, "what describes \(outcome.broken) pages is broken")
+        if let finding = verdict.findings.withLock({ $0.first }) { Scheduler.active!.fail(finding) }
+        Scheduler.active!.stop()
+    }
+}

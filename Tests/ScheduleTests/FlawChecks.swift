@@ -22,10 +22,11 @@ enum FlawChecks {
     }
 
     private static func aFlawIsFound(_ flaw: Flaw) -> Check {
-        Check("the flaw \(flaw) is found within 2000 orders of \(scenario(flaw).name)") { complaints in
+        let count = PagerChecks.perScenario * scenario(flaw).factor
+        return Check("the flaw \(flaw) is found within \(count) orders of \(scenario(flaw).name)") { complaints in
             Flaw.planted = flaw
             defer { Flaw.planted = nil }
-            guard let finding = Hunt(scenario(flaw), count: 2000).run().finding else {
+            guard let finding = Hunt(scenario(flaw), count: count).run().finding else {
                 return complaints.add("nobody noticed")
             }
             print("\(flaw): \(finding.scenario), seed \(finding.seed): \(finding.failure.prefix(120))")
@@ -36,7 +37,9 @@ enum FlawChecks {
         complaints in
         Flaw.planted = .lateJoin
         defer { Flaw.planted = nil }
-        guard let finding = Hunt(.syncs, count: 2000).run().finding else { return complaints.add("nobody noticed") }
+        guard let finding = Hunt(.syncs, count: PagerChecks.perScenario).run().finding else {
+            return complaints.add("nobody noticed")
+        }
         var shrinker = Shrinker(finding)
         let (replay, failure) = shrinker.run()
         complaints.expect(replay.plan.requestCount <= 4, replay.description)

@@ -6,11 +6,12 @@ import Glibc
 enum PagerChecks {
     static let all = Scenario.all.map(randomOrders) + (1...6).map(allOrdersOfTwoDelays)
 
-    /// How many schedules of each scenario: `FLEXPAGE_SOAK=1` runs many more.
-    private static let count = getenv("FLEXPAGE_SOAK") == nil ? 2000 : 100_000
+    /// Schedules of a scenario, times its factor; `FLEXPAGE_SOAK=1` runs many more.
+    static let perScenario = 2000
 
     private static func randomOrders(_ scenario: Scenario) -> Check {
-        Check("\(scenario.name): \(scenario.purpose), in \(count) orders") { complaints in
+        let count = scenario.factor * (getenv("FLEXPAGE_SOAK") == nil ? perScenario : 100_000)
+        return Check("\(scenario.name): \(scenario.purpose), in \(count) orders") { complaints in
             let begin = Hunt.milliseconds
             let result = Hunt(scenario, count: count).run()
             let seconds = Double(max(1, Hunt.milliseconds - begin)) / 1000

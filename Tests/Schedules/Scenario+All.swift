@@ -63,15 +63,18 @@ extension Scenario {
         return plan
     }
 
-    static let memory = Scenario(name: "memory", purpose: "so little memory that requests wait for it") { random in
+    static let memory = Scenario(
+        name: "memory", purpose: "so little memory that requests wait for it", factor: 10
+    ) { random in
         var plan = Plan(frames: 8, dirtyShare: 0.3)
         plan.images[0] = Plan.Image(sectors: 8 * 12)
         plan.isWriteThrough = true
         // A loan of all that is resident leaves no frame for anybody else.
         let all = Request(kind: .read, sectors: 0..<64)
         plan.preparation = [Request(kind: .populate, sectors: 0..<64)]
-        plan.clients = [[all] + (random.once(in: 2) ? [all] : [])]
-        for _ in 0..<random.pick(1...2) {
+        plan.clients = [[all] + (random.once(in: 4) ? [all] : [])]
+        // Mostly one, as the end of another's request wakes all who wait.
+        for _ in 0..<(random.once(in: 4) ? 2 : 1) {
             let first = random.pick(8...11) * 8
             plan.clients.append([Request(kind: random.once(in: 3) ? .write : .read, sectors: first..<first + 8)])
         }

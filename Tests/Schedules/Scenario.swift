@@ -5,6 +5,8 @@ public struct Scenario: Sendable {
     public let name: String
     /// What it is about, for whoever lists them.
     public let purpose: String
+    /// How many times as many schedules as others it gets: more than once if they are short, and its subject is rare.
+    var factor = 1
     let plan: @Sendable (inout SplitMix64) -> Plan
 
     func plan(seed: UInt64) -> Plan {

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// What an image does beside its work, drawn: how long that takes, and whether it fails. Where a Scheduler runs the
 /// threads all of it is part of the schedule, and `Fate` is another one (Tests/Schedules).

@@ -3,7 +3,7 @@ public struct Event {
     let what: StaticString
     let file: StaticString
     let line: UInt
-    /// The number of the lock, condition or thread concerned; 0 for none.
+    /// The number of the lock, condition or thread that it is about; 0 for none.
     let object: Int
 
     public init(_ what: StaticString, _ object: Int = 0, _ file: StaticString, _ line: UInt) {

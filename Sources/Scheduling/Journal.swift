@@ -1,9 +1,9 @@
-/// The draws of a schedule, written into memory that outlives it.
+/// The draws of a schedule, written to memory that outlives the schedule.
 public struct Journal: @unchecked Sendable {
     private let memory: UnsafeMutableRawBufferPointer
 
-    /// - Parameter memory: Its first eight bytes become the number of draws, and the rest the draws. What does not fit
-    ///   is not written.
+    /// - Parameter memory: The first eight bytes become the number of draws, and the rest the draws. Draws that do not
+    ///   fit are not written.
     public init(in memory: UnsafeMutableRawBufferPointer) { self.memory = memory }
 
     private var count: UnsafeMutablePointer<Int> { memory.baseAddress!.assumingMemoryBound(to: Int.self) }

@@ -2,16 +2,16 @@
 public struct Outcome: Sendable {
     /// What was wrong, or nil.
     public var failure: String?
-    /// Steps taken: places at which another thread could have gone on.
+    /// Steps taken: points at which another thread could have continued.
     public var steps = 0
-    /// A number that two schedules with the same steps share.
+    /// A number that is the same for two schedules with the same steps.
     public var hash: UInt64 = 0
-    /// The draws that did not take option 0, which replay it.
+    /// The draws that did not take option 0. They replay the schedule.
     public var deviations: [Deviation] = []
-    /// How many options there were at each draw.
+    /// The number of options at each draw.
     public var options: [UInt8] = []
-    /// Whether threads were left where they were, so that their stacks are gone for good.
+    /// Whether threads were stopped before their end. Their stacks are never freed.
     public var hasAbandoned = false
-    /// The steps, one a line, if they were asked for.
+    /// The steps, one per line, if the caller asked for them.
     public var trace = ""
 }

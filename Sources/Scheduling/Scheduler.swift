@@ -1,33 +1,35 @@
 import Glibc
 
-/// Runs the threads of a schedule one at a time: at each step, which is before whatever threads can notice of one
-/// another, the strategy says who goes on.
+/// Runs the threads of a schedule one at a time. There is a step before each action that other threads can notice. At
+/// each step, the strategy says which thread continues.
 ///
-///     ready ◀── the lock is given up, a signal, the time ── lock, signal, sleep, join
-///       └────────────────── it cannot go on ────────────────────▲
+///     ready ◀── lock free, signal, deadline, thread's end ── lock, signal, sleep, join
+///       └────────────────── block: it cannot continue ──────────────────▲
 ///
-/// Threads are threads of the system that pass a baton, so whatever they keep for themselves is theirs. Locks,
-/// conditions and semaphores are the scheduler's model of them, which knows who holds what: who waits is not run in
-/// vain, and a deadlock is a moment in which nobody can go on. Time is virtual. It passes a microsecond a step, and
-/// jumps where all wait for it, or where a draw says so, because a thread may be held up for as long as one likes.
+/// Threads are threads of the system that pass a baton, so thread-local data works as usual. Locks, conditions and
+/// semaphores are the scheduler's models, which know which thread holds what. So a thread that waits is not run in
+/// vain, and a deadlock is a moment at which no thread can continue.
+///
+/// Time is virtual: each step takes a microsecond. The clock jumps if all threads wait for it. It also jumps if a draw
+/// says so, because a real thread can be delayed for any length of time.
 ///
 /// The same seed and strategy give the same steps, whatever the process and its addresses.
 ///
-/// What is simulated is an order of steps: all that a thread did before a step is seen by all after it. Reorderings by
-/// a processor or a compiler (weak memory orders) are not.
+/// A schedule is an order of steps: each thread sees everything that other threads did in earlier steps. Reorderings by
+/// a processor or a compiler (weak memory orders) are not simulated.
 ///
-/// One schedule at a time in a process. Every method but `run` is called by the thread that has the baton.
+/// A process runs one schedule at a time. Only the thread that holds the baton calls methods other than `run`.
 public final class Scheduler: @unchecked Sendable {
-    /// The schedule under way, or nil: the calling thread is one of its.
+    /// The schedule under way, to which the calling thread belongs, or nil.
     public private(set) nonisolated(unsafe) static var active: Scheduler?
 
-    /// What a schedule may take before it is called a failure.
+    /// How much a schedule may take before it counts as a failure.
     public struct Limits: Sendable {
-        /// Steps in all. From half of them on threads go on by turns, whatever the strategy.
+        /// Steps in all. After half of them all threads are equally likely to continue, whatever the strategy.
         public var steps = 200_000
-        /// Steps of a fair schedule that a thread may wait for a lock, or a request take while others end.
+        /// In a fair schedule, steps that a thread may wait for a lock, or that a request may take.
         public var patience = 40_000
-        /// Times in a row that all wait for the clock and no request ends.
+        /// How many times in a row all threads may wait for the clock before a request ends.
         public var idleJumps = 400
 
         public init() {}
@@ -47,18 +49,18 @@ public final class Scheduler: @unchecked Sendable {
     private var hasAbandoned = false
     private var idleJumps = 0
     private var ready: [SimulatedThread] = []
-    /// Once in so many steps time passes for a thread that waits for it, though others can go on; 0 for never.
+    /// Once in this many steps, a thread's deadline comes although others can continue; 0 for never.
     private let timePassesOnceIn: Int
-    /// Once in so many waits a condition wakes for no reason; 0 for never.
+    /// Once in this many waits, a condition wakes for no reason; 0 for never.
     private let wakesForNothingOnceIn: Int
-    /// Who alone goes on, for ever.
+    /// The only thread that continues, if the others are stopped for ever.
     private var sole: SimulatedThread?
     private let over: UnsafeMutablePointer<sem_t>
     private var objects: [(file: StaticString, ordinal: Int)] = []
     private let recordsTrace: Bool
     private var trace = ""
 
-    /// Whether in a schedule of this seed time passes only where all wait for it, and nobody wakes for no reason.
+    /// Whether, with this seed, the clock jumps only if all threads wait for it, and conditions wake only for a reason.
     public static func isPlain(_ seed: UInt64) -> Bool { habits(seed) == (0, 0) }
 
     private static func habits(_ seed: UInt64) -> (timePassesOnceIn: Int, wakesForNothingOnceIn: Int) {
@@ -81,7 +83,7 @@ public final class Scheduler: @unchecked Sendable {
         over.deallocate()
     }
 
-    /// Runs `body`, and the threads that it starts, in the schedule that `seed` and `strategy` give.
+    /// Runs `body` and the threads that it starts, in the order that `seed` and `strategy` give.
     public static func run(
         seed: UInt64, _ strategy: Strategy, _ limits: Limits = Limits(), journal: Journal? = nil,
         recordingTrace: Bool = false, _ body: @escaping @Sendable () -> Void
@@ -109,7 +111,7 @@ public final class Scheduler: @unchecked Sendable {
         }
         outcome.hasAbandoned = hasAbandoned
         outcome.trace = trace
-        // Whoever is left waits for a baton that belongs to this.
+        // The threads that are left wait for batons, and those use this scheduler.
         if hasAbandoned { _ = Unmanaged.passRetained(self) }
         return outcome
     }
@@ -125,22 +127,22 @@ public final class Scheduler: @unchecked Sendable {
     // MARK: Threads
 
     /// Starts a thread.
-    /// - Parameter isBackground: It waits for work that may never come.
-    /// - Returns: Its number, for `join`.
+    /// - Parameter isBackground: Whether it waits for work that may never come.
+    /// - Returns: The thread's number, for `join`.
     public func start(_ name: String, isBackground: Bool = false, _ body: @escaping @Sendable () -> Void) -> Int {
         let thread = add(name, isBackground: isBackground, body)
         step(Event("start", thread.number, #fileID, #line))
         return thread.number
     }
 
-    /// Waits until the thread of that number has ended.
+    /// Waits until the thread with that number has ended.
     public func join(_ number: Int) {
         step(Event("join", number, #fileID, #line))
         guard threads[number].state != .ended else { return }
         block(.join(number))
     }
 
-    /// The calling thread has come to its end.
+    /// The calling thread has ended.
     func end() {
         running.event = Event("end", #fileID, #line)
         record(running.event)
@@ -156,21 +158,21 @@ public final class Scheduler: @unchecked Sendable {
 
     // MARK: Steps
 
-    /// Another thread may go on here.
+    /// Another thread may continue here.
     public func step(_ event: Event) {
         running.event = event
         record(event)
         pass()
     }
 
-    /// The calling thread cannot go on before its state is *ready* again.
+    /// The calling thread cannot continue until its state is *ready* again.
     private func block(_ state: SimulatedThread.State) {
         running.state = state
         running.waitsSince = steps
         pass()
     }
 
-    /// Gives the baton to whoever goes on, and returns when it has come back.
+    /// Gives the baton to the thread that continues, and returns when the baton has come back.
     private func pass() {
         guard let next = choose() else { abandon() }
         let me = running!
@@ -180,12 +182,12 @@ public final class Scheduler: @unchecked Sendable {
         me.takeBaton()
     }
 
-    /// The schedule has ended while the calling thread was under way: it stays where it is for ever.
+    /// The schedule has ended before the calling thread has. The thread stays here for ever.
     private func abandon() -> Never {
         while true { pause() }
     }
 
-    /// Who goes on: nil where the schedule has ended.
+    /// The thread that continues, or nil if the schedule has ended.
     private func choose() -> SimulatedThread? {
         guard failure == nil, !hasAbandoned else { return nil }
         steps += 1
@@ -222,7 +224,7 @@ public final class Scheduler: @unchecked Sendable {
         return sole.state == .ready ? sole : endWith("\(sole.name) wants a lock that a stopped thread holds")
     }
 
-    /// Who can go on, the running thread first: without a reason it goes on.
+    /// Finds the threads that can continue. The running thread comes first, as it continues by default.
     private func gatherReady() {
         ready.removeAll(keepingCapacity: true)
         if running.state == .ready { ready.append(running) }
@@ -237,13 +239,13 @@ public final class Scheduler: @unchecked Sendable {
         return next
     }
 
-    /// It becomes so late that `thread` waits no longer.
+    /// Moves the clock on to the deadline of `thread`, and wakes it.
     private func passTime(to thread: SimulatedThread) {
         now = max(now, thread.deadline!)
         wake(thread)
     }
 
-    /// `thread` has been signalled, or its time has come. It may have to wait for its lock still.
+    /// `thread` has been signalled, or its deadline has come. It may still have to wait for its lock.
     private func wake(_ thread: SimulatedThread) {
         thread.deadline = nil
         if let lock = thread.lock, Scheduler.owner(of: lock).pointee != 0 {
@@ -257,13 +259,13 @@ public final class Scheduler: @unchecked Sendable {
 
     // MARK: Failures
 
-    /// Something is wrong: the schedule ends here.
+    /// Ends the schedule here, because something is wrong.
     public func fail(_ complaint: String) -> Never {
         _ = endWith(complaint)
         abandon()
     }
 
-    /// All is well, and there is nothing to be seen of the other threads any more: the schedule ends here.
+    /// Ends the schedule here without a failure. The other threads are left where they are.
     public func stop() -> Never {
         hasAbandoned = true
         sem_post(over)
@@ -277,7 +279,7 @@ public final class Scheduler: @unchecked Sendable {
         return nil
     }
 
-    /// Who holds what, and who waits for what.
+    /// Which thread holds what, and which thread waits for what.
     private func story() -> String {
         var story = "\nafter \(steps) steps, \((now - 1_000_000_000_000) / 1_000_000) ms:"
         for thread in threads where thread.state != .ended {
@@ -302,7 +304,7 @@ public final class Scheduler: @unchecked Sendable {
         }
     }
 
-    /// Why this has taken long enough, or nil.
+    /// Why the schedule has taken too long, or nil.
     private func impatience() -> String? {
         if steps >= limits.steps { return "it does not come to its end" }
         guard draws.strategy.isFair, sole == nil else { return nil }
@@ -319,7 +321,7 @@ public final class Scheduler: @unchecked Sendable {
 
     // MARK: Requests
 
-    /// From here on the schedule is drawn, or no more: before and after, the running thread goes on until it cannot.
+    /// Begins or ends drawing. While nothing is drawn, the running thread continues until it cannot.
     public func setDrawing(_ isDrawing: Bool) {
         draws.isOpen = isDrawing
         if isDrawing { openedAt = steps }
@@ -336,18 +338,19 @@ public final class Scheduler: @unchecked Sendable {
         idleJumps = 0
     }
 
-    /// The others are stopped where they are, for ever: only the calling thread goes on.
+    /// Stops the other threads where they are, for ever. Only the calling thread continues.
     public func stopOthers() { sole = running }
 
-    /// One of `count` options, part of the schedule; 0 without a reason.
+    /// One of `count` options, as part of the schedule; 0 by default.
     public func draw(_ count: Int) -> Int { draws.any(count) }
 
-    /// True once in so many times, part of the schedule; false without a reason.
+    /// True once in `times` calls on average, as part of the schedule; false by default.
     public func draw(onceIn times: Int) -> Bool { draws.once(in: times) }
 
     // MARK: Locks
 
-    // The memory of a lock holds who has it, one more than the thread's number, or 0; and then the lock's own number.
+    // A lock's memory holds the number of its owner plus one, or 0 if it is free. The lock's own number follows. (For a
+    // semaphore, the first word is its count.)
     private static func owner(of lock: UnsafeMutableRawPointer) -> UnsafeMutablePointer<UInt32> {
         lock.assumingMemoryBound(to: UInt32.self)
     }
@@ -356,8 +359,8 @@ public final class Scheduler: @unchecked Sendable {
         object.assumingMemoryBound(to: UInt32.self) + 1
     }
 
-    /// Makes a lock, condition or semaphore in `object`, of 16 bytes at least, that `file` has asked for.
-    /// - Parameter count: Signals that a semaphore has from the beginning.
+    /// Makes a lock, condition or semaphore in `object`, which has at least 16 bytes. `file` is part of its name.
+    /// - Parameter count: Signals that a semaphore has at first.
     public func make(_ object: UnsafeMutableRawPointer, _ file: StaticString, count: Int = 0) {
         let ordinal = objects.reduce(1) { $0 + ($1.file.utf8Start == file.utf8Start ? 1 : 0) }
         objects.append((file, ordinal))
@@ -407,7 +410,8 @@ public final class Scheduler: @unchecked Sendable {
 
     // MARK: Conditions
 
-    /// Gives the lock up, waits for a signal, or for `milliseconds`, or for no reason, and takes the lock again.
+    /// Gives up the lock, waits, and takes the lock again. The wait ends with a signal, after `milliseconds`, or for no
+    /// reason.
     public func wait(
         _ condition: UnsafeMutableRawPointer, _ lock: UnsafeMutableRawPointer, milliseconds: Int? = nil,
         _ file: StaticString, _ line: UInt
@@ -434,7 +438,7 @@ public final class Scheduler: @unchecked Sendable {
         for thread in threads where isWaiting(thread, for: condition) { wake(thread) }
     }
 
-    /// Wakes one of those who wait, whichever.
+    /// Wakes one of the threads that wait, whichever.
     public func wakeOne(_ condition: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
         step(Event("wake one", Int(Scheduler.number(of: condition).pointee), file, line))
         let waiting = threads.filter { isWaiting($0, for: condition) }
@@ -448,7 +452,7 @@ public final class Scheduler: @unchecked Sendable {
     // MARK: Semaphores
 
     public func post(_ semaphore: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
-        // Nothing of it is touched afterwards: whoever hears it may be the end of it.
+        // The step comes first. Nothing touches the semaphore after the post: the thread that hears it may destroy it.
         step(Event("post", Int(Scheduler.number(of: semaphore).pointee), file, line))
         Scheduler.owner(of: semaphore).pointee += 1
         if let thread = threads.first(where: { isWaiting($0, for: semaphore) }) { wake(thread) }
@@ -465,7 +469,7 @@ public final class Scheduler: @unchecked Sendable {
 
     // MARK: Time
 
-    /// Sleeps for at least so many nanoseconds.
+    /// Sleeps for at least this many nanoseconds.
     public func sleep(nanoseconds: Int, _ file: StaticString = #fileID, _ line: UInt = #line) {
         let event = Event("sleep", file, line)
         running.event = event

@@ -1,46 +1,46 @@
 import Glibc
 
-/// A thread of a schedule: a thread of the system that runs only while it has the baton.
+/// A thread of a schedule: a thread of the system that runs only while it holds the baton.
 final class SimulatedThread: @unchecked Sendable {
     let number: Int
     let name: String
-    /// Whether the schedule may end, and nothing be amiss, while this thread waits.
+    /// Whether it may still wait when the schedule ends, without that being a failure.
     let isBackground: Bool
     private let body: @Sendable () -> Void
     private let baton: UnsafeMutablePointer<sem_t>
     private var thread = pthread_t()
     unowned let scheduler: Scheduler
 
-    /// What keeps it from going on.
+    /// What prevents it from continuing.
     enum State: Equatable {
         case ready
-        /// Until nobody holds the lock.
+        /// Until no thread holds the lock.
         case lock
-        /// Until the condition or semaphore is signalled; a time can come first.
+        /// Until the condition or semaphore is signalled, or until the deadline, if there is one.
         case signal
-        /// For a time.
+        /// Until the deadline.
         case sleep
-        /// Until the thread of that number has ended.
+        /// Until the thread with that number has ended.
         case join(Int)
         case ended
     }
     var state = State.ready
-    /// Where the lock, condition or semaphore lies that it waits for.
+    /// The address of the lock, condition or semaphore that it waits for.
     var place: UnsafeRawPointer?
-    /// The lock that it takes again after the condition.
+    /// The lock that it takes again after its wait for a condition.
     var lock: UnsafeMutableRawPointer?
-    /// When it goes on in any case, nanoseconds.
+    /// When it continues in any case, in nanoseconds of the virtual clock.
     var deadline: Int?
     /// The step at which it began to wait.
     var waitsSince = 0
-    /// What it is about to do, or waits for.
+    /// What it is about to do, or what it waits for.
     var event = Event("begin", "", 0)
-    /// The request that it does, if any, and the step at which that began.
+    /// The request under way, if any, and the step at which it began.
     var request: StaticString?
     var requestSince = 0
     var priority: Int
 
-    /// So much is enough for a request of the pager in a debug build, and for its checks, bytes.
+    /// In bytes. Enough for a request of the pager in a debug build, and for its checks.
     private static let stackSize = 1 << 20
 
     init(
@@ -62,7 +62,7 @@ final class SimulatedThread: @unchecked Sendable {
         baton.deallocate()
     }
 
-    /// Makes the system's thread, which waits for the baton.
+    /// Starts the system's thread, which then waits for the baton.
     func start() {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
@@ -81,7 +81,7 @@ final class SimulatedThread: @unchecked Sendable {
         pthread_attr_destroy(&attributes)
     }
 
-    /// Waits until the thread of the system is gone; it has ended.
+    /// Waits until the system's thread has ended. The simulated thread has ended before.
     func join() { pthread_join(thread, nil) }
 
     func giveBaton() { sem_post(baton) }

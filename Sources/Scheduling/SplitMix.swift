@@ -1,4 +1,4 @@
-/// A generator of random numbers that tells the same story for the same seed (splitmix64, by Vigna).
+/// A generator of random numbers that depend only on the seed (splitmix64, by Vigna).
 struct SplitMix {
     private var state: UInt64
 
@@ -9,7 +9,7 @@ struct SplitMix {
         return SplitMix.mix(state)
     }
 
-    /// A number below `limit`, which is not 0.
+    /// A number below `limit`. `limit` is not 0.
     mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
 
     /// A well-mixed function of `x`.

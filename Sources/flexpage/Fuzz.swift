@@ -4,7 +4,7 @@
     import Paging
     import Schedules
 
-    /// `flexpage fuzz`: runs the pager in orders of events that a seed draws, until one fails or the time is over.
+    /// `flexpage fuzz`: runs the pager in orders of events that seeds draw, until one fails or the time is up.
     struct Fuzz: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "fuzz",
@@ -55,7 +55,7 @@
                 "\(scenario.name) from seed \(first): \(result.schedules) schedules, \(result.steps) steps, "
                     + "\(Int(Double(result.schedules) / seconds)) schedules/s, \(Int(Double(result.steps) / seconds)) steps/s"
             )
-            // A child must not print it once more.
+            // A child must not print this again.
             fflush(nil)
             guard let finding = result.finding else { return }
             print("\(finding.scenario), seed \(finding.seed): \(finding.failure)\nagain: \(finding.command)")

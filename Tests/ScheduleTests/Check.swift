@@ -1,10 +1,10 @@
 import Glibc
 
-/// A test of this program, which is none of `swift test`: its schedules run in forks of it, and only a process of one
-/// thread can be forked without harm.
+/// A test of this program. It is not part of `swift test`: schedules run in forks of the process. Only a process with
+/// one thread can be forked safely.
 struct Check: Sendable {
     let name: String
-    /// Says what is wrong to what it is given.
+    /// Adds what is wrong to the Complaints.
     let run: @Sendable (Complaints) -> Void
 
     init(_ name: String, _ run: @escaping @Sendable (Complaints) -> Void) {
@@ -12,7 +12,7 @@ struct Check: Sendable {
         self.run = run
     }
 
-    /// Runs it and prints what came of it, as Scripts/test reads it.
+    /// Runs it, and prints the result in the form that Scripts/test reads.
     /// - Returns: Whether all was well.
     func report() -> Bool {
         let complaints = Complaints()
@@ -23,13 +23,13 @@ struct Check: Sendable {
         } else {
             print("PASS \(name)")
         }
-        // A fork must not print it once more.
+        // A fork must not print this again.
         fflush(nil)
         return complaints.all.isEmpty
     }
 }
 
-/// What a check finds wrong.
+/// Everything that a check finds wrong.
 final class Complaints {
     private(set) var all: [String] = []
 

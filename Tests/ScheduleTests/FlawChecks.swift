@@ -3,12 +3,12 @@ import Scheduling
 @testable import Paging
 @testable import Schedules
 
-/// The checks are themselves checked: mistakes in the order of events, planted inside the pager, are found by as many
-/// schedules as are run without one.
+/// Checks of the checks: if a mistake in the order of events is planted inside the pager, they find it. They run as
+/// many schedules as without a mistake.
 enum FlawChecks {
     static let all = Flaw.allCases.map(aFlawIsFound) + [aFailureIsShrunk, aFlawIsFoundInAllOrders]
 
-    /// The scenario that finds it.
+    /// The scenario that finds the flaw.
     private static func scenario(_ flaw: Flaw) -> Scenario {
         switch flaw {
         case .droppedWakeUp: .bare

@@ -2,11 +2,11 @@ import Glibc
 
 @testable import Schedules
 
-/// The pager in many orders of events: nothing goes wrong in any.
+/// The pager in many orders of events: nothing goes wrong in any of them.
 enum PagerChecks {
     static let all = Scenario.all.map(randomOrders) + (1...6).map(allOrdersOfTwoDelays)
 
-    /// Schedules of a scenario, times its factor; `FLEXPAGE_SOAK=1` runs many more.
+    /// The number of schedules of a scenario, before its factor. `FLEXPAGE_SOAK=1` runs many more.
     static let perScenario = 2000
 
     private static func randomOrders(_ scenario: Scenario) -> Check {

@@ -2,7 +2,7 @@ import Scheduling
 
 @testable import Schedules
 
-/// A seed tells everything.
+/// A seed determines all steps of a schedule.
 enum ReplayChecks {
     static let all = Scenario.all.map(aSeedIsASchedule) + [drawsAreASchedule]
 

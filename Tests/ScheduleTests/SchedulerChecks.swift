@@ -3,7 +3,7 @@ import Scheduling
 
 @testable import Schedules
 
-/// The scheduler by itself: what it finds, and how it says so.
+/// The scheduler by itself: what it finds, and how it reports that.
 enum SchedulerChecks {
     static let all = [aDeadlockIsTold, aLostSignalIsFound, starvationIsTold, timeIsVirtual, aLostUpdateIsFound]
 
@@ -31,7 +31,7 @@ enum SchedulerChecks {
         }
     }
 
-    /// The failures of schedules of `body` with the seeds 1 to `count`, each in a process of its own.
+    /// The failures of `body` in the schedules of seeds 1 to `count`, each in a process of its own.
     private static func failures(
         _ count: UInt64 = 60, _ strategy: Strategy? = nil, _ limits: Scheduler.Limits = Scheduler.Limits(),
         _ body: @escaping @Sendable (Objects) -> Void

@@ -1,6 +1,6 @@
 import Glibc
 
-// Runs the checks, or those that have one of the arguments in their names.
+// Runs all checks, or those whose names contain one of the arguments.
 let wanted = CommandLine.arguments.dropFirst()
 let checks = SchedulerChecks.all + ReplayChecks.all + PagerChecks.all + FlawChecks.all
 var isWell = true

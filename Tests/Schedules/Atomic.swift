@@ -1,4 +1,4 @@
 import Synchronization
 
-/// The library's, not the pager's: what tests count for themselves is no step of a schedule.
+/// The library's `Atomic`, not the pager's: what tests count for themselves is no step of a schedule.
 typealias Atomic<Value: AtomicRepresentable> = Synchronization.Atomic<Value>

@@ -3,9 +3,9 @@ import Scheduling
 
 @testable import Paging
 
-/// A thread of a trial that does its requests one after the other, and notes what it was told.
+/// A thread of a trial. It does its requests one after the other, and notes the answers.
 final class Client: @unchecked Sendable {
-    /// A request under way or over, and of which image.
+    /// A request, under way or ended, and its image.
     struct Note {
         let image: Int
         var command: Command
@@ -27,10 +27,10 @@ final class Client: @unchecked Sendable {
         scratch = TestBuffer(max(1, requests.map(\.sectors.count).max() ?? 1) * Sector.size)
     }
 
-    /// The end of what is under way.
+    /// The end of a request that is under way.
     private static let never = UInt64.max / 2
 
-    /// The notes of a client that is stopped here: what it has begun may have been done, and nothing has been promised.
+    /// The notes of a client that is stopped here. The request under way may have been done, but promises nothing.
     var notesAtDeath: [Note] {
         notes.compactMap { note in
             guard note.command.end == Client.never else { return note }
@@ -40,7 +40,7 @@ final class Client: @unchecked Sendable {
         }
     }
 
-    /// Whether it only disturbs others.
+    /// Whether the client only disturbs others.
     var isHammer: Bool { requests.contains { $0.kind == .hammer } }
 
     func run() {
@@ -85,13 +85,13 @@ final class Client: @unchecked Sendable {
         do throws(AccessError) { try body() } catch {}
     }
 
-    /// Does `body`, and notes what it is about and what came of it.
+    /// Runs `body`, and notes the request and its result.
     private func note(
         _ kind: Command.Kind, _ request: Request, value: UInt32 = Sector.zeroes, _ body: () throws(AccessError) -> Void
     ) {
         var sectors = request.sectors
         if kind == .trim {
-            // A trim changes base pages that lie wholly in it; the image's last one ends with the image.
+            // A trim changes only base pages that lie wholly in it. The image's last base page ends with the image.
             let first = (sectors.lowerBound + 7) / 8 * 8
             let size = trial.images[request.image].sectorCount
             let end = sectors.upperBound == size ? size : sectors.upperBound / 8 * 8
@@ -131,7 +131,7 @@ final class Client: @unchecked Sendable {
             from: UnsafeRawBufferPointer(buffer), at: bytes(request).lowerBound, forced: request.isForced)
     }
 
-    /// What is told reaches from the beginning to the end, without a gap.
+    /// Checks that the extents cover the range from its beginning to its end, without a gap.
     private func extents(_ request: Request) throws(AccessError) {
         var next = bytes(request).lowerBound
         try pager(request).extents(of: bytes(request)) { extent in
@@ -146,7 +146,7 @@ final class Client: @unchecked Sendable {
         var left = Trial.mostHammering
         while !trial.haveVictimsEnded, left > 0 {
             note(.read, request) { () throws(AccessError) in try self.read(request) }
-            // It would be many, and one is like the other.
+            // There would be too many notes, all alike.
             notes.removeLast()
             left -= 1
         }

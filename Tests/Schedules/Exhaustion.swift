@@ -1,12 +1,12 @@
 import Scheduling
 
-/// All orders of a plan in which the running thread is left, where it could have gone on, at so many steps at the most
-/// (delay-bounded scheduling). What is left out are orders with more of them, not threads or steps.
+/// All orders of a plan with at most a given number of delays (delay-bounded scheduling). A delay is a step at which
+/// another thread continues although the running thread could. Only orders with more delays are left out.
 public struct Exhaustion {
     public struct Result: Sendable {
         public var schedules = 0
         public var failure: String?
-        /// Whether there were more than were run.
+        /// Whether there were more schedules than were run.
         public var isCutShort = false
     }
 
@@ -15,8 +15,8 @@ public struct Exhaustion {
     private let most: Int
     private let seed: UInt64
 
-    /// - Parameter delays: How often the running thread is left at the most.
-    /// - Parameter most: How many schedules are run at the most.
+    /// - Parameter delays: The maximum number of delays.
+    /// - Parameter most: The maximum number of schedules to run.
     public init(_ scenario: Scenario, seed: UInt64, delays: Int, most: Int) {
         plan = scenario.plan(seed: seed)
         self.delays = delays
@@ -24,7 +24,7 @@ public struct Exhaustion {
         self.seed = (0...).first { Scheduler.isPlain($0) }!
     }
 
-    /// Runs them in a process of their own.
+    /// Runs the schedules in a process of their own.
     public func run() -> Result {
         let child = Isolated(processor: 0) { told in
             var failure: String?

@@ -1,8 +1,8 @@
 import Scheduling
 import TestSupport
 
-/// What an image does beside its work, as the schedule draws it: how long that takes, and whether it fails. An image
-/// that takes long is one that hangs until all others have gone on, or that ends in another order than it began.
+/// What the schedule draws for an image: how long its work takes, and whether it fails. An image may take so long that
+/// it hangs until all other threads have continued. Its work may also end in another order than it began.
 enum Fate {
     static func delay(_ random: inout SplitMix64, upTo most: Int) {
         guard let scheduler = Scheduler.active else { return }

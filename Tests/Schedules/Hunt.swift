@@ -2,9 +2,9 @@ import Glibc
 import Paging
 import Scheduling
 
-/// Runs the schedules of one scenario, one seed after the other, until one fails or there have been enough.
+/// Runs the schedules of one scenario, one seed after the other, until one fails or enough have been run.
 ///
-/// They run in child processes, one for each processor, as a schedule that fails leaves threads behind, or dies.
+/// They run in child processes, one per processor, because a schedule that fails leaves threads behind or crashes.
 public struct Hunt {
     public struct Result: Sendable {
         public var schedules = 0
@@ -15,13 +15,13 @@ public struct Hunt {
     public let scenario: Scenario
     public let firstSeed: UInt64
     public let count: Int
-    /// Milliseconds of the system's clock after which no schedule is begun.
+    /// The time after which no schedule is begun, in milliseconds of the system's clock.
     public var deadline: Int?
 
-    /// A child runs so many before another one takes its place, because some leave threads behind.
+    /// A child runs this many schedules before another child takes its place, because some leave threads behind.
     private static let schedulesOfChild = 250
 
-    // What a child tells meanwhile.
+    // The counters in which a child reports its progress.
     private static let done = 0
     private static let steps = 1
     private static let seed = 2
@@ -64,7 +64,7 @@ public struct Hunt {
         }
     }
 
-    /// What a child does: schedules of the seeds in `part`.
+    /// Runs the schedules of the seeds in `part`, in a child.
     private func run(_ part: Range<Int>, _ told: Isolated) -> String? {
         for index in part where !isLate {
             let seed = firstSeed &+ UInt64(index)
@@ -77,7 +77,7 @@ public struct Hunt {
         return nil
     }
 
-    /// The system's clock.
+    /// The time of the system's clock.
     public static var milliseconds: Int {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)

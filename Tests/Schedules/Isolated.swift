@@ -2,13 +2,13 @@ import CSchedules
 import Glibc
 import Scheduling
 
-/// Runs something in a process of its own, so that whatever becomes of it, a crash too, is a result, and whatever it
-/// leaves behind is gone.
+/// Runs something in a process of its own. So every end of it is a result, even a crash, and everything that it leaves
+/// behind is gone.
 ///
-/// The child is a fork of the calling process in which only the calling thread goes on. It tells what it found through
-/// memory that both share, and what it prints on standard error is kept.
+/// The child is a fork of the calling process in which only the calling thread continues. It reports through memory
+/// that both share. What it prints on standard error is kept.
 final class Isolated {
-    /// Room for what the child has to tell, bytes.
+    /// Room for the child's report, in bytes.
     private static let room = 4 << 20
 
     private let memory: UnsafeMutableRawPointer
@@ -20,15 +20,15 @@ final class Isolated {
     private static let counterCount = 8
     private static let textBegin = 256 << 10
 
-    /// Where the child's schedules note their draws.
+    /// Where the child's schedules write their draws.
     var journal: Journal {
         let begin = Isolated.counterCount * 8
         return Journal(
             in: UnsafeMutableRawBufferPointer(start: memory + begin, count: Isolated.textBegin - begin))
     }
 
-    /// Starts `body` in a child. It returns what it has to tell, nil for nothing.
-    /// - Parameter processor: Which one the child keeps to: those that pass a baton lose time where they change it.
+    /// Starts `body` in a child. `body` returns a text to report, or nil.
+    /// - Parameter processor: The processor that the child keeps to: passing a baton between processors is slow.
     init(processor: Int? = nil, _ body: (Isolated) -> String?) {
         let flags = MAP_SHARED | MAP_ANONYMOUS
         memory = mmap(nil, Isolated.room, PROT_READ | PROT_WRITE, flags, -1, 0)
@@ -62,7 +62,7 @@ final class Isolated {
     }
 
     /// Waits for the child's end.
-    /// - Returns: What it told, or how it died.
+    /// - Returns: The text that it reported, how it died, or nil.
     func result() -> String? {
         var status: Int32 = 0
         while waitpid(child, &status, 0) < 0, errno == EINTR {}
@@ -74,7 +74,7 @@ final class Isolated {
         return status == 0 ? nil : "the process died of signal \(status & 0x7F): \(firstErrors)"
     }
 
-    /// The first of what it printed: why it died comes before how.
+    /// The beginning of what it printed: the reason for a crash comes before the details.
     private var firstErrors: String {
         var bytes = [UInt8](repeating: 0, count: 500)
         lseek(errors, 0, SEEK_SET)

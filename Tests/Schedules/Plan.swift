@@ -1,8 +1,9 @@
 import Paging
 
-/// What is to happen in a schedule, apart from its order: it follows from a scenario and a seed.
+/// What happens in a schedule, apart from the order. It follows from a scenario and a seed. At the end, all images are
+/// flushed, read and closed, and frames are counted.
 struct Plan: Sendable {
-    /// An image that clients share.
+    /// An image, which clients share.
     struct Image: Sendable {
         var sectors = 64
         var zeroes = Zeroes.none
@@ -10,25 +11,24 @@ struct Plan: Sendable {
     }
 
     var images = [Image()]
-    /// Base pages that there is memory for.
+    /// The number of base pages that memory has room for.
     var frames = 24
     var dirtyShare = 0.4
-    /// Milliseconds.
+    /// In milliseconds.
     var dirtyAge = 5000
     var isWriteThrough = false
-    /// Threads that write back, with the one that keeps watch; 0 for no Writeback.
+    /// Threads of the Writeback, including the one that keeps watch; 0 for no Writeback.
     var crew = 0
     /// Threads that read ahead; 0 for no Prefetcher.
     var prefetchers = 0
     var readahead = 0
-    /// What is done beforehand, in one order.
+    /// Requests that are done first, in this order.
     var preparation: [Request] = []
-    /// What each client does.
+    /// The requests of each client.
     var clients: [[Request]] = []
-    /// At the end everything is flushed, read, closed and counted.
     var seed: UInt64 = 0
 
-    /// All requests, one a line.
+    /// All requests, one client per line.
     var description: String {
         clients.enumerated().map { number, requests in
             "    client \(number): " + requests.map(\.description).joined(separator: "; ")

@@ -1,14 +1,14 @@
-/// What one client asks for, once.
+/// One request of a client.
 struct Request: Sendable {
     enum Kind: Sendable {
         case read, populate, write, zero, trim, flush, extents
-        /// Looks whether the pager's tables agree.
+        /// Checks the pager's invariants.
         case check
         /// Closes the image and opens it again.
         case reopen
-        /// The process is about to die: all others are stopped, and the last will is done.
+        /// The process is about to die: all other threads are stopped, and the last will runs.
         case lastWill
-        /// Reads again and again, until all who do not have ended.
+        /// Reads again and again, until all clients without a hammer have ended.
         case hammer
     }
 

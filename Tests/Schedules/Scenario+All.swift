@@ -1,5 +1,5 @@
 extension Scenario {
-    /// All of them.
+    /// All scenarios.
     public static let all: [Scenario] = [
         writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, hammer, sweeps,
         pair,
@@ -34,7 +34,7 @@ extension Scenario {
                 .clients(3, 5, &random)
             return plan
         }
-        // Few pages that nobody has yet: each read is a fill, and most of them meet a zero.
+        // Few pages, none of them resident yet: each read is a fill, and most fills meet a zero.
         plan.images[0].faults.maxDelay = 100
         let pages = random.pick(1...3)
         let changes = Mix(pages: pages, longest: 8, reads: 1, writes: 1, zeroes: 3, trims: 3, flushes: 0)
@@ -69,11 +69,11 @@ extension Scenario {
         var plan = Plan(frames: 8, dirtyShare: 0.3)
         plan.images[0] = Plan.Image(sectors: 8 * 12)
         plan.isWriteThrough = true
-        // A loan of all that is resident leaves no frame for anybody else.
+        // A loan of all that is resident leaves no frame for other requests.
         let all = Request(kind: .read, sectors: 0..<64)
         plan.preparation = [Request(kind: .populate, sectors: 0..<64)]
         plan.clients = [[all] + (random.once(in: 4) ? [all] : [])]
-        // Mostly one, as the end of another's request wakes all who wait.
+        // Mostly one client, because the end of any request wakes all threads that wait.
         for _ in 0..<(random.once(in: 4) ? 2 : 1) {
             let first = random.pick(8...11) * 8
             plan.clients.append([Request(kind: random.once(in: 3) ? .write : .read, sectors: first..<first + 8)])
@@ -103,7 +103,7 @@ extension Scenario {
             plan.clients = mix.clients(2, 7, &random) + small.clients(2, 7, &random)
             return plan
         }
-        // The memory is full, and what is to be recycled next is what is to be split.
+        // Memory is full, and the flexpage to be recycled next is the one to be split.
         plan.frames = 16
         plan.preparation = [Request(kind: .populate, sectors: 0..<8 * 16)]
         for _ in 0..<2 {
@@ -123,7 +123,7 @@ extension Scenario {
         if plan.crew > 0 {
             plan.clients = Mix(pages: 16, longest: 24, reads: 1, zeroes: 1, trims: 1, flushes: 1).clients(4, 4, &random)
         } else {
-            // With nobody who writes back each makes room by itself, for the one page that it wants at once.
+            // Without a Writeback, each client makes room by itself, for the one page that it wants at a time.
             plan.isWriteThrough = true
             plan.clients = (0..<4).map { _ in
                 (0..<5).map { _ in

@@ -1,11 +1,11 @@
 import TestSupport
 
-/// A kind of workload: plans of it follow from seeds.
+/// A kind of workload. It makes a plan from a seed.
 public struct Scenario: Sendable {
     public let name: String
-    /// What it is about, for whoever lists them.
+    /// What it is about, for lists of scenarios.
     public let purpose: String
-    /// How many times as many schedules as others it gets: more than once if they are short, and its subject is rare.
+    /// It gets this many times as many schedules as others: more if its schedules are short and what it tests is rare.
     var factor = 1
     let plan: @Sendable (inout SplitMix64) -> Plan
 
@@ -18,11 +18,11 @@ public struct Scenario: Sendable {
 
     public static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }
 
-    /// Small requests of all kinds on the first `pages` base pages of an image.
+    /// Small requests of all kinds in the first `pages` base pages of an image.
     struct Mix: Sendable {
         var pages = 4
         var longest = 16
-        /// How often each kind comes, of all of them together.
+        /// The relative frequency of each kind.
         var reads = 6, writes = 8, zeroes = 1, trims = 1, flushes = 2, populates = 0, extents = 0, checks = 0,
             reopens = 0
         var forcedOnceIn = 6

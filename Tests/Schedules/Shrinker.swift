@@ -1,25 +1,25 @@
 import Scheduling
 
-/// Makes a schedule that fails as short as it can: drops clients and requests, and then what of the order is not needed
-/// for it to fail. Greedy, and each try is a schedule.
+/// Makes a schedule that fails as short as it can. It drops clients and requests, and then parts of the order that the
+/// failure does not need. It is greedy, and each try runs a schedule.
 public struct Shrinker {
     private var best: Replay
     private var failure: String
     private var left: Int
-    /// Whether it fails without anything of a strategy: then there are deviations to be dropped.
+    /// Whether `best` fails with its deviations alone, without a strategy. Only then can deviations be dropped.
     private var isPinned = false
 
-    /// Where a shorter plan does not fail in the same order, so many others are tried.
+    /// If a shorter plan does not fail in the same order, this many other orders are tried.
     private static let ordersOfPlan: UInt64 = 60
 
-    /// - Parameter tries: So many schedules are run at the most.
+    /// - Parameter tries: The maximum number of schedules to run.
     public init(_ finding: Finding, tries: Int = 4000) {
         best = Replay(Scenario.named(finding.scenario)!, seed: finding.seed)
         failure = finding.failure
         left = tries
     }
 
-    /// - Returns: The shortest that was found, and what is wrong with it.
+    /// - Returns: The shortest schedule found, and what is wrong with it.
     public mutating func run() -> (Replay, failure: String) {
         dropRequests()
         pin()
@@ -39,7 +39,7 @@ public struct Shrinker {
         return true
     }
 
-    /// Takes `plan` if it fails in the order of the best so far, or in another one.
+    /// Takes `plan` if it fails in the order of `best`, or in another one.
     private mutating func take(_ plan: Plan) -> Bool {
         if take(Replay(plan, best.strategy, seed: best.seed)) { return true }
         guard !isPinned else { return false }
@@ -47,6 +47,7 @@ public struct Shrinker {
         return false
     }
 
+    /// Drops clients and requests that the failure does not need.
     /// - Returns: Whether any could be dropped.
     @discardableResult
     private mutating func dropRequests() -> Bool {
@@ -66,7 +67,7 @@ public struct Shrinker {
         return hasDropped
     }
 
-    /// Puts the draws that it takes in the place of the strategy that has drawn them.
+    /// Replaces the strategy by the draws that it has made.
     private mutating func pin() {
         let deviations = best.run().deviations
         isPinned = take(Replay(best.plan, .deviations(deviations), seed: best.seed))

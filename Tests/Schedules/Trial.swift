@@ -4,7 +4,7 @@ import TestSupport
 
 @testable import Paging
 
-/// One run of a Plan, inside a schedule: images, the pager on them, clients, and the look at all that they saw.
+/// One run of a Plan, inside a schedule: images, the pager, clients, and the judgement on everything that they saw.
 final class Trial: @unchecked Sendable {
     let plan: Plan
     let clock = Clock()
@@ -15,12 +15,12 @@ final class Trial: @unchecked Sendable {
     private let registry: ProviderRegistry
     private var clients: [Client] = []
     private var hasLost = false
-    /// How often a hammer strikes at the most.
+    /// The maximum number of reads of a hammer.
     static let mostHammering = 400
-    /// Crashes after so many moments of a run are looked at, besides those after each promise.
+    /// The number of moments in a run at which power losses are checked, besides those after each promise.
     private static let crashPoints = 6
 
-    /// Runs `plan` in the order that `strategy` and `seed`, the plan's own unless another is given, draw.
+    /// Runs `plan` in the order that `strategy` draws with `seed`, by default the plan's own.
     static func run(
         _ plan: Plan, _ strategy: Strategy, seed: UInt64? = nil, journal: Journal? = nil, recordingTrace: Bool = false
     ) -> Outcome {
@@ -80,7 +80,7 @@ final class Trial: @unchecked Sendable {
         return try! registry.open(ImageIdentity(device: 1, inode: UInt64(number))) { image }
     }
 
-    /// A client more opens the image, and leaves it.
+    /// Another client opens the image, and leaves it.
     func reopen(_ number: Int) throws(AccessError) { try registry.close(open(number)) }
 
     var haveVictimsEnded: Bool { clients.allSatisfy { $0.hasEnded || $0.isHammer } }
@@ -107,18 +107,18 @@ final class Trial: @unchecked Sendable {
         }.error
     }
 
-    /// Once nothing fails any more a flush succeeds, unless a failed sync has lost something for good; and all that was
+    /// Once nothing fails any more, a flush succeeds, unless a failed sync has lost data for good. Everything that was
     /// written can be read.
     private func endOfRun(of number: Int) {
         let faults = plan.images[number].faults
         images[number].heal()
         var error = flush(number)
-        // A write-out that had begun to fail before that may have been waited for.
+        // The flush may have waited for a write-out that had begun to fail before.
         if error != 0, faults.writeFailsOnceIn > 0 { error = flush(number) }
         if error != 0 { hasLost = true }
         verdict.expect(error == 0 || faults.syncFailsOnceIn > 0, "nothing fails any more, but a flush does")
         var read = note(number, .read) { () throws(AccessError) in try self.readAll(number) }
-        // And so may a read: each thread that reads ahead can be in the midst of one.
+        // A read may also fail: each thread that reads ahead may have a failing read under way.
         for _ in 0..<plan.prefetchers where read.error != 0 && faults.readFailsOnceIn > 0 {
             read = note(number, .read) { () throws(AccessError) in try self.readAll(number) }
         }
@@ -133,7 +133,7 @@ final class Trial: @unchecked Sendable {
         return (0..<count).map { Sector.load(buffer.baseAddress! + $0 * Sector.size, sector: $0) ?? UInt32.max }
     }
 
-    /// After a good flush and the last close the image itself holds what was read last.
+    /// After a good flush and the last close, the image itself holds what was read last.
     private func close(_ number: Int) {
         let isFlushed = ending.last { $0.image == number && $0.command.kind == .flush }!.command.error == 0
         do throws(AccessError) {
@@ -153,7 +153,7 @@ final class Trial: @unchecked Sendable {
 
     // MARK: Judging
 
-    /// Ends the schedule with what is wrong, if anything is.
+    /// Ends the schedule with a failure, if anything is wrong.
     private func judge() {
         for number in images.indices {
             judge(number, clients.flatMap(\.notes) + ending, crashPoints: Trial.crashPoints)
@@ -169,8 +169,9 @@ final class Trial: @unchecked Sendable {
             .check(points: crashPoints, end: clock.tick(), &random, verdict)
     }
 
-    /// All others are stopped where they are, what is dirty is brought out, and power is lost. Whatever had been
-    /// answered must be there, unless a lock that a stopped thread holds has kept it back, and the will has said so.
+    /// All other threads are stopped where they are, the will writes out what is dirty, and power is lost. Everything
+    /// answered must be on the image. The exception: a lock that a stopped thread holds has kept it back, and the will
+    /// has reported that.
     func doLastWill() {
         Scheduler.active!.stopOthers()
         for image in images { image.isWrittenTwice = true }

@@ -4,8 +4,8 @@ import Glibc
 struct Condition: @unchecked Sendable {
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
-    /// Makes the condition in `space`, which stays where it is for as long as the condition is used. Its timed waits
-    /// go by the monotonic clock.
+    /// Makes the condition in `space`, which stays in place as long as the condition is used. Timed waits use the
+    /// monotonic clock.
     init(in space: UnsafeMutablePointer<pthread_cond_t>) {
         condition = space
         var attributes = pthread_condattr_t()
@@ -20,7 +20,7 @@ struct Condition: @unchecked Sendable {
     @inline(__always)
     init(at space: UnsafeMutablePointer<pthread_cond_t>) { condition = space }
 
-    /// Gives up `lock`, which the caller holds, sleeps until woken (or for no reason), and takes it again.
+    /// Gives up `lock`, which the caller holds, sleeps until woken, and takes it again. It may also wake for no reason.
     func wait(_ lock: Lock) {
         lock.assertHeld()
         let result = pthread_cond_wait(condition, lock.raw)

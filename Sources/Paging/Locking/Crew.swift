@@ -1,15 +1,15 @@
 import Glibc
 
-/// Threads of the system that work until their owner tells them that there is no more to do.
+/// Threads of the system that work until their owner tells them to end.
 ///
-/// It starts and joins them. How they are told is up to the owner, which outlives them. Thread rules: one thread at a
-/// time.
+/// A Crew starts and joins them. How they are told is up to the owner, which outlives them. Thread rules: one thread at
+/// a time.
 struct Crew {
     private var threads: [pthread_t] = []
 
     /// Starts `count` more threads, each of which runs `body` with `argument`.
-    /// - Throws: EAGAIN, or another errno value of pthread_create, if one cannot be started. Those before it run on,
-    ///   until `join`.
+    /// - Throws: EAGAIN, or another errno value of pthread_create, if a thread cannot be started. Those started
+    ///   before it continue until `join`.
     mutating func start(
         _ count: Int, _ argument: UnsafeMutableRawPointer,
         _ body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
@@ -22,7 +22,7 @@ struct Crew {
         }
     }
 
-    /// Waits until all have ended.
+    /// Waits until all threads have ended.
     mutating func join() {
         for thread in threads { pthread_join(thread, nil) }
         threads = []

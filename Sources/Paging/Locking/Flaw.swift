@@ -2,29 +2,29 @@
     import Glibc
 #endif
 
-/// Mistakes in the order of events that can be planted, one at a time, to see which tests find them: what could have
-/// been written, and looks right. Only in a build of their own (`FLEXPAGE_FLAWS`); in every other one `isPlanted` is
-/// false when it is compiled, and nothing is left of it.
+/// Mistakes in the order of events that can be planted, one at a time, to see which tests find them. Each looks right,
+/// and could have been written by mistake. Only a build of its own has them (`FLEXPAGE_FLAWS`). In every other build,
+/// `isPlanted` is false at compile time and leaves no code.
 enum Flaw: String, CaseIterable, Sendable {
-    /// The last reader gives its pin back and wakes nobody who waits for the page.
+    /// The last reader gives its pin back, and wakes no thread that waits for the page.
     case droppedWakeUp
-    /// Who shares a sync looks once, and not again after it has been woken.
+    /// A caller that shares a sync checks once, and not again after it has been woken.
     case ifForWhile
-    /// A writer that has come to wait for room does not look again whether there is some.
+    /// A writer that has come to wait for room does not check again whether there is some.
     case noLookAfterEntering
-    /// Without its fence, who is about to sleep for want of memory is seen after its last try, not before.
+    /// Without its fence, a thread about to sleep for want of memory is seen after its last try, not before.
     case lateAnnouncement
-    /// A reader looks a flexpage up under the lock, and pins it after that, under the lock once more.
+    /// A reader looks a flexpage up under the lock, gives the lock up, and pins the flexpage under the lock later.
     case latePin
-    /// A fill asks for reservations before it takes the lock, not under it.
+    /// A fill checks reservations before it takes the lock, not under the lock.
     case earlyReservationCheck
-    /// The pieces of a flexpage are queued though a recycler may have taken the whole one since somebody looked.
+    /// The pieces of a flexpage are queued, although a recycler may have taken the whole flexpage since the check.
     case earlyPieces
-    /// Who wants a sync takes part in one that is under way.
+    /// A caller that wants a sync shares one that has begun already.
     case lateJoin
 
     #if FLEXPAGE_FLAWS
-        /// The one that is planted, if any: what the environment says, unless a test says something else.
+        /// The flaw that is planted, if any. The environment names it, unless a test sets it.
         nonisolated(unsafe) static var planted = getenv("FLEXPAGE_FLAW").flatMap {
             Flaw(rawValue: String(cString: $0))
         }

@@ -1,11 +1,11 @@
 import CIntrinsics
 
 /// The order in which a thread takes locks, from the outside in. A thread that holds a lock takes only locks of a later
-/// rank (invariant 11), so that no two threads can wait for each other.
+/// rank (invariant 11). So no two threads can wait for each other.
 ///
-/// In debug builds each thread counts the locks of each rank that it holds. They check the order at each lock, that
-/// none is held where an Accessor is called (invariant 7), and that one is held where a function wants it. It costs
-/// release builds nothing.
+/// In debug builds, each thread counts the locks of each rank that it holds. Debug builds check the order at each lock.
+/// No lock may be held when an Accessor is called (invariant 7). If a function wants a lock held, they check that too.
+/// Release builds pay nothing.
 enum LockRank: UInt64 {
     /// The ProviderRegistry's lock: which images are open.
     case registry
@@ -13,7 +13,7 @@ enum LockRank: UInt64 {
     case shard
     /// A Ledger's lock: which leaves of an image are dirty or not durable.
     case ledger
-    /// Every other lock: nothing is locked while it is held.
+    /// Every other lock: a thread that holds it takes no lock.
     case innermost
 
     /// Ends the process if the calling thread holds a lock. For debug builds.

@@ -2,7 +2,7 @@ import Glibc
 
 /// A lock and a condition to sleep at, in memory of their own, for code that no hit runs.
 ///
-/// A copy is the same monitor. `destroy` ends it, once nobody uses it any more.
+/// A copy is the same monitor. `destroy` ends it, once no thread uses it any more.
 struct Monitor: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
@@ -36,7 +36,7 @@ struct Monitor: @unchecked Sendable {
     func assertHeld() { guardian.assertHeld() }
     func withLock<Result>(_ body: () -> Result) -> Result { guardian.withLock(body) }
 
-    /// Gives the lock up, sleeps until woken, and takes it again.
+    /// Gives up the lock, sleeps until woken, and takes the lock again.
     func wait() { condition.wait(guardian) }
     /// The same, for at most `milliseconds`.
     func wait(milliseconds: Int) { condition.wait(guardian, milliseconds: milliseconds) }

@@ -1,8 +1,8 @@
 import Glibc
 
-/// The monotonic clock, and sleeping by it.
+/// The monotonic clock, and sleep.
 enum MonotonicClock {
-    /// Whole milliseconds, as exact as the system's ticks: cheap.
+    /// Whole milliseconds. Cheap, and as exact as the system's ticks.
     static var milliseconds: Int {
         let now = read(CLOCK_MONOTONIC_COARSE)
         return now.tv_sec * 1000 + now.tv_nsec / 1_000_000

@@ -1,7 +1,7 @@
-/// Where the order of events can be drawn by a Scheduler, besides at locks, signals and atomics: nowhere, but in the
-/// build that has one (Scheduled/Schedule.swift). Nothing is left of it.
+/// Points at which a Scheduler may draw the order of events, besides locks, signals and atomics. Only the build with a
+/// Scheduler has any (Scheduled/Schedule.swift). In other builds, this leaves no code.
 enum Schedule {
-    /// Another thread may go on here.
+    /// Another thread may continue here.
     @inline(__always)
     static func step() {}
 }

@@ -1,8 +1,8 @@
 import Scheduling
 import Synchronization
 
-/// An `Atomic` of the build in which a Scheduler runs the threads: it hides the library's from all of Paging, so that
-/// before each access to one another thread may go on. Whatever order is asked for, it is sequentially consistent.
+/// The `Atomic` of the build in which a Scheduler runs the threads. It hides the library's from all of Paging, so that
+/// another thread may continue before each access. Every access is sequentially consistent, whatever order it names.
 struct Atomic<Value: Scheduled>: ~Copyable, @unchecked Sendable {
     private let value: Synchronization.Atomic<Value>
 
@@ -96,7 +96,7 @@ extension Atomic where Value: FixedWidthInteger {
     }
 }
 
-/// What can be in one: the library's accesses, for whatever size the value has.
+/// A value that an `Atomic` can hold, with the library's accesses to values of its size.
 protocol Scheduled: AtomicRepresentable {
     static func load(_ atomic: borrowing Synchronization.Atomic<Self>) -> Self
     static func compareExchange(
@@ -145,7 +145,7 @@ extension Int32: Scheduled {}
 extension UInt32: Scheduled {}
 extension Bool: Scheduled {}
 
-/// The library's fence, which orders nothing that is not ordered already here.
+/// Takes the place of the library's fence. It is only a step: all accesses here are ordered already.
 func atomicMemoryFence(ordering: AtomicUpdateOrdering, file: StaticString = #fileID, line: UInt = #line) {
     Scheduler.active?.step(Event("fence", 0, file, line))
 }

@@ -1,7 +1,7 @@
 import Glibc
 import Scheduling
 
-/// A `Condition` of the build in which a Scheduler runs the threads.
+/// The `Condition` of the build in which a Scheduler runs the threads.
 struct Condition: @unchecked Sendable {
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 

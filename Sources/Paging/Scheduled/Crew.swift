@@ -1,10 +1,10 @@
 import Glibc
 import Scheduling
 
-/// A Crew of the build in which a Scheduler runs the threads.
+/// The `Crew` of the build in which a Scheduler runs the threads.
 struct Crew {
     private var threads: [pthread_t] = []
-    /// Those that a Scheduler runs, by their numbers.
+    /// The numbers of the threads that a Scheduler runs.
     private var simulated: [Int] = []
 
     typealias Body = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?

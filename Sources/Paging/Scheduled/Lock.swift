@@ -1,8 +1,8 @@
 import Glibc
 import Scheduling
 
-/// A `Lock` of the build in which a Scheduler runs the threads: what Lock.swift has in every other one. A thread that
-/// is not simulated has the system's.
+/// The `Lock` of the build in which a Scheduler runs the threads. Other builds have the one in Locking/Lock.swift.
+/// While no Scheduler is active, it is the system's mutex.
 struct Lock: @unchecked Sendable {
     let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let rank: LockRank

@@ -1,7 +1,7 @@
 import Glibc
 import Scheduling
 
-/// The clock of the build in which a Scheduler runs the threads: its own, and the system's where there is none.
+/// The clock of the build in which a Scheduler runs the threads: the Scheduler's, or the system's if none is active.
 enum MonotonicClock {
     private static var now: Int {
         if let scheduler = Scheduler.active { return scheduler.now }

@@ -1,7 +1,7 @@
 import Glibc
 import Scheduling
 
-/// A Signal of the build in which a Scheduler runs the threads.
+/// The `Signal` of the build in which a Scheduler runs the threads.
 struct Signal {
     private let semaphore: UnsafeMutablePointer<sem_t>
 

@@ -17,8 +17,8 @@ extension Fill {
     /// - Returns: Whether all of it is zeroes.
     mutating func findZeroes(keeping: Bool = false) -> Bool {
         for index in 0..<issued {
-            let flexpage = context.table[ids[index]]
-            var memory = UnsafeRawPointer(context.table.memory(of: ids[index]))
+            let flexpage = context.table[id(index)]
+            var memory = UnsafeRawPointer(context.table.memory(of: id(index)))
             for page in flexpage.covered {
                 if BasePage.isZero(memory) { zeroes.insert(page) }
                 memory += BasePage.size
@@ -101,7 +101,7 @@ extension Fill {
     }
 
     /// Gives back the filler's pins on dropped flexpages. No lock is held.
-    func giveBackDropped() { giveBack(ids.count - dropped..<ids.count) }
+    mutating func giveBackDropped() { giveBack(ids.count - dropped..<ids.count) }
 
     /// The beginning of `wanted`, as far as it was zeroes.
     func zeroes(of wanted: Range<Int64>) -> Range<Int64> {
@@ -113,14 +113,14 @@ extension Fill {
 
     /// Zeroes that part of the planned flexpages' memory, before and after `written`, which the writer of `written`
     /// does not write.
-    func zeroAround(_ written: Range<Int64>) {
+    mutating func zeroAround(_ written: Range<Int64>) {
         guard count > 0 else { return }
         let begin = BasePage.offset(of: covered.lowerBound)
         let before = max(0, Int(written.lowerBound - begin))
-        memset(context.table.memory(of: ids[0]), 0, before)
+        memset(context.table.memory(of: id(0)), 0, before)
         let after = max(0, Int(BasePage.offset(of: covered.upperBound) - written.upperBound))
-        let last = context.table[ids[count - 1]]
+        let last = context.table[id(count - 1)]
         let bytes = Int(last.pages) * BasePage.size
-        memset(context.table.memory(of: ids[count - 1]) + (bytes - after), 0, after)
+        memset(context.table.memory(of: id(count - 1)) + (bytes - after), 0, after)
     }
 }

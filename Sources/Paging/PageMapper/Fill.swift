@@ -44,6 +44,11 @@ struct Fill: ~Copyable {
     /// of what the read may populate.
     private static let maxReadOver = 32
 
+    /// The flexpage at `index` of `ids`. This function, and all that call it, are `mutating` although some only read.
+    /// If they were not, the compiler would copy all of `ids`, 1 KiB, for each look.
+    @inline(__always)
+    mutating func id(_ index: Int) -> FlexpageID { ids[index] }
+
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. No lock is held.
     ///
     /// This decides the size of a flexpage: the largest power of two that its offset is aligned to and the rest of the
@@ -108,7 +113,9 @@ struct Fill: ~Copyable {
     }
 
     deinit {
-        for index in issued..<count { pages.give(context.table.region(of: ids[index])) }
+        if issued < count {
+            for index in issued..<count { pages.give(context.table.region(of: ids[index])) }
+        }
         if sink != .none { pages.give(context.table.region(of: sink)) }
     }
 
@@ -116,17 +123,17 @@ struct Fill: ~Copyable {
     /// - Returns: Whether any is in flight now.
     mutating func issue(in chunk: borrowing LockedChunk) -> Bool {
         assert(issued == 0, "a fill is issued once")
-        while issued < count, context.map.isVacant(context.table[ids[issued]].covered, in: chunk) {
-            context.map.insert(ids[issued], in: chunk)
+        while issued < count, context.map.isVacant(context.table[id(issued)].covered, in: chunk) {
+            context.map.insert(id(issued), in: chunk)
             issued += 1
         }
-        let end = issued == 0 ? covered.lowerBound : context.table[ids[issued - 1]].covered.upperBound
+        let end = issued == 0 ? covered.lowerBound : context.table[id(issued - 1)].covered.upperBound
         covered = covered.lowerBound..<end
         return issued > 0
     }
 
     /// Reads the image into the flexpages in flight. If that fails, nothing is left of them. No lock is held.
-    func populateOrWithdraw(from accessor: any Accessor, in hashed: HashedChunk) throws(AccessError) {
+    mutating func populateOrWithdraw(from accessor: any Accessor, in hashed: HashedChunk) throws(AccessError) {
         do throws(AccessError) {
             try populate(from: accessor)
         } catch {
@@ -137,7 +144,7 @@ struct Fill: ~Copyable {
     }
 
     /// Reads the image into the flexpages in flight. No lock is held.
-    private func populate(from accessor: any Accessor) throws(AccessError) {
+    private mutating func populate(from accessor: any Accessor) throws(AccessError) {
         assert(issued > 0, "only what is in flight is read")
         let result: Result<Void, AccessError>
         if issued == 1 {
@@ -155,12 +162,12 @@ struct Fill: ~Copyable {
 
     /// The memory of all flexpages in flight and of the gaps between them, in order.
     /// - Returns: How many pieces there are: at most one for each base page.
-    private func collect(_ pieces: inout InlineArray<256, iovec>) -> Int {
+    private mutating func collect(_ pieces: inout InlineArray<256, iovec>) -> Int {
         var pieceCount = 0
         var page = covered.lowerBound
         var readOver = 0
         for index in 0..<issued {
-            let flexpage = context.table[ids[index]].covered
+            let flexpage = context.table[id(index)].covered
             if page < flexpage.lowerBound {
                 let bytes = Int(flexpage.lowerBound - page) * BasePage.size
                 pieces[pieceCount] = iovec(iov_base: context.table.memory(of: sink) + readOver, iov_len: bytes)
@@ -178,9 +185,9 @@ struct Fill: ~Copyable {
     var pagesInFlight: Int { covered.count - resident.count(in: covered) }
 
     /// The memory of the flexpage in flight at `index` of `ids`.
-    private func piece(_ index: Int) -> iovec {
-        let bytes = Int(context.table[ids[index]].pages) * BasePage.size
-        return iovec(iov_base: context.table.memory(of: ids[index]), iov_len: bytes)
+    private mutating func piece(_ index: Int) -> iovec {
+        let bytes = Int(context.table[id(index)].pages) * BasePage.size
+        return iovec(iov_base: context.table.memory(of: id(index)), iov_len: bytes)
     }
 
     private func read(
@@ -204,7 +211,7 @@ struct Fill: ~Copyable {
         dropZeroes(in: chunk)
         var hasWaiters = false
         for index in 0..<issued {
-            let state = context.table.word(ids[index])
+            let state = context.table.word(id(index))
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
             assert(!PageState(word).has(PageState.populated | PageState.withdrawn), "a flexpage is populated once")
             if PageState(word).has(PageState.hasWaiters) {
@@ -212,7 +219,7 @@ struct Fill: ~Copyable {
                 state.pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
             }
         }
-        context.queue.append(count: issued) { ids[$0] }
+        context.queue.append(count: issued) { id($0) }
         if hasWaiters { chunk.wakeAll() }
         chunk.shard.pointee.fills += 1
     }
@@ -223,10 +230,10 @@ struct Fill: ~Copyable {
         dropZeroes(in: chunk)
         if let mark { context.map.markZeroes(at: mark, in: chunk) }
         for index in 0..<issued {
-            let flexpage = context.table[ids[index]]
+            let flexpage = context.table[id(index)]
             var bits = PageState.prefetched
             if let mark, flexpage.covered.contains(mark) { bits |= PageState.marked }
-            context.table.word(ids[index]).pointee.state.bitwiseOr(bits, ordering: .relaxed)
+            context.table.word(id(index)).pointee.state.bitwiseOr(bits, ordering: .relaxed)
         }
         publish(in: chunk)
         unpin(0..<issued)
@@ -235,23 +242,23 @@ struct Fill: ~Copyable {
     /// Lets a writer alone have the flexpages, which it will populate, all of them dirty. Nobody else sees them before
     /// its loan ends. `lendForWriting` follows, so there are no more of them than a loan takes.
     /// - Returns: How many base pages are dirty by that.
-    func publishForWriting(in chunk: borrowing LockedChunk) -> Int {
+    mutating func publishForWriting(in chunk: borrowing LockedChunk) -> Int {
         assert(issued > 0 && issued <= Loan.capacity, "one loan takes them all")
         let word =
             PageState.populated | PageState.dirty | PageState.exclusive | PageState.fresh | PageState.pin
         for index in 0..<issued {
-            context.table.word(ids[index]).pointee.state.store(word, ordering: .releasing)
+            context.table.word(id(index)).pointee.state.store(word, ordering: .releasing)
         }
         let dirtied = context.map.markDirty(covered, in: chunk)
-        context.queue.append(count: issued) { ids[$0] }
+        context.queue.append(count: issued) { id($0) }
         return dirtied
     }
 
     /// Gives back the filler's pins on published flexpages, with the lock of the shard held: nobody waits for them yet.
-    func unpin(_ indices: Range<Int>) {
+    mutating func unpin(_ indices: Range<Int>) {
         LockRank.shard.assertHeld()
         for index in indices {
-            context.table.word(ids[index]).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
+            context.table.word(id(index)).pointee.state.wrappingSubtract(PageState.pin, ordering: .releasing)
         }
     }
 
@@ -260,11 +267,11 @@ struct Fill: ~Copyable {
     /// Takes the flexpages in flight out of the AccessMap again and wakes those that wait for them. If one base page
     /// alone was in flight, they get the error; if not, they try for themselves. It frees nothing yet: `giveBack`
     /// follows.
-    private func withdraw(_ error: AccessError, in chunk: borrowing LockedChunk) {
+    private mutating func withdraw(_ error: AccessError, in chunk: borrowing LockedChunk) {
         let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
         for index in 0..<issued {
-            context.map.remove(ids[index], in: chunk)
-            context.table.word(ids[index]).pointee.state.bitwiseOr(
+            context.map.remove(id(index), in: chunk)
+            context.table.word(id(index)).pointee.state.bitwiseOr(
                 PageState.withdrawn | code, ordering: .releasing)
         }
         chunk.wakeAll()
@@ -272,11 +279,11 @@ struct Fill: ~Copyable {
     }
 
     /// Gives back the filler's pins on some of `ids`, which are no longer in a map. No lock is held.
-    func giveBack(_ indices: Range<Int>) {
+    mutating func giveBack(_ indices: Range<Int>) {
         for index in indices {
             // While the pin is there, the record stays.
-            let page = context.table[ids[index]].pointee.key.page
-            context.giveBack(ids[index], covering: page)
+            let page = context.table[id(index)].pointee.key.page
+            context.giveBack(id(index), covering: page)
         }
     }
 

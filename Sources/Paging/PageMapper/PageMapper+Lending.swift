@@ -136,26 +136,26 @@ extension PageMapper {
 extension Fill {
     /// Lends the published flexpages that `wanted` begins with, or the zeroes that were found there, to the filler. Its
     /// pins on the other flexpages go back.
-    func lend(_ wanted: Range<Int64>, in chunk: borrowing LockedChunk) -> Loan {
+    mutating func lend(_ wanted: Range<Int64>, in chunk: borrowing LockedChunk) -> Loan {
         var loan = Loan(context, at: wanted.lowerBound)
         // A flexpage that begins after the loan's end has zeroes before it. It is for another loan.
         while loan.count < issued, !loan.isFull,
             begin(ofFlexpage: loan.count) < wanted.upperBound, begin(ofFlexpage: loan.count) <= loan.range.upperBound
         {
-            loan.add(ids[loan.count], upTo: wanted.upperBound)
+            loan.add(id(loan.count), upTo: wanted.upperBound)
         }
         unpin(loan.count..<issued)
         return loan.count > 0 ? loan : Loan(context, zeroes: zeroes(of: wanted))
     }
 
-    private func begin(ofFlexpage index: Int) -> Int64 {
-        BasePage.offset(of: context.table[ids[index]].pointee.key.page)
+    private mutating func begin(ofFlexpage index: Int) -> Int64 {
+        BasePage.offset(of: context.table[id(index)].pointee.key.page)
     }
 
     /// Lends the flexpages that `publishForWriting` has published, all of them, to the writer that will populate them.
-    func lendForWriting(_ wanted: Range<Int64>, in chunk: borrowing LockedChunk) -> Loan {
+    mutating func lendForWriting(_ wanted: Range<Int64>, in chunk: borrowing LockedChunk) -> Loan {
         var loan = Loan(context, at: wanted.lowerBound, exclusively: true, fresh: true)
-        for index in 0..<issued { loan.add(ids[index], upTo: wanted.upperBound) }
+        for index in 0..<issued { loan.add(id(index), upTo: wanted.upperBound) }
         return loan
     }
 }

@@ -3,9 +3,9 @@ import CIntrinsics
 /// Of one image: which flexpage covers an offset.
 ///
 /// A hash of leaves (eight base pages each), chained in buckets. The buckets of all images are one table, divided into
-/// shards by the hash of the chunk, so that a chunk lies in one shard and its leaves in adjacent buckets: one lock and
-/// one cache miss a leaf serve a request. Bits of the leaf say what is dirty. So a leaf answers both "what is missing
-/// here" and "what is dirty here".
+/// shards by the hash of the chunk. A chunk lies in one shard, and its leaves in adjacent buckets. So a request takes
+/// one lock and one cache miss for each leaf. Bits of the leaf say what is dirty. So a leaf answers both "what is
+/// missing here" and "what is dirty here".
 ///
 /// An AccessMap is pointers and the image's number, cheap to copy. Look-ups are O(1), insert and remove are O(leaves of
 /// the flexpage).
@@ -266,8 +266,8 @@ struct AccessMap: @unchecked Sendable {
         }
     }
 
-    /// The first flexpage of this image in shard `index`, whose lock is held, that `condition` holds for, in or after
-    /// `bucket`, which becomes the one it is in. O(buckets + leaves) for all of them together.
+    /// The first flexpage of this image, in or after `bucket` of shard `index`, that `condition` holds for. `bucket`
+    /// becomes the one that it is in. The lock of the shard is held. O(buckets + leaves) for all of them together.
     private func firstFlexpage(
         inShard index: Int, from bucket: inout Int, where condition: (FlexpageID) -> Bool
     ) -> FlexpageID? {

@@ -2,9 +2,9 @@ import Glibc
 
 /// The leaves of all images, and which of them are free: pointers into the Memory, cheap to copy.
 ///
-/// A leaf has a home, which its key names, and lives there if the home is free. So a look-up can ask for it to be near
-/// by before it has read the bucket that leads to it, and two cache misses become one. If the home is taken, any other
-/// place serves.
+/// A leaf has a home, which its key names, and lives there if the home is free. So a look-up can prefetch the leaf
+/// before it has read the bucket that leads to it. Two cache misses become one. If the home is taken, any other place
+/// serves.
 ///
 /// Thread rules: `take` and `give` from any thread, under an innermost lock. The leaf itself is under its chunk's lock.
 /// Both are O(log₆₄ leaves).

@@ -80,7 +80,7 @@ struct PageSet {
         return count
     }
 
-    /// The end of the run of pages that are not in it and that begins with `page`: `page` itself if that is in it, and
+    /// The end of the run of pages, beginning with `page`, that are not in it: `page` itself if that is in it. It is
     /// never past `limit`, which is in the same chunk or its end.
     func end(ofGapFrom page: UInt64, upTo limit: UInt64) -> UInt64 { inverse.end(ofRunFrom: page, upTo: limit) }
 
@@ -90,8 +90,8 @@ struct PageSet {
         return inverse
     }
 
-    /// The end of the run of pages in it that begins with `page`: `page` itself if that is not in it, and never past
-    /// `limit`, which is in the same chunk or its end.
+    /// The end of the run of pages, beginning with `page`, that are in it: `page` itself if that is not in it. It is
+    /// never past `limit`, which is in the same chunk or its end.
     func end(ofRunFrom page: UInt64, upTo limit: UInt64) -> UInt64 {
         var end = page
         while end < limit {

@@ -12,7 +12,7 @@ struct Shard {
     /// Base pages lent without waiting for the Accessor.
     ///
     /// It comes before the mutex because the thread sanitizer takes a change of any field in place for a change of the
-    /// first byte, and a thread that is about to lock touches the mutex unlocked.
+    /// first byte. A thread that is about to lock touches the mutex unlocked.
     var hits: UInt64
     var mutex: pthread_mutex_t
     var condition: pthread_cond_t

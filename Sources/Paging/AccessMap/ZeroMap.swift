@@ -7,8 +7,8 @@
 /// to end.
 ///
 /// A bit means: no flexpage covers the page, and the image holds zeroes there. Both change only under the lock of the
-/// chunk's shard. A flexpage that is inserted takes the bits of its pages away (`AccessMap.insert`), so that no page
-/// can be written and still count as zeroes (invariant 10).
+/// chunk's shard. `AccessMap.insert` takes away the bits of the flexpage's pages. So no page can be written and still
+/// count as zeroes (invariant 10).
 ///
 /// Thread rules: everything here wants the lock of the chunk's shard. Only the AccessMap calls it.
 ///

@@ -33,8 +33,8 @@ struct Memory: ~Copyable {
     #endif
     /// The largest arena whose frames have numbers that fit with room to spare, bytes.
     static let maxBytes = 1 << 43
-    /// The minimum number of frames: enough for many threads to have a page being written, one being filled and one
-    /// being written out at the same time.
+    /// The minimum number of frames. It is enough for many threads to have at the same time a page being written, one
+    /// being filled and one being written out.
     #if FLEXPAGE_SCHEDULED
         private static let minFrames = 8
     #else

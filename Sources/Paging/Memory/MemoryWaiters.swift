@@ -4,8 +4,8 @@ import Synchronization
 /// Where requests sleep that got no memory, until there may be some.
 ///
 /// There may be memory when a Region is freed, a page is queued, the last pin on a page goes, or a page becomes clean.
-/// The thread that does this calls `wake`, which costs one load while nobody waits. So that no wake-up is lost, a
-/// thread that is about to sleep first announces itself with `begin`, then tries once more, and only then sleeps.
+/// The thread that does this calls `wake`, which costs one load while nobody waits. A thread that is about to sleep
+/// first announces itself with `begin`, then tries once more, and only then sleeps. So no wake-up is lost.
 ///
 /// No thread sleeps here with a loan, a Region or an unissued fill (invariant 9). `lock` is an innermost one.
 struct MemoryWaiters: @unchecked Sendable {

@@ -17,8 +17,8 @@ import Glibc
 ///
 /// The flexpages may have gaps between them, where pages are already resident. To read a few base pages in vain costs
 /// less than a second read. Their bytes go to frames that belong to the fill, and are discarded. Each of these frames
-/// takes one page of the read, because filesystems and devices with checksums refuse a buffer that is named twice, or
-/// handle it in a slower way.
+/// takes one page of the read. Filesystems and devices with checksums refuse a buffer that is named twice, or handle it
+/// in a slower way.
 struct Fill: ~Copyable {
     let context: PageMapper.Context
     private let pages: Pages
@@ -46,8 +46,8 @@ struct Fill: ~Copyable {
 
     /// Plans to populate `run`, or as much of its beginning as there are Regions for now. No lock is held.
     ///
-    /// This decides the size of a flexpage. It is the largest power of two that the offset of the page is aligned to,
-    /// that the rest of the run fills, and that there is a Region for.
+    /// This decides the size of a flexpage: the largest power of two that its offset is aligned to and the rest of the
+    /// run fills. If there is no such Region, it is smaller.
     /// - Parameter run: Base pages of one chunk, at least one.
     /// - Parameter resident: Those of them that are resident and read in vain; not the first.
     /// - Parameter maxCount: The maximum number of its flexpages.
@@ -198,8 +198,8 @@ struct Fill: ~Copyable {
 
     /// Lets everybody see the flexpages, but for what of them is zeroes. They stay pinned: `lend` or `unpin` follows.
     ///
-    /// They are queued under the lock of the shard, because a page that is in the map and not in the queue is taken for
-    /// one that a recycler has in hand.
+    /// They are queued under the lock of the shard, because other threads believe that a recycler has in hand what is
+    /// in the map and not in the queue.
     mutating func publish(in chunk: borrowing LockedChunk) {
         dropZeroes(in: chunk)
         var hasWaiters = false

@@ -2,7 +2,7 @@ import Synchronization
 
 /// Of one image: where there was a hole when the image was last asked.
 ///
-/// It is a reason to ask the image before a read, and never an answer: it may be out of date, and its two ends may be
+/// It is a reason to ask the image before a read, and never an answer. It may be out of date, and its two ends may be
 /// those of two holes. Thread rules: any thread, any time, no lock.
 struct HoleHint: ~Copyable {
     private let begin = Atomic<Int64>(0)

@@ -15,8 +15,8 @@ extension PageMapper {
         return pages.lowerBound..<endOfMissing(from: pages.lowerBound, upTo: limit, in: chunk)
     }
 
-    /// The end of the base pages from `page` on, which is missing, that one read fills: the first page that is
-    /// resident, or that begins a longer stretch of known zeroes.
+    /// The end of the base pages that one read fills, beginning with `page`, which is missing. It ends at a resident
+    /// page, or at a longer stretch of known zeroes.
     private func endOfMissing(from page: UInt64, upTo limit: UInt64, in chunk: borrowing LockedChunk) -> UInt64 {
         guard page + 1 < limit else { return limit }
         let zeroes = context.map.knownZeroes(in: chunk)
@@ -25,8 +25,8 @@ extension PageMapper {
         return max(endOfRead(of: vacant.subtracting(zeroes), from: page, upTo: firstResident), page + 1)
     }
 
-    /// The end of the base pages from `begin` on, which is missing, that one read covers: the missing ones, and the
-    /// gaps between them that are no longer than `maxGap`.
+    /// The end of the base pages that one read covers, beginning with `begin`, which is missing. It covers gaps between
+    /// missing pages that are no longer than `maxGap`.
     func endOfRead(of missing: PageSet, from begin: UInt64, upTo limit: UInt64) -> UInt64 {
         var end = begin
         var next = begin
@@ -53,8 +53,8 @@ extension PageMapper {
 
     /// Populates as much of `run` as there is memory for, and lends what `wanted` begins with. No lock is held.
     /// - Parameter keepingZeroes: What is found to be zeroes stays, because the caller is about to write there.
-    /// - Returns: Nil if the caller must look again: memory was short, another thread was faster, or a wide fill failed
-    ///   and the pages are tried one by one from now on.
+    /// - Returns: Nil if the caller must look again: memory was short, or another thread was faster. Nil too if a wide
+    ///   fill failed; from now on its pages are tried one by one.
     func fill(
         _ run: Range<UInt64>, for wanted: Range<Int64>, in hashed: HashedChunk, _ progress: inout RequestProgress,
         keepingZeroes: Bool = false

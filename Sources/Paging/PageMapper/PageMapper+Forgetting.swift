@@ -3,10 +3,10 @@ extension PageMapper {
     /// Drops all that was read of the image, and all that is known of its zeroes and holes. It changes nothing of the
     /// image.
     ///
-    /// The whole image is reserved, so that new fills, of reading ahead too, wait until it is done: they read what is
-    /// on the image now. Fills that began earlier are waited for, and what they have read is dropped with the rest. So
-    /// nothing older surfaces afterwards (invariant 10). A client that reads a resident page meanwhile sees the older
-    /// state.
+    /// The whole image is reserved, so that new fills wait until it is done, and read what is on the image now. Those
+    /// of reading ahead do not read it at all. Fills that began earlier are waited for, and what they have read is
+    /// dropped with the rest. So nothing older surfaces afterwards (invariant 10). A client that reads a resident page
+    /// meanwhile sees the older state.
     ///
     /// Nobody writes, and nothing is dirty: only then is the lock given up that keeps other processes from changing the
     /// image. O(all flexpages and buckets).

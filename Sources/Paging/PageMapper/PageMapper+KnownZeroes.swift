@@ -20,7 +20,7 @@ extension PageMapper {
         }
     }
 
-    /// Whether the image is worth asking before it is read at `offset`, which is missing: there was a hole, and this
+    /// Whether the image is asked before it is read at `offset`, which is missing. It is if there was a hole and this
     /// request has not asked there yet.
     func isWorthAsking(at offset: Int64, _ progress: inout RequestProgress) -> Bool {
         guard progress.askedUpTo <= offset, context.hadHole(at: offset) else { return false }
@@ -33,8 +33,8 @@ extension PageMapper {
     func askForHole(at offset: Int64, in hashed: HashedChunk) {
         assert(hashed.pages.contains(BasePage.number(of: offset)), "the offset lies in the chunk")
         // A page that is missing now holds what the image holds, and does so until a writer comes. A page that is
-        // resident may be newer than the image when the image is asked, and written out and recycled by the time of
-        // the answer.
+        // resident may be newer than the image when that is asked. By the time of the answer it may be written out and
+        // recycled.
         let (before, writeLoans) = hashed.withLock { chunk in
             (context.map.vacantPages(in: hashed.pages, of: chunk), chunk.shard.pointee.writeLoans)
         }

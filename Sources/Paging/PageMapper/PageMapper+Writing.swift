@@ -7,7 +7,7 @@ import Glibc
 /// is filled first, unless it is known to be zeroes. What the loan covers is dirty from the moment of the loan, which
 /// is before the write is answered.
 ///
-/// The DirtyLimit admits a writer first. A writer has no Admission while it waits for anything else: it gives that back
+/// The DirtyLimit admits a writer first. A writer has no Admission while it waits for anything else. It gives it back
 /// before each wait, and is admitted again afterwards, with the turn that it had.
 extension PageMapper {
     /// Lends dirty flexpages for the beginning of `range` to a writer alone: as many as there are at once, and at least
@@ -92,9 +92,8 @@ extension PageMapper {
         return nil
     }
 
-    /// The base pages from the first of `wanted`, which is missing, on that no flexpage covers and that need not be
-    /// read: `wanted` covers them whole (what lies past the image's end needs no covering), or they are known to be
-    /// zeroes.
+    /// The missing base pages that `wanted` begins with, as far as they need not be read. A page need not be read if
+    /// `wanted` covers all that the image has of it, or if it is known to be zeroes.
     private func missingRunToWrite(of wanted: Range<Int64>, in chunk: borrowing LockedChunk) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
         let zeroes = context.map.knownZeroes(in: chunk)

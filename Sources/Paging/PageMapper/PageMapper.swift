@@ -6,8 +6,8 @@ import Glibc
 /// thread is filling. It fills what is missing, with no lock held, and lends it. A request walks along its range, one
 /// loan at a time, and holds nothing while it waits (invariant 9). PageMapper+Writing does the same for a write.
 ///
-/// A hit costs a lock, a look-up, and for each flexpage two changes of an atomic word: one to pin it and one to give it
-/// back. It allocates nothing and retains nothing.
+/// A hit costs a lock and a look-up. For each flexpage it changes an atomic word twice: to pin it and to give it back.
+/// It allocates nothing and retains nothing.
 struct PageMapper: ~Copyable, @unchecked Sendable {
     /// What loans, fills and write-outs need of the image.
     let context: Context

@@ -3,8 +3,8 @@ extension Pager {
     /// The number of base pages whose state is noted at once: 256 MiB of image in 8 KiB of stack.
     private static let windowPages: UInt64 = 65536
 
-    /// Reports the extents of `range` in ascending order, without gaps, from its beginning on and clipped to it, until
-    /// `report` returns false or the range ends.
+    /// Reports the extents of `range`, clipped to it, in ascending order and without gaps. It ends with the range, or
+    /// when `report` returns false.
     ///
     /// What the cache knows is noted first, and the image is asked second: a page that was dirty when noted is data. So
     /// a page that is written out in between is not called a hole.

@@ -24,9 +24,9 @@ extension PageQueue {
         return word &+ PageState.hit
     }
 
-    /// Moves the clock on with the hits of a shard, which has had `before` of them and now `after`. Without that, once
-    /// all pages that are used are resident and none enters probation any more, the youngest pages would never become
-    /// old enough for their hits to count. The first scan would recycle them.
+    /// Moves the clock on with the hits of a shard, which has had `before` of them and now `after`. Once all pages in
+    /// use are resident, none enters probation any more. Without these ticks the youngest pages would then never become
+    /// old enough for their hits to count, and the first scan would recycle them.
     @inline(__always)
     func countTime(ofHits before: UInt64, _ after: UInt64) {
         let ticks = after &>> PageQueue.hitsOfTickShift &- before &>> PageQueue.hitsOfTickShift

@@ -53,7 +53,7 @@ extension PageQueue {
         }
     }
 
-    /// Whether all of `frames` are in flexpages that are dirty and that no client has: then there is no memory until
+    /// Whether all of `frames` are in flexpages that are dirty and that no client has. Then there is no memory until
     /// something has been written out. A snapshot. O(frames).
     func isAllDirtyAndIdle(_ frames: Range<FlexpageID>) -> Bool {
         lock.withLock {

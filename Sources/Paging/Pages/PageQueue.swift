@@ -4,7 +4,7 @@ import Synchronization
 /// Every populated flexpage, with its image, in the order of recycling.
 ///
 /// The order is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23), with one rule of
-/// Clock2Q+: a hit in the newer half of probation does not count, because a client that reads blocks touches the same
+/// Clock2Q+: a hit in the newer half of probation does not count. A client that reads small blocks touches the same
 /// page several times at once.
 ///
 ///                append, a ghost
@@ -16,12 +16,12 @@ import Synchronization
 ///                                 ▼ no counted hit                ▼
 ///                             recycled, now a ghost           recycled
 ///
-/// Probation aims at a tenth of the frames, but at least at 100 frames and at most at half of them: if there are few
+/// Probation aims at a tenth of the frames, but at least at 100 frames and at most at half of them. If there are few
 /// frames, a page in a tenth of them would be recycled before it is used again. Sizes are counted in frames, so a large
 /// flexpage weighs as much as many small ones. A hit sets bits in the flexpage's word and takes no lock.
 ///
 /// Links are in the flexpages. A queue is its two ends. The thread that takes a flexpage off the queue decides what
-/// becomes of its Region: while a recycler has a flexpage in hand, `remove` returns false.
+/// becomes of its Region. While a recycler has it in hand, `remove` returns false.
 ///
 /// Thread rules: any thread. `lock` is an innermost one. A function whose name ends with `Locked` wants it held. Append
 /// and remove are O(1).

@@ -1,6 +1,5 @@
 /// What is dirty is noted five times, because it is asked for in different ways. The bits of the leaves are the truth.
-/// The words of the flexpages, the lists and counts of the Ledgers, and the counts of the DirtyLimit follow them, and
-/// so do the notes of bad pages.
+/// The words of the flexpages, the Ledgers, the DirtyLimit and the notes of bad pages follow them.
 extension Pages {
     /// What the leaves of an image say.
     private struct Found {

@@ -5,8 +5,7 @@ extension Pages {
     ///    that does not cover it.
     /// 2. Nobody sees a flexpage that is not fully populated: what is queued or lent is populated. 3. Every Region is
     /// in exactly one place. With `isQuiet`, free and used ones add up to the arena. 4. and 5. Only a page that has no
-    /// pins, is not dirty and is not going out is recycled: what is dirty or lent is in
-    ///    the map.
+    /// pins, is not dirty and is not going out is recycled. So what is dirty or lent is in the map.
     ///
     /// All notes of what is dirty agree (Pages+DirtyInvariants).
     ///

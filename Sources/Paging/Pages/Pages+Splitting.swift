@@ -67,8 +67,8 @@ extension Pages {
         }
     }
 
-    /// Splits those of the flexpages that cover `pages`, which lie in one chunk and are resident, of which only a part
-    /// is dirty and which no thread has.
+    /// Splits those of the flexpages covering `pages` of which only a part is dirty and which no thread has. All of
+    /// `pages` are resident.
     func splitOffDirtyPages(of pages: Range<UInt64>, in map: AccessMap, _ chunk: borrowing LockedChunk) {
         map.forEachFlexpage(of: pages, in: chunk) { id in
             _ = split(id, around: map.dirtyPages(of: table[id].covered, in: chunk), in: map, chunk)

@@ -4,9 +4,9 @@ import Glibc
 ///
 /// - It supplies Regions: new ones from the Memory, or if there are none, ones recycled from the PageQueue
 ///   (`takeRegion`, `give`). Pages+Compaction makes them larger, and Pages+Splitting makes more of them.
-/// - It is the context that all images share. It owns the Memory and what lies in it, and everything else that there is
-///   once per process: the dirty limit, the queues for write-back and reading ahead, the last will. Providers keep it
-///   alive. The context is no type of its own, because every part of it is made of the Memory and ends before it.
+/// - It is the context that all images share. It owns the Memory and what lies in it, and whatever else exists once per
+///   process: the dirty limit, the queues for write-back and reading ahead, the last will. Providers keep it alive. The
+///   context is no type of its own, because every part of it is made of the Memory and ends before it.
 ///
 /// Thread rules: any thread. The order of all locks is in README.md (Locks), and `LockRank` checks it in debug builds.
 /// No lock is held while an image is reached.

@@ -81,16 +81,19 @@ final class ObservedImage: Accessor, @unchecked Sendable {
         }
     }
 
-    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
-        let pages = pages(pieces, offset)
+    func writeOut(_ buffers: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        let pages = pages(buffers, offset)
         let errors = notes.withLock { $0.errors }
         if let bad = pages.first(where: { errors[$0] != nil }) { throw errors[bad]! }
-        var position = Int(offset)
-        for piece in pieces {
-            memcpy(memory + position, piece.iov_base, piece.iov_len)
-            position += piece.iov_len
+        // One write at a time, as on a disk: a last will writes pages that are on their way out as well.
+        notes.withLock { notes in
+            var position = Int(offset)
+            for piece in buffers {
+                memcpy(memory + position, piece.iov_base, piece.iov_len)
+                position += piece.iov_len
+            }
+            notes.written += Array(pages)
         }
-        notes.withLock { $0.written += Array(pages) }
     }
 
     private func pages(_ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64) -> Range<UInt64> {

@@ -6,8 +6,8 @@ extension Notice {
     var line: String {
         switch self {
         case .writeOutFails(let error, let dirtyPages):
-            "writing to the image fails (\(Errno(rawValue: error.code))); \(dirtyPages) pages of 4096 bytes stay in memory "
-                + "and are retried; every flush fails until they are written"
+            "writing to the image fails (\(Errno(rawValue: error.code))); \(dirtyPages) pages of 4096 bytes stay in "
+                + "memory and are retried; every flush fails until they are written"
         case .writeOutWorksAgain(let failures):
             "writing to the image works again after \(failures) failures; everything kept in memory has been written"
         case .syncFailed(let error, let isLost):

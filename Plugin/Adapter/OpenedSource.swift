@@ -35,8 +35,8 @@ struct OpenedSource {
         var lines: [String] = []
         if settings.direct == .auto && !file.isDirect {
             lines.append(
-                "\(key)=\(file.label): direct I/O is not supported here; using the host's page cache, and dropping pages "
-                    + "from it after each use")
+                "\(key)=\(file.label): direct I/O is not supported here; using the host's page cache, and dropping "
+                    + "pages from it after each use")
         }
         if let reason = file.readOnlyReason {
             lines.append("\(key)=\(reason); serving it read-only")

@@ -156,8 +156,8 @@ final class Server: @unchecked Sendable {
     private func check(sizeOf image: any ImageSource) throws(ConfigurationError) {
         guard image.size > Pages.maxImageSize else { return }
         throw ConfigurationError(
-            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most \(Pages.maxImageSize)"
-        )
+            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most "
+                + "\(Pages.maxImageSize)")
     }
 
     /// Checks that the memory can be allocated. It is allocated after the fork.

@@ -35,28 +35,28 @@ public final class Scheduler: @unchecked Sendable {
         public init() {}
     }
 
-    private let limits: Limits
-    private var draws: Draws
-    private var threads: [SimulatedThread] = []
-    private var running: SimulatedThread!
+    let limits: Limits
+    var draws: Draws
+    var threads: [SimulatedThread] = []
+    var running: SimulatedThread!
     /// Nanoseconds of the virtual clock.
     public private(set) var now = 1_000_000_000_000
-    private var steps = 0
+    var steps = 0
     /// The step at which drawing began.
     private var openedAt = 0
     private var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-    private var failure: String?
-    private var hasAbandoned = false
+    var failure: String?
+    var hasAbandoned = false
     private var idleJumps = 0
     private var ready: [SimulatedThread] = []
     /// Once in this many steps, a thread's deadline comes although others can continue; 0 for never.
     private let timePassesOnceIn: Int
     /// Once in this many waits, a condition wakes for no reason; 0 for never.
-    private let wakesForNothingOnceIn: Int
+    let wakesForNothingOnceIn: Int
     /// The only thread that continues, if the others are stopped for ever.
-    private var sole: SimulatedThread?
-    private let over: UnsafeMutablePointer<sem_t>
-    private var objects: [(file: StaticString, ordinal: Int)] = []
+    var sole: SimulatedThread?
+    let over: UnsafeMutablePointer<sem_t>
+    var objects: [(file: StaticString, ordinal: Int)] = []
     private let recordsTrace: Bool
     private var trace = ""
 
@@ -166,14 +166,14 @@ public final class Scheduler: @unchecked Sendable {
     }
 
     /// The calling thread cannot continue until its state is *ready* again.
-    private func block(_ state: SimulatedThread.State) {
+    func block(_ state: SimulatedThread.State) {
         running.state = state
         running.waitsSince = steps
         pass()
     }
 
     /// Gives the baton to the thread that continues, and returns when the baton has come back.
-    private func pass() {
+    func pass() {
         guard let next = choose() else { abandon() }
         let me = running!
         guard next !== me else { return }
@@ -183,7 +183,7 @@ public final class Scheduler: @unchecked Sendable {
     }
 
     /// The schedule has ended before the calling thread has. The thread stays here for ever.
-    private func abandon() -> Never {
+    func abandon() -> Never {
         while true { pause() }
     }
 
@@ -246,7 +246,7 @@ public final class Scheduler: @unchecked Sendable {
     }
 
     /// `thread` has been signalled, or its deadline has come. It may still have to wait for its lock.
-    private func wake(_ thread: SimulatedThread) {
+    func wake(_ thread: SimulatedThread) {
         thread.deadline = nil
         if let lock = thread.lock, Scheduler.owner(of: lock).pointee != 0 {
             thread.state = .lock
@@ -255,68 +255,6 @@ public final class Scheduler: @unchecked Sendable {
             thread.state = .ready
             thread.place = nil
         }
-    }
-
-    // MARK: Failures
-
-    /// Ends the schedule here, because something is wrong.
-    public func fail(_ complaint: String) -> Never {
-        _ = endWith(complaint)
-        abandon()
-    }
-
-    /// Ends the schedule here without a failure. The other threads are left where they are.
-    public func stop() -> Never {
-        hasAbandoned = true
-        sem_post(over)
-        abandon()
-    }
-
-    private func endWith(_ complaint: String) -> SimulatedThread? {
-        failure = complaint + story()
-        hasAbandoned = true
-        sem_post(over)
-        return nil
-    }
-
-    /// Which thread holds what, and which thread waits for what.
-    private func story() -> String {
-        var story = "\nafter \(steps) steps, \((now - 1_000_000_000_000) / 1_000_000) ms:"
-        for thread in threads where thread.state != .ended {
-            let request = thread.request.map { " in a \($0)" } ?? ""
-            story += "\n    \(thread.name)\(request): \(describe(thread))"
-        }
-        return story
-    }
-
-    private func describe(_ thread: SimulatedThread) -> String {
-        let at = "at \(thread.event.file):\(thread.event.line)"
-        switch thread.state {
-        case .ready: return "can go on \(at), \(thread.event.what)"
-        case .lock:
-            let lock = UnsafeMutableRawPointer(mutating: thread.place!)
-            let owner = Int(Scheduler.owner(of: lock).pointee) - 1
-            return "waits for \(name(of: lock)), which \(owner < 0 ? "nobody" : threads[owner].name) holds, \(at)"
-        case .signal: return "waits for a signal of \(name(of: UnsafeMutableRawPointer(mutating: thread.place!))) \(at)"
-        case .sleep: return "sleeps \(at)"
-        case .join(let number): return "waits for the end of \(threads[number].name) \(at)"
-        case .ended: return "has ended"
-        }
-    }
-
-    /// Why the schedule has taken too long, or nil.
-    private func impatience() -> String? {
-        if steps >= limits.steps { return "it does not come to its end" }
-        guard draws.strategy.isFair, sole == nil else { return nil }
-        for thread in threads where !thread.isBackground {
-            if thread.state == .lock, steps - thread.waitsSince > limits.patience {
-                return "\(thread.name) starves: it waits for a lock since step \(thread.waitsSince)"
-            }
-            if let request = thread.request, steps - thread.requestSince > limits.patience {
-                return "\(thread.name) starves: its \(request) has begun at step \(thread.requestSince)"
-            }
-        }
-        return nil
     }
 
     // MARK: Requests
@@ -347,126 +285,6 @@ public final class Scheduler: @unchecked Sendable {
     /// True once in `times` calls on average, as part of the schedule; false by default.
     public func draw(onceIn times: Int) -> Bool { draws.once(in: times) }
 
-    // MARK: Locks
-
-    // A lock's memory holds the number of its owner plus one, or 0 if it is free. The lock's own number follows. (For a
-    // semaphore, the first word is its count.)
-    private static func owner(of lock: UnsafeMutableRawPointer) -> UnsafeMutablePointer<UInt32> {
-        lock.assumingMemoryBound(to: UInt32.self)
-    }
-
-    private static func number(of object: UnsafeMutableRawPointer) -> UnsafeMutablePointer<UInt32> {
-        object.assumingMemoryBound(to: UInt32.self) + 1
-    }
-
-    /// Makes a lock, condition or semaphore in `object`, which has at least 16 bytes. `file` is part of its name.
-    /// - Parameter count: Signals that a semaphore has at first.
-    public func make(_ object: UnsafeMutableRawPointer, _ file: StaticString, count: Int = 0) {
-        let ordinal = objects.reduce(1) { $0 + ($1.file.utf8Start == file.utf8Start ? 1 : 0) }
-        objects.append((file, ordinal))
-        Scheduler.owner(of: object).pointee = UInt32(count)
-        Scheduler.number(of: object).pointee = UInt32(objects.count)
-    }
-
-    private func name(of object: UnsafeMutableRawPointer) -> String {
-        let number = Int(Scheduler.number(of: object).pointee)
-        guard number > 0, number <= objects.count else { return "a lock" }
-        return "\(objects[number - 1].file) #\(objects[number - 1].ordinal)"
-    }
-
-    public func lock(_ lock: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
-        step(Event("lock", Int(Scheduler.number(of: lock).pointee), file, line))
-        take(lock)
-    }
-
-    private func take(_ lock: UnsafeMutableRawPointer) {
-        while Scheduler.owner(of: lock).pointee != 0 {
-            running.place = UnsafeRawPointer(lock)
-            block(.lock)
-        }
-        Scheduler.owner(of: lock).pointee = UInt32(running.number + 1)
-    }
-
-    public func tryLock(_ lock: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) -> Bool {
-        step(Event("try", Int(Scheduler.number(of: lock).pointee), file, line))
-        guard Scheduler.owner(of: lock).pointee == 0 else { return false }
-        Scheduler.owner(of: lock).pointee = UInt32(running.number + 1)
-        return true
-    }
-
-    public func unlock(_ lock: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
-        giveUp(lock)
-        step(Event("unlock", Int(Scheduler.number(of: lock).pointee), file, line))
-    }
-
-    private func giveUp(_ lock: UnsafeMutableRawPointer) {
-        precondition(Scheduler.owner(of: lock).pointee == UInt32(running.number + 1), "its owner gives a lock up")
-        Scheduler.owner(of: lock).pointee = 0
-        for thread in threads where thread.state == .lock && thread.place == UnsafeRawPointer(lock) {
-            thread.state = .ready
-            thread.place = nil
-        }
-    }
-
-    // MARK: Conditions
-
-    /// Gives up the lock, waits, and takes the lock again. The wait ends with a signal, after `milliseconds`, or for no
-    /// reason.
-    public func wait(
-        _ condition: UnsafeMutableRawPointer, _ lock: UnsafeMutableRawPointer, milliseconds: Int? = nil,
-        _ file: StaticString, _ line: UInt
-    ) {
-        let event = Event("wait", Int(Scheduler.number(of: condition).pointee), file, line)
-        running.event = event
-        record(event)
-        giveUp(lock)
-        if draws.once(in: wakesForNothingOnceIn) {
-            pass()
-        } else {
-            running.place = UnsafeRawPointer(condition)
-            running.lock = lock
-            running.deadline = milliseconds.map { now + $0 * 1_000_000 }
-            block(.signal)
-        }
-        running.lock = nil
-        running.deadline = nil
-        take(lock)
-    }
-
-    public func wakeAll(_ condition: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
-        step(Event("wake all", Int(Scheduler.number(of: condition).pointee), file, line))
-        for thread in threads where isWaiting(thread, for: condition) { wake(thread) }
-    }
-
-    /// Wakes one of the threads that wait, whichever.
-    public func wakeOne(_ condition: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
-        step(Event("wake one", Int(Scheduler.number(of: condition).pointee), file, line))
-        let waiting = threads.filter { isWaiting($0, for: condition) }
-        if !waiting.isEmpty { wake(waiting[draws.any(waiting.count)]) }
-    }
-
-    private func isWaiting(_ thread: SimulatedThread, for object: UnsafeMutableRawPointer) -> Bool {
-        thread.state == .signal && thread.place == UnsafeRawPointer(object)
-    }
-
-    // MARK: Semaphores
-
-    public func post(_ semaphore: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
-        // The step comes first. Nothing touches the semaphore after the post: the thread that hears it may destroy it.
-        step(Event("post", Int(Scheduler.number(of: semaphore).pointee), file, line))
-        Scheduler.owner(of: semaphore).pointee += 1
-        if let thread = threads.first(where: { isWaiting($0, for: semaphore) }) { wake(thread) }
-    }
-
-    public func hear(_ semaphore: UnsafeMutableRawPointer, _ file: StaticString, _ line: UInt) {
-        step(Event("hear", Int(Scheduler.number(of: semaphore).pointee), file, line))
-        while Scheduler.owner(of: semaphore).pointee == 0 {
-            running.place = UnsafeRawPointer(semaphore)
-            block(.signal)
-        }
-        Scheduler.owner(of: semaphore).pointee -= 1
-    }
-
     // MARK: Time
 
     /// Sleeps for at least this many nanoseconds.
@@ -480,14 +298,10 @@ public final class Scheduler: @unchecked Sendable {
 
     // MARK: Trace
 
-    private func record(_ event: Event) {
+    func record(_ event: Event) {
         hash = (hash ^ UInt64(event.line) ^ UInt64(running.number) << 32) &* 0x0100_0000_01B3
         guard recordsTrace else { return }
         let object = event.object > 0 ? " \(event.object)" : ""
         trace += "\(steps) \(running.name): \(event.what)\(object) \(event.file):\(event.line)\n"
     }
-}
-
-extension Event {
-    init(_ what: StaticString, _ file: StaticString, _ line: UInt) { self.init(what, 0, file, line) }
 }

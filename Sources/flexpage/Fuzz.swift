@@ -53,8 +53,8 @@
             let seconds = Double(max(1, Hunt.milliseconds - begin)) / 1000
             print(
                 "\(scenario.name) from seed \(first): \(result.schedules) schedules, \(result.steps) steps, "
-                    + "\(Int(Double(result.schedules) / seconds)) schedules/s, \(Int(Double(result.steps) / seconds)) steps/s"
-            )
+                    + "\(Int(Double(result.schedules) / seconds)) schedules/s, "
+                    + "\(Int(Double(result.steps) / seconds)) steps/s")
             // A child must not print this again.
             fflush(nil)
             guard let finding = result.finding else { return }

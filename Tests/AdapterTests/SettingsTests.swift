@@ -133,8 +133,8 @@ import Testing
         #expect(try settings(("flush-time", "3"), ("flush-time", "off")).flushTime == nil)
         for value in ["0", "-1", "+5", "+5ms", "soon", "", "ms", "86401", "1.5", "٣"] {
             let expected =
-                "not a time; expected a number of seconds from 1 to 86400, such as 10, or of milliseconds, such as 500ms, "
-                + "or off"
+                "not a time; expected a number of seconds from 1 to 86400, such as 10, or of milliseconds, such as "
+                + "500ms, or off"
             #expect(error(("flush-time", value)) == "flush-time=\(value): \(expected)")
         }
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that lines of code and comments have at most 120 columns. The formatters check only code. Lines with strings may
-be longer."""
+"""Checks that lines of code and comments have at most 120 columns. The formatters check only code, and not what they
+cannot break."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def main() -> int:
     wide = 0
     for name in (name for name in listed if name.endswith((".swift", ".c", ".h"))):
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
-            if len(line) > COLUMNS and '"' not in line:
+            if len(line) > COLUMNS:
                 print(f"{name}:{number}: {len(line)} columns; expected at most {COLUMNS}", file=sys.stderr)
                 wide += 1
     return 1 if wide else 0

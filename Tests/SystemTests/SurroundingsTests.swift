@@ -71,7 +71,8 @@ import Testing
         chmod(image.path, 0o600)
         let script = """
             cd \(image.scratch.directory) &&
-            nbdkit -U - -u nobody -g nogroup \(try Plugin.built()) disk.img --run 'nbdcopy "$uri" - | cmp - \(image.path)'
+            nbdkit -U - -u nobody -g nogroup \(try Plugin.built()) disk.img \\
+                --run 'nbdcopy "$uri" - | cmp - \(image.path)'
             """
         // With --run the command is the starter's, so root compares the bytes.
         let result = try Subprocess.run("sh", "-c", script)

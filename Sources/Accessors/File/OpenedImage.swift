@@ -167,7 +167,7 @@ struct OpenedImage: ~Copyable, Sendable {
 
     // MARK: - O_DIRECT
 
-    /// A descriptor past the page cache, or nil if there is no such way and `mode` accepts that.
+    /// A descriptor past the page cache, or nil if the filesystem refuses one and `mode` allows the page cache.
     private static func openDirect(
         _ path: FilePath, _ file: linux_file, writable: Bool, size: Int64, _ mode: DirectMode
     ) throws(ImageError.Problem) -> OwnedDescriptor? {

@@ -42,7 +42,7 @@ extension AccessMap {
         if isAlone {
             let page = pages.lowerBound
             let frame = table.frame(of: page, in: flexpage(at: page, in: chunk))
-            table.badPages.noteFailure(of: frame, at: Writeback.seconds)
+            table.badPages.noteFailure(of: frame, at: BadPages.now)
         }
         updateStates(of: pages, in: chunk)
     }

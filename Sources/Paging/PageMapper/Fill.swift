@@ -61,7 +61,7 @@ struct Fill: ~Copyable {
         context: PageMapper.Context, pages: Pages
     ) {
         LockRank.assertNoneHeld("a fill is planned")
-        // These assertions name no property of the fill. Swift 6.3.1 would release what is not yet assigned, if one did.
+        // No assertion here names a property of the fill: optimised code would release a `pages` that is not there yet.
         assert(!run.isEmpty && run.isInOneChunk, "one lock serves a fill")
         assert(maxCount <= Fill.capacity, "a base page is the smallest flexpage")
         assert(!resident.contains(run.lowerBound), "a read begins with a page that is missing")

@@ -63,36 +63,36 @@ extension Atomic where Value: FixedWidthInteger {
     func wrappingAdd(
         _ operand: Value, ordering: AtomicUpdateOrdering, file: StaticString = #fileID, line: UInt = #line
     ) -> (oldValue: Value, newValue: Value) {
-        step("add", file, line)
-        let old = change { $0 &+ operand }
-        return (old, old &+ operand)
+        update("add", file, line) { $0 &+ operand }
     }
 
     @discardableResult
     func wrappingSubtract(
         _ operand: Value, ordering: AtomicUpdateOrdering, file: StaticString = #fileID, line: UInt = #line
     ) -> (oldValue: Value, newValue: Value) {
-        step("subtract", file, line)
-        let old = change { $0 &- operand }
-        return (old, old &- operand)
+        update("subtract", file, line) { $0 &- operand }
     }
 
     @discardableResult
     func bitwiseOr(
         _ operand: Value, ordering: AtomicUpdateOrdering, file: StaticString = #fileID, line: UInt = #line
     ) -> (oldValue: Value, newValue: Value) {
-        step("or", file, line)
-        let old = change { $0 | operand }
-        return (old, old | operand)
+        update("or", file, line) { $0 | operand }
     }
 
     @discardableResult
     func bitwiseAnd(
         _ operand: Value, ordering: AtomicUpdateOrdering, file: StaticString = #fileID, line: UInt = #line
     ) -> (oldValue: Value, newValue: Value) {
-        step("and", file, line)
-        let old = change { $0 & operand }
-        return (old, old & operand)
+        update("and", file, line) { $0 & operand }
+    }
+
+    private func update(
+        _ what: StaticString, _ file: StaticString, _ line: UInt, _ new: (Value) -> Value
+    ) -> (oldValue: Value, newValue: Value) {
+        step(what, file, line)
+        let old = change(new)
+        return (old, new(old))
     }
 }
 

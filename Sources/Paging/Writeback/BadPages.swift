@@ -20,6 +20,9 @@ struct BadPages: @unchecked Sendable {
     private static let timeBits: UInt16 = 13
     private static let timeMask: UInt16 = 1 << timeBits - 1
 
+    /// The seconds of the clock by which pages are due.
+    static var now: Int { MonotonicClock.milliseconds / 1000 }
+
     init(_ metadata: borrowing Metadata) { notes = metadata.badPages }
 
     /// Whether the page in `frame` is known to be bad.

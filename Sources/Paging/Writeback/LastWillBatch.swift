@@ -95,11 +95,11 @@ struct LastWillBatch {
 
     private func writePages(of run: Int, to accessor: any Accessor, _ outcome: inout LastWill.Outcome) {
         var page = runs[run].pages.lowerBound
-        let end = Writeback.milliseconds + LastWillBatch.maxSearch
+        let end = MonotonicClock.milliseconds + LastWillBatch.maxSearch
         for piece in 0..<runs[run].pieces {
             let whole = pieces(of: run)[piece]
             for position in stride(from: 0, to: whole.iov_len, by: BasePage.size) {
-                let isTried = Writeback.milliseconds < end
+                let isTried = MonotonicClock.milliseconds < end
                 if isTried, write(whole.iov_base + position, to: page, of: accessor, &outcome) {
                     outcome.broughtOut += 1
                 } else {

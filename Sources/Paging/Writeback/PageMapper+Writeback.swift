@@ -37,11 +37,11 @@ extension PageMapper {
     func writeOutAtLast() {
         let ledger = context.map.ledger
         let epoch = ledger.endEpoch()
-        let end = Writeback.milliseconds + PageMapper.lastEffort
+        let end = MonotonicClock.milliseconds + PageMapper.lastEffort
         var keys = InlineArray<64, UInt64>(repeating: 0)
         var span = keys.mutableSpan
         span.withUnsafeMutableBufferPointer { keys in
-            while Writeback.milliseconds < end {
+            while MonotonicClock.milliseconds < end {
                 let count = ledger.oldestDirty(upTo: epoch, into: keys)
                 if count == 0 { return }
                 let found = UnsafeBufferPointer(rebasing: keys[..<count])

@@ -24,13 +24,13 @@ extension WriteBatch {
     /// The progress of the search for what can be written, over all runs of a call.
     struct Search {
         let effort: Effort
-        let begin = Writeback.milliseconds
+        let begin = MonotonicClock.milliseconds
         var failuresInARow = 0
 
         var isOver: Bool {
-            if case .last(let until) = effort { return Writeback.milliseconds >= until }
+            if case .last(let until) = effort { return MonotonicClock.milliseconds >= until }
             return failuresInARow >= WriteBatch.maxFailuresInARow
-                || Writeback.milliseconds - begin >= WriteBatch.maxSearch
+                || MonotonicClock.milliseconds - begin >= WriteBatch.maxSearch
         }
     }
 

@@ -58,8 +58,8 @@ struct WriteBatch: ~Copyable {
         /// They are tried again until eight have failed in a row: for a flush. The flush fails then, whether or not the
         /// other pages could be written.
         case again
-        /// Everything is tried, each page alone if necessary, until this time of the clock (`Writeback.milliseconds`):
-        /// for the end, when what is not out is lost.
+        /// Everything is tried, each page alone if necessary, until this time of `MonotonicClock.milliseconds`: for the
+        /// end, when what is not out is lost.
         case last(until: Int)
     }
 
@@ -155,10 +155,10 @@ struct WriteBatch: ~Copyable {
 
     /// Whether a page that is known to be bad should be tried this time.
     private func isToBeTried(_ page: UInt64, of id: FlexpageID) -> Bool {
-        if case .last(let until) = effort { return Writeback.milliseconds < until }
+        if case .last(let until) = effort { return MonotonicClock.milliseconds < until }
         guard badInARow < WriteBatch.maxFailuresInARow else { return false }
         let table = context.table
-        return effort == .again || table.badPages.isDue(table.frame(of: page, in: id), at: Writeback.seconds)
+        return effort == .again || table.badPages.isDue(table.frame(of: page, in: id), at: BadPages.now)
     }
 
     private func hasRoom(for page: UInt64, _ isBad: Bool) -> Bool {

@@ -78,9 +78,9 @@ public final class Writeback: @unchecked Sendable {
                 let index = schedules.index(of: provider.image, opening: provider.opening)
                 if !lookAfter(provider, &schedules[index]) { interval = 1 }
             }
-            if Writeback.milliseconds >= nextClosing {
+            if MonotonicClock.milliseconds >= nextClosing {
                 registry.closeUnused()
-                nextClosing = Writeback.milliseconds + Writeback.retryInterval
+                nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval
             }
         }
         return nil
@@ -89,7 +89,7 @@ public final class Writeback: @unchecked Sendable {
     /// Does what is due for an image, for a while.
     /// - Returns: False if more is due at once.
     private func lookAfter(_ provider: Provider, _ schedule: inout WritebackSchedule) -> Bool {
-        let now = Writeback.milliseconds
+        let now = MonotonicClock.milliseconds
         // A flush waits for what a zero or trim has reserved, and the watch has other images to look after.
         if provider.durability.hasLeftFlushes, now >= schedule.nextRetry, provider.mapper.context.reservations.isEmpty {
             schedule.nextRetry = now + Writeback.retryInterval
@@ -127,8 +127,4 @@ public final class Writeback: @unchecked Sendable {
             schedule.nextSync = now + Writeback.retryInterval
         }
     }
-
-    /// The monotonic clock.
-    static var seconds: Int { milliseconds / 1000 }
-    static var milliseconds: Int { MonotonicClock.milliseconds }
 }

@@ -94,7 +94,8 @@ struct WriteAccessTests {
         image = open(sys.argv[1],'r+')
         fcntl.lockf(image, fcntl.LOCK_EX|fcntl.LOCK_NB)
         open(sys.argv[2],'w')
-        while not os.path.exists(sys.argv[3]): time.sleep(0.01)" '\(path)' '\(scratch("locked"))' '\(scratch("release"))'
+        while not os.path.exists(sys.argv[3]): time.sleep(0.01)
+        " '\(path)' '\(scratch("locked"))' '\(scratch("release"))'
         """
     }
 

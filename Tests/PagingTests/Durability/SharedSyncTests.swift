@@ -33,11 +33,7 @@ import Testing
         Watchdog.guarding("sharers share the next") {
             let first = Companion { _ = trial.share(syncs) }
             Thread.wait { trial.gates[0].arrivals == 1 }
-            let sharers = (0..<5).map { _ in
-                let sharer = Companion { _ = trial.share(syncs) }
-                sharer.waitUntilAsleep()
-                return sharer
-            }
+            let sharers = trial.sharersAsleep(5, syncs)
             #expect(trial.begun.count == 1)
             trial.gates[0].open()
             first.join()
@@ -57,12 +53,10 @@ import Testing
         Watchdog.guarding("nobody waits for more than two") {
             let first = Companion { _ = trial.share(syncs) }
             Thread.wait { trial.gates[0].arrivals == 1 }
-            let second = (0..<3).map { _ in Companion { _ = trial.share(syncs) } }
-            for sharer in second { sharer.waitUntilAsleep() }
+            let second = trial.sharersAsleep(3, syncs)
             trial.gates[0].open()
             Thread.wait { trial.gates[1].arrivals == 1 }
-            let third = Companion { _ = trial.share(syncs) }
-            third.waitUntilAsleep()
+            let third = trial.sharersAsleep(1, syncs)[0]
             trial.gates[1].open()
             Thread.wait { trial.gates[2].arrivals == 1 }
             first.join()
@@ -88,8 +82,7 @@ import Testing
         let trial = HeldSyncs(held: 1)
         let first = Companion { _ = trial.share(syncs) }
         Thread.wait { trial.gates[0].arrivals == 1 }
-        let sharers = (0..<2).map { _ in Companion { _ = trial.share(syncs) } }
-        for sharer in sharers { sharer.waitUntilAsleep() }
+        let sharers = trial.sharersAsleep(2, syncs)
         trial.gates[0].open()
         for thread in [first] + sharers { thread.join() }
     }
@@ -187,5 +180,12 @@ private final class HeldSyncs: Sendable {
         } catch {
             return error
         }
+    }
+
+    /// Threads that have come for the next sync, and sleep until the one under way has ended.
+    func sharersAsleep(_ count: Int, _ syncs: SharedSync) -> [Companion] {
+        let sharers = (0..<count).map { _ in Companion { _ = self.share(syncs) } }
+        for sharer in sharers { sharer.waitUntilAsleep() }
+        return sharers
     }
 }

@@ -31,8 +31,8 @@ import Testing
         }
         if sum.workloads % 200 == 0 {
             print(
-                "power loss: \(sum.workloads) workloads, \(sum.crashPoints) crash points, \(sum.sectorsChecked) sectors in "
-                    + "every state, \(sum.images) images built, \(sum.violations) violations")
+                "power loss: \(sum.workloads) workloads, \(sum.crashPoints) crash points, \(sum.sectorsChecked) "
+                    + "sectors in every state, \(sum.images) images built, \(sum.violations) violations")
         }
     }
 

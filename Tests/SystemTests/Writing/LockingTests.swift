@@ -21,8 +21,8 @@ import Testing
             refuses(
                 second,
                 saying:
-                    "client process \(getpid()) of user \(getuid()) is refused: file=\(image.path): another process has "
-                    + "it locked for writing")
+                    "client process \(getpid()) of user \(getuid()) is refused: file=\(image.path): another process "
+                    + "has it locked for writing")
             #expect(second.log.contains("open the image for reading only"))
             _ = try Client(first)
         }

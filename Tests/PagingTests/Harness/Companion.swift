@@ -28,7 +28,7 @@ final class Companion: Sendable {
     var hasEnded: Bool { life.hasEnded.load(ordering: .relaxed) }
 
     /// Returns when the thread sleeps and stays asleep, for whatever reason, or has ended. A thread that polls, as at a
-    /// Gate, does not stay asleep. A test that finds it asleep too soon has proven less, and does not fail for it.
+    /// Gate, does not stay asleep: see `waitUntilPolling`. A test that finds it asleep too soon has proven less, and does not fail for it.
     func waitUntilAsleep() {
         var lastSleep = -1
         var looks = 0
@@ -40,15 +40,25 @@ final class Companion: Sendable {
         }
     }
 
+    /// Returns when the thread has gone to sleep three times more, as one that polls does again and again, or has
+    /// ended.
+    func waitUntilPolling() {
+        let begin = state?.sleeps ?? 0
+        Thread.wait { hasEnded || (state?.sleeps ?? 0) >= begin + 3 }
+    }
+
     /// The number of times that the thread has gone to sleep, if it sleeps now.
-    private var sleepNumber: Int? {
+    private var sleepNumber: Int? { state.flatMap { $0.isAsleep ? $0.sleeps : nil } }
+
+    /// Whether the thread sleeps, and how many times it has gone to sleep. Nil before it has begun.
+    private var state: (isAsleep: Bool, sleeps: Int)? {
         let number = life.number.load(ordering: .relaxed)
         guard number != 0, let status = Companion.read("/proc/self/task/\(number)/status") else { return nil }
         let lines = status.split(separator: "\n")
-        guard lines.contains(where: { $0.hasPrefix("State:\tS") }),
-            let switches = lines.first(where: { $0.hasPrefix("voluntary_ctxt_switches:") })
+        guard let switches = lines.first(where: { $0.hasPrefix("voluntary_ctxt_switches:") }),
+            let sleeps = Int(switches.split(separator: "\t").last ?? "")
         else { return nil }
-        return Int(switches.split(separator: "\t").last ?? "")
+        return (lines.contains { $0.hasPrefix("State:\tS") }, sleeps)
     }
 
     /// The system's number of the calling thread.

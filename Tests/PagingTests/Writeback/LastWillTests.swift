@@ -271,7 +271,7 @@ import Testing
         Thread.wait { gate.arrivals == 1 }
         let provider = rig.provider
         let closer = Companion { will.withdraw(provider) }
-        closer.waitUntilAsleep()
+        closer.waitUntilPolling()
         #expect(!closer.hasEnded)
         gate.open()
         heir.join()

@@ -52,9 +52,22 @@ public protocol Accessor: AnyObject, Sendable {
     /// Reports the extents of `range` in ascending order, from its beginning on, without gaps and clipped to it, until
     /// `report` returns false or the range ends. If the image does not know its extents, all is data.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)
+
+    /// Nobody has the image open any more, and nothing of it is dirty. Its pages stay in memory. No other call comes
+    /// until `wake`, so that it can give up what it holds.
+    func rest()
+
+    /// The image has been opened anew, by `other`. Takes over what `other` holds if that has the very bytes that this
+    /// had when it began to rest, so that the pages in memory are good. If there is any doubt, it takes nothing.
+    /// - Returns: Whether it did. If not, the pages are dropped, and `other` takes its place.
+    func wake(with other: any Accessor) -> Bool
 }
 
 extension Accessor {
+    public func rest() {}
+
+    public func wake(with other: any Accessor) -> Bool { (self as AnyObject) === (other as AnyObject) }
+
     public func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>) {
         for index in writes.indices {
             do throws(AccessError) {

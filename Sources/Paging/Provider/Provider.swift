@@ -61,6 +61,21 @@ public final class Provider: @unchecked Sendable {
     /// What keeps data from becoming durable at present, or nil. `Notice`s tell of its beginning and its end.
     public var trouble: AccessError? { durability.trouble }
 
+    /// Base pages that are newer than the image, at present. O(buckets and leaves of all images).
+    public var dirtyPages: Int {
+        let map = mapper.context.map
+        var count = 0
+        for index in 0..<AccessMap.shardCount {
+            let shard = pages.memory.metadata.shards + index
+            shard.lock()
+            map.forEachLeaf(inShard: index) { _, leaf in
+                if leaf.image == image { count += leaf.pointee.dirty.nonzeroBitCount }
+            }
+            shard.unlock()
+        }
+        return count
+    }
+
     /// Forgets all that was read of the image, because another program may have changed it. What is read from now on is
     /// what the image holds now. Reads may be under way, and are waited for; nobody may be writing, and nothing may be
     /// dirty. O(all flexpages and buckets).

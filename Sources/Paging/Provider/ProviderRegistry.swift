@@ -76,12 +76,13 @@ public final class ProviderRegistry: @unchecked Sendable {
         for provider in entries.filter({ $0.users == 0 }).map(\.provider) { _ = closeIfUnused(provider) }
     }
 
-    /// Flushes the image, drops its pages and forgets it, unless a user has opened it meanwhile, or data stays. The
-    /// monitor is locked.
+    /// Flushes the image, drops its pages and forgets it, unless a user has opened it meanwhile, or data stays. Image
+    /// with flushes that clients have left behind stays until the Writeback has reported their end. The monitor is
+    /// locked.
     /// - Returns: The flush's error.
     private func closeIfUnused(_ provider: Provider) -> AccessError? {
         guard let last = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 }),
-            !changing.contains(provider.identity)
+            !changing.contains(provider.identity), !provider.durability.hasLeftFlushes
         else { return nil }
         let failure = changingUnlocked(provider.identity) { end(provider) }
         if provider.ledger.dirtyLeaves == 0 {

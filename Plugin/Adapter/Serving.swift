@@ -7,7 +7,8 @@ import SystemPackage
 /// Writeback, and the images that clients have open.
 ///
 /// The image of file= is kept open as long as this lives, so that pages read for one client stay cached for the next.
-/// Every other image is opened for its first client, and the registry decides what stays of it after the last one.
+/// Every other image is opened for its first client. After the last one it rests: its pages stay, and its descriptors and
+/// its lock do not.
 /// `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
     let pages: Pages
@@ -39,7 +40,7 @@ final class Serving: Sendable {
                 let text = notice.line(isLate: served?.isLate ?? false)
                 log(served?.line(text) ?? text)
             }
-            let registry = ProviderRegistry(pages: pages)
+            let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil)
             self.registry = registry
             kept = try image.map { (image) throws(AccessError) in
                 try Serving.open(image, isLate: false, registry, images, gate)

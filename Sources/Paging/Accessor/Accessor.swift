@@ -53,20 +53,21 @@ public protocol Accessor: AnyObject, Sendable {
     /// `report` returns false or the range ends. If the image does not know its extents, all is data.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)
 
-    /// Nobody has the image open any more, and nothing of it is dirty. Its pages stay in memory. No other call comes
-    /// until `wake`, so that it can give up what it holds.
+    /// No client has the image open any more: releases descriptors and locks. Nothing is dirty, and no call is under
+    /// way. `wake` comes before the next call.
     func rest()
 
-    /// The image has been opened anew, by `other`. Takes over what `other` holds if that has the very bytes that this
-    /// had when it began to rest, so that the pages in memory are good. If there is any doubt, it takes nothing.
-    /// - Returns: Whether it did. If not, the pages are dropped, and `other` takes its place.
+    /// A client has opened the image again, as `other`, which has the same identity. If this Accessor rests, and the
+    /// image has certainly not changed since, takes over what `other` holds and serves again.
+    /// - Returns: False if there is any doubt. Then pages that were read through this Accessor are dropped, `other`
+    ///   takes its place, and this one is not called again.
     func wake(with other: any Accessor) -> Bool
 }
 
 extension Accessor {
     public func rest() {}
 
-    public func wake(with other: any Accessor) -> Bool { (self as AnyObject) === (other as AnyObject) }
+    public func wake(with other: any Accessor) -> Bool { other === self }
 
     public func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>) {
         for index in writes.indices {

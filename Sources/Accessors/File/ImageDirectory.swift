@@ -95,16 +95,21 @@ public final class ImageDirectory: @unchecked Sendable {
 
     // MARK: - Names
 
-    /// The names of all entries that are regular files or block devices, in the order of their bytes. Left out are
-    /// names that are no UTF-8, which NBD demands. O(entries), with two system calls for each.
+    /// The names of all entries that are regular files or block devices and can be read now, in the order of their
+    /// bytes. (nbdinfo gives up a list at the first export that is refused.) Left out are names that are no UTF-8, which
+    /// NBD demands. O(entries), with a few system calls for each.
     public func names() throws(ImageError) -> [String] {
         pthread_mutex_lock(listing)
         defer { pthread_mutex_unlock(listing) }
-        return try entries().filter { (try? place(named: $0).status().kind).map(Self.isImage) ?? false }
-            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return try entries().filter(isImage).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
-    private static func isImage(_ kind: linux_file_kind) -> Bool { kind == LINUX_REGULAR || kind == LINUX_BLOCK_DEVICE }
+    private func isImage(_ name: String) -> Bool {
+        guard let place = try? place(named: name), let kind = try? place.status().kind,
+            kind == LINUX_REGULAR || kind == LINUX_BLOCK_DEVICE
+        else { return false }
+        return (try? place.open(writable: false, direct: false)) != nil
+    }
 
     private func entries() throws(ImageError) -> [String] {
         let copy = copied(descriptor.number)

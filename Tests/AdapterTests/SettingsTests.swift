@@ -53,7 +53,8 @@ import Testing
         ("memory", "0", "too small; expected at least"),
         ("direct", "yes", "unknown mode; expected auto, on or off"),
         ("direct", "ON", "auto, on or off"), ("file", "", "the path of the image"),
-        ("files", "x", "unknown key; expected file="), ("Memory", "1G", "unknown key; expected file=, memory="),
+        ("files", "x", "unknown key; expected file="),
+        ("Memory", "1G", "unknown key; expected file=, dir=, export=, default="),
     ])
     func errors(_ key: String, _ value: String, _ expected: String) {
         let text = error((key, value))

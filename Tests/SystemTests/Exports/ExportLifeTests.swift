@@ -18,12 +18,12 @@ import Testing
         #expect(before >= 256)
         link(folder.path("a.img"), folder.path("hard"))
         // The new name has changed the file's time of change.
-        try folder.check(server, "hard")
+        try folder.check(server, "hard", is: "a.img")
         try server.waitUntilClosed(folder.directory)
         let changed = try misses(server)
         #expect(changed >= before + 256)
         for name in ["a.img", "hard", "a.img"] {
-            try folder.check(server, name)
+            try folder.check(server, name, is: "a.img")
             try server.waitUntilClosed(folder.directory)
         }
         #expect(try misses(server) == changed)
@@ -185,20 +185,22 @@ import Testing
         try first.write([1], at: 0)
         let open = try Files.names("/proc/\(server.pid)/fd").compactMap { Int($0) }.sorted()
         let lowest = (0...).first { !open.contains($0) } ?? 0
-        var (refusals, successes) = (0, 0)
-        for limit in lowest..<lowest + 10 {
+        var successes = 0
+        // nbdkit needs three for a connection: without those it would not even accept one, and try again for ever.
+        for limit in lowest + 3..<lowest + 9 {
             try limitFiles(of: server, to: limit)
             if let client = try? Client(server, "b.img") {
                 successes += 1
                 #expect(!client.isReadOnly)
                 try Bytes.check(try client.read(folder.size, at: 0), folder.bytes("b.img"))
             }
+            try limitFiles(of: server, to: 1024)
             #expect(try first.read(1, at: 0) == [1])
-            try Patience.wait(seconds: 60, "b.img stays open") {
-                (try? server.openFiles().contains(folder.path("b.img"))) == false ? () : nil
+            try Patience.wait(seconds: 60, "descriptors are left") {
+                (try? Files.names("/proc/\(server.pid)/fd").count) ?? .max <= open.count ? () : nil
             }
-            refusals = server.log.split(separator: "\n").count { $0.contains(Self.remedy) }
         }
+        let refusals = server.log.split(separator: "\n").count { $0.contains(Self.remedy) }
         #expect(refusals > 0 && successes > 0, "\(server.log.suffix(3000))")
         #expect(!server.log.contains("direct I/O: no"))
         try folder.check(server, "b.img")

@@ -36,9 +36,9 @@ struct ImageFolder {
         try Server(["dir=\(directory)"] + parameters, options)
     }
 
-    /// Fails unless the export is the image as it was at first.
-    func check(_ server: Server, _ name: String) throws {
-        try Bytes.check(try Client(server, name).read(size, at: 0), bytes(name), name)
+    /// Fails unless the export is an image as it was at first: the one of the same name, if no other is given.
+    func check(_ server: Server, _ name: String, is image: String? = nil) throws {
+        try Bytes.check(try Client(server, name).read(size, at: 0), bytes(image ?? name), name)
     }
 }
 

@@ -70,6 +70,9 @@ public final class Provider: @unchecked Sendable {
     /// What keeps data from becoming durable at present, or nil. `Notice`s tell of its beginning and its end.
     public var trouble: AccessError? { durability.trouble }
 
+    /// Base pages that are newer than the image, at present, and those that writers under way may make so. O(1).
+    public var dirtyPages: Int { mapper.context.dirtyLimit.pagesOfImage }
+
     /// Forgets all that was read of the image, because another program may have changed it. What is read from now on is
     /// what the image holds now. Reads may be under way, and are waited for; nobody may be writing, and nothing may be
     /// dirty. O(all flexpages and buckets).

@@ -98,6 +98,9 @@ public func flexpage_server_end(_ server: OpaquePointer, _ message: UnsafeMutabl
     return errors.isEmpty
 }
 
+@c(flexpage_server_has_given_up) @implementation
+public func flexpage_server_has_given_up(_ server: OpaquePointer) -> Bool { unsafe Server.at(server).hasGivenUp }
+
 @c(flexpage_server_list_exports) @implementation
 public func flexpage_server_list_exports(
     _ server: OpaquePointer, _ take: flexpage_name_taker, _ context: UnsafeMutableRawPointer,

@@ -15,6 +15,8 @@ final class Server: @unchecked Sendable {
     private var settings = Settings()
     private var source: OpenedSource?
     private var serving: Serving?
+    /// Whether the end has given up on a disk that hangs: threads still use what serves.
+    private(set) var hasGivenUp = false
     /// The last progress seen after a quit signal, and when.
     private var lastProgress: (progress: UInt64, time: Int)?
     /// Writes dirty data to the image when the process is about to die. It outlives serving, because the thread that
@@ -96,7 +98,8 @@ final class Server: @unchecked Sendable {
     /// - Returns: The counters, and an error for each image whose data could not be written.
     func end() -> (counters: String?, errors: [ConfigurationError]) {
         guard let serving else { return (nil, []) }
-        let errors = serving.end()
+        let (errors, hasGivenUp) = serving.end()
+        self.hasGivenUp = hasGivenUp
         let counters = counters
         self.serving = nil
         return (counters, errors)

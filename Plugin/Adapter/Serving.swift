@@ -154,8 +154,8 @@ final class Serving: Sendable {
     /// Flushes all images one last time, and stops the threads. Does not wait for clients: nbdkit calls no close for
     /// those that are still connected. If nothing is written to any image for `endTime` seconds, it gives up: threads
     /// and memory stay as they are, because a disk that hangs may still use them.
-    /// - Returns: An error for each image that could not be written.
-    func end() -> [ConfigurationError] {
+    /// - Returns: An error for each image that could not be written, and whether it has given up.
+    func end() -> (losses: [ConfigurationError], hasGivenUp: Bool) {
         let patience = endTime.map { $0 * 1000 } ?? Int.max
         // A flush that a quit signal has begun comes first.
         var hasEnded = flushes.wait(patience: patience)
@@ -166,12 +166,12 @@ final class Serving: Sendable {
         let losses = self.losses
         guard hasEnded else {
             _ = unsafe Unmanaged.passRetained(self)
-            return losses
+            return (losses, true)
         }
         if let kept { close(kept) }
         writeback?.stop()
         prefetcher?.stop()
-        return losses
+        return (losses, false)
     }
 
     /// An error for each image of which not all is written and synced.

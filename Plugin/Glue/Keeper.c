@@ -159,8 +159,13 @@ static void *keep(void *unused)
         }
         wait_for_bell(pause);
     }
-    if (begins)
-        flexpage_server_end(server, &message);
+    if (!begins)
+        return NULL;
+    flexpage_server_end(server, &message);
+    if (flexpage_server_has_given_up(server)) {
+        message_print(&message);
+        _exit(EXIT_FAILURE);
+    }
     return NULL;
 }
 

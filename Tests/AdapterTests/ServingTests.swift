@@ -36,7 +36,7 @@ import Testing
         #expect(source.takeCalls() == ["beginReading", "beginWriting", "makeDurable", "endWriting"])
         #expect(source.bytes[4000..<9000].allSatisfy { $0 == 255 })
         serving.close(served)
-        #expect(serving.end().isEmpty)
+        #expect(serving.end().losses.isEmpty)
     }
 
     /// A writer that the image refuses is refused in the image's words, and does not count as a writer.
@@ -52,6 +52,6 @@ import Testing
         _ = try served.beginWriting()
         #expect(serving.endWriting(served) == nil)
         serving.close(served)
-        #expect(serving.end().isEmpty)
+        #expect(serving.end().losses.isEmpty)
     }
 }

@@ -120,6 +120,10 @@ bool flexpage_server_gives_up(flexpage_server *server, int64_t now, struct flexp
 /// connected are not served any more, and nbdkit calls no close for them. Does nothing if the server never began.
 bool flexpage_server_end(flexpage_server *server, struct flexpage_message *message);
 
+/// Whether flexpage_server_end has given up on a disk that hangs. Threads still use what serves, so nothing may be
+/// destroyed: the process has to end.
+bool flexpage_server_has_given_up(flexpage_server *server);
+
 /// Destroys the server. Nothing may use it or its clients afterwards.
 void flexpage_server_destroy(flexpage_server *server);
 

@@ -34,7 +34,7 @@ final class Serving: Sendable {
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead
+                readahead: settings.readahead, isShared: image == nil
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)

@@ -10,26 +10,36 @@ extension PageMapper {
             let queue: PageQueue
             let waiters: MemoryWaiters
             let dirtyLimit: DirtyLimit
+            let pace: DiskPace
             let reservations: Reservations
             let readahead: Readahead
             let hole: HoleHint
+            let fillShare: FillShare
             var provider: Unmanaged<Provider>?
             let pages: Unmanaged<Pages>
         }
 
         init(image: UInt16, pages: Pages, imageSize: Int64) {
+            let dirtyLimit = pages.dirtyLimit.ofImage(image)
+            dirtyLimit.prepare()
+            pages.accessMap(ofImage: image).counters.prepare()
             storage = .allocate(capacity: 1)
             storage.initialize(
                 to: Storage(
                     map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
-                    waiters: pages.waiters, dirtyLimit: pages.dirtyLimit, reservations: Reservations(),
+                    waiters: pages.waiters, dirtyLimit: dirtyLimit,
+                    pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
-                    hole: HoleHint(), provider: nil,
+                    hole: HoleHint(), fillShare: FillShare(frames: pages.frames, isShared: pages.isShared),
+                    provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
         }
 
         /// Frees the record. Nobody uses it afterwards.
         func destroy() {
+            storage.pointee.pace.destroy()
+            storage.pointee.fillShare.destroy()
+            storage.pointee.dirtyLimit.forget()
             storage.pointee.reservations.destroy()
             storage.pointee.readahead.destroy()
             storage.deinitialize(count: 1)
@@ -52,6 +62,8 @@ extension PageMapper {
         var waiters: MemoryWaiters { storage.pointee.waiters }
         @inline(__always)
         var dirtyLimit: DirtyLimit { storage.pointee.dirtyLimit }
+        var pace: DiskPace { storage.pointee.pace }
+        var fillShare: FillShare { storage.pointee.fillShare }
         @inline(__always)
         var reservations: Reservations { storage.pointee.reservations }
         @inline(__always)

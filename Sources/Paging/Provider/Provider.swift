@@ -38,6 +38,15 @@ public final class Provider: @unchecked Sendable {
     /// Which leaves of the image are dirty or not yet durable.
     var ledger: Ledger { mapper.context.map.ledger }
 
+    /// A snapshot of what has been counted for this image since it was opened. What counts only for the memory as a
+    /// whole is 0 in it. O(shards).
+    public var counters: Counters {
+        var counters = mapper.context.map.counters.snapshot
+        counters.dirtyPages = UInt64(max(0, mapper.context.dirtyLimit.pagesOfImage))
+        counters.allowedDirtyPages = UInt64(mapper.context.dirtyLimit.allowed)
+        return counters
+    }
+
     /// Makes durable every write, zero and trim that was answered before the call. See `Durability.flush`.
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.
@@ -61,20 +70,8 @@ public final class Provider: @unchecked Sendable {
     /// What keeps data from becoming durable at present, or nil. `Notice`s tell of its beginning and its end.
     public var trouble: AccessError? { durability.trouble }
 
-    /// Base pages that are newer than the image, at present. O(buckets and leaves of all images).
-    public var dirtyPages: Int {
-        let map = mapper.context.map
-        var count = 0
-        for index in 0..<AccessMap.shardCount {
-            let shard = pages.memory.metadata.shards + index
-            shard.lock()
-            map.forEachLeaf(inShard: index) { _, leaf in
-                if leaf.image == image { count += leaf.pointee.dirty.nonzeroBitCount }
-            }
-            shard.unlock()
-        }
-        return count
-    }
+    /// Base pages that are newer than the image, at present, and those that writers under way may make so. O(1).
+    public var dirtyPages: Int { mapper.context.dirtyLimit.pagesOfImage }
 
     /// Forgets all that was read of the image, because another program may have changed it. What is read from now on is
     /// what the image holds now. Reads may be under way, and are waited for; nobody may be writing, and nothing may be

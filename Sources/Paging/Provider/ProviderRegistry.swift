@@ -7,10 +7,10 @@ import Glibc
 /// not changed meanwhile.
 ///
 ///                 open                        close, by the last user
-///     (no entry) ──────▶ in use (users > 0) ──────────────────────────▶ unused ◀─┐ closeUnused, something is
+///     (no entry) ──────▶ in use (users > 0) ──────────────────────────▶ left ◀───┐ closeIfLeft, something is
 ///         ▲                 ▲  ▲                                         │ │ └───┘ not on the image yet
 ///         │                 │  └────────── open ─────────────────────────┘ │
-///         │                 └──── open, wake: not changed ──── resting ◀───┘ closeIfUnused, all is on the image
+///         │                 └──── open, wake: not changed ──── resting ◀───┘ close, closeIfLeft: all is on the image
 ///         └─── open, wake: changed; or another image needs the number ────┘
 ///
 /// Thread rules: any thread. Its lock is not held during I/O: an image that is being opened or closed is noted, and a
@@ -32,6 +32,8 @@ public final class ProviderRegistry: @unchecked Sendable {
     private struct Entry {
         let provider: Provider
         var users: Int
+        /// Its last close has failed. The Writeback goes on with it.
+        var isLeft = false
         /// Which rest it is, counted from 1; 0 if the image does not rest.
         var rest: UInt64 = 0
     }
@@ -56,6 +58,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         while changing.contains(identity) { monitor.wait() }
         if let index = index(of: identity), entries[index].rest == 0 {
             entries[index].users += 1
+            entries[index].isLeft = false
             return entries[index].provider
         }
         beginChange(of: identity)
@@ -121,16 +124,23 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
         entries[index].users -= 1
         guard entries[index].users == 0 else { return }
-        if let failure = closeIfUnused(provider) { throw failure }
+        while changing.contains(provider.identity) || visited === provider { monitor.wait() }
+        let failure = closeIfUnusedLocked(provider)
+        if let index = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 && $0.rest == 0 }) {
+            entries[index].isLeft = true
+        }
+        if let failure { throw failure }
     }
 
-    /// Closes images that no client uses any more, and that are open only because their data could not be brought out.
-    /// Those whose data still cannot be brought out stay open.
-    func closeUnused() {
-        monitor.lock()
-        defer { monitor.unlock() }
-        let unused = entries.filter { $0.users == 0 && $0.rest == 0 }.map(\.provider)
-        for provider in unused { _ = closeIfUnused(provider) }
+    /// Closes an image whose last close has failed, because its data could not be brought out. If that still cannot be
+    /// done, it stays open. An image whose last close is only beginning is left to that: its caller wants the error.
+    func closeIfLeft(_ provider: Provider) {
+        monitor.withLock {
+            guard entries.contains(where: { $0.provider === provider && $0.isLeft }), visited !== provider else {
+                return
+            }
+            _ = closeIfUnusedLocked(provider)
+        }
     }
 
     /// Forgets the images that rest, and their pages.
@@ -149,9 +159,8 @@ public final class ProviderRegistry: @unchecked Sendable {
 
     /// Flushes the image, and lets it rest or forgets it, unless a user has opened it meanwhile, or data stays.
     /// - Returns: The flush's error.
-    private func closeIfUnused(_ provider: Provider) -> AccessError? {
+    private func closeIfUnusedLocked(_ provider: Provider) -> AccessError? {
         let identity = provider.identity
-        while visited === provider { monitor.wait() }
         guard !changing.contains(identity),
             entries.contains(where: { $0.provider === provider && $0.users == 0 && $0.rest == 0 })
         else { return nil }
@@ -175,6 +184,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     /// Brings out what is dirty of an image that has no users any more.
     private func flush(_ provider: Provider) -> AccessError? {
         pages.prefetches.forget(provider)
+        pages.writebackQueue.withdraw(provider)
         do throws(AccessError) {
             if provider.accessor.isWritable { try provider.flush() }
             return nil
@@ -215,25 +225,26 @@ public final class ProviderRegistry: @unchecked Sendable {
         return try body()
     }
 
-    /// Calls `body`, without the lock, with each image in turn that is neither being opened nor closed. An image stays
-    /// open while it is visited. One thread at a time.
-    func visitEach(_ body: (Provider) -> Void) {
+    /// Calls `body`, without the lock, with each image in turn that is neither being opened nor closed and does not
+    /// rest, and whether its last close has failed. An image stays open while it is visited. One thread at a time.
+    func visitEach(_ body: (_ provider: Provider, _ isLeft: Bool) -> Void) {
         var index = 0
-        while let provider = visit(index) {
-            if let provider = provider { body(provider) }
+        while let visit = visit(index) {
+            if let (provider, isLeft) = visit { body(provider, isLeft) }
             endVisit()
             index += 1
         }
     }
 
     /// The image with this index: nil past the last one, and a value that contains nil if the image cannot be visited.
-    private func visit(_ index: Int) -> Provider?? {
+    private func visit(_ index: Int) -> (provider: Provider, isLeft: Bool)?? {
         monitor.withLock {
             assert(visited == nil, "one thread at a time visits")
             guard index < entries.count else { return nil }
-            let provider = entries[index].provider
-            visited = changing.contains(provider.identity) || entries[index].rest > 0 ? nil : provider
-            return .some(visited)
+            let entry = entries[index]
+            guard entry.rest == 0, !changing.contains(entry.provider.identity) else { return .some(nil) }
+            visited = entry.provider
+            return (entry.provider, entry.isLeft)
         }
     }
 

@@ -150,7 +150,7 @@ import Testing
         #expect(again === provider && disk.awake.load(ordering: .relaxed) == 1, "it is in use as it was")
         #expect(throws: AccessError(EIO)) { try registry.close(again) }
         disk.setBroken(false)
-        registry.closeUnused()
+        registry.closeIfLeft(provider)
         #expect(disk.awake.load(ordering: .relaxed) == 0)
         #expect(disk.byte(at: 0) == 5)
         end()

@@ -81,6 +81,15 @@ public func flexpage_server_flush_if_changed(_ server: OpaquePointer) -> Bool {
     unsafe Server.at(server).flushIfChanged()
 }
 
+@c(flexpage_server_gives_up) @implementation
+public func flexpage_server_gives_up(
+    _ server: OpaquePointer, _ now: Int64, _ message: UnsafeMutablePointer<flexpage_message>
+) -> Bool {
+    guard let errors = unsafe Server.at(server).giveUp(at: Int(now)) else { return false }
+    unsafe message.pointee.error = strdup(errors.map(\.text).joined(separator: "\n"))
+    return true
+}
+
 @c(flexpage_server_end) @implementation
 public func flexpage_server_end(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {
     let (counters, errors) = unsafe Server.at(server).end()

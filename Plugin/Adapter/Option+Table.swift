@@ -82,6 +82,13 @@ extension Option {
         ) { value, settings throws(InvalidValue) in settings.dirtyAge = try Value.time(value, example: 5) },
 
         Option(
+            "end-time", ["SECONDS", "off"], default: "60",
+            help: "How long the server waits at its end for a disk that does nothing (default 60)."
+        ) { value, settings throws(InvalidValue) in
+            settings.endTime = try value == "off" ? nil : Value.seconds(value, in: 1...86400, example: 10, or: "off")
+        },
+
+        Option(
             "last-will", ["SECONDS", "off"], default: "10",
             help: "If the server crashes, how long it may still write data to the image (default 10)."
         ) { value, settings throws(InvalidValue) in

@@ -53,6 +53,9 @@ final class ServedImage: Sendable {
         image.newsOfName().map { prefix + $0 }
     }
 
+    /// What errors call the image.
+    var label: String { line(image.label) }
+
     /// A line in the log about the image. With file= there is no other image, and the line does not name it.
     func line(_ text: String) -> String { isLate ? prefix + text : text }
 }

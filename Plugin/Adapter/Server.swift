@@ -15,6 +15,8 @@ final class Server: @unchecked Sendable {
     private var settings = Settings()
     private var source: OpenedSource?
     private var serving: Serving?
+    /// The last progress seen after a quit signal, and when.
+    private var lastProgress: (progress: UInt64, time: Int)?
     /// Writes dirty data to the image when the process is about to die. It outlives serving, because the thread that
     /// calls it does not know when serving ends. It does nothing then.
     private(set) var will: LastWill?
@@ -76,6 +78,19 @@ final class Server: @unchecked Sendable {
     /// Writes everything dirty to the image and makes it durable. A new failure is logged.
     /// - Returns: Whether that succeeded.
     func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
+
+    /// After a quit signal: whether nothing has been written to any image for end-time=, although something should be.
+    /// Called again and again by one thread.
+    /// - Parameter now: Seconds of a clock that is never set back.
+    /// - Returns: Nil, or the errors with which the process should end.
+    func giveUp(at now: Int) -> [ConfigurationError]? {
+        guard let serving, let endTime = settings.endTime else { return nil }
+        let progress = serving.progress
+        if lastProgress?.progress != progress { lastProgress = (progress, now) }
+        guard let lastProgress, now - lastProgress.time >= endTime else { return nil }
+        let losses = serving.losses
+        return losses.isEmpty ? nil : losses
+    }
 
     /// Ends serving. Does nothing if it never began.
     /// - Returns: The counters, and an error for each image whose data could not be written.

@@ -19,6 +19,9 @@ final class Serving: Sendable {
     private let writeback: Writeback?
     private let prefetcher: Prefetcher?
     private let gate: @Sendable () -> Void
+    private let flushes: FinalFlushes
+    /// Seconds that the end waits for a disk that does nothing, or nil if it waits for ever.
+    private let endTime: Int?
 
     /// Allocates the memory and starts the threads.
     /// - Parameter image: The image that is kept open, or nil if each is opened for its first client.
@@ -29,6 +32,7 @@ final class Serving: Sendable {
         gate: @escaping @Sendable () -> Void
     ) throws(ConfigurationError) {
         self.gate = gate
+        endTime = settings.endTime
         let images = ServedImages()
         self.images = images
         do throws(AccessError) {
@@ -42,6 +46,7 @@ final class Serving: Sendable {
             }
             let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil)
             self.registry = registry
+            flushes = FinalFlushes(registry)
             kept = try image.map { (image) throws(AccessError) in
                 try Serving.open(image, isLate: false, registry, images, gate)
             }
@@ -132,57 +137,63 @@ final class Serving: Sendable {
 
     // MARK: - The end
 
-    /// Flushes all images, unless nothing has been written since the last call. One thread at a time.
-    /// - Returns: Whether that succeeded.
+    /// How long one round of flushes after a quit signal is waited for, milliseconds. What takes longer goes on.
+    private static let round = 1000
+
+    /// Flushes all images, unless nothing has been written since the last call. Those whose last flush is still running
+    /// are left alone. One thread at a time. Takes a second at the most if a disk hangs.
+    /// - Returns: Whether all succeeded.
     func flushIfChanged() -> Bool {
-        var isDone = true
-        forEachOpen { served in
-            do throws(AccessError) {
-                try served.provider.flushIfChanged()
-            } catch {
-                isDone = false
-            }
-        }
-        return isDone
+        flushes.start(images.all, .ifChanged)
+        return flushes.wait(patience: Serving.round) && flushes.failures.isEmpty
     }
 
+    /// A number that changes while something is written to any image.
+    var progress: UInt64 { flushes.progress }
+
     /// Flushes all images one last time, and stops the threads. Does not wait for clients: nbdkit calls no close for
-    /// those that are still connected.
+    /// those that are still connected. If nothing is written to any image for `endTime` seconds, it gives up: threads
+    /// and memory stay as they are, because a disk that hangs may still use them.
     /// - Returns: An error for each image that could not be written.
     func end() -> [ConfigurationError] {
-        var failures: [ConfigurationError] = []
-        forEachOpen { served in
-            do throws(AccessError) {
-                try served.provider.flushAtLast()
-            } catch {
-                failures.append(Serving.loss(of: served, error))
-            }
+        let patience = endTime.map { $0 * 1000 } ?? Int.max
+        // A flush that a quit signal has begun comes first.
+        var hasEnded = flushes.wait(patience: patience)
+        if hasEnded {
+            flushes.start(images.all, .last)
+            hasEnded = flushes.wait(patience: patience)
+        }
+        let losses = self.losses
+        guard hasEnded else {
+            _ = unsafe Unmanaged.passRetained(self)
+            return losses
         }
         if let kept { close(kept) }
         writeback?.stop()
         prefetcher?.stop()
-        return failures
+        return losses
+    }
+
+    /// An error for each image of which not all is written and synced.
+    var losses: [ConfigurationError] {
+        flushes.failures.map { served, error in
+            error.map { Serving.loss(of: served, $0) } ?? Serving.loss(ofHanging: served, after: endTime ?? 0)
+        }
+    }
+
+    private static func loss(ofHanging served: ServedImage, after seconds: Int) -> ConfigurationError {
+        let unit = seconds == 1 ? "second" : "seconds"
+        return ConfigurationError(
+            "\(served.provider.dirtyPages) pages of 4096 bytes are not on \(served.label) and are lost: its disk did "
+                + "nothing for \(seconds) \(unit) (end-time=)")
     }
 
     private static func loss(of served: ServedImage, _ error: AccessError) -> ConfigurationError {
         let (provider, dirtyPages) = (served.provider, served.provider.dirtyPages)
-        let name = served.line(served.image.label)
         let what =
             provider.lost == nil || dirtyPages > 0
-            ? "\(dirtyPages) pages of 4096 bytes could not be written to \(name) and are lost"
-            : "data written to \(name) could not be made durable and may be lost"
+            ? "\(dirtyPages) pages of 4096 bytes could not be written to \(served.label) and are lost"
+            : "data written to \(served.label) could not be made durable and may be lost"
         return ConfigurationError("\(what): \(Errno(rawValue: error.code))")
     }
-
-    /// Calls `body` with each image that can be written and is still open. It stays open meanwhile.
-    private func forEachOpen(_ body: (ServedImage) -> Void) {
-        for served in images.all where served.image.isWritable {
-            guard let provider = try? registry.open(served.provider.identity, accessor: Serving.none) else { continue }
-            if provider === served.provider { body(served) }
-            _ = try? registry.close(provider)
-        }
-    }
-
-    /// For an image that is open, or is left alone.
-    private static func none() throws(AccessError) -> any Accessor { throw AccessError(ENOENT) }
 }

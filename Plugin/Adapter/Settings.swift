@@ -40,6 +40,8 @@ struct Settings: Equatable {
     var dirtyAge = 5000
     /// Seconds that the last will may take when the process crashes; 0 for no last will.
     var lastWill = 10
+    /// Seconds that the end waits for a disk that does nothing, or nil if it waits for ever.
+    var endTime: Int? = 60
     /// Milliseconds that a flush may take, which limits the dirty pages; nil for no such limit.
     var flushTime: Int? = 10_000
     /// Whether the image is locked against other writers while clients may write.

@@ -120,6 +120,9 @@ import Testing
         #expect(try settings().lastWill == 10)
         #expect(try settings(("last-will", "3")).lastWill == 3)
         #expect(try settings(("last-will", "off")).lastWill == 0)
+        #expect(try settings(("end-time", "3")).endTime == 3)
+        #expect(try settings(("end-time", "off")).endTime == nil)
+        #expect(try settings().endTime == 60)
         for value in ["0", "-1", "+5", "3601", "10s", "", "off "] {
             let expected = "not a time; expected a number of seconds from 1 to 3600, such as 10, or off"
             #expect(error(("last-will", value)) == "last-will=\(value): \(expected)")

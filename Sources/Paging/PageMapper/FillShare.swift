@@ -2,11 +2,11 @@ import Synchronization
 
 /// Of one image: how many frames its fills may hold at once, if several images share the Memory.
 ///
-/// The reads of an image whose disk hangs hold their frames for ever. So one image's fills hold at most a quarter of the
-/// Memory; a fill that exceeds that waits as if there were no memory.
+/// The reads of an image whose disk hangs hold their frames for ever. So one image's fills hold at most a quarter of
+/// the Memory; a fill that exceeds that waits as if there were no memory.
 ///
-/// Thread rules: any thread, without a lock. A copy counts in the same place. O(1). If the Memory is not shared it costs
-/// one comparison.
+/// Thread rules: any thread, without a lock. A copy counts in the same place. O(1). If the Memory is not shared it
+/// costs one comparison.
 struct FillShare: @unchecked Sendable {
     private let held: UnsafeMutablePointer<Atomic<Int>>?
     private let max: Int

@@ -18,7 +18,15 @@ extension Option {
 
     /// Placeholders in angle brackets, as in nbdkit's own help.
     private static func marked(_ value: String) -> String {
-        value == value.uppercased() ? "<\(value)>" : value
+        guard value == value.uppercased() else { return value }
+        var text = ""
+        var isInside = false
+        for letter in value {
+            if letter.isUppercase != isInside { text += isInside ? ">" : "<" }
+            isInside = letter.isUppercase
+            text.append(letter)
+        }
+        return isInside ? text + ">" : text
     }
 
     /// `text`, wrapped between words.

@@ -3,7 +3,7 @@ import Paging
 
 /// The images that clients have open, or have left with data that is not on them yet.
 ///
-/// A registry finds a Provider by the image's identity, and this finds what a server knows of the image by its Provider.
+/// A registry finds a Provider by the image's identity. This finds what a server knows of the image by its Provider.
 /// Thread rules: any thread, any time. No other lock is taken under its own.
 final class ServedImages: Sendable {
     private struct Entry {

@@ -7,8 +7,8 @@ import SystemPackage
 /// Writeback, and the images that clients have open.
 ///
 /// The image of file= is kept open as long as this lives, so that pages read for one client stay cached for the next.
-/// Every other image is opened for its first client. After the last one it rests: its pages stay, and its descriptors and
-/// its lock do not.
+/// Every other image is opened for its first client. After the last one it rests: its pages stay, and its descriptors
+/// and its lock do not.
 /// `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
     let pages: Pages

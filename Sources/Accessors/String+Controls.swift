@@ -15,9 +15,11 @@ extension String {
     /// The text in quotation marks for a line of a log. Long text is cut.
     /// - Parameter maxLength: The maximum number of characters; what is left out shows as an ellipsis.
     public func quoted(maxLength: Int = 255) -> String {
-        let start = String(prefix(maxLength))
-        let marked = start.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").withoutControls
-        return "\"\(marked)\(count > maxLength ? "…" : "")\""
+        let start = prefix(maxLength).reduce(into: "") { text, letter in
+            if letter == "\\" || letter == "\"" { text.append("\\") }
+            text.append(letter)
+        }
+        return "\"\(start.withoutControls)\(count > maxLength ? "…" : "")\""
     }
 
     /// C0, DEL, C1, and what reorders or hides the text around it.

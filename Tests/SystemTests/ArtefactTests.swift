@@ -49,7 +49,7 @@ import Testing
         let sections = try Files.text(Plugin.manual).split(separator: "\n=head1 ")
         let words = sections.first { $0.hasPrefix("SYNOPSIS") }?.split { $0 == " " || $0 == "\n" } ?? []
         return words.filter { $0.contains("=") }.map { word in
-            let option = word.last == "]" ? word.dropFirst().dropLast() : word
+            let option = word.first == "[" && word.last == "]" ? word.dropFirst().dropLast() : word
             return String(option).replacing(#/[A-Z]+/#) { "<\($0.output)>" }
         }
     }

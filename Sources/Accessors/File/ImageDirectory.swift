@@ -9,8 +9,8 @@ import SystemPackage
 /// moment.
 ///
 /// **Names.** An image's name is the name of an entry of the directory: no path. A symbolic link is followed if it
-/// leads to something below the directory. The kernel checks that while it follows (openat2), so that nobody can exchange a
-/// link between a check and its use.
+/// leads to something below the directory. The kernel checks that while it follows (openat2), so that nobody can
+/// exchange a link between a check and its use.
 ///
 /// Thread rules: any thread, any time. One thread at a time lists names.
 public final class ImageDirectory: @unchecked Sendable {
@@ -96,8 +96,8 @@ public final class ImageDirectory: @unchecked Sendable {
     // MARK: - Names
 
     /// The names of all entries that are regular files or block devices and can be read now, in the order of their
-    /// bytes. (nbdinfo gives up a list at the first export that is refused.) Left out are names that are no UTF-8, which
-    /// NBD demands. O(entries), with a few system calls for each.
+    /// bytes. (nbdinfo gives up a list at the first export that is refused.) Left out are names that are no UTF-8,
+    /// which NBD demands. O(entries), with a few system calls for each.
     public func names() throws(ImageError) -> [String] {
         pthread_mutex_lock(listing)
         defer { pthread_mutex_unlock(listing) }

@@ -7,8 +7,8 @@ import Testing
     /// The counter in the last line that the log has of a client that connected or left.
     private func misses(_ server: Server) throws -> Int { try server.lastCounter("misses") }
 
-    /// When the last client has left, the image has no descriptor and no lock. The next client finds its pages in memory
-    /// if nobody has changed it, by whatever name it comes.
+    /// When the last client has left, the image has no descriptor and no lock. The next client finds its pages in
+    /// memory if nobody has changed it, by whatever name it comes.
     @Test(arguments: [[], ["-r"]]) func rest(options: [String]) throws {
         let folder = try ImageFolder(["a.img"], size: 1 << 20)
         let server = try folder.server("memory=16M", options: Server.Options(nbdkit: options))
@@ -117,8 +117,8 @@ import Testing
         if Machine.isRoot { #expect(inodes.count < rounds, "inode numbers come again on this filesystem") }
     }
 
-    /// An image is removed and made anew while a client has it open and dirty: that client goes on with the old one, and
-    /// new clients get the new one. The log says that the name was lost.
+    /// An image is removed and made anew while a client has it open and dirty: that client goes on with the old one,
+    /// and new clients get the new one. The log says that the name was lost.
     @Test func removedWhileDirty() throws {
         let folder = try ImageFolder(["a.img"])
         let server = try folder.server(

@@ -22,6 +22,8 @@ struct Metadata {
     let ledgers: UnsafeMutablePointer<Ledger.Record>
     let syncRisks: UnsafeMutablePointer<SyncRisk.Record>
     let readaheadWaste: UnsafeMutablePointer<Atomic<UInt64>>
+    let imageQueues: UnsafeMutablePointer<ImageQueues>
+    let holdings: UnsafeMutablePointer<Holding>
     /// How many images there can be at once.
     let images: Int
     let writebackKeys: UnsafeMutablePointer<UInt64>
@@ -66,6 +68,8 @@ struct Metadata {
         ledgers = carver.carve(Ledger.Record.self, images)
         syncRisks = carver.carve(SyncRisk.Record.self, images)
         readaheadWaste = carver.carve(Atomic<UInt64>.self, images)
+        imageQueues = carver.carve(ImageQueues.self, images)
+        holdings = carver.carve(Holding.self, images)
         writebackKeys = carver.carve(UInt64.self, WritebackQueue.slotCount * WritebackQueue.capacity(frames: frames))
         badPages = carver.carve(UInt16.self, frames)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)

@@ -8,6 +8,7 @@ extension PageMapper {
             let map: AccessMap
             let table: FlexpageTable
             let queue: PageQueue
+            let clock: ImageClock
             let waiters: MemoryWaiters
             let dirtyLimit: DirtyLimit
             let reservations: Reservations
@@ -22,7 +23,7 @@ extension PageMapper {
             storage.initialize(
                 to: Storage(
                     map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
-                    waiters: pages.waiters, dirtyLimit: pages.dirtyLimit, reservations: Reservations(),
+                    clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: pages.dirtyLimit, reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
                     hole: HoleHint(), provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
@@ -48,6 +49,8 @@ extension PageMapper {
         var table: FlexpageTable { storage.pointee.table }
         @inline(__always)
         var queue: PageQueue { storage.pointee.queue }
+        @inline(__always)
+        var clock: ImageClock { storage.pointee.clock }
         @inline(__always)
         var waiters: MemoryWaiters { storage.pointee.waiters }
         @inline(__always)

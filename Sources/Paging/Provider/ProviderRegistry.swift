@@ -34,6 +34,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         while changing.contains(identity) { monitor.wait() }
         if let index = entries.firstIndex(where: { $0.provider.identity == identity }) {
             entries[index].users += 1
+            pages.setActive(true, image: entries[index].provider.image)
             return entries[index].provider
         }
         let numbers = 0..<UInt16(pages.memory.metadata.images)
@@ -44,6 +45,7 @@ public final class ProviderRegistry: @unchecked Sendable {
             guard accessor.size <= PageKey.maxImageSize else { throw AccessError(EFBIG) }
             let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
             entries.append(Entry(provider: provider, users: 1))
+            pages.setActive(true, image: number)
             return provider
         } catch {
             numbersInUse.remove(number)
@@ -64,6 +66,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
         entries[index].users -= 1
         guard entries[index].users == 0 else { return }
+        pages.setActive(false, image: provider.image)
         while visited === provider { monitor.wait() }
         if let failure = closeIfUnused(provider) { throw failure }
     }
@@ -86,6 +89,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         let failure = changingUnlocked(provider.identity) { end(provider) }
         if provider.ledger.dirtyLeaves == 0 {
             entries.remove(at: entries.firstIndex { $0.provider === provider } ?? last)
+            pages.queue.retire(image: provider.image)
             numbersInUse.remove(provider.image)
         }
         return failure

@@ -23,7 +23,8 @@ extension PageMapper {
             storage.initialize(
                 to: Storage(
                     map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
-                    clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: pages.dirtyLimit, reservations: Reservations(),
+                    clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: pages.dirtyLimit,
+                    reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
                     hole: HoleHint(), provider: nil,
                     pages: Unmanaged.passUnretained(pages)))

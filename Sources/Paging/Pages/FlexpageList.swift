@@ -12,13 +12,13 @@ struct FlexpageList {
 
     @inline(__always)
     mutating func count(_ frames: UInt64) {
-        flexpageCount += 1
-        frameCount += UInt32(truncatingIfNeeded: frames)
+        flexpageCount &+= 1
+        frameCount &+= UInt32(truncatingIfNeeded: frames)
     }
 
     @inline(__always)
     mutating func uncount(_ frames: UInt64) {
-        flexpageCount -= 1
-        frameCount -= UInt32(truncatingIfNeeded: frames)
+        flexpageCount &-= 1
+        frameCount &-= UInt32(truncatingIfNeeded: frames)
     }
 }

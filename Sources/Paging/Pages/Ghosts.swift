@@ -27,7 +27,9 @@ struct Ghosts {
 
     /// - Parameter generation: Of the image's number. A number's next image does not find the ghosts of the last one.
     @inline(__always)
-    private func slot(of key: PageKey, _ generation: UInt32) -> (bucket: UnsafeMutablePointer<GhostEntry>, fingerprint: UInt32) {
+    private func slot(of key: PageKey, _ generation: UInt32) -> (
+        bucket: UnsafeMutablePointer<GhostEntry>, fingerprint: UInt32
+    ) {
         let raw = key.raw ^ UInt64(generation & 0xFF) &<< (PageKey.pageBits - 8)
         let hash = (raw ^ raw &>> 29) &* 0x9E37_79B9_7F4A_7C15
         let mixed = hash ^ hash &>> 32

@@ -9,7 +9,8 @@ extension PageQueue {
             checkLocked(queues.pointee.probation, .probation, ofImage: image)
             checkLocked(queues.pointee.main, .main, ofImage: image)
             precondition(
-                queues.pointee.frames == state.pointee.shares.held(by: UInt16(image)), "an image holds what it has queued")
+                queues.pointee.frames == state.pointee.shares.held(by: UInt16(image)),
+                "an image holds what it has queued")
         }
         state.pointee.shares.checkInvariants()
         return state.pointee.shares.held

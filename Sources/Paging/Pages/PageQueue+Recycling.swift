@@ -113,6 +113,7 @@ extension PageQueue {
         linkLocked(id, to: .main)
     }
 
+    @inline(__always)
     private func takeLocked(_ id: FlexpageID, from name: Name) -> Candidate {
         unlinkLocked(id)
         let key = table[id].pointee.key

@@ -3,12 +3,12 @@ import Synchronization
 
 /// Every populated flexpage, with its image, in the order of recycling.
 ///
-/// Each image has two queues of its own. The image that is furthest above its reserve gives the next frame (Shares), and
-/// its queues say which flexpage. So no image can drive out what another one uses of its reserve.
+/// Each image has two queues of its own. The image that is furthest above its reserve gives the next frame (Shares),
+/// and its queues say which flexpage. So no image can drive out what another one uses of its reserve.
 ///
-/// The order in an image is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23), with one rule of
-/// Clock2Q+: a hit in the newer half of probation does not count. A client that reads small blocks touches the same
-/// page several times at once.
+/// The order in an image is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23), with
+/// one rule of Clock2Q+: a hit in the newer half of probation does not count. A client that reads small blocks touches
+/// the same page several times at once.
 ///
 ///                append, a ghost
 ///     populated ─────────────────────────────────────────────▶ main ◀──┐ nextCandidate, hits > 0:
@@ -140,6 +140,7 @@ struct PageQueue: @unchecked Sendable {
     // MARK: With the lock held
 
     /// Queues a flexpage at the tail of `name`, as one that has just come there.
+    @inline(__always)
     func linkLocked(_ id: FlexpageID, to name: Name) {
         let flexpage = table[id]
         var tick: UInt32 = 0
@@ -157,6 +158,7 @@ struct PageQueue: @unchecked Sendable {
     func appendLocked(_ id: FlexpageID, to name: Name) { insertLocked(id, before: .none, in: name) }
 
     /// Queues a flexpage before `next`, or at the tail if that is `.none`.
+    @inline(__always)
     private func insertLocked(_ id: FlexpageID, before next: FlexpageID, in name: Name) {
         lock.assertHeld()
         assert(table[id].pointee.queue == .none && name != .none, "a flexpage is on one queue")
@@ -174,6 +176,7 @@ struct PageQueue: @unchecked Sendable {
     }
 
     /// Takes a flexpage off the queue that it is on.
+    @inline(__always)
     func unlinkLocked(_ id: FlexpageID) {
         lock.assertHeld()
         let flexpage = table[id]

@@ -6,8 +6,8 @@ extension Pages {
         reservableFrames(memory: bytes) * BasePage.size
     }
 
-    /// By how many bytes `reserves` together exceed `maxReserved`; 0 if they do not. What serves images asks before it
-    /// begins, so that the person hears of it. Later, reserves that exceed it are made smaller, each by the same factor.
+    /// By how many bytes `reserves` together exceed `maxReserved`; 0 if they do not. A server asks before it begins, so
+    /// that it can refuse. Later, reserves that exceed it are made smaller, each by the same factor.
     public static func excess(of reserves: [Reserve], memory bytes: Int) -> Int {
         guard let frames = Metadata.frames(fittingInto: bytes, atLeast: 1) else { return 0 }
         let wanted = reserves.reduce(0) { $0 + min($1.frames(of: frames), frames) }

@@ -6,12 +6,12 @@
 /// has anything that can be recycled, it yields.
 ///
 /// - An image whose owner wants a reserve has that one, whether it has users or not.
-/// - The other images with users share equally what is left of the half. The other images without users have none: their
+/// - The other images with users share equally what is left of the half. Those without users have no reserve. Their
 ///   pages stay in memory for as long as nobody wants the frames.
 ///
-/// All images are looked at once for 16 frames given, not for each frame. So an image may give up to 16 frames before
-/// another one that is further above its reserve, but none gives frames of its reserve for that. (A flexpage is given
-/// whole, though.)
+/// All images are looked at once for 16 frames given, not for each frame. So an image may give up to 16 frames although
+/// another one is further above its reserve by then. It gives none of its reserve for that, unless a flexpage reaches
+/// into it, because that is given whole.
 ///
 /// Thread rules: under the PageQueue's lock. O(1), if nothing else is said.
 struct Shares {
@@ -47,7 +47,7 @@ struct Shares {
     mutating func count(_ frames: UInt64, of image: UInt16) {
         let before = holdings[Int(image)].held
         if before == 0 {
-            holders += 1
+            holders &+= 1
             end = max(end, Int(image) + 1)
         }
         holdings[Int(image)].held = before &+ Int32(truncatingIfNeeded: frames)
@@ -58,7 +58,7 @@ struct Shares {
     mutating func uncount(_ frames: UInt64, of image: UInt16) {
         let after = holdings[Int(image)].held &- Int32(truncatingIfNeeded: frames)
         assert(after >= 0, "an image gives what it has")
-        if after == 0 { holders -= 1 }
+        if after == 0 { holders &-= 1 }
         holdings[Int(image)].held = after
         held &-= Int(truncatingIfNeeded: frames)
     }
@@ -98,7 +98,7 @@ struct Shares {
     @inline(__always)
     mutating func took(_ frames: UInt64, from image: UInt16) {
         if Int(image) != chosen { choose(image) }
-        credit -= Int(frames)
+        credit &-= Int(truncatingIfNeeded: frames)
     }
 
     /// The image that follows `last` in the order of giving: by how far they are above their reserves, then by number.

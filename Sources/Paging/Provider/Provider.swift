@@ -62,8 +62,8 @@ public final class Provider: @unchecked Sendable {
     /// What keeps data from becoming durable at present, or nil. `Notice`s tell of its beginning and its end.
     public var trouble: AccessError? { durability.trouble }
 
-    /// Reserves memory for the image. Nil for the default: images with users share equally what of half the memory is not
-    /// reserved otherwise. See `Pages.excess(of:memory:)` for reserves that are too large.
+    /// Reserves memory for the image, until it is closed. Nil for the default: images with users share equally what of
+    /// half the memory is not reserved otherwise. See `Pages.excess(of:memory:)` for reserves that are too large.
     public func setReserve(_ reserve: Reserve?) { pages.setReserve(reserve, ofImage: image) }
 
     /// The number of base pages that are reserved for the image at present.

@@ -86,7 +86,8 @@ extension Scenario {
         plan.images[0] = Plan.Image(sectors: 8 * 64)
         plan.crew = random.pick(0...2) == 0 ? 0 : 2
         let mix = Mix(
-            pages: 64, longest: 80, reads: 9, writes: plan.crew > 0 ? 3 : 0, zeroes: 1, trims: 0, flushes: 1,
+            pages: 64, longest: 80, reads: 9, writes: plan.crew > 0 ? 3 : 0, zeroes: plan.crew > 0 ? 1 : 0, trims: 0,
+            flushes: 1,
             populates: 2)
         plan.clients = mix.clients(3, 7, &random)
         return plan

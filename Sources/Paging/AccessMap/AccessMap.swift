@@ -20,6 +20,7 @@ struct AccessMap: @unchecked Sendable {
     private let riskRecord: UnsafeMutablePointer<SyncRisk.Record>
     private let leaves: LeafTable
     let table: FlexpageTable
+    let counters: ImageCounters
     /// Which base pages are known to be zeroes.
     let zeroes: ZeroMap
     let shards: UnsafeMutablePointer<Shard>
@@ -38,6 +39,7 @@ struct AccessMap: @unchecked Sendable {
         ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, dirtyLimit: dirtyLimit)
         riskRecord = metadata.syncRisks + Int(image)
         self.table = table
+        counters = ImageCounters(image: image, metadata)
         zeroes = ZeroMap(metadata)
         shards = metadata.shards
         buckets = UnsafeMutableRawPointer(metadata.buckets)

@@ -52,9 +52,23 @@ public protocol Accessor: AnyObject, Sendable {
     /// Reports the extents of `range` in ascending order, from its beginning on, without gaps and clipped to it, until
     /// `report` returns false or the range ends. If the image does not know its extents, all is data.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)
+
+    /// No client has the image open any more: releases descriptors and locks. Nothing is dirty, and no call is under
+    /// way. `wake` comes before the next call.
+    func rest()
+
+    /// A client has opened the image again, as `other`, which has the same identity. If this Accessor rests, and the
+    /// image has certainly not changed since, takes over what `other` holds and serves again.
+    /// - Returns: False if there is any doubt. Then pages that were read through this Accessor are dropped, `other`
+    ///   takes its place, and this one is not called again.
+    func wake(with other: any Accessor) -> Bool
 }
 
 extension Accessor {
+    public func rest() {}
+
+    public func wake(with other: any Accessor) -> Bool { other === self }
+
     public func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>) {
         for index in writes.indices {
             do throws(AccessError) {

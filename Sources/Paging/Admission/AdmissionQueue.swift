@@ -12,7 +12,8 @@ import Synchronization
 /// grows. No writer starves, and giving back costs no place.
 ///
 /// A thread that makes room serves the queue: it grants the first writer what there is room for, then the next, and
-/// wakes only those. The record of a waiting writer lies on its own stack. So nothing is allocated, and there is room
+/// wakes only those. Writers that only a limit of their own image stops are passed over: what others are granted is not
+/// theirs. The record of a waiting writer lies on its own stack. So nothing is allocated, and there is room
 /// for all.
 ///
 /// Thread rules: any thread; a thread that waits here holds nothing (invariant 9). `lock` is innermost: the closures
@@ -34,6 +35,7 @@ struct AdmissionQueue: @unchecked Sendable {
     /// A writer that waits. The queue's lock guards all of it except the semaphore.
     private struct Waiter {
         let wanted: Int
+        let image: UnsafeMutableRawPointer
         let turn: UInt64
         var granted = 0
         /// Signals that have been given or are about to be. The waiter's memory must stay until it has heard them all.
@@ -42,6 +44,9 @@ struct AdmissionQueue: @unchecked Sendable {
         var previous: UnsafeMutablePointer<Waiter>?
         var next: UnsafeMutablePointer<Waiter>?
     }
+
+    /// There is no room for this image, though there may be for others.
+    static let notForThis = -1
 
     /// - Parameter mutex: Memory for the lock.
     init(mutex: UnsafeMutablePointer<pthread_mutex_t>) {
@@ -68,15 +73,17 @@ struct AdmissionQueue: @unchecked Sendable {
 
     /// Sleeps until some of `wanted` is granted. The writer counts as waiting before the room is looked at for the
     /// first time.
+    /// - Parameter image: What `take` in `serve` is given for this writer.
     /// - Parameter serve: Serves this queue, in case there is room already.
     /// - Parameter reasonToGiveUp: Why there is nothing to wait for, or nil. Called with no lock held, before each
     ///   sleep.
     /// - Returns: How much is granted, at least one.
     func waitForTurn(
-        _ turn: UInt64, wanting wanted: Int, serve: () -> Void, reasonToGiveUp: () -> AccessError?
+        _ turn: UInt64, wanting wanted: Int, of image: UnsafeMutableRawPointer, serve: () -> Void,
+        reasonToGiveUp: () -> AccessError?
     ) throws(AccessError) -> Int {
         assert(wanted > 0, "a writer waits for something")
-        var waiter = Waiter(wanted: wanted, turn: turn)
+        var waiter = Waiter(wanted: wanted, image: image, turn: turn)
         return try withUnsafeMutablePointer(to: &waiter) { (waiter) throws(AccessError) -> Int in
             signal(of: waiter).prepare()
             defer { signal(of: waiter).destroy() }
@@ -102,14 +109,18 @@ struct AdmissionQueue: @unchecked Sendable {
     }
 
     /// Grants room to the first writers, as far as `take` finds some, and wakes them.
-    /// - Parameter take: Takes up to a given amount of room, and returns how much: 0 if there is none.
-    func serve(_ take: (Int) -> Int) {
+    /// - Parameter take: Takes up to a given amount of room for an image, and returns how much: 0 if there is none for
+    ///   any, `notForThis` if there is none for this image. O(1) beside the writers that are passed over.
+    func serve(_ take: (Int, UnsafeMutableRawPointer) -> Int) {
         lock.lock()
         var admitted: UnsafeMutablePointer<Waiter>?
         var end: UnsafeMutablePointer<Waiter>?
-        while let waiter = state.pointee.first {
-            let granted = take(waiter.pointee.wanted)
+        var next = state.pointee.first
+        while let waiter = next {
+            next = waiter.pointee.next
+            let granted = take(waiter.pointee.wanted, waiter.pointee.image)
             assert(granted <= waiter.pointee.wanted, "no writer is granted more than it wants")
+            if granted == AdmissionQueue.notForThis { continue }
             guard granted > 0 else { break }
             unlink(waiter)
             waiter.pointee.granted = granted

@@ -1,42 +1,87 @@
 import Glibc
 import Synchronization
 
-/// How many base pages are dirty or being written out, over all images, and the limit at which writers wait.
+/// How many base pages are dirty or being written out, over all images and of one of them, and the limits at which
+/// writers wait.
 ///
 /// A writer is admitted for base pages before it takes any loan, and gives back those that were dirty already. So dirty
 /// pages never exceed the limit, and the rest of the Memory serves reads. A writer is admitted in parts: for as many
-/// pages as there is room for, at least one. No writer passes those that wait: see AdmissionQueue.
+/// pages as there is room for, at least one. No writer passes those that wait, except for those that only their own
+/// image's limit stops: see AdmissionQueue.
+///
+/// A DirtyLimit is seen from one image (`ofImage`), which has a limit of its own: what its disk can take (`allow`), and
+/// if several images share the Memory no more than half. So an image whose disk hangs leaves the other half.
 ///
 /// Thread rules: any thread; a writer that waits here holds nothing (invariant 9). While no writer waits, an admission
-/// costs one atomic exchange, and giving back costs one addition.
+/// costs two atomic exchanges, and giving back costs two additions.
 struct DirtyLimit: @unchecked Sendable {
     private let queue: AdmissionQueue
     private let state: UnsafeMutablePointer<State>
-    /// The number of dirty base pages at which writers wait, however fast the disk is.
+    private let images: UnsafeMutablePointer<Image>
+    private let imageCount: Int
+    /// The image that this is seen from; the process itself has one that is no image's.
+    private let image: UnsafeMutablePointer<Image>
+    /// The number of dirty base pages at which writers wait, however fast the disks are.
     let limit: Int
+    /// The maximum of one image.
+    let maxOfImage: Int
+
+    /// What counts for one image. It lies in the Memory. All zero before `prepare`.
+    struct Image: ~Copyable {
+        /// Base pages that are dirty, going out, or admitted.
+        fileprivate let pages = Atomic<Int>(0)
+        /// The limit of `pages` at present.
+        fileprivate let allowed = Atomic<Int>(0)
+        /// Base pages written out so far, and those of them that are not known to be durable.
+        fileprivate let written = Atomic<Int>(0)
+        fileprivate let unsynced = Atomic<Int>(0)
+    }
 
     private struct State: ~Copyable {
         let pages = Atomic<Int>(0)
-        /// The limit of `pages` at present.
-        let allowed: Atomic<Int>
-        /// Base pages written out so far, and those of them that are not known to be durable.
-        let written = Atomic<Int>(0)
-        let unsynced = Atomic<Int>(0)
         /// Leaves that are dirty, those of them whose write-out failed, and the error of the last of these.
         let dirtyLeaves = Atomic<Int>(0)
         let failedLeaves = Atomic<Int>(0)
         let error = Atomic<Int32>(0)
-
-        init(limit: Int) { allowed = Atomic(limit) }
     }
 
     /// - Parameter limit: Base pages, at least one.
-    init(limit: Int, _ metadata: borrowing Metadata) {
-        self.limit = max(1, limit)
+    /// - Parameter isShared: Whether several images share the Memory.
+    init(limit: Int, isShared: Bool = false, _ metadata: borrowing Metadata) {
+        let limit = max(1, limit)
         queue = AdmissionQueue(mutex: metadata.mutex(.admission))
         state = .allocate(capacity: 1)
-        state.initialize(to: State(limit: self.limit))
+        state.initialize(to: State())
+        self.limit = limit
+        maxOfImage = isShared ? max(1, limit / 2) : limit
+        images = metadata.dirtyImages
+        imageCount = metadata.images
+        image = metadata.dirtyImages + metadata.images
+        prepare()
     }
+
+    private init(_ other: DirtyLimit, image: UnsafeMutablePointer<Image>) {
+        queue = other.queue
+        state = other.state
+        images = other.images
+        imageCount = other.imageCount
+        limit = other.limit
+        maxOfImage = other.maxOfImage
+        self.image = image
+    }
+
+    /// The same, seen from image number `image`.
+    @inline(__always)
+    func ofImage(_ image: UInt16) -> DirtyLimit { DirtyLimit(self, image: images + Int(image)) }
+
+    /// Begins to count for a new image.
+    func prepare() {
+        image.initialize(to: Image())
+        image.pointee.allowed.store(maxOfImage, ordering: .relaxed)
+    }
+
+    /// The image is closed: it counts no more.
+    func forget() { image.pointee.allowed.store(0, ordering: .relaxed) }
 
     func destroy() {
         queue.destroy()
@@ -44,20 +89,31 @@ struct DirtyLimit: @unchecked Sendable {
         state.deallocate()
     }
 
-    /// Base pages that are dirty, going out, or admitted.
+    /// Base pages that are dirty, going out, or admitted, of all images.
     var pages: Int { state.pointee.pages.load(ordering: .relaxed) }
 
-    /// The number of dirty base pages at which writers wait now: `limit`, or less if the disk is slow. See FlushBudget.
-    @inline(__always)
-    var allowed: Int { state.pointee.allowed.load(ordering: .relaxed) }
+    /// Those of them that are the image's.
+    var pagesOfImage: Int { image.pointee.pages.load(ordering: .relaxed) }
 
-    /// The number of dirty base pages above which write-back begins by itself.
+    /// The number of dirty base pages at which the image's writers wait now: `maxOfImage`, or less if the disk is slow.
+    /// See FlushBudget.
+    @inline(__always)
+    var allowed: Int { image.pointee.allowed.load(ordering: .relaxed) }
+
+    /// The number of dirty base pages at which writers wait now, over all images that count. O(images).
+    var allowedOfAll: Int {
+        var sum = 0
+        for image in 0..<imageCount { sum += images[image].allowed.load(ordering: .relaxed) }
+        return sum == 0 ? limit : min(sum, limit)
+    }
+
+    /// The number of the image's dirty base pages above which write-back begins by itself.
     @inline(__always)
     var backgroundTarget: Int { allowed / 2 }
 
-    /// Whether write-back should be under way.
+    /// Whether write-back of the image should be under way.
     @inline(__always)
-    var isAboveTarget: Bool { pages > backgroundTarget }
+    var isAboveTarget: Bool { pagesOfImage > backgroundTarget || pages > limit / 2 }
 
     /// How many times a writer has waited at the limit.
     var waits: UInt64 { queue.arrivals }
@@ -71,7 +127,7 @@ struct DirtyLimit: @unchecked Sendable {
     /// Admits up to `count` base pages at once.
     /// - Returns: How many: 0 if there is no room, or another writer waits for it already.
     @inline(__always)
-    func admit(_ count: Int) -> Int { queue.isEmpty ? take(count) : 0 }
+    func admit(_ count: Int) -> Int { queue.isEmpty ? max(0, take(count, for: image)) : 0 }
 
     /// Sleeps until some of `count` base pages are admitted.
     /// - Parameter turn: What `turn` was when the write began.
@@ -79,17 +135,31 @@ struct DirtyLimit: @unchecked Sendable {
     ///   held.
     /// - Returns: How many are admitted, at least one.
     func waitToAdmit(_ count: Int, turn: UInt64, reasonToGiveUp: () -> AccessError?) throws(AccessError) -> Int {
-        try queue.waitForTurn(turn, wanting: count, serve: { queue.serve(take) }, reasonToGiveUp: reasonToGiveUp)
+        try queue.waitForTurn(
+            turn, wanting: count, of: image, serve: { queue.serve(take) }, reasonToGiveUp: reasonToGiveUp)
     }
 
-    /// Takes up to `count` base pages, as far as there is room.
+    /// Takes up to `count` base pages for an image, as far as there is room.
+    /// - Returns: How many: 0 if there is no room for any image, `AdmissionQueue.notForThis` if there is none for this
+    ///   one.
     @inline(__always)
-    private func take(_ count: Int) -> Int {
-        var before = state.pointee.pages.load(ordering: .sequentiallyConsistent)
+    private func take(_ count: Int, for image: UnsafeMutableRawPointer) -> Int {
+        let image = image.assumingMemoryBound(to: Image.self)
+        let ofImage = DirtyLimit.take(
+            count, from: image.pointee.pages, upTo: image.pointee.allowed.load(ordering: .relaxed))
+        guard ofImage > 0 else { return AdmissionQueue.notForThis }
+        let ofAll = DirtyLimit.take(ofImage, from: state.pointee.pages, upTo: limit)
+        if ofAll < ofImage { image.pointee.pages.wrappingSubtract(ofImage - ofAll, ordering: .sequentiallyConsistent) }
+        return ofAll
+    }
+
+    @inline(__always)
+    private static func take(_ count: Int, from pages: borrowing Atomic<Int>, upTo limit: Int) -> Int {
+        var before = pages.load(ordering: .sequentiallyConsistent)
         while true {
-            let part = min(count, allowed - before)
+            let part = min(count, limit - before)
             guard part > 0 else { return 0 }
-            let (exchanged, original) = state.pointee.pages.weakCompareExchange(
+            let (exchanged, original) = pages.weakCompareExchange(
                 expected: before, desired: before + part, ordering: .sequentiallyConsistent)
             if exchanged { return part }
             before = original
@@ -110,21 +180,23 @@ struct DirtyLimit: @unchecked Sendable {
     /// `count` base pages have been written out. The caller calls `wakeWaiters` when the whole batch has ended, so that
     /// waiting writers are admitted for all its room at once.
     func wroteOut(_ count: Int) {
-        state.pointee.written.wrappingAdd(count, ordering: .relaxed)
+        image.pointee.written.wrappingAdd(count, ordering: .relaxed)
         subtract(count)
     }
 
     @inline(__always)
     private func subtract(_ count: Int) {
-        let before = state.pointee.pages.wrappingSubtract(count, ordering: .sequentiallyConsistent).oldValue
+        // All images' last: a writer that sees room there finds room for the image too.
+        let before = image.pointee.pages.wrappingSubtract(count, ordering: .sequentiallyConsistent).oldValue
         assert(before >= count, "no more is released than was admitted")
+        state.pointee.pages.wrappingSubtract(count, ordering: .sequentiallyConsistent)
     }
 
-    /// From now on `pages` may be dirty, or `limit` if that is less.
+    /// From now on `pages` of the image may be dirty, or `maxOfImage` if that is less.
     /// - Returns: Whether that is more than before. Then the caller calls `wakeWaiters`.
     func allow(_ pages: Int) -> Bool {
-        let allowed = min(pages, limit)
-        return state.pointee.allowed.exchange(allowed, ordering: .sequentiallyConsistent) < allowed
+        let allowed = min(pages, maxOfImage)
+        return image.pointee.allowed.exchange(allowed, ordering: .sequentiallyConsistent) < allowed
     }
 
     /// Admits waiting writers, if there are any, as far as there is room. If something cannot be written out, lets the
@@ -141,18 +213,21 @@ struct DirtyLimit: @unchecked Sendable {
     }
 
     /// `count` base pages are dirty again, whatever the limit.
-    func add(_ count: Int) { state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent) }
+    func add(_ count: Int) {
+        image.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent)
+        state.pointee.pages.wrappingAdd(count, ordering: .sequentiallyConsistent)
+    }
 
     // MARK: What has been written out, and what cannot be
 
-    /// Base pages written out so far.
-    var written: Int { state.pointee.written.load(ordering: .relaxed) }
+    /// Base pages of the image written out so far.
+    var written: Int { image.pointee.written.load(ordering: .relaxed) }
 
-    /// Base pages that are written out and not known to be durable.
-    var unsynced: Int { max(0, state.pointee.unsynced.load(ordering: .relaxed)) }
+    /// Base pages of the image that are written out and not known to be durable.
+    var unsynced: Int { max(0, image.pointee.unsynced.load(ordering: .relaxed)) }
 
-    /// `pages` more (or fewer) base pages are written out and not durable.
-    func countUnsynced(_ pages: Int) { state.pointee.unsynced.wrappingAdd(pages, ordering: .relaxed) }
+    /// `pages` more (or fewer) base pages of the image are written out and not durable.
+    func countUnsynced(_ pages: Int) { image.pointee.unsynced.wrappingAdd(pages, ordering: .relaxed) }
 
     /// `count` more (or fewer) leaves are dirty.
     func countDirtyLeaves(_ count: Int) { state.pointee.dirtyLeaves.wrappingAdd(count, ordering: .relaxed) }

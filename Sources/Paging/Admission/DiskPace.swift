@@ -1,33 +1,32 @@
 import Glibc
 import Synchronization
 
-/// Keeps the DirtyLimit at what the FlushBudget allows: it reports to the budget what the disk does, and sets the
-/// limit.
+/// Of one image: keeps its part of the DirtyLimit at what the FlushBudget allows. It reports to the budget what the
+/// image's disk does, and sets the limit.
 ///
 /// Write-outs and syncs report their beginnings and ends. Writers look in while much is dirty, at most ten times a
 /// second, so that a disk that does nothing at all is noticed. A writer that waits for room need not look, because the
 /// room only gets less.
 ///
-/// Thread rules: any thread, no lock held; `lock` is innermost. Without a flush time it does nothing.
+/// Thread rules: any thread, no lock held; its own is innermost. Without a flush time it does nothing.
 struct DiskPace: @unchecked Sendable {
     private let dirtyLimit: DirtyLimit
-    private let lock: Lock
+    private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>?
 
     /// The time between two looks of writers, seconds.
     private static let interval = 0.1
 
     private struct State: ~Copyable {
-        /// Guarded by `lock`. It comes before the atomic, which is used without the lock.
+        /// Guarded by `monitor`. It comes before the atomic, which is used without the lock.
         var budget: FlushBudget
         /// When the next look is due, microseconds.
         let nextLook = Atomic<Int>(0)
     }
 
     /// - Parameter flushTime: Milliseconds that a flush may take, or nil if that does not matter.
-    init(_ dirtyLimit: DirtyLimit, flushTime: Int?, mutex: UnsafeMutablePointer<pthread_mutex_t>) {
+    init(_ dirtyLimit: DirtyLimit, flushTime: Int?) {
         self.dirtyLimit = dirtyLimit
-        lock = Lock(in: mutex)
         guard let flushTime else {
             state = nil
             return
@@ -39,6 +38,7 @@ struct DiskPace: @unchecked Sendable {
     }
 
     func destroy() {
+        monitor.destroy()
         state?.deinitialize(count: 1)
         state?.deallocate()
     }
@@ -61,7 +61,7 @@ struct DiskPace: @unchecked Sendable {
     /// Whether what is written out and not durable should be synced.
     var isSyncDue: Bool {
         guard let state else { return false }
-        return lock.withLock { state.pointee.budget.isSyncDue(unsynced: dirtyLimit.unsynced) }
+        return monitor.withLock { state.pointee.budget.isSyncDue(unsynced: dirtyLimit.unsynced) }
     }
 
     /// Reports to the budget what the disk has written out, unless a thread has done so in the last tenth of a second.
@@ -78,7 +78,7 @@ struct DiskPace: @unchecked Sendable {
 
     private func change(_ body: (inout FlushBudget, Double) -> Void) {
         guard let state else { return }
-        let isMore = lock.withLock {
+        let isMore = monitor.withLock {
             let now = MonotonicClock.seconds
             body(&state.pointee.budget, now)
             return dirtyLimit.allow(state.pointee.budget.pages(unsynced: dirtyLimit.unsynced, at: now))

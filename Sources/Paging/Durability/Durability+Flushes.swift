@@ -70,6 +70,11 @@ extension Durability {
         atRiskWhenLastFlushed = atRisk
     }
 
+    /// Whether the Writeback may have something to do for the image. O(1), and no I/O.
+    var mayNeedWriteback: Bool {
+        ledger.dirtyLeaves > 0 || risk.unsyncedPages > 0 || hasLeftFlushes || ledger.hasNews
+    }
+
     /// Notifies whoever runs the server if write-outs have begun to fail, or to work again.
     func tellNews() {
         if let news = ledger.news(dirtyPages: pages.dirtyLimit.pages) { pages.notify(news) }

@@ -111,7 +111,7 @@ final class Durability: @unchecked Sendable {
         // What is counted as at risk before the sync begins has reached the image before it: the sync covers it.
         let atRisk = risk.atRisk
         do throws(AccessError) {
-            try pages.pace.sync(risk.unsyncedPages) { () throws(AccessError) in
+            try context.pace.sync(risk.unsyncedPages) { () throws(AccessError) in
                 LockRank.assertNoneHeld()
                 try accessor.makeDurable()
             }

@@ -42,6 +42,9 @@ extension Ledger {
         lock.withLock { record.pointee.failedLeaves > 0 ? AccessError(record.pointee.error) : nil }
     }
 
+    /// Whether `news` may have something to tell.
+    var hasNews: Bool { lock.withLock { record.pointee.writeOutFailures > 0 } }
+
     /// The news about write-outs since the last call, or nil.
     func news(dirtyPages: Int) -> Notice? {
         lock.withLock {

@@ -7,7 +7,7 @@ import Synchronization
 /// (invariant 8). The tables are sized for the worst case, one resident base page a leaf, so no access pattern needs
 /// more. Known zeroes are the exception: they are forgotten if there is no room. Bytes for each frame, beside its 4096:
 /// flexpage 24, its word 8, leaf 64, buckets 4 to 8, ghosts 6, writeback 8, bad pages 2, known zeroes 6, free lists
-/// 0.3. Together that is some 3 % of the memory.
+/// 0.3, and what counts for each image at most 12. Together that is some 3.5 % of the memory.
 struct Metadata {
     let frames: Int
     let flexpages: UnsafeMutablePointer<Flexpage>
@@ -24,6 +24,11 @@ struct Metadata {
     let readaheadWaste: UnsafeMutablePointer<Atomic<UInt64>>
     let imageQueues: UnsafeMutablePointer<ImageQueues>
     let holdings: UnsafeMutablePointer<Holding>
+    /// One for each shard of each image.
+    let imageHits: UnsafeMutablePointer<UInt64>
+    let imageCounters: UnsafeMutablePointer<ImageCounters.Record>
+    /// One more than there are images.
+    let dirtyImages: UnsafeMutablePointer<DirtyLimit.Image>
     /// How many images there can be at once.
     let images: Int
     let writebackKeys: UnsafeMutablePointer<UInt64>
@@ -43,7 +48,6 @@ struct Metadata {
         case queue
         case waiters
         case admission
-        case pace
     }
     static let mutexCount = LockName.allCases.count
     /// Conditions besides those of the shards: waiters for memory.
@@ -70,6 +74,9 @@ struct Metadata {
         readaheadWaste = carver.carve(Atomic<UInt64>.self, images)
         imageQueues = carver.carve(ImageQueues.self, images)
         holdings = carver.carve(Holding.self, images)
+        imageHits = carver.carve(UInt64.self, images * AccessMap.shardCount)
+        imageCounters = carver.carve(ImageCounters.Record.self, images)
+        dirtyImages = carver.carve(DirtyLimit.Image.self, images + 1)
         writebackKeys = carver.carve(UInt64.self, WritebackQueue.slotCount * WritebackQueue.capacity(frames: frames))
         badPages = carver.carve(UInt16.self, frames)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)

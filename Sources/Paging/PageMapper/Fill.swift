@@ -223,6 +223,7 @@ struct Fill: ~Copyable {
         context.queue.append(count: issued) { id($0) }
         if hasWaiters { chunk.wakeAll() }
         chunk.shard.pointee.fills += 1
+        context.map.counters.countFill()
     }
 
     /// Lets everybody see the flexpages, as read ahead and not used yet, and lends none. The first client that uses the
@@ -277,6 +278,7 @@ struct Fill: ~Copyable {
         }
         chunk.wakeAll()
         chunk.shard.pointee.failedFills += 1
+        context.map.counters.countFailedFill()
     }
 
     /// Gives back the filler's pins on some of `ids`, which are no longer in a map. No lock is held.

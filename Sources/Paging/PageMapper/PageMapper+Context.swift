@@ -11,6 +11,7 @@ extension PageMapper {
             let clock: ImageClock
             let waiters: MemoryWaiters
             let dirtyLimit: DirtyLimit
+            let pace: DiskPace
             let reservations: Reservations
             let readahead: Readahead
             let hole: HoleHint
@@ -19,12 +20,15 @@ extension PageMapper {
         }
 
         init(image: UInt16, pages: Pages, imageSize: Int64) {
+            let dirtyLimit = pages.dirtyLimit.ofImage(image)
+            dirtyLimit.prepare()
+            pages.accessMap(ofImage: image).counters.prepare()
             storage = .allocate(capacity: 1)
             storage.initialize(
                 to: Storage(
                     map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
-                    clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: pages.dirtyLimit,
-                    reservations: Reservations(),
+                    clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: dirtyLimit,
+                    pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
                     hole: HoleHint(), provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
@@ -32,6 +36,8 @@ extension PageMapper {
 
         /// Frees the record. Nobody uses it afterwards.
         func destroy() {
+            storage.pointee.pace.destroy()
+            storage.pointee.dirtyLimit.forget()
             storage.pointee.reservations.destroy()
             storage.pointee.readahead.destroy()
             storage.deinitialize(count: 1)
@@ -56,6 +62,7 @@ extension PageMapper {
         var waiters: MemoryWaiters { storage.pointee.waiters }
         @inline(__always)
         var dirtyLimit: DirtyLimit { storage.pointee.dirtyLimit }
+        var pace: DiskPace { storage.pointee.pace }
         @inline(__always)
         var reservations: Reservations { storage.pointee.reservations }
         @inline(__always)

@@ -81,6 +81,7 @@ extension PageMapper {
         let isAllZero = fill.findZeroes(keeping: keepingZeroes)
         let chunk = hashed.lock()
         chunk.shard.pointee.misses += UInt64(fill.covered.count)
+        context.map.counters.countMisses(fill.covered.count)
         fill.publish(in: chunk)
         let loan = fill.lend(wanted, in: chunk)
         assert(!loan.range.isEmpty, "what a request begins with has been populated, or is zeroes")

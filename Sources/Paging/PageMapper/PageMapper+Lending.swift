@@ -28,6 +28,7 @@ extension PageMapper.Context {
         if !counted.isEmpty {
             let before = chunk.shard.pointee.hits
             chunk.shard.pointee.hits = before &+ UInt64(BasePage.numbers(covering: counted).count)
+            map.counters.countHits(chunk.shard.pointee.hits &- before, in: chunk)
             clock.countTime(ofHits: before, chunk.shard.pointee.hits)
         }
         return loan
@@ -49,7 +50,10 @@ extension PageMapper.Context {
         let pages = BasePage.numbers(covering: wanted)
         let end = map.knownZeroes(in: chunk).end(ofRunFrom: pages.lowerBound, upTo: pages.upperBound)
         guard end > pages.lowerBound else { return Loan(self, at: wanted.lowerBound) }
-        if countingFrom <= wanted.lowerBound { chunk.shard.pointee.zeroHits += end - pages.lowerBound }
+        if countingFrom <= wanted.lowerBound {
+            chunk.shard.pointee.zeroHits += end - pages.lowerBound
+            map.counters.countZeroHits(end - pages.lowerBound)
+        }
         var loan = Loan(self, zeroes: wanted.lowerBound..<min(BasePage.offset(of: end), wanted.upperBound))
         loan.mark = map.takeMark(ofZeroes: pages.lowerBound..<end, in: chunk)
         return loan

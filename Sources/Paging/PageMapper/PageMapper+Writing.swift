@@ -42,7 +42,7 @@ extension PageMapper {
         let dirtyLimit = context.dirtyLimit
         let admitted = dirtyLimit.admit(count)
         if admitted == 0 || dirtyLimit.isAboveTarget {
-            pages.pace.look()
+            context.pace.look()
             pages.writebackQueue.kick()
         }
         if admitted > 0 { return Admission(admitted, of: dirtyLimit) }

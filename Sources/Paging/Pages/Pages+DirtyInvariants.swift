@@ -27,7 +27,7 @@ extension Pages {
                 images[Int(leaf.image)].add(leaf)
             }
         }
-        for image in images.indices { check(accessMap(ofImage: UInt16(image)), images[image]) }
+        for image in images.indices { check(accessMap(ofImage: UInt16(image)), images[image], isQuiet: isQuiet) }
         let leaves = dirtyLimit.leaves
         precondition(leaves.dirty == images.reduce(0) { $0 + $1.dirtyLeaves }, "the dirty limit counts dirty leaves")
         precondition(leaves.failed == images.reduce(0) { $0 + $1.failedLeaves }, "the dirty limit counts failed leaves")
@@ -36,11 +36,14 @@ extension Pages {
         precondition(!isQuiet || dirtyLimit.pages == dirtyPages, "what is not dirty any more has been released")
     }
 
-    private func check(_ map: AccessMap, _ found: Found) {
+    private func check(_ map: AccessMap, _ found: Found, isQuiet: Bool) {
         map.ledger.checkInvariants()
         precondition(map.ledger.dirtyLeaves == found.dirtyLeaves, "every dirty leaf is on the dirty list")
         precondition(map.ledger.failedLeaves == found.failedLeaves, "(6) what has failed is counted")
         precondition(map.risk.unsyncedPages == found.unsyncedPages, "what is not durable is counted")
+        let ofImage = map.ledger.dirtyLimit.pagesOfImage
+        precondition(ofImage >= found.dirtyPages, "what is dirty has been admitted to its image")
+        precondition(!isQuiet || ofImage == found.dirtyPages, "what is not dirty any more has been released")
     }
 
     /// Checks the bits of a leaf against each other and against the words of its flexpages.

@@ -26,4 +26,7 @@ extension Pages {
 
     /// Image number `image` has its first user now, or has none any more. O(images).
     func setActive(_ isActive: Bool, image: UInt16) { queue.setActive(isActive, image: image) }
+
+    /// Number `image` is no image's any more: nothing is reserved for it. O(images).
+    func retire(image: UInt16) { queue.retire(image: image) }
 }

@@ -43,7 +43,10 @@ public final class Pages: @unchecked Sendable {
     let queue: PageQueue
     let waiters: MemoryWaiters
     let dirtyLimit: DirtyLimit
-    let pace: DiskPace
+    /// Milliseconds that a flush may take, or nil if that does not matter.
+    let flushTime: Int?
+    /// Whether several images share the Memory. Then one image has at most half of what they share.
+    let isShared: Bool
     let writebackQueue: WritebackQueue
     /// The maximum number of frames that one fill takes, so that one request leaves some to the others.
     let maxFramesOfFill: Int
@@ -68,14 +71,19 @@ public final class Pages: @unchecked Sendable {
     ///   32nd 17 %.)
     /// - Parameter maxPagesOfFill: The maximum number of base pages that one read of an image populates, 1 to 256. With
     ///   1, every flexpage is a base page. A simulation of fixed 4 KiB pages uses that.
+    /// - Parameter isShared: Whether several images share the memory. Then one of them has at most half of what may be
+    ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
+    ///   hangs does not stop the others.
     /// - Parameter notify: Hears of troubles and of their ends, from any thread.
     /// - Throws: ENOMEM if that much cannot be mapped, EINVAL if it is too little or too much.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
-        readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill,
+        readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
         notify: @escaping @Sendable (Notice) -> Void = { _ in }
     ) throws(AccessError) {
         self.notify = notify
+        self.flushTime = flushTime
+        self.isShared = isShared
         memory = try Memory(bytes: bytes)
         table = FlexpageTable(memory)
         leaves = LeafTable(memory)
@@ -83,10 +91,10 @@ public final class Pages: @unchecked Sendable {
         waiters = MemoryWaiters(memory.metadata)
         maxFramesOfFill = max(1, min(memory.metadata.frames / 8, maxPagesOfFill))
         let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
-        dirtyLimit = DirtyLimit(limit: Int(Double(memory.metadata.frames) * share), memory.metadata)
-        pace = DiskPace(dirtyLimit, flushTime: flushTime, mutex: memory.metadata.mutex(.pace))
-        writebackQueue = WritebackQueue(memory.metadata, pace)
-        prefetches = PrefetchQueue(memory.metadata)
+        dirtyLimit = DirtyLimit(
+            limit: Int(Double(memory.metadata.frames) * share), isShared: isShared, memory.metadata)
+        writebackQueue = WritebackQueue(memory.metadata)
+        prefetches = PrefetchQueue(memory.metadata, isShared: isShared)
         readaheadWaste = ReadaheadWaste(memory.metadata)
         will = LastWill(table: table, metadata: memory.metadata)
         maxReadahead = min(readahead / BasePage.size, ImageQueues.probationTarget(ofFrames: memory.metadata.frames) / 3)
@@ -97,7 +105,6 @@ public final class Pages: @unchecked Sendable {
         will.close()
         queue.destroy()
         waiters.destroy()
-        pace.destroy()
         dirtyLimit.destroy()
         writebackQueue.destroy()
         prefetches.destroy()
@@ -105,7 +112,9 @@ public final class Pages: @unchecked Sendable {
 
     /// The AccessMap of image number `image`. It costs nothing: it is a view of the shared tables.
     func accessMap(ofImage image: UInt16) -> AccessMap {
-        AccessMap(image: image, leaves: leaves, table: table, dirtyLimit: dirtyLimit, metadata: memory.metadata)
+        AccessMap(
+            image: image, leaves: leaves, table: table, dirtyLimit: dirtyLimit.ofImage(image),
+            metadata: memory.metadata)
     }
 
     /// The number of base pages that there is room for.
@@ -172,6 +181,7 @@ public final class Pages: @unchecked Sendable {
             }
             map.remove(candidate.id, in: chunk)
             chunk.shard.pointee.recycles += 1
+            map.counters.countRecycle()
         }
         chunk.unlock()
         give(region)
@@ -188,7 +198,7 @@ public final class Pages: @unchecked Sendable {
             shard.unlock()
         }
         counters.dirtyWaits = dirtyLimit.waits
-        counters.allowedDirtyPages = UInt64(dirtyLimit.allowed)
+        counters.allowedDirtyPages = UInt64(dirtyLimit.allowedOfAll)
         counters.dirtyPages = UInt64(max(0, dirtyLimit.pages))
         counters.bytesInUse = UInt64(memory.bytesInUse)
         counters.peakBytesInUse = UInt64(memory.peakBytesInUse)

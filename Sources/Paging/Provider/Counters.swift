@@ -1,4 +1,4 @@
-/// A snapshot of what has happened so far, over all images.
+/// A snapshot of what has happened so far, over all images (`Pages.counters`) or to one (`Provider.counters`).
 public struct Counters: Sendable, Equatable {
     /// Base pages lent to clients that were resident when a client wanted them.
     public var hits: UInt64 = 0

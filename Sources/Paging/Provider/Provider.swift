@@ -39,6 +39,15 @@ public final class Provider: @unchecked Sendable {
     /// Which leaves of the image are dirty or not yet durable.
     var ledger: Ledger { mapper.context.map.ledger }
 
+    /// A snapshot of what has been counted for this image since it was opened. What counts only for the memory as a
+    /// whole is 0 in it. O(shards).
+    public var counters: Counters {
+        var counters = mapper.context.map.counters.snapshot
+        counters.dirtyPages = UInt64(max(0, mapper.context.dirtyLimit.pagesOfImage))
+        counters.allowedDirtyPages = UInt64(mapper.context.dirtyLimit.allowed)
+        return counters
+    }
+
     /// Makes durable every write, zero and trim that was answered before the call. See `Durability.flush`.
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.

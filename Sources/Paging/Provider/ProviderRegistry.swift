@@ -2,59 +2,120 @@ import Glibc
 
 /// The open images, found by identity, so that clients of one image share one Provider and see each other's writes.
 ///
+/// An image whose last user has left can rest: its Provider and its pages stay, until their turn in the PageQueue, and
+/// its Accessor releases descriptors and locks. A client that comes back finds the pages, if the image has certainly
+/// not changed meanwhile.
+///
+///                 open                        close, by the last user
+///     (no entry) ──────▶ in use (users > 0) ──────────────────────────▶ left ◀───┐ closeIfLeft, something is
+///         ▲                 ▲  ▲                                         │ │ └───┘ not on the image yet
+///         │                 │  └────────── open ─────────────────────────┘ │
+///         │                 └──── open, wake: not changed ──── resting ◀───┘ close, closeIfLeft: all is on the image
+///         └─── open, wake: changed; or another image needs the number ────┘
+///
 /// Thread rules: any thread. Its lock is not held during I/O: an image that is being opened or closed is noted, and a
 /// thread that wants the image meanwhile waits. It is not on the data path.
 public final class ProviderRegistry: @unchecked Sendable {
     private let pages: Pages
+    /// Whether images rest when their last user has left. If not, they are forgotten.
+    private let keepsUnused: Bool
     private let monitor = Monitor(.registry)
     private var entries: [Entry] = []
     /// Images being opened or closed.
     private var changing: Set<ImageIdentity> = []
     private var numbersInUse: Set<UInt16> = []
+    /// How many times an image has gone to rest so far.
+    private var rests: UInt64 = 0
     /// The image that `visitEach` is visiting.
     private var visited: Provider?
 
     private struct Entry {
         let provider: Provider
         var users: Int
+        /// Its last close has failed. The Writeback goes on with it.
+        var isLeft = false
+        /// Which rest it is, counted from 1; 0 if the image does not rest.
+        var rest: UInt64 = 0
     }
 
-    public init(pages: Pages) { self.pages = pages }
+    /// - Parameter keepingUnused: Whether the pages of an image stay when its last user has left.
+    public init(pages: Pages, keepingUnused: Bool = false) {
+        self.pages = pages
+        keepsUnused = keepingUnused
+    }
 
     deinit { monitor.destroy() }
 
-    /// The Provider of the image, for one more user. The first user opens it with `accessor`.
-    /// - Throws: What `accessor` throws; ENFILE if as many images are open as the Memory has Ledgers for; EFBIG for an
-    ///   image of more than 2⁶⁰ bytes.
+    /// The Provider of the image, for one more user. The first user opens it with `accessor`, and so does the first one
+    /// after a rest. The Provider's Accessor is an earlier one if the image is in use, or has certainly not changed.
+    /// - Throws: What `accessor` throws; ENFILE if as many images are in use as the Memory has Ledgers for; EFBIG for
+    ///   an image of more than 2⁶⁰ bytes.
     public func open(
         _ identity: ImageIdentity, accessor: () throws(AccessError) -> any Accessor
     ) throws(AccessError) -> Provider {
         monitor.lock()
         defer { monitor.unlock() }
         while changing.contains(identity) { monitor.wait() }
-        if let index = entries.firstIndex(where: { $0.provider.identity == identity }) {
+        if let index = index(of: identity), entries[index].rest == 0 {
             entries[index].users += 1
+            entries[index].isLeft = false
             pages.setActive(true, image: entries[index].provider.image)
             return entries[index].provider
         }
-        let numbers = 0..<UInt16(pages.memory.metadata.images)
-        guard let number = numbers.first(where: { !numbersInUse.contains($0) }) else { throw AccessError(ENFILE) }
-        numbersInUse.insert(number)
-        do throws(AccessError) {
-            let accessor = try changingUnlocked(identity, accessor)
-            guard accessor.size <= PageKey.maxImageSize else { throw AccessError(EFBIG) }
-            let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
-            entries.append(Entry(provider: provider, users: 1))
-            pages.setActive(true, image: number)
-            return provider
-        } catch {
-            numbersInUse.remove(number)
-            throw error
+        beginChange(of: identity)
+        defer { endChange(of: identity) }
+        let accessor = try unlocked(accessor)
+        guard accessor.size <= PageKey.maxImageSize else { throw AccessError(EFBIG) }
+        // It rests: no other image takes its number while it is being changed.
+        if let index = index(of: identity) {
+            if let provider = wake(at: index, with: accessor) { return provider }
+            forget(at: index)
         }
+        let number = try freeNumber()
+        numbersInUse.insert(number)
+        let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
+        entries.append(Entry(provider: provider, users: 1))
+        pages.setActive(true, image: number)
+        return provider
     }
 
-    /// One user less. When the last user leaves, the image is flushed, its flexpages are dropped and the Provider is
-    /// forgotten. No request of the image may be under way then.
+    private func index(of identity: ImageIdentity) -> Int? {
+        entries.firstIndex { $0.provider.identity == identity }
+    }
+
+    /// The Provider of an image that rests, for its first user, or nil if the image may have changed.
+    private func wake(at index: Int, with accessor: any Accessor) -> Provider? {
+        assert(entries[index].users == 0 && entries[index].rest > 0, "an image that is woken rests")
+        let provider = entries[index].provider
+        guard provider.accessor.wake(with: accessor) else { return nil }
+        pages.will.enlist(provider)
+        entries[index].users = 1
+        entries[index].rest = 0
+        pages.setActive(true, image: provider.image)
+        return provider
+    }
+
+    /// A number for a new image. If there is none, the image that has rested for the longest time gives up its own.
+    private func freeNumber() throws(AccessError) -> UInt16 {
+        let numbers = 0..<UInt16(pages.memory.metadata.images)
+        while numbersInUse.count == numbers.count {
+            let resting = entries.indices.filter {
+                entries[$0].rest > 0 && !changing.contains(entries[$0].provider.identity)
+            }
+            guard let oldest = resting.min(by: { entries[$0].rest < entries[$1].rest }) else {
+                throw AccessError(ENFILE)
+            }
+            let identity = entries[oldest].provider.identity
+            beginChange(of: identity)
+            forget(at: oldest)
+            endChange(of: identity)
+        }
+        guard let number = numbers.first(where: { !numbersInUse.contains($0) }) else { throw AccessError(ENFILE) }
+        return number
+    }
+
+    /// One user less. When the last user leaves, the image is flushed. Then it rests, or its flexpages are dropped and
+    /// the Provider is forgotten. No request of the image may be under way then.
     /// - Throws: The flush's error. Data that could not be written stays, and the Provider with it, until the Writeback
     ///   has brought it out and closed the image. A user that opens it before that gets the same Provider. What
     ///   a failed sync has lost stays lost, and the image can be opened anew.
@@ -67,81 +128,128 @@ public final class ProviderRegistry: @unchecked Sendable {
         entries[index].users -= 1
         guard entries[index].users == 0 else { return }
         pages.setActive(false, image: provider.image)
-        while visited === provider { monitor.wait() }
-        if let failure = closeIfUnused(provider) { throw failure }
+        while changing.contains(provider.identity) || visited === provider { monitor.wait() }
+        let failure = closeIfUnusedLocked(provider)
+        if let index = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 && $0.rest == 0 }) {
+            entries[index].isLeft = true
+        }
+        if let failure { throw failure }
     }
 
-    /// Closes images that no client uses any more, and that are open only because their data could not be brought out.
-    /// Those whose data still cannot be brought out stay open. Called by the thread that visits.
-    func closeUnused() {
+    /// Closes an image whose last close has failed, because its data could not be brought out. If that still cannot be
+    /// done, it stays open. An image whose last close is only beginning is left to that: its caller wants the error.
+    func closeIfLeft(_ provider: Provider) {
+        monitor.withLock {
+            guard entries.contains(where: { $0.provider === provider && $0.isLeft }), visited !== provider else {
+                return
+            }
+            _ = closeIfUnusedLocked(provider)
+        }
+    }
+
+    /// Forgets the images that rest, and their pages.
+    public func forgetResting() {
         monitor.lock()
         defer { monitor.unlock() }
-        for provider in entries.filter({ $0.users == 0 }).map(\.provider) { _ = closeIfUnused(provider) }
-    }
-
-    /// Flushes the image, drops its pages and forgets it, unless a user has opened it meanwhile, or data stays. The
-    /// monitor is locked.
-    /// - Returns: The flush's error.
-    private func closeIfUnused(_ provider: Provider) -> AccessError? {
-        guard let last = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 }),
-            !changing.contains(provider.identity)
-        else { return nil }
-        let failure = changingUnlocked(provider.identity) { end(provider) }
-        if provider.ledger.dirtyLeaves == 0 {
-            entries.remove(at: entries.firstIndex { $0.provider === provider } ?? last)
-            pages.queue.retire(image: provider.image)
-            numbersInUse.remove(provider.image)
+        while let index = entries.firstIndex(where: {
+            $0.rest > 0 && !changing.contains($0.provider.identity)
+        }) {
+            let identity = entries[index].provider.identity
+            beginChange(of: identity)
+            forget(at: index)
+            endChange(of: identity)
         }
-        return failure
     }
 
-    /// Brings out what is dirty of an image that has no users any more, and drops its pages if all of it is out.
+    /// Flushes the image, and lets it rest or forgets it, unless a user has opened it meanwhile, or data stays.
     /// - Returns: The flush's error.
-    private func end(_ provider: Provider) -> AccessError? {
-        var failure: AccessError?
+    private func closeIfUnusedLocked(_ provider: Provider) -> AccessError? {
+        let identity = provider.identity
+        guard !changing.contains(identity),
+            entries.contains(where: { $0.provider === provider && $0.users == 0 && $0.rest == 0 })
+        else { return nil }
+        beginChange(of: identity)
+        defer { endChange(of: identity) }
+        let failure = unlocked { flush(provider) }
+        guard provider.ledger.dirtyLeaves == 0, !provider.durability.hasLeftFlushes,
+            let index = index(of: identity)
+        else { return failure }
+        guard keepsUnused, failure == nil, provider.lost == nil else {
+            forget(at: index)
+            return failure
+        }
+        pages.will.withdraw(provider)
+        unlocked { provider.accessor.rest() }
+        rests += 1
+        if let index = self.index(of: identity) { entries[index].rest = rests }
+        return nil
+    }
+
+    /// Brings out what is dirty of an image that has no users any more.
+    private func flush(_ provider: Provider) -> AccessError? {
         pages.prefetches.forget(provider)
+        pages.writebackQueue.withdraw(provider)
         do throws(AccessError) {
             if provider.accessor.isWritable { try provider.flush() }
+            return nil
         } catch {
-            failure = error
+            return error
         }
-        if provider.ledger.dirtyLeaves == 0 { provider.mapper.dropAll() }
-        return failure
     }
 
-    /// Runs `body` without the lock, while the image is marked as being opened or closed.
-    private func changingUnlocked<Result, Failure>(
-        _ identity: ImageIdentity, _ body: () throws(Failure) -> Result
-    ) throws(Failure) -> Result {
-        changing.insert(identity)
+    /// Forgets an image that is being changed and has no users, with its pages. Nothing of it is dirty.
+    private func forget(at index: Int) {
+        let provider = entries[index].provider
+        assert(entries[index].users == 0 && provider.ledger.dirtyLeaves == 0, "what is forgotten is on the image")
+        assert(changing.contains(provider.identity), "no thread opens what is being forgotten")
+        entries.remove(at: index)
+        unlocked { provider.mapper.dropAll() }
+        pages.retire(image: provider.image)
+        numbersInUse.remove(provider.image)
+    }
+
+    // MARK: Changes
+
+    // The monitor is locked here, and in all private functions above.
+
+    /// The image is being opened or closed: threads that want it wait until `endChange`.
+    private func beginChange(of identity: ImageIdentity) {
+        let isNew = changing.insert(identity).inserted
+        assert(isNew, "one thread at a time opens or closes an image")
+    }
+
+    private func endChange(of identity: ImageIdentity) {
+        changing.remove(identity)
+        monitor.wakeAll()
+    }
+
+    /// Runs `body` without the lock. Indices into `entries` mean nothing afterwards.
+    private func unlocked<Result, Failure>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         monitor.unlock()
-        defer {
-            monitor.lock()
-            changing.remove(identity)
-            monitor.wakeAll()
-        }
+        defer { monitor.lock() }
         return try body()
     }
 
-    /// Calls `body`, without the lock, with each image in turn that is neither being opened nor closed. An image stays
-    /// open while it is visited. One thread at a time.
-    func visitEach(_ body: (Provider) -> Void) {
+    /// Calls `body`, without the lock, with each image in turn that is neither being opened nor closed and does not
+    /// rest, and whether its last close has failed. An image stays open while it is visited. One thread at a time.
+    func visitEach(_ body: (_ provider: Provider, _ isLeft: Bool) -> Void) {
         var index = 0
-        while let provider = visit(index) {
-            if let provider = provider { body(provider) }
+        while let visit = visit(index) {
+            if let (provider, isLeft) = visit { body(provider, isLeft) }
             endVisit()
             index += 1
         }
     }
 
     /// The image with this index: nil past the last one, and a value that contains nil if the image cannot be visited.
-    private func visit(_ index: Int) -> Provider?? {
+    private func visit(_ index: Int) -> (provider: Provider, isLeft: Bool)?? {
         monitor.withLock {
             assert(visited == nil, "one thread at a time visits")
             guard index < entries.count else { return nil }
-            let provider = entries[index].provider
-            visited = changing.contains(provider.identity) ? nil : provider
-            return .some(visited)
+            let entry = entries[index]
+            guard entry.rest == 0, !changing.contains(entry.provider.identity) else { return .some(nil) }
+            visited = entry.provider
+            return (entry.provider, entry.isLeft)
         }
     }
 

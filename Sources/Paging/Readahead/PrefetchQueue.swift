@@ -5,6 +5,9 @@ import Glibc
 /// A bounded queue. If it is full, or more pages are asked for than may be under way at once, the rest of a plan is
 /// dropped: no request ever waits for reading ahead.
 ///
+/// If several images share the Memory, one of them has at most half of the queue, of the pages under way and of the
+/// threads. So an image whose disk hangs does not stop the others.
+///
 /// Thread rules: any thread. Its lock is innermost.
 struct PrefetchQueue: @unchecked Sendable {
     private static let capacity = 64
@@ -13,6 +16,7 @@ struct PrefetchQueue: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
     /// The maximum number of base pages that are asked for and not yet read.
     let maxPages: Int
+    private let isShared: Bool
 
     /// A run of one chunk of an image.
     struct Job {
@@ -27,23 +31,34 @@ struct PrefetchQueue: @unchecked Sendable {
         var count = 0
         /// Base pages that are queued or being read.
         var pages = 0
-        /// Jobs under way, of each image.
-        let jobsUnderWay: UnsafeMutablePointer<Int>
+        /// What each image has, by its number.
+        let images: UnsafeMutablePointer<ImageJobs>
+        /// The maximum of jobs under way of one image.
+        var maxUnderWayOfImage = Int.max
         var hasThreads = false
         var isStopping = false
     }
 
-    init(_ metadata: borrowing Metadata) {
+    private struct ImageJobs {
+        var queued = 0
+        var underWay = 0
+        /// Base pages of both.
+        var pages = 0
+    }
+
+    /// - Parameter isShared: Whether several images share the Memory.
+    init(_ metadata: borrowing Metadata, isShared: Bool) {
+        self.isShared = isShared
         maxPages = min(max(1, metadata.frames / 4), 8192)
-        let jobsUnderWay = UnsafeMutablePointer<Int>.allocate(capacity: metadata.images)
-        jobsUnderWay.initialize(repeating: 0, count: metadata.images)
+        let images = UnsafeMutablePointer<ImageJobs>.allocate(capacity: metadata.images)
+        images.initialize(repeating: ImageJobs(), count: metadata.images)
         state = .allocate(capacity: 1)
-        state.initialize(to: State(jobsUnderWay: jobsUnderWay))
+        state.initialize(to: State(images: images))
     }
 
     func destroy() {
         monitor.destroy()
-        state.pointee.jobsUnderWay.deallocate()
+        state.pointee.images.deallocate()
         state.deallocate()
     }
 
@@ -70,9 +85,14 @@ struct PrefetchQueue: @unchecked Sendable {
     /// Queues a job. The lock is held.
     /// - Returns: False if there is no room for it.
     private func add(_ pages: Range<UInt64>, _ mark: UInt64?, _ provider: Unmanaged<Provider>) -> Bool {
-        guard state.pointee.count < PrefetchQueue.capacity, state.pointee.pages + pages.count <= maxPages else {
-            return false
-        }
+        let image = provider._withUnsafeGuaranteedRef { Int($0.image) }
+        let ofImage = state.pointee.images[image]
+        let share = isShared ? 2 : 1
+        guard state.pointee.count < PrefetchQueue.capacity, state.pointee.pages + pages.count <= maxPages,
+            ofImage.queued < PrefetchQueue.capacity / share, ofImage.pages + pages.count <= maxPages / share
+        else { return false }
+        state.pointee.images[image].queued += 1
+        state.pointee.images[image].pages += pages.count
         let slot = (state.pointee.first + state.pointee.count) % PrefetchQueue.capacity
         state.pointee.jobs[slot] = Job(provider: provider, pages: pages, mark: mark)
         state.pointee.count += 1
@@ -88,33 +108,59 @@ struct PrefetchQueue: @unchecked Sendable {
     /// - Returns: False if the threads have to end.
     func work() -> Bool {
         monitor.lock()
-        while state.pointee.count == 0, !state.pointee.isStopping { monitor.wait() }
-        guard !state.pointee.isStopping else {
-            monitor.unlock()
-            return false
+        while !state.pointee.isStopping {
+            if let position = nextPosition() {
+                doJob(at: position)
+                return true
+            }
+            monitor.wait()
         }
-        doNext()
-        return true
+        monitor.unlock()
+        return false
     }
+
+    /// The position in the queue of the first job whose image may have one more under way. The lock is held.
+    private func nextPosition() -> Int? {
+        (0..<state.pointee.count).first { position in
+            guard let provider = state.pointee.jobs[slot(of: position)].provider else { return true }
+            let image = provider._withUnsafeGuaranteedRef { Int($0.image) }
+            return state.pointee.images[image].underWay < state.pointee.maxUnderWayOfImage
+        }
+    }
+
+    private func slot(of position: Int) -> Int { (state.pointee.first + position) % PrefetchQueue.capacity }
 
     /// Does all jobs that are queued, and waits for none.
     func drain() {
         monitor.lock()
         while state.pointee.count > 0 {
-            doNext()
+            doJob(at: 0)
             monitor.lock()
         }
         monitor.unlock()
     }
 
-    /// Does the first job of the queue. The lock is held before and not after.
-    private func doNext() {
-        assert(state.pointee.count > 0, "there is a job")
-        let job = state.pointee.jobs[state.pointee.first]
-        state.pointee.first = (state.pointee.first + 1) % PrefetchQueue.capacity
+    /// Takes the job at `position` out of the queue. The lock is held. O(position).
+    private func take(at position: Int) -> Job {
+        let job = state.pointee.jobs[slot(of: position)]
+        for later in stride(from: position, to: 0, by: -1) {
+            state.pointee.jobs[slot(of: later)] = state.pointee.jobs[slot(of: later - 1)]
+        }
+        state.pointee.jobs[state.pointee.first].provider = nil
+        state.pointee.first = slot(of: 1)
         state.pointee.count -= 1
+        return job
+    }
+
+    /// Does the job at `position`. The lock is held before and not after.
+    private func doJob(at position: Int) {
+        assert(position < state.pointee.count, "there is a job")
+        let job = take(at: position)
         let image = job.provider?._withUnsafeGuaranteedRef { Int($0.image) }
-        if let image { state.pointee.jobsUnderWay[image] += 1 }
+        if let image {
+            state.pointee.images[image].queued -= 1
+            state.pointee.images[image].underWay += 1
+        }
         monitor.unlock()
         // A thread that closes an image waits first until the image's jobs are done.
         job.provider?._withUnsafeGuaranteedRef { $0.mapper.readAhead(job.pages, mark: job.mark) }
@@ -122,8 +168,10 @@ struct PrefetchQueue: @unchecked Sendable {
         state.pointee.pages -= job.pages.count
         assert(state.pointee.pages >= 0, "what has been read was queued")
         if let image {
-            state.pointee.jobsUnderWay[image] -= 1
-            if state.pointee.jobsUnderWay[image] == 0 { monitor.wakeAll() }
+            let wasFull = state.pointee.images[image].underWay == state.pointee.maxUnderWayOfImage
+            state.pointee.images[image].underWay -= 1
+            state.pointee.images[image].pages -= job.pages.count
+            if wasFull || state.pointee.images[image].underWay == 0 { monitor.wakeAll() }
         }
         monitor.unlock()
     }
@@ -132,19 +180,23 @@ struct PrefetchQueue: @unchecked Sendable {
     /// other images' jobs: if threads are always busy with those, it would never end (invariant 9).
     func forget(_ provider: Provider) {
         monitor.lock()
+        let image = Int(provider.image)
         for index in 0..<PrefetchQueue.capacity
         where state.pointee.jobs[index].provider?.toOpaque() == Unmanaged.passUnretained(provider).toOpaque() {
             state.pointee.jobs[index].provider = nil
+            state.pointee.images[image].queued -= 1
+            state.pointee.images[image].pages -= state.pointee.jobs[index].pages.count
         }
-        while state.pointee.jobsUnderWay[Int(provider.image)] > 0 { monitor.wait() }
+        while state.pointee.images[image].underWay > 0 { monitor.wait() }
         monitor.unlock()
     }
 
-    /// Says whether there are threads that call `work` from now on.
-    func setWorking(_ isWorking: Bool) {
+    /// `threads` threads call `work` from now on; none if it is nil.
+    func setWorking(threads: Int?) {
         monitor.lock()
-        state.pointee.hasThreads = isWorking
-        state.pointee.isStopping = !isWorking
+        state.pointee.hasThreads = threads != nil
+        state.pointee.isStopping = threads == nil
+        if isShared, let threads, threads > 0 { state.pointee.maxUnderWayOfImage = max(1, threads / 2) }
         monitor.wakeAll()
         monitor.unlock()
     }

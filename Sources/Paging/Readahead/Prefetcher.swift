@@ -15,7 +15,7 @@ public final class Prefetcher: @unchecked Sendable {
     /// - Throws: EAGAIN, or another errno value of pthread_create, if a thread cannot be created.
     public init(pages: Pages, threads count: Int = Prefetcher.defaultThreads) throws(AccessError) {
         self.pages = pages
-        pages.prefetches.setWorking(true)
+        pages.prefetches.setWorking(threads: count)
         do throws(AccessError) {
             try crew.start(count, Unmanaged.passUnretained(self).toOpaque()) { argument in
                 signal_stack_prepare()
@@ -34,7 +34,7 @@ public final class Prefetcher: @unchecked Sendable {
 
     /// Ends the threads and waits until they have ended. Called once, before the last reference goes.
     public func stop() {
-        pages.prefetches.setWorking(false)
+        pages.prefetches.setWorking(threads: nil)
         crew.join()
     }
 }

@@ -1,6 +1,6 @@
 /// When the epochs of an image ended, coarsely: enough to know which dirty pages are older than a given age.
 ///
-/// Thread rules: used by one thread only, the watch of the Writeback.
+/// Thread rules: used by one thread at a time, the one that looks after the image.
 struct EpochHistory {
     private var entries = InlineArray<32, Entry>(repeating: Entry())
     private var count = 0

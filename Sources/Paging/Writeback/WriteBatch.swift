@@ -266,6 +266,7 @@ struct WriteBatch: ~Copyable {
             // It may take long until they can be written, and must not keep the pages around them in memory.
             context.pages.splitOffDirtyPages(of: pages, in: context.map, chunk)
             chunk.shard.pointee.failedWrites += 1
+            context.map.counters.countFailedWrite()
         } else if syncFailure != nil {
             context.map.undoWriteback(pages, in: chunk)
         } else {
@@ -273,6 +274,7 @@ struct WriteBatch: ~Copyable {
             context.dirtyLimit.wroteOut(pages.count)
             chunk.shard.pointee.writes += 1
             chunk.shard.pointee.pagesWritten += UInt64(pages.count)
+            context.map.counters.countWrite(pages.count)
         }
         context.wakeWaiters(for: pages, in: chunk)
         chunk.unlock()

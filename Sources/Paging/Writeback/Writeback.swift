@@ -4,9 +4,11 @@ import Synchronization
 
 /// Brings dirty flexpages to the images without being asked.
 ///
-/// A crew of threads. One of them, the watch, leads a write-out when more is dirty than the background target, or when
-/// something has been dirty for longer than the age. The others help with whatever write-out is open, a flush's too.
-/// What could not be written out is tried again once a second. So are the flushes that clients have left behind.
+/// A watch and a crew of threads. The watch does no I/O: it posts the images that something may be due for. A thread of
+/// the crew looks after each of them. It leads a write-out if more is dirty than the background target, or if something
+/// has been dirty for longer than the age. What could not be written out is tried again once a second. So are the
+/// flushes that clients have left behind, and the closing of images that have no clients. Otherwise the crew helps with
+/// whatever write-out is open, a flush's too.
 ///
 /// Made after the process has forked, if it forks, and ended before the Pages are. `stop` writes nothing out; that is
 /// what `flush` is for.
@@ -16,12 +18,12 @@ public final class Writeback: @unchecked Sendable {
     private let age: Int
     private let flushesCompleted: @Sendable (Provider, Int) -> Void
     private var crew = Crew()
-    /// What the watch knows of each image, by the image's number. Only the watch touches it. It grows when an image has
-    /// a higher number than any before.
-    private var schedules: [WritebackSchedule] = []
+    /// When what is due for each image, by the image's number. Only the thread that looks after the image touches it.
+    private let schedules: UnsafeMutablePointer<WritebackSchedule>
 
-    /// The default number of threads in the crew: enough write-outs at once to keep a disk busy.
-    public static let defaultCrew = 4
+    /// The default number of threads in the crew, enough write-outs at once to keep a disk busy. If several images
+    /// share the Memory it is twice as many: half of them are enough then.
+    public static func defaultCrew(isShared: Bool) -> Int { isShared ? 8 : 4 }
     /// The time between two looks of the watch, milliseconds. It is shorter if the age is short.
     private static let watchInterval = 250
     /// The time between a failure and the next attempt, milliseconds.
@@ -34,22 +36,29 @@ public final class Writeback: @unchecked Sendable {
     ///   on a thread of the crew.
     /// - Throws: EAGAIN, or another errno value of pthread_create, if a thread cannot be created.
     public init(
-        pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int = Writeback.defaultCrew,
+        pages: Pages, registry: ProviderRegistry, dirtyAge: Int = 5000, crew: Int? = nil,
         flushesCompleted: @escaping @Sendable (Provider, Int) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.pages = pages
         self.registry = registry
         self.flushesCompleted = flushesCompleted
         age = max(1, dirtyAge)
+        let images = pages.memory.metadata.images
+        schedules = .allocate(capacity: images)
+        schedules.initialize(repeating: WritebackSchedule(opening: 0), count: images)
+        let crew = max(1, crew ?? Writeback.defaultCrew(isShared: pages.isShared))
+        pages.writebackQueue.begin(crew: crew, isShared: pages.isShared)
         let argument = Unmanaged.passUnretained(self).toOpaque()
         do throws(AccessError) {
             try self.crew.start(1, argument) { Writeback.from($0!).watch() }
-            try self.crew.start(max(2, crew) - 1, argument) { Writeback.from($0!).help() }
+            try self.crew.start(crew, argument) { Writeback.from($0!).help() }
         } catch {
             stop()
             throw error
         }
     }
+
+    deinit { schedules.deallocate() }
 
     private static func from(_ argument: UnsafeMutableRawPointer) -> Writeback {
         Unmanaged<Writeback>.fromOpaque(argument).takeUnretainedValue()
@@ -61,36 +70,48 @@ public final class Writeback: @unchecked Sendable {
         crew.join()
     }
 
-    private func help() -> UnsafeMutableRawPointer? {
-        signal_stack_prepare()
-        while pages.writebackQueue.help() {}
-        return nil
-    }
-
     private func watch() -> UnsafeMutableRawPointer? {
         signal_stack_prepare()
-        let defaultInterval = max(1, min(Writeback.watchInterval, age / 4))
-        var interval = defaultInterval
+        let interval = max(1, min(Writeback.watchInterval, age / 4))
         var nextClosing = 0
         while pages.writebackQueue.waitForKick(milliseconds: interval) {
-            interval = defaultInterval
-            registry.visitEach { provider in
-                let index = schedules.index(of: provider.image, opening: provider.opening)
-                if !lookAfter(provider, &schedules[index]) { interval = 1 }
-            }
-            if MonotonicClock.milliseconds >= nextClosing {
-                registry.closeUnused()
-                nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval
+            let isClosing = MonotonicClock.milliseconds >= nextClosing
+            if isClosing { nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval }
+            registry.visitEach { provider, isLeft in
+                if isLeft ? isClosing : provider.durability.mayNeedWriteback {
+                    pages.writebackQueue.post(provider)
+                }
             }
         }
         return nil
     }
 
-    /// Does what is due for an image, for a while.
-    /// - Returns: False if more is due at once.
+    private func help() -> UnsafeMutableRawPointer? {
+        signal_stack_prepare()
+        while true {
+            switch pages.writebackQueue.help() {
+            case .end: return nil
+            case .helped: break
+            case .lookAfter(let provider):
+                let isMoreDue = lookAfter(provider)
+                pages.writebackQueue.endLookingAfter(provider, again: isMoreDue)
+                registry.closeIfLeft(provider)
+                pages.writebackQueue.endWork(for: provider.image)
+            }
+        }
+    }
+
+    /// Does what is due for an image, for a while. One thread at a time for each image.
+    /// - Returns: True if more is due at once.
+    private func lookAfter(_ provider: Provider) -> Bool {
+        let schedule = schedules + Int(provider.image)
+        schedule.pointee.begin(opening: provider.opening)
+        return lookAfter(provider, &schedule.pointee)
+    }
+
     private func lookAfter(_ provider: Provider, _ schedule: inout WritebackSchedule) -> Bool {
         let now = MonotonicClock.milliseconds
-        // A flush waits for what a zero or trim has reserved, and the watch has other images to look after.
+        // A flush waits for what a zero or trim has reserved.
         if provider.durability.hasLeftFlushes, now >= schedule.nextRetry, provider.mapper.context.reservations.isEmpty {
             schedule.nextRetry = now + Writeback.retryInterval
             let count = provider.durability.flushForThoseWhoLeft()
@@ -100,9 +121,10 @@ public final class Writeback: @unchecked Sendable {
         schedule.epochs.note(epoch, at: now, age: age)
         let isRetry = provider.ledger.failedLeaves > 0 && now >= schedule.nextRetry
         if isRetry { schedule.nextRetry = now + Writeback.retryInterval }
+        let dirtyLimit = provider.mapper.context.dirtyLimit
         // A thread that waits for memory may be waiting for dirty pages: one of them may keep a large flexpage.
-        let isAbove = pages.dirtyLimit.isAboveTarget || pages.waiters.isAnyoneWaiting
-        let before = pages.dirtyLimit.pages
+        let isAbove = dirtyLimit.isAboveTarget || pages.waiters.isAnyoneWaiting
+        let before = dirtyLimit.pagesOfImage
         var leaves = 0
         if let epoch = isAbove || isRetry ? epoch : schedule.epochs.latest(endedBy: now - age) {
             leaves =
@@ -112,7 +134,7 @@ public final class Writeback: @unchecked Sendable {
         }
         provider.durability.tellNews()
         syncIfMuchIsUnsynced(provider, now, &schedule)
-        return !(isAbove && leaves > 0 && pages.dirtyLimit.pages < before)
+        return isAbove && leaves > 0 && dirtyLimit.pagesOfImage < before
     }
 
     /// Syncs if too many pages are written out and not durable: they are the last to be recycled, and a flush must have
@@ -120,7 +142,7 @@ public final class Writeback: @unchecked Sendable {
     /// so it is not tried again at once. Otherwise the same pages would be written for ever, as fast as the disk can.
     private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
         let isMuch = provider.durability.risk.unsyncedPages > pages.memory.metadata.frames / 4
-        guard isMuch || pages.pace.isSyncDue, now >= schedule.nextSync else { return }
+        guard isMuch || provider.mapper.context.pace.isSyncDue, now >= schedule.nextSync else { return }
         do throws(AccessError) {
             try provider.durability.sync()
         } catch {

@@ -10,11 +10,16 @@ import Synchronization
 /// none is left, and waits for its helpers. The crew of the Writeback helps with whatever is open. The slots are few.
 /// They and their room for leaves are allocated in advance, and a write-out of more leaves is done in parts.
 ///
+/// The crew also looks after images: the watch posts those that may need it (WritebackQueue+Posts).
+///
+/// If several images share the Memory, one of them has at most half of the slots and of the crew. So an image whose
+/// disk hangs does not stop the others.
+///
 /// Thread rules: any thread; a thread that waits here holds nothing. `lock` is innermost and is not held while leaves
 /// are gathered or written.
 struct WritebackQueue: @unchecked Sendable {
     /// How many write-outs can be under way at once, of all images.
-    static let slotCount = 4
+    static let slotCount = 8
     /// The number of leaves that are worth another thread's help.
     private static let leavesOfClaim = 32
     /// The maximum number of leaves claimed at once, if they are side by side: 2 MiB.
@@ -22,8 +27,7 @@ struct WritebackQueue: @unchecked Sendable {
 
     private let keys: UnsafeMutablePointer<UInt64>
     private let capacity: Int
-    private let pace: DiskPace
-    private let state: UnsafeMutablePointer<State>
+    let state: UnsafeMutablePointer<State>
     private let kicked: UnsafeMutablePointer<Kick>
 
     /// Every writer reads this while much is dirty, so it is read without the lock.
@@ -31,8 +35,17 @@ struct WritebackQueue: @unchecked Sendable {
         let isSet = Atomic<Bool>(false)
     }
 
-    private struct State {
+    struct State {
         var isStopping = false
+        /// The maximum of the crew that works for one image at once.
+        var maxCrewOfImage = Int.max
+        var maxSlotsOfImage = WritebackQueue.slotCount
+        /// What the crew does for each image, by its number, and the images posted: a ring, in the order of posting.
+        let images: UnsafeMutablePointer<ImageWork>
+        let imageCount: Int
+        let posts: UnsafeMutablePointer<UInt16>
+        var firstPost = 0
+        var postCount = 0
         /// Not first: see Shard.
         var mutex = pthread_mutex_t()
         /// The helpers of the crew wait here for work.
@@ -41,11 +54,34 @@ struct WritebackQueue: @unchecked Sendable {
         var watch = pthread_cond_t()
         /// Leaders wait here for their helpers, and for slots.
         var done = pthread_cond_t()
-        var slots = InlineArray<4, Slot>(repeating: Slot())
+        var slots = InlineArray<8, Slot>(repeating: Slot())
+
+        init(images: Int) {
+            self.images = .allocate(capacity: images)
+            self.images.initialize(repeating: ImageWork(), count: images)
+            imageCount = images
+            posts = .allocate(capacity: images)
+        }
     }
 
-    private struct Slot {
+    struct ImageWork {
+        /// Threads of the crew that work for the image.
+        var crew = 0
+        /// It is posted, and not yet looked after.
+        var provider: Unmanaged<Provider>?
+        /// A thread of the crew looks after it.
+        var isLookedAfter = false
+        /// It has been posted again since.
+        var isWantedAgain = false
+        /// A thread that closes the image waits until it is not looked after.
+        var isWithdrawn = false
+        /// It is in the ring of posts, perhaps as one that has been withdrawn.
+        var isInRing = false
+    }
+
+    struct Slot {
         var isTaken = false
+        var image: UInt16 = 0
         var provider: Unmanaged<Provider>?
         var effort = WriteBatch.Effort.again
         var count = 0
@@ -59,13 +95,11 @@ struct WritebackQueue: @unchecked Sendable {
     /// How many leaves a slot has room for.
     static func capacity(frames: Int) -> Int { frames / slotCount + 16 }
 
-    /// - Parameter pace: Told when the disk is kept busy.
-    init(_ metadata: borrowing Metadata, _ pace: DiskPace) {
-        self.pace = pace
+    init(_ metadata: borrowing Metadata) {
         keys = metadata.writebackKeys
         capacity = WritebackQueue.capacity(frames: metadata.frames)
         state = .allocate(capacity: 1)
-        state.initialize(to: State())
+        state.initialize(to: State(images: metadata.images))
         kicked = .allocate(capacity: 1)
         kicked.initialize(to: Kick())
         _ = Lock(in: state.pointer(to: \.mutex)!)
@@ -77,13 +111,25 @@ struct WritebackQueue: @unchecked Sendable {
     func destroy() {
         kicked.deinitialize(count: 1)
         kicked.deallocate()
+        state.pointee.images.deallocate()
+        state.pointee.posts.deallocate()
         state.deallocate()
     }
 
-    private var lock: Lock { Lock(at: state.pointer(to: \.mutex)!) }
-    private var work: Condition { Condition(at: state.pointer(to: \.work)!) }
+    /// A crew of `count` threads begins.
+    /// - Parameter isShared: Whether one image has at most half of it, and of the slots.
+    func begin(crew count: Int, isShared: Bool) {
+        lock.withLock {
+            state.pointee.maxCrewOfImage = isShared ? max(1, count / 2) : count
+            state.pointee.maxSlotsOfImage = isShared ? WritebackQueue.slotCount / 2 : WritebackQueue.slotCount
+        }
+    }
+
+    var lock: Lock { Lock(at: state.pointer(to: \.mutex)!) }
+    /// Where the crew waits for work.
+    var work: Condition { Condition(at: state.pointer(to: \.work)!) }
     private var watch: Condition { Condition(at: state.pointer(to: \.watch)!) }
-    private var done: Condition { Condition(at: state.pointer(to: \.done)!) }
+    var done: Condition { Condition(at: state.pointer(to: \.done)!) }
 
     // MARK: Leading
 
@@ -127,16 +173,16 @@ struct WritebackQueue: @unchecked Sendable {
         _ provider: Provider, _ passingOverReserved: Bool, _ effort: WriteBatch.Effort,
         _ gather: (UnsafeMutableBufferPointer<UInt64>) -> Int
     ) -> (leaves: Int, error: AccessError?) {
-        let slot = take()
+        let slot = take(for: provider)
         let buffer = UnsafeMutableBufferPointer(start: keys + slot * capacity, count: capacity)
         let count = gather(buffer)
         buffer.prefix(count).sortInPlace()
-        pace.beginWriteOut()
+        provider.mapper.context.pace.beginWriteOut()
         open(slot, provider, effort, count)
         while let claim = claim(in: slot) { carryOut(claim, of: provider, in: slot) }
         var lateError: AccessError?
         let hasPassedOver = waitForHelpers(slot)
-        pace.endWriteOut()
+        provider.mapper.context.pace.endWriteOut()
         if hasPassedOver, !passingOverReserved {
             // Helpers leave alone what a zero or trim has reserved. Only the leader waits for that.
             lateError = provider.mapper.writeOut(leaves: UnsafeBufferPointer(rebasing: buffer[..<count]), effort).error
@@ -145,16 +191,30 @@ struct WritebackQueue: @unchecked Sendable {
         return (count, close(slot) ?? lateError)
     }
 
-    private func take() -> Int {
+    private func take(for provider: Provider) -> Int {
         lock.lock()
         defer { lock.unlock() }
         while true {
-            for slot in 0..<WritebackQueue.slotCount where !state.pointee.slots[slot].isTaken {
-                state.pointee.slots[slot] = Slot(isTaken: true)
+            if let slot = freeSlotLocked(for: provider.image) {
+                state.pointee.slots[slot] = Slot(isTaken: true, image: provider.image)
                 return slot
             }
             done.wait(lock)
         }
+    }
+
+    /// A free slot, unless the image has its share of the slots already.
+    private func freeSlotLocked(for image: UInt16) -> Int? {
+        var free: Int?
+        var taken = 0
+        for slot in 0..<WritebackQueue.slotCount {
+            if !state.pointee.slots[slot].isTaken {
+                free = free ?? slot
+            } else if state.pointee.slots[slot].image == image {
+                taken += 1
+            }
+        }
+        return taken < state.pointee.maxSlotsOfImage ? free : nil
     }
 
     private func open(_ slot: Int, _ provider: Provider, _ effort: WriteBatch.Effort, _ count: Int) {
@@ -235,24 +295,64 @@ struct WritebackQueue: @unchecked Sendable {
 
     // MARK: The crew
 
-    /// Helps with an open write-out, and sleeps until there is one.
-    /// - Returns: False if the crew has to end.
-    func help() -> Bool {
+    /// What a thread of the crew has to do next.
+    enum Task {
+        case end
+        /// It has helped with a write-out.
+        case helped
+        /// Look after this image, and then call `endLookingAfter` and `endWork`.
+        case lookAfter(Provider)
+    }
+
+    /// Helps with an open write-out, or takes an image to look after. Sleeps until there is something to do.
+    func help() -> Task {
         lock.lock()
         while !state.pointee.isStopping {
-            for slot in 0..<WritebackQueue.slotCount {
-                guard let provider = state.pointee.slots[slot].provider, let claim = claimLocked(in: slot) else {
-                    continue
-                }
+            if let (slot, claim, provider) = claimLocked() {
                 lock.unlock()
                 // The leader waits for this claim, so the Provider stays alive.
-                provider._withUnsafeGuaranteedRef { carryOut(claim, of: $0, in: slot) }
-                return true
+                provider._withUnsafeGuaranteedRef {
+                    carryOut(claim, of: $0, in: slot)
+                    endWork(for: $0.image)
+                }
+                return .helped
+            }
+            if let provider = takePostLocked() {
+                lock.unlock()
+                return .lookAfter(provider)
             }
             work.wait(lock)
         }
         lock.unlock()
-        return false
+        return .end
+    }
+
+    /// A claim in any slot whose image may have one more thread of the crew, which is counted.
+    private func claimLocked() -> (slot: Int, claim: Claim, provider: Unmanaged<Provider>)? {
+        for slot in 0..<WritebackQueue.slotCount {
+            guard let provider = state.pointee.slots[slot].provider else { continue }
+            let image = Int(state.pointee.slots[slot].image)
+            guard mayWorkLocked(for: image), let claim = claimLocked(in: slot) else { continue }
+            state.pointee.images[image].crew += 1
+            return (slot, claim, provider)
+        }
+        return nil
+    }
+
+    /// Whether one more thread of the crew may work for the image.
+    func mayWorkLocked(for image: Int) -> Bool {
+        state.pointee.images[image].crew < state.pointee.maxCrewOfImage
+    }
+
+    /// A thread of the crew works for the image no more. Others may.
+    func endWork(for image: UInt16) {
+        lock.lock()
+        state.pointee.images[Int(image)].crew -= 1
+        assert(state.pointee.images[Int(image)].crew >= 0, "who ends work has begun it")
+        if state.pointee.postCount > 0 || state.pointee.images[Int(image)].crew + 1 == state.pointee.maxCrewOfImage {
+            work.wakeOne()
+        }
+        lock.unlock()
     }
 
     /// Sleeps until a kick asks for write-back, or for at most `milliseconds`.

@@ -5,9 +5,6 @@ final class SimulatedTrace {
     let trace: Trace
     let images: [SimulatedImage]
     let pagers: [Pager]
-    /// Base pages that its requests read, and those of them that were not resident.
-    private(set) var pagesRead = 0
-    private(set) var misses = 0
     /// Reads of the images that no client waited for.
     var readsAhead = 0
 
@@ -22,17 +19,12 @@ final class SimulatedTrace {
         }
     }
 
-    /// What the counters have counted between two snapshots was the trace's.
-    func count(from before: Counters, to after: Counters) {
-        let misses = Int(after.misses - before.misses)
-        self.misses += misses
-        pagesRead += misses + Int(after.hits - before.hits)
-    }
-
     func figures(_ simulation: Simulation, frames: Int) -> Figures {
-        Figures(
+        let counters = pagers.map(\.provider.counters)
+        let misses = counters.reduce(0) { $0 + Int($1.misses) }
+        return Figures(
             trace: trace.name, memory: simulation.memory, frames: frames, way: simulation.way,
-            requests: trace.requests.count, pagesRead: pagesRead, misses: misses, readsAhead: readsAhead,
-            traffic: images.map(\.traffic).reduce(Traffic(), +))
+            requests: trace.requests.count, pagesRead: counters.reduce(misses) { $0 + Int($1.hits) }, misses: misses,
+            readsAhead: readsAhead, traffic: images.map(\.traffic).reduce(Traffic(), +))
     }
 }

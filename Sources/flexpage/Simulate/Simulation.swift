@@ -23,24 +23,16 @@ struct Simulation {
         let prefetcher = try Prefetcher(pages: pages, threads: 0)
         defer { prefetcher.stop() }
         let writer = SimulatedWriter(pages: pages, pagers: simulated.flatMap(\.pagers))
-        var before = Counters()
         for next in Interleaving(traces) {
             let trace = simulated[next.trace]
             try serve(next.request, of: trace, writer)
-            if way == .ahead {
-                let image = trace.images[next.request.image]
-                let reads = image.traffic.reads
-                prefetcher.drain()
-                trace.readsAhead += image.traffic.reads - reads
-            }
-            // Counters take time: those of a trace that is alone are looked at once, below.
-            guard traces.count > 1 else { continue }
-            let after = pages.counters
-            trace.count(from: before, to: after)
-            before = after
+            guard way == .ahead else { continue }
+            let image = trace.images[next.request.image]
+            let reads = image.traffic.reads
+            prefetcher.drain()
+            trace.readsAhead += image.traffic.reads - reads
         }
         try writer.flush()
-        if traces.count == 1 { simulated[0].count(from: before, to: pages.counters) }
         return simulated.map { $0.figures(self, frames: pages.frames) }
     }
 

@@ -13,9 +13,14 @@ import Testing
         queue = AdmissionQueue(mutex: pages.memory.metadata.mutex(.admission))
     }
 
+    /// Two images, as far as this queue knows them.
+    private static func image(_ number: Int) -> UnsafeMutableRawPointer {
+        UnsafeMutableRawPointer(bitPattern: 8 + number * 8)!
+    }
+
     /// A thread that waits, and notes the outcome.
     private func waiter(
-        _ number: Int, wanting wanted: Int = 1, turn: UInt64? = nil, _ events: Guarded<[[Int]]>,
+        _ number: Int, wanting wanted: Int = 1, of image: Int = 0, turn: UInt64? = nil, _ events: Guarded<[[Int]]>,
         reasonToGiveUp: @escaping @Sendable () -> AccessError? = { nil }
     ) -> Companion {
         let queue = self.queue
@@ -23,7 +28,8 @@ import Testing
         let companion = Companion {
             do throws(AccessError) {
                 let granted = try queue.waitForTurn(
-                    turn ?? queue.turn, wanting: wanted, serve: {}, reasonToGiveUp: reasonToGiveUp)
+                    turn ?? queue.turn, wanting: wanted, of: Self.image(image), serve: {},
+                    reasonToGiveUp: reasonToGiveUp)
                 events.withLock { $0.append([number, granted]) }
             } catch {
                 events.withLock { $0.append([number, -Int(error.code)]) }
@@ -33,10 +39,11 @@ import Testing
         return companion
     }
 
-    /// Serves as far as `room` goes.
-    private func serve(_ room: Int) {
+    /// Serves as far as `room` goes, but not writers of image `full`.
+    private func serve(_ room: Int, full: Int? = nil) {
         var room = room
-        queue.serve { wanted in
+        queue.serve { wanted, image in
+            if let full, image == Self.image(full) { return AdmissionQueue.notForThis }
             let part = min(wanted, room)
             room -= part
             return part
@@ -153,9 +160,41 @@ import Testing
         #expect(queue.isEmpty)
     }
 
+    /// Waiters whose own image has no room are passed over, and keep their turn.
+    @Test func passesOverAFullImage() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("passes over a full image") {
+            let waiters = [waiter(0, of: 0, events), waiter(1, of: 1, events), waiter(2, of: 0, events)]
+            serve(5, full: 0)
+            waiters[1].join()
+            #expect(events.withLock { $0 } == [[1, 1]])
+            serve(1)
+            waiters[0].join()
+            serve(1)
+            waiters[2].join()
+        }
+        #expect(events.withLock { $0 } == [[1, 1], [0, 1], [2, 1]])
+        #expect(queue.isEmpty)
+    }
+
+    /// If there is no room for any image, nobody passes the first one.
+    @Test func nobodyPassesTheFirst() {
+        let events = Guarded<[[Int]]>([])
+        Watchdog.guarding("nobody passes the first") {
+            let waiters = [waiter(0, of: 0, events), waiter(1, of: 1, events)]
+            serve(0)
+            for waiter in waiters { waiter.waitUntilAsleep() }
+            #expect(events.withLock { $0 }.isEmpty)
+            serve(2)
+            for waiter in waiters { waiter.join() }
+        }
+        #expect(queue.isEmpty)
+    }
+
     /// If there is room when a waiter comes, it gets the room at once.
     @Test func looksBeforeItSleeps() throws {
-        let granted = try queue.waitForTurn(0, wanting: 4, serve: { serve(2) }, reasonToGiveUp: { nil })
+        let granted = try queue.waitForTurn(
+            0, wanting: 4, of: Self.image(0), serve: { serve(2) }, reasonToGiveUp: { nil })
         #expect(granted == 2)
         #expect(queue.isEmpty)
     }

@@ -11,6 +11,47 @@ import Testing
 
     init() throws { pages = try Pages(memory: Pages.minMemory) }
 
+    /// An image that shares the Memory gets half, whatever else there is room for. Another gets the other half, and
+    /// passes the first one's waiters.
+    @Test func halfForAnImage() throws {
+        let pages = try Pages(memory: Pages.minMemory, isShared: true)
+        let (first, second) = (pages.dirtyLimit.ofImage(0), pages.dirtyLimit.ofImage(1))
+        first.prepare()
+        second.prepare()
+        let (limit, half) = (first.limit, first.maxOfImage)
+        #expect(half == limit / 2)
+        #expect(first.admit(limit) == half && first.admit(1) == 0)
+        #expect(first.isAboveTarget)
+        #expect(second.admit(half - 1) == half - 1)
+        #expect(pages.dirtyLimit.pages == 2 * half - 1)
+        Watchdog.guarding("half for an image") {
+            let stuck = Companion { _ = try? first.waitToAdmit(1, turn: 0) { nil } }
+            Thread.wait { first.waits == 1 }
+            #expect((try? second.waitToAdmit(3, turn: second.turn) { nil }) == 1, "it passes the one that waits")
+            second.release(half)
+            stuck.waitUntilAsleep()
+            #expect(!stuck.hasEnded && first.pagesOfImage == half)
+            first.release(half)
+            stuck.join()
+        }
+        #expect(first.pagesOfImage == 1 && second.pagesOfImage == 0 && pages.dirtyLimit.pages == 1)
+        first.release(1)
+    }
+
+    /// A slow disk lowers the limit of its own image only.
+    @Test func oneSlowDisk() throws {
+        let (first, second) = (dirtyLimit.ofImage(0), dirtyLimit.ofImage(1))
+        first.prepare()
+        second.prepare()
+        #expect(!first.allow(2))
+        #expect(first.admit(5) == 2 && first.admit(1) == 0)
+        #expect(second.admit(5) == 5)
+        #expect(dirtyLimit.allowedOfAll == dirtyLimit.limit)
+        second.forget()
+        #expect(dirtyLimit.allowedOfAll == 2)
+        #expect(first.allow(.max) && first.allowed == first.limit)
+    }
+
     /// Exactly the limit is admitted: a part of what exceeds it, and nothing of what comes then.
     @Test func admitsUpToTheLimit() {
         #expect(dirtyLimit.limit > 4)

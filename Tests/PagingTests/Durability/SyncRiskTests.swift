@@ -59,7 +59,7 @@ import Testing
         risk.countUnsynced(5)
         risk.countUnsynced(-2)
         #expect(risk.unsyncedPages == 3)
-        #expect(pages.dirtyLimit.unsynced == 3)
+        #expect(pages.dirtyLimit.ofImage(0).unsynced == 3)
     }
 
     /// A copy counts in the same place, another image in another place, and a new image begins with nothing.

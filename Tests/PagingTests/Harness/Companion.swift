@@ -28,7 +28,8 @@ final class Companion: Sendable {
     var hasEnded: Bool { life.hasEnded.load(ordering: .relaxed) }
 
     /// Returns when the thread sleeps and stays asleep, for whatever reason, or has ended. A thread that polls, as at a
-    /// Gate, does not stay asleep: see `waitUntilPolling`. A test that finds it asleep too soon has proven less, and does not fail for it.
+    /// Gate, does not stay asleep: see `waitUntilPolling`. A test that finds it asleep too soon has proven less, and
+    /// does not fail for it.
     func waitUntilAsleep() {
         var lastSleep = -1
         var looks = 0

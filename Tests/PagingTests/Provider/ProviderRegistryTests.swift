@@ -73,6 +73,29 @@ import Testing
         }
     }
 
+    /// The last client's close gives the error of what was lost, even if the Writeback is just looking after the image
+    /// and would close what its clients have left.
+    @Test func theLastCloseHasTheError() throws {
+        for _ in 0..<100 {
+            let rig = try HookedRig(
+                image: HookedImage(size: 1 << 20) { call, _ in call == .sync ? AccessError(EIO) : nil })
+            // A trim is lost if the next sync fails.
+            try rig.pager.trim(0..<8192, forced: false)
+            #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
+            let isOver = Tally()
+            let watch = Thread.start {
+                while isOver.count == 0 {
+                    rig.registry.visitEach { _, _ in sched_yield() }
+                    rig.registry.closeIfLeft(rig.provider)
+                }
+            }
+            #expect(throws: AccessError(EIO)) { try rig.registry.close(rig.provider) }
+            isOver.add()
+            pthread_join(watch, nil)
+            #expect(rig.pages.memory.freeFrames == rig.frames)
+        }
+    }
+
     /// Clients that come at once open it once, and the last to go closes it.
     @Test func clientsComeAtOnce() throws {
         let pages = try Pages(memory: 1 << 20)

@@ -22,7 +22,7 @@ import Testing
                 guard context.pin(id, exclusively: true, at: BasePage.offset(of: page), &mark) else { return nil }
                 return context.map.markDirty(page..<page + 1, in: chunk)
             }
-            rig.pages.dirtyLimit.add(try #require(newly))
+            context.dirtyLimit.add(try #require(newly))
             context.giveBack(id, covering: page, PageState.pin | PageState.exclusive)
         }
         rig.pages.checkInvariants(isQuiet: true)

@@ -1,0 +1,72 @@
+import Synchronization
+
+/// Of one image: what has happened so far, for whoever wants to know which image does how much.
+///
+/// Hits are counted for each shard, under its lock, because a hit must cost no atomic step. All else happens once for a
+/// call of the Accessor, or for a page recycled. The counters lie in the Memory: a thread that recycles a page may work
+/// for another image, and knows only this one's number.
+///
+/// Thread rules: any thread; `countHits` with the shard's lock. A copy counts in the same place. O(1).
+struct ImageCounters: @unchecked Sendable {
+    /// Base pages lent that were resident, for each shard.
+    private let hits: UnsafeMutablePointer<UInt64>
+    private let record: UnsafeMutablePointer<Record>
+    private let shards: UnsafeMutablePointer<Shard>
+
+    struct Record: ~Copyable {
+        let misses = Atomic<UInt64>(0)
+        let zeroHits = Atomic<UInt64>(0)
+        let fills = Atomic<UInt64>(0)
+        let failedFills = Atomic<UInt64>(0)
+        let recycles = Atomic<UInt64>(0)
+        let writes = Atomic<UInt64>(0)
+        let pagesWritten = Atomic<UInt64>(0)
+        let failedWrites = Atomic<UInt64>(0)
+    }
+
+    init(image: UInt16, _ metadata: borrowing Metadata) {
+        hits = metadata.imageHits + Int(image) * AccessMap.shardCount
+        record = metadata.imageCounters + Int(image)
+        shards = metadata.shards
+    }
+
+    /// The counters are a new image's.
+    func prepare() {
+        hits.initialize(repeating: 0, count: AccessMap.shardCount)
+        record.initialize(to: Record())
+    }
+
+    @inline(__always)
+    func countHits(_ pages: UInt64, in chunk: borrowing LockedChunk) { hits[chunk.chunk.shardIndex] &+= pages }
+
+    func countMisses(_ pages: Int) { record.pointee.misses.wrappingAdd(UInt64(pages), ordering: .relaxed) }
+    func countFill() { record.pointee.fills.wrappingAdd(1, ordering: .relaxed) }
+    func countZeroHits(_ pages: UInt64) { record.pointee.zeroHits.wrappingAdd(pages, ordering: .relaxed) }
+    func countFailedFill() { record.pointee.failedFills.wrappingAdd(1, ordering: .relaxed) }
+    func countRecycle() { record.pointee.recycles.wrappingAdd(1, ordering: .relaxed) }
+    func countFailedWrite() { record.pointee.failedWrites.wrappingAdd(1, ordering: .relaxed) }
+
+    func countWrite(_ pages: Int) {
+        record.pointee.writes.wrappingAdd(1, ordering: .relaxed)
+        record.pointee.pagesWritten.wrappingAdd(UInt64(pages), ordering: .relaxed)
+    }
+
+    /// A snapshot. What counts for the memory as a whole is 0 in it. O(shards), with the lock of each in turn.
+    var snapshot: Counters {
+        var counters = Counters()
+        for shard in 0..<AccessMap.shardCount {
+            (shards + shard).lock()
+            counters.hits &+= hits[shard]
+            (shards + shard).unlock()
+        }
+        counters.misses = record.pointee.misses.load(ordering: .relaxed)
+        counters.zeroHits = record.pointee.zeroHits.load(ordering: .relaxed)
+        counters.fills = record.pointee.fills.load(ordering: .relaxed)
+        counters.failedFills = record.pointee.failedFills.load(ordering: .relaxed)
+        counters.recycles = record.pointee.recycles.load(ordering: .relaxed)
+        counters.writes = record.pointee.writes.load(ordering: .relaxed)
+        counters.pagesWritten = record.pointee.pagesWritten.load(ordering: .relaxed)
+        counters.failedWrites = record.pointee.failedWrites.load(ordering: .relaxed)
+        return counters
+    }
+}

@@ -1,0 +1,63 @@
+import Glibc
+import TestSupport
+import Testing
+
+@testable import Paging
+
+/// What is counted for each image adds up to what is counted for all.
+@Suite struct ImageCountersTests {
+    /// Three images do different things, one of them badly. Each counter of the whole is the sum of theirs.
+    @Test func addUp() throws {
+        let pages = try Pages(memory: Pages.minMemory, readahead: 0)
+        let registry = ProviderRegistry(pages: pages)
+        let images = (0..<3).map { index in
+            HookedImage(size: 4 << 20) { call, pages in
+                index == 2 && pages.contains(7) && (call == .populate || call == .writeOut) ? AccessError(EIO) : nil
+            }
+        }
+        let providers = try images.enumerated().map { index, image in
+            try registry.open(ImageIdentity(device: 1, inode: UInt64(index))) { image }
+        }
+        for (index, provider) in providers.enumerated() {
+            let pager = Pager(provider)
+            let scratch = TestBuffer(64 << 10)
+            let buffer = scratch.buffer(64 << 10)
+            for offset in stride(from: Int64(0), to: 2 << 20, by: 64 << 10) {
+                _ = try? pager.read(into: buffer, at: offset)
+            }
+            for _ in 0...index + 1 { _ = try? pager.read(into: buffer, at: 1 << 20) }
+            try pager.write(from: UnsafeRawBufferPointer(rebasing: buffer[..<8192]), at: 8192, forced: false)
+            try provider.flush()
+        }
+        let page = TestBuffer(4096)
+        let bad = UnsafeRawBufferPointer(page.buffer(4096))
+        try Pager(providers[2]).write(from: bad, at: 7 * 4096, forced: false)
+        #expect(throws: AccessError(EIO)) { try providers[2].flush() }
+        let each = providers.map(\.counters)
+        let all = pages.counters
+        for path in [
+            \Counters.hits, \.misses, \.zeroHits, \.fills, \.failedFills, \.recycles, \.writes, \.pagesWritten,
+            \.failedWrites, \.dirtyPages,
+        ] {
+            #expect(each.reduce(0) { $0 + $1[keyPath: path] } == all[keyPath: path], "\(path)")
+        }
+        #expect(each[1].hits > each[0].hits && each[0].hits > 0)
+        #expect(each[2].failedFills > 0 && each[0].failedFills == 0)
+        #expect(each[2].failedWrites > 0 && each[1].failedWrites == 0)
+        #expect(each[2].dirtyPages == 1 && each[0].recycles > 0 && each[0].pagesWritten == 2)
+    }
+
+    /// An image that gets the number of another one counts from 0.
+    @Test func beginsAnew() throws {
+        let pages = try Pages(memory: Pages.minMemory, readahead: 0)
+        let registry = ProviderRegistry(pages: pages)
+        let first = try registry.open(ImageIdentity(device: 1, inode: 1)) { NullImage(size: 1 << 20) }
+        try Pager(first).populate(0..<1 << 19)
+        #expect(first.counters.misses == 128)
+        let number = first.image
+        try registry.close(first)
+        let second = try registry.open(ImageIdentity(device: 1, inode: 2)) { NullImage(size: 1 << 20) }
+        #expect(second.image == number && second.counters.misses == 0)
+        try registry.close(second)
+    }
+}

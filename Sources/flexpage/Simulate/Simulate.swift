@@ -13,8 +13,8 @@ struct Simulate: ParsableCommand {
             readahead as well. Readahead is assumed to finish before the next request. No images are needed.
 
             With --together, all traces run in one memory, each with images of its own, and the hits of each are \
-            compared with those it has alone. If all traces have times (fio's version 3, nbdkit's logs), the time since \
-            the first request of each trace decides the order. Otherwise the traces take turns.
+            compared with those it has alone. If all traces have times (fio's version 3, nbdkit's logs), the time \
+            since the first request of each trace decides the order. Otherwise the traces take turns.
 
             --memory is the memory for pages alone, so that results are comparable with other simulators. With \
             --inside, it includes the tables, like the plugin's memory=.

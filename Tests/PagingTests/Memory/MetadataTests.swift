@@ -65,7 +65,8 @@ import Testing
         #expect(Metadata.frames(fittingInto: Pages.minMemory, atLeast: 64) != nil)
     }
 
-    /// A leaf is a cache line, what the queue knows of an image is another, and a flexpage with its word half of one: the budget rests on that.
+    /// A leaf is a cache line, what the queue knows of an image is another, and a flexpage with its word half of one:
+    /// the budget rests on that.
     @Test func recordsAreAsSmallAsTheyLook() {
         #expect(MemoryLayout<Leaf>.stride == 64)
         #expect(MemoryLayout<Flexpage>.stride == 24)

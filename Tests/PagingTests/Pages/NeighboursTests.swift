@@ -29,8 +29,8 @@ import Testing
         case none
     }
 
-    /// They keep at least 95 % of the hits that they have alone, if the hot set fits the reserve: a ninth of the half by
-    /// default, or what their owners want.
+    /// They keep at least 95 % of the hits that they have alone, if the hot set fits the reserve: a ninth of the half
+    /// by default, or what their owners want.
     @Test(arguments: [Ninth.scan, .zipf], [Reserves.byDefault, .wanted])
     func aHotSetThatFitsIsKept(_ ninth: Ninth, _ reserves: Reserves) throws {
         let hot = reserves == .wanted ? 126 : 110

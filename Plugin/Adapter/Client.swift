@@ -8,22 +8,24 @@ import Paging
 /// last request has ended. Any number of requests may run at once.
 final class Client: Sendable {
     let pager: Pager
-    let isRotational: Bool
+    let served: ServedImage
     let canWrite: Bool
     private let server: Server
 
-    init(_ server: Server, _ pager: Pager, canWrite: Bool, isRotational: Bool) {
+    init(_ server: Server, _ served: ServedImage, writeThrough: Bool, canWrite: Bool) {
         self.server = server
-        self.pager = pager
-        self.isRotational = isRotational
+        self.served = served
+        pager = Pager(served.provider, writeThrough: writeThrough)
         self.canWrite = canWrite
     }
+
+    var isRotational: Bool { served.image.isRotational }
 
     var counters: String { server.counters }
 
     /// Makes every change that was answered on any connection durable. Logs if the image's path leads elsewhere by now.
     func flush() throws(AccessError) {
-        server.tellOfName()
+        server.tellOfName(served)
         try pager.flush()
     }
 

@@ -9,10 +9,12 @@ import Paging
 
 @c(flexpage_client_open) @implementation
 public func flexpage_client_open(
-    _ server: OpaquePointer, _ isReadOnly: Bool, _ message: UnsafeMutablePointer<flexpage_message>
+    _ server: OpaquePointer, _ exportName: UnsafePointer<CChar>, _ isReadOnly: Bool,
+    _ message: UnsafeMutablePointer<flexpage_message>
 ) -> OpaquePointer? {
     do {
-        let (client, note) = try unsafe Server.at(server).connect(isReadOnly: isReadOnly)
+        let name = unsafe String(cString: exportName)
+        let (client, note) = try unsafe Server.at(server).connect(to: name, isReadOnly: isReadOnly)
         unsafe message.pointee.note = note.flatMap { unsafe strdup($0) }
         return unsafe OpaquePointer(Unmanaged.passRetained(client).toOpaque())
     } catch {

@@ -81,12 +81,41 @@ public func flexpage_server_flush_if_changed(_ server: OpaquePointer) -> Bool {
     unsafe Server.at(server).flushIfChanged()
 }
 
+@c(flexpage_server_gives_up) @implementation
+public func flexpage_server_gives_up(
+    _ server: OpaquePointer, _ now: Int64, _ message: UnsafeMutablePointer<flexpage_message>
+) -> Bool {
+    guard let errors = unsafe Server.at(server).giveUp(at: Int(now)) else { return false }
+    unsafe message.pointee.error = strdup(errors.map(\.text).joined(separator: "\n"))
+    return true
+}
+
 @c(flexpage_server_end) @implementation
 public func flexpage_server_end(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {
-    let (counters, error) = unsafe Server.at(server).end()
+    let (counters, errors) = unsafe Server.at(server).end()
     unsafe message.pointee.note = counters.flatMap { unsafe strdup("counters: \($0)") }
-    unsafe message.pointee.error = error.flatMap { unsafe strdup($0.text) }
-    return error == nil
+    if !errors.isEmpty { unsafe message.pointee.error = strdup(errors.map(\.text).joined(separator: "\n")) }
+    return errors.isEmpty
+}
+
+@c(flexpage_server_list_exports) @implementation
+public func flexpage_server_list_exports(
+    _ server: OpaquePointer, _ take: flexpage_name_taker, _ context: UnsafeMutableRawPointer,
+    _ message: UnsafeMutablePointer<flexpage_message>
+) -> Int32 {
+    do {
+        guard let names = try unsafe Server.at(server).exportNames() else { return 0 }
+        for name in names { unsafe take(context, name) }
+        return 1
+    } catch {
+        unsafe message.pointee.error = strdup(error.text)
+        return -1
+    }
+}
+
+@c(flexpage_server_default_export) @implementation
+public func flexpage_server_default_export(_ server: OpaquePointer) -> UnsafeMutablePointer<CChar>? {
+    unsafe strdup(Server.at(server).defaultExport)
 }
 
 @c(flexpage_server_destroy) @implementation

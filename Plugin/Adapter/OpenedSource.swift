@@ -1,46 +1,172 @@
 import Accessors
+import Paging
 import SystemPackage
 
-/// The opened image that the settings name, and what there is to tell about it.
+/// What the settings say is to be served: one open image, or names under which clients find images.
+///
+///     file=    the image is opened before the fork, and served under every name
+///     dir=     each name is looked up in the directory when a client comes
+///     export=  each name has a path, which is opened when a client comes, and checked before the fork
 ///
 /// This is the only place in the plugin that knows the kinds of images. Everything else knows only `ImageSource`.
-struct OpenedSource {
-    /// The key that names the image. Messages about an image are `file=`, followed by the image's own words.
-    static let key = "file"
-
-    let image: any ImageSource
-    /// How it was opened, for the debug log.
-    let note: String
-    /// What the person who starts the server may not expect, one sentence each.
-    let warnings: [String]
-
-    /// Opens it. To be called while the process still has its privileges.
-    init(_ settings: Settings) throws(ConfigurationError) {
-        let path = try settings.requireFile()
-        let file = try Self.open(path, settings)
-        image = file
-        note = "\(Self.key)=\(path): \(file.size) bytes, direct I/O: \(file.isDirect ? "yes" : "no")"
-        warnings = Self.warnings(about: file, settings)
+/// Thread rules: any thread, any time.
+struct OpenedSource: Sendable {
+    private enum Kind {
+        case image(Export)
+        case directory(ImageDirectory)
+        case list(from: ImageDirectory)
     }
 
-    private static func open(_ path: String, _ settings: Settings) throws(ConfigurationError) -> ImageFile {
-        do throws(ImageError) {
-            return try ImageFile(path: FilePath(path), direct: settings.direct, lock: settings.lock)
-        } catch {
-            throw ConfigurationError("\(Self.key)=\(error)")
+    private let kind: Kind
+    private let settings: Settings
+    private let rings = WriteRings()
+    /// What was opened and how, for the debug log.
+    let note: String
+    /// What the person who starts the server may not expect, one sentence each.
+    private(set) var warnings: [String] = []
+
+    /// Opens or checks it. To be called while the process still has its privileges.
+    init(_ settings: Settings) throws(ConfigurationError) {
+        try settings.check()
+        self.settings = settings
+        if let path = settings.directory {
+            let directory = try Self.sentence("dir=") { () throws(ImageError) in try ImageDirectory(FilePath(path)) }
+            kind = .directory(directory)
+            let count = try Self.sentence("dir=") { () throws(ImageError) in try directory.names().count }
+            note = "dir=\(path): \(count) images"
+            try checkDefaultExport()
+        } else if let path = settings.file {
+            let place = ImagePlace(FilePath(path))
+            let file = try Self.file(at: place, settings, rings, prefix: "file=")
+            kind = .image(
+                Export(
+                    image: file, prefix: "file=", isReadOnly: false, cache: settings.cache, reserve: settings.reserve))
+            note = "file=" + Self.description(of: file)
+            warnings = Self.warnings(about: file, settings, prefix: "file=")
+        } else {
+            let directory = try Self.sentence("export=") { () throws(ImageError) in try ImageDirectory.ofProcess() }
+            kind = .list(from: directory)
+            note = "\(settings.exports.count) exports"
+            try checkList(from: directory)
         }
     }
 
-    private static func warnings(about file: ImageFile, _ settings: Settings) -> [String] {
+    // MARK: - Before the fork
+
+    /// The image that is served under every name, or nil if clients name one.
+    var image: Export? {
+        if case .image(let export) = kind { export } else { nil }
+    }
+
+    /// The descriptors that it has. A process that only starts the server closes them.
+    var descriptors: [Int32] {
+        switch kind {
+        case .image(let export): export.image.descriptors
+        case .directory(let directory), .list(let directory): [directory.number]
+        }
+    }
+
+    private func checkDefaultExport() throws(ConfigurationError) {
+        guard let name = settings.defaultExport else { return }
+        do throws(ConfigurationError) {
+            _ = try open(name)
+        } catch {
+            throw ConfigurationError("default=\(name): \(error.text)")
+        }
+    }
+
+    /// Opens each image of the list, and closes it again.
+    private mutating func checkList(from directory: ImageDirectory) throws(ConfigurationError) {
+        for export in settings.exports {
+            let prefix = "export=\(export.name):"
+            let file = try Self.file(at: directory.place(at: FilePath(export.path)), settings, rings, prefix: prefix)
+            warnings += Self.warnings(about: file, settings, prefix: prefix, isReadOnly: export.isReadOnly)
+        }
+    }
+
+    private static func warnings(
+        about file: ImageFile, _ settings: Settings, prefix: String, isReadOnly: Bool = false
+    ) -> [String] {
         var lines: [String] = []
         if settings.direct == .auto && !file.isDirect {
             lines.append(
-                "\(key)=\(file.label): direct I/O is not supported here; using the host's page cache, and dropping "
+                "\(prefix)\(file.label): direct I/O is not supported here; using the host's page cache, and dropping "
                     + "pages from it after each use")
         }
-        if let reason = file.readOnlyReason {
-            lines.append("\(key)=\(reason); serving it read-only")
+        if !isReadOnly, let reason = file.readOnlyReason {
+            lines.append("\(prefix)\(reason); serving it read-only")
         }
         return lines
+    }
+
+    /// The image's path and size, and how it was opened.
+    static func description(of image: any ImageSource) -> String {
+        let isDirect = (image as? ImageFile)?.isDirect ?? false
+        return "\(image.label): \(image.size) bytes, direct I/O: \(isDirect ? "yes" : "no")"
+    }
+
+    // MARK: - Clients
+
+    /// The names of the exports, in order, or nil if one image is served under every name.
+    func names() throws(ConfigurationError) -> [String]? {
+        switch kind {
+        case .image: return nil
+        case .directory(let directory):
+            return try Self.sentence("dir=") { () throws(ImageError) in try directory.names() }
+        case .list: return settings.exports.map(\.name).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        }
+    }
+
+    /// The name that a client gets if it gives none.
+    var defaultName: String { settings.defaultExport ?? "" }
+
+    /// Opens the image that a client calls `name`.
+    /// - Throws: Why there is none, in a sentence that names it.
+    func open(_ name: String) throws(ConfigurationError) -> Export {
+        if case .image(let export) = kind { return export }
+        let name = name.isEmpty ? defaultName : name
+        let prefix = "export \(name.quoted()): "
+        guard !name.isEmpty else {
+            throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
+        }
+        switch kind {
+        case .image(let export): return export
+        case .directory(let directory):
+            let place = try Self.sentence(prefix) { () throws(ImageError) in try directory.place(named: name) }
+            let file = try Self.file(at: place, settings, rings, prefix: prefix)
+            return Export(
+                image: file, prefix: prefix, isReadOnly: false, cache: settings.cache, reserve: settings.reserve)
+        case .list(let directory):
+            guard let export = settings.exports.first(where: { $0.isCalled(name) }) else {
+                throw ConfigurationError("\(prefix)there is no such export")
+            }
+            let place = directory.place(at: FilePath(export.path))
+            let file = try Self.file(at: place, settings, rings, prefix: prefix)
+            return Export(
+                image: file, prefix: prefix, isReadOnly: export.isReadOnly, cache: export.cache ?? settings.cache,
+                reserve: export.reserve ?? settings.reserve)
+        }
+    }
+
+    private static func file(
+        at place: ImagePlace, _ settings: Settings, _ rings: WriteRings, prefix: String
+    ) throws(ConfigurationError) -> ImageFile {
+        let file = try sentence(prefix) { () throws(ImageError) in
+            try ImageFile(at: place, direct: settings.direct, lock: settings.lock, rings: rings)
+        }
+        guard file.size > Pages.maxImageSize else { return file }
+        throw ConfigurationError(
+            "\(prefix)\(file.label): the image has \(file.size) bytes; expected at most \(Pages.maxImageSize)")
+    }
+
+    /// What `body` returns. Its error becomes a sentence that begins with `prefix`.
+    private static func sentence<Result>(
+        _ prefix: String, _ body: () throws(ImageError) -> Result
+    ) throws(ConfigurationError) -> Result {
+        do throws(ImageError) {
+            return try body()
+        } catch {
+            throw ConfigurationError("\(prefix)\(error)")
+        }
     }
 }

@@ -4,8 +4,39 @@ extension Option {
     /// All options, in the order of the help and the man page.
     static let all = [
         Option(
-            "file", ["PATH"], default: nil, help: "(required) The disk image or block device to serve."
+            "file", ["PATH"], default: nil,
+            help: "The disk image or block device to serve, under every name (required, unless dir= or export= is "
+                + "given)."
         ) { value, settings throws(InvalidValue) in try settings.takeFile(value) },
+
+        Option(
+            "dir", ["DIR"], default: nil,
+            help: "Serve every disk image and block device in this directory, by its name (required, unless file= or "
+                + "export= is given)."
+        ) { value, settings throws(InvalidValue) in try settings.takeDirectory(value) },
+
+        Option(
+            "export", ["NAME:PATH[,OPTION...]"], default: nil,
+            help: "Serve this image by this name; repeat it for more images (required, unless file= or dir= is given). "
+                + "Options: ro, cache=writeback|writethrough, reserve=SIZE|PERCENT."
+        ) { value, settings throws(InvalidValue) in try settings.takeExport(value) },
+
+        Option(
+            "default", ["NAME"], default: nil,
+            help: "The export for clients that name none. By default, such clients are refused; with file= they get "
+                + "the image."
+        ) { value, settings throws(InvalidValue) in
+            guard !value.isEmpty else {
+                throw InvalidValue("the name is empty", expected: "the name of an export")
+            }
+            settings.defaultExport = value
+        },
+
+        Option(
+            "reserve", ["SIZE", "PERCENT"], default: nil,
+            help: "Memory that each image has for itself while it has clients. By default, images with clients share "
+                + "half of the memory equally."
+        ) { value, settings throws(InvalidValue) in settings.reserve = try Value.reserve(value) },
 
         Option(
             "memory", ["SIZE"], default: "256M", help: "Memory for the cache, a hard bound (default 256M)."
@@ -49,6 +80,13 @@ extension Option {
             "dirty-age", ["SECONDS"], default: "5",
             help: "Maximum age of data in memory before it is written to the image (default 5)."
         ) { value, settings throws(InvalidValue) in settings.dirtyAge = try Value.time(value, example: 5) },
+
+        Option(
+            "end-time", ["SECONDS", "off"], default: "60",
+            help: "How long the server waits at its end for a disk that does nothing (default 60)."
+        ) { value, settings throws(InvalidValue) in
+            settings.endTime = try value == "off" ? nil : Value.seconds(value, in: 1...86400, example: 10, or: "off")
+        },
 
         Option(
             "last-will", ["SECONDS", "off"], default: "10",

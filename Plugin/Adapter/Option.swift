@@ -8,7 +8,7 @@ struct Option: Sendable {
     let key: String
     /// The possible values. A word in capitals is a placeholder; all others are typed literally.
     let values: [String]
-    /// The default, as it would be typed; nil if the option is required.
+    /// The default, as it would be typed; nil if there is none, or none that can be typed.
     let defaultValue: String?
     /// One or two sentences that say what it does and what the default is.
     let help: String
@@ -43,8 +43,11 @@ struct Option: Sendable {
     /// The values as the man page shows them: `SIZE|off`.
     var syntax: String { values.joined(separator: "|") }
 
-    /// The key as it precedes the value. Brackets mark the required option, whose key nbdkit lets people leave out.
-    var typedKey: String { defaultValue == nil ? "[\(key)=]" : "\(key)=" }
+    /// The option whose key nbdkit lets people leave out (`magic_config_key` in Glue.c).
+    static let magicKey = "file"
+
+    /// The key as it precedes the value. Brackets mark the one that may be left out.
+    var typedKey: String { key == Self.magicKey ? "[\(key)=]" : "\(key)=" }
 
     /// The option with this key, or nil.
     static func named(_ key: String) -> Option? {

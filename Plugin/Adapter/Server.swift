@@ -2,7 +2,8 @@ import Accessors
 import Paging
 import SystemPackage
 
-/// Everything that one nbdkit process serves: first the configuration, then the open image, then what serves it.
+/// Everything that one nbdkit process serves: first the configuration, then the images or where they are, then what
+/// serves them.
 ///
 /// Its calls come one at a time, in the order of this file, each from a thread of its own (Interface.h). Calls about
 /// clients are the exception. They come from any thread, between `begin` and `end`, while nothing here changes.
@@ -12,8 +13,10 @@ final class Server: @unchecked Sendable {
     /// Called before an image is released. Does not return while a last will is being executed. Any thread.
     private let gate: @Sendable () -> Void
     private var settings = Settings()
-    private var image: (any ImageSource)?
+    private var source: OpenedSource?
     private var serving: Serving?
+    /// The last progress seen after a quit signal, and when.
+    private var lastProgress: (progress: UInt64, time: Int)?
     /// Writes dirty data to the image when the process is about to die. It outlives serving, because the thread that
     /// calls it does not know when serving ends. It does nothing then.
     private(set) var will: LastWill?
@@ -30,7 +33,7 @@ final class Server: @unchecked Sendable {
 
     /// Checks the configuration as a whole.
     func check() throws(ConfigurationError) {
-        _ = try settings.requireFile()
+        try settings.check()
         try check(memoryBound: MemoryBound.tightest())
     }
 
@@ -49,24 +52,24 @@ final class Server: @unchecked Sendable {
     /// Seconds that the last will may take; 0 for no last will.
     var secondsOfLastWill: Int { settings.lastWill }
 
-    /// Opens the image, and checks before the fork as much as can be checked, while a person sees the errors.
+    /// Opens the image, or the directory of images. Checks before the fork as much as can be checked, while a person
+    /// sees the errors.
     /// - Returns: A note for the debug log, and a warning for the person who starts the server.
     func openImage() throws(ConfigurationError) -> (note: String, warning: String?) {
         let opened = try OpenedSource(settings)
-        try check(sizeOf: opened.image)
         try checkMemory()
-        image = opened.image
+        source = opened
         return (opened.note, opened.warnings.isEmpty ? nil : opened.warnings.joined(separator: "\n"))
     }
 
-    /// The descriptors of the open image.
-    var descriptors: [Int32] { image?.descriptors ?? [] }
+    /// The descriptors of the open image, or of the directory of images.
+    var descriptors: [Int32] { source?.descriptors ?? [] }
 
     /// Allocates the memory and starts serving.
     /// - Returns: A note for the debug log.
     func begin() throws(ConfigurationError) -> String {
-        guard let image else { throw ConfigurationError("there is no open image to serve") }
-        let serving = try Serving(image, settings, log: log, gate: gate)
+        guard let source else { throw ConfigurationError("there is no open image to serve") }
+        let serving = try Serving(keeping: source.image, settings, log: log, gate: gate)
         self.serving = serving
         will = serving.pages.will
         return "memory: \(settings.memory) bytes for cached pages and their tables"
@@ -76,42 +79,80 @@ final class Server: @unchecked Sendable {
     /// - Returns: Whether that succeeded.
     func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
 
-    /// Ends serving. Does nothing if it never began.
-    /// - Returns: The counters, and the error if data could not be written.
-    func end() -> (counters: String?, error: ConfigurationError?) {
-        guard let serving else { return (nil, nil) }
-        let error = serving.end()
-        let counters = counters
-        self.serving = nil
-        return (counters, error)
+    /// After a quit signal: whether nothing has been written to any image for end-time=, although something should be.
+    /// Called again and again by one thread.
+    /// - Parameter now: Seconds of a clock that is never set back.
+    /// - Returns: Nil, or the errors with which the process should end.
+    func giveUp(at now: Int) -> [ConfigurationError]? {
+        guard let serving, let endTime = settings.endTime else { return nil }
+        let progress = serving.progress
+        if lastProgress?.progress != progress { lastProgress = (progress, now) }
+        guard let lastProgress, now - lastProgress.time >= endTime else { return nil }
+        let losses = serving.losses
+        return losses.isEmpty ? nil : losses
     }
 
-    /// Opens a connection. A client that may write locks the image against other writers.
+    /// Ends serving. Does nothing if it never began.
+    /// - Returns: The counters, and an error for each image whose data could not be written.
+    func end() -> (counters: String?, errors: [ConfigurationError]) {
+        guard let serving else { return (nil, []) }
+        let errors = serving.end()
+        let counters = counters
+        self.serving = nil
+        return (counters, errors)
+    }
+
+    // MARK: - Clients
+
+    /// The names of the exports, in order, or nil if one image is served under every name.
+    func exportNames() throws(ConfigurationError) -> [String]? { try source?.names() }
+
+    /// The name of the export for clients that name none; empty if there is none.
+    var defaultExport: String { source?.defaultName ?? "" }
+
+    /// Opens a connection to the image that the client calls `name`. A client that may write locks the image against
+    /// other writers.
     /// - Returns: The client, and a note for the debug log.
-    func connect(isReadOnly: Bool) throws(ConfigurationError) -> (client: Client, note: String?) {
-        guard let serving else { throw ConfigurationError("a client connected before serving began or after it ended") }
-        let canWrite = !isReadOnly && serving.image.isWritable
-        let forgotten = try letIn(to: serving, canWrite: canWrite)
-        do {
-            let pager = Pager(try serving.open(), writeThrough: settings.cache == .writethrough)
-            let client = Client(self, pager, canWrite: canWrite, isRotational: serving.image.isRotational)
-            return (client, forgotten > 0 ? Self.note(forgotten: forgotten) : nil)
+    func connect(to name: String, isReadOnly: Bool) throws(ConfigurationError) -> (client: Client, note: String?) {
+        guard let serving, let source else {
+            throw ConfigurationError("a client connected before serving began or after it ended")
+        }
+        let export = try source.open(name)
+        let served = try open(export, in: serving)
+        let canWrite = !isReadOnly && !export.isReadOnly && served.image.isWritable
+        do throws(ConfigurationError) {
+            let forgotten = try letIn(to: served, canWrite: canWrite)
+            let client = Client(self, served, writeThrough: export.cache == .writethrough, canWrite: canWrite)
+            return (client, Self.note(of: served, forgotten: forgotten))
         } catch {
-            if canWrite { serving.image.endWriting() }
-            throw ConfigurationError("cannot serve the image to another client (\(Errno(rawValue: error.code)))")
+            serving.close(served)
+            throw error
+        }
+    }
+
+    private func open(_ export: Export, in serving: Serving) throws(ConfigurationError) -> ServedImage {
+        do throws(AccessError) {
+            return try serving.open(export)
+        } catch {
+            let reason =
+                Errno(rawValue: error.code) == .tooManyOpenFilesInSystem
+                ? "memory=\(settings.memoryText) has no room for the tables of another image; raise memory="
+                : "cannot serve the image to another client (\(Errno(rawValue: error.code)))"
+            throw ConfigurationError("\(export.prefix)\(export.image.label): \(reason)")
         }
     }
 
     /// Closes a connection. After `end` there is nothing left to release.
     func disconnect(_ client: Client) {
         guard let serving else { return }
-        if client.canWrite, let error = serving.endWriting() {
+        if client.canWrite, let error = serving.endWriting(client.served) {
             let lock = settings.lock == .on ? ", and the image stays locked" : ""
             log(
-                "a client left before all written data was on the image and synced: \(Errno(rawValue: error.code)); "
-                    + "the data stays in memory and is retried\(lock)")
+                client.served.line(
+                    "a client left before all written data was on the image and synced: "
+                        + "\(Errno(rawValue: error.code)); the data stays in memory and is retried\(lock)"))
         }
-        serving.close(client.pager.provider)
+        serving.close(client.served)
     }
 
     /// The counters so far, as `name=value` words. The man page documents each.
@@ -133,31 +174,29 @@ final class Server: @unchecked Sendable {
 
     /// Admits a client.
     /// - Returns: The number of cached pages that were discarded because others may have changed them.
-    private func letIn(to serving: Serving, canWrite: Bool) throws(ConfigurationError) -> Int {
-        guard canWrite else { return serving.beginReading() }
+    private func letIn(to served: ServedImage, canWrite: Bool) throws(ConfigurationError) -> Int {
+        guard canWrite else { return served.beginReading() }
         do {
-            let forgotten = try serving.beginWriting()
-            tellOfName()
+            let forgotten = try served.beginWriting()
+            tellOfName(served)
             return forgotten
         } catch {
-            throw ConfigurationError("\(OpenedSource.key)=\(error)")
+            throw ConfigurationError("\(served.prefix)\(error)")
         }
     }
 
     /// Logs if the image's path leads elsewhere by now. Whoever opens that path will not find what clients write.
-    func tellOfName() {
-        if let news = serving?.image.newsOfName() { log("\(OpenedSource.key)=\(news)") }
+    func tellOfName(_ served: ServedImage) {
+        if let news = served.newsOfName() { log(news) }
     }
 
-    private static func note(forgotten pages: Int) -> String {
-        "others may have changed the image: \(pages) cached pages of 4096 bytes are discarded"
-    }
-
-    private func check(sizeOf image: any ImageSource) throws(ConfigurationError) {
-        guard image.size > Pages.maxImageSize else { return }
-        throw ConfigurationError(
-            "\(OpenedSource.key)=\(image.label): the image has \(image.size) bytes; expected at most "
-                + "\(Pages.maxImageSize)")
+    /// What the debug log says of a new client: which image it has, and that the cache was discarded.
+    private static func note(of served: ServedImage, forgotten pages: Int) -> String? {
+        var lines = served.isLate ? [served.prefix + OpenedSource.description(of: served.image)] : []
+        if pages > 0 {
+            lines.append("others may have changed the image: \(pages) cached pages of 4096 bytes are discarded")
+        }
+        return lines.isEmpty ? nil : lines.joined(separator: "\n")
     }
 
     /// Checks that the memory can be allocated. It is allocated after the fork.

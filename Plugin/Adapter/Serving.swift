@@ -1,65 +1,74 @@
 import Accessors
+import Glibc
 import Paging
 import SystemPackage
 
-/// Everything that serves an image, from after the fork to the end: the Pages, the registry, the image's Provider, the
-/// Prefetcher, and the Writeback if the image is writable.
+/// Everything that serves images, from after the fork to the end: the Pages, the registry, the Prefetcher, the
+/// Writeback, and the images that clients have open.
 ///
-/// It holds one use of the Provider as long as it lives, so that pages read for one client stay cached for the next.
+/// The image of file= is kept open as long as this lives, so that pages read for one client stay cached for the next.
+/// Every other image is opened for its first client. After the last one it rests: its pages stay, and its descriptors and
+/// its lock do not.
 /// `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
-    let image: any ImageSource
     let pages: Pages
     private let registry: ProviderRegistry
-    private let provider: Provider
+    private let images: ServedImages
+    /// The image of file=.
+    private let kept: ServedImage?
     private let writeback: Writeback?
     private let prefetcher: Prefetcher?
     private let gate: @Sendable () -> Void
+    private let flushes: FinalFlushes
+    /// Seconds that the end waits for a disk that does nothing, or nil if it waits for ever.
+    private let endTime: Int?
 
     /// Allocates the memory and starts the threads.
-    /// - Parameter gate: Called before the image is released. Does not return if it must not be released any more.
+    /// - Parameter image: The image that is kept open, or nil if each is opened for its first client.
+    /// - Parameter gate: Called before an image is released. Does not return if it must not be released any more.
     /// - Throws: The reason why memory or threads are not available.
     init(
-        _ image: any ImageSource, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
+        keeping image: Export?, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
         gate: @escaping @Sendable () -> Void
     ) throws(ConfigurationError) {
-        self.image = image
         self.gate = gate
-        let (pages, registry, provider) = try Serving.open(image, settings, log)
-        (self.pages, self.registry, self.provider) = (pages, registry, provider)
-        image.privilegesDropped()
+        endTime = settings.endTime
+        let images = ServedImages()
+        self.images = images
+        do throws(AccessError) {
+            pages = try Pages(
+                memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
+                readahead: settings.readahead, isShared: image == nil
+            ) { notice, provider in
+                let served = images.find(provider)
+                let text = notice.line(isLate: served?.isLate ?? false)
+                log(served?.line(text) ?? text)
+            }
+            let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil)
+            self.registry = registry
+            flushes = FinalFlushes(registry)
+            kept = try image.map { (image) throws(AccessError) in
+                try Serving.open(image, isLate: false, registry, images, gate)
+            }
+        } catch {
+            throw settings.refusal(ofMemory: error)
+        }
+        image?.image.privilegesDropped()
         do throws(AccessError) {
             prefetcher = settings.readahead > 0 ? try Prefetcher(pages: pages) : nil
         } catch {
             throw Serving.refusal(ofThread: error)
         }
+        let isWritable = image?.image.isWritable ?? true
         do throws(AccessError) {
             writeback =
-                image.isWritable
+                isWritable
                 ? try Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) { provider, count in
-                    gate()
-                    for _ in 0..<count { image.endWriting() }
-                    log(Serving.line(completed: count, lost: provider.lost))
+                    Serving.complete(count, provider, images, log)
                 } : nil
         } catch {
             prefetcher?.stop()
             throw Serving.refusal(ofThread: error)
-        }
-    }
-
-    /// Allocates the memory, and opens the image's Provider in it.
-    private static func open(
-        _ image: any ImageSource, _ settings: Settings, _ log: @escaping @Sendable (String) -> Void
-    ) throws(ConfigurationError) -> (Pages, ProviderRegistry, Provider) {
-        do throws(AccessError) {
-            let pages = try Pages(
-                memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead
-            ) { log($0.line) }
-            let registry = ProviderRegistry(pages: pages)
-            return (pages, registry, try registry.open(image.identity) { () throws(AccessError) in image })
-        } catch {
-            throw settings.refusal(ofMemory: error)
         }
     }
 
@@ -69,47 +78,53 @@ final class Serving: Sendable {
                 + "group's pids.max")
     }
 
-    /// Adds a user of the Provider.
-    func open() throws(AccessError) -> Provider {
-        let image = image
-        return try registry.open(image.identity) { () throws(AccessError) in image }
+    // MARK: - Clients
+
+    /// The image, for one more client. If clients have it open by any name, what `export` has opened is closed again.
+    func open(_ export: Export) throws(AccessError) -> ServedImage {
+        try Serving.open(export, isLate: kept == nil, registry, images, gate)
     }
 
-    /// Removes a user of the Provider.
-    func close(_ provider: Provider) {
-        // It is the last user only if `end` is running, which reports itself what cannot be written.
-        _ = try? registry.close(provider)
+    private static func open(
+        _ export: Export, isLate: Bool, _ registry: ProviderRegistry, _ images: ServedImages,
+        _ gate: @escaping @Sendable () -> Void
+    ) throws(AccessError) -> ServedImage {
+        let provider = try registry.open(export.image.identity) { () throws(AccessError) in export.image }
+        return images.enter(provider) { ServedImage(provider, prefix: export.prefix, isLate: isLate, gate: gate) }
     }
 
-    /// Prepares for a client that may write. Discards the cache if others may have changed the image while no client
-    /// here could write it.
-    /// - Returns: The number of cached pages that were discarded.
-    func beginWriting() throws -> Int {
-        var forgotten = 0
-        try image.beginWriting { forgotten = provider.forgetImage() }
-        return forgotten
-    }
-
-    /// Prepares for a client that only reads, in the same way.
-    func beginReading() -> Int {
-        var forgotten = 0
-        image.beginReading { forgotten = provider.forgetImage() }
-        return forgotten
+    /// One client less. The last one closes the image, except that of file=.
+    func close(_ served: ServedImage) {
+        // What cannot be written, the client's `endWriting` has reported.
+        _ = try? registry.close(served.provider)
+        images.leave(served)
     }
 
     /// A client that could write is gone. Its data is flushed before the image is released to other writers. If that
     /// fails, the data stays in memory, and the image stays locked, until the Writeback has succeeded.
     /// - Returns: The error, or nil if everything is on the image.
-    func endWriting() -> AccessError? {
+    func endWriting(_ served: ServedImage) -> AccessError? {
         do throws(AccessError) {
-            try provider.flush()
+            try served.provider.flush()
         } catch {
-            provider.leaveFlush()
+            images.beginAbsence(served)
+            served.provider.leaveFlush()
             return error
         }
-        gate()
-        image.endWriting()
+        served.endWriting()
         return nil
+    }
+
+    /// The Writeback has flushed what `count` clients had left behind.
+    private static func complete(
+        _ count: Int, _ provider: Provider, _ images: ServedImages, _ log: @Sendable (String) -> Void
+    ) {
+        guard let served = images.find(provider) else {
+            preconditionFailure("an image stays until all that was left behind is written")
+        }
+        served.endWriting(clients: count)
+        log(served.line(line(completed: count, lost: provider.lost)))
+        images.endAbsence(served, clients: count)
     }
 
     /// The line in the log when the data that clients left behind has been flushed.
@@ -120,34 +135,65 @@ final class Serving: Sendable {
             : "data still in memory from \(clients) is now on the image; data lost in a failed sync is not"
     }
 
-    /// Flushes, unless nothing has been written since the last call. One thread at a time.
-    /// - Returns: Whether that succeeded.
+    // MARK: - The end
+
+    /// How long one round of flushes after a quit signal is waited for, milliseconds. What takes longer goes on.
+    private static let round = 1000
+
+    /// Flushes all images, unless nothing has been written since the last call. Those whose last flush is still running
+    /// are left alone. One thread at a time. Takes a second at the most if a disk hangs.
+    /// - Returns: Whether all succeeded.
     func flushIfChanged() -> Bool {
-        do throws(AccessError) {
-            if image.isWritable { try provider.flushIfChanged() }
-            return true
-        } catch {
-            return false
+        flushes.start(images.all, .ifChanged)
+        return flushes.wait(patience: Serving.round) && flushes.failures.isEmpty
+    }
+
+    /// A number that changes while something is written to any image.
+    var progress: UInt64 { flushes.progress }
+
+    /// Flushes all images one last time, and stops the threads. Does not wait for clients: nbdkit calls no close for
+    /// those that are still connected. If nothing is written to any image for `endTime` seconds, it gives up: threads
+    /// and memory stay as they are, because a disk that hangs may still use them.
+    /// - Returns: An error for each image that could not be written.
+    func end() -> [ConfigurationError] {
+        let patience = endTime.map { $0 * 1000 } ?? Int.max
+        // A flush that a quit signal has begun comes first.
+        var hasEnded = flushes.wait(patience: patience)
+        if hasEnded {
+            flushes.start(images.all, .last)
+            hasEnded = flushes.wait(patience: patience)
+        }
+        let losses = self.losses
+        guard hasEnded else {
+            _ = unsafe Unmanaged.passRetained(self)
+            return losses
+        }
+        if let kept { close(kept) }
+        writeback?.stop()
+        prefetcher?.stop()
+        return losses
+    }
+
+    /// An error for each image of which not all is written and synced.
+    var losses: [ConfigurationError] {
+        flushes.failures.map { served, error in
+            error.map { Serving.loss(of: served, $0) } ?? Serving.loss(ofHanging: served, after: endTime ?? 0)
         }
     }
 
-    /// Flushes one last time, and stops the threads. Does not wait for clients: nbdkit calls no close for those that
-    /// are still connected.
-    /// - Returns: The error if data could not be written.
-    func end() -> ConfigurationError? {
-        var failure: ConfigurationError?
-        do {
-            if image.isWritable { try provider.flushAtLast() }
-            try registry.close(provider)
-        } catch {
-            let what =
-                provider.lost == nil || pages.counters.dirtyPages > 0
-                ? "\(pages.counters.dirtyPages) pages of 4096 bytes could not be written to \(image.label) and are lost"
-                : "data written to \(image.label) could not be made durable and may be lost"
-            failure = ConfigurationError("\(what): \(Errno(rawValue: error.code))")
-        }
-        writeback?.stop()
-        prefetcher?.stop()
-        return failure
+    private static func loss(ofHanging served: ServedImage, after seconds: Int) -> ConfigurationError {
+        let unit = seconds == 1 ? "second" : "seconds"
+        return ConfigurationError(
+            "\(served.provider.dirtyPages) pages of 4096 bytes are not on \(served.label) and are lost: its disk did "
+                + "nothing for \(seconds) \(unit) (end-time=)")
+    }
+
+    private static func loss(of served: ServedImage, _ error: AccessError) -> ConfigurationError {
+        let (provider, dirtyPages) = (served.provider, served.provider.dirtyPages)
+        let what =
+            provider.lost == nil || dirtyPages > 0
+            ? "\(dirtyPages) pages of 4096 bytes could not be written to \(served.label) and are lost"
+            : "data written to \(served.label) could not be made durable and may be lost"
+        return ConfigurationError("\(what): \(Errno(rawValue: error.code))")
     }
 }

@@ -6,8 +6,19 @@ import SystemPackage
 ///
 /// The initial values are the defaults. `Option.all` has the possible values and their parsers.
 struct Settings: Equatable {
+    // What is served: exactly one of the first three.
+
     /// The image's path, as it was typed.
     private(set) var file: String?
+    /// The path of the directory of images, as it was typed.
+    private(set) var directory: String?
+    /// The fixed list of exports.
+    private(set) var exports: [ExportSettings] = []
+    /// The export that clients get who name none.
+    var defaultExport: String?
+    /// The memory that each image has for itself, unless its export says otherwise; nil if the pager decides.
+    var reserve: Reserve?
+
     /// Bytes for cached pages and their tables.
     var memory = 256 << 20
     /// memory= as it was typed.
@@ -29,12 +40,14 @@ struct Settings: Equatable {
     var dirtyAge = 5000
     /// Seconds that the last will may take when the process crashes; 0 for no last will.
     var lastWill = 10
+    /// Seconds that the end waits for a disk that does nothing, or nil if it waits for ever.
+    var endTime: Int? = 60
     /// Milliseconds that a flush may take, which limits the dirty pages; nil for no such limit.
     var flushTime: Int? = 10_000
     /// Whether the image is locked against other writers while clients may write.
     var lock = LockMode.on
 
-    /// Takes one `key=value`. Except for file=, a repeated key replaces the earlier value.
+    /// Takes one `key=value`. Except for file=, dir= and export=, a repeated key replaces the earlier value.
     mutating func set(_ key: String, _ value: String) throws(ConfigurationError) {
         guard let option = Option.named(key) else {
             throw ConfigurationError(key, value, "unknown key", expected: Option.keys)
@@ -55,14 +68,81 @@ struct Settings: Equatable {
         file = path
     }
 
-    /// The image's path.
-    /// - Throws: An error that says how to name one, if there is none.
-    func requireFile() throws(ConfigurationError) -> String {
-        guard let file else {
-            throw ConfigurationError(
-                "file= is missing; expected the path of the image to serve: nbdkit flexpage disk.img")
+    /// Takes the path of the directory of images.
+    mutating func takeDirectory(_ path: String) throws(InvalidValue) {
+        guard !path.isEmpty else {
+            throw InvalidValue("the path is empty", expected: "the path of a directory of images")
         }
-        return file
+        if let directory { throw InvalidValue("dir=\(directory) was given before", expected: "one directory") }
+        directory = path
+    }
+
+    /// Takes one export of the fixed list.
+    mutating func takeExport(_ text: String) throws(InvalidValue) {
+        let export = try ExportSettings(text)
+        if let other = exports.first(where: { $0.isCalled(export.name) }) {
+            throw InvalidValue(
+                "the name \(other.name.quoted()) was given before, to \(other.path)", expected: "each name once")
+        }
+        exports.append(export)
+    }
+
+    /// Checks that the keys fit together.
+    func check() throws(ConfigurationError) {
+        try checkSource()
+        try checkDefaultExport()
+        try checkReserves()
+    }
+
+    /// What names the images, in the words of the command line.
+    private var sources: [String] {
+        [
+            file.map { "file=\($0)" }, directory.map { "dir=\($0)" },
+            exports.first.map { "export=\($0.name):\($0.path)" },
+        ]
+        .compactMap(\.self)
+    }
+
+    private func checkSource() throws(ConfigurationError) {
+        let sources = sources
+        guard sources.count > 0 else {
+            throw ConfigurationError(
+                "file= is missing; expected the path of the image to serve: nbdkit flexpage disk.img; or dir= or "
+                    + "export=")
+        }
+        guard sources.count == 1 else {
+            throw ConfigurationError(
+                "\(sources[1]): \(sources[0]) was given too; expected file=, dir= or export=, not two of them")
+        }
+    }
+
+    private func checkDefaultExport() throws(ConfigurationError) {
+        guard let defaultExport else { return }
+        if file != nil {
+            throw ConfigurationError(
+                "default", defaultExport, "file= serves one image under every name", expected: "dir= or export= with it"
+            )
+        }
+        if directory == nil, !exports.contains(where: { $0.isCalled(defaultExport) }) {
+            throw ConfigurationError(
+                "default", defaultExport, "no export has that name",
+                expected: exports.map { $0.name.quoted() }.joined(separator: " or "))
+        }
+    }
+
+    /// What is reserved must leave enough to lend.
+    private func checkReserves() throws(ConfigurationError) {
+        let each = exports.isEmpty ? [reserve] : exports.map { $0.reserve ?? reserve }
+        let limit = Int(Double(memory) * Reserve.maxShare)
+        var total = 0
+        for reserve in each.compactMap({ $0 }) {
+            let (sum, overflow) = total.addingReportingOverflow(reserve.bytes(of: memory))
+            total = overflow ? Int.max : sum
+        }
+        guard total > limit else { return }
+        throw ConfigurationError(
+            "reserve= is \(ByteCount.roughly(total)) for \(each.count == 1 ? "an image" : "all exports together"); "
+                + "expected at most half of memory=, which is \(ByteCount.roughly(limit))")
     }
 
     /// The error if the memory cannot be allocated.

@@ -67,6 +67,12 @@ enum Value {
         return Double(percent) / 100
     }
 
+    /// The memory that an image has for itself: a size, or a percentage, which has the sign.
+    static func reserve(_ text: String) throws(InvalidValue) -> Reserve {
+        if text.hasSuffix("%") { return .share(try share(text, in: 0...Reserve.maxShare)) }
+        return .bytes(try size(text, in: 0...Int.max, or: "a percentage, such as 10%"))
+    }
+
     /// The number that `text` says in digits alone: Int's own initialiser takes a sign as well.
     private static func number(_ text: Substring) -> Int? {
         text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil

@@ -26,6 +26,8 @@ flexpage_server *lifetime_server(void);
 
 // Connection.c: called on a connection's threads.
 
+int flexpage_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports);
+const char *flexpage_default_export(int readonly, int is_tls);
 void *flexpage_open(int readonly);
 void flexpage_close(void *handle);
 int64_t flexpage_get_size(void *handle);

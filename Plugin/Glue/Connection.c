@@ -13,6 +13,9 @@
 extern int flexpage_debug_verbose;
 int flexpage_debug_verbose = 0;
 
+/// The maximum number of names that nbdkit puts into a list.
+enum { max_exports = 10000 };
+
 /// Logs an event and the counters, if -D flexpage.verbose=1 is set.
 static void tell_counters(const char *event, flexpage_client *client)
 {
@@ -38,7 +41,10 @@ void *flexpage_open(int readonly)
 {
     signal_stack_prepare();
     struct flexpage_message message = {0};
-    flexpage_client *client = flexpage_client_open(lifetime_server(), readonly != 0, &message);
+    const char *name = nbdkit_export_name();
+    if (name == NULL)
+        return NULL;
+    flexpage_client *client = flexpage_client_open(lifetime_server(), name, readonly != 0, &message);
     if (client == NULL)
         refuse(&message);
     message_print(&message);
@@ -51,6 +57,43 @@ void flexpage_close(void *handle)
 {
     tell_counters("client disconnecting", handle);
     flexpage_client_close(handle);
+}
+
+/// A list that is being made: nbdkit's, and whether it has refused a name.
+struct listing {
+    struct nbdkit_exports *exports;
+    int length;
+    bool has_failed;
+};
+
+static void add_export(void *context, const char *name)
+{
+    struct listing *listing = context;
+    if (listing->has_failed || listing->length == max_exports)
+        return;
+    listing->length++;
+    listing->has_failed = nbdkit_add_export(listing->exports, name, NULL) == -1;
+}
+
+int flexpage_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
+{
+    (void)readonly, (void)is_tls;
+    struct listing listing = {.exports = exports};
+    struct flexpage_message message = {0};
+    int answer = flexpage_server_list_exports(lifetime_server(), add_export, &listing, &message);
+    message_print(&message);
+    if (answer == 0)
+        return nbdkit_use_default_export(exports);
+    return answer == -1 || listing.has_failed ? -1 : 0;
+}
+
+const char *flexpage_default_export(int readonly, int is_tls)
+{
+    (void)readonly, (void)is_tls;
+    char *name = flexpage_server_default_export(lifetime_server());
+    const char *kept = name != NULL ? nbdkit_strdup_intern(name) : NULL;
+    free(name);
+    return kept;
 }
 
 static struct flexpage_export_info export_info_of(void *handle)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "Callbacks.h"
@@ -130,6 +131,19 @@ static bool begin(flexpage_server *server)
     return false;
 }
 
+/// Ends the process if a disk has kept the server from its end for end-time= and does nothing. nbdkit's main thread
+/// waits for requests to that disk, so this is the only thread that can.
+static void end_if_hopeless(flexpage_server *server)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    struct flexpage_message last = {0};
+    if (!flexpage_server_gives_up(server, now.tv_sec, &last))
+        return;
+    message_print(&last);
+    _exit(EXIT_FAILURE);
+}
+
 static void *keep(void *unused)
 {
     (void)unused;
@@ -139,8 +153,10 @@ static void *keep(void *unused)
     sem_post(&begun);
     while (begins && !atomic_load(&is_ending)) {
         int pause = -1;
-        if (atomic_load(&is_quitting))
+        if (atomic_load(&is_quitting)) {
             pause = flexpage_server_flush_if_changed(server) ? interval : retry_interval;
+            end_if_hopeless(server);
+        }
         wait_for_bell(pause);
     }
     if (begins)

@@ -55,6 +55,14 @@ static void print_warnings(char *warnings)
         print_warning(line);
 }
 
+/// Prints each line by itself.
+static void print_errors(char *errors)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(errors, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+        nbdkit_error("%s", line);
+}
+
 void message_print(struct flexpage_message *message)
 {
     if (message->note != NULL)
@@ -62,7 +70,7 @@ void message_print(struct flexpage_message *message)
     if (message->warning != NULL)
         print_warnings(message->warning);
     if (message->error != NULL)
-        nbdkit_error("%s", message->error);
+        print_errors(message->error);
     free(message->note);
     free(message->warning);
     free(message->error);

@@ -7,11 +7,13 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -43,6 +45,29 @@ int linux_reopen(int descriptor, bool writable, bool direct, bool exclusive)
     snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
     return linux_open(path, writable, direct, exclusive);
 }
+
+static int open_at(int directory, const char *path, enum linux_lookup lookup, int flags)
+{
+    if (lookup == LINUX_ANYWHERE)
+        return result(openat(directory, path, flags));
+    // open(2) ignores flags that make no sense together, and openat2(2) refuses them.
+    struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    return result((int)syscall(SYS_openat2, directory, path, &how, sizeof how));
+}
+
+int linux_open_at(int directory, const char *path, enum linux_lookup lookup, bool writable, bool direct)
+{
+    return open_at(directory, path, lookup, open_flags(writable, direct, false) | O_NONBLOCK);
+}
+
+int linux_look_at(int directory, const char *path, enum linux_lookup lookup)
+{
+    return open_at(directory, path, lookup, O_PATH | O_CLOEXEC);
+}
+
+int linux_open_readable_directory(const char *path) { return result(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
+
+int linux_replace(int descriptor, int other) { return result(dup3(other, descriptor, O_CLOEXEC)); }
 
 static enum linux_file_kind kind_of(mode_t mode)
 {
@@ -117,6 +142,14 @@ int linux_stamp(int descriptor, struct linux_stamp *stamp)
         .changed = nanoseconds(status.stx_ctime),
     };
     return 0;
+}
+
+uint64_t linux_birth(int descriptor)
+{
+    struct statx status;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &status) < 0 || (status.stx_mask & STATX_BTIME) == 0)
+        return 0;
+    return (uint64_t)nanoseconds(status.stx_btime);
 }
 
 bool linux_tells_changes(int descriptor)

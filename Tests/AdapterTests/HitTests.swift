@@ -43,7 +43,7 @@ struct HitTests {
         var client: OpaquePointer?
         let before = counter()
         try succeeds {
-            client = flexpage_client_open(server, true, $0)
+            client = flexpage_client_open(server, "", true, $0)
             return client != nil
         }
         let opening = counter() - before

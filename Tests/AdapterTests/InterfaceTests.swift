@@ -20,7 +20,7 @@ import Testing
         #expect(taken(&answer.note)?.contains("100003 bytes") == true)
         #expect(flexpage_server_begin(server, &answer))
         #expect(taken(&answer.note) != nil)
-        let client = try #require(flexpage_client_open(server, false, &answer))
+        let client = try #require(flexpage_client_open(server, "", false, &answer))
         try useClient(client, bytes)
         flexpage_client_close(client)
         #expect(flexpage_server_end(server, &answer))
@@ -58,7 +58,7 @@ import Testing
         #expect(taken(&answer.error)?.hasPrefix("memory=much: ") == true)
         #expect(!flexpage_server_check(server, &answer))
         #expect(taken(&answer.error)?.hasPrefix("file= is missing") == true)
-        #expect(flexpage_client_open(server, false, &answer) == nil)
+        #expect(flexpage_client_open(server, "", false, &answer) == nil)
         #expect(taken(&answer.error) != nil)
         #expect(flexpage_server_end(server, &answer))
     }

@@ -33,7 +33,7 @@ import Testing
         try withServer(gate: nil) { server in
             #expect(flexpage_server_last_will(server) == 7)
             var answer = flexpage_message()
-            let client = try #require(flexpage_client_open(server, false, &answer))
+            let client = try #require(flexpage_client_open(server, "", false, &answer))
             #expect(flexpage_client_write(client, [UInt8](repeating: 9, count: 10_000), 10_000, 5_000, false) == 0)
             flexpage_server_bring_out(server, &outcome)
             #expect(outcome.brought_out == 3 && outcome.failed + outcome.passed_over + outcome.broken == 0)
@@ -62,7 +62,7 @@ import Testing
         }
         try withServer(gate: gate) { server in
             var answer = flexpage_message()
-            let client = try #require(flexpage_client_open(server, false, &answer))
+            let client = try #require(flexpage_client_open(server, "", false, &answer))
             #expect(flexpage_client_write(client, [UInt8](repeating: 9, count: 4096), 4096, 0, false) == 0)
             flexpage_client_close(client)
             #expect(Self.calls == 1)

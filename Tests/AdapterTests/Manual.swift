@@ -19,11 +19,13 @@ struct Manual {
         text = try Repository.text("Plugin/nbdkit-flexpage-plugin.pod")
     }
 
-    /// The words of SYNOPSIS after the plugin's name. Brackets around a word mark it as optional.
+    /// The words of SYNOPSIS after the plugin's name. Brackets around a word mark it as optional. A bar stands between
+    /// alternatives.
     var synopsis: [String] {
-        section("SYNOPSIS").split { $0 == " " || $0 == "\n" }.drop { $0 != "flexpage" }.dropFirst().map { word in
-            word.first == "[" && word.last == "]" ? String(word.dropFirst().dropLast()) : String(word)
-        }
+        section("SYNOPSIS").split { $0 == " " || $0 == "\n" }.drop { $0 != "flexpage" }.dropFirst().filter { $0 != "|" }
+            .map { word in
+                word.first == "[" && word.last == "]" ? String(word.dropFirst().dropLast()) : String(word)
+            }
     }
 
     var items: [Item] {

@@ -18,7 +18,7 @@ import Testing
         _ = try server.openImage()
         _ = try server.begin()
         let counters = server.counters
-        #expect(server.end().error == nil)
+        #expect(server.end().errors.isEmpty)
         return counters.split(separator: " ").map { String($0.prefix { $0 != "=" }) }
     }
 

@@ -11,7 +11,11 @@ import Testing
     private func serving(_ source: ScriptedSource) throws -> Serving {
         var settings = Settings()
         try settings.set("memory", "2M")
-        return try Serving(source, settings, log: { _ in }, gate: {})
+        return try Serving(keeping: export(source), settings, log: { _ in }, gate: {})
+    }
+
+    private func export(_ source: ScriptedSource) -> Export {
+        Export(image: source, prefix: "file=", isReadOnly: false, cache: .writeback, reserve: nil)
     }
 
     /// An image that is no file, from open to close. A reader finds its bytes. What a writer has written is on it and
@@ -20,31 +24,34 @@ import Testing
         let source = ScriptedSource(Self.pattern)
         let serving = try serving(source)
         #expect(source.takeCalls() == ["privilegesDropped"])
-        let pager = Pager(try serving.open(), writeThrough: false)
-        _ = serving.beginReading()
+        let served = try serving.open(export(source))
+        let pager = Pager(served.provider, writeThrough: false)
+        _ = served.beginReading()
         var read = [UInt8](repeating: 0, count: 50_001)
         try read.withUnsafeMutableBytes { try pager.read(into: $0, at: 0) }
         #expect(read == Self.pattern)
-        #expect(try serving.beginWriting() > 0, "what was read may have changed, and is forgotten")
+        #expect(try served.beginWriting() > 0, "what was read may have changed, and is forgotten")
         try [UInt8](repeating: 255, count: 5000).withUnsafeBytes { try pager.write(from: $0, at: 4000, forced: false) }
-        #expect(serving.endWriting() == nil)
+        #expect(serving.endWriting(served) == nil)
         #expect(source.takeCalls() == ["beginReading", "beginWriting", "makeDurable", "endWriting"])
         #expect(source.bytes[4000..<9000].allSatisfy { $0 == 255 })
-        serving.close(pager.provider)
-        #expect(serving.end() == nil)
+        serving.close(served)
+        #expect(serving.end().isEmpty)
     }
 
     /// A writer that the image refuses is refused in the image's words, and does not count as a writer.
     @Test func refusedWriter() throws {
         let source = ScriptedSource(Self.pattern)
         let serving = try serving(source)
+        let served = try serving.open(export(source))
         source.setTaken(true)
-        let error = #expect(throws: ScriptedSource.Refusal.self) { try serving.beginWriting() }
+        let error = #expect(throws: ScriptedSource.Refusal.self) { try served.beginWriting() }
         #expect(error.map { "\($0)" } == "memory: another process writes it")
         #expect(source.takeCalls() == ["privilegesDropped", "beginWriting"])
         source.setTaken(false)
-        _ = try serving.beginWriting()
-        #expect(serving.endWriting() == nil)
-        #expect(serving.end() == nil)
+        _ = try served.beginWriting()
+        #expect(serving.endWriting(served) == nil)
+        serving.close(served)
+        #expect(serving.end().isEmpty)
     }
 }

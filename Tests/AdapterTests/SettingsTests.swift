@@ -25,7 +25,7 @@ import Testing
     /// The values that hold if no key is given.
     @Test func defaults() throws {
         let settings = try settings(("file", "disk.img"))
-        #expect(try settings.requireFile() == "disk.img")
+        #expect(settings.file == "disk.img")
         #expect(settings.memory == 256 << 20)
         #expect(settings.direct == .auto)
     }
@@ -34,7 +34,7 @@ import Testing
     @Test func taken() throws {
         let settings = try settings(
             ("file", "a b=c.img"), ("memory", "1M"), ("memory", "64M"), ("direct", "on"), ("direct", "off"))
-        #expect(try settings.requireFile() == "a b=c.img")
+        #expect(settings.file == "a b=c.img")
         #expect(settings.memory == 64 << 20)
         #expect(settings.direct == .off)
     }
@@ -53,7 +53,8 @@ import Testing
         ("memory", "0", "too small; expected at least"),
         ("direct", "yes", "unknown mode; expected auto, on or off"),
         ("direct", "ON", "auto, on or off"), ("file", "", "the path of the image"),
-        ("files", "x", "unknown key; expected file="), ("Memory", "1G", "unknown key; expected file=, memory="),
+        ("files", "x", "unknown key; expected file="),
+        ("Memory", "1G", "unknown key; expected file=, dir=, export=, default="),
     ])
     func errors(_ key: String, _ value: String, _ expected: String) {
         let text = error((key, value))
@@ -64,7 +65,7 @@ import Testing
 
     /// The image must be named, and once.
     @Test func oneImage() throws {
-        #expect(throws: ConfigurationError.self) { try Settings().requireFile() }
+        #expect(throws: ConfigurationError.self) { try Settings().check() }
         let text = error(("file", "a"), ("file", "b"))
         #expect(text == "file=b: file=a was given before; expected one image")
     }
@@ -119,6 +120,9 @@ import Testing
         #expect(try settings().lastWill == 10)
         #expect(try settings(("last-will", "3")).lastWill == 3)
         #expect(try settings(("last-will", "off")).lastWill == 0)
+        #expect(try settings(("end-time", "3")).endTime == 3)
+        #expect(try settings(("end-time", "off")).endTime == nil)
+        #expect(try settings().endTime == 60)
         for value in ["0", "-1", "+5", "3601", "10s", "", "off "] {
             let expected = "not a time; expected a number of seconds from 1 to 3600, such as 10, or off"
             #expect(error(("last-will", value)) == "last-will=\(value): \(expected)")

@@ -43,6 +43,54 @@ import Testing
         try expectRefusal(["a.img", "b.img"], saying: ["file=b.img", "file=a.img was given before", "one image"])
     }
 
+    /// What does not name a set of images, or contradicts itself, is refused.
+    @Test func exports() throws {
+        let folder = try ImageFolder(["a.img", "b.img"])
+        let (directory, a, b) = (folder.directory, folder.path("a.img"), folder.path("b.img"))
+        let missing = folder.scratch.path("none")
+        mkfifo(folder.path("fifo"), 0o644)
+        let refusals: [([String], [String])] = [
+            (
+                ["dir=\(directory)", a],
+                ["dir=\(directory): file=\(a) was given too", "expected file=, dir= or export="]
+            ),
+            (["export=x:\(a)", b], ["export=x:\(a): file=\(b) was given too", "not two of them"]),
+            (["dir=\(directory)", "export=x:\(a)"], ["export=x:\(a): dir=\(directory) was given too"]),
+            (["dir=\(directory)", "dir=/tmp"], ["dir=/tmp: dir=\(directory) was given before", "one directory"]),
+            (["dir=\(missing)"], ["dir=\(missing): there is no such directory", "directory of image files"]),
+            (["dir=\(a)"], ["dir=\(a): it is no directory"]), (["dir="], ["dir=: the path is empty"]),
+            (["dir=\(directory)", "default=c"], ["default=c: export \"c\": \(directory)/c: there is no such file"]),
+            (["dir=\(directory)", "default=fifo"], ["default=fifo: ", "a FIFO"]),
+            (["dir=\(directory)", "default=../images/a.img"], ["default=../images/a.img: ", "no such entry"]),
+            (["dir=\(directory)", "default="], ["default=: the name is empty", "name of an export"]),
+            (
+                [a, "default=a.img"],
+                ["default=a.img: file= serves one image under every name; expected dir= or export="]
+            ),
+            (["export=x:\(a)", "default=y"], ["default=y: no export has that name; expected \"x\""]),
+            (["export=x:\(a)", "export=x:\(b)"], ["export=x:\(b): the name \"x\" was given before, to \(a)", "once"]),
+            (["export=x:\(missing)"], ["export=x:\(missing): there is no such file"]),
+            (["export=x:\(directory)"], ["export=x:\(directory): it is a directory"]),
+            (["export=x:\(a),rw"], ["export=x:\(a),rw: unknown option \"rw\"", "ro, cache=", "reserve="]),
+            (["export=x:\(a)", "reserve=129M"], ["reserve= is 129M for an image; expected at most half of memory="]),
+            (["export=x:\(a),reserve=30%", "export=y:\(b),reserve=30%"], ["all exports together", "which is 128M"]),
+        ]
+        for (parameters, words) in refusals { try expectRefusal(parameters, saying: words) }
+    }
+
+    /// A directory that may not be listed is refused.
+    @Test(.enabled(if: Machine.isRoot, "only root can become another user"))
+    func unreadableDirectory() throws {
+        let folder = try ImageFolder(["a.img"])
+        chmod(folder.directory, 0o711)
+        let result = try Subprocess.run(
+            "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "nbdkit", "-U", "-", try Plugin.built(),
+            "dir=\(folder.directory)", "--run", "echo served")
+        #expect(result.status == 1)
+        #expect(result.output.contains("dir=\(folder.directory): this user has no permission to list it"))
+        #expect(!result.output.contains("served"))
+    }
+
     /// An image that may not be read is refused.
     @Test(.enabled(if: Machine.isRoot, "only root can become another user"))
     func unreadableImage() throws {
@@ -81,7 +129,10 @@ import Testing
         let image = try Image(size: 8192)
         try expectRefusal(
             [image.path, "size=12"],
-            saying: ["size=12: unknown key", "file=, memory=, direct=, readahead=, scheduling=, cache="])
+            saying: [
+                "size=12: unknown key",
+                "file=, dir=, export=, default=, reserve=, memory=, direct=, readahead=, scheduling=, cache=",
+            ])
         try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe: unknown mode", "auto, on or off"])
         for value in ["0", "63k"] {
             try expectRefusal(

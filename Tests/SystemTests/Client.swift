@@ -19,15 +19,16 @@ final class Client {
     }
 
     /// Connects. With `isStrict` false, requests that the server must refuse are sent nevertheless.
-    convenience init(socket: String, isStrict: Bool = true) throws {
+    convenience init(socket: String, export: String = "", isStrict: Bool = true) throws {
         try self.init()
+        try Client.check(nbd_set_export_name(handle, export))
         if !isStrict { try Client.check(nbd_set_strict_mode(handle, 0)) }
         try Client.check(nbd_add_meta_context(handle, "base:allocation"))
         try Client.check(nbd_connect_unix(handle, socket))
     }
 
-    convenience init(_ server: Server, isStrict: Bool = true) throws {
-        try self.init(socket: server.socket, isStrict: isStrict)
+    convenience init(_ server: Server, _ export: String = "", isStrict: Bool = true) throws {
+        try self.init(socket: server.socket, export: export, isStrict: isStrict)
     }
 
     deinit {

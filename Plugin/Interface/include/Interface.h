@@ -28,7 +28,7 @@ typedef struct flexpage_client flexpage_client;
 
 /// The text that a call returns. The reader frees it with free().
 struct flexpage_message {
-    /// Why the call failed: one sentence for a person.
+    /// Why the call failed: one sentence for a person. The end of a server can have several, one a line.
     char *_Nullable error;
     /// For the debug log: one or more lines.
     char *_Nullable note;
@@ -72,7 +72,8 @@ bool flexpage_server_configure(
 /// Checks the configuration as a whole, and memory= against the memory of the machine.
 bool flexpage_server_check(flexpage_server *server, struct flexpage_message *message);
 
-/// Opens the image. Called before the fork, because nbdkit changes the user and the directory of the process later.
+/// Opens the image, or checks the images that are opened when clients come. Called before the fork, because nbdkit
+/// changes the user and the directory of the process later.
 bool flexpage_server_open_image(flexpage_server *server, struct flexpage_message *message);
 
 /// Whether the server's threads should be scheduled as SCHED_BATCH.
@@ -98,7 +99,7 @@ void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *ou
 
 enum { flexpage_max_descriptors = 4 };
 
-/// Stores the descriptors of the open image, including the one that claims a block device, in `descriptors`, which has
+/// Stores the descriptors of the open image, or of the directory of images, in `descriptors`, which has
 /// room for flexpage_max_descriptors. Returns their number. A process that only starts the server must close them,
 /// because a lock or a claim lasts as long as any copy is open.
 int32_t flexpage_server_descriptors(flexpage_server *server, int32_t *descriptors);
@@ -109,6 +110,11 @@ bool flexpage_server_begin(flexpage_server *server, struct flexpage_message *mes
 /// Writes everything dirty to the image and makes it durable, unless nothing was written since the last such call.
 /// Clients may be connected. Returns false if that fails.
 bool flexpage_server_flush_if_changed(flexpage_server *server);
+
+/// After a quit signal: whether nothing was written to any image for the time of end-time=, although data is left. The
+/// message's error says which. `now` is in seconds of a clock that is never set back. Call it after each
+/// flexpage_server_flush_if_changed.
+bool flexpage_server_gives_up(flexpage_server *server, int64_t now, struct flexpage_message *message);
 
 /// Ends serving, after one last flush. The message's error says what could not be written. Clients that are still
 /// connected are not served any more, and nbdkit calls no close for them. Does nothing if the server never began.
@@ -123,11 +129,25 @@ uint64_t flexpage_min_memory(void);
 /// The options' part of --help, in lines. The caller frees it.
 char *_Nullable flexpage_config_help(void);
 
-// Connections. `is_read_only` says whether nbdkit serves read-only (-r).
+// Names. Any thread may make these calls while the server serves, except nbdkit's main thread.
+
+/// Receives the name of one export.
+typedef void (*flexpage_name_taker)(void *context, const char *name);
+
+/// Gives `take` the names of all exports in order, and returns 1. Returns 0 if one image is served under every name,
+/// and -1, with an error in the message, if the names cannot be listed.
+int32_t flexpage_server_list_exports(
+    flexpage_server *server, flexpage_name_taker take, void *context, struct flexpage_message *message);
+
+/// The name of the export for clients that name none; empty if there is none. The caller frees it.
+char *_Nullable flexpage_server_default_export(flexpage_server *server);
+
+// Connections. `export_name` is what the client calls the image, and may be empty. `is_read_only` says whether nbdkit
+// serves read-only (-r).
 
 /// Returns null, with an error in the message, if the client is refused. Otherwise the message may have a note.
 flexpage_client *_Nullable flexpage_client_open(
-    flexpage_server *server, bool is_read_only, struct flexpage_message *message);
+    flexpage_server *server, const char *export_name, bool is_read_only, struct flexpage_message *message);
 void flexpage_client_close(flexpage_client *client);
 void flexpage_client_export_info(flexpage_client *client, struct flexpage_export_info *info);
 

@@ -6,8 +6,9 @@ import Glibc
 ///
 ///                      writersCame: changed?                writersLeave
 ///     unlocked here ─────────────────────────▶ locked here ──────────────▶ unlocked here, `left` noted
-///       │     ▲
-///       └─────┘ readersCame: changed?
+///       │     ▲ ▲                                                               │
+///       └─────┘ └── resumes: changed? ◀── resting, `rested` noted ◀── rests ────┘
+///        readersCame: changed?
 ///
 /// **Writers** compare stamps under the lock: the stamp of now, and the one that the last writer here noted. No write
 /// by anybody was under way at either moment. If the two are equal, what was read in between is what the image holds.
@@ -22,11 +23,16 @@ import Glibc
 /// stamp had settled, while no writer held the lock: a write that began with this stamp is over by then. A block device
 /// tells a reader nothing.
 ///
-/// Not thread-safe; see `Handover`. Each call makes one or two system calls; `writersLeave` can sleep for 20 ms.
+/// **An image that rests** has no descriptor and no lock. What is cached of it is good at the next opening if it was
+/// known to be good when it began to rest, by the rules above, and the file has the same stamp.
+///
+/// Not thread-safe; see `Handover`. Each call makes one or two system calls. `writersLeave` can sleep for 20 ms, and so
+/// can `readersCame` of an image that can rest.
 struct ChangeWatch {
-    private let descriptor: Int32
+    private var descriptor: Int32
     private let isBlockDevice: Bool
     private let tellsChanges: Bool
+    private let canRest: Bool
     /// The stamp at the last look, and when it was first seen.
     private var stamp: ImageStamp?
     private var stampSince = 0
@@ -34,10 +40,15 @@ struct ChangeWatch {
     private var left: ImageStamp?
     /// True if nothing cached is older than `stamp`.
     private var isGood = false
+    /// The stamp with which the image began to rest, if what is cached was known to be good then.
+    private var rested: ImageStamp?
 
     /// - Parameter descriptor: Open for as long as this is used; not owned.
-    init(descriptor: Int32, isBlockDevice: Bool) {
+    /// - Parameter canRest: The image may rest. Then the first reader waits for the stamp to settle, because otherwise
+    ///   nothing that this reader has read could be kept.
+    init(descriptor: Int32, isBlockDevice: Bool, canRest: Bool = false) {
         self.descriptor = descriptor
+        self.canRest = canRest
         self.isBlockDevice = isBlockDevice
         tellsChanges = linux_tells_changes(descriptor)
         look()
@@ -65,7 +76,28 @@ struct ChangeWatch {
     mutating func readersCame() -> Bool {
         look()
         if stamp == nil || isGood { return false }
+        if canRest, tellsChanges, stamp?.isFine == true {
+            while !isSettled { usleep(1000) }
+            look()
+        }
         isGood = isSettled && linux_is_locked(descriptor) <= 0
+        return true
+    }
+
+    /// The image begins to rest: nobody has it open here. Its descriptor is closed after this.
+    mutating func rests() {
+        look()
+        let isProof = tellsChanges && stamp?.isFine == true && isSettled && (isGood || left == stamp)
+        rested = isProof ? stamp : nil
+    }
+
+    /// The image has been opened again.
+    /// - Parameter descriptor: The one that is used from now on; not owned.
+    /// - Returns: True if nothing has changed the image, so that what is cached is good. Otherwise nothing happens.
+    mutating func resumes(_ descriptor: Int32) -> Bool {
+        guard let rested, rested == ImageStamp(of: descriptor, isBlockDevice: isBlockDevice) else { return false }
+        self.descriptor = descriptor
+        self.rested = nil
         return true
     }
 

@@ -49,4 +49,20 @@ final class Handover: @unchecked Sendable {
         defer { pthread_mutex_unlock(mutex) }
         if writers == 0, watch.readersCame() { forget() }
     }
+
+    /// Nobody has the image open any more. Its descriptors are closed after this.
+    func rests() {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        precondition(writers == 0, "an image rests when its writers have left")
+        watch.rests()
+    }
+
+    /// The image has been opened again.
+    /// - Returns: True if what is cached of it is good; see `ChangeWatch.resumes`.
+    func resumes(_ descriptor: Int32) -> Bool {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return watch.resumes(descriptor)
+    }
 }

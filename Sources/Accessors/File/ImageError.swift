@@ -25,6 +25,22 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case held
         /// A block device that cannot be claimed with the privileges that remain.
         case unclaimable(Errno)
+        /// A symbolic link that leads out of the directory of images.
+        case outside
+        /// Something that cannot be the name of a file in the directory of images.
+        case noName
+        /// Its name has come to lead to another file while it was being opened.
+        case replaced
+        /// No descriptor is left: EMFILE or ENFILE.
+        case tooManyFiles(Errno)
+        /// No directory of images has that path.
+        case missingDirectory
+        /// What has that path is no directory.
+        case noDirectory
+        /// The user lacks permission to list the directory of images, or to reach it.
+        case unreadableDirectory
+        /// The kernel has no openat2, and so no safe way to look up names.
+        case noSafeLookup
         /// Another call failed: what was tried.
         case failed(String, Errno)
     }
@@ -38,45 +54,71 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     /// One sentence: the path, what is wrong, and the way out.
-    public var description: String {
+    public var description: String { "\(path.string.withoutControls): \(explanation)" }
+
+    /// What is wrong, and the way out.
+    private var explanation: String {
         switch problem {
         case .missing:
-            "\(path): there is no such file; name an image file or a block device"
+            "there is no such file; name an image file or a block device"
         case .unreadable:
-            "\(path): this user has no permission to read it; change its permissions or run as another user"
+            "this user has no permission to read it; change its permissions or run as another user"
         case .directory:
-            "\(path): it is a directory; name an image file or a block device in it"
+            "it is a directory; name an image file or a block device in it"
         case .special(let what):
-            "\(path): it is \(what); name an image file or a block device"
+            "it is \(what); name an image file or a block device"
         case .noDirect(let errno):
-            "\(path): direct=on is impossible, because O_DIRECT is refused here (\(errno)); use direct=auto or "
+            "direct=on is impossible, because O_DIRECT is refused here (\(errno)); use direct=auto or "
                 + "direct=off, or move the image to another filesystem"
         case .readOnly(let errno):
-            "\(path): it cannot be written (\(errno)); change that, or open the image for reading only"
+            "it cannot be written (\(errno)); change that, or open the image for reading only"
         case .locked:
-            "\(path): another process has it locked for writing; end that process, or open the image for reading only"
+            "another process has it locked for writing; end that process, or open the image for reading only"
         case .unlockable(let errno):
-            "\(path): it cannot be locked against a second writer (\(errno)); use lock=off if there is no second writer"
+            "it cannot be locked against a second writer (\(errno)); use lock=off if there is no second writer"
         case .held:
-            "\(path): the block device is mounted or held by another process; unmount or release it, "
+            "the block device is mounted or held by another process; unmount or release it, "
                 + "or open the image for reading only"
         case .unclaimable(let errno):
-            "\(path): the block device cannot be claimed for writing (\(errno)); let the server's user read it, "
+            "the block device cannot be claimed for writing (\(errno)); let the server's user read it, "
                 + "and unmount it before the server starts"
+        case .outside:
+            "it is a symbolic link that leads out of the directory; only what is in the directory is served"
+        case .noName:
+            "it has no such entry; an export has the name of a file in it, without a slash"
+        case .replaced:
+            "another file got its name while it was being opened; connect again"
+        case .tooManyFiles(.tooManyOpenFiles):
+            "too many open files; raise ulimit -n"
+        case .tooManyFiles(let errno):
+            "too many open files on this machine (\(errno)); raise the sysctl fs.file-max"
+        case .missingDirectory:
+            "there is no such directory; name a directory of image files"
+        case .noDirectory:
+            "it is no directory; name a directory of image files"
+        case .unreadableDirectory:
+            "this user has no permission to list it; change its permissions or run as another user"
+        case .noSafeLookup:
+            "this kernel cannot keep lookups inside a directory (openat2); use Linux 5.6 or newer"
         case .failed(let call, let errno):
-            "\(path): \(call) failed (\(errno)); an image is a regular file or a block device that can be read"
+            "\(call) failed (\(errno)); an image is a regular file or a block device that can be read"
         }
     }
 
     /// The errno value with the same meaning, for a client.
     public var code: Int32 {
         switch problem {
-        case .missing: Errno.noSuchFileOrDirectory.rawValue
-        case .unreadable: Errno.permissionDenied.rawValue
+        case .missing, .missingDirectory, .noName: Errno.noSuchFileOrDirectory.rawValue
+        case .outside: Errno.improperLink.rawValue
+        case .replaced: Errno.staleNFSFileHandle.rawValue
+        case .noDirectory: Errno.notDirectory.rawValue
+        case .noSafeLookup: Errno.noFunction.rawValue
+        case .unreadable, .unreadableDirectory: Errno.permissionDenied.rawValue
         case .directory: Errno.isDirectory.rawValue
         case .special: Errno.invalidArgument.rawValue
         case .locked, .held: Errno.resourceBusy.rawValue
-        case .noDirect(let errno), .readOnly(let errno), .unlockable(let errno), .unclaimable(let errno),
+        case .tooManyFiles(let errno), .noDirect(let errno), .readOnly(let errno), .unlockable(let errno),
+            .unclaimable(let errno),
             .failed(_, let errno):
             errno.rawValue
         }

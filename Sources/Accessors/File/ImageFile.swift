@@ -18,28 +18,35 @@ import SystemPackage
 ///
 /// **Privileges.** All descriptors are made when the image is opened, for writing too if that is permitted, because a
 /// server gives up its privileges and its directory afterwards. Being open for writing keeps nobody out: that begins
-/// with `beginWriting`.
+/// with `beginWriting`. An image in an `ImageDirectory` is opened while the server serves, with the privileges that it
+/// has kept.
+///
+/// **Rest.** An image that nobody uses can rest: it has no descriptor then, and hinders nobody.
+///
+///     open ── rest ──▶ resting ── wake, nothing has changed ──▶ open, with the other's descriptors
 ///
 /// **Threads.** Any thread may call anything at any time, within the rules of `Accessor`. Nothing that serves allocates
-/// or takes a lock.
+/// or takes a lock. While `rest` or `wake` is under way there is no other call.
 ///
-/// It is split by concern: Reading, Writing, WritingMany, Zeroing, Extents. `OpenedImage` opens, and `WriteAccess`
-/// locks. `Handover` sees what others have changed, and `ImageName` sees whether the path still leads here.
-public final class ImageFile: ImageSource {
+/// It is split by concern: Reading, Writing, WritingMany, Zeroing, Extents, Resting. `OpenedImage` opens, and
+/// `WriteAccess` locks. `Handover` sees what others have changed, and `ImageName` sees whether the path still leads
+/// here.
+public final class ImageFile: ImageSource, @unchecked Sendable {
     /// Bytes in a base page: the unit of O_DIRECT here.
     static let pageSize: Int64 = 4096
 
-    /// The path that it was opened by.
-    public let path: FilePath
+    /// Where it was found, at the last opening.
+    var place: ImagePlace
     /// Bytes in the image. Any number, including 0.
     public let size: Int64
-    /// What makes two opens the same image, by whatever path: device and inode; for a block device its number.
+    /// What makes two opens the same image, by whatever path: device, inode and time of birth; for a block device its
+    /// number.
     public let identity: ImageIdentity
     public let isBlockDevice: Bool
     /// True if it is open for writing. Otherwise `readOnlyError` tells why not.
     public let isWritable: Bool
     /// Why it cannot be written, if it cannot.
-    public let readOnlyError: ImageError?
+    public var readOnlyError: ImageError? { opened.readOnlyReason.map { ImageError(path, .readOnly($0)) } }
     /// True if whole pages go past the page cache. False with `direct=off`, and if O_DIRECT was refused.
     public let isDirect: Bool
     /// True if the device, or the one that holds the file, is a spinning disk. False if that cannot be told.
@@ -50,35 +57,49 @@ public final class ImageFile: ImageSource {
 
     let opened: OpenedImage
     let zeroes: ZeroBytes
-    let rings = WriteRings()
+    let rings: WriteRings
     let offloadsZeroes: Bool
-    private let writeAccess: WriteAccess?
-    private let handover: Handover
-    private let name: ImageName
+    let handover: Handover
+    let lock: LockMode
+    // What goes with the descriptors, and is taken over with them.
+    var writeAccess: WriteAccess?
+    var name: ImageName
 
-    /// Opens an image. Call it while the process still has its privileges. It allocates.
+    /// Opens the image at a path. Call it while the process still has its privileges. It allocates.
+    ///
+    /// - Parameters: See below.
+    public convenience init(
+        path: FilePath, direct: DirectMode = .auto, lock: LockMode = .on, readOnly: Bool = false
+    ) throws(ImageError) {
+        try self.init(at: ImagePlace(path), direct: direct, lock: lock, readOnly: readOnly)
+    }
+
+    /// Opens an image. It allocates.
     ///
     /// - Parameters:
-    ///   - path: A regular file or block device, or a symbolic link to one.
+    ///   - place: Where a regular file or block device is, or a symbolic link to one.
     ///   - direct: How to treat the page cache.
     ///   - lock: How writers lock the image.
     ///   - readOnly: Do not open it for writing, even if that is permitted.
+    ///   - rings: The rings of the process.
     /// - Throws: An error that tells a person what is wrong and the way out.
     public init(
-        path: FilePath, direct: DirectMode = .auto, lock: LockMode = .on, readOnly: Bool = false
+        at place: ImagePlace, direct: DirectMode = .auto, lock: LockMode = .on, readOnly: Bool = false,
+        rings: WriteRings = WriteRings()
     ) throws(ImageError) {
         do throws(ImageError.Problem) {
-            opened = try OpenedImage(path, direct: direct, readOnly: readOnly)
+            opened = try OpenedImage(place, direct: direct, readOnly: readOnly)
             guard let zeroes = ZeroBytes() else { throw .failed("mapping memory", .noMemory) }
             self.zeroes = zeroes
         } catch {
-            throw ImageError(path, error)
+            throw ImageError(place.path, error)
         }
-        self.path = path
+        self.place = place
+        self.rings = rings
+        self.lock = lock
         size = opened.size
         isBlockDevice = opened.isBlockDevice
-        identity = Self.identity(of: opened.file)
-        readOnlyError = opened.readOnlyReason.map { ImageError(path, .readOnly($0)) }
+        identity = Self.identity(of: opened.file, birth: opened.birth)
         isWritable = opened.readOnlyReason == nil
         isDirect = opened.directNumber != nil
         logicalBlockSize = opened.logicalBlockSize
@@ -89,22 +110,31 @@ public final class ImageFile: ImageSource {
         // The lock is on the descriptor that rings write to. Rings may go on for a moment after the process has been
         // killed, and the lock lasts as long.
         let locked = opened.directNumber ?? descriptor
-        writeAccess = isWritable ? WriteAccess(descriptor: locked, isBlockDevice: isBlockDevice, mode: lock) : nil
-        handover = Handover(ChangeWatch(descriptor: descriptor, isBlockDevice: isBlockDevice))
-        name = ImageName(path, opened.file, descriptor: descriptor)
+        writeAccess =
+            isWritable
+            ? WriteAccess(
+                descriptor: locked, syncing: opened.syncing.number, isBlockDevice: isBlockDevice, mode: lock,
+                isLate: place.isLate)
+            : nil
+        handover = Handover(
+            ChangeWatch(descriptor: descriptor, isBlockDevice: isBlockDevice, canRest: place.isLate))
+        name = ImageName(place, opened.file, descriptor: descriptor)
     }
 
     /// No file has inode 0, so no device is taken for a file.
-    private static func identity(of file: linux_file) -> ImageIdentity {
+    private static func identity(of file: linux_file, birth: UInt64) -> ImageIdentity {
         if file.kind == LINUX_BLOCK_DEVICE { return ImageIdentity(device: file.special_device, inode: 0) }
-        return ImageIdentity(device: file.device, inode: file.inode)
+        return ImageIdentity(device: file.device, inode: file.inode, birth: birth)
     }
 }
 
 // MARK: - Clients come and leave
 
 extension ImageFile {
-    public var label: String { path.string }
+    /// The path that it was opened by.
+    public var path: FilePath { place.path }
+
+    public var label: String { path.string.withoutControls }
 
     public var readOnlyReason: String? { readOnlyError.map { "\($0)" } }
 
@@ -115,10 +145,11 @@ extension ImageFile {
         writeAccess?.privilegesDropped()
     }
 
-    /// The descriptors that it has, four at most. A process that forks, and lives on without serving, must close its
-    /// copies. A lock lasts, and a block device stays claimed, as long as any copy of the descriptor is open.
+    /// The descriptors that it has, three at most; none while it rests. A process that forks, and lives on without
+    /// serving, must close its copies. A lock lasts, and a block device stays claimed, as long as any copy of the
+    /// descriptor is open.
     public var descriptors: [Int32] {
-        [opened.buffered.number, opened.syncing.number] + [opened.directNumber, writeAccess?.claim].compactMap(\.self)
+        [opened.buffered.number, opened.syncing.number, opened.directNumber ?? -1].filter { $0 >= 0 }
     }
 
     /// One more client may write. The first one locks the image (`LockMode`) and claims a block device.
@@ -155,6 +186,6 @@ extension ImageFile {
     /// Checks that the path still leads to the image, at most once a second.
     /// - Returns: A sentence for a person if it does not; once only, until it has done so again.
     public func newsOfName() -> String? {
-        name.news().map { "\(path): \($0.text)" }
+        name.news().map { "\(label): \($0.text(isLate: place.isLate))" }
     }
 }

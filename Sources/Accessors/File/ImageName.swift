@@ -11,8 +11,8 @@ import SystemPackage
 ///     named ── look: no name, or another file's ──▶ lost (told once) ── look: named ──▶ named
 ///
 /// An absolute path is followed anew at each look. Of a relative one only the last component is, in the directory that
-/// held it when the image was opened. It looks at most once a second. Between looks a call costs one reading of a
-/// clock. Thread rules: any thread, any time.
+/// held it when the image was opened. A place in an `ImageDirectory` is followed anew from there. It looks at most once
+/// a second. Between looks a call costs one reading of a clock. Thread rules: any thread, any time.
 final class ImageName: Sendable {
     /// How the name was lost.
     enum Loss: Equatable, Sendable {
@@ -21,25 +21,29 @@ final class ImageName: Sendable {
         case replaced
 
         /// What a person reads: what has happened, what follows, and the way out.
-        var text: String {
+        /// - Parameter isLate: The name is looked up for each client that comes when the image has none.
+        func text(isLate: Bool) -> String {
             switch self {
             case .deleted:
-                "the image has been deleted; what clients write is gone when the server ends; copy the export while it "
-                    + "is served"
+                "the image has been deleted; what clients write is gone when "
+                    + "\(isLate ? "the last of them leaves" : "the server ends"); copy the export while it is served"
             case .moved:
-                "the image has been moved or renamed; clients still read and write it; restart the server with its "
-                    + "new name"
+                "the image has been moved or renamed; clients still read and write it"
+                    + (isLate ? "" : "; restart the server with its new name")
             case .replaced:
-                "another file has this name now; clients still read and write the image that was opened; copy the "
-                    + "export while it is served, or restart the server to serve the new file"
+                "another file has this name now; clients still read and write the image that was opened; "
+                    + (isLate
+                        ? "new clients get the other file; copy the image through a client that is connected"
+                        : "copy the export while it is served, or restart the server to serve the new file")
             }
         }
     }
 
     private let path: FilePath
-    /// The directory in which a relative path begins.
-    private let directory: OwnedDescriptor?
+    /// The directory in which a relative path begins; -1 if that is not known.
     private let directoryNumber: Int32
+    private let parent: OwnedDescriptor?
+    private let directory: ImageDirectory?
     private let descriptor: Int32
     private let file: linux_file
     private let interval: Int
@@ -48,11 +52,19 @@ final class ImageName: Sendable {
 
     /// - Parameter descriptor: The image that `path` has just led to. Open for as long as this lives; not owned.
     /// - Parameter interval: Milliseconds from one look to the next.
-    init(_ path: FilePath, _ file: linux_file, descriptor: Int32, interval: Int = 1000) {
-        let directory = path.isRelative ? Self.parent(of: path) : nil
-        directoryNumber = Self.number(of: directory)
-        self.directory = directory
-        self.path = path.isRelative ? FilePath(root: nil, path.components.suffix(1)) : path
+    init(_ place: ImagePlace, _ file: linux_file, descriptor: Int32, interval: Int = 1000) {
+        let path = place.lookup
+        directory = place.directory
+        if let directory {
+            parent = nil
+            directoryNumber = directory.number
+            self.path = path
+        } else {
+            let parent = path.isRelative ? Self.parent(of: path) : nil
+            directoryNumber = Self.number(of: parent)
+            self.parent = parent
+            self.path = path.isRelative ? FilePath(root: nil, path.components.suffix(1)) : path
+        }
         self.descriptor = descriptor
         self.file = file
         self.interval = interval

@@ -1,7 +1,8 @@
 import CLinux
 import SystemPackage
 
-/// The descriptors of an image, and what was found out while opening them. They are closed when it goes.
+/// The descriptors of an image, and what was found out while opening them. They are closed when it goes, or when the
+/// image rests.
 ///
 /// Up to three open file descriptions of one file. All are made at once, because later the process may lack the
 /// permission:
@@ -10,14 +11,16 @@ import SystemPackage
 ///   position, which nothing here uses.
 /// - `direct` goes past the page cache. If it exists, locks are held on it.
 /// - `syncing` serves fdatasync alone. The kernel reports a failed write-out once to every open file description, and
-///   sync_file_range consumes the report as fdatasync does. On a description of its own no sync ever misses one.
+///   sync_file_range consumes the report as fdatasync does. On a description of its own no sync ever misses one. If the
+///   image is a block device, this is also the description that claims it (`WriteAccess`).
 struct OpenedImage: ~Copyable, Sendable {
     let buffered: OwnedDescriptor
     let direct: OwnedDescriptor?
-    let directNumber: Int32?
     let syncing: OwnedDescriptor
 
     let file: linux_file
+    /// When the file was made, nanoseconds since 1970; 0 if the filesystem does not tell.
+    let birth: UInt64
     /// Bytes in the image.
     let size: Int64
     /// Bytes in the smallest unit that the device reads and writes, or that O_DIRECT takes on its filesystem; 512 if
@@ -30,25 +33,28 @@ struct OpenedImage: ~Copyable, Sendable {
 
     var isBlockDevice: Bool { file.kind == LINUX_BLOCK_DEVICE }
 
+    /// The number of `direct`.
+    var directNumber: Int32? { Self.number(of: direct) }
+
     /// - Parameter readOnly: Do not try to open it for writing.
-    init(_ path: FilePath, direct mode: DirectMode, readOnly: Bool) throws(ImageError.Problem) {
-        let expected = try Self.kindOfImage(at: path)
+    init(_ place: ImagePlace, direct mode: DirectMode, readOnly: Bool) throws(ImageError.Problem) {
+        let expected = try Self.kindOfImage(at: place)
         var reason: Errno? = readOnly ? .readOnlyFileSystem : nil
-        let buffered = try Self.openBuffered(path, expected, &reason)
+        let buffered = try Self.openBuffered(place, expected, &reason)
         let file = try Self.status(of: buffered)
-        guard file.kind == expected else { throw .failed("opening", .staleNFSFileHandle) }
+        guard file.kind == expected else { throw .replaced }
         let size = try Self.size(of: buffered, file)
-        let syncing = try Self.openAgain(path, file, writable: false, direct: false)
-        let direct = try Self.openDirect(path, file, writable: reason == nil, size: size, mode)
+        let syncing = try Self.openAgain(place, file, writable: false, direct: false)
+        let direct = try Self.openDirect(place, file, writable: reason == nil, size: size, mode)
 
         self.file = file
         self.size = size
+        birth = linux_birth(buffered.number)
         readOnlyReason = reason
         logicalBlockSize = Self.logicalBlockSize(of: buffered, file)
         dropsBehindByItself = Self.probe(buffered, at: 0, uncached: true) == nil
         // The pager reads ahead, and knows more than the kernel does. Only advice: a refusal loses nothing.
         _ = linux_expect_random(buffered.number)
-        directNumber = Self.number(of: direct)
         self.direct = direct
         self.buffered = buffered
         self.syncing = syncing
@@ -61,13 +67,49 @@ struct OpenedImage: ~Copyable, Sendable {
         }
     }
 
+    /// Closes the descriptors. Nobody uses them.
+    borrowing func close() {
+        buffered.close()
+        syncing.close()
+        switch direct {
+        case .some(let direct): direct.close()
+        case .none: break
+        }
+    }
+
+    /// Takes over the descriptors of `other`, which `isLike` this. Nobody uses them.
+    borrowing func take(_ other: borrowing OpenedImage) {
+        buffered.take(other.buffered)
+        syncing.take(other.syncing)
+        switch direct {
+        case .some(let direct): Self.take(other.direct, into: direct)
+        case .none: break
+        }
+    }
+
+    private static func take(_ other: borrowing OwnedDescriptor?, into direct: borrowing OwnedDescriptor) {
+        switch other {
+        case .some(let other): direct.take(other)
+        case .none: preconditionFailure("the other image is not like this one")
+        }
+    }
+
+    /// Whether what was found out is the same: the file, its size, and how it can be reached.
+    borrowing func isLike(_ other: borrowing OpenedImage) -> Bool {
+        file.kind == other.file.kind && file.device == other.file.device && file.inode == other.file.inode
+            && birth == other.birth && file.special_device == other.file.special_device && size == other.size
+            && logicalBlockSize == other.logicalBlockSize && readOnlyReason == other.readOnlyReason
+            && dropsBehindByItself == other.dropsBehindByItself
+            && (directNumber == nil) == (other.directNumber == nil)
+    }
+
     // MARK: - The file
 
     /// Looks at it before opening it, because opening a FIFO waits and opening a device can do things.
-    private static func kindOfImage(at path: FilePath) throws(ImageError.Problem) -> linux_file_kind {
-        var file = linux_file()
+    private static func kindOfImage(at place: ImagePlace) throws(ImageError.Problem) -> linux_file_kind {
+        let file: linux_file
         do throws(Errno) {
-            _ = try Linux.checked(path.withPlatformString { linux_stat($0, &file) })
+            file = try place.status()
         } catch {
             throw problem(error, "opening")
         }
@@ -85,6 +127,8 @@ struct OpenedImage: ~Copyable, Sendable {
         switch errno {
         case .noSuchFileOrDirectory, .notDirectory: .missing
         case .permissionDenied: .unreadable
+        case .improperLink: .outside
+        case .tooManyOpenFiles, .tooManyOpenFilesInSystem: .tooManyFiles(errno)
         default: .failed(call, errno)
         }
     }
@@ -125,58 +169,68 @@ struct OpenedImage: ~Copyable, Sendable {
     /// Whatever refuses the writing, the image can be served for reading if that works. It may be permission, a
     /// read-only filesystem or device, a program that is being run, or a mounted device on a kernel that guards those.
     private static func openBuffered(
-        _ path: FilePath, _ kind: linux_file_kind, _ reason: inout Errno?
+        _ place: ImagePlace, _ kind: linux_file_kind, _ reason: inout Errno?
     ) throws(ImageError.Problem) -> OwnedDescriptor {
         if reason == nil {
             do throws(Errno) {
-                let descriptor = try open(path, writable: true, direct: false)
+                let descriptor = try place.open(writable: true, direct: false)
                 // Opening a read-only device for writing succeeds; only the writing fails.
                 let isReadOnly = kind == LINUX_BLOCK_DEVICE && linux_block_read_only(descriptor.number) != 0
                 if !isReadOnly { return descriptor }
                 reason = .readOnlyFileSystem
             } catch {
+                if isShortage(error) || isOfTheName(error) { throw problem(error, "opening") }
                 reason = error
             }
         }
         do throws(Errno) {
-            return try open(path, writable: false, direct: false)
+            return try place.open(writable: false, direct: false)
         } catch {
             throw problem(error, "opening")
         }
     }
 
+    /// Whether the process or the system lacks something at the moment. That says nothing about the image.
+    private static func isShortage(_ error: Errno) -> Bool {
+        [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory].contains(error)
+    }
+
+    /// Whether the name leads elsewhere by now. That says nothing about the permission to write the image.
+    private static func isOfTheName(_ error: Errno) -> Bool {
+        [.noSuchFileOrDirectory, .notDirectory, .improperLink, .tooManySymbolicLinkLevels].contains(error)
+    }
+
     /// Opens the same file once more. By its path, because /proc may be missing; so it checks that the file is the
     /// same.
     private static func openAgain(
-        _ path: FilePath, _ file: linux_file, writable: Bool, direct: Bool
+        _ place: ImagePlace, _ file: linux_file, writable: Bool, direct: Bool
     ) throws(ImageError.Problem) -> OwnedDescriptor {
         do throws(Errno) {
-            let descriptor = try open(path, writable: writable, direct: direct)
+            let descriptor = try place.open(writable: writable, direct: direct)
             var found = linux_file()
             _ = try Linux.checked(linux_fstat(descriptor.number, &found))
             guard found.device == file.device, found.inode == file.inode else { throw .staleNFSFileHandle }
             return descriptor
         } catch {
-            throw .failed("opening", error)
+            throw error == .staleNFSFileHandle
+                ? .replaced : isShortage(error) ? problem(error, "opening") : .failed("opening", error)
         }
-    }
-
-    private static func open(_ path: FilePath, writable: Bool, direct: Bool) throws(Errno) -> OwnedDescriptor {
-        try Linux.opened { path.withPlatformString { linux_open($0, writable, direct, false) } }
     }
 
     // MARK: - O_DIRECT
 
     /// A descriptor past the page cache, or nil if the filesystem refuses one and `mode` allows the page cache.
     private static func openDirect(
-        _ path: FilePath, _ file: linux_file, writable: Bool, size: Int64, _ mode: DirectMode
+        _ place: ImagePlace, _ file: linux_file, writable: Bool, size: Int64, _ mode: DirectMode
     ) throws(ImageError.Problem) -> OwnedDescriptor? {
         if mode == .off { return nil }
         do throws(ImageError.Problem) {
-            let descriptor = try openAgain(path, file, writable: writable, direct: true)
+            let descriptor = try openAgain(place, file, writable: writable, direct: true)
             if let refusal = directRefusal(of: descriptor, size: size) { throw .noDirect(refusal) }
             return descriptor
         } catch {
+            if case .tooManyFiles = error { throw error }
+            if error == .replaced { throw error }
             if mode == .auto { return nil }
             if case .failed(_, let errno) = error { throw .noDirect(errno) }
             throw error

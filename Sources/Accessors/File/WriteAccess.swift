@@ -16,6 +16,11 @@ import SystemPackage
 /// - `privilegesDropped` is called once privileges are final. If the device can still be opened, it gives the claim
 ///   back, because a later claim can succeed. Otherwise the claim is kept until a client comes that may only read.
 /// - The first writer claims the device, if no claim is held. The last one gives it back, by the same rule.
+/// - An image that is opened while the server serves is not claimed at the start: privileges are final.
+///
+/// **The descriptor of a claim.** The image's `syncing` descriptor becomes the claim, and another description of the
+/// device when the claim is given back (dup3). So a claim takes no descriptor of its own. No report of a failed
+/// write-out is missed: all is written and synced between the two.
 ///
 /// Locks: the mutex is held over the calls of a claim and a lock. Nothing else is locked inside it. It is a
 /// pthread_mutex_t, because Swift's own mutex misbehaves in a forked child.
@@ -24,32 +29,29 @@ final class WriteAccess: @unchecked Sendable {
 
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let descriptor: Int32
+    private let syncing: Int32
     private let isBlockDevice: Bool
     private let mode: LockMode
     private var writers = 0
-    private var claiming: OwnedDescriptor?
+    private var isClaimed = false
 
     /// - Parameter descriptor: Open for writing, as long as this lives; not owned.
-    init(descriptor: Int32, isBlockDevice: Bool, mode: LockMode) {
+    /// - Parameter syncing: The number of the descriptor that is to claim a block device; not owned.
+    /// - Parameter isLate: The process has the privileges that it keeps.
+    init(descriptor: Int32, syncing: Int32, isBlockDevice: Bool, mode: LockMode, isLate: Bool) {
         mutex = .allocate(capacity: 1)
         mutex.initialize(to: pthread_mutex_t())
         pthread_mutex_init(mutex, nil)
         self.descriptor = descriptor
+        self.syncing = syncing
         self.isBlockDevice = isBlockDevice
         self.mode = mode
-        claiming = isBlockDevice ? try? Self.opened(descriptor, exclusive: true) : nil
+        if isBlockDevice, !isLate { try? claim() }
     }
 
     deinit {
         pthread_mutex_destroy(mutex)
         mutex.deallocate()
-    }
-
-    /// The descriptor that claims the device, or nil.
-    var claim: Int32? {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return claiming?.number
     }
 
     func privilegesDropped() {
@@ -63,7 +65,10 @@ final class WriteAccess: @unchecked Sendable {
     func beginReading() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
-        if writers == 0 { claiming = nil }
+        guard writers == 0, isClaimed else { return }
+        releaseClaim()
+        // Without permission the buffered descriptor will do: nobody writes any more, and nothing needs a sync.
+        if isClaimed { isClaimed = linux_replace(syncing, descriptor) < 0 }
     }
 
     /// Lets in one more writer.
@@ -94,18 +99,30 @@ final class WriteAccess: @unchecked Sendable {
     }
 
     private func takeClaim() throws(ImageError.Problem) {
-        if !isBlockDevice || claiming != nil { return }
+        if !isBlockDevice || isClaimed { return }
         do throws(Errno) {
-            claiming = try Self.opened(descriptor, exclusive: true)
+            try claim()
         } catch {
             throw error == .resourceBusy ? .held : .unclaimable(error)
         }
     }
 
+    private func claim() throws(Errno) {
+        let claim = try opened(exclusive: true)
+        _ = try Linux.checked(linux_replace(syncing, claim.number))
+        isClaimed = true
+    }
+
     /// Gives the claim back, if this process could get it again.
     private func releaseClaim() {
-        guard claiming != nil, (try? Self.opened(descriptor, exclusive: false)) != nil else { return }
-        claiming = nil
+        guard isClaimed else { return }
+        do throws(Errno) {
+            let other = try opened(exclusive: false)
+            _ = try Linux.checked(linux_replace(syncing, other.number))
+            isClaimed = false
+        } catch {
+            // It lacks the permission, and keeps the claim.
+        }
     }
 
     private func takeLock() throws(ImageError.Problem) {
@@ -120,7 +137,7 @@ final class WriteAccess: @unchecked Sendable {
     }
 
     /// The same device, opened for reading once more, with the present privileges.
-    private static func opened(_ descriptor: Int32, exclusive: Bool) throws(Errno) -> OwnedDescriptor {
+    private func opened(exclusive: Bool) throws(Errno) -> OwnedDescriptor {
         try Linux.opened { linux_reopen(descriptor, false, false, exclusive) }
     }
 }

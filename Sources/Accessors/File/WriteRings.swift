@@ -3,15 +3,16 @@ import Glibc
 import Paging
 import Synchronization
 
-/// The rings that submit an image's writes, several at once: see LinuxRing.h.
+/// The rings that submit the writes of images, several at once: see LinuxRing.h.
 ///
-/// They are made when the first client that may write comes: after the fork and before the first write. If the kernel
+/// They belong to a process and serve all its images. They are made when the first client comes that may write an
+/// image: after the fork and before the first write. If the kernel
 /// lacks rings, or forbids them, there are none, and writes are done one by one.
 ///
 /// Thread rules: any thread. A call takes a ring that nobody uses; if all are in use it gets none. No lock, and no
 /// allocation except in `prepare`.
-final class WriteRings: @unchecked Sendable {
-    /// The number of rings: one for each thread of the Writeback's crew, and more.
+public final class WriteRings: @unchecked Sendable {
+    /// The number of rings: one for each thread of the Writeback's crew, and some for flushes.
     private static let count = 8
 
     private let rings: UnsafeMutablePointer<linux_ring>
@@ -21,7 +22,7 @@ final class WriteRings: @unchecked Sendable {
     private let made = Atomic<UInt32>(0)
     private let isPrepared = Atomic<Bool>(false)
 
-    init() { rings = .allocate(capacity: WriteRings.count) }
+    public init() { rings = .allocate(capacity: WriteRings.count) }
 
     deinit {
         let made = made.load(ordering: .relaxed)

@@ -40,6 +40,32 @@ int linux_open(const char *path, bool writable, bool direct, bool exclusive);
 // checked again.
 int linux_reopen(int descriptor, bool writable, bool direct, bool exclusive);
 
+// How a path is looked up from a directory.
+enum linux_lookup {
+    LINUX_ANYWHERE,  // as openat(2) does
+    // openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS: nothing outside the directory is reached, by ".." or
+    // a link. -EXDEV if the path leads out, -ELOOP for a magic link, -EAGAIN if a rename was in the way (try again).
+    // Kernels before 5.6 have no openat2: -ENOSYS.
+    LINUX_BENEATH,
+};
+
+// openat(2) or openat2(2), with O_CLOEXEC, O_NOCTTY and O_NONBLOCK, so that a FIFO that appears at the path does not
+// make the caller wait. On regular files and block devices O_NONBLOCK has no effect, except that a lease that another
+// process has on the file is -EAGAIN.
+int linux_open_at(int directory, const char *path, enum linux_lookup lookup, bool writable, bool direct);
+
+// The same with O_PATH: a descriptor that only names the file, for linux_fstat. It opens no device.
+int linux_look_at(int directory, const char *path, enum linux_lookup lookup);
+
+// open(2) of a directory for reading, for linux_open_at and fdopendir(3).
+int linux_open_readable_directory(const char *path);
+
+// dup3(2) with O_CLOEXEC: makes `descriptor` a copy of `other`, at once. What it was before is closed.
+int linux_replace(int descriptor, int other);
+
+// statx(2) with STATX_BTIME only: when the file was made, nanoseconds since 1970; 0 if the filesystem does not tell.
+uint64_t linux_birth(int descriptor);
+
 int linux_stat(const char *path, struct linux_file *file);
 int linux_fstat(int descriptor, struct linux_file *file);
 

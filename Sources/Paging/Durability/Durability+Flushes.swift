@@ -77,7 +77,7 @@ extension Durability {
 
     /// Notifies whoever runs the server if write-outs have begun to fail, or to work again.
     func tellNews() {
-        if let news = ledger.news(dirtyPages: pages.dirtyLimit.pages) { pages.notify(news) }
+        if let news = ledger.news(dirtyPages: ledger.dirtyLimit.pagesOfImage) { pages.notify(news, provider) }
     }
 
     // MARK: Flushes that were left

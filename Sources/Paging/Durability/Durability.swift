@@ -136,7 +136,9 @@ final class Durability: @unchecked Sendable {
         syncError.store(error.code, ordering: .releasing)
         failuresSinceGoodSync += 1
         let isLost = lost != nil
-        if failuresSinceGoodSync == 1 || isLost && !isLossTold { pages.notify(.syncFailed(error, isLost: isLost)) }
+        if failuresSinceGoodSync == 1 || isLost && !isLossTold {
+            pages.notify(.syncFailed(error, isLost: isLost), provider)
+        }
         isLossTold = isLossTold || isLost
     }
 
@@ -179,7 +181,7 @@ final class Durability: @unchecked Sendable {
     private func noteGoodSync() {
         guard failuresSinceGoodSync > 0 else { return }
         syncError.store(0, ordering: .releasing)
-        if !isLossTold { pages.notify(.syncWorksAgain(failures: failuresSinceGoodSync)) }
+        if !isLossTold { pages.notify(.syncWorksAgain(failures: failuresSinceGoodSync), provider) }
         failuresSinceGoodSync = 0
     }
 

@@ -40,6 +40,9 @@ struct Fill: ~Copyable {
     /// Where their bytes go: a flexpage that is in no map; `.none` if no page is read in vain.
     private var sink = FlexpageID.none
 
+    /// Frames that have been taken of the image's share for it.
+    private var shared = 0
+
     /// The maximum number of base pages that one read reads in vain: 128 KiB. If there is little memory it is an eighth
     /// of what the read may populate.
     private static let maxReadOver = 32
@@ -69,7 +72,8 @@ struct Fill: ~Copyable {
         self.pages = pages
         self.resident = resident
         covered = run.lowerBound..<run.lowerBound
-        var end = min(run.upperBound, run.lowerBound + UInt64(pages.maxFramesOfFill))
+        shared = context.fillShare.take(min(run.count, pages.maxFramesOfFill))
+        var end = run.lowerBound + UInt64(shared)
         if !resident.isEmpty { end = takeSink(for: run.lowerBound..<end) }
         var page = run.lowerBound
         while page < end, count < maxCount {
@@ -118,6 +122,7 @@ struct Fill: ~Copyable {
             for index in issued..<count { pages.give(context.table.region(of: ids[index])) }
         }
         if sink != .none { pages.give(context.table.region(of: sink)) }
+        context.fillShare.give(shared, waking: context.waiters)
     }
 
     /// Puts the flexpages into the AccessMap, up to the first that no longer has a vacant place there.

@@ -15,6 +15,7 @@ extension PageMapper {
             let reservations: Reservations
             let readahead: Readahead
             let hole: HoleHint
+            let fillShare: FillShare
             var provider: Unmanaged<Provider>?
             let pages: Unmanaged<Pages>
         }
@@ -30,13 +31,15 @@ extension PageMapper {
                     clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: dirtyLimit,
                     pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
-                    hole: HoleHint(), provider: nil,
+                    hole: HoleHint(), fillShare: FillShare(frames: pages.frames, isShared: pages.isShared),
+                    provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
         }
 
         /// Frees the record. Nobody uses it afterwards.
         func destroy() {
             storage.pointee.pace.destroy()
+            storage.pointee.fillShare.destroy()
             storage.pointee.dirtyLimit.forget()
             storage.pointee.reservations.destroy()
             storage.pointee.readahead.destroy()
@@ -63,6 +66,7 @@ extension PageMapper {
         @inline(__always)
         var dirtyLimit: DirtyLimit { storage.pointee.dirtyLimit }
         var pace: DiskPace { storage.pointee.pace }
+        var fillShare: FillShare { storage.pointee.fillShare }
         @inline(__always)
         var reservations: Reservations { storage.pointee.reservations }
         @inline(__always)

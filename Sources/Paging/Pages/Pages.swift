@@ -56,8 +56,8 @@ public final class Pages: @unchecked Sendable {
     public let will: LastWill
     /// The maximum window of reading ahead, base pages.
     let maxReadahead: Int
-    /// Tells the person who runs the server. It is called from any thread, with no lock held.
-    let notify: @Sendable (Notice) -> Void
+    /// Tells the person who runs the server of an image's troubles. It is called from any thread, with no lock held.
+    let notify: @Sendable (Notice, Provider) -> Void
 
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `minMemory`.
@@ -74,12 +74,12 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter isShared: Whether several images share the memory. Then one of them has at most half of what may be
     ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
     ///   hangs does not stop the others.
-    /// - Parameter notify: Hears of troubles and of their ends, from any thread.
+    /// - Parameter notify: Hears of the troubles of an image and of their ends, from any thread.
     /// - Throws: ENOMEM if that much cannot be mapped, EINVAL if it is too little or too much.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
-        notify: @escaping @Sendable (Notice) -> Void = { _ in }
+        notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.notify = notify
         self.flushTime = flushTime

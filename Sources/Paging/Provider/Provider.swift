@@ -71,6 +71,9 @@ public final class Provider: @unchecked Sendable {
     /// What keeps data from becoming durable at present, or nil. `Notice`s tell of its beginning and its end.
     public var trouble: AccessError? { durability.trouble }
 
+    /// Base pages that are newer than the image, at present, and those that writers under way may make so. O(1).
+    public var dirtyPages: Int { mapper.context.dirtyLimit.pagesOfImage }
+
     /// Reserves memory for the image, until it is closed. Nil for the default: images with users share equally what of
     /// half the memory is not reserved otherwise. See `Pages.excess(of:memory:)` for reserves that are too large.
     public func setReserve(_ reserve: Reserve?) { pages.setReserve(reserve, ofImage: image) }

@@ -10,7 +10,8 @@ struct ImageNameTests {
     private let scratch = Scratch()
 
     private func name(_ image: ImageFile, as path: FilePath? = nil) -> ImageName {
-        ImageName(path ?? image.path, image.opened.file, descriptor: image.opened.buffered.number, interval: 0)
+        ImageName(
+            ImagePlace(path ?? image.path), image.opened.file, descriptor: image.opened.buffered.number, interval: 0)
     }
 
     /// A deleted image is reported, once.

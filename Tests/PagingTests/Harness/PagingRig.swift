@@ -15,7 +15,7 @@ struct PagingRig<Image: Accessor> {
         memory: Int = Pages.minMemory, readahead: Int = 0, image: Image,
         notify: @escaping @Sendable (Notice) -> Void = { _ in }
     ) throws {
-        pages = try Pages(memory: memory, readahead: readahead, notify: notify)
+        pages = try Pages(memory: memory, readahead: readahead) { notice, _ in notify(notice) }
         registry = ProviderRegistry(pages: pages)
         self.image = image
         provider = try registry.open(ImageIdentity(device: 1, inode: 1)) { image }

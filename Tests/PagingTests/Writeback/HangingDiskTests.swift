@@ -133,6 +133,33 @@ import Testing
         try rig.end(nil)
     }
 
+    /// Readers of the hanging image want more than all of the memory. Their fills hold no more than a quarter of it,
+    /// and the readers of the others find the rest.
+    @Test func readersGoOn() throws {
+        let rig = try Rig(memory: 4 << 20, hanging: [.populate])
+        try Watchdog.guarding("readers beside a disk that hangs") { () throws in
+            let stuck = (0..<16).map { number in
+                Thread.start {
+                    let scratch = TestBuffer(512 << 10)
+                    try? Pager(rig.providers[0]).read(into: scratch.buffer(512 << 10), at: Int64(number) * 512 << 10)
+                }
+            }
+            Thread.wait { rig.gate.arrivals > 0 && rig.pages.counters.waits > 0 }
+            #expect(rig.pages.frames - rig.pages.memory.freeFrames <= rig.pages.frames / 4)
+            let scratch = TestBuffer(1 << 20)
+            for index in 1...Self.others {
+                for offset in stride(from: Int64(0), to: Self.size, by: 1 << 20) {
+                    let buffer = scratch.buffer(1 << 20)
+                    try Pager(rig.providers[index]).read(into: buffer, at: offset)
+                    #expect(scratch.holds(buffer, 0xEE))
+                }
+            }
+            rig.gate.open()
+            for thread in stuck { pthread_join(thread, nil) }
+        }
+        try rig.end(nil)
+    }
+
     /// An image that has no clients any more, and whose disk hangs as it is closed, does not keep others from closing.
     @Test func closingGoesOn() throws {
         let rig = try Rig(memory: 4 << 20, hanging: [.writeOut])

@@ -108,6 +108,30 @@ import Testing
         try Patience.wait(seconds: 60, "it does not become durable") { (try? disk.durable) == wanted ? () : nil }
     }
 
+    /// One of three disks hangs at the signal. The others are complete and synced, the server says which image is not,
+    /// and ends after end-time=. Whether a client is still connected makes no difference.
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs), arguments: [false, true])
+    func oneOfThreeDisksHangs(isConnected: Bool) throws {
+        let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
+        defer { disk.end(.writesHang) }
+        let scratch = Scratch()
+        let good = ["one", "two"].map(scratch.path)
+        for path in good { try Files.write([UInt8](repeating: 1, count: 1 << 20), to: path) }
+        let server = try Server([
+            "export=bad:\(disk.path)", "export=one:\(good[0])", "export=two:\(good[1])", "memory=8M", "dirty-age=3600",
+            "readahead=off", "end-time=2",
+        ])
+        let clients = try ["bad", "one", "two"].map { try Client(server, $0) }
+        for client in clients { try client.write([UInt8](repeating: 7, count: 64 << 10), at: 0) }
+        try disk.begin(.writesHang)
+        kill(server.pid, SIGTERM)
+        if !isConnected { for client in clients { client.vanish() } }
+        #expect(try server.process.wait() != 0)
+        #expect(server.log.contains("pages of 4096 bytes are not on"), "\(server.log)")
+        #expect(server.log.contains("bad") && server.log.contains("end-time="), "\(server.log)")
+        for path in good { #expect(try Files.bytes(path)[0] == 7) }
+    }
+
     /// A flush that hangs at the signal holds nothing up for longer than the disk hangs.
     @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs)) func aDiskThatHangs() throws {
         var wanted = Image.bytes(0..<1 << 20)

@@ -1,0 +1,14 @@
+import Accessors
+
+/// An image that has been opened for a client, and how it is served.
+struct Export: Sendable {
+    let image: any ImageSource
+    /// What comes before the image's own words in messages: `file=`, or `export "NAME": `.
+    let prefix: String
+    /// Whether clients may only read.
+    let isReadOnly: Bool
+    /// When a write is answered.
+    let cache: CacheMode
+    /// The memory that the image has for itself; nil if the pager decides.
+    let reserve: Reserve?
+}

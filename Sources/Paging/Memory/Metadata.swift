@@ -22,6 +22,8 @@ struct Metadata {
     let ledgers: UnsafeMutablePointer<Ledger.Record>
     let syncRisks: UnsafeMutablePointer<SyncRisk.Record>
     let readaheadWaste: UnsafeMutablePointer<Atomic<UInt64>>
+    let imageQueues: UnsafeMutablePointer<ImageQueues>
+    let holdings: UnsafeMutablePointer<Holding>
     /// One for each shard of each image.
     let imageHits: UnsafeMutablePointer<UInt64>
     let imageCounters: UnsafeMutablePointer<ImageCounters.Record>
@@ -70,6 +72,8 @@ struct Metadata {
         ledgers = carver.carve(Ledger.Record.self, images)
         syncRisks = carver.carve(SyncRisk.Record.self, images)
         readaheadWaste = carver.carve(Atomic<UInt64>.self, images)
+        imageQueues = carver.carve(ImageQueues.self, images)
+        holdings = carver.carve(Holding.self, images)
         imageHits = carver.carve(UInt64.self, images * AccessMap.shardCount)
         imageCounters = carver.carve(ImageCounters.Record.self, images)
         dirtyImages = carver.carve(DirtyLimit.Image.self, images + 1)

@@ -8,6 +8,7 @@ extension PageMapper {
             let map: AccessMap
             let table: FlexpageTable
             let queue: PageQueue
+            let clock: ImageClock
             let waiters: MemoryWaiters
             let dirtyLimit: DirtyLimit
             let pace: DiskPace
@@ -27,7 +28,7 @@ extension PageMapper {
             storage.initialize(
                 to: Storage(
                     map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
-                    waiters: pages.waiters, dirtyLimit: dirtyLimit,
+                    clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: dirtyLimit,
                     pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
                     hole: HoleHint(), fillShare: FillShare(frames: pages.frames, isShared: pages.isShared),
@@ -58,6 +59,8 @@ extension PageMapper {
         var table: FlexpageTable { storage.pointee.table }
         @inline(__always)
         var queue: PageQueue { storage.pointee.queue }
+        @inline(__always)
+        var clock: ImageClock { storage.pointee.clock }
         @inline(__always)
         var waiters: MemoryWaiters { storage.pointee.waiters }
         @inline(__always)

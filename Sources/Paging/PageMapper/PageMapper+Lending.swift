@@ -29,7 +29,7 @@ extension PageMapper.Context {
             let before = chunk.shard.pointee.hits
             chunk.shard.pointee.hits = before &+ UInt64(BasePage.numbers(covering: counted).count)
             map.counters.countHits(chunk.shard.pointee.hits &- before, in: chunk)
-            queue.countTime(ofHits: before, chunk.shard.pointee.hits)
+            clock.countTime(ofHits: before, chunk.shard.pointee.hits)
         }
         return loan
     }
@@ -83,7 +83,7 @@ extension PageMapper.Context {
         let added = exclusively ? PageState.exclusive | PageState.dirty : 0
         var word = flexpage.pointee.state.load(ordering: .relaxed)
         while exclusively ? PageState(word).isLendableExclusively : PageState(word).isLendable {
-            let pinned = queue.countingUse(word, position) &+ PageState.pin | added
+            let pinned = clock.countingUse(word, position) &+ PageState.pin | added
             let (exchanged, original) = flexpage.pointee.state.weakCompareExchange(
                 expected: word, desired: pinned, ordering: .acquiring)
             if exchanged {
@@ -103,7 +103,7 @@ extension PageMapper.Context {
         _ flexpage: UnsafeMutablePointer<FlexpageWord>, was word: PageState, _ position: QueuePosition, at offset: Int64
     ) -> UInt64? {
         guard word.has(PageState.prefetched) else { return nil }
-        queue.startTime(of: flexpage, position)
+        clock.startTime(of: flexpage, position)
         guard word.has(PageState.marked) else { return nil }
         return position.covered(with: BasePage.number(of: offset)).lowerBound
     }

@@ -25,9 +25,13 @@ struct Ghosts {
         capacity = UInt32(max(1, metadata.frames / 2))
     }
 
+    /// - Parameter generation: Of the image's number. A number's next image does not find the ghosts of the last one.
     @inline(__always)
-    private func slot(of key: PageKey) -> (bucket: UnsafeMutablePointer<GhostEntry>, fingerprint: UInt32) {
-        let hash = (key.raw ^ key.raw &>> 29) &* 0x9E37_79B9_7F4A_7C15
+    private func slot(of key: PageKey, _ generation: UInt32) -> (
+        bucket: UnsafeMutablePointer<GhostEntry>, fingerprint: UInt32
+    ) {
+        let raw = key.raw ^ UInt64(generation & 0xFF) &<< (PageKey.pageBits - 8)
+        let hash = (raw ^ raw &>> 29) &* 0x9E37_79B9_7F4A_7C15
         let mixed = hash ^ hash &>> 32
         let bucket = ((mixed & 0xFFFF_FFFF) &* buckets) &>> 32
         // Never 0: that is an empty entry.
@@ -35,9 +39,9 @@ struct Ghosts {
     }
 
     /// Remembers that the base page has been recycled.
-    mutating func insert(_ key: PageKey) {
+    mutating func insert(_ key: PageKey, _ generation: UInt32) {
         now &+= 1
-        let (bucket, fingerprint) = slot(of: key)
+        let (bucket, fingerprint) = slot(of: key, generation)
         var oldest = 0
         for index in 0..<Ghosts.entriesPerBucket {
             if bucket[index].fingerprint == 0 || bucket[index].fingerprint == fingerprint {
@@ -50,8 +54,8 @@ struct Ghosts {
     }
 
     /// Whether the base page was recycled recently; forgets it.
-    mutating func remove(_ key: PageKey) -> Bool {
-        let (bucket, fingerprint) = slot(of: key)
+    mutating func remove(_ key: PageKey, _ generation: UInt32) -> Bool {
+        let (bucket, fingerprint) = slot(of: key, generation)
         for index in 0..<Ghosts.entriesPerBucket where bucket[index].fingerprint == fingerprint {
             let age = now &- bucket[index].recycledAt
             bucket[index].fingerprint = 0

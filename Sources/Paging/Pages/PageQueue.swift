@@ -3,9 +3,12 @@ import Synchronization
 
 /// Every populated flexpage, with its image, in the order of recycling.
 ///
-/// The order is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23), with one rule of
-/// Clock2Q+: a hit in the newer half of probation does not count. A client that reads small blocks touches the same
-/// page several times at once.
+/// Each image has two queues of its own. The image that is furthest above its reserve gives the next frame (Shares),
+/// and its queues say which flexpage. So no image can drive out what another one uses of its reserve.
+///
+/// The order in an image is S3-FIFO's (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23), with
+/// one rule of Clock2Q+: a hit in the newer half of probation does not count. A client that reads small blocks touches
+/// the same page several times at once.
 ///
 ///                append, a ghost
 ///     populated ─────────────────────────────────────────────▶ main ◀──┐ nextCandidate, hits > 0:
@@ -16,9 +19,10 @@ import Synchronization
 ///                                 ▼ no counted hit                ▼
 ///                             recycled, now a ghost           recycled
 ///
-/// Probation aims at a tenth of the frames, but at least at 100 frames and at most at half of them. If there are few
-/// frames, a page in a tenth of them would be recycled before it is used again. Sizes are counted in frames, so a large
-/// flexpage weighs as much as many small ones. A hit sets bits in the flexpage's word and takes no lock.
+/// Probation aims at a tenth of the frames that the image has or could have (ImageQueues). Sizes are counted in frames,
+/// so a large flexpage weighs as much as many small ones. A hit sets bits in the flexpage's word and takes no lock
+/// (ImageClock). The ghosts are all images' together: a page is remembered for as long as half of the memory takes to
+/// be recycled.
 ///
 /// Links are in the flexpages. A queue is its two ends. The thread that takes a flexpage off the queue decides what
 /// becomes of its Region. While a recycler has it in hand, `remove` returns false.
@@ -26,8 +30,8 @@ import Synchronization
 /// Thread rules: any thread. `lock` is an innermost one. A function whose name ends with `Locked` wants it held. Append
 /// and remove are O(1).
 ///
-/// This file says what is on the queues. The extensions say what a hit counts (Hits), what is recycled next (Recycling)
-/// and what is queued (Snapshots), and check all that (Invariants).
+/// This file says what is on the queues. The extensions say what is recycled next (Recycling), what is reserved
+/// (Reserves) and what is queued (Snapshots), and check all that (Invariants).
 struct PageQueue: @unchecked Sendable {
     enum Name: UInt8 {
         /// Not queued: being filled, or in the hand of a recycler.
@@ -40,43 +44,26 @@ struct PageQueue: @unchecked Sendable {
     let table: FlexpageTable
     let lock: Lock
     let state: UnsafeMutablePointer<State>
-    /// Frames that probation aims at.
-    let probationTarget: Int
-    /// A hit counts once this number of frames has entered probation after the page.
-    let correlationFrames: UInt32
+    /// The queues of each image, by its number.
+    let images: UnsafeMutablePointer<ImageQueues>
+    let imageCount: Int
 
-    struct State: ~Copyable {
-        var probation = List()
-        var main = List()
+    struct State {
+        var shares: Shares
         var ghosts: Ghosts
-        /// Frames that have entered probation so far, and ticks for hits, modulo 2³². A hit reads it without the lock.
-        let clock = Atomic<UInt32>(1)
-    }
-
-    struct List {
-        var head = FlexpageID.none
-        var tail = FlexpageID.none
-        var flexpages = 0
-        var frames = 0
-
-        mutating func count(_ frames: Int) {
-            flexpages += 1
-            self.frames += frames
-        }
-
-        mutating func uncount(_ frames: Int) {
-            flexpages -= 1
-            self.frames -= frames
-        }
     }
 
     init(table: FlexpageTable, metadata: borrowing Metadata) {
         self.table = table
         lock = Lock(in: metadata.mutex(.queue))
-        probationTarget = max(metadata.frames / 10, min(100, metadata.frames / 2))
-        correlationFrames = UInt32(min(probationTarget / 2, 1 << 27))
+        images = metadata.imageQueues
+        imageCount = metadata.images
         state = .allocate(capacity: 1)
-        state.initialize(to: State(ghosts: Ghosts(metadata)))
+        state.initialize(to: State(shares: Shares(metadata), ghosts: Ghosts(metadata)))
+        for image in 0..<imageCount {
+            (images + image).initialize(to: ImageQueues())
+            aimLocked(UInt16(image))
+        }
     }
 
     /// Frees what `init` took. Nobody uses the queue afterwards.
@@ -85,16 +72,23 @@ struct PageQueue: @unchecked Sendable {
         state.deallocate()
     }
 
-    /// Queues flexpages that have just been populated: the `count` that `flexpage` names.
+    /// What a use of a page of the image counts.
+    func clock(ofImage image: UInt16) -> ImageClock { ImageClock(images + Int(image)) }
+
+    /// Queues flexpages of one image that have just been populated: the `count` that `flexpage` names.
     @inline(__always)
     func append(count: Int, _ flexpage: (Int) -> FlexpageID) {
         lock.lock()
         defer { lock.unlock() }
+        guard count > 0 else { return }
+        let image = table[flexpage(0)].pointee.key.image
+        let generation = images[Int(image)].generation
         for index in 0..<count {
             let id = flexpage(index)
-            let known = state.pointee.ghosts.remove(table[id].pointee.key)
+            let known = state.pointee.ghosts.remove(table[id].pointee.key, generation)
             linkLocked(id, to: known ? .main : .probation)
         }
+        aimLocked(image)
     }
 
     /// Queues a flexpage again that a recycler had in hand and found in use.
@@ -146,12 +140,14 @@ struct PageQueue: @unchecked Sendable {
     // MARK: With the lock held
 
     /// Queues a flexpage at the tail of `name`, as one that has just come there.
+    @inline(__always)
     func linkLocked(_ id: FlexpageID, to name: Name) {
         let flexpage = table[id]
         var tick: UInt32 = 0
         if name == .probation {
-            let now = state.pointee.clock.wrappingAdd(UInt32(flexpage.pages), ordering: .relaxed).newValue
-            tick = self.tick(now)
+            let queues = images + Int(flexpage.pointee.key.image)
+            let now = queues.pointee.clock.wrappingAdd(UInt32(flexpage.pages), ordering: .relaxed).newValue
+            tick = ImageClock.tick(now)
         }
         let position = QueuePosition(at: tick, order: flexpage.pointee.order)
         table.word(id).pointee.position.store(position.raw, ordering: .relaxed)
@@ -162,32 +158,48 @@ struct PageQueue: @unchecked Sendable {
     func appendLocked(_ id: FlexpageID, to name: Name) { insertLocked(id, before: .none, in: name) }
 
     /// Queues a flexpage before `next`, or at the tail if that is `.none`.
+    @inline(__always)
     private func insertLocked(_ id: FlexpageID, before next: FlexpageID, in name: Name) {
         lock.assertHeld()
         assert(table[id].pointee.queue == .none && name != .none, "a flexpage is on one queue")
-        let frames = Int(table[id].pages)
+        let (image, frames) = (table[id].pointee.key.image, table[id].pages)
+        let queues = images + Int(image)
         table[id].pointee.queue = name
         if name == .probation {
-            table.insert(id, before: next, in: &state.pointee.probation.head, &state.pointee.probation.tail)
-            state.pointee.probation.count(frames)
+            table.insert(id, before: next, in: &queues.pointee.probation.head, &queues.pointee.probation.tail)
+            queues.pointee.probation.count(frames)
         } else {
-            table.insert(id, before: next, in: &state.pointee.main.head, &state.pointee.main.tail)
-            state.pointee.main.count(frames)
+            table.insert(id, before: next, in: &queues.pointee.main.head, &queues.pointee.main.tail)
+            queues.pointee.main.count(frames)
         }
+        state.pointee.shares.count(frames, of: image)
     }
 
     /// Takes a flexpage off the queue that it is on.
+    @inline(__always)
     func unlinkLocked(_ id: FlexpageID) {
         lock.assertHeld()
         let flexpage = table[id]
         assert(flexpage.pointee.queue != .none, "only what is queued is taken off")
+        let (image, frames) = (flexpage.pointee.key.image, flexpage.pages)
+        let queues = images + Int(image)
         if flexpage.pointee.queue == .probation {
-            table.unlink(id, from: &state.pointee.probation.head, &state.pointee.probation.tail)
-            state.pointee.probation.uncount(Int(flexpage.pages))
+            table.unlink(id, from: &queues.pointee.probation.head, &queues.pointee.probation.tail)
+            queues.pointee.probation.uncount(frames)
         } else {
-            table.unlink(id, from: &state.pointee.main.head, &state.pointee.main.tail)
-            state.pointee.main.uncount(Int(flexpage.pages))
+            table.unlink(id, from: &queues.pointee.main.head, &queues.pointee.main.tail)
+            queues.pointee.main.uncount(frames)
         }
+        state.pointee.shares.uncount(frames, of: image)
         flexpage.pointee.queue = .none
+    }
+
+    /// Lets probation of the image aim at its part of what the image has or could have at present.
+    @inline(__always)
+    func aimLocked(_ image: UInt16) {
+        let others = state.pointee.shares.held &- state.pointee.shares.held(by: image)
+        (images + Int(image)).aim(
+            framesOfOthers: others, reserve: state.pointee.shares.reserve(of: image),
+            frames: state.pointee.shares.frames)
     }
 }

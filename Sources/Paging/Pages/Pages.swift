@@ -97,7 +97,7 @@ public final class Pages: @unchecked Sendable {
         prefetches = PrefetchQueue(memory.metadata, isShared: isShared)
         readaheadWaste = ReadaheadWaste(memory.metadata)
         will = LastWill(table: table, metadata: memory.metadata)
-        maxReadahead = min(readahead / BasePage.size, queue.probationTarget / 3)
+        maxReadahead = min(readahead / BasePage.size, ImageQueues.probationTarget(ofFrames: memory.metadata.frames) / 3)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
     }
 

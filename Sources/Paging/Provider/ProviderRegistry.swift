@@ -59,6 +59,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         if let index = index(of: identity), entries[index].rest == 0 {
             entries[index].users += 1
             entries[index].isLeft = false
+            pages.setActive(true, image: entries[index].provider.image)
             return entries[index].provider
         }
         beginChange(of: identity)
@@ -74,6 +75,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         numbersInUse.insert(number)
         let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
         entries.append(Entry(provider: provider, users: 1))
+        pages.setActive(true, image: number)
         return provider
     }
 
@@ -89,6 +91,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         pages.will.enlist(provider)
         entries[index].users = 1
         entries[index].rest = 0
+        pages.setActive(true, image: provider.image)
         return provider
     }
 
@@ -124,6 +127,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
         entries[index].users -= 1
         guard entries[index].users == 0 else { return }
+        pages.setActive(false, image: provider.image)
         while changing.contains(provider.identity) || visited === provider { monitor.wait() }
         let failure = closeIfUnusedLocked(provider)
         if let index = entries.firstIndex(where: { $0.provider === provider && $0.users == 0 && $0.rest == 0 }) {
@@ -200,6 +204,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         assert(changing.contains(provider.identity), "no thread opens what is being forgotten")
         entries.remove(at: index)
         unlocked { provider.mapper.dropAll() }
+        pages.retire(image: provider.image)
         numbersInUse.remove(provider.image)
     }
 

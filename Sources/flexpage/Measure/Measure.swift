@@ -4,5 +4,5 @@ import ArgumentParser
 struct Measure: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure one property of the pager.",
-        subcommands: [MeasureHit.self, MeasureMetadata.self, MeasureZeroes.self])
+        subcommands: [MeasureHit.self, MeasureImages.self, MeasureMetadata.self, MeasureZeroes.self])
 }

@@ -15,6 +15,9 @@ struct Figures: Equatable {
     let readsAhead: Int
     let traffic: Traffic
 
+    /// Base pages read that were resident.
+    var hits: Int { pagesRead - misses }
+
     /// The share of the pages read that were not resident; 0 if none was read.
     var missRatio: Double { pagesRead == 0 ? 0 : Double(misses) / Double(pagesRead) }
 

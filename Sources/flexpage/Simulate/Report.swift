@@ -55,12 +55,14 @@ struct Report {
 
     /// An array with an object for each simulation.
     var json: String {
-        "[\n" + figures.map { "  \(object($0))" }.joined(separator: ",\n") + "\n]"
+        "[\n" + figures.map { "  \(Report.object($0, saved: saved($0)))" }.joined(separator: ",\n") + "\n]"
     }
 
-    private func object(_ figures: Figures) -> String {
+    /// The results of one simulation.
+    /// - Parameter saved: The share of I/Os that it saves, if that is known.
+    static func object(_ figures: Figures, saved: Double? = nil) -> String {
         var members = [
-            "\"trace\": \(Report.quoted(figures.trace))", "\"memory\": \(figures.memory)",
+            "\"trace\": \(quoted(figures.trace))", "\"memory\": \(figures.memory)",
             "\"frames\": \(figures.frames)", "\"pages\": \"\(figures.way.rawValue)\"",
             "\"requests\": \(figures.requests)", "\"pagesRead\": \(figures.pagesRead)",
             "\"misses\": \(figures.misses)", "\"missRatio\": \(figures.missRatio.text(digits: 6))",
@@ -68,7 +70,7 @@ struct Report {
             "\"bytesRead\": \(figures.traffic.bytesRead)",
             "\"writes\": \(figures.traffic.writes)", "\"bytesWritten\": \(figures.traffic.bytesWritten)",
         ]
-        if let saved = saved(figures) { members.append("\"operationsSaved\": \(saved.text(digits: 6))") }
+        if let saved { members.append("\"operationsSaved\": \(saved.text(digits: 6))") }
         return "{\(members.joined(separator: ", "))}"
     }
 

@@ -12,6 +12,10 @@ struct Simulate: ParsableCommand {
             the plugin's own pager, one after the other: with fixed pages of 4 KiB, with flexible pages, and with \
             readahead as well. Readahead is assumed to finish before the next request. No images are needed.
 
+            With --together, all traces run in one memory, each with images of its own, and the hits of each are \
+            compared with those it has alone. If all traces have times (fio's version 3, nbdkit's logs), the time \
+            since the first request of each trace decides the order. Otherwise the traces take turns.
+
             --memory is the memory for pages alone, so that results are comparable with other simulators. With \
             --inside, it includes the tables, like the plugin's memory=.
             """)
@@ -31,6 +35,9 @@ struct Simulate: ParsableCommand {
     @Flag(help: "Count the pager's tables as part of the memory.")
     var inside = false
 
+    @Flag(help: "Run all traces in one memory, as several images, and compare the hits of each with those alone.")
+    var together = false
+
     @Flag(help: "Print JSON instead of a table.")
     var json = false
 
@@ -41,31 +48,56 @@ struct Simulate: ParsableCommand {
         guard memory.sizes.allSatisfy({ $0.bytes >= Pages.minMemory }) else {
             throw ValidationError("--memory must be at least \(MemorySize(bytes: Pages.minMemory).text)")
         }
+        guard !together || plot == nil else { throw ValidationError("--plot and --together exclude each other") }
+        guard !together || traces.count > 1 else { throw ValidationError("--together needs at least two traces") }
     }
 
     func run() throws {
+        if together { try runTogether() } else { try runEach() }
+    }
+
+    private func runEach() throws {
         var report = Report(writes: writes)
         for path in traces {
-            let trace = try Trace(path: path)
-            if trace.leftOut > 0 { note("\(path): skipped \(trace.leftOut) requests that neither read nor write data") }
+            let trace = try read(path)
             for size in memory.sizes {
-                for way in pages { report.add(try simulate(trace, path, size, way)) }
+                for way in pages { report.add(try simulate([trace], path, size, way)[0]) }
             }
         }
         print(json ? report.json : report.table)
         if let plot { try Plot(report.figures).write(to: plot) }
     }
 
+    private func runTogether() throws {
+        let read = try traces.map(read)
+        var report = TogetherReport()
+        for size in memory.sizes {
+            for way in pages {
+                let alone = try zip(read, traces).map { try simulate([$0], $1, size, way)[0] }
+                let together = try simulate(read, traces.joined(separator: ", "), size, way)
+                report.add(alone: alone, together: together)
+            }
+        }
+        print(json ? report.json : report.table)
+    }
+
+    private func read(_ path: String) throws -> Trace {
+        let trace = try Trace(path: path)
+        if trace.leftOut > 0 { note("\(path): skipped \(trace.leftOut) requests that neither read nor write data") }
+        return trace
+    }
+
     private func simulate(
-        _ trace: Trace, _ path: String, _ size: MemorySize, _ way: PagingWay
-    ) throws -> Figures {
+        _ traces: [Trace], _ path: String, _ size: MemorySize, _ way: PagingWay
+    ) throws -> [Figures] {
         let simulation = Simulation(
             memory: size.bytes, way: way, countsTables: inside, writes: writes)
         do {
-            return try simulation.run(trace)
+            return try simulation.run(traces)
         } catch let error as AccessError {
             let reason = String(cString: strerror(error.code))
-            throw TraceError(path, "\(trace.imageSizes.count) images with memory \(size.text): \(reason)")
+            let images = traces.reduce(0) { $0 + $1.imageSizes.count }
+            throw TraceError(path, "\(images) images with memory \(size.text): \(reason)")
         }
     }
 

@@ -1,6 +1,6 @@
 import Paging
 
-/// Runs a trace through the plugin's pager, in one thread, with images that have no contents.
+/// Runs a trace, or several, through the plugin's pager, in one thread, with images that have no contents.
 struct Simulation {
     /// Bytes. `countsTables` says what they bound.
     let memory: Int
@@ -12,34 +12,36 @@ struct Simulation {
     var writes = false
 
     /// Runs the whole trace, beginning with an empty cache.
-    func run(_ trace: Trace) throws -> Figures {
+    func run(_ trace: Trace) throws -> Figures { try run([trace])[0] }
+
+    /// Runs all of the traces in one memory, beginning with an empty cache. Each has images of its own.
+    /// - Returns: The figures of each.
+    func run(_ traces: [Trace]) throws -> [Figures] {
         let pages = try makePages()
         let registry = ProviderRegistry(pages: pages)
-        let images = trace.imageSizes.map(SimulatedImage.init)
-        let pagers = try images.enumerated().map { number, image in
-            Pager(try registry.open(ImageIdentity(device: 0, inode: UInt64(number))) { image })
-        }
+        let simulated = try traces.enumerated().map { try SimulatedTrace($1, number: $0, in: registry) }
         let prefetcher = try Prefetcher(pages: pages, threads: 0)
         defer { prefetcher.stop() }
-        var readsAhead = 0
-        let writer = SimulatedWriter(pages: pages, pagers: pagers)
-        for request in trace.requests {
-            if writes, request.operation == .write {
-                try writer.write(request.range, to: pagers[request.image])
-            } else {
-                try pagers[request.image].populate(request.range)
-            }
+        let writer = SimulatedWriter(pages: pages, pagers: simulated.flatMap(\.pagers))
+        for next in Interleaving(traces) {
+            let trace = simulated[next.trace]
+            try serve(next.request, of: trace, writer)
             guard way == .ahead else { continue }
-            let before = images[request.image].traffic.reads
+            let image = trace.images[next.request.image]
+            let reads = image.traffic.reads
             prefetcher.drain()
-            readsAhead += images[request.image].traffic.reads - before
+            trace.readsAhead += image.traffic.reads - reads
         }
         try writer.flush()
-        let counters = pages.counters
-        return Figures(
-            trace: trace.name, memory: memory, frames: pages.frames, way: way,
-            requests: trace.requests.count, pagesRead: Int(counters.hits + counters.misses),
-            misses: Int(counters.misses), readsAhead: readsAhead, traffic: images.map(\.traffic).reduce(Traffic(), +))
+        return simulated.map { $0.figures(self, frames: pages.frames) }
+    }
+
+    private func serve(_ request: TraceRequest, of trace: SimulatedTrace, _ writer: SimulatedWriter) throws {
+        if writes, request.operation == .write {
+            try writer.write(request.range, to: trace.pagers[request.image])
+        } else {
+            try trace.pagers[request.image].populate(request.range)
+        }
     }
 
     private func makePages() throws -> Pages {

@@ -25,21 +25,40 @@ struct NbdkitTrace: TraceFormat {
         case "Connect":
             exports[connection] = NbdkitTrace.export(in: line)
             return .nothing
-        case "Read": return request(.read, connection, fields[4...])
-        case "Write": return request(.write, connection, fields[4...])
+        case "Read": return request(.read, connection, fields)
+        case "Write": return request(.write, connection, fields)
         case "Flush", "Trim", "Zero", "Cache", "Extents": return .otherRequest
         default: return .nothing
         }
     }
 
     private mutating func request(
-        _ operation: TraceRequest.Operation, _ connection: Substring, _ values: ArraySlice<Substring>
+        _ operation: TraceRequest.Operation, _ connection: Substring, _ fields: [Substring]
     ) -> TraceLine? {
+        let values = fields[4...]
         guard let offset = NbdkitTrace.value(of: "offset", in: values).flatMap(NbdkitTrace.number),
             let length = NbdkitTrace.value(of: "count", in: values).flatMap(NbdkitTrace.number)
         else { return nil }
         let image = images.number(of: exports[connection] ?? "")
-        return TraceRequest(operation, image: image, offset: offset, length: length).map(TraceLine.request)
+        let time = NbdkitTrace.time(date: fields[0], time: fields[1])
+        return TraceRequest(operation, image: image, offset: offset, length: length, time: time)
+            .map(TraceLine.request)
+    }
+
+    /// Microseconds from the beginning of the year 0 to a date like 2026-11-23 and a time like 06:01:54.823624. Nil if
+    /// they are not written like that.
+    private static func time(date: Substring, time: Substring) -> Int64? {
+        let (date, time) = (date.fields(separatedBy: "-"), time.fields(separatedBy: ":"))
+        guard date.count == 3, time.count == 3, let year = Int64(date[0]), let month = Int64(date[1]),
+            let day = Int64(date[2]), let hour = Int64(time[0]), let minute = Int64(time[1]),
+            let seconds = Double(String(time[2])), (0...9999).contains(year), (1...12).contains(month),
+            (1...31).contains(day), (0..<24).contains(hour), (0..<60).contains(minute), (0..<61).contains(seconds)
+        else { return nil }
+        // Years that begin with March, so that the day that some have more is their last.
+        let (march, monthOfYear) = month > 2 ? (year, month - 3) : (year - 1, month + 9)
+        let days = march * 365 + march / 4 - march / 100 + march / 400 + (monthOfYear * 153 + 2) / 5 + day
+        let wholeMinutes = (days * 24 + hour) * 60 + minute
+        return wholeMinutes * 60_000_000 + Int64((seconds * 1_000_000).rounded())
     }
 
     /// The quoted name of the export. It may contain spaces, so it extends to the next value.

@@ -8,6 +8,9 @@ struct Trace: Sendable {
     /// The number of skipped requests: those that neither read nor write, and those of zero bytes.
     private(set) var leftOut = 0
 
+    /// Whether it says of each request when it was made.
+    var hasTimes: Bool { requests.allSatisfy { $0.time != nil } }
+
     private static let formats: [any TraceFormat.Type] = [CSVTrace.self, FioTrace.self, NbdkitTrace.self]
     private static let chunk: Int64 = 1 << 20
 

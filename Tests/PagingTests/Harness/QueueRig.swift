@@ -2,7 +2,7 @@ import Testing
 
 @testable import Paging
 
-/// A PageQueue with flexpages of no image in it, which a test queues, uses and recycles by hand.
+/// A PageQueue with flexpages of images that nobody has opened, which a test queues, uses and recycles by hand.
 final class QueueRig {
     let pages: Pages
     var queue: PageQueue { pages.queue }
@@ -19,8 +19,8 @@ final class QueueRig {
 
     /// The same, queued.
     @discardableResult
-    func append(_ page: UInt64, order: Int = 0) -> FlexpageID {
-        let id = make(page, order: order)
+    func append(_ page: UInt64, order: Int = 0, image: UInt16 = 0) -> FlexpageID {
+        let id = make(page, order: order, image: image)
         queue.append(count: 1) { _ in id }
         return id
     }
@@ -29,7 +29,8 @@ final class QueueRig {
     func hit(_ id: FlexpageID) {
         let word = table.word(id)
         let position = QueuePosition(word.pointee.position.load(ordering: .relaxed))
-        let counted = queue.countingHit(word.pointee.state.load(ordering: .relaxed), position)
+        let clock = queue.clock(ofImage: table[id].pointee.key.image)
+        let counted = clock.countingHit(word.pointee.state.load(ordering: .relaxed), position)
         word.pointee.state.store(counted, ordering: .relaxed)
     }
 
@@ -38,19 +39,24 @@ final class QueueRig {
     func set(_ bits: UInt32, _ id: FlexpageID) { table.word(id).pointee.state.bitwiseOr(bits, ordering: .relaxed) }
     func clear(_ bits: UInt32, _ id: FlexpageID) { table.word(id).pointee.state.bitwiseAnd(~bits, ordering: .relaxed) }
 
-    /// Recycles the next flexpage, and returns its first base page.
-    func recycle() -> UInt64? {
+    /// Recycles the next flexpage, and returns its key.
+    func recycleAny() -> PageKey? {
         guard let candidate = queue.nextCandidate() else { return nil }
         pages.memory.give(table.region(of: candidate.id))
-        return candidate.key.page
+        return candidate.key
     }
+
+    /// Recycles the next flexpage, and returns its first base page.
+    func recycle() -> UInt64? { recycleAny()?.page }
 
     /// Brings in base page `page`, as a miss does, and recycles what it must.
-    func miss(_ page: UInt64) -> FlexpageID {
+    func miss(_ page: UInt64, image: UInt16 = 0) -> FlexpageID {
         while pages.memory.freeFrames == 0 { _ = recycle() }
-        return append(page)
+        return append(page, image: image)
     }
 
+    /// Frames that probation of image 0 aims at.
+    var probationTarget: Int { queue.probationTarget(ofImage: 0) }
     /// Frames that must enter probation after a page before its hits count.
-    var correlation: Int { queue.probationTarget / 2 }
+    var correlation: Int { probationTarget / 2 }
 }

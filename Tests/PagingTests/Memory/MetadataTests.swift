@@ -65,12 +65,15 @@ import Testing
         #expect(Metadata.frames(fittingInto: Pages.minMemory, atLeast: 64) != nil)
     }
 
-    /// A leaf is a cache line, and a flexpage with its word half of one: the budget rests on that.
+    /// A leaf is a cache line, what the queue knows of an image is another, and a flexpage with its word half of one:
+    /// the budget rests on that.
     @Test func recordsAreAsSmallAsTheyLook() {
         #expect(MemoryLayout<Leaf>.stride == 64)
         #expect(MemoryLayout<Flexpage>.stride == 24)
         #expect(MemoryLayout<FlexpageWord>.stride == 8)
         #expect(MemoryLayout<GhostEntry>.stride == 8)
+        #expect(MemoryLayout<ImageQueues>.stride == 64, "hits of one image do not wait for misses of another")
+        #expect(MemoryLayout<Holding>.stride == 16)
     }
 
     private static func tables(of metadata: Metadata) -> [(begin: UInt, bytes: Int)] {
@@ -87,6 +90,8 @@ import Testing
             (UInt(bitPattern: metadata.ledgers), metadata.images * MemoryLayout<Ledger.Record>.stride),
             (UInt(bitPattern: metadata.syncRisks), metadata.images * MemoryLayout<SyncRisk.Record>.stride),
             (UInt(bitPattern: metadata.readaheadWaste), metadata.images * MemoryLayout<Atomic<UInt64>>.stride),
+            (UInt(bitPattern: metadata.imageQueues), metadata.images * MemoryLayout<ImageQueues>.stride),
+            (UInt(bitPattern: metadata.holdings), metadata.images * MemoryLayout<Holding>.stride),
             (UInt(bitPattern: metadata.badPages), metadata.frames * 2),
             (
                 UInt(bitPattern: metadata.writebackKeys),

@@ -31,7 +31,7 @@ struct ReadScenario {
         let minMemory = Pages.minMemory
         memory = [minMemory, minMemory, minMemory + random.pick(0...3 << 20), 4 << 20, 16 << 20][random.pick(0...4)]
         readahead = random.once(in: 2) ? 0 : 1 << random.pick(13...21)
-        images = (0..<UInt64(random.pick(1...3))).map { ReadScenario.image($0, &random) }
+        images = (0..<UInt64([1, 2, 3, 8][random.pick(0...3)])).map { ReadScenario.image($0, &random) }
         threads = random.once(in: 8) ? 16 : 4
         requestsPerThread = 240 / threads
         maxRequest = random.once(in: 8) ? 3 << 20 : 256 << 10

@@ -36,7 +36,10 @@ struct Reader {
             ends[index] = offset + Int64(count)
             let error = random.once(in: 6) ? populate(offset, count, index) : read(offset, count, index)
             judge(error, offset, count, index)
-            if request % 16 == 0 { pages.checkInvariants() }
+            if request % 16 == 0 {
+                pagers[index].provider.setReserve(random.once(in: 2) ? nil : .share(random.once(in: 2) ? 0 : 0.4))
+                pages.checkInvariants()
+            }
         }
     }
 

@@ -11,6 +11,7 @@ import Testing
         ghosts.insert(1)
         #expect(!ghosts.remove(2))
         #expect(!ghosts.remove(1, image: 1), "another image's page is another page")
+        #expect(!ghosts.remove(1, generation: 1), "the image had its number before another one")
         #expect(ghosts.remove(1))
         #expect(!ghosts.remove(1))
     }
@@ -48,6 +49,8 @@ private final class GhostRig {
         ghosts = Ghosts(pages.memory.metadata)
     }
 
-    func insert(_ page: UInt64) { ghosts.insert(PageKey(image: 0, page: page)) }
-    func remove(_ page: UInt64, image: UInt16 = 0) -> Bool { ghosts.remove(PageKey(image: image, page: page)) }
+    func insert(_ page: UInt64) { ghosts.insert(PageKey(image: 0, page: page), 0) }
+    func remove(_ page: UInt64, image: UInt16 = 0, generation: UInt32 = 0) -> Bool {
+        ghosts.remove(PageKey(image: image, page: page), generation)
+    }
 }

@@ -49,7 +49,7 @@ import Testing
         for page in 2...UInt64(rig.correlation) * 2 { rig.append(page) }
         let word = rig.table.word(id)
         let before = QueuePosition(word.pointee.position.load(ordering: .relaxed))
-        rig.queue.startTime(of: word, before)
+        rig.queue.clock(ofImage: 0).startTime(of: word, before)
         #expect(QueuePosition(word.pointee.position.load(ordering: .relaxed)).order == 1)
         for page in 1000..<1000 + UInt64(rig.correlation) {
             rig.hit(id)
@@ -62,8 +62,8 @@ import Testing
         let main = rig.make(3000)
         rig.queue.putBack(main, to: .main)
         let position = QueuePosition(rig.table.word(main).pointee.position.load(ordering: .relaxed))
-        rig.queue.startTime(of: rig.table.word(main), position)
-        rig.queue.startTime(of: rig.table.word(main), before)
+        rig.queue.clock(ofImage: 0).startTime(of: rig.table.word(main), position)
+        rig.queue.clock(ofImage: 0).startTime(of: rig.table.word(main), before)
         #expect(!QueuePosition(rig.table.word(main).pointee.position.load(ordering: .relaxed)).isTimed)
         #expect(rig.queue.checkInvariants() > 0)
     }
@@ -147,7 +147,7 @@ import Testing
     /// memory though there is some; for ever, if dirty pages cannot be written.
     @Test(arguments: [true, false]) func idlePagesAreAlwaysInReach(isMainBusy: Bool) throws {
         let rig = try QueueRig()
-        let count = isMainBusy ? rig.queue.probationTarget / 2 : rig.queue.probationTarget * 3 / 2
+        let count = isMainBusy ? rig.probationTarget / 2 : rig.probationTarget * 3 / 2
         let probation = (0..<UInt64(count)).map { rig.append($0) }
         let main = (1000..<1005 as Range<UInt64>).map { rig.make($0) }
         for id in main {
@@ -267,19 +267,22 @@ import Testing
         }
     }
 
-    /// Random use of everything at once. Links and counts agree throughout, and a candidate is always idle. Queued
-    /// pages and recycled pages are the model's, and a round ends even if everything is in use.
+    /// Random use of everything at once, with one image or several. Links and counts agree throughout, and a candidate
+    /// is always idle. Queued pages and recycled pages are the model's, and a round ends even if everything is in use.
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func agreesWithItsModel(seed: UInt64) throws {
         let rig = try QueueRig(memory: 2 << 20)
         var random = SplitMix64(seed: seed)
         var queued: [FlexpageID: Int] = [:]
+        let images = [1, 1, 2, 5][Int(seed % 4)]
         for step in 0..<800 {
             let any = queued.keys.isEmpty ? nil : queued.keys.min { rig.hash($0, step) < rig.hash($1, step) }
             switch random.pick(0...6) {
             case 0, 1:
                 let order = random.pick(0...4)
                 guard rig.pages.memory.freeFrames > 0 else { break }
-                let id = rig.append(UInt64(random.pick(0...200) << order), order: order)
+                let image = UInt16(random.pick(0...images - 1))
+                if images > 1, random.once(in: 20) { rig.queue.setReserve(random.pick(0...100), ofImage: image) }
+                let id = rig.append(UInt64(random.pick(0...200) << order), order: order, image: image)
                 queued[id] = Int(rig.table[id].pages)
             case 2: if let any { rig.hit(any) }
             case 3: if let any { rig.set(random.once(in: 2) ? PageState.pin : PageState.dirty, any) }

@@ -21,7 +21,8 @@ final class Client: Sendable {
 
     var isRotational: Bool { served.image.isRotational }
 
-    var counters: String { server.counters }
+    /// The counters of the server, and in a line of their own those of the client's image.
+    var counters: String { "\(server.counters)\n\(served.label): \(served.counters)" }
 
     /// Makes every change that was answered on any connection durable. Logs if the image's path leads elsewhere by now.
     func flush() throws(AccessError) {

@@ -1,4 +1,5 @@
 import Accessors
+import Paging
 
 /// An image that has been opened for a client, and how it is served.
 struct Export: Sendable {

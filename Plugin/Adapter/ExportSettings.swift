@@ -1,4 +1,5 @@
 import Accessors
+import Paging
 
 /// One export of a fixed list: export=NAME:PATH[,ro][,cache=MODE][,reserve=SIZE|PERCENT].
 ///

@@ -53,6 +53,12 @@ final class ServedImage: Sendable {
         image.newsOfName().map { prefix + $0 }
     }
 
+    /// What has been counted for the image, as `name=value` words. The man page documents each.
+    var counters: String {
+        let counters = provider.counters
+        return "\(counters.ofImage) reserved_pages=\(provider.reservedPages)"
+    }
+
     /// What errors call the image.
     var label: String { line(image.label) }
 

@@ -98,9 +98,10 @@ final class Server: @unchecked Sendable {
     /// - Returns: The counters, and an error for each image whose data could not be written.
     func end() -> (counters: String?, errors: [ConfigurationError]) {
         guard let serving else { return (nil, []) }
+        let countersOfImages = serving.countersOfImages
         let (errors, hasGivenUp) = serving.end()
         self.hasGivenUp = hasGivenUp
-        let counters = counters
+        let counters = ([counters] + countersOfImages).joined(separator: "\n")
         self.serving = nil
         return (counters, errors)
     }

@@ -90,6 +90,7 @@ final class Serving: Sendable {
         _ gate: @escaping @Sendable () -> Void
     ) throws(AccessError) -> ServedImage {
         let provider = try registry.open(export.image.identity) { () throws(AccessError) in export.image }
+        if let reserve = export.reserve { provider.setReserve(reserve) }
         return images.enter(provider) { ServedImage(provider, prefix: export.prefix, isLate: isLate, gate: gate) }
     }
 
@@ -147,6 +148,9 @@ final class Serving: Sendable {
         flushes.start(images.all, .ifChanged)
         return flushes.wait(patience: Serving.round) && flushes.failures.isEmpty
     }
+
+    /// The counters of each image that clients have open, a line each.
+    var countersOfImages: [String] { images.all.map { "\($0.label): \($0.counters)" } }
 
     /// A number that changes while something is written to any image.
     var progress: UInt64 { flushes.progress }

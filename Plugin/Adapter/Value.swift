@@ -1,3 +1,5 @@
+import Paging
+
 /// Parsers for the kinds of value that several options take: sizes, times, shares.
 ///
 /// Each returns the value, or throws what is wrong with the text and what is expected. `alternative` is a word that the

@@ -128,7 +128,7 @@ import Testing
         kill(server.pid, SIGTERM)
         if !isConnected { for client in clients { client.vanish() } }
         let said = try? Patience.wait(seconds: 60, "it does not say what is not out") {
-            server.log.contains("16 pages of 4096 bytes are not on export=bad") ? server.log : nil
+            server.log.contains("16 pages of 4096 bytes are not on export \"bad\"") ? server.log : nil
         }
         #expect(said?.contains("(end-time=)") == true, "\(server.log)")
         for path in good { #expect(try Files.bytes(path)[0] == 7) }

@@ -1,13 +1,10 @@
-/// The memory that an image has for itself: reserve=.
-enum Reserve: Equatable, Sendable {
-    case bytes(Int)
-    /// A share of `memory=`, 0 to 1.
-    case share(Double)
+import Paging
 
+extension Reserve {
     /// The share of the memory that all reserves may take together.
     static let maxShare = 0.5
 
-    /// In bytes.
+    /// In bytes, of a memory of `memory` bytes.
     func bytes(of memory: Int) -> Int {
         switch self {
         case .bytes(let bytes): bytes

@@ -40,7 +40,6 @@ extension PageMapper {
         func destroy() {
             storage.pointee.pace.destroy()
             storage.pointee.fillShare.destroy()
-            storage.pointee.dirtyLimit.forget()
             storage.pointee.reservations.destroy()
             storage.pointee.readahead.destroy()
             storage.deinitialize(count: 1)

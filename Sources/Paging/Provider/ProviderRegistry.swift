@@ -204,6 +204,8 @@ public final class ProviderRegistry: @unchecked Sendable {
         assert(changing.contains(provider.identity), "no thread opens what is being forgotten")
         entries.remove(at: index)
         unlocked { provider.mapper.dropAll() }
+        // Not when the Provider ends: another image may have the number by then.
+        provider.mapper.context.dirtyLimit.forget()
         pages.retire(image: provider.image)
         numbersInUse.remove(provider.image)
     }

@@ -124,6 +124,23 @@ import Testing
         end()
     }
 
+    /// A Provider whose number another image has got may live on for a while. Its end changes nothing for that image.
+    @Test func theEndOfAnEarlierImage() throws {
+        let (disk, other) = (Disk(size: 64 << 10, filledWith: 1), Disk(size: 64 << 10, filledWith: 2))
+        var earlier: Provider? = try open(disk, 1)
+        let number = try #require(earlier).image
+        try registry.close(try #require(earlier))
+        registry.forgetResting()
+        let provider = try open(other, 2)
+        #expect(provider.image == number)
+        earlier = nil
+        try Watchdog.guarding("the end of an earlier image") { try write(3, provider) }
+        #expect(provider.counters.allowedDirtyPages > 0)
+        try registry.close(provider)
+        #expect(other.byte(at: 0) == 3)
+        end()
+    }
+
     /// Only images in use count: ENFILE comes when all numbers are in use, and goes when one is given back.
     @Test func allNumbersInUse() throws {
         let disk = Disk(size: 8192, filledWith: 1)

@@ -7,8 +7,9 @@ enum DetachedThread {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    /// Runs `body` on a thread of its own, or on the caller's if there can be no more threads.
-    static func run(_ body: @escaping @Sendable () -> Void) {
+    /// Runs `body` on a thread of its own.
+    /// - Returns: False if there can be no more threads.
+    static func run(_ body: @escaping @Sendable () -> Void) -> Bool {
         var thread = pthread_t()
         let argument = unsafe Unmanaged.passRetained(Body(body))
         let failure = unsafe pthread_create(
@@ -17,10 +18,11 @@ enum DetachedThread {
                 unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()
                 return nil
             }, argument.toOpaque())
-        if failure == 0 {
-            pthread_detach(thread)
-        } else {
-            unsafe argument.takeRetainedValue().run()
+        guard failure == 0 else {
+            unsafe argument.release()
+            return false
         }
+        pthread_detach(thread)
+        return true
     }
 }

@@ -25,6 +25,9 @@ final class FinalFlushes: Sendable {
 
     /// Starts to flush those of `images` that can be written, unless their last flush is still running.
     func start(_ images: [ServedImage], _ kind: Kind) {
+        // What failed of an image that has no clients any more has been done since, or the Writeback goes on with it.
+        let keys = Set(images.map { ObjectIdentifier($0) })
+        flushes.withLock { $0 = $0.filter { $0.value.isRunning || keys.contains($0.key) } }
         for served in images where served.image.isWritable {
             let key = ObjectIdentifier(served)
             let isFree = flushes.withLock { flushes in
@@ -33,7 +36,8 @@ final class FinalFlushes: Sendable {
                 return true
             }
             guard isFree else { continue }
-            DetachedThread.run { self.end(key, with: self.flush(served, kind)) }
+            let hasBegun = DetachedThread.run { self.end(key, with: self.flush(served, kind)) }
+            if !hasBegun { end(key, with: AccessError(EAGAIN)) }
         }
     }
 
@@ -77,12 +81,16 @@ final class FinalFlushes: Sendable {
         return true
     }
 
-    private var isAnyRunning: Bool { flushes.withLock { $0.values.contains(where: \.isRunning) } }
+    /// Whether a flush is under way.
+    var isAnyRunning: Bool { flushes.withLock { $0.values.contains(where: \.isRunning) } }
 
-    /// A number that changes when a page has been written or a flush has ended.
+    /// A number that changes when pages have been written, when a write has failed, or when a flush has ended.
     var progress: UInt64 {
         flushes.withLock { flushes in
-            flushes.values.reduce(0) { $0 &+ $1.served.provider.counters.pagesWritten &+ ($1.isRunning ? 0 : 1) }
+            flushes.values.reduce(0) { sum, flush in
+                let counters = flush.served.provider.counters
+                return sum &+ counters.pagesWritten &+ counters.failedWrites &+ (flush.isRunning ? 0 : 1)
+            }
         }
     }
 

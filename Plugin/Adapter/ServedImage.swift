@@ -13,6 +13,8 @@ final class ServedImage: Sendable {
     let prefix: String
     /// Whether it is closed when its clients have left.
     let isLate: Bool
+    /// What errors call the image.
+    let label: String
     private let gate: @Sendable () -> Void
 
     init(_ provider: Provider, prefix: String, isLate: Bool, gate: @escaping @Sendable () -> Void) {
@@ -23,6 +25,7 @@ final class ServedImage: Sendable {
         self.image = image
         self.prefix = prefix
         self.isLate = isLate
+        label = isLate ? prefix + image.label : image.label
         self.gate = gate
     }
 
@@ -58,9 +61,6 @@ final class ServedImage: Sendable {
         let counters = provider.counters
         return "\(counters.ofImage) reserved_pages=\(provider.reservedPages)"
     }
-
-    /// What errors call the image.
-    var label: String { line(image.label) }
 
     /// A line in the log about the image. With file= there is no other image, and the line does not name it.
     func line(_ text: String) -> String { isLate ? prefix + text : text }

@@ -57,6 +57,6 @@ final class ServedImages: Sendable {
 
     /// All of them, in the order of their names.
     var all: [ServedImage] {
-        entries.withLock { $0.values.map(\.served) }.sorted { $0.prefix + $0.image.label < $1.prefix + $1.image.label }
+        entries.withLock { $0.values.map(\.served) }.sorted { $0.label < $1.label }
     }
 }

@@ -81,14 +81,15 @@ final class Server: @unchecked Sendable {
     /// - Returns: Whether that succeeded.
     func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
 
-    /// After a quit signal: whether nothing has been written to any image for end-time=, although something should be.
-    /// Called again and again by one thread.
+    /// After a quit signal: whether nothing has been written to any image for end-time=, although a flush is under way.
+    /// A disk that fails is another matter: it is tried again as long as the process lives. Called again and again by
+    /// one thread.
     /// - Parameter now: Seconds of a clock that is never set back.
     /// - Returns: Nil, or the errors with which the process should end.
     func giveUp(at now: Int) -> [ConfigurationError]? {
         guard let serving, let endTime = settings.endTime else { return nil }
         let progress = serving.progress
-        if lastProgress?.progress != progress { lastProgress = (progress, now) }
+        if lastProgress?.progress != progress || !serving.isFlushing { lastProgress = (progress, now) }
         guard let lastProgress, now - lastProgress.time >= endTime else { return nil }
         let losses = serving.losses
         return losses.isEmpty ? nil : losses

@@ -161,7 +161,8 @@ final class Serving: Sendable {
     /// - Returns: An error for each image that could not be written, and whether it has given up.
     func end() -> (losses: [ConfigurationError], hasGivenUp: Bool) {
         let patience = endTime.map { $0 * 1000 } ?? Int.max
-        // A flush that a quit signal has begun comes first.
+        // An image whose flush after the quit signal still runs gets its last one after that.
+        flushes.start(images.all, .last)
         var hasEnded = flushes.wait(patience: patience)
         if hasEnded {
             flushes.start(images.all, .last)
@@ -177,6 +178,9 @@ final class Serving: Sendable {
         prefetcher?.stop()
         return (losses, false)
     }
+
+    /// Whether a flush is under way that a disk may hold up.
+    var isFlushing: Bool { flushes.isAnyRunning }
 
     /// An error for each image of which not all is written and synced.
     var losses: [ConfigurationError] {

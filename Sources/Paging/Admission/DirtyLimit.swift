@@ -111,9 +111,10 @@ struct DirtyLimit: @unchecked Sendable {
     @inline(__always)
     var backgroundTarget: Int { allowed / 2 }
 
-    /// Whether write-back of the image should be under way.
+    /// Whether write-back of the image should be under way: it has reached its target, or all images together come
+    /// near the limit. (An image whose disk hangs may have half of it for long.)
     @inline(__always)
-    var isAboveTarget: Bool { pagesOfImage > backgroundTarget || pages > limit / 2 }
+    var isAboveTarget: Bool { pagesOfImage > backgroundTarget || pages > limit - limit / 4 }
 
     /// How many times a writer has waited at the limit.
     var waits: UInt64 { queue.arrivals }
@@ -127,7 +128,13 @@ struct DirtyLimit: @unchecked Sendable {
     /// Admits up to `count` base pages at once.
     /// - Returns: How many: 0 if there is no room, or another writer waits for it already.
     @inline(__always)
-    func admit(_ count: Int) -> Int { queue.isEmpty ? max(0, take(count, for: image)) : 0 }
+    func admit(_ count: Int) -> Int {
+        guard queue.isEmpty else { return 0 }
+        let admitted = max(0, take(count, for: image))
+        // A writer of the image may have come to wait while this one had taken more than it has got.
+        if admitted < count { wakeWaiters() }
+        return admitted
+    }
 
     /// Sleeps until some of `count` base pages are admitted.
     /// - Parameter turn: What `turn` was when the write began.

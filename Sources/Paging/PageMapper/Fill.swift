@@ -83,6 +83,13 @@ struct Fill: ~Copyable {
             prepare(region, at: page)
             page = resident.end(ofRunFrom: covered.upperBound, upTo: end)
         }
+        if count == 0 { giveBackShare() }
+    }
+
+    /// A fill that has no frames, or none any more, holds no part of the image's share.
+    private mutating func giveBackShare() {
+        context.fillShare.give(shared, waking: context.waiters)
+        shared = 0
     }
 
     /// Takes memory for what is read in vain in `run`.

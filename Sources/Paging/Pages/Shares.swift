@@ -5,8 +5,8 @@
 /// reserve. What an image does not use of its reserve is lent to the others. A reserve is no wall: if no other image
 /// has anything that can be recycled, it yields.
 ///
-/// - An image whose owner wants a reserve has that one, whether it has users or not.
-/// - The other images with users share equally what is left of the half. Those without users have no reserve. Their
+/// - An image whose owner wants a reserve has that one while it has users.
+/// - The other images with users share equally what is left of the half. Images without users have no reserve. Their
 ///   pages stay in memory for as long as nobody wants the frames.
 ///
 /// All images are looked at once for 16 frames given, not for each frame. So an image may give up to 16 frames although
@@ -120,7 +120,7 @@ struct Shares {
 
     // MARK: Reserves
 
-    /// What an owner wants reserved for the image; nil for the default. O(images).
+    /// What an owner wants reserved for the image while it has users; nil for the default. O(images).
     mutating func setReserve(_ wanted: Int?, of image: UInt16) {
         holdings[Int(image)].wanted = wanted.map { Int32(min(max($0, 0), frames)) } ?? Holding.byDefault
         distribute()
@@ -143,10 +143,10 @@ struct Shares {
         let half = frames / 2
         var wanted = 0
         var sharers = 0
-        for index in 0..<images {
+        for index in 0..<images where holdings[index].isActive {
             if holdings[index].wanted != Holding.byDefault {
                 wanted += Int(holdings[index].wanted)
-            } else if holdings[index].isActive {
+            } else {
                 sharers += 1
             }
         }
@@ -154,10 +154,12 @@ struct Shares {
         for index in 0..<images {
             let own = Int(holdings[index].wanted)
             let reserve =
-                if own != Int(Holding.byDefault) {
+                if !holdings[index].isActive {
+                    0
+                } else if own != Int(Holding.byDefault) {
                     wanted <= half ? own : own * half / wanted
                 } else {
-                    holdings[index].isActive ? byDefault : 0
+                    byDefault
                 }
             holdings[index].reserve = Int32(reserve)
         }

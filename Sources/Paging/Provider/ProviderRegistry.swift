@@ -68,7 +68,10 @@ public final class ProviderRegistry: @unchecked Sendable {
         guard accessor.size <= PageKey.maxImageSize else { throw AccessError(EFBIG) }
         // It rests: no other image takes its number while it is being changed.
         if let index = index(of: identity) {
-            if let provider = wake(at: index, with: accessor) { return provider }
+            let provider = entries[index].provider
+            let isUnchanged = unlocked { provider.accessor.wake(with: accessor) }
+            guard let index = self.index(of: identity) else { preconditionFailure("an image being woken stays") }
+            if isUnchanged { return use(at: index) }
             forget(at: index)
         }
         let number = try freeNumber()
@@ -83,11 +86,10 @@ public final class ProviderRegistry: @unchecked Sendable {
         entries.firstIndex { $0.provider.identity == identity }
     }
 
-    /// The Provider of an image that rests, for its first user, or nil if the image may have changed.
-    private func wake(at index: Int, with accessor: any Accessor) -> Provider? {
+    /// The Provider of an image that has been woken, for its first user.
+    private func use(at index: Int) -> Provider {
         assert(entries[index].users == 0 && entries[index].rest > 0, "an image that is woken rests")
         let provider = entries[index].provider
-        guard provider.accessor.wake(with: accessor) else { return nil }
         pages.will.enlist(provider)
         entries[index].users = 1
         entries[index].rest = 0

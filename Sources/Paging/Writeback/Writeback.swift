@@ -82,6 +82,8 @@ public final class Writeback: @unchecked Sendable {
                     pages.writebackQueue.post(provider)
                 }
             }
+            // While much is dirty each writer kicks, and a look does not take as long as a write-out.
+            MonotonicClock.sleepBriefly()
         }
         return nil
     }
@@ -93,10 +95,11 @@ public final class Writeback: @unchecked Sendable {
             case .end: return nil
             case .helped: break
             case .lookAfter(let provider):
+                let image = provider.image
                 let isMoreDue = lookAfter(provider)
                 pages.writebackQueue.endLookingAfter(provider, again: isMoreDue)
                 registry.closeIfLeft(provider)
-                pages.writebackQueue.endWork(for: provider.image)
+                pages.writebackQueue.endWork(for: image)
             }
         }
     }

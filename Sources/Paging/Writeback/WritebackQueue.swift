@@ -308,13 +308,11 @@ struct WritebackQueue: @unchecked Sendable {
     func help() -> Task {
         lock.lock()
         while !state.pointee.isStopping {
-            if let (slot, claim, provider) = claimLocked() {
+            if let (slot, claim, provider, image) = claimLocked() {
                 lock.unlock()
                 // The leader waits for this claim, so the Provider stays alive.
-                provider._withUnsafeGuaranteedRef {
-                    carryOut(claim, of: $0, in: slot)
-                    endWork(for: $0.image)
-                }
+                provider._withUnsafeGuaranteedRef { carryOut(claim, of: $0, in: slot) }
+                endWork(for: image)
                 return .helped
             }
             if let provider = takePostLocked() {
@@ -328,13 +326,13 @@ struct WritebackQueue: @unchecked Sendable {
     }
 
     /// A claim in any slot whose image may have one more thread of the crew, which is counted.
-    private func claimLocked() -> (slot: Int, claim: Claim, provider: Unmanaged<Provider>)? {
+    private func claimLocked() -> (slot: Int, claim: Claim, provider: Unmanaged<Provider>, image: UInt16)? {
         for slot in 0..<WritebackQueue.slotCount {
             guard let provider = state.pointee.slots[slot].provider else { continue }
-            let image = Int(state.pointee.slots[slot].image)
-            guard mayWorkLocked(for: image), let claim = claimLocked(in: slot) else { continue }
-            state.pointee.images[image].crew += 1
-            return (slot, claim, provider)
+            let image = state.pointee.slots[slot].image
+            guard mayWorkLocked(for: Int(image)), let claim = claimLocked(in: slot) else { continue }
+            state.pointee.images[Int(image)].crew += 1
+            return (slot, claim, provider, image)
         }
         return nil
     }

@@ -59,4 +59,10 @@ final class QueueRig {
     var probationTarget: Int { queue.probationTarget(ofImage: 0) }
     /// Frames that must enter probation after a page before its hits count.
     var correlation: Int { probationTarget / 2 }
+
+    /// Reserves `frames` frames for the image, which has users from now on.
+    func reserve(_ frames: Int, ofImage image: UInt16) {
+        queue.setActive(true, image: image)
+        queue.setReserve(frames, ofImage: image)
+    }
 }

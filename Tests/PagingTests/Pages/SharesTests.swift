@@ -14,8 +14,8 @@ import Testing
         for page in 0..<300 as Range<UInt64> { rig.append(page, image: 0) }
         for page in 0..<250 as Range<UInt64> { rig.append(page, image: 1) }
         for page in 0..<90 as Range<UInt64> { rig.append(page, image: 7) }
-        rig.queue.setReserve(200, ofImage: 0)
-        rig.queue.setReserve(100, ofImage: 7)
+        rig.reserve(200, ofImage: 0)
+        rig.reserve(100, ofImage: 7)
         // Above their reserves: 100, 250, and 10 below.
         for _ in 0..<150 { #expect(rig.recycleAny()?.image == 1) }
         for _ in 0..<160 { _ = rig.recycleAny() }
@@ -43,7 +43,7 @@ import Testing
     @Test(arguments: [1, 5, 15, 16, 17, 40]) func noneGivesOfItsReserveUnlessItMust(excess: Int) throws {
         let rig = try QueueRig(memory: 4 << 20)
         for image in 0..<4 as Range<UInt16> {
-            rig.queue.setReserve(100, ofImage: image)
+            rig.reserve(100, ofImage: image)
             for page in 0..<UInt64(100 + excess) { rig.append(page, image: image) }
         }
         for _ in 0..<4 * excess { _ = rig.recycleAny() }
@@ -56,7 +56,7 @@ import Testing
     @Test(arguments: [PageState.pin, PageState.exclusive, PageState.writing, PageState.dirty])
     func reservesYield(bits: UInt32) throws {
         let rig = try QueueRig(memory: 4 << 20)
-        rig.queue.setReserve(400, ofImage: 2)
+        rig.reserve(400, ofImage: 2)
         let first = (0..<300 as Range<UInt64>).map { rig.append($0, image: 0) }
         let second = (0..<100 as Range<UInt64>).map { rig.append($0, image: 1) }
         let reserved = (0..<50 as Range<UInt64>).map { rig.append($0, image: 2) }
@@ -75,7 +75,7 @@ import Testing
     /// own durable ones.
     @Test func pagesNotYetDurableGoBeforeReserves() throws {
         let rig = try QueueRig(memory: 4 << 20)
-        rig.queue.setReserve(400, ofImage: 1)
+        rig.reserve(400, ofImage: 1)
         for page in 0..<200 as Range<UInt64> {
             let id = rig.append(page, image: 0)
             if page < 150 { rig.set(PageState.unsynced, id) }
@@ -116,18 +116,20 @@ import Testing
         try rig.end()
     }
 
-    /// An image has the reserve that its owner wants, with users or without. The others share the rest of the half.
+    /// An image has the reserve that its owner wants while it has users. The others share the rest of the half.
     @Test func aWantedReserveIsKept() throws {
         let rig = try ManyImagesRig(4, frames: 1000)
         rig.providers[0].setReserve(.share(0.2))
         rig.providers[1].setReserve(.bytes(4096 * 49 + 1))
         #expect(rig.providers.map(\.reservedPages) == [200, 50, 125, 125])
         rig.pages.setActive(false, image: rig.providers[0].image)
-        #expect(rig.providers.map(\.reservedPages) == [200, 50, 125, 125])
+        #expect(rig.providers.map(\.reservedPages) == [0, 50, 225, 225])
         rig.providers[2].setReserve(.bytes(0))
+        #expect(rig.providers.map(\.reservedPages) == [0, 50, 0, 450])
+        rig.pages.setActive(true, image: rig.providers[0].image)
         #expect(rig.providers.map(\.reservedPages) == [200, 50, 0, 250])
         rig.providers[0].setReserve(nil)
-        #expect(rig.providers.map(\.reservedPages) == [0, 50, 0, 450])
+        #expect(rig.providers.map(\.reservedPages) == [225, 50, 0, 225])
         try rig.end()
     }
 
@@ -174,10 +176,10 @@ import Testing
         for page in 1001..<2600 as Range<UInt64> { rig.append(page, image: 1) }
         rig.append(2)
         #expect(rig.queue.probationTarget(ofImage: 0) == 140)
-        rig.queue.setReserve(2000, ofImage: 0)
+        rig.reserve(2000, ofImage: 0)
         #expect(rig.queue.probationTarget(ofImage: 0) == 200)
         for page in 2600..<3990 as Range<UInt64> { rig.append(page, image: 1) }
-        rig.queue.setReserve(nil, ofImage: 0)
+        rig.queue.setActive(false, image: 0)
         #expect(rig.queue.probationTarget(ofImage: 0) == 5, "half of what little there is")
     }
 

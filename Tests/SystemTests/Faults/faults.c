@@ -10,8 +10,8 @@
 //   fdatasync     in a sync (any thread, each time)
 //   hang          in a sync too, but it hangs instead
 //
-// The pager's locks are recognised by the order of their initialisation, in a mapping of MEMORY bytes: six innermost
-// locks (memory, leaves, queue, waiters, waiting writers, pace), then those of the 64 shards, then that of the image's
+// The pager's locks are recognised by the order of their initialisation, in a mapping of MEMORY bytes: five innermost
+// locks (memory, leaves, queue, waiters, waiting writers), then those of the 64 shards, then that of the image's
 // ledger.
 
 #define _GNU_SOURCE
@@ -35,7 +35,7 @@ static atomic_bool is_malloc_stuck;
 
 static char *arena;
 static size_t arena_bytes;
-enum { queue_lock = 2, first_shard = 6, ledger_lock = first_shard + 64, known_locks };
+enum { queue_lock = 2, first_shard = 5, ledger_lock = first_shard + 64, known_locks };
 static pthread_mutex_t *locks[known_locks];
 static atomic_int lock_count;
 

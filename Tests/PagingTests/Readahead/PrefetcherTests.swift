@@ -229,11 +229,13 @@ import Testing
         let registry = ProviderRegistry(pages: pages)
         let prefetcher = try Prefetcher(pages: pages, threads: 3)
         let verdict = Verdict()
+        // An image is opened in records that a check of all images looks at.
+        let opening = Guarded(0)
         Watchdog.guarding("closing while reading ahead, seed \(seed)") {
             Thread.run(3) { number in
                 for round in 0..<20 as Range<UInt64> {
-                    PrefetcherTests.openReadClose(registry, UInt64(number), round, seed: seed, verdict)
-                    pages.checkInvariants()
+                    PrefetcherTests.openReadClose(registry, UInt64(number), round, seed: seed, opening, verdict)
+                    opening.withLock { _ in pages.checkInvariants() }
                 }
             }
             prefetcher.stop()
@@ -244,14 +246,20 @@ import Testing
     }
 
     private static func openReadClose(
-        _ registry: ProviderRegistry, _ number: UInt64, _ round: UInt64, seed: UInt64, _ verdict: Verdict
+        _ registry: ProviderRegistry, _ number: UInt64, _ round: UInt64, seed: UInt64, _ opening: Guarded<Int>,
+        _ verdict: Verdict
     ) {
         let isClosed = Tally()
         let image = PatternImage(size: 4 << 20, key: number, faults: Faults(maxDelay: 300), seed: seed &+ round) { _ in
             verdict.expect(isClosed.count == 0, "a closed image is read")
         }
         do throws(AccessError) {
-            let provider = try registry.open(ImageIdentity(device: 9, inode: number)) { image }
+            let identity = ImageIdentity(device: 9, inode: number)
+            let provider = try opening.withLock { _ in
+                Result { () throws(AccessError) in
+                    try registry.open(identity) { image }
+                }
+            }.get()
             let pager = Pager(provider)
             let scratch = TestBuffer(8192)
             for step in 0..<Int64(4 + round) {

@@ -19,8 +19,6 @@ struct SyncRisk: @unchecked Sendable {
         fileprivate let changes = Atomic<Int>(0)
         /// The number of failed syncs in the low 56 bits, the error of the last one in the others.
         fileprivate let failureStamp = Atomic<UInt64>(0)
-        /// Base pages that are written out and not known to be durable.
-        fileprivate let unsyncedPages = Atomic<Int>(0)
     }
 
     private static let countMask: UInt64 = 0xFF_FFFF_FFFF_FFFF
@@ -31,7 +29,10 @@ struct SyncRisk: @unchecked Sendable {
     }
 
     /// Makes the record that of a new image.
-    func prepare() { record.initialize(to: Record()) }
+    func prepare() {
+        record.initialize(to: Record())
+        countUnsynced(-unsyncedPages)
+    }
 
     // MARK: What a failed sync would lose for good
 
@@ -58,13 +59,10 @@ struct SyncRisk: @unchecked Sendable {
     // MARK: What is unsynced
 
     /// `pages` more (or fewer) base pages are written out and not durable.
-    func countUnsynced(_ pages: Int) {
-        record.pointee.unsyncedPages.wrappingAdd(pages, ordering: .relaxed)
-        dirtyLimit.countUnsynced(pages)
-    }
+    func countUnsynced(_ pages: Int) { dirtyLimit.countUnsynced(pages) }
 
     /// Base pages that are written out and not known to be durable.
-    var unsyncedPages: Int { record.pointee.unsyncedPages.load(ordering: .relaxed) }
+    var unsyncedPages: Int { dirtyLimit.unsynced }
 
     // MARK: Failures
 

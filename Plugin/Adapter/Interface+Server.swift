@@ -86,7 +86,7 @@ public func flexpage_server_gives_up(
     _ server: OpaquePointer, _ now: Int64, _ message: UnsafeMutablePointer<flexpage_message>
 ) -> Bool {
     guard let errors = unsafe Server.at(server).giveUp(at: Int(now)) else { return false }
-    unsafe message.pointee.error = strdup(errors.map(\.text).joined(separator: "\n"))
+    unsafe message.pointee.error = errors.lines()
     return true
 }
 
@@ -94,7 +94,7 @@ public func flexpage_server_gives_up(
 public func flexpage_server_end(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {
     let (counters, errors) = unsafe Server.at(server).end()
     unsafe message.pointee.note = counters.flatMap { unsafe strdup("counters: \($0)") }
-    if !errors.isEmpty { unsafe message.pointee.error = strdup(errors.map(\.text).joined(separator: "\n")) }
+    if !errors.isEmpty { unsafe message.pointee.error = errors.lines() }
     return errors.isEmpty
 }
 
@@ -155,4 +155,9 @@ func filling(
         unsafe message.pointee.error = strdup(error.text)
         return false
     }
+}
+
+extension [ConfigurationError] {
+    /// Their texts, a line each, for a caller that frees them.
+    fileprivate func lines() -> UnsafeMutablePointer<CChar>? { unsafe strdup(map(\.text).joined(separator: "\n")) }
 }

@@ -123,14 +123,12 @@ struct OpenedSource: Sendable {
     /// Opens the image that a client calls `name`.
     /// - Throws: Why there is none, in a sentence that names it.
     func open(_ name: String) throws(ConfigurationError) -> Export {
-        if case .image(let export) = kind { return export }
         let name = name.isEmpty ? defaultName : name
         let prefix = "export \(name.quoted()): "
-        guard !name.isEmpty else {
-            throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
-        }
         switch kind {
         case .image(let export): return export
+        case .directory where name.isEmpty, .list where name.isEmpty:
+            throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
         case .directory(let directory):
             let place = try Self.sentence(prefix) { () throws(ImageError) in try directory.place(named: name) }
             let file = try Self.file(at: place, settings, rings, prefix: prefix)

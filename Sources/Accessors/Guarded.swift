@@ -3,7 +3,7 @@ import Glibc
 /// A value that one thread uses at a time.
 ///
 /// Its lock is a pthread_mutex_t, because Swift's own mutex misbehaves in a forked child. Thread rules: any thread, any
-/// time. What happens under the lock is short, and takes no other lock.
+/// time. What happens under the lock is short, and takes no other lock, unless the owner says otherwise.
 public final class Guarded<Value>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var value: Value

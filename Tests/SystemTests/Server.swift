@@ -60,8 +60,13 @@ final class Server {
     }
 
     /// A number that the server printed with its counters when it ended.
-    func counter(_ name: String) throws -> Int {
-        guard let line = log.split(separator: "\n").last(where: { $0.contains("flexpage: counters: ") }),
+    func counter(_ name: String) throws -> Int { try counter(name, inLastLineWith: "flexpage: counters: ") }
+
+    /// A number of the last line with counters, which it prints when a client connects or leaves.
+    func lastCounter(_ name: String) throws -> Int { try counter(name, inLastLineWith: " peak_bytes_in_use=") }
+
+    private func counter(_ name: String, inLastLineWith text: String) throws -> Int {
+        guard let line = log.split(separator: "\n").last(where: { $0.contains(text) }),
             let word = line.split(separator: " ").first(where: { $0.hasPrefix("\(name)=") }),
             let number = Int(word.dropFirst(name.count + 1))
         else { throw Trouble("the log has no counter \(name):\n\(log.suffix(2000))") }

@@ -17,8 +17,8 @@ public final class ImageDirectory: @unchecked Sendable {
     /// The path as it was typed.
     public let path: FilePath
     private let descriptor: OwnedDescriptor
-    /// Whoever lists holds it: the position in the directory belongs to the descriptor.
-    private let listing: UnsafeMutablePointer<pthread_mutex_t>
+    /// The descriptor's number, for the one thread that lists: the position in the directory belongs to the descriptor.
+    private let listing: Guarded<Int32>
 
     /// Opens a directory whose entries are images, and checks that it can be listed and searched.
     public convenience init(_ path: FilePath) throws(ImageError) {
@@ -48,15 +48,8 @@ public final class ImageDirectory: @unchecked Sendable {
 
     private init(_ path: FilePath, _ descriptor: consuming OwnedDescriptor) {
         self.path = path
+        listing = Guarded(descriptor.number)
         self.descriptor = descriptor
-        listing = .allocate(capacity: 1)
-        listing.initialize(to: pthread_mutex_t())
-        pthread_mutex_init(listing, nil)
-    }
-
-    deinit {
-        pthread_mutex_destroy(listing)
-        listing.deallocate()
     }
 
     /// The number of the descriptor that it keeps open.
@@ -99,9 +92,9 @@ public final class ImageDirectory: @unchecked Sendable {
     /// bytes. (nbdinfo gives up a list at the first export that is refused.) Left out are names that are no UTF-8,
     /// which NBD demands. O(entries), with a few system calls for each.
     public func names() throws(ImageError) -> [String] {
-        pthread_mutex_lock(listing)
-        defer { pthread_mutex_unlock(listing) }
-        return try entries().filter(isImage).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        try listing.withLock { (number) throws(ImageError) in try entries(number) }.filter(isImage).sorted {
+            $0.utf8.lexicographicallyPrecedes($1.utf8)
+        }
     }
 
     private func isImage(_ name: String) -> Bool {
@@ -111,8 +104,9 @@ public final class ImageDirectory: @unchecked Sendable {
         return (try? place.open(writable: false, direct: false)) != nil
     }
 
-    private func entries() throws(ImageError) -> [String] {
-        let copy = copied(descriptor.number)
+    private func entries(_ number: Int32) throws(ImageError) -> [String] {
+        // A copy that programs do not inherit.
+        let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0, let stream = fdopendir(copy) else {
             let failure = Errno(rawValue: errno)
             if copy >= 0 { close(copy) }
@@ -130,9 +124,6 @@ public final class ImageDirectory: @unchecked Sendable {
             if let name = Self.name(of: entry), ![".", ".."].contains(name) { names.append(name) }
         }
     }
-
-    /// A copy of a descriptor that programs do not inherit.
-    private func copied(_ number: Int32) -> Int32 { fcntl(number, F_DUPFD_CLOEXEC, 0) }
 
     private static func name(of entry: UnsafeMutablePointer<dirent>) -> String? {
         let length = MemoryLayout.size(ofValue: entry.pointee.d_name)

@@ -23,7 +23,7 @@ extension PageQueue {
         }
     }
 
-    /// Reserves `frames` frames for the image, whether it has users or not; the default if it is nil.
+    /// Reserves `frames` frames for the image while it has users; the default if it is nil.
     func setReserve(_ frames: Int?, ofImage image: UInt16) {
         lock.withLock {
             state.pointee.shares.setReserve(frames, of: image)
@@ -31,7 +31,7 @@ extension PageQueue {
         }
     }
 
-    /// Whether the image has users: without, nothing is reserved for it by default.
+    /// Whether the image has users: without, nothing is reserved for it.
     func setActive(_ isActive: Bool, image: UInt16) {
         lock.withLock {
             state.pointee.shares.setActive(isActive, image)

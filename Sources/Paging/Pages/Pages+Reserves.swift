@@ -3,7 +3,7 @@ extension Pages {
     /// The maximum that all reserves together may be if the memory has `bytes` bytes: half of its pages, bytes. 0 if
     /// that is too little memory.
     public static func maxReserved(memory bytes: Int) -> Int {
-        reservableFrames(memory: bytes) * BasePage.size
+        (Metadata.frames(fittingInto: bytes, atLeast: 1) ?? 0) / 2 * BasePage.size
     }
 
     /// By how many bytes `reserves` together exceed `maxReserved`; 0 if they do not. A server asks before it begins, so
@@ -14,12 +14,8 @@ extension Pages {
         return max(0, wanted - frames / 2) * BasePage.size
     }
 
-    private static func reservableFrames(memory bytes: Int) -> Int {
-        (Metadata.frames(fittingInto: bytes, atLeast: 1) ?? 0) / 2
-    }
-
-    /// Reserves memory for image number `image`, whether it has users or not. Nil for the default: images that have
-    /// users share equally what of half the memory is not reserved otherwise. O(images).
+    /// Reserves memory for image number `image` while it has users. Nil for the default: images that have users share
+    /// equally what of half the memory is not reserved otherwise. O(images).
     func setReserve(_ reserve: Reserve?, ofImage image: UInt16) {
         queue.setReserve(reserve?.frames(of: frames), ofImage: image)
     }

@@ -74,7 +74,7 @@ public final class Provider: @unchecked Sendable {
     /// Base pages that are newer than the image, at present, and those that writers under way may make so. O(1).
     public var dirtyPages: Int { mapper.context.dirtyLimit.pagesOfImage }
 
-    /// Reserves memory for the image, until it is closed. Nil for the default: images with users share equally what of
+    /// Reserves memory for the image while it has users. Nil for the default: images with users share equally what of
     /// half the memory is not reserved otherwise. See `Pages.excess(of:memory:)` for reserves that are too large.
     public func setReserve(_ reserve: Reserve?) { pages.setReserve(reserve, ofImage: image) }
 
@@ -82,7 +82,7 @@ public final class Provider: @unchecked Sendable {
     public var reservedPages: Int { pages.queue.share(ofImage: image).reserved }
 
     /// The number of base pages that the image has in memory and that are queued. A snapshot.
-    public var heldPages: Int { pages.queue.share(ofImage: image).held }
+    var heldPages: Int { pages.queue.share(ofImage: image).held }
 
     /// Forgets all that was read of the image, because another program may have changed it. What is read from now on is
     /// what the image holds now. Reads may be under way, and are waited for; nobody may be writing, and nothing may be

@@ -150,7 +150,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     }
 
     /// Forgets the images that rest, and their pages.
-    public func forgetResting() {
+    func forgetResting() {
         monitor.lock()
         defer { monitor.unlock() }
         while let index = entries.firstIndex(where: {

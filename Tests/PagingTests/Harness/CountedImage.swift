@@ -4,9 +4,8 @@ import Synchronization
 
 /// An Accessor of an image that counts the base pages that are read, accepts everything and copies next to nothing: a
 /// word in each page, so that no page is zeroes.
-final class CountedImage: Accessor, Sendable {
+final class CountedImage: ForgetfulImage, Sendable {
     let size: Int64
-    let isWritable = true
     let pagesRead = Atomic<Int>(0)
 
     init(size: Int64) { self.size = size }
@@ -18,13 +17,5 @@ final class CountedImage: Accessor, Sendable {
                 piece.iov_base.storeBytes(of: 1, toByteOffset: place, as: UInt64.self)
             }
         }
-    }
-
-    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {}
-    func makeDurable() throws(AccessError) {}
-    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {}
-    func trim(_ range: Range<Int64>) throws(AccessError) {}
-    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
-        _ = report(Extent(range, .data))
     }
 }

@@ -51,15 +51,6 @@ extension Server {
             .map { String($0.dropFirst(8).dropLast(2)) }
     }
 
-    /// A number in the last line with counters, which it prints when a client connects or leaves.
-    func lastCounter(_ name: String) throws -> Int {
-        guard let line = log.split(separator: "\n").last(where: { $0.contains(" peak_bytes_in_use=") }),
-            let word = line.split(separator: " ").first(where: { $0.hasPrefix("\(name)=") }),
-            let number = Int(word.dropFirst(name.count + 1))
-        else { throw Trouble("the log has no counter \(name):\n\(log.suffix(2000))") }
-        return number
-    }
-
     /// What its descriptors lead to.
     func openFiles() throws -> [String] {
         try Files.names("/proc/\(pid)/fd").compactMap { Files.target("/proc/\(pid)/fd/\($0)") }

@@ -1,0 +1,17 @@
+import Glibc
+import Paging
+
+/// An image that accepts all writes and stores nothing. Conforming types define what a read returns.
+protocol ForgetfulImage: Accessor {}
+
+extension ForgetfulImage {
+    var isWritable: Bool { true }
+
+    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {}
+    func makeDurable() throws(AccessError) {}
+    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {}
+    func trim(_ range: Range<Int64>) throws(AccessError) {}
+    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
+        _ = report(Extent(range, .data))
+    }
+}

@@ -1,0 +1,80 @@
+import CStateFormat
+import Synchronization
+
+/// What is kept of one image: whose frames have its number. A pointer, cheap to copy.
+///
+/// The pager owns `in_use`, `size` and what a failed sync would lose. The Accessor owns the rest: where the image is
+/// found, and how it was last seen (`Accessor.keep`). Thread rules: the record is filled before it is in use, and freed
+/// when no frame names it. Fields that change meanwhile are words of their own.
+public struct KeptImage: @unchecked Sendable {
+    private let base: UnsafeMutableRawPointer
+
+    init(at base: UnsafeMutableRawPointer) { self.base = base }
+
+    /// The record as the format has it.
+    public var record: UnsafeMutablePointer<flexpage_state_image> {
+        base.assumingMemoryBound(to: flexpage_state_image.self)
+    }
+
+    /// Whether frames may name it.
+    public var isInUse: Bool { record.pointee.in_use == 1 }
+
+    /// Bytes in the image.
+    public var size: Int64 { record.pointee.size }
+
+    public var identity: ImageIdentity {
+        ImageIdentity(device: record.pointee.device, inode: record.pointee.inode, birth: record.pointee.birth)
+    }
+
+    /// The absolute path by which it was opened; empty if the Accessor has none.
+    public var path: String {
+        let count = Int(record.pointee.path_bytes)
+        let bytes = base + MemoryLayout<flexpage_state_image>.offset(of: \flexpage_state_image.path)!
+        return String(decoding: UnsafeRawBufferPointer(start: bytes, count: count), as: UTF8.self)
+    }
+
+    /// The maximum length of a path, bytes of UTF-8.
+    public static let maxPath = MemoryLayout.size(ofValue: flexpage_state_image().path)
+
+    /// - Precondition: It has at most `maxPath` bytes.
+    public func setPath(_ path: String) {
+        precondition(path.utf8.count <= KeptImage.maxPath, "a longer path has been refused")
+        let bytes = base + MemoryLayout<flexpage_state_image>.offset(of: \flexpage_state_image.path)!
+        UnsafeMutableRawBufferPointer(start: bytes, count: KeptImage.maxPath).copyBytes(from: path.utf8)
+        record.pointee.path_bytes = UInt32(path.utf8.count)
+    }
+
+    /// A number that threads change without a lock.
+    public func counter(
+        _ field: KeyPath<flexpage_state_image, UInt64>
+    ) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + MemoryLayout<flexpage_state_image>.offset(of: field)!).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
+    /// What a failed sync would lose.
+    var risk: UnsafeMutablePointer<SyncRisk.Record> {
+        (base + MemoryLayout<flexpage_state_image>.offset(of: \flexpage_state_image.at_risk)!)
+            .assumingMemoryBound(to: SyncRisk.Record.self)
+    }
+
+    /// Fills the record for an image that has just been opened, and puts it to use.
+    func begin(_ accessor: any Accessor) {
+        assert(!isInUse, "an image has a number of its own")
+        record.pointee = flexpage_state_image()
+        record.pointee.size = accessor.size
+        accessor.keep(in: self)
+        flexpage_keep_order()
+        record.pointee.in_use = 1
+        flexpage_keep_order()
+    }
+
+    /// Frees the record. No frame names it.
+    func end() { record.pointee.in_use = 0 }
+
+    /// Whether it could be a record that a server has left.
+    var isSound: Bool {
+        guard record.pointee.in_use != 0 else { return true }
+        return record.pointee.in_use == 1 && (0...PageKey.maxImageSize).contains(size)
+            && Int(record.pointee.path_bytes) <= KeptImage.maxPath
+    }
+}

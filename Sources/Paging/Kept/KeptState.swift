@@ -1,0 +1,156 @@
+import CStateFormat
+import Glibc
+import Synchronization
+
+/// What one server leaves for the next one, whatever has ended it: the frames, and the section before them that says
+/// what is in them. It lies in memory that outlives the process (CStateFormat.h has the format).
+///
+/// Everything else, the tables of paging, is made anew by the next server: it could have been left half changed.
+///
+/// **What is written when.** Each word stands for the bytes of its frame, so it is stored after them and cleared before
+/// them.
+/// - A page that has been read: its word is stored when its fill is published (`publish`).
+/// - A page that is written: `write` clears the word of a clean page, copies, and stores the word, now *owed*. A page
+///   that was owed before stays so, and is changed a sector at a time, each with its old bytes in an undo slot. So a
+///   server that dies leaves, in each sector of a write that it has not answered, the old bytes or the new ones.
+/// - A page that is durable is not owed any more (`settle`).
+/// - A page that leaves the memory: its word is cleared before its frame is given back (`clear`).
+/// - A page that is moved: the word of the new frame is stored after the bytes, and before the old word is cleared. A
+///   server that dies between leaves two frames with the same bytes, and either will do.
+///
+/// Pointers, cheap to copy. Thread rules: the word of a frame changes only with the lock of the shard of its page, or
+/// with the latch of a writer. A read of the image puts bytes into frames whose words are 0.
+public struct KeptState: @unchecked Sendable {
+    /// The first byte of the mapping.
+    let base: UnsafeMutableRawPointer
+    public let frames: Int
+    public let imageCount: Int
+    private let slots: UndoSlots
+    private let words: UnsafeMutablePointer<UInt64>
+    private let images: UnsafeMutableRawPointer
+    /// The first byte of frame 0.
+    let memory: UnsafeMutableRawPointer
+
+    /// Takes a section that `KeptLayout` has laid out and that has been checked.
+    private init(at base: UnsafeMutableRawPointer) {
+        let header = base.assumingMemoryBound(to: flexpage_state_header.self)
+        self.base = base
+        frames = Int(header.pointee.frames)
+        imageCount = Int(header.pointee.images)
+        words = (base + Int(header.pointee.words_offset)).assumingMemoryBound(to: UInt64.self)
+        images = base + Int(header.pointee.images_offset)
+        memory = base + Int(header.pointee.memory_offset)
+        slots = UndoSlots(at: base + Int(header.pointee.slots_offset), count: Int(header.pointee.slots))
+    }
+
+    /// Makes an empty section in memory that is all zeroes.
+    /// - Parameter base: At least `layout.bytes` bytes, aligned to the base page.
+    public init(making layout: KeptLayout, at base: UnsafeMutableRawPointer) {
+        layout.writeHeader(at: base)
+        self.init(at: base)
+        flexpage_keep_order()
+        header.pointee.is_ready = 1
+    }
+
+    /// Takes the section that another server has left, which may be anything.
+    /// - Throws: What is wrong with it. Nothing has been changed then.
+    public init(checking mapping: UnsafeMutableRawBufferPointer) throws(KeptDamage) {
+        try KeptDamage.check(mapping)
+        self.init(at: mapping.baseAddress!)
+    }
+
+    // MARK: The server
+
+    public var header: UnsafeMutablePointer<flexpage_state_header> {
+        base.assumingMemoryBound(to: flexpage_state_header.self)
+    }
+
+    /// The record of an image.
+    public func image(_ number: Int) -> KeptImage {
+        assert(number < imageCount, "there is a record for each image that can be open")
+        return KeptImage(at: images + number * MemoryLayout<flexpage_state_image>.stride)
+    }
+
+    /// The server is alive, now.
+    public func noteAlive() { header.pointee.alive = KeptState.now }
+
+    /// Nanoseconds of CLOCK_REALTIME, the clock that files are stamped with.
+    public static var now: UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    // MARK: Words
+
+    /// What frame `frame` holds.
+    @inline(__always)
+    public subscript(frame: Int) -> KeptWord {
+        get { KeptWord(words[frame]) }
+        nonmutating set {
+            flexpage_keep_order()
+            words[frame] = newValue.raw
+            flexpage_keep_order()
+        }
+    }
+
+    /// The frames of `region` hold the base pages from `key` on, as the image has them.
+    func publish(_ region: Region, _ key: PageKey) {
+        for index in 0..<region.frames {
+            self[Int(region.first) + index] = KeptWord(
+                PageKey(image: key.image, page: key.page + UInt64(index)), isOwed: false)
+        }
+    }
+
+    /// The frames of `region` hold nothing any more.
+    func clear(_ region: Region) {
+        for frame in Int(region.first)..<Int(region.end) { self[frame] = .empty }
+    }
+
+    /// The frames of `target` hold what those of `source` hold, which are cleared.
+    func move(_ source: Region, to target: Region) {
+        for index in 0..<source.frames { self[Int(target.first) + index] = self[Int(source.first) + index] }
+        clear(source)
+    }
+
+    /// What frame `frame` holds is durable.
+    func settle(_ frame: Int) {
+        guard self[frame].isLive else { return }
+        self[frame] = self[frame].settled
+    }
+
+    // MARK: Writing
+
+    /// Copies `count` bytes to `target`, a part of base page `page` in its frame, or zeroes if there is no `source`.
+    /// What the frame holds is owed afterwards. The caller has the page's latch.
+    func write(_ key: PageKey, to target: UnsafeMutableRawPointer, from source: UnsafeRawPointer?, count: Int) {
+        let offset = target - memory
+        let frame = offset / BasePage.size
+        assert(offset % BasePage.size + count <= BasePage.size, "one base page is written at a time")
+        if self[frame].isOwed {
+            assert(self[frame].key == key, "the word of a frame names its page")
+            slots.write(atOffset: offset, in: memory, from: source, count: count)
+        } else {
+            self[frame] = .empty
+            KeptState.copy(to: target, from: source, count: count)
+            self[frame] = KeptWord(key, isOwed: true)
+        }
+        Schedule.step()
+    }
+
+    /// Copies bytes, or zeroes.
+    static func copy(to target: UnsafeMutableRawPointer, from source: UnsafeRawPointer?, count: Int) {
+        if let source { memcpy(target, source, count) } else { memset(target, 0, count) }
+    }
+
+    // MARK: Taking over
+
+    /// Gives back to each sector that was being overwritten its bytes from before. Once, before anything else is done
+    /// with the frames.
+    public func undoWrites() {
+        slots.undo(in: memory, frames: frames) { self[$0].isOwed }
+    }
+
+    /// The memory of frame `frame`.
+    public func memory(ofFrame frame: Int) -> UnsafeMutableRawPointer { memory + frame * BasePage.size }
+}

@@ -1,0 +1,42 @@
+import CStateFormat
+
+/// What a frame holds, for the next server: one word, which changes as a whole.
+public struct KeptWord: Equatable, Sendable {
+    let raw: UInt64
+
+    static let empty = KeptWord(0)
+
+    @inline(__always)
+    init(_ raw: UInt64) { self.raw = raw }
+
+    @inline(__always)
+    init(_ key: PageKey, isOwed: Bool) {
+        assert(key.image < UInt16(FLEXPAGE_STATE_MAX_IMAGES), "the word has ten bits for the image")
+        raw = key.raw | KeptWord.live | (isOwed ? KeptWord.owed : 0)
+    }
+
+    private static let live: UInt64 = 1 << 63
+    private static let owed: UInt64 = 1 << 62
+    private static let flags: UInt64 = 7 << 61
+
+    /// Whether the frame holds a base page.
+    public var isLive: Bool { raw & KeptWord.live != 0 }
+    /// Whether that is newer than what is known to be durable on the image.
+    @inline(__always)
+    public var isOwed: Bool { raw & KeptWord.owed != 0 }
+    /// The number of the image's record.
+    public var image: Int { Int(key.image) }
+    /// The number of the base page in its image.
+    public var page: UInt64 { key.page }
+
+    @inline(__always)
+    var key: PageKey { PageKey(raw: raw & ~KeptWord.flags) }
+
+    /// The same, and durable.
+    var settled: KeptWord { KeptWord(raw & ~KeptWord.owed) }
+
+    /// Whether it could be a word that a server has stored, in a section with records for `images` images.
+    func isSound(images: Int) -> Bool {
+        raw == 0 || isLive && Int(key.image) < images
+    }
+}

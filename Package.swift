@@ -34,8 +34,9 @@ let package = Package(
         // The pager: no nbdkit, no files, no Foundation, nothing else of ours.
         .target(name: "CIntrinsics", cSettings: strictC),
         .target(name: "CSignalStack", cSettings: strictC),
+        .target(name: "CStateFormat", cSettings: strictC),
         .target(
-            name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"] + (isScheduled ? ["Scheduling"] : []),
+            name: "Paging", dependencies: ["CIntrinsics", "CSignalStack", "CStateFormat"] + (isScheduled ? ["Scheduling"] : []),
             exclude: ["README.md"]
                 + (isScheduled
                     ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule", "Condition"].map {

@@ -55,7 +55,7 @@ final class Inheritance: @unchecked Sendable {
         case .same(let state):
             try Self.checkLives(of: state, path)
             let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
-            (kept, alive, isTakenOver) = (state, state.header.pointee.alive, true)
+            (kept, alive, isTakenOver) = (state, state.alive, true)
             state.noteBegin()
             self.mark = mark
         case .other(let state):

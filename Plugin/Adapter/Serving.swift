@@ -39,6 +39,7 @@ final class Serving: Sendable {
         endTime = settings.endTime
         let images = ServedImages()
         self.images = images
+        let takenOver: [ProviderRegistry.TakenOver]
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
@@ -50,11 +51,12 @@ final class Serving: Sendable {
             }
             let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil || inheritance != nil)
             self.registry = registry
-            let takenOver = inheritance.map { inheritance in
-                registry.takeOver(inheritance.kept) { number in
-                    inheritance.heirs[number].map { ($0.image, $0.isResting) }
-                }
-            }
+            takenOver =
+                inheritance.map { inheritance in
+                    registry.takeOver(inheritance.kept) { number in
+                        inheritance.heirs[number].map { ($0.image, $0.isResting) }
+                    }
+                } ?? []
             flushes = FinalFlushes(registry)
             kept = try image.map { (image) throws(AccessError) in
                 try Serving.open(image, isLate: false, registry, images, gate)
@@ -79,7 +81,7 @@ final class Serving: Sendable {
             prefetcher?.stop()
             throw Serving.refusal(ofThread: error)
         }
-        for image in takenOver ?? [] where !image.isResting { leave(image, log) }
+        for image in takenOver where !image.isResting { leave(image, log) }
         inheritance?.noteService()
     }
 

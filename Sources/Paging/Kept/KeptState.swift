@@ -75,6 +75,9 @@ public struct KeptState: @unchecked Sendable {
         return KeptImage(at: images + number * MemoryLayout<flexpage_state_image>.stride)
     }
 
+    /// When the server was last alive, nanoseconds of CLOCK_REALTIME.
+    public var alive: UInt64 { header.pointee.alive }
+
     /// The server is alive, now.
     public func noteAlive() { header.pointee.alive = KeptState.now }
 

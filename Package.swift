@@ -34,8 +34,10 @@ let package = Package(
         // The pager: no nbdkit, no files, no Foundation, nothing else of ours.
         .target(name: "CIntrinsics", cSettings: strictC),
         .target(name: "CSignalStack", cSettings: strictC),
+        .target(name: "CStateFormat", cSettings: strictC),
         .target(
-            name: "Paging", dependencies: ["CIntrinsics", "CSignalStack"] + (isScheduled ? ["Scheduling"] : []),
+            name: "Paging",
+            dependencies: ["CIntrinsics", "CSignalStack", "CStateFormat"] + (isScheduled ? ["Scheduling"] : []),
             exclude: ["README.md"]
                 + (isScheduled
                     ? ["Lock", "Crew", "Signal", "MonotonicClock", "Schedule", "Condition"].map {
@@ -48,7 +50,9 @@ let package = Package(
         .target(name: "CLinux", cSettings: strictC),
         .target(
             name: "Accessors",
-            dependencies: ["Paging", "CLinux", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "Paging", "CLinux", "CStateFormat", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
 
         // What knows nbdkit. Interface is what both languages call; Glue is the only part that needs nbdkit's symbols.
@@ -74,7 +78,9 @@ let package = Package(
         .executableTarget(
             name: "flexpage",
             dependencies: [
-                "Paging", "Accessors", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Paging", "Accessors", "CStateFormat",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             exclude: ["README.md"], swiftSettings: strict),
 
@@ -87,11 +93,13 @@ let package = Package(
             name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "FlexpageTests", dependencies: ["flexpage", "Paging", "TestSupport"], swiftSettings: strict),
+            name: "FlexpageTests", dependencies: ["flexpage", "Accessors", "Paging", "CStateFormat", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "AccessorsTests",
             dependencies: [
-                "Accessors", "Paging", "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
+                "Accessors", "Paging", "CLinux", "CStateFormat", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .testTarget(

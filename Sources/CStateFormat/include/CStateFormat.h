@@ -15,19 +15,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FLEXPAGE_STATE_MAGIC UINT64_C(0x3145474150584c46)  // "FLXPAGE1"
+#define FLEXPAGE_STATE_MAGIC 0x3145474150584c46ull  // "FLXPAGE1"
 #define FLEXPAGE_STATE_VERSION 1
 
 // The word of a frame. 0 if the frame holds nothing that is worth keeping.
 // - live: The frame holds the bytes of the base page that the other bits name.
 // - owed: They are newer than what is known to be durable on the image.
 // - main: A hint: the page was in use when it was last moved in the queue.
-#define FLEXPAGE_STATE_LIVE (UINT64_C(1) << 63)
-#define FLEXPAGE_STATE_OWED (UINT64_C(1) << 62)
-#define FLEXPAGE_STATE_MAIN (UINT64_C(1) << 61)
+#define FLEXPAGE_STATE_LIVE (1ull << 63)
+#define FLEXPAGE_STATE_OWED (1ull << 62)
+#define FLEXPAGE_STATE_MAIN (1ull << 61)
 #define FLEXPAGE_STATE_IMAGE_SHIFT 48  // 10 bits: the number of the image's record
 #define FLEXPAGE_STATE_MAX_IMAGES 1024
-#define FLEXPAGE_STATE_PAGE_MASK ((UINT64_C(1) << 48) - 1)
+#define FLEXPAGE_STATE_PAGE_MASK ((1ull << 48) - 1)
 
 struct flexpage_state_header {
     // What never changes while the file is in use.
@@ -72,8 +72,8 @@ struct flexpage_state_image {
     int32_t loss;
     // 1 if `stamp` says something.
     uint32_t is_stamped;
-    // The file: device, inode and time of birth in nanoseconds; of a block device its number, 0, and the number that the
-    // kernel gave to this attachment of it.
+    // The file: device, inode and time of birth in nanoseconds; of a block device its number, 0, and the number that
+    // the kernel gave to this attachment of it.
     uint64_t device;
     uint64_t inode;
     uint64_t birth;
@@ -94,14 +94,14 @@ struct flexpage_state_image {
 // A sector of a base page that was owed before is being overwritten. Its bytes from before go back to it if the server
 // dies meanwhile.
 struct flexpage_state_slot {
-    // 0 if no server uses the slot; FLEXPAGE_STATE_SLOT_IDLE; or the number of the sector, counted from the first frame's
-    // first one, plus FLEXPAGE_STATE_SLOT_ACTIVE.
+    // 0 if no server uses the slot; FLEXPAGE_STATE_SLOT_IDLE; or the number of the sector, counted from the first
+    // frame's first one, plus FLEXPAGE_STATE_SLOT_ACTIVE.
     uint64_t word;
     uint64_t reserved[7];
     uint8_t bytes[512];
 };
-#define FLEXPAGE_STATE_SLOT_IDLE UINT64_C(1)
-#define FLEXPAGE_STATE_SLOT_ACTIVE (UINT64_C(1) << 63)
+#define FLEXPAGE_STATE_SLOT_IDLE 1ull
+#define FLEXPAGE_STATE_SLOT_ACTIVE (1ull << 63)
 
 static_assert(sizeof(struct flexpage_state_header) == 112, "the format never changes");
 static_assert(sizeof(struct flexpage_state_image) == 1024, "the format never changes");

@@ -53,6 +53,14 @@ public protocol Accessor: AnyObject, Sendable {
     /// `report` returns false or the range ends. If the image does not know its extents, all is data.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)
 
+    /// The next server will find `record`: notes there where the image is, and what it looks like. From now on, what
+    /// changes the image is counted there too. Called once, before any other call, if anything is kept.
+    func keep(in record: KeptImage)
+
+    /// Notes in the record what the image looks like now, unless a call that changes it is under way. At most once a
+    /// second, beside any other calls.
+    func noteStamp()
+
     /// No client has the image open any more: releases descriptors and locks. Nothing is dirty, and no call is under
     /// way. `wake` comes before the next call.
     func rest()
@@ -65,6 +73,10 @@ public protocol Accessor: AnyObject, Sendable {
 }
 
 extension Accessor {
+    public func keep(in record: KeptImage) {}
+
+    public func noteStamp() {}
+
     public func rest() {}
 
     public func wake(with other: any Accessor) -> Bool { other === self }

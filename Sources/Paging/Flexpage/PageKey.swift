@@ -9,6 +9,9 @@ struct PageKey: Equatable {
     static let pageBits: UInt64 = 48
     static let pageMask: UInt64 = 1 << pageBits - 1
 
+    @inline(__always)
+    init(raw: UInt64) { self.raw = raw }
+
     /// - Precondition: `page` < 2⁴⁸, which holds for images of at most 2⁶⁰ bytes.
     @inline(__always)
     init(image: UInt16, page: UInt64) {

@@ -21,27 +21,11 @@ import Synchronization
 /// Pointers, cheap to copy. Thread rules: the word of a frame changes only with the lock of the shard of its page, or
 /// with the latch of a writer. A read of the image puts bytes into frames whose words are 0.
 public struct KeptState: @unchecked Sendable {
-    /// The first byte of the mapping.
-    let base: UnsafeMutableRawPointer
-    public let frames: Int
-    public let imageCount: Int
-    private let slots: UndoSlots
-    private let words: UnsafeMutablePointer<UInt64>
-    private let images: UnsafeMutableRawPointer
-    /// The first byte of frame 0.
-    let memory: UnsafeMutableRawPointer
+    /// The first byte of the mapping. The rest is found through the header, so that this is one word.
+    private let base: UnsafeMutableRawPointer
 
-    /// Takes a section that `KeptLayout` has laid out and that has been checked.
-    private init(at base: UnsafeMutableRawPointer) {
-        let header = base.assumingMemoryBound(to: flexpage_state_header.self)
-        self.base = base
-        frames = Int(header.pointee.frames)
-        imageCount = Int(header.pointee.images)
-        words = (base + Int(header.pointee.words_offset)).assumingMemoryBound(to: UInt64.self)
-        images = base + Int(header.pointee.images_offset)
-        memory = base + Int(header.pointee.memory_offset)
-        slots = UndoSlots(at: base + Int(header.pointee.slots_offset), count: Int(header.pointee.slots))
-    }
+    /// Takes a section that `KeptLayout` has laid out, or that has been checked.
+    private init(at base: UnsafeMutableRawPointer) { self.base = base }
 
     /// Makes an empty section in memory that is all zeroes.
     /// - Parameter base: At least `layout.bytes` bytes, aligned to the base page.
@@ -59,8 +43,27 @@ public struct KeptState: @unchecked Sendable {
         self.init(at: mapping.baseAddress!)
     }
 
+    // MARK: Its parts
+
+    public var frames: Int { Int(header.pointee.frames) }
+    public var imageCount: Int { Int(header.pointee.images) }
+
+    @inline(__always)
+    private var words: UnsafeMutablePointer<UInt64> {
+        (base + Int(header.pointee.words_offset)).assumingMemoryBound(to: UInt64.self)
+    }
+
+    private var slots: UndoSlots {
+        UndoSlots(at: base + Int(header.pointee.slots_offset), count: Int(header.pointee.slots))
+    }
+
+    /// The first byte of frame 0.
+    @inline(__always)
+    var memory: UnsafeMutableRawPointer { base + Int(header.pointee.memory_offset) }
+
     // MARK: The server
 
+    @inline(__always)
     public var header: UnsafeMutablePointer<flexpage_state_header> {
         base.assumingMemoryBound(to: flexpage_state_header.self)
     }
@@ -68,6 +71,7 @@ public struct KeptState: @unchecked Sendable {
     /// The record of an image.
     public func image(_ number: Int) -> KeptImage {
         assert(number < imageCount, "there is a record for each image that can be open")
+        let images = base + Int(header.pointee.images_offset)
         return KeptImage(at: images + number * MemoryLayout<flexpage_state_image>.stride)
     }
 

@@ -36,9 +36,9 @@ struct Memory: ~Copyable {
     /// The minimum number of frames. It is enough for many threads to have at the same time a page being written, one
     /// being filled and one being written out.
     #if FLEXPAGE_SCHEDULED
-        private static let minFrames = 8
+        static let minFrames = 8
     #else
-        private static let minFrames = 64
+        static let minFrames = 64
     #endif
 
     /// Maps `bytes` bytes and lays them out.

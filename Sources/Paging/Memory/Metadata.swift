@@ -68,7 +68,7 @@ struct Metadata {
         buckets = carver.carve(UInt32.self, bucketsPerShard * AccessMap.shardCount)
         ghostBuckets = Ghosts.buckets(frames: frames)
         ghosts = carver.carve(GhostEntry.self, ghostBuckets * Ghosts.entriesPerBucket)
-        images = min(1024, max(16, frames / 64))
+        images = KeptLayout.images(frames: frames)
         ledgers = carver.carve(Ledger.Record.self, images)
         syncRisks = carver.carve(SyncRisk.Record.self, images)
         readaheadWaste = carver.carve(Atomic<UInt64>.self, images)
@@ -95,18 +95,21 @@ struct Metadata {
 
     /// The largest number of frames for which frames and tables together fit into `bytes`, or nil if that is less than
     /// `minimum`. O(log frames).
-    static func frames(fittingInto bytes: Int, atLeast minimum: Int) -> Int? {
+    /// - Parameter keptIn: Bytes of the pages that the frames and their kept section come in; nil if nothing is kept.
+    static func frames(fittingInto bytes: Int, atLeast minimum: Int, keptIn unit: Int? = nil) -> Int? {
         var (fitting, tooMany) = (minimum - 1, bytes / BasePage.size + 1)
         while tooMany - fitting > 1 {
             let middle = (fitting + tooMany) / 2
-            if self.bytes(forFrames: middle) <= bytes { fitting = middle } else { tooMany = middle }
+            if self.bytes(forFrames: middle, keptIn: unit) <= bytes { fitting = middle } else { tooMany = middle }
         }
         return fitting < minimum ? nil : fitting
     }
 
     /// The bytes that frames and tables together take.
-    static func bytes(forFrames frames: Int) -> Int {
+    /// - Parameter keptIn: See `frames`.
+    static func bytes(forFrames frames: Int, keptIn unit: Int? = nil) -> Int {
         let nowhere = UnsafeMutableRawPointer(bitPattern: BasePage.size)!
-        return frames * BasePage.size + Metadata(frames: frames, at: nowhere).bytes
+        let tables = Metadata(frames: frames, at: nowhere).bytes
+        return tables + (unit.map { KeptLayout(frames: frames, unit: $0).bytes } ?? frames * BasePage.size)
     }
 }

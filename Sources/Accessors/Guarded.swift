@@ -25,4 +25,11 @@ public final class Guarded<Value>: @unchecked Sendable {
         defer { pthread_mutex_unlock(mutex) }
         return try body(&value)
     }
+
+    /// Does nothing if another thread uses the value.
+    public func withLockIfFree(_ body: (inout Value) -> Void) {
+        guard pthread_mutex_trylock(mutex) == 0 else { return }
+        body(&value)
+        pthread_mutex_unlock(mutex)
+    }
 }

@@ -10,6 +10,7 @@
 #include <linux/openat2.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,6 +22,14 @@
 // Missing from linux/magic.h, or from older versions of it.
 #define BCACHEFS_MAGIC 0xca451a4e
 #define ZFS_MAGIC 0x2fc12fc1
+#define FUSE_MAGIC 0x65735546
+#define CIFS_MAGIC 0xff534d42
+#define SMB2_MAGIC 0xfe534d42
+
+// New in Linux 5.15.
+#ifndef BLKGETDISKSEQ
+#define BLKGETDISKSEQ _IOR(0x12, 128, __u64)
+#endif
 
 // New in Linux 6.14; the headers of older distributions lack it.
 #ifndef RWF_DONTCACHE
@@ -90,6 +99,10 @@ static void describe(const struct stat *status, struct linux_file *file)
         .inode = status->st_ino,
         .special_device = status->st_rdev,
         .size = status->st_size,
+        .allocated = status->st_blocks * 512,
+        .links = status->st_nlink,
+        .owner = status->st_uid,
+        .permissions = status->st_mode & 07777,
     };
 }
 
@@ -277,24 +290,115 @@ int linux_block_read_only(int descriptor)
     return answer != 0;
 }
 
-static int set_lock(int descriptor, short type)
+static int set_lock(int descriptor, short type, int64_t start, int64_t length)
 {
-    // l_len 0 means the whole file, however long it becomes. l_pid must be 0.
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+    // l_pid must be 0.
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
     return result(fcntl(descriptor, F_OFD_SETLK, &lock));
 }
 
-int linux_lock(int descriptor) { return set_lock(descriptor, F_WRLCK); }
-
-int linux_unlock(int descriptor) { return set_lock(descriptor, F_UNLCK); }
-
-int linux_is_locked(int descriptor)
+// Whether there is a lock of another open file description that conflicts with this one.
+static int find_lock(int descriptor, short type, int64_t start, int64_t length)
 {
-    // A read lock conflicts with write locks only. qemu takes read locks on single bytes, one for each permission.
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
     if (fcntl(descriptor, F_OFD_GETLK, &lock) < 0)
         return -errno;
     return lock.l_type != F_UNLCK;
+}
+
+int linux_lock(int descriptor) { return set_lock(descriptor, F_WRLCK, 0, LINUX_FIRST_MARK); }
+
+int linux_unlock(int descriptor) { return set_lock(descriptor, F_UNLCK, 0, LINUX_FIRST_MARK); }
+
+// A read lock conflicts with write locks only. qemu takes read locks on single bytes, one for each permission.
+int linux_is_locked(int descriptor) { return find_lock(descriptor, F_RDLCK, 0, LINUX_FIRST_MARK); }
+
+int linux_mark(int descriptor, int64_t offset) { return set_lock(descriptor, F_RDLCK, offset, 1); }
+
+int linux_unmark(int descriptor, int64_t offset) { return set_lock(descriptor, F_UNLCK, offset, 1); }
+
+int linux_is_marked(int descriptor, int64_t offset) { return find_lock(descriptor, F_WRLCK, offset, 1); }
+
+int linux_ending(int descriptor)
+{
+    struct statfs status;
+    if (fstatfs(descriptor, &status) < 0)
+        return -errno;
+    switch ((uint32_t)status.f_type) {
+    // A kill does not end the wait for a block device. FUSE waits for its daemon, whatever comes.
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case MSDOS_SUPER_MAGIC:
+    case FUSE_MAGIC: return LINUX_ENDS_WITH_LOCKS;
+    // A kill ends the wait for their servers, and mount options can take the page cache out of the way.
+    case V9FS_MAGIC:
+    case CIFS_MAGIC:
+    case SMB2_MAGIC: return LINUX_OUTLIVES_LOCKS;
+    // NFS and Ceph: a kill ends the wait for their servers too, but the page cache has a copy. And what is not known.
+    default: return LINUX_ENDS_WITH_LOCKS_IF_BUFFERED;
+    }
+}
+
+bool linux_has_foreign_clock(int descriptor)
+{
+    struct statfs status;
+    return fstatfs(descriptor, &status) == 0 && (uint32_t)status.f_type == NFS_SUPER_MAGIC;
+}
+
+int64_t linux_disk_sequence(int descriptor)
+{
+    uint64_t sequence = 0;
+    return ioctl(descriptor, BLKGETDISKSEQ, &sequence) < 0 ? -errno : (int64_t)(sequence & INT64_MAX);
+}
+
+int linux_filesystem(int descriptor, struct linux_filesystem *filesystem)
+{
+    struct statfs status;
+    if (fstatfs(descriptor, &status) < 0)
+        return -errno;
+    uint32_t magic = (uint32_t)status.f_type;
+    *filesystem = (struct linux_filesystem){
+        .magic = magic,
+        .is_tmpfs = magic == TMPFS_MAGIC,
+        .is_hugetlbfs = magic == HUGETLBFS_MAGIC,
+        .block_size = status.f_bsize,
+        .available = status.f_blocks == 0 ? INT64_MAX : (int64_t)status.f_bavail * status.f_bsize,
+    };
+    return 0;
+}
+
+int linux_open_private(const char *path, bool create)
+{
+    int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | (create ? O_CREAT | O_EXCL : 0);
+    return result(open(path, flags, 0600));
+}
+
+int linux_flock(int descriptor) { return result(flock(descriptor, LOCK_EX | LOCK_NB)); }
+
+int linux_reserve(int descriptor, int64_t length) { return result(fallocate(descriptor, 0, 0, length)); }
+
+int linux_truncate(int descriptor, int64_t length) { return result(ftruncate(descriptor, length)); }
+
+void *linux_map_shared(int descriptor, size_t length, size_t alignment)
+{
+    size_t room = length + alignment;
+    uint8_t *base = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    uint8_t *aligned = (uint8_t *)(((uintptr_t)base + alignment - 1) & ~(uintptr_t)(alignment - 1));
+    size_t before = (size_t)(aligned - base), after = room - before - length;
+    if (before > 0)
+        munmap(base, before);
+    if (after > 0)
+        munmap(aligned + length, after);
+    void *address = mmap(aligned, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0);
+    if (address != MAP_FAILED)
+        return address;
+    munmap(aligned, length);
+    return NULL;
 }
 
 const void *linux_map_zeroes(size_t length)

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Paging
 
 /// Finds out whether others may have changed an image while nobody here could write it. If so, what is cached of it
 /// must be forgotten.
@@ -44,8 +45,8 @@ struct ChangeWatch {
     private var rested: ImageStamp?
 
     /// - Parameter descriptor: Open for as long as this is used; not owned.
-    /// - Parameter canRest: The image may rest. Then the first reader waits for the stamp to settle, because otherwise
-    ///   nothing that this reader has read could be kept.
+    /// - Parameter canRest: The image may rest, or the next server may take it over. Then the first reader waits for
+    ///   the stamp to settle, because otherwise nothing that this reader has read could be kept.
     init(descriptor: Int32, isBlockDevice: Bool, canRest: Bool = false) {
         self.descriptor = descriptor
         self.canRest = canRest
@@ -101,6 +102,38 @@ struct ChangeWatch {
         return true
     }
 
+    // MARK: For the next server
+
+    /// The stamp of the last look, if what is cached is known to be what the image held then.
+    var proof: ImageStamp? { isGood || left == stamp ? provingStamp : nil }
+
+    /// The stamp of the last look, if it proves something: of an image that nobody else may write now.
+    var provingStamp: ImageStamp? { tellsChanges && stamp?.isFine == true ? stamp : nil }
+
+    /// The stamp of now, if it proves something.
+    mutating func newStamp() -> ImageStamp? {
+        look()
+        return provingStamp
+    }
+
+    /// Whether another open file description has the image locked for writing.
+    var isLockedElsewhere: Bool { linux_is_locked(descriptor) > 0 }
+
+    /// Judges whether the image is as another server has left it. If so, what is cached of it is good.
+    mutating func judge(_ record: KeptImage, alive: UInt64, _ sight: KeptJudgement.Sight) -> KeptJudgement {
+        look()
+        var sight = sight
+        sight.stamp = stamp
+        sight.tellsChanges = tellsChanges
+        let judgement = KeptJudgement(record, alive: alive, sight)
+        guard judgement == .same else { return judgement }
+        // The last change may be as young as the death of the server.
+        while !isSettled { usleep(1000) }
+        left = stamp
+        isGood = true
+        return judgement
+    }
+
     private mutating func look() {
         let now = ImageStamp(of: descriptor, isBlockDevice: isBlockDevice)
         guard now == nil || now != stamp else { return }
@@ -116,7 +149,7 @@ struct ChangeWatch {
     }
 
     /// The monotonic clock.
-    private static var milliseconds: Int {
+    static var milliseconds: Int {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)
         return now.tv_sec * 1000 + now.tv_nsec / 1_000_000

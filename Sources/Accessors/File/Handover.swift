@@ -1,3 +1,5 @@
+import Paging
+
 /// Clients of one image come and leave. Its writers keep others away (`WriteAccess`). If others may have changed it
 /// meanwhile (`ChangeWatch`), what is cached of it is forgotten first.
 ///
@@ -5,9 +7,13 @@
 /// while the cache is being forgotten. `forget`, called under it, may wait for reads of the image that are under way.
 /// Thread rules: any thread, any time.
 final class Handover: Sendable {
-    private struct State {
+    fileprivate struct State {
         var watch: ChangeWatch
         var writers = 0
+        /// What the next server finds, if anything is kept.
+        var record: StampRecord?
+        /// How many calls had begun to change the image, and since when it has been so many.
+        var quiet: (begun: UInt64, since: Int)?
     }
 
     private let state: Guarded<State>
@@ -19,7 +25,10 @@ final class Handover: Sendable {
     func beginWriting(_ access: WriteAccess, _ forget: () -> Void) throws(ImageError.Problem) {
         try state.withLock { (state) throws(ImageError.Problem) in
             try access.begin()
-            if state.writers == 0, state.watch.writersCame() { forget() }
+            if state.writers == 0 {
+                if state.watch.writersCame() { forget() }
+                state.stamp(state.watch.provingStamp)
+            }
             state.writers += 1
         }
     }
@@ -28,7 +37,10 @@ final class Handover: Sendable {
     func endWriting(_ access: WriteAccess) {
         state.withLock { state in
             state.writers -= 1
-            if state.writers == 0 { state.watch.writersLeave() }
+            if state.writers == 0 {
+                state.watch.writersLeave()
+                state.stamp(state.watch.provingStamp)
+            }
             access.end()
         }
     }
@@ -37,9 +49,40 @@ final class Handover: Sendable {
     /// - Parameter forget: See `beginWriting`.
     func beginReading(_ forget: () -> Void) {
         state.withLock { state in
-            if state.writers == 0, state.watch.readersCame() { forget() }
+            guard state.writers == 0, state.watch.readersCame() else { return }
+            forget()
+            state.stamp(state.watch.proof)
         }
     }
+
+    // MARK: For the next server
+
+    /// From now on `record` says what the image looks like.
+    func keep(in record: StampRecord) {
+        state.withLock { state in
+            state.record = record
+            state.stamp(state.writers == 0 ? state.watch.proof : state.watch.provingStamp)
+        }
+    }
+
+    /// Notes what the image looks like, unless it is being changed. Does not wait: what is called under the lock can
+    /// wait for write-outs.
+    func noteStamp() {
+        state.withLockIfFree { state in
+            if state.writers > 0 { state.noteStamp() }
+        }
+    }
+
+    /// Judges whether the image is as another server has left it.
+    func judge(_ record: KeptImage, alive: UInt64, _ sight: KeptJudgement.Sight) -> KeptJudgement {
+        state.withLock { state in
+            var sight = sight
+            sight.isLocked = state.writers == 0 && state.watch.isLockedElsewhere
+            return state.watch.judge(record, alive: alive, sight)
+        }
+    }
+
+    // MARK: Rest
 
     /// Nobody has the image open any more. Its descriptors are closed after this.
     func rests() {
@@ -52,4 +95,30 @@ final class Handover: Sendable {
     /// The image has been opened again.
     /// - Returns: True if what is cached of it is good; see `ChangeWatch.resumes`.
     func resumes(_ descriptor: Int32) -> Bool { state.withLock { $0.watch.resumes(descriptor) } }
+}
+
+extension Handover.State {
+    /// Tells the next server what the image looks like. No call that changes it is under way.
+    fileprivate mutating func stamp(_ stamp: ImageStamp?) {
+        guard let record else { return }
+        record.store(stamp, after: record.begunIfQuiet ?? .max)
+    }
+
+    /// Stamps an image with writers. A stamp proves something if the last change is some time ago. So it is taken once
+    /// no call has begun for that long; while writes go on, it costs nothing.
+    fileprivate mutating func noteStamp() {
+        guard let record, let begun = record.begunIfQuiet else {
+            quiet = nil
+            return
+        }
+        if record.isStamped(after: begun) { return }
+        guard let quiet, quiet.begun == begun else {
+            quiet = (begun, ChangeWatch.milliseconds)
+            return
+        }
+        guard ChangeWatch.milliseconds - quiet.since >= ImageStamp.minSettlingTime, let stamp = watch.newStamp(),
+            record.begunIfQuiet == begun
+        else { return }
+        record.store(stamp, after: begun)
+    }
 }

@@ -1,3 +1,4 @@
+import Paging
 import SystemPackage
 
 /// Why an image cannot be opened or written: which image, what is wrong, and a sentence for a person.
@@ -41,6 +42,18 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case unreadableDirectory
         /// The kernel has no openat2, and so no safe way to look up names.
         case noSafeLookup
+        /// `state=`: another program has it locked from its first byte to beyond its last.
+        case lockedWhole
+        /// `state=`: its filesystem has no locks.
+        case unmarkable(Errno)
+        /// `state=`: its filesystem lets I/O go on when all locks of a dead server are gone.
+        case outlivesLocks
+        /// `state=`: O_DIRECT was required, and its filesystem lets such I/O go on when all locks are gone.
+        case directOutlivesLocks
+        /// `state=`: its absolute path is too long to be kept, or is no UTF-8.
+        case unkeptPath
+        /// `state=`: it has no absolute path.
+        case pathless(Errno)
         /// Another call failed: what was tried.
         case failed(String, Errno)
     }
@@ -100,6 +113,22 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             "this user has no permission to list it; change its permissions or run as another user"
         case .noSafeLookup:
             "this kernel cannot keep lookups inside a directory (openat2); use Linux 5.6 or newer"
+        case .lockedWhole:
+            "another program has locked all of it, and state= needs a lock of its own beside that; end that program, "
+                + "or serve without state="
+        case .unmarkable(let errno):
+            "state= needs locks, and its filesystem refuses them (\(errno)); move the image, or serve without state="
+        case .outlivesLocks:
+            "state= is impossible here, because this filesystem can go on writing when the server is dead and its "
+                + "locks are gone; move the image, or serve without state="
+        case .directOutlivesLocks:
+            "direct=on is impossible with state= here, because this filesystem can go on writing when the server is "
+                + "dead and its locks are gone; use direct=auto or direct=off"
+        case .unkeptPath:
+            "state= keeps paths of at most \(KeptImage.maxPath) bytes of UTF-8, and this one is longer or other; "
+                + "move the image, or serve without state="
+        case .pathless(let errno):
+            "state= needs its absolute path, which cannot be found (\(errno)); mount /proc, or serve without state="
         case .failed(let call, let errno):
             "\(call) failed (\(errno)); an image is a regular file or a block device that can be read"
         }
@@ -116,10 +145,11 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .unreadable, .unreadableDirectory: Errno.permissionDenied.rawValue
         case .directory: Errno.isDirectory.rawValue
         case .special: Errno.invalidArgument.rawValue
-        case .locked, .held: Errno.resourceBusy.rawValue
+        case .unkeptPath: Errno.fileNameTooLong.rawValue
+        case .outlivesLocks, .directOutlivesLocks: Errno.notSupported.rawValue
+        case .locked, .held, .lockedWhole: Errno.resourceBusy.rawValue
         case .tooManyFiles(let errno), .noDirect(let errno), .readOnly(let errno), .unlockable(let errno),
-            .unclaimable(let errno),
-            .failed(_, let errno):
+            .unclaimable(let errno), .unmarkable(let errno), .pathless(let errno), .failed(_, let errno):
             errno.rawValue
         }
     }

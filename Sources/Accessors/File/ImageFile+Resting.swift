@@ -23,6 +23,7 @@ extension ImageFile {
         opened.take(other.opened)
         // Their numbers are now those of this image. `other` is only good for its end.
         (writeAccess, name, place) = (other.writeAccess, other.name, other.place)
+        keepPath(other.opened.keptPath)
         return true
     }
 }

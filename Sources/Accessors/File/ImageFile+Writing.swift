@@ -23,6 +23,8 @@ extension ImageFile {
         let wanted = min(transfer.total, max(0, size - offset))
         guard wanted > 0 else { return }
         try requirePresent(upTo: offset + wanted)
+        writeCounts?.begin()
+        defer { writeCounts?.end() }
         try write(&transfer, to: wanted)
     }
 

@@ -29,6 +29,8 @@ extension ImageFile {
             return linux_ring_write(
                 pieces: pieces.baseAddress, count: UInt32(pieces.count), offset: offset, result: 0)
         }
+        writeCounts?.begin()
+        defer { writeCounts?.end() }
         var span = requests.mutableSpan
         let areDone = span.withUnsafeMutableBufferPointer {
             rings.write(UnsafeMutableBufferPointer(rebasing: $0[0..<writes.count]), on: direct)

@@ -34,6 +34,8 @@ extension ImageFile {
     ///   image. Other errors of the calls: some of the range may be zeroed then.
     public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
         guard try beginChanging(range) else { return }
+        writeCounts?.begin()
+        defer { writeCounts?.end() }
         let isDone =
             isBlockDevice
             ? try zeroDevice(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
@@ -50,6 +52,8 @@ extension ImageFile {
     /// - Throws: EOPNOTSUPP, with nothing changed, if there are no holes; otherwise as `zero`.
     public func trim(_ range: Range<Int64>) throws(AccessError) {
         guard try beginChanging(range) else { return }
+        writeCounts?.begin()
+        defer { writeCounts?.end() }
         guard try punch(range) else { throw AccessError(EOPNOTSUPP) }
         if !isBlockDevice { try dropEdgesFromPageCache(of: range) }
     }

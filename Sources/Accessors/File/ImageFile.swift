@@ -28,7 +28,7 @@ import SystemPackage
 /// **Threads.** Any thread may call anything at any time, within the rules of `Accessor`. Nothing that serves allocates
 /// or takes a lock. While `rest` or `wake` is under way there is no other call.
 ///
-/// It is split by concern: Reading, Writing, WritingMany, Zeroing, Extents, Resting. `OpenedImage` opens, and
+/// It is split by concern: Reading, Writing, WritingMany, Zeroing, Extents, Resting, Keeping. `OpenedImage` opens, and
 /// `WriteAccess` locks. `Handover` sees what others have changed, and `ImageName` sees whether the path still leads
 /// here.
 public final class ImageFile: ImageSource, @unchecked Sendable {
@@ -64,14 +64,18 @@ public final class ImageFile: ImageSource, @unchecked Sendable {
     // What goes with the descriptors, and is taken over with them.
     var writeAccess: WriteAccess?
     var name: ImageName
+    // What the next server finds, if anything is kept (Keeping).
+    var keptImage: KeptImage?
+    var writeCounts: WriteCounts?
 
     /// Opens the image at a path. Call it while the process still has its privileges. It allocates.
     ///
     /// - Parameters: See below.
     public convenience init(
-        path: FilePath, direct: DirectMode = .auto, lock: LockMode = .on, readOnly: Bool = false
+        path: FilePath, direct: DirectMode = .auto, lock: LockMode = .on, readOnly: Bool = false,
+        mark: ServerMark? = nil
     ) throws(ImageError) {
-        try self.init(at: ImagePlace(path), direct: direct, lock: lock, readOnly: readOnly)
+        try self.init(at: ImagePlace(path), direct: direct, lock: lock, readOnly: readOnly, mark: mark)
     }
 
     /// Opens an image. It allocates.
@@ -82,13 +86,15 @@ public final class ImageFile: ImageSource, @unchecked Sendable {
     ///   - lock: How writers lock the image.
     ///   - readOnly: Do not open it for writing, even if that is permitted.
     ///   - rings: The rings of the process.
+    ///   - mark: What the descriptors get that move bytes of the Memory, if the next server takes that over (`state=`).
+    ///     Nothing of that Memory is read or written by opening.
     /// - Throws: An error that tells a person what is wrong and the way out.
     public init(
         at place: ImagePlace, direct: DirectMode = .auto, lock: LockMode = .on, readOnly: Bool = false,
-        rings: WriteRings = WriteRings()
+        rings: WriteRings = WriteRings(), mark: ServerMark? = nil
     ) throws(ImageError) {
         do throws(ImageError.Problem) {
-            opened = try OpenedImage(place, direct: direct, readOnly: readOnly)
+            opened = try OpenedImage(place, direct: direct, readOnly: readOnly, mark: mark)
             guard let zeroes = ZeroBytes() else { throw .failed("mapping memory", .noMemory) }
             self.zeroes = zeroes
         } catch {
@@ -117,7 +123,8 @@ public final class ImageFile: ImageSource, @unchecked Sendable {
                 isLate: place.isLate)
             : nil
         handover = Handover(
-            ChangeWatch(descriptor: descriptor, isBlockDevice: isBlockDevice, canRest: place.isLate))
+            ChangeWatch(
+                descriptor: descriptor, isBlockDevice: isBlockDevice, canRest: place.isLate || mark != nil))
         name = ImageName(place, opened.file, descriptor: descriptor)
     }
 

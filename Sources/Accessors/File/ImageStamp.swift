@@ -1,4 +1,5 @@
 import CLinux
+import CStateFormat
 
 /// What moves when a file's contents are changed: its size and its times.
 ///
@@ -26,6 +27,21 @@ struct ImageStamp: Equatable, Sendable {
         self.init(size: stamp.size, modified: stamp.modified, changed: stamp.changed)
     }
 
+    /// The stamp that another server has left.
+    init(keptIn record: flexpage_state_image) {
+        self.init(size: record.stamp_size, modified: record.stamp_modified, changed: record.stamp_changed)
+    }
+
+    /// Leaves it to the next server.
+    func keep(in record: inout flexpage_state_image) {
+        record.stamp_size = size
+        record.stamp_modified = modified
+        record.stamp_changed = changed
+    }
+
+    /// When the file was last changed, by any account: nanoseconds since 1970.
+    var lastTime: Int64 { max(modified, changed) }
+
     /// True if its filesystem keeps times finer than a millisecond. Whole seconds are what ext4 with inodes of 128
     /// bytes keeps, FAT and others; exFAT keeps hundredths. Only the time of change is looked at: anybody can set the
     /// other one.
@@ -33,5 +49,8 @@ struct ImageStamp: Equatable, Sendable {
 
     /// Milliseconds after a stamp was first seen until any change is certain to move it, as long as clocks go forwards.
     /// It is twice the step of the times: a tick of the kernel, at most 10 ms; FAT's two seconds.
-    var settlingTime: Int { isFine ? 20 : 4000 }
+    var settlingTime: Int { isFine ? ImageStamp.minSettlingTime : 4000 }
+
+    /// The settling time of fine stamps.
+    static let minSettlingTime = 20
 }

@@ -1,4 +1,6 @@
 import CLinux
+import Glibc
+import Paging
 import SystemPackage
 
 /// The descriptors of an image, and what was found out while opening them. They are closed when it goes, or when the
@@ -31,13 +33,19 @@ struct OpenedImage: ~Copyable, Sendable {
     /// True if reads and writes through the page cache can be made to leave nothing there (RWF_DONTCACHE).
     let dropsBehindByItself: Bool
 
+    /// Its absolute path, if the next server is to find it.
+    let keptPath: String?
+
     var isBlockDevice: Bool { file.kind == LINUX_BLOCK_DEVICE }
 
     /// The number of `direct`.
     var directNumber: Int32? { Self.number(of: direct) }
 
     /// - Parameter readOnly: Do not try to open it for writing.
-    init(_ place: ImagePlace, direct mode: DirectMode, readOnly: Bool) throws(ImageError.Problem) {
+    /// - Parameter mark: What the descriptors get that move bytes of the Memory, if the next server takes that over.
+    init(
+        _ place: ImagePlace, direct mode: DirectMode, readOnly: Bool, mark: ServerMark? = nil
+    ) throws(ImageError.Problem) {
         let expected = try Self.kindOfImage(at: place)
         var reason: Errno? = readOnly ? .readOnlyFileSystem : nil
         let buffered = try Self.openBuffered(place, expected, &reason)
@@ -45,7 +53,15 @@ struct OpenedImage: ~Copyable, Sendable {
         guard file.kind == expected else { throw .replaced }
         let size = try Self.size(of: buffered, file)
         let syncing = try Self.openAgain(place, file, writable: false, direct: false)
-        let direct = try Self.openDirect(place, file, writable: reason == nil, size: size, mode)
+        let possible = mark == nil ? mode : try Self.keptMode(mode, buffered, file)
+        let direct = try Self.openDirect(place, file, writable: reason == nil, size: size, possible)
+        if let mark {
+            try Self.put(mark, on: buffered.number)
+            if let number = Self.number(of: direct) { try Self.put(mark, on: number) }
+            keptPath = try Self.absolutePath(of: buffered, file)
+        } else {
+            keptPath = nil
+        }
 
         self.file = file
         self.size = size
@@ -160,6 +176,53 @@ struct OpenedImage: ~Copyable, Sendable {
         var offset: UInt32 = 0
         let isTold = linux_direct_alignment(descriptor.number, &memory, &offset) == 1
         return isTold && offset > 0 ? Int64(offset) : 512
+    }
+
+    // MARK: - For the next server
+
+    /// What of `mode` is possible if a server's locks must last as long as its I/O.
+    private static func keptMode(
+        _ mode: DirectMode, _ descriptor: borrowing OwnedDescriptor, _ file: linux_file
+    ) throws(ImageError.Problem) -> DirectMode {
+        if file.kind == LINUX_BLOCK_DEVICE { return mode }
+        switch linux_ending(descriptor.number) {
+        case Int32(LINUX_ENDS_WITH_LOCKS.rawValue): return mode
+        case Int32(LINUX_OUTLIVES_LOCKS.rawValue): throw .outlivesLocks
+        default:
+            if mode == .on { throw .directOutlivesLocks }
+            return .off
+        }
+    }
+
+    private static func put(_ mark: ServerMark, on descriptor: Int32) throws(ImageError.Problem) {
+        do throws(Errno) {
+            try mark.put(on: descriptor)
+        } catch {
+            let isTaken = error == .resourceTemporarilyUnavailable || error == .permissionDenied
+            throw isTaken ? .lockedWhole : .unmarkable(error)
+        }
+    }
+
+    /// The path that leads to the file now, without symbolic links.
+    private static func absolutePath(
+        of descriptor: borrowing OwnedDescriptor, _ file: linux_file
+    ) throws(ImageError.Problem) -> String {
+        // Longer than any path that can be kept.
+        var bytes = [UInt8](repeating: 0, count: KeptImage.maxPath + 1)
+        let number = descriptor.number
+        let count: Int = bytes.withUnsafeMutableBytes {
+            readlink("/proc/self/fd/\(number)", $0.baseAddress!, $0.count)
+        }
+        guard count >= 0 else { throw .pathless(Errno(rawValue: errno)) }
+        guard count <= KeptImage.maxPath, let path = String(validating: bytes.prefix(count), as: UTF8.self) else {
+            throw .unkeptPath
+        }
+        // The kernel adds a remark to the path of a file that has been deleted.
+        var found = linux_file()
+        let answer = path.withCString { linux_stat($0, &found) }
+        guard answer == 0 else { throw .pathless(Errno(rawValue: -answer)) }
+        guard found.device == file.device, found.inode == file.inode else { throw .replaced }
+        return path
     }
 
     // MARK: - Descriptors

@@ -30,6 +30,10 @@ struct linux_file {
     uint64_t inode;
     uint64_t special_device;  // which device this is, if it is one
     int64_t size;             // of a regular file
+    int64_t allocated;        // bytes that are not holes
+    uint64_t links;           // names
+    uint32_t owner;
+    uint32_t permissions;  // the bits of chmod(2)
 };
 
 // open(2), always with O_CLOEXEC and O_NOCTTY. `direct` adds O_DIRECT. `exclusive` adds O_EXCL, which claims a block
@@ -126,13 +130,73 @@ int64_t linux_block_size(int descriptor);
 int linux_block_logical_size(int descriptor);
 int linux_block_read_only(int descriptor);
 
-// fcntl(2), F_OFD_SETLK: takes or drops an open file description lock for writing on the whole file. -EAGAIN if there
-// is a conflicting lock.
+// The bytes below this offset are all that a file can have, and what linux_lock locks. Those above are for marks.
+#define LINUX_FIRST_MARK (1ll << 62)
+
+// fcntl(2), F_OFD_SETLK: takes or drops an open file description lock for writing on the whole file, up to
+// LINUX_FIRST_MARK. -EAGAIN if there is a conflicting lock.
 int linux_lock(int descriptor);
 int linux_unlock(int descriptor);
 
-// fcntl(2), F_OFD_GETLK: 1 if a part of the file is locked for writing through another open file description, else 0.
+// fcntl(2), F_OFD_GETLK: 1 if a part of the file, up to LINUX_FIRST_MARK, is locked for writing through another open
+// file description, else 0.
 int linux_is_locked(int descriptor);
+
+// fcntl(2), F_OFD_SETLK: takes or drops an open file description lock for reading on the byte at `offset`. -EAGAIN if
+// another program has it locked for writing.
+int linux_mark(int descriptor, int64_t offset);
+int linux_unmark(int descriptor, int64_t offset);
+
+// fcntl(2), F_OFD_GETLK: 1 if another open file description of this file has the mark, else 0.
+int linux_is_marked(int descriptor, int64_t offset);
+
+// What the kernel does with a read or write of a process that is killed.
+enum linux_ending {
+    // The process lives on until it is done, or the open file description does (io_uring). So locks tell when that is.
+    LINUX_ENDS_WITH_LOCKS,
+    // The same through the page cache. Past the page cache it may go on after all locks are gone.
+    LINUX_ENDS_WITH_LOCKS_IF_BUFFERED,
+    // It may go on after all locks are gone.
+    LINUX_OUTLIVES_LOCKS,
+};
+
+// fstatfs(2): which of these is known of a regular file's filesystem. -errno if the call fails.
+int linux_ending(int descriptor);
+
+// fstatfs(2): whether times in this file's stamps come from another machine's clock.
+bool linux_has_foreign_clock(int descriptor);
+
+// ioctl(2), BLKGETDISKSEQ: a number that no other disk has had under this device's number since the machine started.
+// -ENOTTY before Linux 5.15.
+int64_t linux_disk_sequence(int descriptor);
+
+// What a filesystem is and has.
+struct linux_filesystem {
+    uint32_t magic;
+    bool is_tmpfs;
+    bool is_hugetlbfs;
+    int64_t block_size;  // of hugetlbfs: bytes of a huge page
+    int64_t available;   // bytes that an ordinary user can still take; of a tmpfs without a limit, INT64_MAX
+};
+
+// fstatfs(2).
+int linux_filesystem(int descriptor, struct linux_filesystem *filesystem);
+
+// open(2) for reading and writing, with O_NOFOLLOW, O_NONBLOCK, O_CLOEXEC and O_NOCTTY. `create` adds O_CREAT and
+// O_EXCL: the file is new, and only its owner can reach it.
+int linux_open_private(const char *path, bool create);
+
+// flock(2), LOCK_EX and LOCK_NB. -EWOULDBLOCK if another open file description has the lock.
+int linux_flock(int descriptor);
+
+// fallocate(2), plain: the file has at least `length` bytes then, none of which is a hole.
+int linux_reserve(int descriptor, int64_t length);
+
+int linux_truncate(int descriptor, int64_t length);
+
+// mmap(2): the first `length` bytes of a file, shared, for reading and writing. The address is a multiple of
+// `alignment`, which is a power of two; that takes two calls more. NULL on failure.
+void *linux_map_shared(int descriptor, size_t length, size_t alignment);
 
 // mmap(2): `length` bytes of read-only zeroes. All of them map the kernel's zero page and take no memory. NULL on
 // failure.

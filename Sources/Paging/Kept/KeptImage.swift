@@ -40,7 +40,11 @@ public struct KeptImage: @unchecked Sendable {
     public func setPath(_ path: String) {
         precondition(path.utf8.count <= KeptImage.maxPath, "a longer path has been refused")
         let bytes = base + MemoryLayout<flexpage_state_image>.offset(of: \flexpage_state_image.path)!
+        // A server that dies meanwhile leaves a path or none, and no mixture.
+        record.pointee.path_bytes = 0
+        flexpage_keep_order()
         UnsafeMutableRawBufferPointer(start: bytes, count: KeptImage.maxPath).copyBytes(from: path.utf8)
+        flexpage_keep_order()
         record.pointee.path_bytes = UInt32(path.utf8.count)
     }
 
@@ -73,8 +77,21 @@ public struct KeptImage: @unchecked Sendable {
 
     /// Whether it could be a record that a server has left.
     var isSound: Bool {
-        guard record.pointee.in_use != 0 else { return true }
-        return record.pointee.in_use == 1 && (0...PageKey.maxImageSize).contains(size)
-            && Int(record.pointee.path_bytes) <= KeptImage.maxPath
+        let fields = record.pointee
+        guard fields.in_use != 0 else { return true }
+        return fields.in_use == 1 && fields.is_block_device <= 1 && fields.is_stamped <= 1
+            && (0...PageKey.maxImageSize).contains(fields.size) && (0...255).contains(fields.loss)
+            // A failure has an error.
+            && (fields.sync_failures == 0 || fields.sync_failures >> 56 != 0) && isPathSound
+    }
+
+    /// Whether the path is absolute, or there is none.
+    private var isPathSound: Bool {
+        let count = Int(record.pointee.path_bytes)
+        guard count > 0 else { return true }
+        guard count <= KeptImage.maxPath else { return false }
+        let start = base + MemoryLayout<flexpage_state_image>.offset(of: \flexpage_state_image.path)!
+        let bytes = UnsafeRawBufferPointer(start: start, count: count)
+        return bytes[0] == UInt8(ascii: "/") && !bytes.contains(0) && String(validating: bytes, as: UTF8.self) != nil
     }
 }

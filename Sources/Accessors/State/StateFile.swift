@@ -1,0 +1,241 @@
+import CLinux
+import CStateFormat
+import Glibc
+import Paging
+import SystemPackage
+
+/// The file in which a server leaves its memory to the next one (`state=`).
+///
+/// It lies in memory itself: on a tmpfs or on hugetlbfs. It belongs to the user who runs the server, nobody else can
+/// reach it, and one process at a time has it locked (flock). All of its bytes are allocated when it is made or taken
+/// over, because a hole in a full filesystem would be a SIGBUS when it is touched.
+///
+///     opened, locked ── look ──▶ nothing in it ── make ──▶ empty state
+///                        │                                     ▲
+///                        ├──────▶ another server's state ──────┘ make, if it has another layout and owes nothing
+///                        └──────▶ damaged: an error
+///
+/// **A crash while it is made.** Its first word says that it is a state file before the rest is there, and `is_ready`
+/// is 0 until all of it is. So the next server takes it for what it is: nothing.
+///
+/// Thread rules: one thread, until the server serves. The lock and the mapping last as long as this does.
+public final class StateFile: @unchecked Sendable {
+    /// What a server finds.
+    public enum Found {
+        /// Nothing: a new state has been made.
+        case new(KeptState)
+        /// What another server has left, with the layout that is wanted.
+        case same(KeptState)
+        /// What another server has left, with another layout. What it owes must be brought to the images (`WriteOut…`)
+        /// before `make`.
+        case other(KeptState)
+    }
+
+    public let path: FilePath
+    /// Bytes of the pages that the file's memory comes in.
+    public let unit: Int
+    private let descriptor: OwnedDescriptor
+    private let isNew: Bool
+    private var mapping: UnsafeMutableRawBufferPointer?
+
+    /// Opens the file, and locks it.
+    /// - Parameter create: Make it if there is none.
+    public init(_ path: FilePath, create: Bool = true) throws(StateError) {
+        self.path = path
+        do throws(StateError.Problem) {
+            let opened = try OpenedState(path, create: create)
+            (unit, isNew) = (opened.unit, opened.isNew)
+            descriptor = opened.descriptor
+        } catch {
+            throw StateError(path, error)
+        }
+    }
+
+    deinit { unmap() }
+
+    /// The number of its descriptor. A process that forks, and lives on without serving, must close its copy: the lock
+    /// lasts as long as any copy is open.
+    public var number: Int32 { descriptor.number }
+
+    /// The layout of a Memory of `bytes` bytes in this file. Nil if that is too little.
+    public func layout(memory bytes: Int) -> KeptLayout? { KeptLayout(memory: bytes, unit: unit) }
+
+    // MARK: What is in it
+
+    /// Takes what is in the file, or makes a new state if there is nothing.
+    public func take(_ layout: KeptLayout) throws(StateError) -> Found {
+        guard let state = try look() else { return .new(try make(layout)) }
+        return state.frames == layout.frames && mapping?.count == layout.bytes ? .same(state) : .other(state)
+    }
+
+    /// Maps what is in the file, and checks it. Nil if there is nothing: it is new, or was never completed.
+    public func look() throws(StateError) -> KeptState? {
+        do throws(StateError.Problem) {
+            guard let bytes = try recognisedBytes() else { return nil }
+            return try StateFile.checked(try map(bytes))
+        } catch {
+            unmap()
+            if error == .damaged(.incomplete) { return nil }
+            throw StateError(path, error)
+        }
+    }
+
+    private static func checked(_ mapping: UnsafeMutableRawBufferPointer) throws(StateError.Problem) -> KeptState {
+        do throws(KeptDamage) {
+            return try KeptState(checking: mapping)
+        } catch {
+            throw .damaged(error)
+        }
+    }
+
+    /// Bytes in the file, or nil if there is nothing in it. Looks before anything is mapped or allocated, because the
+    /// file may be somebody's disk image.
+    private func recognisedBytes() throws(StateError.Problem) -> Int? {
+        let size = try status().size
+        var magic: UInt64 = 0
+        let count = pread(number, &magic, MemoryLayout<UInt64>.size, 0)
+        if size == 0 || magic == 0 && size <= unit && isAllZero(Int(size)) { return nil }
+        guard count == MemoryLayout<UInt64>.size, magic == FLEXPAGE_STATE_MAGIC, size % Int64(BasePage.size) == 0
+        else { throw .damaged(.noState) }
+        return Int(size)
+    }
+
+    private func isAllZero(_ count: Int) -> Bool {
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, read in
+            read = max(0, pread(number, buffer.baseAddress, count, 0))
+        }
+        return bytes.count == count && bytes.allSatisfy { $0 == 0 }
+    }
+
+    // MARK: Taking charge
+
+    /// Takes charge of what is in the file: waits until the kernel has finished the I/O of the server before, and then
+    /// says in the header who has it now. Nothing in the frames is touched before that.
+    ///
+    /// The server before was alive as long as its I/O went on: what that changed in an image is not foreign. So `alive`
+    /// is moved.
+    /// - Parameter log: Hears once a second what is being waited for.
+    /// - Returns: The mark for everything that moves bytes of the frames from now on.
+    public func takeCharge(of state: KeptState, log: (String) -> Void) throws(StateError) -> ServerMark {
+        let before = ServerMark(server: state.header.pointee.server)
+        do throws(Errno) {
+            try ServerMark.check(on: number)
+            var rest = MarkRest(before)
+            while let files = try rest.files() {
+                state.header.pointee.alive = max(state.header.pointee.alive, KeptState.now)
+                if let seconds = rest.secondsIfNew { log(StateFile.wait(for: files, in: state, seconds: seconds)) }
+                usleep(10_000)
+            }
+        } catch {
+            throw StateError(path, .unseenLocks(error))
+        }
+        let mark = ServerMark.random(after: before.server)
+        state.header.pointee.server = mark.server
+        flexpage_keep_order()
+        return mark
+    }
+
+    /// Takes charge of a state that has just been made.
+    public func takeCharge(ofNew state: KeptState) throws(StateError) -> ServerMark {
+        try takeCharge(of: state) { _ in }
+    }
+
+    private static func wait(for inodes: Set<UInt64>, in state: KeptState, seconds: Int) -> String {
+        let paths = (0..<state.imageCount).map { state.image($0) }
+            .filter { $0.isInUse && inodes.contains($0.record.pointee.inode) }.map { $0.path.withoutControls }
+        let what = paths.isEmpty ? "an image" : paths.joined(separator: ", ")
+        return "the kernel has not finished what the last server read and wrote of \(what); waiting for \(seconds) s"
+    }
+
+    // MARK: Making it
+
+    /// Makes an empty state. What was in the file is gone then, and so is what was mapped.
+    /// - Throws: An error that says how much memory is missing, for example. If the file was made for this, it is
+    ///   removed.
+    public func make(_ layout: KeptLayout) throws(StateError) -> KeptState {
+        do throws(StateError.Problem) {
+            try markIncomplete()
+            try checked("truncating it") { linux_truncate(number, Int64(unit)) }
+            return KeptState(making: layout, at: try map(layout.bytes).baseAddress!)
+        } catch {
+            unmap()
+            if isNew { try? discard() }
+            throw StateError(path, error)
+        }
+    }
+
+    /// Makes the first unit say that the file is a state file, and that there is nothing in it.
+    private func markIncomplete() throws(StateError.Problem) {
+        unmap()
+        let first = try map(max(unit, BasePage.size))
+        let header = first.baseAddress!.assumingMemoryBound(to: flexpage_state_header.self)
+        header.pointee.is_ready = 0
+        flexpage_keep_order()
+        header.pointee.version = UInt32(FLEXPAGE_STATE_VERSION)
+        flexpage_keep_order()
+        header.pointee.magic = FLEXPAGE_STATE_MAGIC
+        flexpage_keep_order()
+        let start = MemoryLayout<flexpage_state_header>.offset(of: \flexpage_state_header.header_bytes)!
+        memset(first.baseAddress! + start, 0, first.count - start)
+        unmap()
+    }
+
+    /// Removes the file. It stays mapped.
+    public func discard() throws(StateError) {
+        guard unlink(path.string) == 0 else { throw StateError(path, .failed("removing it", Errno(rawValue: errno))) }
+    }
+
+    // MARK: Memory
+
+    /// Maps the first `bytes` bytes, and allocates those that the file does not have yet.
+    private func map(_ bytes: Int) throws(StateError.Problem) -> UnsafeMutableRawBufferPointer {
+        unmap()
+        try reserve(bytes)
+        guard let base = linux_map_shared(number, bytes, StateFile.hugePage) else {
+            throw .failed("mapping it", .noMemory)
+        }
+        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
+        _ = madvise(base, bytes, MADV_HUGEPAGE)
+        let mapped = UnsafeMutableRawBufferPointer(start: base, count: bytes)
+        mapping = mapped
+        return mapped
+    }
+
+    /// Bytes to which the mapping is aligned, so that the kernel can map huge pages of a tmpfs as such.
+    private static let hugePage = 1 << 21
+
+    private func unmap() {
+        if let mapping { munmap(mapping.baseAddress!, mapping.count) }
+        mapping = nil
+    }
+
+    /// Allocates whatever is a hole in the first `bytes` bytes.
+    private func reserve(_ bytes: Int) throws(StateError.Problem) {
+        let before = try status()
+        if before.size >= bytes, before.allocated >= before.size { return }
+        do throws(StateError.Problem) {
+            try checked("allocating its memory") { linux_reserve(number, Int64(bytes)) }
+        } catch {
+            var filesystem = linux_filesystem()
+            guard error == .failed("allocating its memory", .noSpace), linux_filesystem(number, &filesystem) == 0 else {
+                throw error
+            }
+            throw .noRoom(needed: bytes, available: filesystem.available + (try status().allocated))
+        }
+    }
+
+    private func status() throws(StateError.Problem) -> linux_file {
+        var file = linux_file()
+        try checked("fstat") { linux_fstat(number, &file) }
+        return file
+    }
+
+    /// Calls until no signal interrupts.
+    private func checked(_ name: String, _ call: () -> Int32) throws(StateError.Problem) {
+        while true {
+            let answer = call()
+            if answer >= 0 { return }
+            if answer != -EINTR { throw .failed(name, Errno(rawValue: -answer)) }
+        }
+    }
+}

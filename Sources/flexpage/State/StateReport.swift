@@ -1,0 +1,73 @@
+import Accessors
+import CStateFormat
+import Glibc
+import Paging
+import SystemPackage
+
+/// What is in a state, as text for a person.
+struct StateReport {
+    private let state: KeptState
+
+    init(_ state: KeptState) { self.state = state }
+
+    /// Lines: who has left it and when, and one for each image.
+    var text: String {
+        var clean = [Int](repeating: 0, count: state.imageCount)
+        var owed = clean
+        for frame in 0..<state.frames where state[frame].isLive {
+            if state[frame].isOwed { owed[state[frame].image] += 1 } else { clean[state[frame].image] += 1 }
+        }
+        var table = TextTable(titles: ["image", "owed", "clean"])
+        for number in 0..<state.imageCount where state.image(number).isInUse {
+            table.add([name(number), StateReport.size(owed[number]), StateReport.size(clean[number])])
+        }
+        return "\(server)\n\(table.text)\n\(notes.map { "\($0)\n" }.joined())"
+    }
+
+    private var server: String {
+        let header = state.header.pointee
+        guard header.server != 0 else { return "no server has begun to serve with it" }
+        let number = String(header.server, radix: 16)
+        return "server \(number), last alive \(StateReport.time(header.alive)); "
+            + "room for \(StateReport.size(state.frames))"
+    }
+
+    private func name(_ number: Int) -> String {
+        let path = state.image(number).path
+        return path.isEmpty ? "without a path" : path.withoutControls
+    }
+
+    /// What write-outs cannot mend.
+    private var notes: [String] {
+        (0..<state.imageCount).map { state.image($0) }.filter { $0.isInUse && $0.record.pointee.loss != 0 }.map {
+            "\($0.path.withoutControls): a failed sync has lost writes (\(Errno(rawValue: $0.record.pointee.loss))); "
+                + "check the image"
+        }
+    }
+
+    private static func size(_ pages: Int) -> String {
+        pages == 0 ? "0" : MemorySize(bytes: pages * BasePage.size).text
+    }
+
+    /// The local time of a number of nanoseconds since 1970.
+    private static func time(_ nanoseconds: UInt64) -> String {
+        guard nanoseconds > 0 else { return "never" }
+        var seconds = time_t(nanoseconds / 1_000_000_000)
+        var parts = tm()
+        guard localtime_r(&seconds, &parts) != nil else { return "at an unknown time" }
+        var text = [CChar](repeating: 0, count: 64)
+        let count = strftime(&text, text.count, "%Y-%m-%d %H:%M:%S", &parts)
+        return String(decoding: text[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    // MARK: Write-outs
+
+    static func written(_ outcome: StateWriteOut.Outcome) -> String {
+        "\(outcome.path.withoutControls): \(size(outcome.writtenPages)) written out and durable"
+    }
+
+    /// - Parameter failure: Begins with the path.
+    static func notWritten(_ outcome: StateWriteOut.Outcome, _ failure: String) -> String {
+        "\(failure); \(size(outcome.owedPages)) are still owed to it"
+    }
+}

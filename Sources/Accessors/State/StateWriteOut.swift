@@ -28,11 +28,14 @@ public struct StateWriteOut {
         public let owedPages: Int
         /// A sentence that says why, if any are.
         public let failure: String?
+        /// Others have changed the image, and that is why.
+        public let isChanged: Bool
     }
 
     /// Why nothing, or not all, could be written.
     private struct Refusal: Error {
         let text: String
+        var isChanged = false
     }
 
     private let state: KeptState
@@ -63,16 +66,19 @@ public struct StateWriteOut {
 
     private func outcome(_ number: Int, _ owed: [KeptState.OwedPage], _ evenIfChanged: Bool) -> Outcome {
         var failure: String?
+        var isChanged = false
         do {
             try write(number, owed, evenIfChanged)
         } catch let refusal as Refusal {
             failure = "\(state.image(number).path.withoutControls): \(refusal.text)"
+            isChanged = refusal.isChanged
         } catch {
             failure = "\(error)"
         }
         let left = state.owedPages(of: number).count
         return Outcome(
-            path: state.image(number).path, writtenPages: owed.count - left, owedPages: left, failure: failure)
+            path: state.image(number).path, writtenPages: owed.count - left, owedPages: left, failure: failure,
+            isChanged: isChanged)
     }
 
     private func write(_ number: Int, _ owed: [KeptState.OwedPage], _ evenIfChanged: Bool) throws {
@@ -85,7 +91,7 @@ public struct StateWriteOut {
         case .same: break
         case .untold: state.dropClean(of: number)
         case .changed(let reason):
-            guard evenIfChanged else { throw Refusal(text: "others have changed it: \(reason)") }
+            guard evenIfChanged else { throw Refusal(text: "others have changed it: \(reason)", isChanged: true) }
             state.dropClean(of: number)
         case .other(let reason): throw Refusal(text: "it is not the image that the server had: \(reason)")
         }

@@ -68,6 +68,7 @@ struct StateReport {
 
     /// - Parameter failure: Begins with the path.
     static func notWritten(_ outcome: StateWriteOut.Outcome, _ failure: String) -> String {
-        "\(failure); \(size(outcome.owedPages)) are still owed to it"
+        let wayOut = outcome.isChanged ? ", and --even-if-changed would write them" : ""
+        return "\(failure); \(size(outcome.owedPages)) are still owed to it\(wayOut)"
     }
 }

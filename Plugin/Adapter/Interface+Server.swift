@@ -46,7 +46,7 @@ public func flexpage_server_open_image(
 @c(flexpage_server_descriptors) @implementation
 public func flexpage_server_descriptors(_ server: OpaquePointer, _ descriptors: UnsafeMutablePointer<Int32>) -> Int32 {
     let own = unsafe Server.at(server).descriptors
-    precondition(own.count <= Int(flexpage_max_descriptors), "an image has more descriptors than Interface.h allows")
+    precondition(own.count <= Int(flexpage_max_descriptors), "there are more descriptors than Interface.h allows")
     for (index, number) in own.enumerated() { unsafe descriptors[index] = number }
     return Int32(own.count)
 }

@@ -20,15 +20,19 @@ struct OpenedSource: Sendable {
     private let kind: Kind
     private let settings: Settings
     private let rings = WriteRings()
+    /// What descriptors get if the next server takes over the memory.
+    private let mark: ServerMark?
     /// What was opened and how, for the debug log.
     let note: String
     /// What the person who starts the server may not expect, one sentence each.
     private(set) var warnings: [String] = []
 
     /// Opens or checks it. To be called while the process still has its privileges.
-    init(_ settings: Settings) throws(ConfigurationError) {
+    /// - Parameter mark: What descriptors get if the next server takes over the memory.
+    init(_ settings: Settings, mark: ServerMark? = nil) throws(ConfigurationError) {
         try settings.check()
         self.settings = settings
+        self.mark = mark
         if let path = settings.directory {
             let directory = try Self.sentence("dir=") { () throws(ImageError) in try ImageDirectory(FilePath(path)) }
             kind = .directory(directory)
@@ -37,7 +41,7 @@ struct OpenedSource: Sendable {
             try checkDefaultExport()
         } else if let path = settings.file {
             let place = ImagePlace(FilePath(path))
-            let file = try Self.file(at: place, settings, rings, prefix: "file=")
+            let file = try Self.file(at: place, settings, rings, mark, prefix: "file=")
             kind = .image(
                 Export(
                     image: file, prefix: "file=", isReadOnly: false, cache: settings.cache, reserve: settings.reserve))
@@ -79,7 +83,7 @@ struct OpenedSource: Sendable {
     private mutating func checkList(from directory: ImageDirectory) throws(ConfigurationError) {
         for export in settings.exports {
             let prefix = "export=\(export.name):"
-            let file = try Self.file(at: directory.place(at: FilePath(export.path)), settings, rings, prefix: prefix)
+            let file = try Self.file(at: directory.place(at: FilePath(export.path)), settings, rings, mark, prefix: prefix)
             warnings += Self.warnings(about: file, settings, prefix: prefix, isReadOnly: export.isReadOnly)
         }
     }
@@ -131,7 +135,7 @@ struct OpenedSource: Sendable {
             throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
         case .directory(let directory):
             let place = try Self.sentence(prefix) { () throws(ImageError) in try directory.place(named: name) }
-            let file = try Self.file(at: place, settings, rings, prefix: prefix)
+            let file = try Self.file(at: place, settings, rings, mark, prefix: prefix)
             return Export(
                 image: file, prefix: prefix, isReadOnly: false, cache: settings.cache, reserve: settings.reserve)
         case .list(let directory):
@@ -139,7 +143,7 @@ struct OpenedSource: Sendable {
                 throw ConfigurationError("\(prefix)there is no such export")
             }
             let place = directory.place(at: FilePath(export.path))
-            let file = try Self.file(at: place, settings, rings, prefix: prefix)
+            let file = try Self.file(at: place, settings, rings, mark, prefix: prefix)
             return Export(
                 image: file, prefix: prefix, isReadOnly: export.isReadOnly, cache: export.cache ?? settings.cache,
                 reserve: export.reserve ?? settings.reserve)
@@ -147,14 +151,20 @@ struct OpenedSource: Sendable {
     }
 
     private static func file(
-        at place: ImagePlace, _ settings: Settings, _ rings: WriteRings, prefix: String
+        at place: ImagePlace, _ settings: Settings, _ rings: WriteRings, _ mark: ServerMark?, prefix: String
     ) throws(ConfigurationError) -> ImageFile {
         let file = try sentence(prefix) { () throws(ImageError) in
-            try ImageFile(at: place, direct: settings.direct, lock: settings.lock, rings: rings)
+            try ImageFile(at: place, direct: settings.direct, lock: settings.lock, rings: rings, mark: mark)
         }
         guard file.size > Pages.maxImageSize else { return file }
         throw ConfigurationError(
             "\(prefix)\(file.label): the image has \(file.size) bytes; expected at most \(Pages.maxImageSize)")
+    }
+
+    /// Opens the image at a path that the last server has left.
+    func open(path: String) throws(ConfigurationError) -> ImageFile {
+        let directory = try Self.sentence("") { () throws(ImageError) in try ImageDirectory.ofProcess() }
+        return try Self.file(at: directory.place(at: FilePath(path)), settings, rings, mark, prefix: "")
     }
 
     /// What `body` returns. Its error becomes a sentence that begins with `prefix`.

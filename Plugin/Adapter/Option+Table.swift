@@ -46,6 +46,17 @@ extension Option {
         },
 
         Option(
+            "state", ["PATH"], default: nil,
+            help: "Keep the memory in this file, on a tmpfs, so that the next server loses nothing and is warm, whatever "
+                + "ends this one."
+        ) { value, settings throws(InvalidValue) in
+            guard !value.isEmpty else {
+                throw InvalidValue("the path is empty", expected: "the path of a file on a tmpfs")
+            }
+            settings.state = value
+        },
+
+        Option(
             "direct", into: \.direct,
             help: "Bypass the host's page cache: if the filesystem supports it (auto, the default), always (on; "
                 + "without support, refuse to start), or never (off)."),

@@ -14,6 +14,8 @@ final class Server: @unchecked Sendable {
     private let gate: @Sendable () -> Void
     private var settings = Settings()
     private var source: OpenedSource?
+    /// What the last server has left, and the next one is to find; nil without state=.
+    private var inheritance: Inheritance?
     private var serving: Serving?
     /// Whether the end has given up on a disk that hangs: threads still use what serves.
     private(set) var hasGivenUp = false
@@ -58,20 +60,28 @@ final class Server: @unchecked Sendable {
     /// sees the errors.
     /// - Returns: A note for the debug log, and a warning for the person who starts the server.
     func openImage() throws(ConfigurationError) -> (note: String, warning: String?) {
-        let opened = try OpenedSource(settings)
+        try settings.check()
         try checkMemory()
+        let log = log
+        let inheritance = try settings.state.map { (path) throws(ConfigurationError) in
+            try Inheritance(settings, at: path) { log($0) }
+        }
+        let opened = try OpenedSource(settings, mark: inheritance?.mark)
+        try inheritance?.inherit(opened)
+        self.inheritance = inheritance
         source = opened
-        return (opened.note, opened.warnings.isEmpty ? nil : opened.warnings.joined(separator: "\n"))
+        let warnings = opened.warnings + (inheritance?.warnings ?? [])
+        return (opened.note, warnings.isEmpty ? nil : warnings.joined(separator: "\n"))
     }
 
-    /// The descriptors of the open image, or of the directory of images.
-    var descriptors: [Int32] { source?.descriptors ?? [] }
+    /// The descriptors of the open image, or of the directory of images, and of the state file.
+    var descriptors: [Int32] { (source?.descriptors ?? []) + (inheritance?.descriptors ?? []) }
 
     /// Allocates the memory and starts serving.
     /// - Returns: A note for the debug log.
     func begin() throws(ConfigurationError) -> String {
         guard let source else { throw ConfigurationError("there is no open image to serve") }
-        let serving = try Serving(keeping: source.image, settings, log: log, gate: gate)
+        let serving = try Serving(keeping: source.image, settings, inheritance, log: log, gate: gate)
         self.serving = serving
         will = serving.pages.will
         return "memory: \(settings.memory) bytes for cached pages and their tables"

@@ -16,6 +16,8 @@ final class Serving: Sendable {
     private let images: ServedImages
     /// The image of file=.
     private let kept: ServedImage?
+    /// What the next server finds, or nil.
+    private let inheritance: Inheritance?
     private let writeback: Writeback?
     private let prefetcher: Prefetcher?
     private let gate: @Sendable () -> Void
@@ -25,27 +27,36 @@ final class Serving: Sendable {
 
     /// Allocates the memory and starts the threads.
     /// - Parameter image: The image that is kept open, or nil if each is opened for its first client.
+    /// - Parameter inheritance: What the last server has left, and the next one is to find; nil if nothing is kept.
     /// - Parameter gate: Called before an image is released. Does not return if it must not be released any more.
     /// - Throws: The reason why memory or threads are not available.
     init(
-        keeping image: Export?, _ settings: Settings, log: @escaping @Sendable (String) -> Void,
-        gate: @escaping @Sendable () -> Void
+        keeping image: Export?, _ settings: Settings, _ inheritance: Inheritance? = nil,
+        log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void
     ) throws(ConfigurationError) {
         self.gate = gate
+        self.inheritance = inheritance
         endTime = settings.endTime
         let images = ServedImages()
         self.images = images
+        let takenOver: [ProviderRegistry.TakenOver]
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead, isShared: image == nil
+                readahead: settings.readahead, isShared: image == nil, kept: inheritance?.kept
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)
                 log(served?.line(text) ?? text)
             }
-            let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil)
+            let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil || inheritance != nil)
             self.registry = registry
+            takenOver =
+                inheritance.map { inheritance in
+                    registry.takeOver(inheritance.kept) { number in
+                        inheritance.heirs[number].map { ($0.image, $0.isResting) }
+                    }
+                } ?? []
             flushes = FinalFlushes(registry)
             kept = try image.map { (image) throws(AccessError) in
                 try Serving.open(image, isLate: false, registry, images, gate)
@@ -70,6 +81,31 @@ final class Serving: Sendable {
             prefetcher?.stop()
             throw Serving.refusal(ofThread: error)
         }
+        for image in takenOver where !image.isResting { leave(image, log) }
+        inheritance?.noteService()
+    }
+
+    /// Brings what the last server owed to an image there, and releases the image: the dead server is a client that has
+    /// left. That may take long, and nobody waits for it.
+    private func leave(_ image: ProviderRegistry.TakenOver, _ log: @escaping @Sendable (String) -> Void) {
+        guard image.owedPages > 0 else {
+            _ = try? registry.close(image.provider)
+            return
+        }
+        let served = images.enter(image.provider) {
+            ServedImage(image.provider, prefix: "", isLate: true, gate: gate)
+        }
+        let hasBegun = DetachedThread.run {
+            if let error = self.endWriting(served) {
+                log(
+                    served.line(
+                        "what the last server owed to the image is not on it yet: \(Errno(rawValue: error.code)); it "
+                            + "stays in memory and is retried"))
+            }
+            self.close(served)
+        }
+        // Then the image stays open, and the Writeback writes it out when it is due.
+        if !hasBegun { log(served.line("cannot start a thread; the image stays locked until the server ends")) }
     }
 
     private static func refusal(ofThread error: AccessError) -> ConfigurationError {
@@ -176,6 +212,7 @@ final class Serving: Sendable {
         if let kept { close(kept) }
         writeback?.stop()
         prefetcher?.stop()
+        if losses.isEmpty { inheritance?.noteEnd() }
         return (losses, false)
     }
 
@@ -185,22 +222,25 @@ final class Serving: Sendable {
     /// An error for each image of which not all is written and synced.
     var losses: [ConfigurationError] {
         flushes.failures.map { served, error in
-            error.map { Serving.loss(of: served, $0) } ?? Serving.loss(ofHanging: served, after: endTime ?? 0)
+            error.map { loss(of: served, $0) } ?? loss(ofHanging: served, after: endTime ?? 0)
         }
     }
 
-    private static func loss(ofHanging served: ServedImage, after seconds: Int) -> ConfigurationError {
+    /// What becomes of data that is not on its image when the server ends.
+    private var fate: String { inheritance == nil ? "are lost" : "stay in the state file for the next server" }
+
+    private func loss(ofHanging served: ServedImage, after seconds: Int) -> ConfigurationError {
         let unit = seconds == 1 ? "second" : "seconds"
         return ConfigurationError(
-            "\(served.provider.dirtyPages) pages of 4096 bytes are not on \(served.label) and are lost: its disk did "
+            "\(served.provider.dirtyPages) pages of 4096 bytes are not on \(served.label) and \(fate): its disk did "
                 + "nothing for \(seconds) \(unit) (end-time=)")
     }
 
-    private static func loss(of served: ServedImage, _ error: AccessError) -> ConfigurationError {
+    private func loss(of served: ServedImage, _ error: AccessError) -> ConfigurationError {
         let (provider, dirtyPages) = (served.provider, served.provider.dirtyPages)
         let what =
             provider.lost == nil || dirtyPages > 0
-            ? "\(dirtyPages) pages of 4096 bytes could not be written to \(served.label) and are lost"
+            ? "\(dirtyPages) pages of 4096 bytes could not be written to \(served.label) and \(fate)"
             : "data written to \(served.label) could not be made durable and may be lost"
         return ConfigurationError("\(what): \(Errno(rawValue: error.code))")
     }

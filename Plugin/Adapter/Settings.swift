@@ -30,6 +30,9 @@ struct Settings: Equatable {
     /// How the kernel schedules the server's threads.
     var scheduling = SchedulingMode.normal
 
+    /// The path of the file that the next server takes over, as it was typed; nil if nothing is left to it.
+    var state: String?
+
     // Writing.
 
     /// When a write is answered.

@@ -97,7 +97,7 @@ struct flexpage_will {
 /// has ended. Allocates nothing.
 void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *outcome);
 
-enum { flexpage_max_descriptors = 4 };
+enum { flexpage_max_descriptors = 8 + 3 * 1024 };
 
 /// Stores the descriptors of the open image, or of the directory of images, in `descriptors`, which has
 /// room for flexpage_max_descriptors. Returns their number. A process that only starts the server must close them,

@@ -47,7 +47,8 @@ struct flexpage_state_header {
 
     // The number of the server that has, or had, the file. The byte range of its locks on images follows from it.
     uint64_t server;
-    // When it was last alive, and since when it has served: nanoseconds of CLOCK_REALTIME; 0 if it has not served.
+    // When it was last alive, and since when it has served: nanoseconds of CLOCK_REALTIME; 0 if it has not served, and
+    // all ones once it has ended in good order.
     uint64_t alive;
     uint64_t serving_since;
     // How many servers in a row have died within a minute of service.

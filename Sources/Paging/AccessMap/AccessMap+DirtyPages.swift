@@ -59,6 +59,14 @@ extension AccessMap {
         updateStates(of: pages, in: chunk)
     }
 
+    /// The leaf's pages in `bits` are durable, or can never be called that: the next server need not write them out.
+    func settle(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
+        guard let kept = table.kept else { return }
+        for page in leaf.pages where bits & Leaf.bit(of: page) != 0 {
+            kept.settle(Int(table.frame(of: page, in: leaf.pointee.flexpages[Leaf.index(of: page)])))
+        }
+    }
+
     /// What was written to `pages` no longer matters: the image has newer contents.
     /// - Returns: How many were dirty.
     func forgetDirtyPages(of pages: Range<UInt64>, in chunk: borrowing LockedChunk) -> Int {

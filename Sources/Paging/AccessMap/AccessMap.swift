@@ -37,7 +37,8 @@ struct AccessMap: @unchecked Sendable {
         self.image = image
         self.leaves = leaves
         ledger = Ledger(at: metadata.ledgers + Int(image), leaves: leaves, dirtyLimit: dirtyLimit)
-        riskRecord = metadata.syncRisks + Int(image)
+        let record = metadata.syncRisks + Int(image)
+        riskRecord = table.kept?.image(Int(image)).risk ?? record
         self.table = table
         counters = ImageCounters(image: image, metadata)
         zeroes = ZeroMap(metadata)
@@ -189,6 +190,8 @@ struct AccessMap: @unchecked Sendable {
 
     /// Records that flexpage `id` covers nothing any more. Leaves left empty are given back.
     func remove(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
+        // What is not durable counts as lost before it is gone.
+        defer { table.kept?.clear(table.region(of: id)) }
         for part in table[id].covered.leafParts {
             let link = link(to: part.lowerBound, in: chunk)
             let leaf = leaves[link.pointee]

@@ -36,15 +36,11 @@ final class Durability: @unchecked Sendable {
     /// what it wants durable needs a sync alone, and shares that of a flush or of another caller.
     let flushes = SharedSync()
 
-    /// The error of a failed sync that lost what is not in memory any more; 0 if there was none (invariant 6).
-    private let loss = Atomic<Int32>(0)
     /// The error of the last sync; 0 if that was a good one.
     private let syncError = Atomic<Int32>(0)
 
-    // These three belong to the thread that leads a sync.
+    // These two belong to the thread that leads a sync.
 
-    /// What was at risk when the last good sync began.
-    private var atRiskWhenLastSynced: UInt64 = 0
     private var failuresSinceGoodSync: UInt64 = 0
     private var isLossTold = false
 
@@ -55,12 +51,13 @@ final class Durability: @unchecked Sendable {
     /// Flushes that have failed and whose clients have left. The Writeback goes on with them.
     let leftFlushes = Atomic<Int>(0)
 
-    init(_ context: PageMapper.Context, pages: Pages, accessor: any Accessor) {
+    /// - Parameter isTakenOver: Another server has left data of the image, and what is known of it.
+    init(_ context: PageMapper.Context, pages: Pages, accessor: any Accessor, isTakenOver: Bool) {
         self.context = context
         self.pages = pages
         self.accessor = accessor
         context.map.ledger.prepare()
-        context.map.risk.prepare()
+        if isTakenOver { context.map.risk.takeOver() } else { context.map.risk.prepare() }
     }
 
     deinit {
@@ -80,10 +77,7 @@ final class Durability: @unchecked Sendable {
     // MARK: What holds now
 
     /// Why nothing written to this image can be called durable until it is opened anew, or nil.
-    var lost: AccessError? {
-        let code = loss.load(ordering: .acquiring)
-        return code == 0 ? nil : AccessError(code)
-    }
+    var lost: AccessError? { risk.loss }
 
     /// What keeps data from becoming durable at present, or nil.
     var trouble: AccessError? {
@@ -120,7 +114,7 @@ final class Durability: @unchecked Sendable {
             return error
         }
         noteGoodSync()
-        atRiskWhenLastSynced = atRisk
+        risk.noteSync(of: atRisk)
         markDurable(bySync: number)
         return nil
     }
@@ -132,7 +126,7 @@ final class Durability: @unchecked Sendable {
         risk.countFailure(error)
         let isChanging = risk.isChanging
         dirtyUnsyncedAgain()
-        if isChanging || risk.atRisk != atRiskWhenLastSynced { loss.store(error.code, ordering: .releasing) }
+        if isChanging || risk.isAnythingAtRisk { risk.noteLoss(error) }
         syncError.store(error.code, ordering: .releasing)
         failuresSinceGoodSync += 1
         let isLost = lost != nil
@@ -165,6 +159,7 @@ final class Durability: @unchecked Sendable {
         leaf.pointee.unsynced &= ~again
         if context.dirtyLimit.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
             risk.countAtRisk()
+            context.map.settle(leaf, again & ~leaf.pointee.dirty)
             ledger.pagesDropped(id)
         } else {
             leaf.pointee.dirty |= again
@@ -194,6 +189,7 @@ final class Durability: @unchecked Sendable {
                     ledger.markDurable(context.map.id(of: leaf), bySync: number)
                 else { return }
                 risk.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
+                context.map.settle(leaf, leaf.pointee.unsynced & ~(leaf.pointee.dirty | leaf.pointee.writing))
                 leaf.pointee.unsynced = 0
                 context.map.updateStates(of: leaf.pages, in: chunk)
             }

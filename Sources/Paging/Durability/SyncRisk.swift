@@ -11,14 +11,19 @@ struct SyncRisk: @unchecked Sendable {
     private let record: UnsafeMutablePointer<Record>
     private let dirtyLimit: DirtyLimit
 
+    /// The format of a state file has the same fields.
     struct Record: ~Copyable {
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
         /// of the image. It only ever grows.
         fileprivate let atRisk = Atomic<UInt64>(0)
+        /// What `atRisk` was when the last good sync began.
+        fileprivate let atRiskWhenSynced = Atomic<UInt64>(0)
         /// Zeroes and trims under way.
         fileprivate let changes = Atomic<Int>(0)
         /// The number of failed syncs in the low 56 bits, the error of the last one in the others.
         fileprivate let failureStamp = Atomic<UInt64>(0)
+        /// The error of a failed sync that lost what is not in memory any more; 0 if there was none.
+        fileprivate let loss = Atomic<Int32>(0)
     }
 
     private static let countMask: UInt64 = 0xFF_FFFF_FFFF_FFFF
@@ -34,6 +39,13 @@ struct SyncRisk: @unchecked Sendable {
         countUnsynced(-unsyncedPages)
     }
 
+    /// Takes the record that another server has left. A zero or trim that was under way has been done or not, so it is
+    /// at risk.
+    func takeOver() {
+        if record.pointee.changes.exchange(0, ordering: .sequentiallyConsistent) != 0 { countAtRisk() }
+        countUnsynced(-unsyncedPages)
+    }
+
     // MARK: What a failed sync would lose for good
 
     /// How often something has happened to the image that a failed sync would lose. Compared with an earlier value, it
@@ -42,6 +54,25 @@ struct SyncRisk: @unchecked Sendable {
 
     /// Something has happened to the image that a failed sync would lose.
     func countAtRisk() { record.pointee.atRisk.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
+    /// A good sync has ended. It made durable what was at risk when it began.
+    func noteSync(of atRisk: UInt64) {
+        record.pointee.atRiskWhenSynced.store(atRisk, ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether something is at risk that no good sync has made durable.
+    var isAnythingAtRisk: Bool {
+        atRisk != record.pointee.atRiskWhenSynced.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// The error of a failed sync that lost what is not in memory any more, or nil (invariant 6).
+    var loss: AccessError? {
+        let code = record.pointee.loss.load(ordering: .acquiring)
+        return code == 0 ? nil : AccessError(code)
+    }
+
+    /// A failed sync has lost what is not in memory any more.
+    func noteLoss(_ error: AccessError) { record.pointee.loss.store(error.code, ordering: .releasing) }
 
     /// A zero or trim of the image is about to begin: a sync that fails meanwhile may lose it.
     func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }

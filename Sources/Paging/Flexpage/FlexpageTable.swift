@@ -7,12 +7,15 @@ struct FlexpageTable: @unchecked Sendable {
     private let frames: UnsafeMutableRawPointer
     /// The base pages that the image has refused to take.
     let badPages: BadPages
+    /// What the next server finds, or nil.
+    let kept: KeptState?
 
     init(_ memory: borrowing Memory) {
         base = memory.metadata.flexpages
         words = memory.metadata.words
         frames = memory.base
         badPages = BadPages(memory.metadata)
+        kept = memory.kept
     }
 
     @inline(__always)
@@ -32,6 +35,36 @@ struct FlexpageTable: @unchecked Sendable {
     /// The memory of the flexpage's first base page.
     @inline(__always)
     func memory(of id: FlexpageID) -> UnsafeMutableRawPointer { frames + Int(id) &<< Int(BasePage.shift) }
+
+    /// The next server finds what flexpage `id`, which has been read, holds.
+    func keep(_ id: FlexpageID) { kept?.publish(region(of: id), self[id].pointee.key) }
+
+    /// Copies `source`, or zeroes, to `part` of a flexpage that the caller has latched. If something is kept, the next
+    /// server finds in each sector the old bytes or the new ones.
+    /// - Parameter offset: The offset of `part` in the image.
+    @inline(__always)
+    func write(_ part: UnsafeMutableRawBufferPointer, from source: UnsafeRawPointer?, image: UInt16, at offset: Int64) {
+        guard kept != nil else {
+            KeptState.copy(to: part.baseAddress!, from: source, count: part.count)
+            return
+        }
+        writeKept(part, from: source, image: image, at: offset)
+    }
+
+    @inline(never)
+    private func writeKept(
+        _ part: UnsafeMutableRawBufferPointer, from source: UnsafeRawPointer?, image: UInt16, at offset: Int64
+    ) {
+        var done = 0
+        while done < part.count {
+            let page = BasePage.number(of: offset + Int64(done))
+            let count = min(part.count - done, Int(BasePage.offset(of: page + 1) - offset) - done)
+            kept?.write(
+                PageKey(image: image, page: page), to: part.baseAddress! + done, from: source.map { $0 + done },
+                count: count)
+            done += count
+        }
+    }
 
     /// The frame that holds base page `page` of flexpage `id`.
     @inline(__always)

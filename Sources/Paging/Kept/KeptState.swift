@@ -75,8 +75,41 @@ public struct KeptState: @unchecked Sendable {
         return KeptImage(at: images + number * MemoryLayout<flexpage_state_image>.stride)
     }
 
+    /// When the server was last alive, nanoseconds of CLOCK_REALTIME.
+    public var alive: UInt64 { header.pointee.alive }
+
     /// The server is alive, now.
     public func noteAlive() { header.pointee.alive = KeptState.now }
+
+    /// How many servers in a row have died within a minute of service, if the last one is dead now.
+    public var shortLives: Int {
+        let (since, alive) = (header.pointee.serving_since, header.pointee.alive)
+        if since == KeptState.ended { return 0 }
+        let isShort = since == 0 || alive < since || alive - since < KeptState.shortLife
+        return isShort ? Int(header.pointee.short_lives) + 1 : 0
+    }
+
+    /// A minute, in nanoseconds.
+    private static let shortLife: UInt64 = 60_000_000_000
+    private static let ended = UInt64.max
+
+    /// A server has taken charge, and will serve.
+    public func noteBegin() {
+        header.pointee.short_lives = UInt32(clamping: shortLives)
+        header.pointee.serving_since = 0
+    }
+
+    /// The server serves from now on.
+    public func noteService() {
+        header.pointee.alive = KeptState.now
+        header.pointee.serving_since = KeptState.now
+    }
+
+    /// The server has ended in good order.
+    public func noteEnd() {
+        header.pointee.alive = KeptState.now
+        header.pointee.serving_since = KeptState.ended
+    }
 
     /// Nanoseconds of CLOCK_REALTIME, the clock that files are stamped with.
     public static var now: UInt64 {

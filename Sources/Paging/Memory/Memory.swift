@@ -15,6 +15,10 @@ struct Memory: ~Copyable {
     let base: UnsafeMutableRawPointer
     private let mapping: UnsafeMutableRawPointer
     private let mappedBytes: Int
+    /// Bytes of the arena.
+    let bytes: Int
+    /// What the next server finds, or nil. It has the frames.
+    let kept: KeptState?
     // These are internal only because Memory+Invariants is a file of its own.
     let lock: Lock
     let free: InlineArray<9, BitTree>
@@ -42,22 +46,23 @@ struct Memory: ~Copyable {
     #endif
 
     /// Maps `bytes` bytes and lays them out.
-    /// - Throws: ENOMEM if the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`.
-    init(bytes: Int) throws(AccessError) {
+    /// - Parameter kept: What another server has left, or an empty section; nil if nothing is to be kept. It has the
+    ///   frames, and is part of `bytes`. Frames whose words are not empty are taken: `Pages.takeOver` decides about them.
+    /// - Throws: ENOMEM if the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`, or if
+    ///   there is not enough room beside `kept` for its tables.
+    init(bytes: Int, kept: KeptState? = nil) throws(AccessError) {
         guard (Memory.minBytes...Memory.maxBytes).contains(bytes),
-            let frames = Metadata.frames(fittingInto: bytes, atLeast: Memory.minFrames)
+            let frames = kept?.frames ?? Metadata.frames(fittingInto: bytes, atLeast: Memory.minFrames),
+            Metadata.bytes(forFrames: frames, keptIn: kept.map { _ in BasePage.size }) <= bytes
         else { throw AccessError(EINVAL) }
-        let protection = PROT_READ | PROT_WRITE
-        let flags = MAP_PRIVATE | MAP_ANONYMOUS | Int32(MAP_NORESERVE)
-        guard let mapping = mmap(nil, bytes, protection, flags, -1, 0), mapping != MAP_FAILED else {
-            throw AccessError(ENOMEM)
-        }
-        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
-        _ = madvise(mapping, bytes, MADV_HUGEPAGE)
+        let mappedBytes = kept == nil ? bytes : Metadata.bytes(forFrames: frames) - frames * BasePage.size
+        let mapping = try Memory.map(mappedBytes)
         self.mapping = mapping
-        mappedBytes = bytes
+        self.bytes = bytes
+        self.mappedBytes = mappedBytes
+        self.kept = kept
         metadata = Metadata(frames: frames, at: mapping)
-        base = mapping + metadata.bytes
+        base = kept?.memory ?? mapping + metadata.bytes
         lock = Lock(in: metadata.mutex(.memory))
         let trees = metadata.freeRegions
         free = InlineArray<9, BitTree> { order in
@@ -68,21 +73,44 @@ struct Memory: ~Copyable {
         freeAll()
     }
 
+    private static func map(_ bytes: Int) throws(AccessError) -> UnsafeMutableRawPointer {
+        let protection = PROT_READ | PROT_WRITE
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | Int32(MAP_NORESERVE)
+        guard let mapping = mmap(nil, bytes, protection, flags, -1, 0), mapping != MAP_FAILED else {
+            throw AccessError(ENOMEM)
+        }
+        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
+        _ = madvise(mapping, bytes, MADV_HUGEPAGE)
+        return mapping
+    }
+
     deinit {
         state.deallocate()
         munmap(mapping, mappedBytes)
     }
 
-    /// All frames become free, in Regions as large as can be.
+    /// All frames become free, in Regions as large as can be, except for those that hold something already.
     private func freeAll() {
         var next = 0
         while next < metadata.frames {
+            if let kept, kept[next].isLive {
+                next += 1
+                continue
+            }
             var order = min(next == 0 ? Region.maxOrder : next.trailingZeroBitCount, Region.maxOrder)
-            while next + 1 << order > metadata.frames { order -= 1 }
+            while !isEmpty(Region(first: UInt32(next), order: UInt8(order))) { order -= 1 }
             free[order].insert(next >> order)
+            state.pointee.freeFrames += 1 << order
             next += 1 << order
         }
-        state.pointee.freeFrames = metadata.frames
+        state.pointee.minFreeFrames = state.pointee.freeFrames
+    }
+
+    /// Whether the frames of `region` exist and hold nothing.
+    private func isEmpty(_ region: Region) -> Bool {
+        guard Int(region.end) <= metadata.frames else { return false }
+        guard let kept else { return true }
+        return (Int(region.first)..<Int(region.end)).allSatisfy { !kept[$0].isLive }
     }
 
     /// The memory of a frame.
@@ -191,9 +219,6 @@ struct Memory: ~Copyable {
         }
     }
 
-    /// Bytes of the arena.
-    var bytes: Int { mappedBytes }
-
     /// Frames that are free. A snapshot.
     var freeFrames: Int { lock.withLock { state.pointee.freeFrames } }
 
@@ -203,7 +228,11 @@ struct Memory: ~Copyable {
     /// The maximum that `bytesInUse` has been.
     var peakBytesInUse: Int { bytes(withFreeFrames: lock.withLock { state.pointee.minFreeFrames }) }
 
+    private var bytesOfTables: Int {
+        metadata.bytes + (kept == nil ? 0 : KeptLayout(frames: metadata.frames).memoryOffset)
+    }
+
     private func bytes(withFreeFrames free: Int) -> Int {
-        metadata.bytes + (metadata.frames - free) * BasePage.size
+        bytesOfTables + (metadata.frames - free) * BasePage.size
     }
 }

@@ -224,6 +224,7 @@ struct Fill: ~Copyable {
         dropZeroes(in: chunk)
         var hasWaiters = false
         for index in 0..<issued {
+            context.table.keep(id(index))
             let state = context.table.word(id(index))
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
             assert(!PageState(word).has(PageState.populated | PageState.withdrawn), "a flexpage is populated once")

@@ -15,8 +15,9 @@ extension PageMapper {
         context.reservations.reserve(pages)
         defer { context.reservations.release(pages) }
         visit(
-            pages, .touching, where: { !$0.isQuiescent },
+            pages, .touching, where: { !context.table.state(of: $0).isQuiescent },
             do: { id, chunk in context.waitUntilReleased(id, in: chunk) })
+        forgetCleanForNextServer(pages)
         context.map.risk.beginChange()
         do throws(AccessError) {
             try change()
@@ -29,6 +30,20 @@ extension PageMapper {
         visit(pages, .inside, where: { _ in true }, do: { id, chunk in dropOrWait(id, in: chunk) })
         noteZeroes(in: pages)
         context.waiters.wake()
+    }
+
+    /// What has been read of `pages` is not kept for the next server from now on: if this one dies while the image is
+    /// being changed, it may be older than the image. What is dirty stays, because the change has not been answered.
+    private func forgetCleanForNextServer(_ pages: Range<UInt64>) {
+        guard let kept = context.table.kept else { return }
+        func cleanFrames(of id: FlexpageID) -> [Int] {
+            pages.clamped(to: context.table[id].covered)
+                .map { Int(context.table.frame(of: $0, in: id)) }
+                .filter { kept[$0].isLive && !kept[$0].isOwed }
+        }
+        visit(
+            pages, .touching, where: { !cleanFrames(of: $0).isEmpty },
+            do: { id, _ in for frame in cleanFrames(of: id) { kept[frame] = .empty } })
     }
 
     /// Drops a flexpage and what is dirty of it, or if readers have it waits for them.
@@ -79,6 +94,7 @@ extension PageMapper {
     }
 
     private func zeroInPlace(_ pages: Range<UInt64>, of id: FlexpageID, in chunk: borrowing LockedChunk) {
+        for page in pages { context.table.kept?[Int(context.table.frame(of: page, in: id))] = .empty }
         let position = Int(pages.lowerBound - context.table[id].pointee.key.page) * BasePage.size
         (context.table.memory(of: id) + position)
             .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
@@ -98,13 +114,13 @@ extension PageMapper {
     /// Calls `body` with each flexpage of the range that `condition` holds for, until there is none. The body brings
     /// that about, or sleeps at the shard.
     private func visit(
-        _ pages: Range<UInt64>, _ visited: Visited, where condition: (PageState) -> Bool,
+        _ pages: Range<UInt64>, _ visited: Visited, where condition: (FlexpageID) -> Bool,
         do body: (FlexpageID, borrowing LockedChunk) -> Void
     ) {
         func isDue(_ id: FlexpageID) -> Bool {
             let covered = context.table[id].covered
             let isVisited = visited == .inside ? pages.contains(covered) : pages.overlaps(covered)
-            return isVisited && condition(context.table.state(of: id))
+            return isVisited && condition(id)
         }
         if pages.count / Leaf.pages <= self.pages.memory.metadata.frames / 4 + Chunk.pages {
             visitByOffset(pages, where: isDue, body)

@@ -11,9 +11,7 @@ extension Pager {
         guard let base = buffer.baseAddress else { return }
         let range = offset..<offset &+ Int64(buffer.count)
         let failureCount = forced ? provider.durability.syncFailureCount : 0
-        try walkWriting(range) { part, position in
-            part.baseAddress!.copyMemory(from: base + position, byteCount: part.count)
-        }
+        try walkWriting(range, from: base)
         try completeWrite(range, forced: forced, since: failureCount)
     }
 
@@ -32,17 +30,18 @@ extension Pager {
         if forced { try provider.durability.sync(since: failureCount) }
     }
 
-    /// Calls `body` with the memory of each part of `range` while it is lent for writing, and its position in the
-    /// range.
-    func walkWriting(
-        _ range: Range<Int64>, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void
-    ) throws(AccessError) {
+    /// Copies `source`, or zeroes if there is none, to each part of `range` while it is lent for writing.
+    func walkWriting(_ range: Range<Int64>, from source: UnsafeRawPointer?) throws(AccessError) {
         var progress = PageMapper.RequestProgress()
         var offset = range.lowerBound
         while offset < range.upperBound {
             let loan = try provider.mapper.lendForWriting(offset..<range.upperBound, &progress)
             let position = Int(offset &- range.lowerBound)
-            loan.forEachPart { part, partPosition in body(part, position &+ partPosition) }
+            loan.forEachPart { part, partPosition in
+                provider.mapper.context.table.write(
+                    part, from: source.map { $0 + (position &+ partPosition) }, image: provider.image,
+                    at: offset &+ Int64(partPosition))
+            }
             offset = loan.range.upperBound
         }
     }

@@ -49,6 +49,6 @@ extension Pager {
     }
 
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {
-        try walkWriting(range) { part, _ in memset(part.baseAddress!, 0, part.count) }
+        try walkWriting(range, from: nil)
     }
 }

@@ -94,6 +94,7 @@ extension Pages {
         }
         guard isReplaced else { return false }
         map.rename(target.first, in: chunk)
+        table.kept?.move(flexpage.region, to: target)
         table.badPages.move(flexpage.region, to: target)
         return true
     }

@@ -74,17 +74,21 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter isShared: Whether several images share the memory. Then one of them has at most half of what may be
     ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
     ///   hangs does not stop the others.
+    /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
+    ///   empty section. It lasts as long as the Pages. If another server has left something, `ProviderRegistry.takeOver`
+    ///   comes before anything else. If it is nil, nothing is kept.
     /// - Parameter notify: Hears of the troubles of an image and of their ends, from any thread.
     /// - Throws: ENOMEM if that much cannot be mapped, EINVAL if it is too little or too much.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
+        kept: KeptState? = nil,
         notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.notify = notify
         self.flushTime = flushTime
         self.isShared = isShared
-        memory = try Memory(bytes: bytes)
+        memory = try Memory(bytes: bytes, kept: kept)
         table = FlexpageTable(memory)
         leaves = LeafTable(memory)
         queue = PageQueue(table: table, metadata: memory.metadata)

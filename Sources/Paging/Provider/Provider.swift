@@ -20,14 +20,15 @@ public final class Provider: @unchecked Sendable {
 
     private static let openings = Atomic<UInt64>(0)
 
-    init(identity: ImageIdentity, image: UInt16, pages: Pages, accessor: any Accessor) {
+    /// - Parameter isTakenOver: Another server has left data of the image, and what is known of it.
+    init(identity: ImageIdentity, image: UInt16, pages: Pages, accessor: any Accessor, isTakenOver: Bool = false) {
         self.identity = identity
         self.image = image
         self.accessor = accessor
         self.pages = pages
         size = accessor.size
         mapper = PageMapper(image: image, pages: pages, accessor: accessor)
-        durability = Durability(mapper.context, pages: pages, accessor: accessor)
+        durability = Durability(mapper.context, pages: pages, accessor: accessor, isTakenOver: isTakenOver)
         pages.readaheadWaste.prepare(image: image)
         pages.queue.begin(image: image)
         mapper.attach(to: self)

@@ -16,7 +16,7 @@ import Glibc
 /// Thread rules: any thread. Its lock is not held during I/O: an image that is being opened or closed is noted, and a
 /// thread that wants the image meanwhile waits. It is not on the data path.
 public final class ProviderRegistry: @unchecked Sendable {
-    private let pages: Pages
+    let pages: Pages
     /// Whether images rest when their last user has left. If not, they are forgotten.
     private let keepsUnused: Bool
     private let monitor = Monitor(.registry)
@@ -76,6 +76,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
         let number = try freeNumber()
         numbersInUse.insert(number)
+        pages.table.kept?.image(Int(number)).begin(accessor)
         let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
         entries.append(Entry(provider: provider, users: 1))
         pages.setActive(true, image: number)
@@ -209,7 +210,28 @@ public final class ProviderRegistry: @unchecked Sendable {
         // Not when the Provider ends: another image may have the number by then.
         provider.mapper.context.dirtyLimit.forget()
         pages.retire(image: provider.image)
+        // No frame names the record any more.
+        pages.table.kept?.image(Int(provider.image)).end()
         numbersInUse.remove(provider.image)
+    }
+
+    /// Enters an image that another server has left, for its first user, or to rest.
+    func enter(_ accessor: any Accessor, _ number: UInt16, isResting: Bool) -> Provider {
+        monitor.withLock {
+            let record = pages.table.kept!.image(Int(number))
+            let provider = Provider(
+                identity: record.identity, image: number, pages: pages, accessor: accessor, isTakenOver: true)
+            numbersInUse.insert(number)
+            if isResting {
+                rests += 1
+                entries.append(Entry(provider: provider, users: 0, rest: rests))
+                pages.will.withdraw(provider)
+            } else {
+                entries.append(Entry(provider: provider, users: 1))
+                pages.setActive(true, image: number)
+            }
+            return provider
+        }
     }
 
     // MARK: Changes

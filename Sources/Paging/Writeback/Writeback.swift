@@ -26,6 +26,8 @@ public final class Writeback: @unchecked Sendable {
     public static func defaultCrew(isShared: Bool) -> Int { isShared ? 8 : 4 }
     /// The time between two looks of the watch, milliseconds. It is shorter if the age is short.
     private static let watchInterval = 250
+    /// How often the next server is told what an image looks like, milliseconds.
+    private static let stampInterval = 1000
     /// The time between a failure and the next attempt, milliseconds.
     private static let retryInterval = 1000
 
@@ -77,6 +79,7 @@ public final class Writeback: @unchecked Sendable {
         while pages.writebackQueue.waitForKick(milliseconds: interval) {
             let isClosing = MonotonicClock.milliseconds >= nextClosing
             if isClosing { nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval }
+            pages.table.kept?.noteAlive()
             registry.visitEach { provider, isLeft in
                 if isLeft ? isClosing : provider.durability.mayNeedWriteback {
                     pages.writebackQueue.post(provider)
@@ -137,7 +140,15 @@ public final class Writeback: @unchecked Sendable {
         }
         provider.durability.tellNews()
         syncIfMuchIsUnsynced(provider, now, &schedule)
+        noteStamp(provider, now, &schedule)
         return isAbove && leaves > 0 && dirtyLimit.pagesOfImage < before
+    }
+
+    /// Notes for the next server what the image looks like, once a second.
+    private func noteStamp(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
+        guard pages.table.kept != nil, now >= schedule.nextStamp else { return }
+        schedule.nextStamp = now + Writeback.stampInterval
+        provider.accessor.noteStamp()
     }
 
     /// Syncs if too many pages are written out and not durable: they are the last to be recycled, and a flush must have

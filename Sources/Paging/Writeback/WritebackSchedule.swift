@@ -11,6 +11,8 @@ struct WritebackSchedule {
     var nextRetry = 0
     /// When the Writeback may sync again by itself after a sync that failed.
     var nextSync = 0
+    /// When to note again what the image looks like.
+    var nextStamp = 0
 
     init(opening: UInt64) { self.opening = opening }
 

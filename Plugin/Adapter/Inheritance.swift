@@ -1,0 +1,186 @@
+import Accessors
+import Paging
+import SystemPackage
+
+/// The state file (state=): what this server leaves for the next one, and what the last one has left.
+///
+/// It is opened, checked and judged before the fork, while a person sees the errors and the process has its privileges.
+/// Nothing that is owed to an image is dropped. If the image cannot be had, the server does not start, and the error
+/// names the way out.
+///
+///     opened ── nothing in it ─────────────────────────────────────▶ empty
+///       ├────── another layout: what is owed is written out ───────▶ empty
+///       └────── the same layout ── inherit: each image is judged ──▶ images to be taken over
+///
+/// Thread rules: one thread, until the server serves. The file stays locked as long as this lives.
+final class Inheritance: @unchecked Sendable {
+    /// An image that the last server has left something of.
+    struct Heir {
+        let image: ImageFile
+        /// Base pages that are owed to it. Then it is locked for writing.
+        let owed: Int
+        /// Whether its descriptors are closed, because nothing is owed and no client is there.
+        let isResting: Bool
+    }
+
+    let kept: KeptState
+    /// What every descriptor gets through which bytes of the memory move.
+    let mark: ServerMark
+    /// The images, by the numbers of their records.
+    private(set) var heirs: [Int: Heir] = [:]
+    /// What the person who starts the server should know, a sentence each.
+    private(set) var warnings: [String] = []
+    private let file: StateFile
+    /// When the last server was last alive.
+    private let alive: UInt64
+    /// Whether a server has left something that fits.
+    private let isTakenOver: Bool
+
+    /// How many servers in a row may die within a minute of service. The next one does not try again.
+    private static let maxShortLives = 3
+
+    /// Opens the file and takes charge of it. May wait for what the kernel still does for a server that was killed.
+    /// - Parameter log: Hears of that, once a second.
+    init(_ settings: Settings, at path: String, log: (String) -> Void) throws(ConfigurationError) {
+        let file = try Self.sentence { () throws(StateError) in try StateFile(FilePath(path)) }
+        self.file = file
+        guard let layout = file.layout(memory: settings.memory) else {
+            throw ConfigurationError(
+                "memory", settings.memoryText, "too little to keep anything in state=", expected: "2M or more")
+        }
+        switch try Self.sentence({ () throws(StateError) in try file.take(layout) }) {
+        case .new(let state):
+            (kept, alive, isTakenOver) = (state, 0, false)
+            mark = try Self.sentence { () throws(StateError) in try file.takeCharge(ofNew: state) }
+        case .same(let state):
+            try Self.checkLives(of: state, path)
+            let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
+            (kept, alive, isTakenOver) = (state, state.alive, true)
+            state.noteBegin()
+            self.mark = mark
+        case .other(let state):
+            let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
+            let written = try Self.writeOut(state, mark, path)
+            let empty = try Self.sentence { () throws(StateError) in try file.make(layout) }
+            (kept, alive, isTakenOver) = (empty, 0, false)
+            self.mark = try Self.sentence { () throws(StateError) in try file.takeCharge(ofNew: empty) }
+            warnings.append(
+                "state=\(path): memory= is another one than the last server's: the cache begins empty"
+                    + (written > 0 ? "; \(written) pages that it owed to images are on them now" : ""))
+        }
+    }
+
+    /// Refuses to take over again and again what servers die of.
+    private static func checkLives(of state: KeptState, _ path: String) throws(ConfigurationError) {
+        guard state.shortLives >= maxShortLives else { return }
+        throw ConfigurationError(
+            "state=\(path): the last \(state.shortLives) servers have died within a minute of taking it over; "
+                + wayOut(path))
+    }
+
+    /// Brings what a server with another layout owes to its images.
+    /// - Returns: Base pages.
+    private static func writeOut(
+        _ state: KeptState, _ mark: ServerMark, _ path: String
+    ) throws(ConfigurationError) -> Int {
+        let outcomes = StateWriteOut(state, mark).run()
+        let failures = outcomes.compactMap { outcome in
+            outcome.failure.map { "\(outcome.owedPages) pages are owed, but \($0)" }
+        }
+        guard failures.isEmpty else {
+            throw ConfigurationError(
+                "state=\(path): memory= is another one than the last server's, so what that one owes must be on the "
+                    + "images first: \(failures.joined(separator: "; ")); start with the former memory=, or "
+                    + wayOut(path))
+        }
+        return outcomes.reduce(0) { $0 + $1.writtenPages }
+    }
+
+    private static func wayOut(_ path: String) -> String {
+        "`flexpage state \(path)` shows what is in it, --write-out brings it to the images, --discard drops it"
+    }
+
+    private static func sentence<Result>(
+        _ body: () throws(StateError) -> Result
+    ) throws(ConfigurationError) -> Result {
+        do throws(StateError) {
+            return try body()
+        } catch {
+            throw ConfigurationError("state=\(error)")
+        }
+    }
+
+    // MARK: - Images
+
+    /// Opens and judges the images that the last server has left something of.
+    /// - Parameter source: What is served. An image of file= is open already.
+    func inherit(_ source: OpenedSource) throws(ConfigurationError) {
+        guard isTakenOver else { return }
+        for (number, record, clean, owed) in kept.contents where clean + owed > 0 {
+            do throws(ConfigurationError) {
+                let image = try image(number, record, owed, source)
+                let isServed = source.image?.image === image
+                if owed == 0, !isServed { image.rest() }
+                heirs[number] = Heir(image: image, owed: owed, isResting: owed == 0 && !isServed)
+            } catch {
+                guard owed == 0 else {
+                    throw ConfigurationError(
+                        "state=\(file.path): \(owed) pages of 4096 bytes are owed to an image that cannot have them: "
+                            + "\(error.text); \(Self.wayOut("\(file.path)"))")
+                }
+                warnings.append("state=\(file.path): what is cached of an image is dropped: \(error.text)")
+            }
+        }
+        let owed = heirs.values.reduce(0) { $0 + $1.owed }
+        if owed > 0 {
+            warnings.append(
+                "state=\(file.path): \(owed) pages that the last server owed to images are taken over, and will be "
+                    + "written to them")
+        }
+    }
+
+    /// The image of a record, if what is kept of it is good. If anything is owed to it, it is locked for writing.
+    private func image(
+        _ number: Int, _ record: KeptImage, _ owed: Int, _ source: OpenedSource
+    ) throws(ConfigurationError) -> ImageFile {
+        let image = try opened(record, source)
+        if owed > 0 {
+            do {
+                try image.beginWriting()
+            } catch {
+                throw ConfigurationError("\(error)")
+            }
+        }
+        switch image.judge(record, alive: alive) {
+        case .same: break
+        case .untold(let reason):
+            kept.dropClean(of: number)
+            guard owed > 0 else { throw ConfigurationError("\(image.label): \(reason)") }
+        case .changed(let reason):
+            throw ConfigurationError("\(image.label): others have changed it: \(reason)")
+        case .other(let reason):
+            throw ConfigurationError("\(image.label): it is not the image that the last server had: \(reason)")
+        }
+        image.keep(in: record)
+        return image
+    }
+
+    private func opened(_ record: KeptImage, _ source: OpenedSource) throws(ConfigurationError) -> ImageFile {
+        if let image = source.image?.image as? ImageFile, image.identity == record.identity { return image }
+        guard !record.path.isEmpty else { throw ConfigurationError("the state has no path for it") }
+        return try source.open(path: record.path)
+    }
+
+    // MARK: - The end
+
+    /// The descriptors that a process closes that only starts the server.
+    var descriptors: [Int32] {
+        [file.number] + heirs.values.filter { !$0.isResting }.flatMap { $0.image.descriptors }
+    }
+
+    /// Notes that the server serves from now on.
+    func noteService() { kept.noteService() }
+
+    /// Notes that the server has ended in good order.
+    func noteEnd() { kept.noteEnd() }
+}

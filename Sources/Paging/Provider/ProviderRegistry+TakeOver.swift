@@ -1,0 +1,53 @@
+/// What another server has left of images (`KeptState`) becomes theirs again.
+extension ProviderRegistry {
+    /// An image that has been taken over.
+    public struct TakenOver: Sendable {
+        /// The caller is its user, unless it rests.
+        public let provider: Provider
+        public let isResting: Bool
+        /// Base pages that are as the image has them.
+        public let cleanPages: Int
+        /// Base pages that the other server owed to the image. They are dirty.
+        public let owedPages: Int
+    }
+
+    /// Takes over what another server has left. Called once, before anything else.
+    /// - Parameter kept: What `pages` were made with.
+    /// - Parameter accessor: The image of a record, and whether it rests, so that nothing is owed to it. Nil if its
+    ///   pages are to be dropped; what is owed of them is lost then.
+    /// - Returns: The images.
+    public func takeOver(
+        _ kept: KeptState, _ accessor: (_ number: Int) -> (image: any Accessor, isResting: Bool)?
+    ) -> [TakenOver] {
+        kept.undoWrites()
+        var providers: [Provider?] = Array(repeating: nil, count: kept.imageCount)
+        var resting: Set<Int> = []
+        for number in 0..<kept.imageCount where kept.image(number).isInUse {
+            guard let (image, isResting) = accessor(number) else { continue }
+            providers[number] = enter(image, UInt16(number), isResting: isResting)
+            if isResting { resting.insert(number) }
+        }
+        var takeOver = TakeOver(pages, kept, providers)
+        takeOver.run()
+        for number in 0..<kept.imageCount where providers[number] == nil { kept.image(number).end() }
+        pages.waiters.wake()
+        return providers.enumerated().compactMap { number, provider in
+            provider.map {
+                TakenOver(
+                    provider: $0, isResting: resting.contains(number), cleanPages: takeOver.clean[number], owedPages: takeOver.owed[number])
+            }
+        }
+    }
+}
+
+extension KeptState {
+    /// What there is of each image that has a record: base pages that are clean, and that are owed. O(frames).
+    public var contents: [(number: Int, image: KeptImage, clean: Int, owed: Int)] {
+        var clean = [Int](repeating: 0, count: imageCount)
+        var owed = clean
+        for frame in 0..<frames where self[frame].isLive {
+            if self[frame].isOwed { owed[self[frame].image] += 1 } else { clean[self[frame].image] += 1 }
+        }
+        return (0..<imageCount).filter { image($0).isInUse }.map { ($0, image($0), clean[$0], owed[$0]) }
+    }
+}

@@ -1,0 +1,237 @@
+import Glibc
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Paging
+
+/// What a server leaves when it dies, and what the next one makes of it.
+@Suite struct TakeOverTests {
+    private static let size: Int64 = 1 << 20
+    private static let page = Int64(BasePage.size)
+
+    /// What was answered and is not on the image is dirty for the next server, and goes out from there.
+    @Test func whatWasAnsweredIsThere() throws {
+        let image = HookedImage(size: Self.size, pattern: Pattern(key: 1))
+        let first = try KeptRig(frames: 256, images: [image])
+        try first.write(7, at: 4096..<12288)
+        try first.write(9, at: 20000..<20100)
+        #expect(first.count() == (3, 3))
+        let second = try KeptRig(after: first.death(), images: [image])
+        #expect(second.takenOver[0].owedPages == 3)
+        #expect(try second.read(4096..<12288) == [UInt8](repeating: 7, count: 8192))
+        #expect(try second.read(20000..<20100) == [UInt8](repeating: 9, count: 100))
+        second.pages.checkInvariants(isQuiet: true)
+        try second.providers[0].flush()
+        #expect(image.byte(ofPage: 1) == 7)
+        #expect(second.count().owed == 0)
+        try second.close()
+    }
+
+    /// What the dead server had read is there without a read of the image.
+    @Test func whatWasReadIsWarm() throws {
+        let reads = Atomic<Int>(0)
+        let image = HookedImage(size: Self.size, pattern: Pattern(key: 2)) { call, _ in
+            if call == .populate { reads.add(1, ordering: .relaxed) }
+            return nil
+        }
+        let first = try KeptRig(frames: 512, images: [image])
+        let before = try first.read(0..<Self.size)
+        let count = reads.load(ordering: .relaxed)
+        let second = try KeptRig(after: first.death(), images: [image])
+        #expect(second.takenOver[0].cleanPages == 256)
+        #expect(try second.read(0..<Self.size) == before)
+        #expect(reads.load(ordering: .relaxed) == count)
+        second.pages.checkInvariants(isQuiet: true)
+        try second.close()
+    }
+
+    /// An image that is not taken over leaves nothing, not even its record.
+    @Test func whatIsDropped() throws {
+        let images = (0..<2).map { HookedImage(size: Self.size, pattern: Pattern(key: UInt64($0))) }
+        let first = try KeptRig(frames: 256, images: images)
+        _ = try first.read(0..<65536, ofImage: 0)
+        _ = try first.read(0..<65536, ofImage: 1)
+        let second = try KeptRig(after: first.death(), images: [nil, images[1]])
+        #expect(second.takenOver.count == 1)
+        #expect(!second.kept.image(0).isInUse && second.kept.image(1).isInUse)
+        #expect(second.count(ofImage: 0) == (0, 0) && second.count(ofImage: 1).live == 16)
+        #expect(second.pages.memory.freeFrames == 256 - 16)
+        try second.close()
+    }
+
+    /// Pages that leave the memory leave the section too, and what replaces them is there.
+    @Test func recycling() throws {
+        let image = HookedImage(size: 8 << 20, pattern: Pattern(key: 3))
+        let first = try KeptRig(frames: 256, images: [image])
+        for offset in stride(from: Int64(0), to: 8 << 20, by: 65536) { _ = try first.read(offset..<offset + 65536) }
+        let second = try KeptRig(after: first.death(), images: [image])
+        #expect(second.takenOver[0].cleanPages == 256 - first.pages.memory.freeFrames)
+        for page in 0..<UInt64(2048) {
+            let offset = Int64(page) * Self.page
+            let found = try second.read(offset..<offset + 1)[0]
+            #expect(found == image.byte(ofPage: page))
+        }
+        second.pages.checkInvariants(isQuiet: true)
+        try second.close()
+    }
+
+    /// A flush leaves nothing owed. A page that is written again while it is not durable is owed on.
+    @Test func aFlushSettles() throws {
+        let image = HookedImage(size: Self.size)
+        let rig = try KeptRig(frames: 256, images: [image])
+        try rig.write(1, at: 0..<40960)
+        #expect(rig.count() == (10, 10))
+        try rig.providers[0].flush()
+        #expect(rig.count() == (10, 0))
+        try rig.write(2, at: 0..<100)
+        #expect(rig.count() == (10, 1))
+        try rig.close()
+    }
+
+    /// A zero leaves nothing of the range, whether pages were clean or owed; its edges are owed.
+    @Test func aZero() throws {
+        let image = HookedImage(size: Self.size)
+        let rig = try KeptRig(frames: 256, images: [image])
+        _ = try rig.read(0..<65536)
+        try rig.write(5, at: 16384..<24576)
+        try Pager(rig.providers[0]).zero(100..<40000, mayTrim: true, onlyIfFast: false, forced: false)
+        #expect(rig.count() == (16 - 8, 2))
+        let next = try KeptRig(after: rig.death(), images: [image])
+        #expect(try next.read(100..<40000).allSatisfy { $0 == 0 })
+        #expect(try next.read(0..<100) + next.read(40000..<65536) == rig.read(0..<100) + rig.read(40000..<65536))
+        try next.close()
+    }
+
+    /// What has been read of a range is not kept while the image is being changed there. What is owed is.
+    @Test func deathInAZero() throws {
+        let death = Guarded<KeptRig.Section?>(nil)
+        let rigBox = Guarded<KeptRig?>(nil)
+        let image = HookedImage(size: Self.size, pattern: Pattern(key: 4)) { call, _ in
+            if call == .zero { death.withLock { $0 = rigBox.withLock { $0?.death() } } }
+            return nil
+        }
+        let rig = try KeptRig(frames: 256, images: [image])
+        rigBox.withLock { $0 = rig }
+        _ = try rig.read(0..<65536)
+        try rig.write(5, at: 16384..<24576)
+        try Pager(rig.providers[0]).zero(0..<32768, mayTrim: true, onlyIfFast: false, forced: false)
+        rigBox.withLock { $0 = nil }
+        let section = try #require(death.withLock { $0 })
+        let next = try KeptRig(after: section, images: [HookedImage(size: Self.size)])
+        #expect(next.takenOver[0].cleanPages == 8)
+        #expect(next.takenOver[0].owedPages == 2)
+        try next.close()
+    }
+
+    /// A sync that fails after the death loses what the dead server had put at risk.
+    @Test func whatWasAtRiskStaysAtRisk() throws {
+        let isFailing = Atomic<Bool>(false)
+        let image = HookedImage(size: Self.size) { call, _ in
+            call == .sync && isFailing.load(ordering: .relaxed) ? AccessError(EIO) : nil
+        }
+        let first = try KeptRig(frames: 256, images: [image])
+        try Pager(first.providers[0]).trim(0..<65536, forced: false)
+        let second = try KeptRig(after: first.death(), images: [image])
+        isFailing.store(true, ordering: .relaxed)
+        #expect(throws: AccessError(EIO)) { try second.providers[0].flush() }
+        isFailing.store(false, ordering: .relaxed)
+        #expect(second.providers[0].lost == AccessError(EIO), "the trim of the dead server is lost")
+        // And the loss outlives this server as well.
+        let third = try KeptRig(after: second.death(), images: [image])
+        #expect(throws: AccessError(EIO)) { try third.providers[0].flush() }
+    }
+
+    /// A sync that fails after the death loses nothing that is still in memory.
+    @Test func whatIsInMemoryIsNotLost() throws {
+        let isFailing = Atomic<Bool>(false)
+        let image = HookedImage(size: Self.size) { call, _ in
+            call == .sync && isFailing.load(ordering: .relaxed) ? AccessError(EIO) : nil
+        }
+        let first = try KeptRig(frames: 256, images: [image])
+        try first.write(3, at: 0..<65536)
+        try first.providers[0].flush()
+        try first.write(4, at: 0..<8192)
+        let second = try KeptRig(after: first.death(), images: [image])
+        isFailing.store(true, ordering: .relaxed)
+        #expect(throws: AccessError(EIO)) { try second.providers[0].flush() }
+        isFailing.store(false, ordering: .relaxed)
+        #expect(second.providers[0].lost == nil)
+        try second.providers[0].flush()
+        #expect(image.byte(ofPage: 0) == 4)
+        try second.close()
+    }
+
+    /// Two frames with one page, as a server leaves them that dies while it moves the page: one is enough.
+    @Test func deathInAMove() throws {
+        let image = HookedImage(size: Self.size)
+        let rig = try KeptRig(frames: 256, images: [image])
+        try rig.write(6, at: 0..<4096)
+        let section = rig.death()
+        let kept = try KeptState(checking: section.bytes)
+        let frame = try #require((0..<kept.frames).first { kept[$0].isLive })
+        memcpy(kept.memory(ofFrame: 200), kept.memory(ofFrame: frame), BasePage.size)
+        kept[200] = kept[frame]
+        let next = try KeptRig(after: section, images: [image])
+        #expect(next.takenOver[0].owedPages == 1)
+        #expect(next.count() == (1, 1))
+        #expect(next.pages.memory.freeFrames == 255)
+        #expect(try next.read(0..<4096).allSatisfy { $0 == 6 })
+        next.pages.checkInvariants(isQuiet: true)
+        try next.close()
+    }
+
+    /// A sector of an owed page that was being overwritten gets its old bytes back; one of a page that is not owed
+    /// does not.
+    @Test func deathInAWrite() throws {
+        let image = HookedImage(size: Self.size)
+        let rig = try KeptRig(frames: 256, images: [image])
+        try rig.write(6, at: 0..<4096)
+        let section = rig.death()
+        let kept = try KeptState(checking: section.bytes)
+        let frame = try #require((0..<kept.frames).first { kept[$0].isLive })
+        let slot = UnsafeMutableRawPointer(mutating: section.bytes.baseAddress!)
+            + Int(kept.header.pointee.slots_offset)
+        (slot + 64).initializeMemory(as: UInt8.self, repeating: 6, count: 512)
+        slot.storeBytes(of: 1 << 63 | UInt64(frame * 8 + 3), as: UInt64.self)
+        memset(kept.memory(ofFrame: frame) + 3 * 512, 0x55, 100)
+        (slot + 576).storeBytes(of: 1 << 63 | UInt64(77 * 8), as: UInt64.self)
+        (slot + 2 * 576).storeBytes(of: 1 << 63 | UInt64.max >> 1, as: UInt64.self)
+        (slot + 3 * 576).storeBytes(of: 1, as: UInt64.self)
+        let next = try KeptRig(after: section, images: [image])
+        #expect(try next.read(0..<4096).allSatisfy { $0 == 6 })
+        #expect((0..<8).allSatisfy { (slot + $0 * 576).load(as: UInt64.self) == 0 })
+        try next.close()
+    }
+
+    /// Everything that is written through a server that keeps comes out as through one that does not, over all sizes
+    /// and positions of a write.
+    @Test func writesOfAllSizes() throws {
+        var random = SplitMix64(seed: 11)
+        let image = HookedImage(size: Self.size, pattern: Pattern(key: 5))
+        let rig = try KeptRig(frames: 700, images: [image])
+        var expected = try rig.read(0..<Self.size)
+        for round in 0..<400 {
+            let begin = Int(random.next() % UInt64(Self.size))
+            let count = min(Int(random.next() % (round % 3 == 0 ? 70000 : 1500)) + 1, Int(Self.size) - begin)
+            let byte = UInt8(truncatingIfNeeded: round)
+            try rig.write(byte, at: Int64(begin)..<Int64(begin + count))
+            expected.replaceSubrange(begin..<begin + count, with: repeatElement(byte, count: count))
+            if round % 50 == 49 { try rig.providers[0].flush() }
+        }
+        #expect(try rig.read(0..<Self.size) == expected)
+        let next = try KeptRig(after: rig.death(), images: [image])
+        #expect(try next.read(0..<Self.size) == expected)
+        next.pages.checkInvariants(isQuiet: true)
+        try next.close()
+    }
+
+    /// All of it counts against the bound.
+    @Test(arguments: [1 << 20, 3 << 20, 64 << 20, 1 << 30])
+    func theBoundHolds(memory: Int) throws {
+        let layout = try #require(KeptLayout(memory: memory))
+        #expect(Metadata.bytes(forFrames: layout.frames, keptIn: BasePage.size) <= memory)
+        #expect(Metadata.bytes(forFrames: layout.frames + 64, keptIn: BasePage.size) > memory)
+        #expect(layout.bytes <= memory)
+    }
+}

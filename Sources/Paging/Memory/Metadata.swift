@@ -95,7 +95,7 @@ struct Metadata {
 
     /// The largest number of frames for which frames and tables together fit into `bytes`, or nil if that is less than
     /// `minimum`. O(log frames).
-    /// - Parameter keptIn: Bytes of the pages that the frames and their kept section come in, or nil if nothing is kept.
+    /// - Parameter keptIn: Bytes of the pages that the frames and their kept section come in; nil if nothing is kept.
     static func frames(fittingInto bytes: Int, atLeast minimum: Int, keptIn unit: Int? = nil) -> Int? {
         var (fitting, tooMany) = (minimum - 1, bytes / BasePage.size + 1)
         while tooMany - fitting > 1 {

@@ -8,7 +8,8 @@ struct MessageTests {
     private static let problems: [ImageError.Problem] = [
         .missing, .unreadable, .directory, .special("a FIFO"), .noDirect(.invalidArgument),
         .readOnly(.readOnlyFileSystem), .locked, .unlockable(.noLocks), .held, .unclaimable(.permissionDenied),
-        .failed("opening", .ioError),
+        .failed("opening", .ioError), .lockedWhole, .unmarkable(.noLocks), .outlivesLocks, .directOutlivesLocks,
+        .unkeptPath, .pathless(.noSuchFileOrDirectory),
     ]
 
     /// Every message is one line: the image, what is wrong and, after a semicolon, the way out.

@@ -1,0 +1,199 @@
+import CStateFormat
+import Glibc
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import Accessors
+@testable import Paging
+
+/// What a dead server owes is brought to the images without a server.
+@Suite("Write-outs without a server", .enabled(if: StateRig.isAvailable, "\(StateRig.needs)"))
+struct StateWriteOutTests {
+    private let scratch = Scratch()
+    private let rig: StateRig
+
+    init() throws { rig = try StateRig(frames: 1024) }
+
+    private func page(_ salt: Int) -> [UInt8] { pattern(4096, salt: salt * 8 + 8) }
+
+    /// The server dies after it has opened an image, and written as `body` says.
+    private func die(_ path: FilePath, _ body: (ImageFile) throws -> Void = { _ in }) throws {
+        let image = try rig.open(path)
+        try image.beginWriting()
+        try body(image)
+        rig.state.noteAlive()
+    }
+
+    private func writeOut(evenIfChanged: Bool = false) throws -> [StateWriteOut.Outcome] {
+        try rig.takeOver()
+        return StateWriteOut(rig.state, rig.mark).run(evenIfChanged: evenIfChanged)
+    }
+
+    /// The image gets each page that it is owed, and nothing else; the last page as far as the image goes. Then nothing
+    /// is owed, and what was written is clean.
+    @Test(arguments: [16 << 10, (4 << 20) + 5, 4 << 20, 4097], [DirectMode.auto, .off])
+    func written(size: Int, direct: DirectMode) throws {
+        var random = SplitMix64(seed: UInt64(size))
+        var wanted = pattern(size)
+        let path = scratch.file(wanted)
+        try die(path)
+        let pages = (size + 4095) / 4096
+        // A long run, the last page, and others here and there; in any frames.
+        let chosen = Set((0..<min(pages, 600)).filter { _ in random.next() % 8 != 0 } + [pages - 1])
+        let frames = (0..<1024).shuffled(using: &random)
+        for (index, number) in chosen.enumerated() {
+            rig.owe(page(index), page: number, frame: frames[index])
+            for byte in 0..<min(4096, size - number * 4096) { wanted[number * 4096 + byte] = page(index)[byte] }
+        }
+        rig.keep(page(9), page: 0, frame: frames[1023])
+        if chosen.contains(0) { rig.state[frames[1023]] = .empty }
+        rig.state.header.pointee.short_lives = 3
+        let outcomes = try writeOut()
+        #expect(outcomes.map { $0.failure } == [nil])
+        #expect(outcomes.map { $0.writtenPages } == [chosen.count] && outcomes[0].owedPages == 0)
+        expectSame(contents(of: path), wanted)
+        #expect(rig.words.allSatisfy { !$0.hasSuffix("owed") })
+        #expect(rig.words.count >= chosen.count)
+        #expect(rig.state.header.pointee.short_lives == 0)
+        #expect(try writeOut().isEmpty)
+    }
+
+    /// Several images, of which some are not to be had: the others get what is theirs, and each of these is told of.
+    @Test func several() throws {
+        let paths = (0..<4).map { scratch.file(pattern(8192), named: "image \($0)") }
+        var images: [ImageFile] = []
+        for (number, path) in paths.enumerated() {
+            images.append(try rig.open(path, as: number))
+            rig.owe(page(number), image: number, page: 1, frame: number)
+        }
+        images = []
+        unlink(paths[0].string)
+        truncate(paths[1], to: 8191)
+        let other = try ImageFile(path: paths[2])
+        try other.beginWriting()
+        rig.state.header.pointee.short_lives = 3
+        let outcomes = try writeOut()
+        #expect(outcomes.map { $0.owedPages } == [1, 1, 1, 0])
+        #expect(outcomes.map { $0.path } == paths.map { $0.string })
+        for (outcome, text) in zip(outcomes, ["no such file", "8191", "another process has it locked"]) {
+            #expect(outcome.failure?.contains(text) == true)
+            #expect(outcome.failure?.hasPrefix(outcome.path) == true)
+        }
+        #expect(contents(of: paths[1]) == Array(pattern(8191)))
+        expectSame(contents(of: paths[3]), pattern(4096) + page(3))
+        #expect(rig.state.header.pointee.short_lives == 3)
+        other.endWriting()
+        #expect(try writeOut().map { $0.owedPages } == [1, 1, 0])
+        expectSame(contents(of: paths[2]), pattern(4096) + page(2))
+    }
+
+    /// An image that others have changed gets nothing, unless a person says so. What is clean is dropped then.
+    @Test func changed() throws {
+        let path = scratch.file(pattern(12288))
+        try die(path)
+        rig.owe(page(1), page: 1, frame: 5)
+        rig.keep(pattern(4096), page: 0, frame: 6)
+        rig.state.header.pointee.alive -= 5_000_000_000
+        try Files.write([1], to: path.string)
+        let changed = contents(of: path)
+        let refused = try writeOut()
+        #expect(refused.count == 1 && refused[0].failure?.contains("others have changed it") == true)
+        #expect(refused[0].owedPages == 1 && rig.words == ["5: 0 1 owed", "6: 0 0"])
+        expectSame(contents(of: path), changed)
+        // Asking again does not make it better.
+        #expect(try writeOut().map { $0.owedPages } == [1])
+        #expect(try writeOut(evenIfChanged: true).map { $0.failure } == [nil])
+        #expect(rig.words == ["5: 0 1"])
+        expectSame(contents(of: path), changed[0..<4096] + page(1) + changed[8192...])
+    }
+
+    /// Another file is never written.
+    @Test func replaced() throws {
+        let path = scratch.file(pattern(8192))
+        try die(path)
+        rig.owe(page(1), page: 1, frame: 5)
+        rename(scratch.file(pattern(8192, salt: 8), named: "new").string, path.string)
+        let outcomes = try writeOut(evenIfChanged: true)
+        #expect(outcomes.count == 1 && outcomes[0].failure?.contains("not the image that the server had") == true)
+        expectSame(contents(of: path), pattern(8192, salt: 8))
+        #expect(rig.words == ["5: 0 1 owed"])
+    }
+
+    /// A sector that was being overwritten gets its old bytes, on the image as well.
+    @Test func underWay() throws {
+        let path = scratch.file(pattern(8192))
+        try die(path)
+        rig.owe(page(1), page: 1, frame: 5)
+        // As a server leaves it that dies in the middle of the third sector.
+        let slots = Int(rig.state.header.pointee.slots_offset)
+        let slot = UnsafeMutableRawPointer(rig.state.header) + slots
+        let memory = rig.state.memory(ofFrame: 5)
+        (slot + 64).copyMemory(from: memory + 1024, byteCount: 512)
+        slot.storeBytes(of: FLEXPAGE_STATE_SLOT_ACTIVE | UInt64(5 * 8 + 2), as: UInt64.self)
+        memset(memory + 1024, 0xFF, 100)
+        #expect(try writeOut().map { $0.failure } == [nil])
+        expectSame(contents(of: path), pattern(4096) + page(1))
+    }
+
+    /// A page that was being moved is in two frames, and is written once.
+    @Test func moved() throws {
+        let path = scratch.file(pattern(8192))
+        try die(path)
+        rig.owe(page(1), page: 1, frame: 5)
+        rig.owe(page(1), page: 1, frame: 9)
+        let outcomes = try writeOut()
+        #expect(outcomes.map { $0.writtenPages } == [1] && outcomes[0].owedPages == 0)
+        #expect(rig.words == ["5: 0 1", "9: 0 1"])
+        expectSame(contents(of: path), pattern(4096) + page(1))
+    }
+
+    /// Two versions of a page: nobody knows which one is right.
+    @Test func twoVersions() throws {
+        let path = scratch.file(pattern(8192))
+        try die(path)
+        rig.owe(page(1), page: 1, frame: 5)
+        rig.owe(page(2), page: 1, frame: 9)
+        rig.close()
+        #expect(throws: StateError(rig.path, .damaged(.twoVersions(9)))) {
+            try StateFile(rig.path, create: false).look()
+        }
+    }
+
+    /// A block device gets what it is owed as long as it is the same disk; what is clean is dropped.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here")) func devices() throws {
+        let device = try LoopDevice(size: 1 << 20)
+        try die(device.node)
+        rig.owe(page(1), page: 255, frame: 5)
+        rig.keep(page(2), page: 1, frame: 6)
+        #expect(try writeOut().map { $0.failure } == [nil])
+        #expect(rig.words == ["5: 0 255"])
+        expectSame(contents(of: device.node), [UInt8](repeating: 0, count: 1_044_480) + page(1))
+
+        rig.owe(page(3), page: 0, frame: 7)
+        let (node, backing) = (device.path, device.file)
+        #expect(shell("losetup --detach \(node) && losetup \(node) \(backing)").status == 0)
+        let outcomes = try writeOut(evenIfChanged: true)
+        #expect(outcomes.count == 1 && outcomes[0].failure?.contains("another disk") == true)
+    }
+
+    /// Other pages are written if the disk refuses some, and what was refused stays owed.
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "tmpfs cannot be mounted")) func full() throws {
+        let mount = try Mount("tmpfs", options: "size=64k")
+        let path = mount.scratch("image")
+        write([], to: path)
+        truncate(path, to: 1 << 20)
+        try die(path)
+        for index in 0..<40 { rig.owe(page(index), page: index * 2, frame: index) }
+        let outcomes = try writeOut()
+        #expect(outcomes.count == 1 && outcomes[0].failure?.contains("a write failed") == true)
+        #expect((10...20).contains(outcomes[0].writtenPages))
+        #expect(outcomes[0].owedPages == 40 - outcomes[0].writtenPages)
+        #expect(
+            shell("mount -o remount,size=1m '\(FilePath(mount.scratch.directory).removingLastComponent())'").status == 0
+        )
+        #expect(try writeOut().map { $0.failure } == [nil])
+        let bytes = contents(of: path)
+        for index in 0..<40 { expectSame(bytes[index * 8192..<index * 8192 + 4096], page(index)) }
+    }
+}

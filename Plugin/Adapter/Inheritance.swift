@@ -36,8 +36,9 @@ final class Inheritance: @unchecked Sendable {
     /// Whether a server has left something that fits.
     private let isTakenOver: Bool
 
-    /// How many servers in a row may die within a minute of service. The next one does not try again.
-    private static let maxShortLives = 3
+    /// How many servers in a row may die within a minute of service: a first one, and three that take over from it. The
+    /// next one does not try again.
+    private static let maxShortLives = 4
 
     /// Opens the file and takes charge of it. May wait for what the kernel still does for a server that was killed.
     /// - Parameter log: Hears of that, once a second.
@@ -53,10 +54,8 @@ final class Inheritance: @unchecked Sendable {
             (kept, alive, isTakenOver) = (state, 0, false)
             mark = try Self.sentence { () throws(StateError) in try file.takeCharge(ofNew: state) }
         case .same(let state):
-            try Self.checkLives(of: state, path)
             let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
             (kept, alive, isTakenOver) = (state, state.alive, true)
-            state.noteBegin()
             self.mark = mark
         case .other(let state):
             let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
@@ -68,14 +67,6 @@ final class Inheritance: @unchecked Sendable {
                 "state=\(path): memory= is another one than the last server's: the cache begins empty"
                     + (written > 0 ? "; \(written) pages that it owed to images are on them now" : ""))
         }
-    }
-
-    /// Refuses to take over again and again what servers die of.
-    private static func checkLives(of state: KeptState, _ path: String) throws(ConfigurationError) {
-        guard state.shortLives >= maxShortLives else { return }
-        throw ConfigurationError(
-            "state=\(path): the last \(state.shortLives) servers have died within a minute of taking it over; "
-                + wayOut(path))
     }
 
     /// Brings what a server with another layout owes to its images.
@@ -116,7 +107,9 @@ final class Inheritance: @unchecked Sendable {
     /// - Parameter source: What is served. An image of file= is open already.
     func inherit(_ source: OpenedSource) throws(ConfigurationError) {
         guard isTakenOver else { return }
-        for (number, record, clean, owed) in kept.contents where clean + owed > 0 {
+        let contents = kept.contents.filter { $0.clean + $0.owed > 0 }
+        guard try isWorthTaking(owed: contents.reduce(0) { $0 + $1.owed }) else { return kept.noteBegin() }
+        for (number, record, _, owed) in contents {
             do throws(ConfigurationError) {
                 let image = try image(number, record, owed, source)
                 let isServed = source.image?.image === image
@@ -131,12 +124,27 @@ final class Inheritance: @unchecked Sendable {
                 warnings.append("state=\(file.path): what is cached of an image is dropped: \(error.text)")
             }
         }
+        kept.noteBegin()
         let owed = heirs.values.reduce(0) { $0 + $1.owed }
         if owed > 0 {
             warnings.append(
                 "state=\(file.path): \(owed) pages that the last server owed to images are taken over, and will be "
                     + "written to them")
         }
+    }
+
+    /// Whether this server takes over what the last one has left. It does not do so again and again if servers die of
+    /// it.
+    /// - Throws: If it does not, but data is owed.
+    private func isWorthTaking(owed: Int) throws(ConfigurationError) -> Bool {
+        let deaths = kept.shortLives
+        guard deaths >= Self.maxShortLives else { return true }
+        let story = "state=\(file.path): the last \(deaths) servers have died within a minute"
+        guard owed == 0 else {
+            throw ConfigurationError("\(story), and \(owed) pages are owed to images; \(Self.wayOut("\(file.path)"))")
+        }
+        warnings.append("\(story): what they had cached is dropped")
+        return false
     }
 
     /// The image of a record, if what is kept of it is good. If anything is owed to it, it is locked for writing.

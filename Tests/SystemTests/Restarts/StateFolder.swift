@@ -1,0 +1,31 @@
+import Glibc
+import TestSupport
+
+/// A folder on a tmpfs for a state file, and what a server is told to use it.
+final class StateFolder {
+    /// Whether this machine has a tmpfs where tests can put files.
+    static var isAvailable: Bool { access("/dev/shm", W_OK) == 0 }
+    static let needs = "there is no tmpfs at /dev/shm"
+
+    let path: String
+    private let folder: String
+
+    init() {
+        folder = "/dev/shm/flexpage-test-\(getpid())-\(UInt32.random(in: 0 ..< .max))"
+        mkdir(folder, 0o700)
+        path = folder + "/state"
+    }
+
+    deinit {
+        unlink(path)
+        rmdir(folder)
+    }
+
+    var option: String { "state=\(path)" }
+
+    /// Lets another process have died later or earlier than it has: servers that die young are not started again.
+    func forgetShortLives() throws { try Files.write([0, 0, 0, 0], to: path, at: Self.shortLives) }
+
+    /// Where the header has the number of short lives (CStateFormat.h).
+    private static let shortLives = 104
+}

@@ -54,9 +54,9 @@ struct PowerLoss {
     /// Crashes at every moment of the workload, or only right after each promise.
     ///
     /// When a write to a sector begins on the image, a crash may leave one more value there. When a sync ends, fewer.
-    /// When a command begins, the sector is allowed one more value. When a promise is given, fewer. Nothing else changes
-    /// either. So if a crash can ever leave a value that is not allowed, it can right after a write to the sector has
-    /// begun, or right after a promise. The check at these moments is the check at every step.
+    /// When a command begins, the sector is allowed one more value. When a promise is given, fewer. Nothing else
+    /// changes either. So if a crash can ever leave a value that is not allowed, it can right after a write to the
+    /// sector has begun, or right after a promise. The check at these moments is the check at every step.
     func check(_ moments: Moments, _ verdict: Verdict) -> Numbers {
         var numbers = Numbers(workloads: 1)
         let promises = Set(oracle.promises).sorted().map(moment)

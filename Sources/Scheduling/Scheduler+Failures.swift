@@ -43,6 +43,7 @@ extension Scheduler {
         case .signal: return "waits for a signal of \(name(of: UnsafeMutableRawPointer(mutating: thread.place!))) \(at)"
         case .sleep: return "sleeps \(at)"
         case .join(let number): return "waits for the end of \(threads[number].name) \(at)"
+        case .stopped: return "was stopped \(at), \(thread.event.what)"
         case .ended: return "has ended"
         }
     }
@@ -50,8 +51,8 @@ extension Scheduler {
     /// Why the schedule has taken too long, or nil.
     func impatience() -> String? {
         if steps >= limits.steps { return "it does not come to its end" }
-        guard draws.strategy.isFair, sole == nil else { return nil }
-        for thread in threads where !thread.isBackground {
+        guard draws.strategy.isFair else { return nil }
+        for thread in threads where !thread.isBackground && thread.state != .stopped {
             if thread.state == .lock, steps - thread.waitsSince > limits.patience {
                 return "\(thread.name) starves: it waits for a lock since step \(thread.waitsSince)"
             }

@@ -48,13 +48,16 @@ public final class Scheduler: @unchecked Sendable {
     var failure: String?
     var hasAbandoned = false
     private var idleJumps = 0
+    /// Whether the process has died. What it leaves may wait for as long as `limits` allow.
+    var hasDied = false
     private var ready: [SimulatedThread] = []
     /// Once in this many steps, a thread's deadline comes although others can continue; 0 for never.
     private let timePassesOnceIn: Int
     /// Once in this many waits, a condition wakes for no reason; 0 for never.
     let wakesForNothingOnceIn: Int
-    /// The only thread that continues, if the others are stopped for ever.
-    var sole: SimulatedThread?
+    /// Called at each step while something is drawn, with the number of steps since drawing began. It runs before
+    /// another thread continues. It makes no step of its own.
+    public var atEachStep: ((Int) -> Void)?
     let over: UnsafeMutablePointer<sem_t>
     var objects: [(file: StaticString, ordinal: Int)] = []
     private let recordsTrace: Bool
@@ -116,7 +119,7 @@ public final class Scheduler: @unchecked Sendable {
         return outcome
     }
 
-    private func add(_ name: String, isBackground: Bool, _ body: @escaping @Sendable () -> Void) -> SimulatedThread {
+    func add(_ name: String, isBackground: Bool, _ body: @escaping @Sendable () -> Void) -> SimulatedThread {
         let thread = SimulatedThread(
             number: threads.count, name: name, isBackground: isBackground, priority: draws.priority(), of: self, body)
         threads.append(thread)
@@ -190,16 +193,16 @@ public final class Scheduler: @unchecked Sendable {
     /// The thread that continues, or nil if the schedule has ended.
     private func choose() -> SimulatedThread? {
         guard failure == nil, !hasAbandoned else { return nil }
+        if let atEachStep, draws.isOpen { atEachStep(steps - openedAt) }
         steps += 1
         now += 1000
         if steps & 1023 == 0, let complaint = impatience() { return endWith(complaint) }
-        if let sole { return chooseSole(sole) }
         if timePassesOnceIn > 0, let late = nextByTime(), draws.once(in: timePassesOnceIn) { passTime(to: late) }
         gatherReady()
         while ready.isEmpty {
             guard let late = nextByTime() else { return endWith("nobody can go on") }
             idleJumps += 1
-            guard idleJumps < limits.idleJumps else {
+            guard idleJumps < limits.idleJumps || hasDied else {
                 return endWith("all wait for the clock, again and again, and no request ends")
             }
             passTime(to: late)
@@ -213,15 +216,6 @@ public final class Scheduler: @unchecked Sendable {
         let next = ready[option]
         hash = (hash ^ UInt64(next.number)) &* 0x0100_0000_01B3
         return next
-    }
-
-    private func chooseSole(_ sole: SimulatedThread) -> SimulatedThread? {
-        if sole.state == .ready { return sole }
-        guard sole.deadline != nil else {
-            return endWith("\(sole.name) cannot go on while the others are stopped")
-        }
-        passTime(to: sole)
-        return sole.state == .ready ? sole : endWith("\(sole.name) wants a lock that a stopped thread holds")
     }
 
     /// Finds the threads that can continue. The running thread comes first, as it continues by default.
@@ -275,9 +269,6 @@ public final class Scheduler: @unchecked Sendable {
         running.request = nil
         idleJumps = 0
     }
-
-    /// Stops the other threads where they are, for ever. Only the calling thread continues.
-    public func stopOthers() { sole = running }
 
     /// One of `count` options, as part of the schedule; 0 by default.
     public func draw(_ count: Int) -> Int { draws.any(count) }

@@ -22,6 +22,8 @@ final class SimulatedThread: @unchecked Sendable {
         case sleep
         /// Until the thread with that number has ended.
         case join(Int)
+        /// For ever: the process that it belonged to is dead.
+        case stopped
         case ended
     }
     var state = State.ready

@@ -25,6 +25,9 @@
         @Flag(help: "Print the steps of the schedule that --scenario and --seed name, and exit.")
         var trace = false
 
+        /// The maximum number of schedules of a scenario before the next scenario has its turn.
+        private static let perRound = 500
+
         func validate() throws {
             if trace, scenario == nil { throw ValidationError("--trace needs a --scenario") }
             if let scenario, Scenario.named(scenario) == nil {
@@ -39,15 +42,15 @@
             let scenarios = scenario.flatMap(Scenario.named).map { [$0] } ?? Scenario.all
             let begin = Hunt.milliseconds
             let deadline = seconds.map { begin + $0 * 1000 } ?? (schedules == nil ? begin + 60_000 : nil)
-            let count = schedules ?? 500
             var first = seed
             repeat {
-                for scenario in scenarios { try hunt(scenario, first, count, deadline) }
-                first &+= UInt64(count)
+                for scenario in scenarios { try hunt(scenario, first, deadline) }
+                first &+= UInt64(schedules ?? Fuzz.perRound)
             } while schedules == nil && Hunt.milliseconds < deadline!
         }
 
-        private func hunt(_ scenario: Scenario, _ first: UInt64, _ count: Int, _ deadline: Int?) throws {
+        private func hunt(_ scenario: Scenario, _ first: UInt64, _ deadline: Int?) throws {
+            let count = schedules ?? min(Fuzz.perRound, scenario.share(of: Fuzz.perRound))
             let begin = Hunt.milliseconds
             let result = Hunt(scenario, firstSeed: first, count: count, deadline: deadline).run()
             let seconds = Double(max(1, Hunt.milliseconds - begin)) / 1000

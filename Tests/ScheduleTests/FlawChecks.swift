@@ -6,7 +6,8 @@ import Scheduling
 /// Checks of the checks: if a mistake in the order of events is planted inside the pager, they find it. They run as
 /// many schedules as without a mistake.
 enum FlawChecks {
-    static let all = Flaw.allCases.map(aFlawIsFound) + [aFailureIsShrunk, aFlawIsFoundInAllOrders]
+    static let all =
+        Flaw.allCases.map(aFlawIsFound) + [aFailureIsShrunk, aFlawIsFoundInAllOrders, aFlawBetweenPromisesIsFound]
 
     /// The scenario that finds the flaw.
     private static func scenario(_ flaw: Flaw) -> Scenario {
@@ -22,7 +23,7 @@ enum FlawChecks {
     }
 
     private static func aFlawIsFound(_ flaw: Flaw) -> Check {
-        let count = PagerChecks.perScenario * scenario(flaw).factor
+        let count = scenario(flaw).share(of: PagerChecks.perScenario)
         return Check("the flaw \(flaw) is found within \(count) orders of \(scenario(flaw).name)") { complaints in
             Flaw.planted = flaw
             defer { Flaw.planted = nil }
@@ -50,6 +51,21 @@ enum FlawChecks {
         complaints.expect(replay.run().failure == failure, "it fails in another way each time")
         Flaw.planted = nil
         complaints.expect(replay.run().failure == nil, "it fails without the flaw")
+    }
+
+    private static let aFlawBetweenPromisesIsFound = Check(
+        "an image that clears what it is about to write is found by power losses between promises, and only by them"
+    ) { complaints in
+        let (write, flush) = (Request(kind: .write, sectors: 0..<8), Request(kind: .flush))
+        var plan = Plan()
+        plan.images[0].faults.clearsFirst = true
+        plan.clients = [[write, flush, write, flush]]
+        for moments in [PowerLoss.Moments.promises, .all] {
+            plan.powerLosses = moments
+            let failure = Replay(plan, .walk, seed: 1).run().failure
+            let isFound = failure?.hasPrefix("after a crash") ?? false
+            complaints.expect(isFound == (moments == .all), "\(moments): \(failure ?? "nobody noticed")")
+        }
     }
 
     private static let aFlawIsFoundInAllOrders = Check("a flaw is found in all orders of two delays") { complaints in

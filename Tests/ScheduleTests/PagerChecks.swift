@@ -6,11 +6,11 @@ import Glibc
 enum PagerChecks {
     static let all = Scenario.all.map(randomOrders) + (1...6).map(allOrdersOfTwoDelays)
 
-    /// The number of schedules of a scenario, before its factor. `FLEXPAGE_SOAK=1` runs many more.
+    /// The number of schedules of most scenarios. `FLEXPAGE_SOAK=1` runs many more.
     static let perScenario = 2000
 
     private static func randomOrders(_ scenario: Scenario) -> Check {
-        let count = scenario.factor * (getenv("FLEXPAGE_SOAK") == nil ? perScenario : 100_000)
+        let count = scenario.share(of: getenv("FLEXPAGE_SOAK") == nil ? perScenario : 100_000)
         return Check("\(scenario.name): \(scenario.purpose), in \(count) orders") { complaints in
             let begin = Hunt.milliseconds
             let result = Hunt(scenario, count: count).run()

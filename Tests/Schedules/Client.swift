@@ -68,7 +68,6 @@ final class Client: @unchecked Sendable {
         case .extents: unnoted("extents") { () throws(AccessError) in try self.extents(request) }
         case .check: trial.pages.checkInvariants()
         case .reopen: unnoted("reopen") { () throws(AccessError) in try self.trial.reopen(request.image) }
-        case .lastWill: trial.doLastWill()
         case .hammer: hammer(request)
         }
     }

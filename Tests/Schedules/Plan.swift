@@ -26,13 +26,17 @@ struct Plan: Sendable {
     var preparation: [Request] = []
     /// The requests of each client.
     var clients: [[Request]] = []
+    var death: Death?
+    /// The moments at which power is lost.
+    var powerLosses = PowerLoss.Moments.all
     var seed: UInt64 = 0
 
-    /// All requests, one client per line.
+    /// All requests, one client per line, and the death.
     var description: String {
-        clients.enumerated().map { number, requests in
-            "    client \(number): " + requests.map(\.description).joined(separator: "; ")
-        }.joined(separator: "\n")
+        let lines = clients.enumerated().map { number, requests in
+            "client \(number): " + requests.map(\.description).joined(separator: "; ")
+        }
+        return (lines + (death.map { [$0.description] } ?? [])).map { "    \($0)" }.joined(separator: "\n")
     }
 
     var requestCount: Int { clients.reduce(0) { $0 + $1.count } }

@@ -6,8 +6,6 @@ struct Request: Sendable {
         case check
         /// Closes the image and opens it again.
         case reopen
-        /// The process is about to die: all other threads are stopped, and the last will runs.
-        case lastWill
         /// Reads again and again, until all clients without a hammer have ended.
         case hammer
     }

@@ -1,8 +1,8 @@
 extension Scenario {
     /// All scenarios.
     public static let all: [Scenario] = [
-        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, hammer, sweeps,
-        pair,
+        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, hammer,
+        sweeps, pair,
     ]
 
     static let writes = Scenario(name: "writes", purpose: "all requests, on few pages, with a Writeback") { random in
@@ -169,10 +169,18 @@ extension Scenario {
         plan.images = (0..<random.pick(1...2)).map { _ in Plan.Image(sectors: 64) }
         plan.crew = random.once(in: 2) ? 2 : 0
         plan.clients = Mix(pages: 6, longest: 24).clients(3, 6, &random, images: plan.images.count)
-        let pause = random.pick(0...4)
-        plan.clients.append(
-            (0..<pause).map { _ in Mix(reads: 1, writes: 0, zeroes: 0, trims: 0, flushes: 0).request(&random) }
-                + [Request(kind: .lastWill)])
+        plan.death = .lastWill(.step(random.pick(0...2000)))
+        return plan
+    }
+
+    static let deaths = Scenario(
+        name: "deaths", purpose: "the process dies at every step of a few requests", divisor: 50
+    ) { random in
+        var plan = Plan(frames: 24, dirtyShare: 0.9, dirtyAge: 1)
+        plan.images[0].sectors = 32
+        plan.crew = random.once(in: 2) ? 2 : 0
+        plan.clients = Mix(pages: 4, longest: 16, forcedOnceIn: 3).clients(2, 3, &random)
+        plan.death = .lastWill(.everyStep)
         return plan
     }
 

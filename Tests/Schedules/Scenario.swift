@@ -7,6 +7,8 @@ public struct Scenario: Sendable {
     public let purpose: String
     /// It gets this many times as many schedules as others: more if its schedules are short and what it tests is rare.
     var factor = 1
+    /// It gets only one schedule for this many of others, because each takes long.
+    var divisor = 1
     let plan: @Sendable (inout SplitMix64) -> Plan
 
     func plan(seed: UInt64) -> Plan {
@@ -15,6 +17,9 @@ public struct Scenario: Sendable {
         plan.seed = seed
         return plan
     }
+
+    /// The number of its schedules if others get `count`.
+    public func share(of count: Int) -> Int { max(1, count * factor / divisor) }
 
     public static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }
 

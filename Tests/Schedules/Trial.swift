@@ -17,8 +17,6 @@ final class Trial: @unchecked Sendable {
     private var hasLost = false
     /// The maximum number of reads of a hammer.
     static let mostHammering = 400
-    /// The number of moments in a run at which power losses are checked, besides those after each promise.
-    private static let crashPoints = 6
 
     /// Runs `plan` in the order that `strategy` draws with `seed`, by default the plan's own.
     static func run(
@@ -56,6 +54,7 @@ final class Trial: @unchecked Sendable {
         let first = Client(clients.count, plan.preparation, of: self)
         first.run()
         clients.append(first)
+        plan.death?.threaten(self)
         Scheduler.active!.setDrawing(true)
         let threads = plan.clients.indices.map { number in
             let client = clients[number]
@@ -153,42 +152,26 @@ final class Trial: @unchecked Sendable {
 
     // MARK: Judging
 
-    /// Ends the schedule with a failure, if anything is wrong.
     private func judge() {
-        for number in images.indices {
-            judge(number, clients.flatMap(\.notes) + ending, crashPoints: Trial.crashPoints)
-        }
-        if let finding = verdict.findings.withLock({ $0.first }) { Scheduler.active!.fail(finding) }
+        judge(clients.flatMap(\.notes) + ending)
+        endIfBlamed()
     }
 
-    private func judge(_ number: Int, _ notes: [Client.Note], crashPoints: Int) {
-        let oracle = Oracle(notes.filter { $0.image == number }.map(\.command), originals: images[number].originals)
-        oracle.checkReads(verdict)
-        var random = SplitMix64(seed: plan.seed, stream: 99)
-        _ = PowerLoss(oracle, images[number].history)
-            .check(points: crashPoints, end: clock.tick(), &random, verdict)
+    /// Judges what the images hold after the death of the process.
+    /// - Parameter promises: Flushes to which the images are held as if they had been answered.
+    func judgeAtDeath(_ promises: [Client.Note]) { judge(clients.flatMap(\.notesAtDeath) + promises) }
+
+    /// Checks all reads, and power losses.
+    private func judge(_ notes: [Client.Note]) {
+        for (number, image) in images.enumerated() {
+            let oracle = Oracle(notes.filter { $0.image == number }.map(\.command), originals: image.originals)
+            oracle.checkReads(verdict)
+            _ = PowerLoss(oracle, image.history).check(plan.powerLosses, verdict)
+        }
     }
 
-    /// All other threads are stopped where they are, the will writes out what is dirty, and power is lost. Everything
-    /// answered must be on the image. The exception: a lock that a stopped thread holds has kept it back, and the will
-    /// has reported that.
-    func doLastWill() {
-        Scheduler.active!.stopOthers()
-        for image in images { image.isWrittenTwice = true }
-        let start = clock.tick()
-        let outcome = pages.will.bringOut()
-        let hasDoneAll =
-            outcome.failed == 0 && outcome.passedOver == 0 && outcome.broken == 0 && outcome.syncError == nil
-        for number in images.indices {
-            var notes = clients.flatMap(\.notesAtDeath)
-            if hasDoneAll {
-                let promise = Command(kind: .flush, sectors: 0..<0, start: start, end: clock.tick())
-                notes.append(Client.Note(image: number, command: promise))
-            }
-            judge(number, notes, crashPoints: 1)
-        }
-        verdict.expect(outcome.broken == 0, "what describes \(outcome.broken) pages is broken")
+    /// Ends the schedule with a failure, if anything is wrong.
+    func endIfBlamed() {
         if let finding = verdict.findings.withLock({ $0.first }) { Scheduler.active!.fail(finding) }
-        Scheduler.active!.stop()
     }
 }

@@ -32,6 +32,16 @@ import Testing
         #expect(searched.allSatisfy { $0.hasSuffix("[$ORIGIN]") }, "it would look for libraries where it was built")
     }
 
+    /// Nothing is left of what only tests have inside the pager: the Scheduler, its steps, and planted mistakes.
+    @Test(.enabled(if: Subprocess.exists("nm"), "nm is part of binutils"))
+    func leavesTestsBehind() throws {
+        let symbols = try Subprocess.run("nm", try Plugin.built()).output
+        #expect(symbols.contains("$s6Paging"), "there are no symbols to look at")
+        for name in ["$s10Scheduling", "$s6Paging4Flaw", "$s6Paging8ScheduleO"] {
+            #expect(!symbols.contains(name), "it has symbols of \(name)")
+        }
+    }
+
     /// --help has the options of the man page with their values, in its order, and the description.
     @Test func help() throws {
         let result = try Subprocess.run("nbdkit", try Plugin.built(), "--help")

@@ -7,11 +7,12 @@ struct ImageRecord {
 
     let kind: Kind
     let start: UInt64
-    var end: UInt64
+    /// `never` while it is under way.
+    var end: UInt64 = ImageRecord.never
     /// The sectors that may have changed, and their new value; for a failed write, those that it reached.
-    let sectors: Range<Int>
-    let values: [UInt32]
-    var hasFailed: Bool
+    var sectors: Range<Int> = 0..<0
+    var values: [UInt32] = []
+    var hasFailed = false
     /// The moment from which nothing that it wrote can be lost; `never` if there is none.
     var durableAt: UInt64 = ImageRecord.never
 

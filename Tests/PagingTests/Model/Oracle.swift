@@ -64,6 +64,11 @@ struct Oracle {
     /// True if any command may have changed the sector.
     func isChanged(_ sector: Int) -> Bool { !changes[sector].isEmpty }
 
+    /// Whether the same commands may have changed two sectors that were the same before.
+    func areChangedAlike(_ one: Int, _ other: Int) -> Bool {
+        originals[one] == originals[other] && changes[one] == changes[other]
+    }
+
     /// Moments right after a promise: the best ones to crash at.
     var promises: [UInt64] {
         commands.filter { $0.error == 0 && ($0.kind == .flush || $0.isForced) }.map { $0.end + 1 }

@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Cuts the power at some moments of a finished workload, and checks every image that may be left.
+/// Cuts the power at moments of a finished workload, and checks every image that may be left.
 ///
 /// What is durable by then is on it. Of every other write begun by then, each sector may be there or not, whatever
 /// became of its neighbours. So each sector of the images that may be left has one of a few values, and the promise
@@ -44,6 +44,65 @@ struct PowerLoss {
         syncs = history.filter { $0.kind == .sync }.sorted { $0.start < $1.start }
     }
 
+    /// Moments of a workload.
+    enum Moments {
+        /// Right after each promise.
+        case promises
+        case all
+    }
+
+    /// Crashes at every moment of the workload, or only right after each promise.
+    ///
+    /// When a write to a sector begins on the image, a crash may leave one more value there. When a sync ends, fewer.
+    /// When a command begins, the sector is allowed one more value. When a promise is given, fewer. Nothing else
+    /// changes either. So if a crash can ever leave a value that is not allowed, it can right after a write to the
+    /// sector has begun, or right after a promise. The check at these moments is the check at every step.
+    func check(_ moments: Moments, _ verdict: Verdict) -> Numbers {
+        var numbers = Numbers(workloads: 1)
+        let promises = Set(oracle.promises).sorted().map(moment)
+        let begins = history.map { moment($0.start + 1) }
+        numbers.crashPoints = promises.count + (moments == .all ? begins.count : 0)
+        for sector in 0..<sectors where !isLikeTheOneBefore(sector) {
+            guard !writes[sector].isEmpty || oracle.isChanged(sector) else { continue }
+            if moments == .all {
+                for index in writes[sector] { check(sector, at: begins[Int(index)], &numbers, verdict) }
+            }
+            for promise in promises { check(sector, at: promise, &numbers, verdict) }
+        }
+        return numbers
+    }
+
+    /// A moment, and the beginning of the last flush that had been answered by then.
+    private typealias Moment = (time: UInt64, promise: UInt64)
+
+    private func moment(_ time: UInt64) -> Moment { (time, oracle.lastPromise(before: time)) }
+
+    /// Whether the same commands and the same writes gave this sector and the one before it the same values. If one of
+    /// them is right at every moment, the other one is too.
+    private func isLikeTheOneBefore(_ sector: Int) -> Bool {
+        guard sector > 0, writes[sector] == writes[sector - 1], oracle.areChangedAlike(sector, sector - 1) else {
+            return false
+        }
+        return writes[sector].allSatisfy { index in
+            let (values, first) = (history[Int(index)].values, history[Int(index)].sectors.lowerBound)
+            return values[sector - first] == values[sector - 1 - first]
+        }
+    }
+
+    /// Checks every value with which a crash at a moment may leave a sector.
+    private func check(_ sector: Int, at moment: Moment, _ numbers: inout Numbers, _ verdict: Verdict) {
+        let time = moment.time
+        let allowed = oracle.allowed(in: sector, afterCrashAt: time, promise: moment.promise)
+        numbers.sectorsChecked += 1
+        for value in left(of: sector, at: time) where !allowed.contains(value) {
+            numbers.violations += 1
+            verdict.blame(
+                "after a crash at \(time) sector \(sector) may be \(oracle.describe(value)), and must be one of "
+                    + "\(allowed.map(oracle.describe))\(oracle.story(sector, before: time))"
+                    + story(sector, before: time))
+        }
+    }
+
     /// Crashes right after each promise, or after `points` of them, and at as many other moments up to `end`.
     func check(points: Int, end: UInt64, _ random: inout SplitMix64, _ verdict: Verdict) -> Numbers {
         var numbers = Numbers(workloads: 1)
@@ -56,20 +115,12 @@ struct PowerLoss {
 
     private func crash(at time: UInt64, _ random: inout SplitMix64, _ numbers: inout Numbers, _ verdict: Verdict) {
         numbers.crashPoints += 1
-        let promise = oracle.lastPromise(before: time)
+        let moment = moment(time)
         let images = (0..<PowerLoss.imagesPerCrash).map { image(at: time, style: $0, &random) }
         numbers.images += images.count
         for sector in 0..<sectors where !writes[sector].isEmpty || oracle.isChanged(sector) {
-            let allowed = oracle.allowed(in: sector, afterCrashAt: time, promise: promise)
+            check(sector, at: moment, &numbers, verdict)
             let left = left(of: sector, at: time)
-            numbers.sectorsChecked += 1
-            for value in left where !allowed.contains(value) {
-                numbers.violations += 1
-                verdict.blame(
-                    "after a crash at \(time) sector \(sector) may be \(oracle.describe(value)), and must be one of "
-                        + "\(allowed.map(oracle.describe))\(oracle.story(sector, before: time))"
-                        + story(sector, before: time))
-            }
             for image in images where !left.contains(image[sector]) {
                 verdict.blame("sector \(sector) of a built image is not what it may be: the test is wrong")
             }

@@ -90,10 +90,13 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         (0..<sectorCount).map { Sector.load(memory + $0 * Sector.size, sector: $0) }
     }
 
-    private func record(_ record: ImageRecord) {
+    /// Records the beginning of a call.
+    /// - Returns: The record's number.
+    private func begin(_ record: ImageRecord) -> Int {
         let index = recorded.add(1, ordering: .relaxed).oldValue
         precondition(index < RecordingImage.maxRecords, "a test records too much")
         (records + index).initialize(to: record)
+        return index
     }
 
     /// A random generator for one call.
@@ -166,10 +169,13 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     // MARK: - Writing
 
     func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
-        let start = clock.tick()
         let range = clipped(pieces, offset)
         let values = sectorValues(pieces, range)
+        let first = Int(range.lowerBound) / Sector.size
         beginChange(range)
+        if faults.clearsFirst { clear(first..<first + values.count) }
+        let index = begin(
+            ImageRecord(kind: .write, start: clock.tick(), sectors: first..<first + values.count, values: values))
         tell(range, asHole: false)
         var random = arrive()
         let hasFailed = fails(&random, onceIn: faults.writeFailsOnceIn)
@@ -177,13 +183,26 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         copyOut(pieces, at: Int(offset), bytes: count * Sector.size, &random)
         verdict.expect(sectorValues(pieces, range) == values, "bytes changed on their way out at \(range)")
         endChange(range)
-        let first = Int(range.lowerBound) / Sector.size
-        record(
-            ImageRecord(
-                kind: .write, start: start, end: clock.tick(), sectors: first..<first + count,
-                values: Array(values[..<count]), hasFailed: hasFailed))
+        end(index, reaching: count, hasFailed: hasFailed)
         delay(&random)
         if hasFailed { throw AccessError(random.once(in: 2) ? EIO : ENOSPC) }
+    }
+
+    /// What is wrong if `faults.clearsFirst`.
+    private func clear(_ sectors: Range<Int>) {
+        let values = Array(repeating: Sector.zeroes, count: sectors.count)
+        let index = begin(ImageRecord(kind: .write, start: clock.tick(), sectors: sectors, values: values))
+        memset(memory + sectors.lowerBound * Sector.size, 0, sectors.count * Sector.size)
+        end(index, reaching: sectors.count, hasFailed: false)
+    }
+
+    /// Records the end of a write or zero, which has reached its first `count` sectors.
+    private func end(_ index: Int, reaching count: Int, hasFailed: Bool) {
+        let record = records + index
+        record.pointee.sectors = record.pointee.sectors.prefix(count)
+        record.pointee.values = Array(record.pointee.values.prefix(count))
+        record.pointee.hasFailed = hasFailed
+        record.pointee.end = clock.tick()
     }
 
     /// The values of the sectors of `range` that lie in `pieces`.
@@ -240,6 +259,9 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     private func makeZero(_ range: Range<Int64>, makesHole: Bool) throws(AccessError) {
         let start = clock.tick()
         verdict.expect(range.lowerBound >= 0 && range.upperBound <= size, "zeroes stay inside the image")
+        let sectors = Int(range.lowerBound) / Sector.size..<Int(range.upperBound) / Sector.size
+        let values = Array(repeating: Sector.zeroes, count: sectors.count)
+        let index = begin(ImageRecord(kind: .write, start: start, sectors: sectors, values: values))
         beginChange(range)
         var random = arrive()
         let hasFailed = fails(&random, onceIn: faults.zeroFailsOnceIn)
@@ -248,12 +270,8 @@ final class RecordingImage: Accessor, @unchecked Sendable {
             if makesHole { tell(range, asHole: true) }
         }
         endChange(range)
+        end(index, reaching: hasFailed ? 0 : sectors.count, hasFailed: hasFailed)
         if hasFailed { throw AccessError(EIO) }
-        let sectors = Int(range.lowerBound) / Sector.size..<Int(range.upperBound) / Sector.size
-        record(
-            ImageRecord(
-                kind: .write, start: start, end: clock.tick(), sectors: sectors,
-                values: Array(repeating: Sector.zeroes, count: sectors.count), hasFailed: false))
         delay(&random)
     }
 
@@ -281,9 +299,7 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         let start = clock.tick()
         var random = arrive()
         let hasFailed = fails(&random, onceIn: faults.syncFailsOnceIn)
-        record(
-            ImageRecord(
-                kind: .sync, start: start, end: clock.tick(), sectors: 0..<0, values: [], hasFailed: hasFailed))
+        _ = begin(ImageRecord(kind: .sync, start: start, end: clock.tick(), hasFailed: hasFailed))
         delay(&random)
         if hasFailed { throw AccessError(EIO) }
     }

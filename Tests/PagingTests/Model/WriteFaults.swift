@@ -10,6 +10,9 @@ struct WriteFaults {
     var maxDelay = 0
     /// True if it can have holes, and zero without writing.
     var canTrim = true
+    /// A mistake that neither reads show nor power losses right after promises: each write-out first zeroes what it is
+    /// about to write.
+    var clearsFirst = false
     var canZeroFast = true
 
     static func random(_ random: inout SplitMix64) -> WriteFaults {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The promise of flush-time=, on a slow disk: how much may be dirty follows what the disk does.
-@Suite(.serialized, .enabled(if: ThrottleGroup.isAvailable, ThrottleGroup.needs))
+@Suite(.serialized, .enabled(if: ThrottleGroup.isAvailable, "\(ThrottleGroup.needs)"))
 struct FlushTimeTests {
     /// The figures of a trial: with a flush-time of 2 s in all runs, of 10 s in long ones.
     struct Size {

@@ -1,23 +1,22 @@
 import Glibc
-import TestSupport
-import Testing
 
 /// A control group in which a disk has the speed that a test gives it, for as long as this is held.
 ///
 /// The disk is the one that holds a file's filesystem, and the limit is for the processes in the group. The kernel's
 /// own work for the filesystem (its journal) is as fast as ever.
-final class ThrottleGroup {
-    static let needs: Comment =
-        "needs root, a blkio or io controller, and a disk of its own under /var/tmp"
+package final class ThrottleGroup {
+    package static let needs = "needs root, a blkio or io controller, and a disk of its own under /var/tmp"
     /// True if the disk under /var/tmp can be slowed down.
-    static var isAvailable: Bool { (try? ThrottleGroup(near: "/var/tmp").limit(bytesPerSecond: 1 << 30)) != nil }
+    package static var isAvailable: Bool {
+        (try? ThrottleGroup(near: "/var/tmp").limit(bytesPerSecond: 1 << 30)) != nil
+    }
 
     private let directory: String
     private let device: String
     private let isVersionOne: Bool
 
     /// - Parameter path: A file on the disk.
-    init(near path: String) throws {
+    package init(near path: String) throws {
         var status = stat()
         guard geteuid() == 0, stat(path, &status) == 0 else { throw Trouble("not root, or no \(path)") }
         device = try Self.disk(of: status.st_dev)
@@ -43,14 +42,20 @@ final class ThrottleGroup {
     }
 
     /// Takes a process into the group, with all its threads.
-    func take(_ pid: pid_t) throws { try Files.write(Array("\(pid)".utf8), to: "\(directory)/cgroup.procs") }
+    package func take(_ pid: pid_t) throws { try Files.write(Array("\(pid)".utf8), to: "\(directory)/cgroup.procs") }
 
     /// From now on the group writes no faster than this.
-    func limit(bytesPerSecond: Int) throws {
-        let (file, value) =
-            isVersionOne
-            ? ("blkio.throttle.write_bps_device", "\(device) \(bytesPerSecond)")
-            : ("io.max", "\(device) wbps=\(bytesPerSecond)")
-        try Files.write(Array(value.utf8), to: "\(directory)/\(file)")
+    package func limit(bytesPerSecond: Int) throws {
+        try set("blkio.throttle.write_bps_device", "\(bytesPerSecond)", "wbps=\(bytesPerSecond)")
+    }
+
+    /// From now on the group reads no faster than this.
+    package func limitReading(bytesPerSecond: Int) throws {
+        try set("blkio.throttle.read_bps_device", "\(bytesPerSecond)", "rbps=\(bytesPerSecond)")
+    }
+
+    private func set(_ file: String, _ value: String, _ valueOfVersionTwo: String) throws {
+        let (name, text) = isVersionOne ? (file, value) : ("io.max", valueOfVersionTwo)
+        try Files.write(Array("\(device) \(text)".utf8), to: "\(directory)/\(name)")
     }
 }

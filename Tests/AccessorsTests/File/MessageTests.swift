@@ -8,7 +8,7 @@ struct MessageTests {
     private static let problems: [ImageError.Problem] = [
         .missing, .unreadable, .directory, .special("a FIFO"), .noDirect(.invalidArgument),
         .readOnly(.readOnlyFileSystem), .locked, .unlockable(.noLocks), .held, .unclaimable(.permissionDenied),
-        .failed("opening", .ioError),
+        .leased, .failed("opening", .ioError),
     ]
 
     /// Every message is one line: the image, what is wrong and, after a semicolon, the way out.

@@ -171,7 +171,8 @@ struct OpenedSource: Sendable {
     private func image(
         at place: ImagePlace, prefix: String, ifInUse use: (ImageIdentity) -> Provider?
     ) throws(ConfigurationError) -> (image: any ImageSource, provider: Provider?) {
-        if let provider = ImageFile.identity(at: place).flatMap(use), let image = provider.accessor as? any ImageSource {
+        if let provider = ImageFile.identity(at: place).flatMap(use), let image = provider.accessor as? any ImageSource
+        {
             return (image, provider)
         }
         return (try Self.file(at: place, settings, rings, prefix: prefix), nil)

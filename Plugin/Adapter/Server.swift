@@ -83,8 +83,8 @@ final class Server: @unchecked Sendable {
     /// - Returns: Whether that succeeded.
     func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
 
-    /// After a quit signal: whether nothing has been done for any image for end-time=, although something is to be done:
-    /// a flush, a request of a client, or opening an image for a client. nbdkit waits for all of these.
+    /// After a quit signal: whether nothing has been done for any image for end-time=, although something is to be
+    /// done: a flush, a request of a client, or opening an image for a client. nbdkit waits for all of these.
     /// A disk that fails is another matter: it is tried again as long as the process lives. Called again and again by
     /// one thread.
     /// - Parameter now: Seconds of a clock that is never set back.

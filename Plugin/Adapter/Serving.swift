@@ -214,9 +214,10 @@ final class Serving: Sendable {
         let waiting = images.all.filter { served in
             served.provider.calls.isAnyUnderWay && !failures.contains { $0.served === served }
         }
-        return lines + waiting.map {
-            ConfigurationError("requests to \($0.label) are not done: \(Serving.silence(of: endTime ?? 0))")
-        }
+        return lines
+            + waiting.map {
+                ConfigurationError("requests to \($0.label) are not done: \(Serving.silence(of: endTime ?? 0))")
+            }
     }
 
     /// Why the end does not wait any longer for a disk.

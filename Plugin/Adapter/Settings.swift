@@ -136,8 +136,8 @@ struct Settings: Equatable {
         let excess = Pages.excess(of: each.compactMap { $0 }, memory: memory)
         guard excess > 0 else { return }
         throw ConfigurationError(
-            "reserve= is \(ByteCount.roughly(excess)) too much for \(each.count == 1 ? "an image" : "all exports together"); "
-                + "expected at most half of the pages in memory=, which is "
+            "reserve= is \(ByteCount.roughly(excess)) too much for "
+                + "\(each.count == 1 ? "an image" : "all exports together"); expected at most half of the pages in memory=, which is "
                 + "\(ByteCount.roughly(Pages.maxReserved(memory: memory)))")
     }
 

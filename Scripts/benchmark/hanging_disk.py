@@ -59,11 +59,18 @@ class HangingDisk:
 
     def hang(self) -> None:
         """From now on, nothing is done. Waits for requests under way."""
+        self.tell(b"p")
+
+    def go_on(self) -> None:
+        """All that waits is done."""
+        self.tell(b"r")
+
+    def tell(self, letter: bytes) -> None:
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self.control))
-            control.sendall(b"p")
-            if control.recv(1) != b"P":
-                raise OSError("the disk does not hang")
+            control.sendall(letter)
+            if control.recv(1) != letter.upper():
+                raise OSError("the disk does not listen")
 
     def release(self) -> None:
         """The disk is gone: requests that wait fail."""

@@ -135,8 +135,8 @@ public final class ImageFile: ImageSource, @unchecked Sendable {
         return identity(of: file, birth: OpenedImage.birth(of: descriptor.number))
     }
 
-    /// Why the image that is there now cannot be written, in a sentence, if it can be read. It is opened, and nothing is
-    /// read from it.
+    /// Why the image that is there now cannot be written, in a sentence, if it can be read. It is opened, and nothing
+    /// is read from it.
     public static func readOnlyReason(at place: ImagePlace) -> String? {
         OpenedImage.readOnlyReason(at: place).map { "\(ImageError(place.path, .readOnly($0)))" }
     }

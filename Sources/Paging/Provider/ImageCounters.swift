@@ -46,8 +46,8 @@ struct ImageCounters: @unchecked Sendable {
     func countZeroHits(_ pages: UInt64) { record.pointee.zeroHits.wrappingAdd(pages, ordering: .relaxed) }
     func countFailedFill() { record.pointee.failedFills.wrappingAdd(1, ordering: .relaxed) }
     func countRecycle() { record.pointee.recycles.wrappingAdd(1, ordering: .relaxed) }
-    /// Reads, zeroes, trims and questions about holes that the Accessor has begun and ended. Write-outs and syncs are not
-    /// among them: a flush waits for those.
+    /// Reads, zeroes, trims and questions about holes that the Accessor has begun and ended. Write-outs and syncs are
+    /// not among them: a flush waits for those.
     var calls: ImageCalls {
         // In this order no more calls are seen to have ended than to have begun.
         let ended = record.pointee.callsEnded.load(ordering: .acquiring)

@@ -26,7 +26,8 @@ struct ExportHangTests {
 
     /// While the disk of an image hangs, further clients of that image connect, and read what is in memory. They may
     /// also come to the other image, and leave either.
-    @Test(arguments: [TroubledDisk.Fault.readsHang, .writesHang]) func connectsGoOn(_ fault: TroubledDisk.Fault) throws {
+    @Test(arguments: [TroubledDisk.Fault.readsHang, .writesHang]) func connectsGoOn(_ fault: TroubledDisk.Fault) throws
+    {
         let image = Image.bytes(0..<Self.size)
         let disk = try TroubledDisk(image)
         let folder = try ImageFolder(["good"])
@@ -86,29 +87,6 @@ struct ExportHangTests {
                 server.log.contains(wanted) ? () : nil
             }
         }
-        #expect(try server.process.wait() == 1)
-    }
-
-    /// Pages that are being read ahead of a reader that has left hang with the disk: they do not keep the server from
-    /// its end either.
-    @Test func readingAhead() throws {
-        let holder = try Holder(Image.bytes(0..<Self.size))
-        let server = try Server([holder.path, "memory=8M", "end-time=2"])
-        do {
-            let reader = try Client(server)
-            _ = try reader.read(64 << 10, at: 0)
-            let calls = try holder.disk?.calls.count ?? 0
-            try holder.disk?.begin(.readsHang)
-            // In memory already: it only triggers what is read ahead.
-            _ = try? reader.read(4096, at: 60 << 10)
-            try holder.disk?.waitForCall("read", beyond: calls)
-            reader.vanish()
-        }
-        kill(server.pid, SIGTERM)
-        try Patience.wait(seconds: 60, "it does not end: \(server.log)") {
-            server.log.contains("its disk did nothing for 2 seconds (end-time=)") ? () : nil
-        }
-        holder.disk = nil
         #expect(try server.process.wait() == 1)
     }
 }

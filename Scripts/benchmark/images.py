@@ -129,18 +129,34 @@ def section(document: dict) -> str:
         f"Measured on {about['date']}: {where['processor']}, {where['kernel']}, {where['nbdkit']}, {where['qemu-nbd']}, "
         f"{where['fio']}; load average at the start {about['load']}.",
         "",
-        f"The first table: the share of their hit rate that eight images keep beside a ninth, in a memory group of "
-        f"{about['limit_mib']} MiB, page cache included; medians of {about['pairs']} runs (minimum to maximum). Each of the "
-        f"eight has a hot set that fits its default share, and {RATE} random 4 KiB reads a second.",
+    ]
+    if document.get("shares"):
+        lines += shares_notes(about)
+    if document.get("hanging"):
+        lines += hanging_notes(about)
+    return "\n".join(lines) + "\n"
+
+
+def shares_notes(about: dict) -> list[str]:
+    return [
+        f"Beside a greedy ninth: the share of their hit rate that eight images keep, in a memory group of "
+        f"{about['limit_mib']} MiB, page cache included; the median of {about['pairs']} run(s) (minimum to maximum). Each of "
+        f"the eight has a hot set that fits its default share, and {RATE} random 4 KiB reads a second. Misses of the other "
+        "servers are the bytes that they read from the disk, so what the kernel reads ahead in vain counts against them.",
         "",
         *(f"- {kind.title}: {kind.options}" for kind in KINDS.values()),
         "",
-        f"The second table: what seven images answer while the disk of an eighth hangs under writers and readers, in percent "
-        f"of what they answer while the eighth has nothing to do. {about['turns']} pairs of consecutive stretches of "
+    ]
+
+
+def hanging_notes(about: dict) -> list[str]:
+    return [
+        "Beside a disk that hangs: what seven images answer while the disk of an eighth hangs under writers and readers, in "
+        f"percent of what they answer while the eighth has nothing to do. {about['turns']} pairs of consecutive stretches of "
         f"{hanging.SECONDS} s on one server with `memory=128M`; medians of the ratios (the middle half). The seven images of "
         "256 MiB lie in a tmpfs, so that no other disk is measured.",
+        "",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def arguments(words: list[str]) -> argparse.Namespace:

@@ -135,10 +135,11 @@ struct Settings: Equatable {
         let each = exports.isEmpty ? [reserve] : exports.map { $0.reserve ?? reserve }
         let excess = Pages.excess(of: each.compactMap { $0 }, memory: memory)
         guard excess > 0 else { return }
+        let whose = each.count == 1 ? "an image" : "all exports together"
+        let limit = ByteCount.roughly(Pages.maxReserved(memory: memory))
         throw ConfigurationError(
-            "reserve= is \(ByteCount.roughly(excess)) too much for "
-                + "\(each.count == 1 ? "an image" : "all exports together"); expected at most half of the pages in memory=, which is "
-                + "\(ByteCount.roughly(Pages.maxReserved(memory: memory)))")
+            "reserve= is \(ByteCount.roughly(excess)) too much for \(whose); expected at most half of the pages in "
+                + "memory=, which is \(limit)")
     }
 
     /// The error if the memory cannot be allocated.

@@ -58,8 +58,8 @@ public struct ImagePlace: Sendable {
     }
 
     /// The maximum number of attempts at a lookup that a rename elsewhere disturbs, and of those after them, with a
-    /// pause before each, if another program has a lease on the file. The kernel has asked for it; a program that lives gives
-    /// it up soon.
+    /// pause before each, if another program has a lease on the file. The kernel has asked for it; a program that lives
+    /// gives it up soon.
     private static let maxAttempts = (atOnce: 64, later: 100)
     private static let pauseMicroseconds: UInt32 = 10_000
 

@@ -165,6 +165,22 @@ uint64_t linux_birth(int descriptor)
     return (uint64_t)nanoseconds(status.stx_btime);
 }
 
+uint64_t linux_handle(int descriptor)
+{
+    union {
+        struct file_handle handle;
+        char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+    } room = {.handle.handle_bytes = MAX_HANDLE_SZ};
+    int mount;
+    if (name_to_handle_at(descriptor, "", &room.handle, &mount, AT_EMPTY_PATH) < 0)
+        return 0;
+    // FNV-1a.
+    uint64_t hash = 0xcbf29ce484222325;
+    for (unsigned index = 0; index < room.handle.handle_bytes; index++)
+        hash = (hash ^ room.handle.f_handle[index]) * 0x100000001b3;
+    return hash != 0 ? hash : 1;
+}
+
 bool linux_tells_changes(int descriptor)
 {
     struct statfs status;

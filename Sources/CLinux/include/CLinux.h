@@ -70,6 +70,11 @@ int linux_replace(int descriptor, int other);
 // statx(2) with STATX_BTIME only: when the file was made, nanoseconds since 1970; 0 if the filesystem does not tell.
 uint64_t linux_birth(int descriptor);
 
+// name_to_handle_at(2): a number that differs between a file and a later one with the same inode number; 0 if the
+// filesystem has no handles. It is made of the handle, which has a generation beside the inode number, by a hash of 64
+// bits.
+uint64_t linux_handle(int descriptor);
+
 int linux_stat(const char *path, struct linux_file *file);
 int linux_fstat(int descriptor, struct linux_file *file);
 

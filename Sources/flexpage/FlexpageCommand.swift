@@ -1,18 +1,18 @@
 import ArgumentParser
 
-/// The command line tool: measures and simulates the pager without a server.
+/// The command line tool: attaches exports to this machine, and measures and simulates the pager without a server.
 @main
 struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
-        abstract: "Measure and simulate Flexpage's pager without nbdkit.",
+        abstract: "Attach exports to this machine; measure and simulate Flexpage's pager without nbdkit.",
         subcommands: subcommands)
 
     private static var subcommands: [any ParsableCommand.Type] {
         #if FLEXPAGE_SCHEDULED
             [Measure.self, Simulate.self, Fuzz.self]
         #else
-            [Measure.self, Simulate.self]
+            [Attach.self, Detach.self, Measure.self, Simulate.self]
         #endif
     }
 }

@@ -212,4 +212,19 @@ void linux_unmap(const void *address, size_t length);
 uint32_t linux_major(uint64_t device);
 uint32_t linux_minor(uint64_t device);
 
+// fcntl(2), F_DUPFD_CLOEXEC.
+int linux_duplicate(int descriptor);
+
+// setsockopt(2), five times: a TCP connection ends if its peer does not answer for half a minute. Others stay as is.
+void linux_watch_peer(int descriptor);
+
+// signalfd(2) of SIGHUP, SIGINT and SIGTERM, which are blocked from then on in this thread, and in those that it makes.
+int linux_end_signals(void);
+
+// prctl(2), PR_SET_IO_FLUSHER: for this thread the kernel frees no memory by I/O, which might wait for this thread.
+int linux_become_io_flusher(void);
+
+// mlockall(2): what has been touched stays in memory, now and later.
+int linux_lock_memory(void);
+
 #endif

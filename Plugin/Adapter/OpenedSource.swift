@@ -84,7 +84,8 @@ struct OpenedSource: Sendable {
     private mutating func checkList(from directory: ImageDirectory) throws(ConfigurationError) {
         for export in settings.exports {
             let prefix = "export=\(export.name):"
-            let file = try Self.file(at: directory.place(at: FilePath(export.path)), settings, rings, mark, prefix: prefix)
+            let file = try Self.file(
+                at: directory.place(at: FilePath(export.path)), settings, rings, mark, prefix: prefix)
             warnings += Self.warnings(about: file, settings, prefix: prefix, isReadOnly: export.isReadOnly)
         }
     }

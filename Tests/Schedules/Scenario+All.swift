@@ -1,7 +1,8 @@
 extension Scenario {
     /// All scenarios.
     public static let all: [Scenario] = [
-        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, takeOvers, takeOver, hammer,
+        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, takeOvers,
+        takeOver, hammer,
         sweeps, pair,
     ]
 

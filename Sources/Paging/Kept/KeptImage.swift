@@ -52,7 +52,8 @@ public struct KeptImage: @unchecked Sendable {
     public func counter(
         _ field: KeyPath<flexpage_state_image, UInt64>
     ) -> UnsafeMutablePointer<Synchronization.Atomic<UInt64>> {
-        (base + MemoryLayout<flexpage_state_image>.offset(of: field)!).assumingMemoryBound(to: Synchronization.Atomic<UInt64>.self)
+        (base + MemoryLayout<flexpage_state_image>.offset(of: field)!).assumingMemoryBound(
+            to: Synchronization.Atomic<UInt64>.self)
     }
 
     /// What a failed sync would lose.

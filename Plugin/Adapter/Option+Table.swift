@@ -47,9 +47,8 @@ extension Option {
 
         Option(
             "state", ["PATH"], default: nil,
-            help:
-                "Keep the memory in this file, on a tmpfs, so that the next server loses nothing and is warm, whatever "
-                + "ends this one."
+            help: "Keep the memory in this file on a tmpfs, for the next server, whatever ends this one. By default, "
+                + "nothing is kept."
         ) { value, settings throws(InvalidValue) in
             guard !value.isEmpty else {
                 throw InvalidValue("the path is empty", expected: "the path of a file on a tmpfs")

@@ -2,9 +2,9 @@
 
 import PackageDescription
 
-/// FLEXPAGE_SCHEDULED=1 builds the pager for a Scheduler that runs its threads one at a time (Sources/Scheduling): what is
-/// in Scheduled takes the place of the system's locks, threads and clock. FLEXPAGE_FLAWS=1 lets tests plant mistakes in it
-/// (Flaw.swift). Both want a scratch path of their own.
+/// FLEXPAGE_SCHEDULED=1 builds the pager for a Scheduler that runs its threads one at a time (Sources/Scheduling): what
+/// is in Scheduled takes the place of the system's locks, threads and clock. FLEXPAGE_FLAWS=1 lets tests plant mistakes
+/// in it (Flaw.swift). Both want a scratch path of their own.
 let isScheduled = Context.environment["FLEXPAGE_SCHEDULED"] != nil
 let hasFlaws = isScheduled || Context.environment["FLEXPAGE_FLAWS"] != nil
 
@@ -16,7 +16,8 @@ let strict: [SwiftSetting] =
 let checked: [SwiftSetting] =
     isScheduled ? [.define("DEBUG"), .unsafeFlags(["-enable-testing", "-assert-config", "Debug"])] : []
 /// And what is unsafe says so. For the side that nbdkit calls: what comes from C stands in its Interface files, and the
-/// rest stays free of it. Elsewhere it would be noise: the pager is made of pointers, and so are reads and writes of files.
+/// rest stays free of it. Elsewhere it would be noise: the pager is made of pointers, and so are reads and writes of
+/// files.
 let safe = strict + [.strictMemorySafety()]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error), .enableWarning("extra")]
 
@@ -74,15 +75,18 @@ let package = Package(
                 ])
             ]),
 
-        // The command line tool.
+        // The command line tool. `flexpage attach` connects with libnbd, and talks to the kernel with libnl. The
+        // scheduled build does without it.
+        .systemLibrary(name: "CLibNBD"),
+        .systemLibrary(name: "CNetlink", pkgConfig: "libnl-genl-3.0", providers: [.apt(["libnl-genl-3-dev"])]),
         .executableTarget(
             name: "flexpage",
             dependencies: [
                 "Paging", "Accessors", "CStateFormat",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
-            ],
-            exclude: ["README.md"], swiftSettings: strict),
+            ] + (isScheduled ? [] : ["CLinux", "CLibNBD", "CNetlink"]),
+            exclude: ["README.md"] + (isScheduled ? ["Attach"] : []), swiftSettings: strict),
 
         // What tests count with.
         .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: strictC),
@@ -111,15 +115,14 @@ let package = Package(
             swiftSettings: strict),
 
         // The built plugin in a real nbdkit. It links none of the plugin, but it needs it built: see Server.
-        .systemLibrary(name: "CLibNBD"),
         .testTarget(
             name: "SystemTests", dependencies: ["CLibNBD", "TestSupport"], exclude: ["Faults/faults.c"],
             swiftSettings: strict),
     ]
 )
 
-// Under a sanitizer, or optimised, a build of everything takes minutes. Scripts/test names the test targets that it wants
-// then; the plugin is not built, and the tool only where its tests are.
+// Under a sanitizer, or optimised, a build of everything takes minutes. Scripts/test names the test targets that it
+// wants then; the plugin is not built, and the tool only where its tests are.
 if let names = Context.environment["FLEXPAGE_TESTS"] {
     let wanted = names.split(separator: " ").map(String.init)
     package.products = []

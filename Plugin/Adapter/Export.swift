@@ -3,7 +3,10 @@ import Paging
 
 /// An image that has been opened for a client, and how it is served.
 struct Export: Sendable {
+    /// The one that clients have open already, or one that has just been opened.
     let image: any ImageSource
+    /// The image's Provider if other clients have it open. It counts the client as a user already.
+    var provider: Provider?
     /// What comes before the image's own words in messages: `file=`, or `export "NAME": `.
     let prefix: String
     /// Whether clients may only read.

@@ -36,8 +36,9 @@ struct OpenedSource: Sendable {
         if let path = settings.directory {
             let directory = try Self.sentence("dir=") { () throws(ImageError) in try ImageDirectory(FilePath(path)) }
             kind = .directory(directory)
-            let count = try Self.sentence("dir=") { () throws(ImageError) in try directory.names().count }
-            note = "dir=\(path): \(count) images"
+            let names = try Self.sentence("dir=") { () throws(ImageError) in try directory.names() }
+            note = "dir=\(path): \(names.count) images"
+            warnings = Self.warnings(about: names.compactMap { try? directory.place(named: $0) }, settings)
             try checkDefaultExport()
         } else if let path = settings.file {
             let place = ImagePlace(FilePath(path))
@@ -83,9 +84,25 @@ struct OpenedSource: Sendable {
     private mutating func checkList(from directory: ImageDirectory) throws(ConfigurationError) {
         for export in settings.exports {
             let prefix = "export=\(export.name):"
-            let file = try Self.file(at: directory.place(at: FilePath(export.path)), settings, rings, mark, prefix: prefix)
+            let file = try Self.file(
+                at: directory.place(at: FilePath(export.path)), settings, rings, mark, prefix: prefix)
             warnings += Self.warnings(about: file, settings, prefix: prefix, isReadOnly: export.isReadOnly)
         }
+    }
+
+    /// What holds for images of a directory, a line for each kind of news. All are opened, and nothing is read but from
+    /// the first: whether there is O_DIRECT depends on the filesystem.
+    private static func warnings(about places: [ImagePlace], _ settings: Settings) -> [String] {
+        let first = places.first.flatMap {
+            try? ImageFile(at: $0, direct: settings.direct, lock: settings.lock, readOnly: true)
+        }
+        var lines = first.map { warnings(about: $0, settings, prefix: "dir=", isReadOnly: true) } ?? []
+        let reasons = places.compactMap(ImageFile.readOnlyReason(at:))
+        if let reason = reasons.first {
+            let others = reasons.count == 1 ? "" : " and \(reasons.count - 1) more, for their own reasons,"
+            lines.append("dir=\(reason); serving it\(others) read-only")
+        }
+        return lines
     }
 
     private static func warnings(
@@ -124,9 +141,13 @@ struct OpenedSource: Sendable {
     /// The name that a client gets if it gives none.
     var defaultName: String { settings.defaultExport ?? "" }
 
-    /// Opens the image that a client calls `name`.
+    /// Opens the image that a client calls `name`. If other clients have it open, nothing of it is read: its disk may
+    /// hang.
+    /// - Parameter use: The Provider of an image that is in use, for one more user.
     /// - Throws: Why there is none, in a sentence that names it.
-    func open(_ name: String) throws(ConfigurationError) -> Export {
+    func open(
+        _ name: String, ifInUse use: (ImageIdentity) -> Provider? = { _ in nil }
+    ) throws(ConfigurationError) -> Export {
         let name = name.isEmpty ? defaultName : name
         let prefix = "export \(name.quoted()): "
         switch kind {
@@ -135,19 +156,31 @@ struct OpenedSource: Sendable {
             throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
         case .directory(let directory):
             let place = try Self.sentence(prefix) { () throws(ImageError) in try directory.place(named: name) }
-            let file = try Self.file(at: place, settings, rings, mark, prefix: prefix)
+            let (image, provider) = try image(at: place, prefix: prefix, ifInUse: use)
             return Export(
-                image: file, prefix: prefix, isReadOnly: false, cache: settings.cache, reserve: settings.reserve)
+                image: image, provider: provider, prefix: prefix, isReadOnly: false, cache: settings.cache,
+                reserve: settings.reserve)
         case .list(let directory):
             guard let export = settings.exports.first(where: { $0.isCalled(name) }) else {
                 throw ConfigurationError("\(prefix)there is no such export")
             }
             let place = directory.place(at: FilePath(export.path))
-            let file = try Self.file(at: place, settings, rings, mark, prefix: prefix)
+            let (image, provider) = try image(at: place, prefix: prefix, ifInUse: use)
             return Export(
-                image: file, prefix: prefix, isReadOnly: export.isReadOnly, cache: export.cache ?? settings.cache,
-                reserve: export.reserve ?? settings.reserve)
+                image: image, provider: provider, prefix: prefix, isReadOnly: export.isReadOnly,
+                cache: export.cache ?? settings.cache, reserve: export.reserve ?? settings.reserve)
         }
+    }
+
+    /// The image there: the one in use, with its Provider, or one that is opened.
+    private func image(
+        at place: ImagePlace, prefix: String, ifInUse use: (ImageIdentity) -> Provider?
+    ) throws(ConfigurationError) -> (image: any ImageSource, provider: Provider?) {
+        if let provider = ImageFile.identity(at: place).flatMap(use), let image = provider.accessor as? any ImageSource
+        {
+            return (image, provider)
+        }
+        return (try Self.file(at: place, settings, rings, mark, prefix: prefix), nil)
     }
 
     private static func file(

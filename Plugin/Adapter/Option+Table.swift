@@ -47,7 +47,8 @@ extension Option {
 
         Option(
             "state", ["PATH"], default: nil,
-            help: "Keep the memory in this file, on a tmpfs, so that the next server loses nothing and is warm, whatever "
+            help:
+                "Keep the memory in this file, on a tmpfs, so that the next server loses nothing and is warm, whatever "
                 + "ends this one."
         ) { value, settings throws(InvalidValue) in
             guard !value.isEmpty else {

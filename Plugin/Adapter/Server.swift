@@ -21,6 +21,8 @@ final class Server: @unchecked Sendable {
     private(set) var hasGivenUp = false
     /// The last progress seen after a quit signal, and when.
     private var lastProgress: (progress: UInt64, time: Int)?
+    /// The clients that are being connected.
+    private let connects = Connects()
     /// Writes dirty data to the image when the process is about to die. It outlives serving, because the thread that
     /// calls it does not know when serving ends. It does nothing then.
     private(set) var will: LastWill?
@@ -91,18 +93,23 @@ final class Server: @unchecked Sendable {
     /// - Returns: Whether that succeeded.
     func flushIfChanged() -> Bool { serving?.flushIfChanged() ?? true }
 
-    /// After a quit signal: whether nothing has been written to any image for end-time=, although a flush is under way.
+    /// After a quit signal: whether nothing has been done for any image for end-time=, although something is to be
+    /// done: a flush, a request of a client, or opening an image for a client. nbdkit waits for all of these.
     /// A disk that fails is another matter: it is tried again as long as the process lives. Called again and again by
     /// one thread.
     /// - Parameter now: Seconds of a clock that is never set back.
     /// - Returns: Nil, or the errors with which the process should end.
     func giveUp(at now: Int) -> [ConfigurationError]? {
         guard let serving, let endTime = settings.endTime else { return nil }
-        let progress = serving.progress
-        if lastProgress?.progress != progress || !serving.isFlushing { lastProgress = (progress, now) }
+        let progress = serving.progress &+ connects.ended
+        let waits = serving.isWaitingForDisk || !connects.underWay.isEmpty
+        if lastProgress?.progress != progress || !waits { lastProgress = (progress, now) }
         guard let lastProgress, now - lastProgress.time >= endTime else { return nil }
-        let losses = serving.losses
-        return losses.isEmpty ? nil : losses
+        let refusals = connects.underWay.map {
+            ConfigurationError("export \($0.quoted()): a client cannot connect: \(Serving.silence(of: endTime))")
+        }
+        let errors = serving.losses + refusals
+        return errors.isEmpty ? nil : errors
     }
 
     /// Ends serving. Does nothing if it never began.
@@ -132,7 +139,9 @@ final class Server: @unchecked Sendable {
         guard let serving, let source else {
             throw ConfigurationError("a client connected before serving began or after it ended")
         }
-        let export = try source.open(name)
+        let number = connects.begin(name)
+        defer { connects.end(number) }
+        let export = try source.open(name, ifInUse: serving.useIfInUse)
         let served = try open(export, in: serving)
         let canWrite = !isReadOnly && !export.isReadOnly && served.image.isWritable
         do throws(ConfigurationError) {

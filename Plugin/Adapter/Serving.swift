@@ -116,6 +116,9 @@ final class Serving: Sendable {
 
     // MARK: - Clients
 
+    /// The Provider of an image that clients have open by any name, for one more client. `open` must follow.
+    func useIfInUse(_ identity: ImageIdentity) -> Provider? { registry.openIfInUse(identity) }
+
     /// The image, for one more client. If clients have it open by any name, what `export` has opened is closed again.
     func open(_ export: Export) throws(AccessError) -> ServedImage {
         try Serving.open(export, isLate: kept == nil, registry, images, gate)
@@ -125,7 +128,12 @@ final class Serving: Sendable {
         _ export: Export, isLate: Bool, _ registry: ProviderRegistry, _ images: ServedImages,
         _ gate: @escaping @Sendable () -> Void
     ) throws(AccessError) -> ServedImage {
-        let provider = try registry.open(export.image.identity) { () throws(AccessError) in export.image }
+        let provider =
+            if let provider = export.provider {
+                provider
+            } else {
+                try registry.open(export.image.identity) { () throws(AccessError) in export.image }
+            }
         if let reserve = export.reserve { provider.setReserve(reserve) }
         return images.enter(provider) { ServedImage(provider, prefix: export.prefix, isLate: isLate, gate: gate) }
     }
@@ -188,8 +196,8 @@ final class Serving: Sendable {
     /// The counters of each image that clients have open, a line each.
     var countersOfImages: [String] { images.all.map { "\($0.label): \($0.counters)" } }
 
-    /// A number that changes while something is written to any image.
-    var progress: UInt64 { flushes.progress }
+    /// A number that changes while something is done for any image.
+    var progress: UInt64 { images.all.reduce(flushes.progress) { $0 &+ $1.provider.calls.ended } }
 
     /// Flushes all images one last time, and stops the threads. Does not wait for clients: nbdkit calls no close for
     /// those that are still connected. If nothing is written to any image for `endTime` seconds, it gives up: threads
@@ -204,6 +212,8 @@ final class Serving: Sendable {
             flushes.start(images.all, .last)
             hasEnded = flushes.wait(patience: patience)
         }
+        // What is read ahead is for no client, and may hang.
+        hasEnded = hasEnded && waitForCalls(patience: patience)
         let losses = self.losses
         guard hasEnded else {
             _ = unsafe Unmanaged.passRetained(self)
@@ -216,24 +226,52 @@ final class Serving: Sendable {
         return (losses, false)
     }
 
-    /// Whether a flush is under way that a disk may hold up.
-    var isFlushing: Bool { flushes.isAnyRunning }
+    /// Whether a flush, or another call of an image, is under way that a disk may hold up.
+    var isWaitingForDisk: Bool { flushes.isAnyRunning || images.all.contains { $0.provider.calls.isAnyUnderWay } }
 
-    /// An error for each image of which not all is written and synced.
+    /// Waits until no call of an image is under way, but no longer than `patience` milliseconds without any progress.
+    /// - Returns: Whether all have ended.
+    private func waitForCalls(patience: Int) -> Bool {
+        var (before, waited) = (progress, 0)
+        while isWaitingForDisk {
+            guard waited < patience else { return false }
+            usleep(5000)
+            waited += 5
+            if progress != before { (before, waited) = (progress, 0) }
+        }
+        return true
+    }
+
+    /// An error for each image of which not all is written and synced, and for each whose requests are not done.
     var losses: [ConfigurationError] {
-        flushes.failures.map { served, error in
+        let failures = flushes.failures
+        let lines = failures.map { served, error in
             error.map { loss(of: served, $0) } ?? loss(ofHanging: served, after: endTime ?? 0)
         }
+        let waiting = images.all.filter { served in
+            served.provider.calls.isAnyUnderWay && !failures.contains { $0.served === served }
+        }
+        return lines
+            + waiting.map {
+                ConfigurationError("requests to \($0.label) are not done: \(Serving.silence(of: endTime ?? 0))")
+            }
+    }
+
+    /// Why the end does not wait any longer for a disk.
+    static func silence(of seconds: Int) -> String {
+        "its disk did nothing for \(seconds) \(seconds == 1 ? "second" : "seconds") (end-time=)"
     }
 
     /// What becomes of data that is not on its image when the server ends.
     private var fate: String { inheritance == nil ? "are lost" : "stay in the state file for the next server" }
 
     private func loss(ofHanging served: ServedImage, after seconds: Int) -> ConfigurationError {
-        let unit = seconds == 1 ? "second" : "seconds"
-        return ConfigurationError(
-            "\(served.provider.dirtyPages) pages of 4096 bytes are not on \(served.label) and \(fate): its disk did "
-                + "nothing for \(seconds) \(unit) (end-time=)")
+        let dirtyPages = served.provider.dirtyPages
+        let what =
+            dirtyPages > 0
+            ? "\(dirtyPages) pages of 4096 bytes are not on \(served.label) and \(fate)"
+            : "data written to \(served.label) could not be made durable and may be lost"
+        return ConfigurationError("\(what): \(Serving.silence(of: seconds))")
     }
 
     private func loss(of served: ServedImage, _ error: AccessError) -> ConfigurationError {

@@ -136,16 +136,13 @@ struct Settings: Equatable {
     /// What is reserved must leave enough to lend.
     private func checkReserves() throws(ConfigurationError) {
         let each = exports.isEmpty ? [reserve] : exports.map { $0.reserve ?? reserve }
-        let limit = Int(Double(memory) * Reserve.maxShare)
-        var total = 0
-        for reserve in each.compactMap({ $0 }) {
-            let (sum, overflow) = total.addingReportingOverflow(reserve.bytes(of: memory))
-            total = overflow ? Int.max : sum
-        }
-        guard total > limit else { return }
+        let excess = Pages.excess(of: each.compactMap { $0 }, memory: memory)
+        guard excess > 0 else { return }
+        let whose = each.count == 1 ? "an image" : "all exports together"
+        let limit = ByteCount.roughly(Pages.maxReserved(memory: memory))
         throw ConfigurationError(
-            "reserve= is \(ByteCount.roughly(total)) for \(each.count == 1 ? "an image" : "all exports together"); "
-                + "expected at most half of memory=, which is \(ByteCount.roughly(limit))")
+            "reserve= is \(ByteCount.roughly(excess)) too much for \(whose); expected at most half of the pages in "
+                + "memory=, which is \(limit)")
     }
 
     /// The error if the memory cannot be allocated.

@@ -1,8 +1,7 @@
-# Mounts an export's filesystem on this machine. Sourced by Scripts/serve, which sets uri, socket, port, scratch and
-# mount_dir.
+# Mounts an export's filesystem on this machine. Sourced by Scripts/serve, which sets uri, tool, scratch and mount_dir.
 # shellcheck shell=bash disable=SC2034,SC2154  # variables that are set in, or used by, that script
 
-attach_packages=(nbd-client libnbd-bin util-linux mount kmod)
+attach_packages=(libnbd-bin util-linux mount kmod)
 
 # What is up, in the order in which it was set up; empty or "no" if it is not.
 nbd_device=
@@ -43,18 +42,31 @@ kernel_has_nbd() {
 
 # Takes the first free device. Another process may be faster, so each one is tried.
 attach_by_kernel() {
-    local block where=(-unix "$socket")
-    [ -n "$socket" ] || where=(localhost "$port")
+    local block
     for block in /sys/block/nbd*; do
         if [ "$(cat "$block/size")" != 0 ] || [ -e "$block/pid" ]; then continue; fi
         device=/dev/${block##*/}
-        if as_root nbd-client "${where[@]}" "$device" >&2; then
+        if start_attaching; then
             nbd_device=$device
             return
         fi
     done
     die "no /dev/nbd* is free"
 }
+
+# It runs in the foreground until the device is detached, so a shell starts it in the background, out of reach of Ctrl-C.
+# Its first line says that the device is attached. If it ends, the file of its end is there.
+start_attaching() {
+    rm -f "$scratch/attach.end"
+    # shellcheck disable=SC2016  # that shell expands it
+    as_root sh -c '(setsid "$1" attach "$2" "$3" >"$4.log" 2>&1; : >"$4.end") &' sh "$tool" "$uri" "$device" "$scratch/attach"
+    wait_for "flexpage attach did not start" attach_has_told
+    [ -e "$scratch/attach.end" ] || return 0
+    cat "$scratch/attach.log" >&2
+    return 1
+}
+
+attach_has_told() { [ -e "$scratch/attach.end" ] || grep -qs ': attached: ' "$scratch/attach.log"; }
 
 # nbdfuse shows the export as a file, and a loop device turns the file into a block device. The kernel opens the file as
 # root, so nbdfuse must run as root.
@@ -107,7 +119,7 @@ mount_options_for() {
 detach() {
     local failed=no
     [ "$is_mounted" = no ] || unmount "$mount_dir"
-    [ -z "$nbd_device" ] || as_root nbd-client -d "$nbd_device" >&2 || failed=yes
+    [ -z "$nbd_device" ] || stop_attaching || failed=yes
     [ -z "$loop_device" ] || as_root losetup --detach "$loop_device" || failed=yes
     if [ -n "$fuse_dir" ]; then
         ! mountpoint -q "$fuse_dir" || unmount "$fuse_dir"
@@ -116,6 +128,11 @@ detach() {
     [ "$made_mount_dir" = no ] || as_root rmdir "$mount_dir" || failed=yes
     is_mounted=no nbd_device='' loop_device='' fuse_dir='' made_mount_dir=no
     [ "$failed" = no ]
+}
+
+# The one that attached it ends by itself then.
+stop_attaching() {
+    as_root "$tool" detach "$nbd_device" >&2 && wait_for "flexpage attach did not end" test -e "$scratch/attach.end"
 }
 
 unmount() {

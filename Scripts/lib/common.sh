@@ -4,12 +4,15 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 plugin=$root/.build/release/libnbdkit-flexpage-plugin.so
+tool=$root/.build/release/flexpage
 
 # mkfs, losetup and nbd-client are in sbin, which is not in the path of an ordinary Debian user.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # Packages to build and run the plugin.
 build_packages=(nbdkit nbdkit-plugin-dev libnbd-dev)
+# Packages to build the command line tool, which links libnbd and libnl. pkgconf finds libnl's headers.
+tool_packages=(libnbd-dev libnl-genl-3-dev pkgconf)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -81,12 +84,15 @@ need_swift() {
     command -v swift >/dev/null || die "swift is not in PATH; install Swift 6.2 or newer from https://www.swift.org/install/"
 }
 
-# build PRODUCT FILE NAME: brings a product of the release build, which is FILE, up to date.
+# build PRODUCT FILE NAME [OPTION…]: brings a product of the release build, which is FILE, up to date.
 build() {
+    local options=("${@:4}")
     need_swift
     if [ -e "$2" ]; then say "Building $3"; else say "Building $3 (the first build takes a minute or two)"; fi
-    (cd "$root" && swift build -c release --product "$1" </dev/null >&2) || die "cannot build $3"
+    (cd "$root" && swift build -c release --product "$1" "${options[@]}" </dev/null >&2) || die "cannot build $3"
 }
+
+build_tool() { build flexpage "$tool" "the flexpage tool"; }
 
 build_plugin() { build nbdkit-flexpage-plugin "$plugin" "the plugin"; }
 

@@ -8,11 +8,17 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -163,6 +169,22 @@ uint64_t linux_birth(int descriptor)
     if (statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &status) < 0 || (status.stx_mask & STATX_BTIME) == 0)
         return 0;
     return (uint64_t)nanoseconds(status.stx_btime);
+}
+
+uint64_t linux_handle(int descriptor)
+{
+    union {
+        struct file_handle handle;
+        char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+    } room = {.handle.handle_bytes = MAX_HANDLE_SZ};
+    int mount;
+    if (name_to_handle_at(descriptor, "", &room.handle, &mount, AT_EMPTY_PATH) < 0)
+        return 0;
+    // FNV-1a.
+    uint64_t hash = 0xcbf29ce484222325;
+    for (unsigned index = 0; index < room.handle.handle_bytes; index++)
+        hash = (hash ^ room.handle.f_handle[index]) * 0x100000001b3;
+    return hash != 0 ? hash : 1;
 }
 
 bool linux_tells_changes(int descriptor)
@@ -412,3 +434,36 @@ void linux_unmap(const void *address, size_t length) { munmap((void *)address, l
 uint32_t linux_major(uint64_t device) { return major(device); }
 
 uint32_t linux_minor(uint64_t device) { return minor(device); }
+
+int linux_duplicate(int descriptor) { return result(fcntl(descriptor, F_DUPFD_CLOEXEC, 0)); }
+
+void linux_watch_peer(int descriptor)
+{
+    const int on = 1, idle_seconds = 10, interval_seconds = 5, probes = 4, unanswered_milliseconds = 30000;
+    setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, &idle_seconds, sizeof idle_seconds);
+    setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, &interval_seconds, sizeof interval_seconds);
+    setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_milliseconds, sizeof unanswered_milliseconds);
+}
+
+int linux_end_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0)
+        return -EINVAL;
+    return result(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// New in Linux 5.6; the headers of older distributions lack it.
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+int linux_become_io_flusher(void) { return result(prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0)); }
+
+int linux_lock_memory(void) { return result(mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)); }

@@ -1,18 +1,19 @@
 import ArgumentParser
 
-/// The command line tool: measures and simulates the pager without a server, and looks after what one has left.
+/// The command line tool: attaches exports to this machine, looks after what a server has left, and measures and
+/// simulates the pager without a server.
 @main
 struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
-        abstract: "Measure and simulate Flexpage's pager without nbdkit, and look after what a server has left.",
+        abstract: "Attach exports to this machine; look after what a server has left; measure and simulate the pager.",
         subcommands: subcommands)
 
     private static var subcommands: [any ParsableCommand.Type] {
         #if FLEXPAGE_SCHEDULED
-            [Measure.self, Simulate.self, StateCommand.self, Fuzz.self]
+            [StateCommand.self, Measure.self, Simulate.self, Fuzz.self]
         #else
-            [Measure.self, Simulate.self, StateCommand.self]
+            [Attach.self, Detach.self, StateCommand.self, Measure.self, Simulate.self]
         #endif
     }
 }

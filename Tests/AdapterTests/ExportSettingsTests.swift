@@ -1,3 +1,4 @@
+import Paging
 import Testing
 
 @testable import Adapter
@@ -99,18 +100,22 @@ import Testing
         #expect(error(("default", "n"))?.hasPrefix("file= is missing") == true)
     }
 
-    /// All reserves together are at most half of the memory, whichever key says them.
+    /// All reserves together are at most what the pager can reserve, whichever key says them: half of its pages.
     @Test func reserves() {
-        #expect(error(("dir", "d"), ("memory", "100M"), ("reserve", "50M")) == nil)
+        let maximum = Pages.maxReserved(memory: 100 << 20)
+        #expect(maximum < 50 << 20 && maximum > 48 << 20)
+        #expect(error(("dir", "d"), ("memory", "100M"), ("reserve", "\(maximum)")) == nil)
         #expect(error(("dir", "d"), ("reserve", "50%")) == nil)
         #expect(
-            error(("dir", "d"), ("reserve", "51M"), ("memory", "100M"))
-                == "reserve= is 51M for an image; expected at most half of memory=, which is 50M")
+            error(("dir", "d"), ("reserve", "\(maximum + 1)"), ("memory", "100M"))
+                == "reserve= is 4096 too much for an image; expected at most half of the pages in memory=, which is 48M"
+        )
         #expect(error(("export", "a:x"), ("export", "b:y"), ("reserve", "25%")) == nil)
         #expect(error(("export", "a:x"), ("export", "b:y,reserve=0"), ("reserve", "50%")) == nil)
         #expect(
             error(("export", "a:x,reserve=30%"), ("export", "b:y,reserve=30M"), ("memory", "100M"))
-                == "reserve= is 60M for all exports together; expected at most half of memory=, which is 50M")
+                == "reserve= is 10M too much for all exports together; expected at most half of the pages in memory=, "
+                + "which is 48M")
         #expect(error(("export", "a:x,reserve=7E"), ("export", "b:y,reserve=7E"))?.hasPrefix("reserve= is ") == true)
         #expect(error(("dir", "d"), ("reserve", "50"))?.isEmpty == nil, "without the sign it is a number of bytes")
     }

@@ -13,6 +13,7 @@ final class ScriptedSource: ImageSource {
         var bytes: [UInt8]
         var calls: [String] = []
         var isTaken = false
+        var hangs = false
     }
 
     private let state: Mutex<State>
@@ -44,6 +45,11 @@ final class ScriptedSource: ImageSource {
         state.withLock { $0.isTaken = isTaken }
     }
 
+    /// Says whether its reads hang.
+    func setHanging(_ hangs: Bool) {
+        state.withLock { $0.hangs = hangs }
+    }
+
     private func note(_ call: String) {
         state.withLock { $0.calls.append(call) }
     }
@@ -70,6 +76,7 @@ final class ScriptedSource: ImageSource {
     // MARK: Bytes
 
     func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) {
+        while state.withLock({ $0.hangs }) { usleep(1000) }
         state.withLock { state in
             var rest = state.bytes[Int(offset)...]
             for piece in pieces {

@@ -1,4 +1,5 @@
 import Accessors
+import Glibc
 import Paging
 import Testing
 
@@ -37,6 +38,35 @@ import Testing
         #expect(source.bytes[4000..<9000].allSatisfy { $0 == 255 })
         serving.close(served)
         #expect(serving.end().losses.isEmpty)
+    }
+
+    /// A read that is for no client any more, as of what is read ahead, hangs at the end. There is nothing to write,
+    /// and the end gives up after its time, and says which image it was. After that everything may still be in use.
+    @Test func anEndBesideAReadThatHangs() throws {
+        let source = ScriptedSource(Self.pattern)
+        var settings = Settings()
+        try settings.set("memory", "2M")
+        try settings.set("end-time", "1")
+        let serving = try Serving(keeping: export(source), settings, log: { _ in }, gate: {})
+        let served = try serving.open(export(source))
+        let pager = Pager(served.provider, writeThrough: false)
+        try pager.populate(0..<4096)
+        #expect(!serving.isWaitingForDisk && serving.losses.isEmpty)
+        source.setHanging(true)
+        let hasEnded = Guarded(false)
+        #expect(
+            DetachedThread.run {
+                try? pager.populate(20_000..<24_096)
+                hasEnded.withLock { $0 = true }
+            })
+        while !serving.isWaitingForDisk { usleep(1000) }
+        let (losses, hasGivenUp) = serving.end()
+        #expect(hasGivenUp)
+        #expect(
+            losses.map(\.text)
+                == ["requests to memory are not done: its disk did nothing for 1 second (end-time=)"])
+        source.setHanging(false)
+        while !hasEnded.withLock({ $0 }) { usleep(1000) }
     }
 
     /// A writer that the image refuses is refused in the image's words, and does not count as a writer.

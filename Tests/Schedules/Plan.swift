@@ -26,6 +26,8 @@ struct Plan: Sendable {
     var preparation: [Request] = []
     /// The requests of each client.
     var clients: [[Request]] = []
+    /// Whether the memory is kept for the next server.
+    var keeps = false
     var death: Death?
     /// The moments at which power is lost.
     var powerLosses = PowerLoss.Moments.all

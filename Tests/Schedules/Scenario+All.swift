@@ -1,7 +1,8 @@
 extension Scenario {
     /// All scenarios.
     public static let all: [Scenario] = [
-        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, hammer,
+        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, takeOvers,
+        takeOver, hammer,
         sweeps, pair,
     ]
 
@@ -181,6 +182,33 @@ extension Scenario {
         plan.crew = random.once(in: 2) ? 2 : 0
         plan.clients = Mix(pages: 4, longest: 16, forcedOnceIn: 3).clients(2, 3, &random)
         plan.death = .lastWill(.everyStep)
+        return plan
+    }
+
+    static let takeOver = Scenario(
+        name: "take-over", purpose: "the process dies in the midst of it, and the next one takes over"
+    ) { random in
+        var plan = Plan(frames: random.pick(12...40), dirtyShare: 0.9, dirtyAge: [1, 5000][random.pick(0...1)])
+        plan.images = (0..<random.pick(1...2)).map { _ in
+            Plan.Image(sectors: 8 * random.pick(4...24), zeroes: .random(&random))
+        }
+        plan.keeps = true
+        plan.crew = random.once(in: 2) ? 2 : 0
+        plan.clients = Mix(pages: 4, longest: 24).clients(3, 6, &random, images: plan.images.count)
+        plan.death = .takeOver(.step(random.pick(0...3000)))
+        return plan
+    }
+
+    static let takeOvers = Scenario(
+        name: "take-overs", purpose: "the process dies at every step of a few requests, and the next one takes over",
+        divisor: 50
+    ) { random in
+        var plan = Plan(frames: 16, dirtyShare: 0.9, dirtyAge: 1)
+        plan.images[0].sectors = 8 * 8
+        plan.keeps = true
+        plan.crew = random.once(in: 2) ? 2 : 0
+        plan.clients = Mix(pages: 4, longest: 16, forcedOnceIn: 3).clients(2, 3, &random)
+        plan.death = .takeOver(.everyStep)
         return plan
     }
 

@@ -10,6 +10,8 @@ final class Trial: @unchecked Sendable {
     let clock = Clock()
     let verdict = Verdict()
     let images: [RecordingImage]
+    /// What the next server finds, if anything is kept.
+    let section: KeptSection?
     let pages: Pages
     private(set) var pagers: [Pager] = []
     private let registry: ProviderRegistry
@@ -37,9 +39,10 @@ final class Trial: @unchecked Sendable {
                 size: Int64($0.sectors * Sector.size), zeroes: $0.zeroes, faults: $0.faults, seed: plan.seed,
                 clock: clock, verdict: verdict)
         }
+        section = plan.keeps ? KeptSection(frames: plan.frames) : nil
         pages = try! Pages(
-            memory: Pages.memory(forFrames: plan.frames), dirtyShare: plan.dirtyShare,
-            readahead: plan.readahead)
+            memory: section?.memory ?? Pages.memory(forFrames: plan.frames), dirtyShare: plan.dirtyShare,
+            readahead: plan.readahead, kept: section?.kept)
         registry = ProviderRegistry(pages: pages)
         for image in images where images.count == 1 { image.belongs(to: pages) }
     }

@@ -111,9 +111,9 @@ bool flexpage_server_begin(flexpage_server *server, struct flexpage_message *mes
 /// Clients may be connected. Returns false if that fails.
 bool flexpage_server_flush_if_changed(flexpage_server *server);
 
-/// After a quit signal: whether nothing was written to any image for the time of end-time=, although data is left. The
-/// message's error says which. `now` is in seconds of a clock that is never set back. Call it after each
-/// flexpage_server_flush_if_changed.
+/// After a quit signal: whether nothing was done for any image for the time of end-time=, although data is left, or a
+/// request or a connecting client waits for a disk. The message's error says which. `now` is in seconds of a clock that
+/// is never set back. Call it after each flexpage_server_flush_if_changed.
 bool flexpage_server_gives_up(flexpage_server *server, int64_t now, struct flexpage_message *message);
 
 /// Ends serving, after one last flush. The message's error says what could not be written. Clients that are still

@@ -34,6 +34,7 @@ struct ChangeWatch {
     private let isBlockDevice: Bool
     private let tellsChanges: Bool
     private let canRest: Bool
+    private let isUnique: Bool
     /// The stamp at the last look, and when it was first seen.
     private var stamp: ImageStamp?
     private var stampSince = 0
@@ -47,9 +48,12 @@ struct ChangeWatch {
     /// - Parameter descriptor: Open for as long as this is used; not owned.
     /// - Parameter canRest: The image may rest, or the next server may take it over. Then the first reader waits for
     ///   the stamp to settle, because otherwise nothing that this reader has read could be kept.
-    init(descriptor: Int32, isBlockDevice: Bool, canRest: Bool = false) {
+    /// - Parameter isUnique: No later file can be taken for the image when that has no descriptor. Otherwise nothing
+    ///   cached outlives a rest: the filesystem may have given its inode number to another file.
+    init(descriptor: Int32, isBlockDevice: Bool, canRest: Bool = false, isUnique: Bool = true) {
         self.descriptor = descriptor
         self.canRest = canRest
+        self.isUnique = isUnique
         self.isBlockDevice = isBlockDevice
         tellsChanges = linux_tells_changes(descriptor)
         look()
@@ -88,7 +92,7 @@ struct ChangeWatch {
     /// The image begins to rest: nobody has it open here. Its descriptor is closed after this.
     mutating func rests() {
         look()
-        let isProof = tellsChanges && stamp?.isFine == true && isSettled && (isGood || left == stamp)
+        let isProof = isUnique && tellsChanges && stamp?.isFine == true && isSettled && (isGood || left == stamp)
         rested = isProof ? stamp : nil
     }
 

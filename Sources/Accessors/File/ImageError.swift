@@ -32,6 +32,8 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case noName
         /// Its name has come to lead to another file while it was being opened.
         case replaced
+        /// Another program has a lease on it, and has not given it up in time.
+        case leased
         /// No descriptor is left: EMFILE or ENFILE.
         case tooManyFiles(Errno)
         /// No directory of images has that path.
@@ -101,6 +103,8 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             "it has no such entry; an export has the name of a file in it, without a slash"
         case .replaced:
             "another file got its name while it was being opened; connect again"
+        case .leased:
+            "another program, such as a file server, has a lease on it and does not give it up; connect again later"
         case .tooManyFiles(.tooManyOpenFiles):
             "too many open files; raise ulimit -n"
         case .tooManyFiles(let errno):
@@ -147,7 +151,7 @@ public struct ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .special: Errno.invalidArgument.rawValue
         case .unkeptPath: Errno.fileNameTooLong.rawValue
         case .outlivesLocks, .directOutlivesLocks: Errno.notSupported.rawValue
-        case .locked, .held, .lockedWhole: Errno.resourceBusy.rawValue
+        case .locked, .held, .lockedWhole, .leased: Errno.resourceBusy.rawValue
         case .tooManyFiles(let errno), .noDirect(let errno), .readOnly(let errno), .unlockable(let errno),
             .unclaimable(let errno), .unmarkable(let errno), .pathless(let errno), .failed(_, let errno):
             errno.rawValue

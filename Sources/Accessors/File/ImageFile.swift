@@ -124,8 +124,27 @@ public final class ImageFile: ImageSource, @unchecked Sendable {
             : nil
         handover = Handover(
             ChangeWatch(
-                descriptor: descriptor, isBlockDevice: isBlockDevice, canRest: place.isLate || mark != nil))
+                descriptor: descriptor, isBlockDevice: isBlockDevice, canRest: place.isLate || mark != nil,
+                isUnique: opened.birth != 0))
         name = ImageName(place, opened.file, descriptor: descriptor)
+    }
+
+    /// The identity of what is there now, if this process may read it and it can be an image; otherwise nil. It is
+    /// opened, and nothing is read from it.
+    public static func identity(at place: ImagePlace) -> ImageIdentity? {
+        // Opening something else may wait, or do things.
+        guard let expected = try? place.status().kind, [LINUX_REGULAR, LINUX_BLOCK_DEVICE].contains(expected),
+            let descriptor = try? place.open(writable: false, direct: false)
+        else { return nil }
+        var file = linux_file()
+        guard linux_fstat(descriptor.number, &file) == 0, file.kind == expected else { return nil }
+        return identity(of: file, birth: OpenedImage.birth(of: descriptor.number))
+    }
+
+    /// Why the image that is there now cannot be written, in a sentence, if it can be read. It is opened, and nothing
+    /// is read from it.
+    public static func readOnlyReason(at place: ImagePlace) -> String? {
+        OpenedImage.readOnlyReason(at: place).map { "\(ImageError(place.path, .readOnly($0)))" }
     }
 
     /// No file has inode 0, so no device is taken for a file.

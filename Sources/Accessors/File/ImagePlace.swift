@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import SystemPackage
 
 /// Where an image is looked up when it is opened, and what it is called in messages.
@@ -56,19 +57,24 @@ public struct ImagePlace: Sendable {
         return file
     }
 
-    /// The maximum number of attempts at a lookup that a rename elsewhere disturbs.
-    private static let maxAttempts = 64
+    /// The maximum number of attempts at a lookup that a rename elsewhere disturbs, and of those after them, with a
+    /// pause before each, if another program has a lease on the file. The kernel has asked for it; a program that lives
+    /// gives it up soon.
+    private static let maxAttempts = (atOnce: 64, later: 100)
+    private static let pauseMicroseconds: UInt32 = 10_000
 
     private func opened(
         _ open: (UnsafePointer<CChar>, linux_lookup) -> Int32
     ) throws(Errno) -> OwnedDescriptor {
         let rule = isBeneath ? LINUX_BENEATH : LINUX_ANYWHERE
-        for _ in 1..<Self.maxAttempts {
+        let atOnce = isBeneath ? Self.maxAttempts.atOnce : 1
+        for attempt in 1..<atOnce + Self.maxAttempts.later {
             do throws(Errno) {
                 return try Linux.opened { lookup.withPlatformString { open($0, rule) } }
             } catch {
-                guard isBeneath, error == .resourceTemporarilyUnavailable else { throw error }
+                guard error == .resourceTemporarilyUnavailable else { throw error }
             }
+            if attempt >= atOnce { usleep(Self.pauseMicroseconds) }
         }
         return try Linux.opened { lookup.withPlatformString { open($0, rule) } }
     }

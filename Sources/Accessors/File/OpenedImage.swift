@@ -21,7 +21,7 @@ struct OpenedImage: ~Copyable, Sendable {
     let syncing: OwnedDescriptor
 
     let file: linux_file
-    /// When the file was made, nanoseconds since 1970; 0 if the filesystem does not tell.
+    /// Tells the file from a later one with its inode number: `birth(of:)`.
     let birth: UInt64
     /// Bytes in the image.
     let size: Int64
@@ -65,7 +65,7 @@ struct OpenedImage: ~Copyable, Sendable {
 
         self.file = file
         self.size = size
-        birth = linux_birth(buffered.number)
+        birth = Self.birth(of: buffered.number)
         readOnlyReason = reason
         logicalBlockSize = Self.logicalBlockSize(of: buffered, file)
         dropsBehindByItself = Self.probe(buffered, at: 0, uncached: true) == nil
@@ -121,6 +121,13 @@ struct OpenedImage: ~Copyable, Sendable {
 
     // MARK: - The file
 
+    /// When the file was made, nanoseconds since 1970. If the filesystem does not tell, as NFSv3 and FUSE do not, it is
+    /// a number made of the file's handle. 0 if there is neither.
+    static func birth(of descriptor: Int32) -> UInt64 {
+        let birth = linux_birth(descriptor)
+        return birth != 0 ? birth : linux_handle(descriptor)
+    }
+
     /// Looks at it before opening it, because opening a FIFO waits and opening a device can do things.
     private static func kindOfImage(at place: ImagePlace) throws(ImageError.Problem) -> linux_file_kind {
         let file: linux_file
@@ -144,6 +151,7 @@ struct OpenedImage: ~Copyable, Sendable {
         case .noSuchFileOrDirectory, .notDirectory: .missing
         case .permissionDenied: .unreadable
         case .improperLink: .outside
+        case .resourceTemporarilyUnavailable: .leased
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem: .tooManyFiles(errno)
         default: .failed(call, errno)
         }
@@ -242,7 +250,7 @@ struct OpenedImage: ~Copyable, Sendable {
                 if !isReadOnly { return descriptor }
                 reason = .readOnlyFileSystem
             } catch {
-                if isShortage(error) || isOfTheName(error) { throw problem(error, "opening") }
+                if isPassing(error) || isOfTheName(error) { throw problem(error, "opening") }
                 reason = error
             }
         }
@@ -253,9 +261,19 @@ struct OpenedImage: ~Copyable, Sendable {
         }
     }
 
-    /// Whether the process or the system lacks something at the moment. That says nothing about the image.
-    private static func isShortage(_ error: Errno) -> Bool {
-        [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory].contains(error)
+    /// Why it cannot be opened for writing, if it can be opened for reading. Nothing is read.
+    static func readOnlyReason(at place: ImagePlace) -> Errno? {
+        var reason: Errno?
+        guard let kind = try? kindOfImage(at: place), (try? openBuffered(place, kind, &reason)) != nil else {
+            return nil
+        }
+        return reason
+    }
+
+    /// Whether the process or the system lacks something at the moment, or another program has a lease on the file.
+    /// That says nothing about the image.
+    private static func isPassing(_ error: Errno) -> Bool {
+        [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory, .resourceTemporarilyUnavailable].contains(error)
     }
 
     /// Whether the name leads elsewhere by now. That says nothing about the permission to write the image.
@@ -276,7 +294,7 @@ struct OpenedImage: ~Copyable, Sendable {
             return descriptor
         } catch {
             throw error == .staleNFSFileHandle
-                ? .replaced : isShortage(error) ? problem(error, "opening") : .failed("opening", error)
+                ? .replaced : isPassing(error) ? problem(error, "opening") : .failed("opening", error)
         }
     }
 
@@ -293,7 +311,7 @@ struct OpenedImage: ~Copyable, Sendable {
             return descriptor
         } catch {
             if case .tooManyFiles = error { throw error }
-            if error == .replaced { throw error }
+            if error == .replaced || error == .leased { throw error }
             if mode == .auto { return nil }
             if case .failed(_, let errno) = error { throw .noDirect(errno) }
             throw error

@@ -70,6 +70,11 @@ int linux_replace(int descriptor, int other);
 // statx(2) with STATX_BTIME only: when the file was made, nanoseconds since 1970; 0 if the filesystem does not tell.
 uint64_t linux_birth(int descriptor);
 
+// name_to_handle_at(2): a number that differs between a file and a later one with the same inode number; 0 if the
+// filesystem has no handles. It is made of the handle, which has a generation beside the inode number, by a hash of 64
+// bits.
+uint64_t linux_handle(int descriptor);
+
 int linux_stat(const char *path, struct linux_file *file);
 int linux_fstat(int descriptor, struct linux_file *file);
 
@@ -206,5 +211,20 @@ void linux_unmap(const void *address, size_t length);
 // The two halves of a device number; see makedev(3).
 uint32_t linux_major(uint64_t device);
 uint32_t linux_minor(uint64_t device);
+
+// fcntl(2), F_DUPFD_CLOEXEC.
+int linux_duplicate(int descriptor);
+
+// setsockopt(2), five times: a TCP connection ends if its peer does not answer for half a minute. Others stay as is.
+void linux_watch_peer(int descriptor);
+
+// signalfd(2) of SIGHUP, SIGINT and SIGTERM, which are blocked from then on in this thread, and in those that it makes.
+int linux_end_signals(void);
+
+// prctl(2), PR_SET_IO_FLUSHER: for this thread the kernel frees no memory by I/O, which might wait for this thread.
+int linux_become_io_flusher(void);
+
+// mlockall(2): what has been touched stays in memory, now and later.
+int linux_lock_memory(void);
 
 #endif

@@ -51,8 +51,9 @@ public struct KeptImage: @unchecked Sendable {
     /// A number that threads change without a lock.
     public func counter(
         _ field: KeyPath<flexpage_state_image, UInt64>
-    ) -> UnsafeMutablePointer<Atomic<UInt64>> {
-        (base + MemoryLayout<flexpage_state_image>.offset(of: field)!).assumingMemoryBound(to: Atomic<UInt64>.self)
+    ) -> UnsafeMutablePointer<Synchronization.Atomic<UInt64>> {
+        (base + MemoryLayout<flexpage_state_image>.offset(of: field)!).assumingMemoryBound(
+            to: Synchronization.Atomic<UInt64>.self)
     }
 
     /// What a failed sync would lose.

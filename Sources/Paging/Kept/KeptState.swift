@@ -128,6 +128,7 @@ public struct KeptState: @unchecked Sendable {
             flexpage_keep_order()
             words[frame] = newValue.raw
             flexpage_keep_order()
+            Schedule.step()
         }
     }
 
@@ -169,15 +170,26 @@ public struct KeptState: @unchecked Sendable {
             slots.write(atOffset: offset, in: memory, from: source, count: count)
         } else {
             self[frame] = .empty
-            KeptState.copy(to: target, from: source, count: count)
+            KeptState.copyInSteps(to: target, from: source, count: count)
             self[frame] = KeptWord(key, isOwed: true)
         }
-        Schedule.step()
     }
 
     /// Copies bytes, or zeroes.
     static func copy(to target: UnsafeMutableRawPointer, from source: UnsafeRawPointer?, count: Int) {
         if let source { memcpy(target, source, count) } else { memset(target, 0, count) }
+    }
+
+    /// The same. A server may die in the midst of it, so a Scheduler may draw that.
+    static func copyInSteps(to target: UnsafeMutableRawPointer, from source: UnsafeRawPointer?, count: Int) {
+        #if FLEXPAGE_SCHEDULED
+            let half = min(count, 200)
+            copy(to: target, from: source, count: half)
+            Schedule.step()
+            copy(to: target + half, from: source.map { $0 + half }, count: count - half)
+        #else
+            copy(to: target, from: source, count: count)
+        #endif
     }
 
     // MARK: Taking over

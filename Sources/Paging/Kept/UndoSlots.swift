@@ -52,7 +52,7 @@ struct UndoSlots: @unchecked Sendable {
             let begin = offset + done
             let size = min(UndoSlots.sector - begin % UndoSlots.sector, count - done)
             save(begin / UndoSlots.sector, of: memory, in: slot)
-            KeptState.copy(to: memory + begin, from: source.map { $0 + done }, count: size)
+            KeptState.copyInSteps(to: memory + begin, from: source.map { $0 + done }, count: size)
             flexpage_keep_order()
             word(slot).pointee.store(UndoSlots.idle, ordering: .releasing)
             flexpage_keep_order()
@@ -64,6 +64,7 @@ struct UndoSlots: @unchecked Sendable {
     private func save(_ sector: Int, of memory: UnsafeMutableRawPointer, in slot: Int) {
         bytes(slot).copyMemory(from: memory + sector * UndoSlots.sector, byteCount: UndoSlots.sector)
         flexpage_keep_order()
+        Schedule.step()
         word(slot).pointee.store(UndoSlots.active | UInt64(sector), ordering: .releasing)
         flexpage_keep_order()
     }

@@ -1,7 +1,8 @@
 import Glibc
 import Synchronization
 
-/// Where requests sleep that got no memory, until there may be some.
+/// Where requests sleep that got no memory, until there may be some. Those that wait for their image's share of fills
+/// have a place of their own (`FillShare`): they want no memory of others, and no other image's requests wake them.
 ///
 /// There may be memory when a Region is freed, a page is queued, the last pin on a page goes, or a page becomes clean.
 /// The thread that does this calls `wake`, which costs one load while nobody waits. A thread that is about to sleep
@@ -12,6 +13,13 @@ struct MemoryWaiters: @unchecked Sendable {
     private let lock: Lock
     private let condition: Condition
     private let state: UnsafeMutablePointer<State>
+    /// Where the lock and the condition lie, if not among the tables.
+    private let room: UnsafeMutablePointer<Room>?
+
+    private struct Room {
+        var mutex = pthread_mutex_t()
+        var condition = pthread_cond_t()
+    }
 
     private struct State: ~Copyable {
         /// Counts wake-ups, so that one between `begin` and `sleep` is seen. Under `lock`; first, because changing it
@@ -23,11 +31,28 @@ struct MemoryWaiters: @unchecked Sendable {
     init(_ metadata: borrowing Metadata) {
         lock = Lock(in: metadata.mutex(.waiters))
         condition = Condition(in: metadata.conditions)
+        room = nil
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
+    }
+
+    /// With a lock and a condition of its own.
+    init() {
+        let room = UnsafeMutablePointer<Room>.allocate(capacity: 1)
+        room.initialize(to: Room())
+        lock = Lock(in: room.pointer(to: \.mutex)!)
+        condition = Condition(in: room.pointer(to: \.condition)!)
+        self.room = room
         state = .allocate(capacity: 1)
         state.initialize(to: State())
     }
 
     func destroy() {
+        if let room {
+            pthread_cond_destroy(room.pointer(to: \.condition)!)
+            pthread_mutex_destroy(room.pointer(to: \.mutex)!)
+            room.deallocate()
+        }
         state.deinitialize(count: 1)
         state.deallocate()
     }

@@ -24,6 +24,8 @@ struct Metadata {
     let readaheadWaste: UnsafeMutablePointer<Atomic<UInt64>>
     let imageQueues: UnsafeMutablePointer<ImageQueues>
     let holdings: UnsafeMutablePointer<Holding>
+    /// Room for the order in which images give.
+    let givers: UnsafeMutablePointer<UInt64>
     /// One for each shard of each image.
     let imageHits: UnsafeMutablePointer<UInt64>
     let imageCounters: UnsafeMutablePointer<ImageCounters.Record>
@@ -74,6 +76,7 @@ struct Metadata {
         readaheadWaste = carver.carve(Atomic<UInt64>.self, images)
         imageQueues = carver.carve(ImageQueues.self, images)
         holdings = carver.carve(Holding.self, images)
+        givers = carver.carve(UInt64.self, images)
         imageHits = carver.carve(UInt64.self, images * AccessMap.shardCount)
         imageCounters = carver.carve(ImageCounters.Record.self, images)
         dirtyImages = carver.carve(DirtyLimit.Image.self, images + 1)

@@ -42,6 +42,8 @@ struct Fill: ~Copyable {
 
     /// Frames that have been taken of the image's share for it.
     private var shared = 0
+    /// Whether it has none because the image's fills hold their share.
+    let isRefused: Bool
 
     /// The maximum number of base pages that one read reads in vain: 128 KiB. If there is little memory it is an eighth
     /// of what the read may populate.
@@ -73,6 +75,7 @@ struct Fill: ~Copyable {
         self.resident = resident
         covered = run.lowerBound..<run.lowerBound
         shared = context.fillShare.take(min(run.count, pages.maxFramesOfFill))
+        isRefused = shared == 0
         var end = run.lowerBound + UInt64(shared)
         if !resident.isEmpty { end = takeSink(for: run.lowerBound..<end) }
         var page = run.lowerBound
@@ -88,7 +91,7 @@ struct Fill: ~Copyable {
 
     /// A fill that has no frames, or none any more, holds no part of the image's share.
     private mutating func giveBackShare() {
-        context.fillShare.give(shared, waking: context.waiters)
+        context.fillShare.give(shared)
         shared = 0
     }
 
@@ -129,7 +132,7 @@ struct Fill: ~Copyable {
             for index in issued..<count { pages.give(context.table.region(of: ids[index])) }
         }
         if sink != .none { pages.give(context.table.region(of: sink)) }
-        context.fillShare.give(shared, waking: context.waiters)
+        context.fillShare.give(shared)
     }
 
     /// Puts the flexpages into the AccessMap, up to the first that no longer has a vacant place there.
@@ -208,7 +211,10 @@ struct Fill: ~Copyable {
     ) -> Result<Void, AccessError> {
         LockRank.assertNoneHeld()
         do throws(AccessError) {
-            return .success(try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound)))
+            return .success(
+                try context.map.counters.countingCall { () throws(AccessError) in
+                    try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound))
+                })
         } catch {
             return .failure(error)
         }

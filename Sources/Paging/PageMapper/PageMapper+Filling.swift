@@ -94,18 +94,24 @@ extension PageMapper {
         return loan
     }
 
-    /// A fill of the beginning of `run`, or nil after a sleep until there may be memory for one. No lock is held.
+    /// A fill of the beginning of `run`, or nil after a sleep until there may be memory for one, or until the image's
+    /// fills may have more. No lock is held.
     /// - Throws: If all of the Memory is dirty and none of it can be written out, the error of that.
     func plan(
         _ run: Range<UInt64>, maxCount: Int = Fill.capacity, in hashed: HashedChunk
     ) throws(AccessError) -> Fill? {
         let fill = Fill(run, maxCount: maxCount, context: context, pages: pages)
         if fill.count > 0 { return fill }
+        if fill.isRefused { return waitForShare(in: hashed) }
         let ticket = context.waiters.begin()
         let again = Fill(run, maxCount: maxCount, context: context, pages: pages)
         if again.count > 0 {
             context.waiters.end()
             return again
+        }
+        if again.isRefused {
+            context.waiters.end()
+            return waitForShare(in: hashed)
         }
         if let error = pages.noMemoryBecause {
             context.waiters.end()
@@ -114,6 +120,13 @@ extension PageMapper {
         hashed.withLock { chunk in chunk.shard.pointee.waits += 1 }
         pages.writebackQueue.kick()
         context.waiters.sleep(ticket)
+        return nil
+    }
+
+    /// Nil, once the image's fills may have more frames.
+    private func waitForShare(in hashed: HashedChunk) -> Fill? {
+        hashed.withLock { chunk in chunk.shard.pointee.waits += 1 }
+        context.fillShare.wait()
         return nil
     }
 }

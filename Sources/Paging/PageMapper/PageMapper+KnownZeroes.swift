@@ -55,14 +55,16 @@ extension PageMapper {
         context.noteHole(0..<0)
         do throws(AccessError) {
             LockRank.assertNoneHeld()
-            try accessor.extents(of: BasePage.offset(of: chunk.lowerBound)..<size) { extent in
-                if extent.kind != .data {
-                    if extent.range.contains(offset) { context.noteHole(extent.range) }
-                    // It begins in the chunk, and may end anywhere.
-                    let whole = extent.range.wholePages(ofImage: size)
-                    holes.formUnion(PageSet(whole.clamped(to: chunk)))
+            try context.map.counters.countingCall { () throws(AccessError) in
+                try accessor.extents(of: BasePage.offset(of: chunk.lowerBound)..<size) { extent in
+                    if extent.kind != .data {
+                        if extent.range.contains(offset) { context.noteHole(extent.range) }
+                        // It begins in the chunk, and may end anywhere.
+                        let whole = extent.range.wholePages(ofImage: size)
+                        holes.formUnion(PageSet(whole.clamped(to: chunk)))
+                    }
+                    return extent.range.upperBound < end
                 }
-                return extent.range.upperBound < end
             }
         } catch {
             return PageSet()

@@ -13,7 +13,9 @@ extension Pager {
         try check(range.lowerBound, range.count)
         guard provider.ledger.dirtyLeaves > 0 else {
             LockRank.assertNoneHeld()
-            try provider.accessor.extents(of: range, report)
+            try provider.countingCall { () throws(AccessError) in
+                try provider.accessor.extents(of: range, report)
+            }
             return
         }
         var window = range
@@ -23,9 +25,11 @@ extension Pager {
             let end = min(BasePage.offset(of: Leaf.around(first).lowerBound + Pager.windowPages), range.upperBound)
             let dirty = DirtyPages(provider.mapper.context.map, window.lowerBound..<end)
             LockRank.assertNoneHeld()
-            try provider.accessor.extents(of: window.lowerBound..<end) { extent in
-                goesOn = dirty.overlay(extent, report)
-                return goesOn
+            try provider.countingCall { () throws(AccessError) in
+                try provider.accessor.extents(of: window.lowerBound..<end) { extent in
+                    goesOn = dirty.overlay(extent, report)
+                    return goesOn
+                }
             }
             window = end..<range.upperBound
         }

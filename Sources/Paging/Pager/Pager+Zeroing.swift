@@ -18,7 +18,9 @@ extension Pager {
             let bytes = inner.bytes(ofImage: provider.size)
             try provider.mapper.replace(inner) { () throws(AccessError) in
                 LockRank.assertNoneHeld()
-                try provider.accessor.zero(bytes, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
+                try provider.countingCall { () throws(AccessError) in
+                    try provider.accessor.zero(bytes, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
+                }
             }
             // The edges are written like any other bytes. What lies between them has reached the image.
             let edges = (range.lowerBound..<bytes.lowerBound, bytes.upperBound..<range.upperBound)
@@ -43,7 +45,9 @@ extension Pager {
         guard !inner.isEmpty else { return }
         try provider.mapper.replace(inner) { () throws(AccessError) in
             LockRank.assertNoneHeld()
-            try provider.accessor.trim(inner.bytes(ofImage: provider.size))
+            try provider.countingCall { () throws(AccessError) in
+                try provider.accessor.trim(inner.bytes(ofImage: provider.size))
+            }
         }
         if forced { try provider.durability.sync() }
     }

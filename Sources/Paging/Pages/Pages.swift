@@ -75,8 +75,8 @@ public final class Pages: @unchecked Sendable {
     ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
     ///   hangs does not stop the others.
     /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
-    ///   empty section. It lasts as long as the Pages. If another server has left something, `ProviderRegistry.takeOver`
-    ///   comes before anything else. If it is nil, nothing is kept.
+    ///   empty section. It lasts as long as the Pages. If another server has left something,
+    ///   `ProviderRegistry.takeOver` comes before anything else. If it is nil, nothing is kept.
     /// - Parameter notify: Hears of the troubles of an image and of their ends, from any thread.
     /// - Throws: ENOMEM if that much cannot be mapped, EINVAL if it is too little or too much.
     public init(

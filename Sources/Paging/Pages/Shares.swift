@@ -16,6 +16,8 @@
 /// Thread rules: under the PageQueue's lock. O(1), if nothing else is said.
 struct Shares {
     private let holdings: UnsafeMutablePointer<Holding>
+    /// Room for a list of images.
+    private let givers: UnsafeMutablePointer<UInt64>
     /// How many images there can be.
     private let images: Int
     /// Frames in all.
@@ -36,6 +38,7 @@ struct Shares {
 
     init(_ metadata: borrowing Metadata) {
         holdings = metadata.holdings
+        givers = metadata.givers
         images = metadata.images
         frames = metadata.frames
         holdings.initialize(repeating: Holding(), count: images)
@@ -83,7 +86,7 @@ struct Shares {
     @inline(never)
     private mutating func chooseGiver() -> UInt16? {
         while end > 0, holdings[end - 1].held == 0 { end -= 1 }
-        guard let image = next(after: nil) else { return nil }
+        guard let image = furthestAbove() else { return nil }
         choose(image)
         return image
     }
@@ -101,21 +104,29 @@ struct Shares {
         credit &-= Int(truncatingIfNeeded: frames)
     }
 
-    /// The image that follows `last` in the order of giving: by how far they are above their reserves, then by number.
-    /// Nil if it was the last. O(images).
-    /// - Parameter last: If it is nil, the first is wanted.
-    func next(after last: UInt16?) -> UInt16? {
-        let limit = last.map { holdings[Int($0)].excess } ?? Int32.max
-        let lastIndex = last.map { Int($0) } ?? -1
+    /// The first image in the order of giving. Nil if none holds any frame. O(images).
+    private func furthestAbove() -> UInt16? {
         var best: Int?
         var maximum = Int32.min
-        for index in 0..<end where holdings[index].held > 0 {
-            let excess = holdings[index].excess
-            guard excess > maximum, excess < limit || excess == limit && index > lastIndex else { continue }
-            maximum = excess
+        for index in 0..<end where holdings[index].held > 0 && holdings[index].excess > maximum {
+            maximum = holdings[index].excess
             best = index
         }
         return best.map { UInt16($0) }
+    }
+
+    /// All images that hold frames, in the order of giving: by how far they are above their reserves, then by number.
+    /// The list is good until the next call. O(images log images), once for a search through all of them.
+    func inOrderOfGiving() -> some Sequence<UInt16> {
+        var count = 0
+        for index in 0..<end where holdings[index].held > 0 {
+            // Ascending, so that the one furthest above comes first.
+            let below = UInt64(Int64(Int32.max) - Int64(holdings[index].excess))
+            givers[count] = below << 16 | UInt64(index)
+            count += 1
+        }
+        UnsafeMutableBufferPointer(start: givers, count: count)[...].sortInPlace()
+        return UnsafeBufferPointer(start: givers, count: count).lazy.map { UInt16(truncatingIfNeeded: $0) }
     }
 
     // MARK: Reserves

@@ -22,6 +22,8 @@ struct ImageCounters: @unchecked Sendable {
         let writes = Atomic<UInt64>(0)
         let pagesWritten = Atomic<UInt64>(0)
         let failedWrites = Atomic<UInt64>(0)
+        let callsBegun = Atomic<UInt64>(0)
+        let callsEnded = Atomic<UInt64>(0)
     }
 
     init(image: UInt16, _ metadata: borrowing Metadata) {
@@ -44,6 +46,22 @@ struct ImageCounters: @unchecked Sendable {
     func countZeroHits(_ pages: UInt64) { record.pointee.zeroHits.wrappingAdd(pages, ordering: .relaxed) }
     func countFailedFill() { record.pointee.failedFills.wrappingAdd(1, ordering: .relaxed) }
     func countRecycle() { record.pointee.recycles.wrappingAdd(1, ordering: .relaxed) }
+    /// Reads, zeroes, trims and questions about holes that the Accessor has begun and ended. Write-outs and syncs are
+    /// not among them: a flush waits for those.
+    var calls: ImageCalls {
+        // In this order no more calls are seen to have ended than to have begun.
+        let ended = record.pointee.callsEnded.load(ordering: .acquiring)
+        return ImageCalls(begun: record.pointee.callsBegun.load(ordering: .relaxed), ended: ended)
+    }
+
+    /// Runs a call of the Accessor that `calls` counts.
+    @inline(__always)
+    func countingCall<Result>(_ call: () throws(AccessError) -> Result) throws(AccessError) -> Result {
+        record.pointee.callsBegun.wrappingAdd(1, ordering: .relaxed)
+        defer { record.pointee.callsEnded.wrappingAdd(1, ordering: .releasing) }
+        return try call()
+    }
+
     func countFailedWrite() { record.pointee.failedWrites.wrappingAdd(1, ordering: .relaxed) }
 
     func countWrite(_ pages: Int) {

@@ -3,8 +3,8 @@
 public struct ImageIdentity: Hashable, Sendable {
     public let device: UInt64
     public let inode: UInt64
-    /// When the file was made, in nanoseconds; 0 if that is not known. Filesystems give the inode number of a deleted
-    /// file to a new one at once.
+    /// When the file was made, or another number that tells it from a later file; 0 if there is none. Filesystems give
+    /// the inode number of a deleted file to a new one at once.
     public let birth: UInt64
 
     public init(device: UInt64, inode: UInt64, birth: UInt64 = 0) {

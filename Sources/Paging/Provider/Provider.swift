@@ -49,6 +49,15 @@ public final class Provider: @unchecked Sendable {
         return counters
     }
 
+    /// Calls of the Accessor, other than write-outs and syncs. O(1).
+    public var calls: ImageCalls { mapper.context.map.counters.calls }
+
+    /// Runs a call of the Accessor that `calls` counts.
+    @inline(__always)
+    func countingCall<Result>(_ call: () throws(AccessError) -> Result) throws(AccessError) -> Result {
+        try mapper.context.map.counters.countingCall(call)
+    }
+
     /// Makes durable every write, zero and trim that was answered before the call. See `Durability.flush`.
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.

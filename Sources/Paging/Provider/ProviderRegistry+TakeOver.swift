@@ -34,7 +34,8 @@ extension ProviderRegistry {
         return providers.enumerated().compactMap { number, provider in
             provider.map {
                 TakenOver(
-                    provider: $0, isResting: resting.contains(number), cleanPages: takeOver.clean[number], owedPages: takeOver.owed[number])
+                    provider: $0, isResting: resting.contains(number), cleanPages: takeOver.clean[number],
+                    owedPages: takeOver.owed[number])
             }
         }
     }

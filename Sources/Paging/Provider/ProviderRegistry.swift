@@ -56,12 +56,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         monitor.lock()
         defer { monitor.unlock() }
         while changing.contains(identity) { monitor.wait() }
-        if let index = index(of: identity), entries[index].rest == 0 {
-            entries[index].users += 1
-            entries[index].isLeft = false
-            pages.setActive(true, image: entries[index].provider.image)
-            return entries[index].provider
-        }
+        if let provider = useIfInUse(identity) { return provider }
         beginChange(of: identity)
         defer { endChange(of: identity) }
         let accessor = try unlocked(accessor)
@@ -81,6 +76,24 @@ public final class ProviderRegistry: @unchecked Sendable {
         entries.append(Entry(provider: provider, users: 1))
         pages.setActive(true, image: number)
         return provider
+    }
+
+    /// The Provider of the image for one more user, if the image is in use already. Calls no Accessor. Nil if the image
+    /// has to be opened.
+    public func openIfInUse(_ identity: ImageIdentity) -> Provider? {
+        monitor.lock()
+        defer { monitor.unlock() }
+        while changing.contains(identity) { monitor.wait() }
+        return useIfInUse(identity)
+    }
+
+    /// The Provider of an image that does not rest, for one more user.
+    private func useIfInUse(_ identity: ImageIdentity) -> Provider? {
+        guard let index = index(of: identity), entries[index].rest == 0 else { return nil }
+        entries[index].users += 1
+        entries[index].isLeft = false
+        pages.setActive(true, image: entries[index].provider.image)
+        return entries[index].provider
     }
 
     private func index(of identity: ImageIdentity) -> Int? {

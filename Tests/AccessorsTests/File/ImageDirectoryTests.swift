@@ -1,4 +1,5 @@
 import Glibc
+import Paging
 import SystemPackage
 import TestSupport
 import Testing
@@ -27,6 +28,46 @@ struct ImageDirectoryTests {
             #expect(error.code > 0)
             return error.problem
         }
+    }
+
+    /// What a name leads to is found out without reading it; not for what is no image, or may not be read.
+    @Test func identities() throws {
+        let directory = try directory()
+        make("a")
+        make("b")
+        symlink("a", path.appending("link").string)
+        mkfifo(path.appending("fifo").string, 0o644)
+        func identity(_ name: String) throws -> ImageIdentity? {
+            ImageFile.identity(at: try directory.place(named: name))
+        }
+        let image = try ImageFile(at: try directory.place(named: "a"))
+        #expect(try identity("a") == image.identity && identity("link") == image.identity)
+        #expect(try identity("b") != nil && identity("b") != image.identity)
+        for name in ["fifo", "missing"] { #expect(try identity(name) == nil) }
+    }
+
+    /// An image on which another program has a lease is not served read-only for that: the opening waits until the
+    /// lease is given up. If it is not, the client is refused with the reason.
+    @Test(arguments: [true, false]) func leases(isGivenUp: Bool) throws {
+        let (setLease, readLease, unlock) = (Int32(1024), Int32(F_RDLCK), Int32(F_UNLCK))
+        let directory = try directory()
+        make("leased")
+        // Its default is to end the process.
+        signal(SIGIO, SIG_IGN)
+        let holder = open(path.appending("leased").string, O_RDONLY | O_CLOEXEC)
+        defer { close(holder) }
+        try #require(fcntl(holder, setLease, readLease) == 0)
+        guard isGivenUp else {
+            #expect(problem(directory, "leased") == .leased)
+            return
+        }
+        let waiter = Worker {
+            usleep(100_000)
+            _ = fcntl(holder, setLease, unlock)
+        }
+        waiter.start()
+        #expect(try ImageFile(at: try directory.place(named: "leased")).isWritable)
+        try waiter.join()
     }
 
     /// What cannot be listed is refused with its reason.

@@ -8,6 +8,7 @@ struct MessageTests {
     private static let problems: [ImageError.Problem] = [
         .missing, .unreadable, .directory, .special("a FIFO"), .noDirect(.invalidArgument),
         .readOnly(.readOnlyFileSystem), .locked, .unlockable(.noLocks), .held, .unclaimable(.permissionDenied),
+        .leased,
         .failed("opening", .ioError), .lockedWhole, .unmarkable(.noLocks), .outlivesLocks, .directOutlivesLocks,
         .unkeptPath, .pathless(.noSuchFileOrDirectory),
     ]

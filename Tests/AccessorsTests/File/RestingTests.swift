@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Paging
 import SystemPackage
@@ -51,6 +52,43 @@ struct RestingTests {
             #expect(try Array(image.allBytes()[4096..<8192]) == wanted)
         }
         #expect(image.descriptors.count <= 3)
+    }
+
+    /// If a later file cannot be told from the image, nothing cached outlives a rest: the stamp alone is no proof.
+    @Test func unknownBirth() throws {
+        let path = scratch.file(pattern(8192))
+        let descriptor = Glibc.open(path.string, O_RDWR | O_CLOEXEC)
+        defer { close(descriptor) }
+        for isUnique in [true, false] {
+            var watch = ChangeWatch(descriptor: descriptor, isBlockDevice: false, canRest: true, isUnique: isUnique)
+            _ = watch.writersCame()
+            watch.writersLeave()
+            watch.rests()
+            #expect(watch.resumes(descriptor) == isUnique)
+        }
+    }
+
+    /// A file's handle tells it from a later one with its inode number. So does the number that images have if the
+    /// filesystem does not tell when a file was made.
+    @Test func handles() throws {
+        var handles: Set<UInt64> = []
+        var inodes: Set<UInt64> = []
+        for _ in 0..<20 {
+            let path = scratch.file(pattern(4096), named: "again")
+            let (one, two) = (Glibc.open(path.string, O_RDONLY), Glibc.open(path.string, O_RDONLY))
+            var file = linux_file()
+            #expect(linux_fstat(one, &file) == 0)
+            #expect(linux_handle(one) == linux_handle(two) && linux_handle(one) != 0)
+            #expect(OpenedImage.birth(of: one) == OpenedImage.birth(of: two) && OpenedImage.birth(of: one) != 0)
+            handles.insert(linux_handle(one))
+            inodes.insert(file.inode)
+            close(one)
+            close(two)
+            unlink(path.string)
+        }
+        #expect(handles.count == 20)
+        if Machine.isRoot { #expect(inodes.count < 20, "inode numbers come again on this filesystem") }
+        #expect(linux_handle(-1) == 0)
     }
 
     /// What a reader has read is good as well, if nobody held the lock: the first reader waits until the stamp proves

@@ -1,6 +1,6 @@
 import CStateFormat
-import Testing
 import TestSupport
+import Testing
 
 @testable import Paging
 
@@ -14,7 +14,9 @@ import TestSupport
         return rig.death()
     }
 
-    private func damage(_ change: (UnsafeMutablePointer<flexpage_state_header>, KeptState) -> Void) throws -> KeptDamage? {
+    private func damage(_ change: (UnsafeMutablePointer<flexpage_state_header>, KeptState) -> Void) throws
+        -> KeptDamage?
+    {
         let section = try section()
         let kept = try KeptState(checking: section.bytes)
         change(kept.header, kept)
@@ -48,7 +50,8 @@ import TestSupport
     @Test func words() throws {
         let frame = 200
         #expect(try damage { _, kept in kept[frame] = KeptWord(1) } == .badFrame(frame), "not live, and not empty")
-        #expect(try damage { _, kept in kept[frame] = KeptWord(1 << 63 | 1 << 48) } == .badFrame(frame), "no such image")
+        #expect(
+            try damage { _, kept in kept[frame] = KeptWord(1 << 63 | 1 << 48) } == .badFrame(frame), "no such image")
         #expect(try damage { _, kept in kept[frame] = KeptWord(1 << 63 | 256) } == .badFrame(frame), "past the end")
         #expect(try damage { _, kept in kept[frame] = KeptWord(1 << 63 | 255) } == nil)
     }

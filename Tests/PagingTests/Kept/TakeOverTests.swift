@@ -190,7 +190,8 @@ import Testing
         let section = rig.death()
         let kept = try KeptState(checking: section.bytes)
         let frame = try #require((0..<kept.frames).first { kept[$0].isLive })
-        let slot = UnsafeMutableRawPointer(mutating: section.bytes.baseAddress!)
+        let slot =
+            UnsafeMutableRawPointer(mutating: section.bytes.baseAddress!)
             + Int(kept.header.pointee.slots_offset)
         (slot + 64).initializeMemory(as: UInt8.self, repeating: 6, count: 512)
         slot.storeBytes(of: 1 << 63 | UInt64(frame * 8 + 3), as: UInt64.self)

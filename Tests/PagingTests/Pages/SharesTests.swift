@@ -160,6 +160,23 @@ import Testing
         #expect(Pages.maxReserved(memory: 0) == 0)
     }
 
+    /// The order of giving: by how far images are above their reserves, then by number. Images that hold nothing are
+    /// left out.
+    @Test func orderOfGiving() throws {
+        let memory = try Memory(bytes: 4 << 20)
+        var shares = Shares(memory.metadata)
+        #expect(Array(shares.inOrderOfGiving()).isEmpty)
+        for (image, frames) in [(0, 50), (2, 80), (3, 50), (5, 80), (7, 1), (9, 30)] as [(UInt16, UInt64)] {
+            shares.count(frames, of: image)
+        }
+        shares.setReserve(90, of: 2)
+        shares.setActive(true, 2)
+        #expect(Array(shares.inOrderOfGiving()) == [5, 0, 3, 9, 7, 2])
+        #expect(shares.giver() == 5)
+        shares.uncount(80, of: 5)
+        #expect(Array(shares.inOrderOfGiving()) == [0, 3, 9, 7, 2])
+    }
+
     // MARK: Probation
 
     /// Probation of an image that is alone aims at a tenth of the memory. Others make it smaller by what they hold, but

@@ -44,6 +44,23 @@ import Testing
         try Pager(provider).write(from: UnsafeRawBufferPointer(buffer), at: offset, forced: false)
     }
 
+    /// An image in use is found without being opened anew, and has one more user. One that rests is not: it has to be
+    /// opened.
+    @Test func openIfInUse() throws {
+        let disk = Disk(size: 64 << 10, filledWith: 7)
+        let identity = ImageIdentity(device: 1, inode: 1)
+        #expect(registry.openIfInUse(identity) == nil)
+        let provider = try open(disk)
+        #expect(registry.openIfInUse(identity) === provider)
+        #expect(registry.openIfInUse(ImageIdentity(device: 1, inode: 2)) == nil)
+        try registry.close(provider)
+        #expect(registry.openIfInUse(identity) === provider, "it has a user left")
+        try registry.close(provider)
+        try registry.close(provider)
+        #expect(registry.openIfInUse(identity) == nil, "it rests")
+        end()
+    }
+
     /// A client that comes back finds the pages, and nothing was held of the image meanwhile.
     @Test func pagesStay() throws {
         let disk = Disk(size: 64 << 10, filledWith: 7)

@@ -146,6 +146,7 @@ import Testing
             }
             Thread.wait { rig.gate.arrivals > 0 && rig.pages.counters.waits > 0 }
             #expect(rig.pages.frames - rig.pages.memory.freeFrames <= rig.pages.frames / 4)
+            #expect(!rig.pages.waiters.isAnyoneWaiting, "they want no memory of others")
             let scratch = TestBuffer(1 << 20)
             for index in 1...Self.others {
                 for offset in stride(from: Int64(0), to: Self.size, by: 1 << 20) {
@@ -156,6 +157,48 @@ import Testing
             }
             rig.gate.open()
             for thread in stuck { pthread_join(thread, nil) }
+        }
+        try rig.end(nil)
+    }
+
+    /// Readers of the hanging image wait for its share of fills. What is dirty of the others stays in memory until it
+    /// is due all the same: nobody is short of memory.
+    @Test func nothingGoesOutEarly() throws {
+        let rig = try Rig(memory: 4 << 20, hanging: [.populate])
+        let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 3_600_000)
+        try Watchdog.guarding("dirty pages beside readers that wait") { () throws in
+            let stuck = (0..<16).map { number in
+                Thread.start {
+                    let scratch = TestBuffer(512 << 10)
+                    try? Pager(rig.providers[0]).read(into: scratch.buffer(512 << 10), at: Int64(number) * 512 << 10)
+                }
+            }
+            Thread.wait { rig.gate.arrivals > 0 && rig.pages.counters.waits > 0 }
+            try rig.write(3, 1, at: 0)
+            // Four looks of the watch, and what each of them could have posted.
+            for _ in 0..<4 {
+                rig.pages.writebackQueue.kick()
+                usleep(50_000)
+            }
+            #expect(rig.providers[1].dirtyPages == 1 && rig.images[1].byte(ofPage: 0) != 3)
+            rig.gate.open()
+            for thread in stuck { pthread_join(thread, nil) }
+        }
+        try rig.end(writeback)
+    }
+
+    /// The calls of the hanging image are seen to be under way, and those of the others are not.
+    @Test func callsUnderWay() throws {
+        let rig = try Rig(memory: 4 << 20, hanging: [.populate])
+        try Watchdog.guarding("calls under way") { () throws in
+            let stuck = Thread.start { try? Pager(rig.providers[0]).populate(0..<4096) }
+            Thread.wait { rig.gate.arrivals > 0 }
+            try Pager(rig.providers[1]).populate(0..<4096)
+            #expect(rig.providers[0].calls == ImageCalls(begun: 1, ended: 0) && rig.providers[0].calls.isAnyUnderWay)
+            #expect(rig.providers[1].calls == ImageCalls(begun: 1, ended: 1) && !rig.providers[1].calls.isAnyUnderWay)
+            rig.gate.open()
+            pthread_join(stuck, nil)
+            #expect(!rig.providers[0].calls.isAnyUnderWay)
         }
         try rig.end(nil)
     }

@@ -79,6 +79,61 @@ import Testing
         try Bytes.check(try client.read(folder.size, at: 0), folder.bytes("a.img"))
     }
 
+    /// The least memory serves a directory: two clients of two images write and read them, and nothing is lost.
+    @Test func leastMemory() throws {
+        let folder = try ImageFolder(["a.img", "b.img"], size: 3 << 20)
+        let server = try folder.server("memory=1M", options: Server.Options(isVerbose: false))
+        let names = ["a.img", "b.img"]
+        let clients = try names.map { try Client(server, $0) }
+        try Threads.run(2) { number in
+            for offset in stride(from: 0, to: folder.size, by: 256 << 10) {
+                let new = Image.bytes(0..<128 << 10, seed: UInt64(offset + number))
+                try clients[number].write(new, at: offset)
+                try Bytes.check(try clients[number].read(new.count, at: offset), new, "\(offset)")
+            }
+            try clients[number].flush()
+        }
+        for (number, name) in names.enumerated() {
+            var wanted = folder.bytes(name)
+            for offset in stride(from: 0, to: folder.size, by: 256 << 10) {
+                Bytes.put(Image.bytes(0..<128 << 10, seed: UInt64(offset + number)), into: &wanted, at: offset)
+            }
+            try Bytes.check(try Files.bytes(folder.path(name)), wanted, name)
+        }
+    }
+
+    /// --run with a directory: the command finds the default export, and nbdkit ends as the command does.
+    @Test(.enabled(if: Subprocess.exists("nbdcopy"), "nbdcopy is missing")) func run() throws {
+        let folder = try ImageFolder(["a.img", "b.img"])
+        let copy = folder.scratch.path("copy")
+        let result = try Subprocess.run([
+            "nbdkit", "-U", "-", try Plugin.built(), "dir=\(folder.directory)", "default=b.img", "memory=1M", "--run",
+            "nbdcopy \"$uri\" \(copy)",
+        ])
+        #expect(result.status == 0 && Nbdkit.withoutWarning(result.output).isEmpty, "\(result.output)")
+        try Bytes.check(try Files.bytes(copy), folder.bytes("b.img"), "the copy")
+    }
+
+    /// What a person must know of the images in a directory is on standard error at the start, a line for each kind.
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "needs root and tmpfs")) func warnings() throws {
+        let mount = try Mount("tmpfs")
+        let directory = mount.scratch.directory
+        for name in ["a.img", "b.img", "c.img"] { try Files.write([1, 2, 3], to: "\(directory)/\(name)") }
+        let parameters = ["dir=\(directory)", "memory=4M"]
+        let quiet = try Server(parameters, Server.Options(isVerbose: false))
+        #expect(!quiet.log.contains("read-only"), "\(quiet.log)")
+        // The mount's directory is above the one for the test's files.
+        let mounted = directory.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
+        let remount = try Subprocess.run("mount", "-o", "remount,ro", mounted)
+        try #require(remount.status == 0, "\(remount.output)")
+        let server = try Server(parameters, Server.Options(isVerbose: false))
+        let said = server.log.split(separator: "\n").filter { $0.contains("cannot be written") }
+        #expect(said.count == 1, "\(server.log)")
+        let line = try #require(said.first)
+        #expect(line.hasPrefix("nbdkit: flexpage: warning: dir=\(directory)/a.img: it cannot be written (Read-only"))
+        #expect(line.hasSuffix("; serving it and 2 more, for their own reasons, read-only"))
+    }
+
     /// One image is served under every name, as before, and the list has the empty name.
     @Test func oneImage() throws {
         let image = try Image(size: 64 << 10)

@@ -1,6 +1,7 @@
-# Tests Scripts/serve --mount with a kernel that supports nbd: it uses nbd-client instead of nbdfuse and a loop device.
-# After SIGTERM, it leaves neither a mount nor a client on the device.
-# shellcheck shell=bash disable=SC2154
+# Tests Scripts/serve --mount with a kernel that supports nbd: it uses `flexpage attach`, not nbdfuse and a
+# loop device. After SIGTERM, it leaves neither a mount nor a client on the device.
+# shellcheck shell=bash disable=SC2034,SC2154
+needs_tool=yes
 
 on_host() {
     local tree=$1
@@ -14,7 +15,7 @@ on_host() {
 
 in_guest() {
     local script status=0 tries=0
-    FLEXPAGE_PLUGIN=$(plugin_here) "$disk/source/Scripts/serve" --mount "$mnt" "$disk/images/ext4" -r >/run/serve.out &
+    FLEXPAGE_PLUGIN=$(plugin_here) FLEXPAGE_TOOL=$disk/flexpage "$disk/source/Scripts/serve" --mount "$mnt" "$disk/images/ext4" -r >/run/serve.out &
     script=$!
     until grep -q Mounted /run/serve.out || ! kill -0 "$script" || [ "$tries" = 600 ]; do
         tries=$((tries + 1))
@@ -30,5 +31,5 @@ in_guest() {
 
 nothing_is_left() {
     ! grep -E "nbd|$mnt" /proc/mounts && [ ! -e /sys/block/nbd0/pid ] &&
-        ! grep -lz nbdkit /proc/[0-9]*/cmdline 2>/dev/null && ! compgen -G "$TMPDIR/flexpage.*"
+        ! grep -lzE 'nbdkit|flexpage' /proc/[0-9]*/cmdline 2>/dev/null && ! compgen -G "$TMPDIR/flexpage.*"
 }

@@ -1,0 +1,11 @@
+# The server is killed and restarted 20 times under xfs on a device that `flexpage attach` has attached.
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154
+needs_writing=yes
+needs_tool=yes
+
+on_host() { make_tree_with_list "$1"; }
+
+in_guest() {
+    . "$disk/guest-restart.sh"
+    survives xfs
+}

@@ -18,13 +18,28 @@ public func fuzz(_ data: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
         precondition(memcmp(section.baseAddress!, SoundState.copy, size) == 0, "what is refused stays as it is")
         return 0
     }
-    state.undoWrites()
-    walk(state)
+    if input.first & 8 != 0, state.frames == SoundState.frames { takeOver(state) } else { writeOut(state) }
     return 0
 }
 
-/// Does with a state what a server and the tool do that take it over.
-private func walk(_ state: KeptState) {
+/// Does with a state what a server with the same layout does: takes it over, and flushes each image.
+private func takeOver(_ state: KeptState) {
+    let bytes = max(Memory.minBytes, Metadata.bytes(forFrames: state.frames, keptIn: BasePage.size))
+    guard let pages = try? Pages(memory: bytes, readahead: 0, kept: state) else { fatalError("there is no memory") }
+    let registry = ProviderRegistry(pages: pages)
+    let taken = registry.takeOver(state) { (CheckedImage(size: state.image($0).size), false) }
+    pages.checkInvariants(isQuiet: true)
+    for image in taken { precondition(image.cleanPages + image.owedPages <= state.frames, "each frame counts once") }
+    for image in taken {
+        try? image.provider.flush()
+        try? registry.close(image.provider)
+    }
+    pages.checkInvariants(isQuiet: true)
+}
+
+/// Does with a state what the tool does without a server.
+private func writeOut(_ state: KeptState) {
+    state.undoWrites()
     precondition(state.frames * BasePage.size < 1 << 20, "the frames lie in the section")
     for number in 0..<state.imageCount where state.image(number).isInUse {
         let image = state.image(number)
@@ -54,6 +69,30 @@ private func write(_ memory: UnsafeMutableRawPointer, at page: UInt64, to image:
     Sink.value = sum
 }
 
+/// An image of which only the size is real. It checks what is written to it.
+private final class CheckedImage: Accessor {
+    let size: Int64
+    let isWritable = true
+
+    init(size: Int64) { self.size = size }
+
+    func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) {}
+
+    func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) {
+        precondition(offset >= 0 && (offset < size || offset == 0), "a page lies in its image")
+        var sum: UInt64 = 0
+        for piece in pieces {
+            for byte in UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len) { sum &+= UInt64(byte) }
+        }
+        Sink.value = sum
+    }
+
+    func makeDurable() {}
+    func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) {}
+    func trim(_ range: Range<Int64>) {}
+    func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) { _ = report(Extent(range, .data)) }
+}
+
 /// Where sums go, so that the bytes are read.
 private enum Sink {
     nonisolated(unsafe) static var value: UInt64 = 0
@@ -61,7 +100,7 @@ private enum Sink {
 
 /// A sound state: three images, frames of all kinds, and a write under way.
 private enum SoundState {
-    private static let frames = 8
+    static let frames = 64
 
     /// Bytes.
     static let count = KeptLayout(frames: frames).bytes
@@ -80,14 +119,14 @@ private enum SoundState {
             state.image(number).setPath("/images/\(number).img")
             record.pointee.in_use = 1
         }
-        let keys = [(0, 7), (0, 8), (1, 1), (2, 0), (0, 1 << 27)]
+        let keys = [(0, 7), (0, 8), (1, 1), (2, 0), (0, 1 << 27)] + (0..<32).map { (0, 256 + $0) }
         for (frame, key) in keys.enumerated() {
             memset(state.memory(ofFrame: frame), Int32(frame + 1), BasePage.size)
             state[frame] = KeptWord(PageKey(image: UInt16(key.0), page: UInt64(key.1)), isOwed: frame != 1)
         }
         // A page that was being moved.
-        memcpy(state.memory(ofFrame: 6), state.memory(ofFrame: 0), BasePage.size)
-        state[6] = state[0]
+        memcpy(state.memory(ofFrame: 60), state.memory(ofFrame: 0), BasePage.size)
+        state[60] = state[0]
         let slot = base + Int(state.header.pointee.slots_offset)
         slot.storeBytes(of: FLEXPAGE_STATE_SLOT_ACTIVE | 3, as: UInt64.self)
         return UnsafeRawPointer(base)

@@ -47,6 +47,8 @@ def measure(load: str, plugin: Path, work: Path, turns: int) -> dict:
         logs = images / "log"
         disk = stack.enter_context(HangingDisk(work, SIZE))
         socket = work / "socket"
+        # A server that gives up at its end leaves it.
+        socket.unlink(missing_ok=True)
         exports = [f"export=image{number}:{images}/image{number}" for number in range(SEVEN)]
         server = subprocess.Popen(
             ["nbdkit", "-f", "-U", str(socket), str(plugin), *exports, f"export=eighth:{disk.path}", f"memory={MEMORY}",

@@ -131,16 +131,20 @@ def section(document: dict) -> str:
         "",
     ]
     if document.get("shares"):
-        lines += shares_notes(about)
+        lines += shares_notes(about, count(document["shares"]))
     if document.get("hanging"):
         lines += hanging_notes(about)
     return "\n".join(lines) + "\n"
 
 
-def shares_notes(about: dict) -> list[str]:
+def count(found: dict) -> int:
+    return min(len(runs) for kinds in found.values() for runs in kinds.values())
+
+
+def shares_notes(about: dict, runs: int) -> list[str]:
     return [
         f"Beside a greedy ninth: the share of their hit rate that eight images keep, in a memory group of "
-        f"{about['limit_mib']} MiB, page cache included; the median of {about['pairs']} run(s) (minimum to maximum). Each of "
+        f"{about['limit_mib']} MiB, page cache included; {runs} run{'s' if runs > 1 else ''}, median (minimum to maximum). Each of "
         f"the eight has a hot set that fits its default share, and {RATE} random 4 KiB reads a second. Misses of the other "
         "servers are the bytes that they read from the disk, so what the kernel reads ahead in vain counts against them.",
         "",
@@ -184,7 +188,7 @@ def main(words: list[str]) -> int:
         document = json.loads((report.KEPT / "images.json").read_text()) if options.keep and path.exists() else {}
         document["about"] = {
             "date": datetime.date.today().isoformat(), "machine": machine.description(options.work),
-            "load": f"{os.getloadavg()[0]:.1f}", "limit_mib": options.limit, "pairs": options.pairs, "turns": options.turns,
+            "load": f"{os.getloadavg()[0]:.1f}", "limit_mib": options.limit, "turns": options.turns,
         }
         if "shares" in options.only:
             document["shares"] = measure_shares(options)

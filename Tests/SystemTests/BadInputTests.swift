@@ -72,8 +72,14 @@ import Testing
             (["export=x:\(missing)"], ["export=x:\(missing): there is no such file"]),
             (["export=x:\(directory)"], ["export=x:\(directory): it is a directory"]),
             (["export=x:\(a),rw"], ["export=x:\(a),rw: unknown option \"rw\"", "ro, cache=", "reserve="]),
-            (["export=x:\(a)", "reserve=129M"], ["reserve= is 129M for an image; expected at most half of memory="]),
-            (["export=x:\(a),reserve=30%", "export=y:\(b),reserve=30%"], ["all exports together", "which is 128M"]),
+            (
+                ["export=x:\(a)", "reserve=129M"],
+                ["reserve= is 5M too much for an image; expected at most half of the pages"]
+            ),
+            (
+                ["export=x:\(a),reserve=30%", "export=y:\(b),reserve=30%"],
+                ["all exports together", "is 24M too much", "which is 123M"]
+            ),
         ]
         for (parameters, words) in refusals { try expectRefusal(parameters, saying: words) }
     }
@@ -131,7 +137,7 @@ import Testing
             [image.path, "size=12"],
             saying: [
                 "size=12: unknown key",
-                "file=, dir=, export=, default=, reserve=, memory=, direct=, readahead=, scheduling=, cache=",
+                "file=, dir=, export=, default=, reserve=, memory=, state=, direct=, readahead=, scheduling=",
             ])
         try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe: unknown mode", "auto, on or off"])
         for value in ["0", "63k"] {

@@ -59,8 +59,8 @@ struct Attach: ParsableCommand {
         }
     }
 
-    /// The kernel may free memory by writing to the device, which may wait for this process to reconnect it. So this must
-    /// not wait for memory. Both are best effort: they need root, and the second a limit that allows it.
+    /// The kernel may free memory by writing to the device, which may wait for this process to reconnect it. So this
+    /// must not wait for memory. Both are best effort: they need root, and the second a limit that allows it.
     private func stayOutOfTheWay() {
         linux_become_io_flusher()
         linux_lock_memory()

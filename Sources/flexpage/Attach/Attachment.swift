@@ -11,8 +11,9 @@
 ///
 /// Rules:
 /// 1. Only an export that is like the first is handed to the kernel: same size, and it allows what the kernel was told.
-/// 2. The kernel reports a dead connection just before it marks it as dead, and throws away new ones until it has. So the
-///    first attempt to reconnect comes `firstPause` later, and each report that arrives meanwhile starts that pause anew.
+/// 2. The kernel reports a dead connection just before it marks it as dead, and throws away new ones until it has.
+///    So the first attempt to reconnect comes `firstPause` later. Each report that arrives meanwhile starts that
+///    pause anew.
 /// 3. A report may belong to a connection that has been replaced since. An attempt too many does no harm: the kernel
 ///    closes connections for which it has no place.
 struct Attachment {

@@ -1,7 +1,8 @@
 import CLinux
 import Glibc
 
-/// SIGHUP, SIGINT and SIGTERM as something to wait for: readable when one has arrived. They do not end the process any more.
+/// SIGHUP, SIGINT and SIGTERM as something to wait for: readable when one has arrived. They do not end the process any
+/// more.
 final class EndSignals {
     let descriptor: Int32
 

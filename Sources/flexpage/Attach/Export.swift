@@ -39,8 +39,8 @@ struct Export: Hashable {
         }
     }
 
-    /// Why a device that was attached to this export must not be continued with `other`; nil if it may. The kernel goes on
-    /// by what it was told: the size, and the commands that it may send. A server that allows more is no trouble.
+    /// Why a device that was attached to this export must not be continued with `other`; nil if it may. The kernel goes
+    /// on by what it was told: the size, and the commands that it may send. A server that allows more is no trouble.
     func difference(from other: Export, connections: Int) -> String? {
         guard other.size == size else { return "the export has \(other.size) bytes now, not \(size)" }
         guard other.isReadOnly == isReadOnly else {

@@ -6,10 +6,10 @@ import Glibc
 ///
 /// libnbd has no call for that, but it is sound. It reads exactly the bytes of the message that it expects, and never
 /// ahead. When it is ready, it has read the last message of the handshake, and a server says nothing without a request.
-/// So the socket is between two messages, and the kernel can go on with it. Nothing else of the connection is libnbd's: no
-/// TLS, and no structured replies, which the kernel does not understand, and which a server must not send unasked. Nor are
-/// metadata contexts or extended headers negotiated, because both take structured replies. The kernel gets a duplicate, and
-/// nbd_close, unlike nbd_shutdown, sends nothing and only closes its own descriptor.
+/// So the socket is between two messages, and the kernel can go on with it. Nothing else of the connection is libnbd's:
+/// no TLS, and no structured replies, which the kernel does not understand, and which a server must not send unasked.
+/// Nor are metadata contexts or extended headers negotiated, because both take structured replies. The kernel gets a
+/// duplicate, and nbd_close, unlike nbd_shutdown, sends nothing and only closes its own descriptor.
 struct LibNBDServer: ExportServer {
     let uri: String
     /// Readable when the program is to end: see EndSignals. -1 in tests.

@@ -26,8 +26,8 @@ final class LinkReports {
             }, reference)
     }
 
-    /// Takes all reports that have come, and returns whether one is about the device. If the kernel had to throw some away,
-    /// one of these may have been.
+    /// Takes all reports that have come, and returns whether one is about the device. If the kernel had to throw some
+    /// away, one of these may have been.
     func take() -> Bool {
         isDead = false
         var result: Int32

@@ -1,7 +1,7 @@
 /// What the kernel does with one device: NetlinkKernel, or a script in tests.
 protocol NBDKernel {
-    /// Attaches the device. If it is attached already, by an earlier run with the same URI that is no longer there, it goes
-    /// on with that: then the connections replace those that are dead. Throws AttachError.
+    /// Attaches the device. If it is attached already, by an earlier run with the same URI that is no longer there, it
+    /// goes on with that: then the connections replace those that are dead. Throws AttachError.
     func attach(_ export: Export, _ connections: [Connection]) throws -> AttachedAs
 
     /// Puts connections into the places of those that are dead. Those left over are closed. Throws AttachError.

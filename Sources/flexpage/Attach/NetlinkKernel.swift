@@ -4,7 +4,8 @@ import Glibc
 
 /// The kernel's NBD client, reached over generic netlink.
 ///
-/// nbd-client's older way, by ioctl, has no dead-connection time-out: there, a server that ends fails all requests at once.
+/// nbd-client's older way, by ioctl, has no dead-connection time-out: there, a server that ends fails all requests at
+/// once.
 final class NetlinkKernel: NBDKernel {
     private let device: NBDDevice
     private let uri: String

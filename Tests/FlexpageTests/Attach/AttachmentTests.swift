@@ -140,8 +140,8 @@ import Testing
         world.isInUse = true
         #expect(
             world.run()
-                == "/dev/nbd0 is mounted on /mnt. It stays attached, but nobody reconnects it. Run the same command again "
-                + "to go on, or free the device, and run: flexpage detach /dev/nbd0")
+                == "/dev/nbd0 is mounted on /mnt. It stays attached, but nobody reconnects it. Run the same command "
+                + "again to go on, or free the device, and run: flexpage detach /dev/nbd0")
         #expect(world.isAttached)
     }
 
@@ -176,8 +176,8 @@ import Testing
         ),
         (
             .usual(minBlock: 65536), 1,
-            "the export takes no request smaller than 65536 bytes, and the kernel's client needs blocks of at most 4096; "
-                + "serve it with nbdkit's blocksize filter"
+            "the export takes no request smaller than 65536 bytes, and the kernel's client needs blocks of at most "
+                + "4096; serve it with nbdkit's blocksize filter"
         ),
         (
             .usual(flags: [.hasFlags]), 2,

@@ -1,4 +1,4 @@
-# The server is killed and restarted 20 times under ext4 on a device that `flexpage attach` has attached.
+# The server is killed and restarted again and again under ext4 on a device that `flexpage attach` has attached.
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 needs_writing=yes
 needs_tool=yes

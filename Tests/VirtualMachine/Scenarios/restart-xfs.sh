@@ -1,7 +1,8 @@
-# The server is killed and restarted 20 times under xfs on a device that `flexpage attach` has attached.
+# The server is killed and restarted again and again under xfs on a device that `flexpage attach` has attached.
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 needs_writing=yes
 needs_tool=yes
+needs_soak=yes
 
 on_host() { make_tree_with_list "$1"; }
 

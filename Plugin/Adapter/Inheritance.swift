@@ -47,7 +47,7 @@ final class Inheritance: @unchecked Sendable {
         self.file = file
         guard let layout = file.layout(memory: settings.memory) else {
             throw ConfigurationError(
-                "memory", settings.memoryText, "too little to keep anything in state=", expected: "2M or more")
+                "memory", settings.memoryText, "too little to keep anything in state=", expected: "more, or a state file on a filesystem with smaller pages")
         }
         switch try Self.sentence({ () throws(StateError) in try file.take(layout) }) {
         case .new(let state):
@@ -107,7 +107,7 @@ final class Inheritance: @unchecked Sendable {
     /// - Parameter source: What is served. An image of file= is open already.
     func inherit(_ source: OpenedSource) throws(ConfigurationError) {
         guard isTakenOver else { return }
-        let contents = kept.contents.filter { $0.clean + $0.owed > 0 }
+        let contents = kept.contents.filter { $0.clean + $0.owed > 0 || $0.image.isAtRisk }
         guard try isWorthTaking(owed: contents.reduce(0) { $0 + $1.owed }) else { return kept.noteBegin() }
         for (number, record, _, owed) in contents {
             do throws(ConfigurationError) {

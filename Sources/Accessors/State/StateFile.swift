@@ -26,7 +26,7 @@ public final class StateFile: @unchecked Sendable {
         case new(KeptState)
         /// What another server has left, with the layout that is wanted.
         case same(KeptState)
-        /// What another server has left, with another layout. What it owes must be brought to the images (`WriteOut…`)
+        /// What another server has left, with another layout. What it owes must be brought to the images (`StateWriteOut`)
         /// before `make`.
         case other(KeptState)
     }

@@ -5,7 +5,7 @@ import SystemPackage
 
 /// Brings to the images what a dead server owes them, without a server.
 ///
-/// It needs nothing but the section whose meaning never changes, so any release can do it for any other. For each
+/// It needs nothing but the section whose meaning never changes, so any release that knows the version can. For each
 /// image:
 ///
 ///     found by its path, locked like a server's ── judged ──▶ written ──▶ synced ──▶ owed no more

@@ -1,9 +1,9 @@
 /// Takes over the frames that another server has left: makes flexpages of them again, and puts them where they belong.
 ///
-/// Everything but the words of the frames is made anew. So it does not matter in the middle of what the other server
-/// has died. What it owed is dirty again. What belongs to no image that is taken over is freed.
+/// Everything but the words of the frames is made anew. So it does not matter what the other server was doing when it
+/// died. What it owed is dirty again. What belongs to no image that is taken over is freed.
 ///
-/// Thread rules: one thread, before anything else is done with the Pages. O(frames), some 100 ns for each.
+/// Thread rules: one thread, before anything else is done with the Pages. O(frames).
 struct TakeOver: ~Copyable {
     private let pages: Pages
     private let kept: KeptState

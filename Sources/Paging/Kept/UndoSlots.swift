@@ -22,7 +22,7 @@ struct UndoSlots: @unchecked Sendable {
         self.count = count
     }
 
-    /// The slots that there are for so many frames.
+    /// The number of slots for this number of frames.
     static func count(frames: Int) -> Int { min(64, max(8, frames / 64)) }
 
     private func word(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {

@@ -131,7 +131,9 @@ import Testing
             call == .sync && isFailing.load(ordering: .relaxed) ? AccessError(EIO) : nil
         }
         let first = try KeptRig(frames: 256, images: [image])
+        #expect(!first.kept.image(0).isAtRisk)
         try Pager(first.providers[0]).trim(0..<65536, forced: false)
+        #expect(first.kept.image(0).isAtRisk, "the record is worth keeping without pages")
         let second = try KeptRig(after: first.death(), images: [image])
         isFailing.store(true, ordering: .relaxed)
         #expect(throws: AccessError(EIO)) { try second.providers[0].flush() }

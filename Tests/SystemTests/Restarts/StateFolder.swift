@@ -23,7 +23,7 @@ final class StateFolder {
 
     var option: String { "state=\(path)" }
 
-    /// Lets another process have died later or earlier than it has: servers that die young are not started again.
+    /// Makes the next server forget how many before it have died young.
     func forgetShortLives() throws { try Files.write([0, 0, 0, 0], to: path, at: Self.shortLives) }
 
     /// Where the header has the number of short lives (CStateFormat.h).

@@ -59,6 +59,7 @@ final class Inheritance: @unchecked Sendable {
             self.mark = mark
         case .other(let state):
             let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
+            try Self.checkLosses(of: state, path)
             let written = try Self.writeOut(state, mark, path)
             let empty = try Self.sentence { () throws(StateError) in try file.make(layout) }
             (kept, alive, isTakenOver) = (empty, 0, false)
@@ -67,6 +68,15 @@ final class Inheritance: @unchecked Sendable {
                 "state=\(path): memory= is another one than the last server's: the cache begins empty"
                     + (written > 0 ? "; \(written) pages that it owed to images are on them now" : ""))
         }
+    }
+
+    /// A server with another layout would forget that a failed sync has lost data, and flushes would succeed.
+    private static func checkLosses(of state: KeptState, _ path: String) throws(ConfigurationError) {
+        guard let image = state.contents.first(where: { $0.image.hasLoss })?.image else { return }
+        throw ConfigurationError(
+            "state=\(path): memory= is another one than the last server's, which has lost data of \(image.path) in a "
+                + "failed sync; start with the former memory=, so that its clients hear of it, or "
+                + wayOut(path))
     }
 
     /// Brings what a server with another layout owes to its images.
@@ -108,7 +118,7 @@ final class Inheritance: @unchecked Sendable {
     func inherit(_ source: OpenedSource) throws(ConfigurationError) {
         guard isTakenOver else { return }
         let contents = kept.contents.filter { $0.clean + $0.owed > 0 || $0.image.isAtRisk }
-        guard try isWorthTaking(owed: contents.reduce(0) { $0 + $1.owed }) else { return kept.noteBegin() }
+        guard try isWorthTaking(owed: contents.reduce(0) { $0 + $1.owed }) else { return }
         for (number, record, _, owed) in contents {
             do throws(ConfigurationError) {
                 let image = try image(number, record, owed, source)
@@ -124,7 +134,6 @@ final class Inheritance: @unchecked Sendable {
                 warnings.append("state=\(file.path): what is cached of an image is dropped: \(error.text)")
             }
         }
-        kept.noteBegin()
         let owed = heirs.values.reduce(0) { $0 + $1.owed }
         if owed > 0 {
             warnings.append(
@@ -163,9 +172,13 @@ final class Inheritance: @unchecked Sendable {
         case .same: break
         case .untold(let reason):
             kept.dropClean(of: number)
-            guard owed > 0 else { throw ConfigurationError("\(image.label): \(reason)") }
+            guard owed > 0 || record.isAtRisk else { throw ConfigurationError("\(image.label): \(reason)") }
         case .changed(let reason):
-            throw ConfigurationError("\(image.label): others have changed it: \(reason)")
+            // A failed sync is not forgotten, whoever has changed the image since.
+            guard owed == 0, record.isAtRisk else {
+                throw ConfigurationError("\(image.label): others have changed it: \(reason)")
+            }
+            kept.dropClean(of: number)
         case .other(let reason):
             throw ConfigurationError("\(image.label): it is not the image that the last server had: \(reason)")
         }
@@ -184,6 +197,12 @@ final class Inheritance: @unchecked Sendable {
     /// The descriptors that a process closes that only starts the server.
     var descriptors: [Int32] {
         [file.number] + heirs.values.filter { !$0.isResting }.flatMap { $0.image.descriptors }
+    }
+
+    /// Notes that the server is about to take over, after everything that can keep it from serving.
+    func noteBegin() {
+        if isTakenOver { kept.noteBegin() }
+        kept.noteAlive()
     }
 
     /// Notes that the server serves from now on.

@@ -51,6 +51,7 @@ final class Serving: Sendable {
             }
             let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil || inheritance != nil)
             self.registry = registry
+            inheritance?.noteBegin()
             takenOver =
                 inheritance.map { inheritance in
                     registry.takeOver(inheritance.kept) { number in
@@ -70,7 +71,8 @@ final class Serving: Sendable {
         } catch {
             throw Serving.refusal(ofThread: error)
         }
-        let isWritable = image?.image.isWritable ?? true
+        // What is owed to other images goes out too, and the next server wants to know when this one was alive.
+        let isWritable = inheritance != nil || image?.image.isWritable ?? true
         do throws(AccessError) {
             writeback =
                 isWritable

@@ -110,8 +110,16 @@ struct OpenedState: ~Copyable {
         guard file.links <= 1 else { throw .linked(file.links) }
     }
 
+    /// How often the lock is tried again, every 20 ms: for two seconds.
+    private static let patience = 100
+
     private static func lock(_ descriptor: borrowing OwnedDescriptor) throws(StateError.Problem) {
-        let answer = linux_flock(descriptor.number)
+        var answer = linux_flock(descriptor.number)
+        // A process that has just been killed gives its memory back before it closes its files.
+        for _ in 0..<OpenedState.patience where answer == -EWOULDBLOCK {
+            usleep(20_000)
+            answer = linux_flock(descriptor.number)
+        }
         if answer == 0 { return }
         var file = linux_file()
         guard answer == -EWOULDBLOCK, linux_fstat(descriptor.number, &file) == 0 else {

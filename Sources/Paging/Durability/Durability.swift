@@ -125,8 +125,10 @@ final class Durability: @unchecked Sendable {
     private func noteFailedSync(_ error: AccessError) {
         risk.countFailure(error)
         let isChanging = risk.isChanging
-        dirtyUnsyncedAgain()
+        // Before the pages, because the process may die in between, and the next server must know.
         if isChanging || risk.isAnythingAtRisk { risk.noteLoss(error) }
+        dirtyUnsyncedAgain()
+        if risk.isAnythingAtRisk { risk.noteLoss(error) }
         syncError.store(error.code, ordering: .releasing)
         failuresSinceGoodSync += 1
         let isLost = lost != nil

@@ -62,11 +62,14 @@ public struct KeptImage: @unchecked Sendable {
             .assumingMemoryBound(to: SyncRisk.Record.self)
     }
 
+    /// Whether a failed sync has lost data of the image.
+    public var hasLoss: Bool { record.pointee.loss != 0 }
+
     /// Whether a failed sync has lost data of the image, or the next one would. Then the record is worth keeping without
     /// any pages.
     public var isAtRisk: Bool {
         let fields = record.pointee
-        return fields.loss != 0 || fields.at_risk != fields.at_risk_when_synced || fields.changes != 0
+        return hasLoss || fields.at_risk != fields.at_risk_when_synced || fields.changes != 0
     }
 
     /// Fills the record for an image that has just been opened, and puts it to use.

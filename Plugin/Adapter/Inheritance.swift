@@ -47,7 +47,8 @@ final class Inheritance: @unchecked Sendable {
         self.file = file
         guard let layout = file.layout(memory: settings.memory) else {
             throw ConfigurationError(
-                "memory", settings.memoryText, "too little to keep anything in state=", expected: "more, or a state file on a filesystem with smaller pages")
+                "memory", settings.memoryText, "too little to keep anything in state=",
+                expected: "more, or a state file on a filesystem with smaller pages")
         }
         switch try Self.sentence({ () throws(StateError) in try file.take(layout) }) {
         case .new(let state):

@@ -38,10 +38,11 @@ survives() {
 
 serve_again() { serve "$1" cache=writethrough memory=32M; }
 
-# Copies the tree again and again, in two places, and compares each copy. Ends when the server is killed no more.
+# Copies the tree again and again, in two places, and compares each copy. Ends when the server is killed no more, and not
+# before both places have a copy.
 copy_until_told() {
     local kind=$1 round=0 copy
-    until [ -e /run/enough ]; do
+    until [ -e /run/enough ] && [ "$round" -ge 2 ]; do
         copy=${mnt:?}/$((round % 2))
         rm -rf "$copy"
         if ! { cp -a "$disk/files" "$copy" && sync; }; then return 1; fi
@@ -50,7 +51,6 @@ copy_until_told() {
         round=$((round + 1))
     done
     echo "$kind: $round copies"
-    [ "$round" -ge 2 ]
 }
 
 kill_often() {

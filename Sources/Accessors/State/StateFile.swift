@@ -92,12 +92,13 @@ public final class StateFile: @unchecked Sendable {
     /// file may be somebody's disk image.
     private func recognisedBytes() throws(StateError.Problem) -> Int? {
         let size = try status().size
-        var magic: UInt64 = 0
-        let count = pread(number, &magic, MemoryLayout<UInt64>.size, 0)
-        if size == 0 || magic == 0 && size <= unit && isAllZero(Int(size)) { return nil }
-        guard count == MemoryLayout<UInt64>.size, magic == FLEXPAGE_STATE_MAGIC, size % Int64(BasePage.size) == 0
+        var header = flexpage_state_header()
+        let count = pread(number, &header, MemoryLayout<flexpage_state_header>.size, 0)
+        if size == 0 || header.magic == 0 && size <= unit && isAllZero(Int(size)) { return nil }
+        guard count == MemoryLayout<flexpage_state_header>.size, header.magic == FLEXPAGE_STATE_MAGIC,
+            size % Int64(BasePage.size) == 0
         else { throw .damaged(.noState) }
-        return Int(size)
+        return header.version == UInt32(FLEXPAGE_STATE_VERSION) && header.is_ready == 0 ? nil : Int(size)
     }
 
     private func isAllZero(_ count: Int) -> Bool {
@@ -159,7 +160,7 @@ public final class StateFile: @unchecked Sendable {
             return KeptState(making: layout, at: try map(layout.bytes).baseAddress!)
         } catch {
             unmap()
-            if isNew { try? discard() }
+            if isNew { try? discard() } else { _ = linux_truncate(number, Int64(unit)) }
             throw StateError(path, error)
         }
     }
@@ -190,19 +191,44 @@ public final class StateFile: @unchecked Sendable {
     /// Maps the first `bytes` bytes, and allocates those that the file does not have yet.
     private func map(_ bytes: Int) throws(StateError.Problem) -> UnsafeMutableRawBufferPointer {
         unmap()
-        try reserve(bytes)
+        let isLonger = try status().size < bytes
+        // hugetlbfs maps nothing for which it has no huge page. A tmpfs has any huge pages for the mapping alone.
+        if unit >= StateFile.hugePage {
+            try reserve(bytes)
+        } else if isLonger {
+            try checked("making it longer") { linux_truncate(number, Int64(bytes)) }
+        }
         guard let base = linux_map_shared(number, bytes, StateFile.hugePage) else {
             throw .failed("mapping it", .noMemory)
         }
-        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
-        _ = madvise(base, bytes, MADV_HUGEPAGE)
         let mapped = UnsafeMutableRawBufferPointer(start: base, count: bytes)
         mapping = mapped
+        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
+        if madvise(base, bytes, MADV_HUGEPAGE) == 0, isLonger { populateWithHugePages(mapped) }
+        try reserve(bytes)
         return mapped
     }
 
     /// Bytes to which the mapping is aligned, so that the kernel can map huge pages of a tmpfs as such.
     private static let hugePage = 1 << 21
+
+    /// MADV_POPULATE_WRITE, since Linux 5.14. It returns an error if there is not enough memory, where a store would be
+    /// a SIGBUS.
+    private static let populateWrite: Int32 = 23
+
+    /// Allocates the memory by way of the mapping, if that gets huge pages. Only so does a tmpfs that is mounted with
+    /// huge=advise give any, because fallocate does not know of the advice. Best effort.
+    ///
+    /// A page of the second huge page shows whether there are any. The first one has a small page already: the one that
+    /// says that the file is incomplete.
+    private func populateWithHugePages(_ mapped: UnsafeMutableRawBufferPointer) {
+        guard unit < StateFile.hugePage, mapped.count >= 2 * StateFile.hugePage, let base = mapped.baseAddress,
+            let before = try? status().allocated,
+            madvise(base + StateFile.hugePage, BasePage.size, StateFile.populateWrite) == 0,
+            let after = try? status().allocated, after - before >= Int64(StateFile.hugePage)
+        else { return }
+        _ = madvise(base, mapped.count, StateFile.populateWrite)
+    }
 
     private func unmap() {
         if let mapping { munmap(mapping.baseAddress!, mapping.count) }
@@ -212,7 +238,8 @@ public final class StateFile: @unchecked Sendable {
     /// Allocates whatever is a hole in the first `bytes` bytes.
     private func reserve(_ bytes: Int) throws(StateError.Problem) {
         let before = try status()
-        if before.size >= bytes, before.allocated >= before.size { return }
+        // Huge pages can reach beyond the end. Then only the call tells.
+        if before.size >= bytes, before.allocated == before.size { return }
         do throws(StateError.Problem) {
             try checked("allocating its memory") { linux_reserve(number, Int64(bytes)) }
         } catch {

@@ -225,6 +225,47 @@ struct StateFileTests {
         #expect(access(path.string, F_OK) != 0)
     }
 
+    /// What another server has left stays as it is if there is no room for what is to take its place: nothing.
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "tmpfs cannot be mounted")) func fullLater() throws {
+        let mount = try Mount("tmpfs", options: "size=1m")
+        let path = mount.scratch("state")
+        do {
+            let file = try StateFile(path)
+            _ = try file.make(layout(file))
+        }
+        let again = try Patience.wait(seconds: 60, "the file is held") { try? StateFile(path, create: false) }
+        #expect(throws: StateError.self) { try again.make(layout(again, frames: 1000)) }
+        #expect(status(of: path).st_size == 4096)
+        #expect(try found(again) == "new")
+    }
+
+    /// A tmpfs that gives huge pages if they are asked for gives them to the file, all but the first.
+    @Test(.enabled(if: givesHugePages, "no tmpfs gives huge pages here")) func hugePagesOfTmpfs() throws {
+        let mount = try Mount("tmpfs", options: "size=64m,huge=advise")
+        let file = try StateFile(mount.scratch("state"))
+        let layout = layout(file, frames: 4096)
+        _ = try file.make(layout)
+        let huge = try Self.kilobytes("ShmemPmdMapped", of: file.path)
+        #expect(huge << 10 >= layout.bytes - 3 << 21)
+        #expect(status(of: file.path).st_blocks * 512 >= layout.bytes)
+        // Without room for them there are small ones, and no signal.
+        let full = try StateFile(mount.scratch("full"))
+        #expect(throws: StateError.self) { try full.make(self.layout(full, frames: 16384)) }
+    }
+
+    private static var givesHugePages: Bool {
+        (try? Mount("tmpfs", options: "size=1m,huge=advise")) != nil
+            && (try? Files.text("/proc/self/smaps").contains("ShmemPmdMapped")) == true
+    }
+
+    /// A figure of this process's mapping of a file.
+    private static func kilobytes(_ figure: String, of path: FilePath) throws -> Int {
+        let lines = try Files.text("/proc/self/smaps").split(separator: "\n")
+        let mapping = lines.drop { !$0.hasSuffix(path.string) }
+        let line = mapping.first { $0.hasPrefix("\(figure):") }
+        return try #require(line.flatMap { Int($0.split(separator: " ")[1]) })
+    }
+
     /// On hugetlbfs the file consists of huge pages. Without any in reserve, there is no room.
     @Test(.enabled(if: Machine.canMount("hugetlbfs"), "hugetlbfs cannot be mounted")) func hugePages() throws {
         let mount = try Mount("hugetlbfs", options: "mode=755")

@@ -56,8 +56,9 @@ public final class Scheduler: @unchecked Sendable {
     /// Once in this many waits, a condition wakes for no reason; 0 for never.
     let wakesForNothingOnceIn: Int
     /// Called at each step while something is drawn, with the number of steps since drawing began. It runs before
-    /// another thread continues. It makes no step of its own.
-    public var atEachStep: ((Int) -> Void)?
+    /// another thread continues, and makes no step of its own. It returns what is wrong, which ends the schedule, or
+    /// nil.
+    public var atEachStep: ((Int) -> String?)?
     let over: UnsafeMutablePointer<sem_t>
     var objects: [(file: StaticString, ordinal: Int)] = []
     private let recordsTrace: Bool
@@ -193,7 +194,7 @@ public final class Scheduler: @unchecked Sendable {
     /// The thread that continues, or nil if the schedule has ended.
     private func choose() -> SimulatedThread? {
         guard failure == nil, !hasAbandoned else { return nil }
-        if let atEachStep, draws.isOpen { atEachStep(steps - openedAt) }
+        if draws.isOpen, let complaint = atEachStep?(steps - openedAt) { return endWith(complaint) }
         steps += 1
         now += 1000
         if steps & 1023 == 0, let complaint = impatience() { return endWith(complaint) }

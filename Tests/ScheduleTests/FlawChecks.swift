@@ -7,7 +7,8 @@ import Scheduling
 /// many schedules as without a mistake.
 enum FlawChecks {
     static let all =
-        Flaw.allCases.map(aFlawIsFound) + [aFailureIsShrunk, aFlawIsFoundInAllOrders, aFlawBetweenPromisesIsFound]
+        Flaw.allCases.map(aFlawIsFound)
+        + [aFailureIsShrunk, aFlawIsFoundInAllOrders, aFlawBetweenPromisesIsFound, aWillIsMissed]
 
     /// The scenario that finds the flaw.
     private static func scenario(_ flaw: Flaw) -> Scenario {
@@ -66,6 +67,17 @@ enum FlawChecks {
             let isFound = failure?.hasPrefix("after a crash") ?? false
             complaints.expect(isFound == (moments == .all), "\(moments): \(failure ?? "nobody noticed")")
         }
+    }
+
+    private static let aWillIsMissed = Check("a process that dies without its last will is found to lose data") {
+        complaints in
+        var plan = Scenario.deaths.plan(seed: 1)
+        plan.clients = [[Request(kind: .write, sectors: 0..<8)]]
+        plan.death = .lastWill(.everyStep, isCarriedOut: false)
+        let failure = Replay(plan, .walk, seed: 1).run().failure
+        complaints.expect(failure?.hasPrefix("dead at step") ?? false, failure ?? "nobody noticed")
+        plan.death = .lastWill(.everyStep)
+        complaints.expect(Replay(plan, .walk, seed: 1).run().failure == nil, "the will loses data too")
     }
 
     private static let aFlawIsFoundInAllOrders = Check("a flaw is found in all orders of two delays") { complaints in

@@ -5,12 +5,13 @@ extension Death {
     /// The will writes out what is dirty, and then power is lost. Everything answered must be on the images.
     ///
     /// The exception is an image whose pages a stopped thread has locked: the will passes them over, and says how many.
-    static func lastWill(_ moment: Moment) -> Death {
+    /// - Parameter isCarriedOut: False for a mistake: the will is believed and not carried out.
+    static func lastWill(_ moment: Moment, isCarriedOut: Bool = true) -> Death {
         Death(moment: moment, heirName: "a last will") { trial in
             for image in trial.images { image.isWrittenTwice = true }
             let free = trial.images.indices.map { isFree($0, of: trial) }
             let start = trial.clock.tick()
-            let outcome = trial.pages.will.bringOut()
+            let outcome = isCarriedOut ? trial.pages.will.bringOut() : LastWill.Outcome()
             let end = trial.clock.tick()
             let promises = free.indices.filter { free[$0] || outcome.passedOver == 0 }.map {
                 Client.Note(image: $0, command: Command(kind: .flush, sectors: 0..<0, start: start, end: end))

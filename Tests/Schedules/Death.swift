@@ -25,14 +25,14 @@ struct Death: Sendable {
     func threaten(_ trial: Trial) {
         let scheduler = Scheduler.active!
         scheduler.atEachStep = { [self, unowned scheduler] step in
-            guard comes(at: step) else { return }
+            guard comes(at: step) else { return nil }
             let fork = Isolated { _ in
                 scheduler.die {
                     heir(trial)
                     trial.endIfBlamed()
                 }
             }
-            if let failure = fork.result() { scheduler.fail("dead at step \(step): \(failure)") }
+            return fork.result().map { "dead at step \(step): \($0)" }
         }
     }
 

@@ -170,17 +170,17 @@ extension Scenario {
         plan.images = (0..<random.pick(1...2)).map { _ in Plan.Image(sectors: 64) }
         plan.crew = random.once(in: 2) ? 2 : 0
         plan.clients = Mix(pages: 6, longest: 24).clients(3, 6, &random, images: plan.images.count)
-        plan.death = .lastWill(.step(random.pick(0...2000)))
+        plan.death = .lastWill(.step(random.pick(0...1200)))
         return plan
     }
 
     static let deaths = Scenario(
-        name: "deaths", purpose: "the process dies at every step of a few requests", divisor: 50
+        name: "deaths", purpose: "the process dies at every step of a few requests", divisor: 200
     ) { random in
         var plan = Plan(frames: 24, dirtyShare: 0.9, dirtyAge: 1)
         plan.images[0].sectors = 32
         plan.crew = random.once(in: 2) ? 2 : 0
-        plan.clients = Mix(pages: 4, longest: 16, forcedOnceIn: 3).clients(2, 3, &random)
+        plan.clients = Mix(pages: 4, longest: 16, forcedOnceIn: 3).clients(2, 2, &random)
         plan.death = .lastWill(.everyStep)
         return plan
     }

@@ -1,9 +1,8 @@
 extension Scenario {
     /// All scenarios.
     public static let all: [Scenario] = [
-        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, takeOvers,
-        takeOver, hammer,
-        sweeps, pair,
+        writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, takeOver,
+        takeOvers, hammer, sweeps, pair,
     ]
 
     static let writes = Scenario(name: "writes", purpose: "all requests, on few pages, with a Writeback") { random in

@@ -22,8 +22,10 @@ struct ImageCounters: @unchecked Sendable {
         let writes = Atomic<UInt64>(0)
         let pagesWritten = Atomic<UInt64>(0)
         let failedWrites = Atomic<UInt64>(0)
-        let callsBegun = Atomic<UInt64>(0)
-        let callsEnded = Atomic<UInt64>(0)
+        // No protocol depends on them, so a Scheduler draws no order at them: orders that differ only here would crowd
+        // out others.
+        let callsBegun = Synchronization.Atomic<UInt64>(0)
+        let callsEnded = Synchronization.Atomic<UInt64>(0)
     }
 
     init(image: UInt16, _ metadata: borrowing Metadata) {

@@ -27,7 +27,11 @@ import Testing
             let way = Self.ways[round % Self.ways.count]
             let server = try Server([path] + way, Server.Options(isVerbose: false))
             let goal = 1 + round % 7
-            try SectorWriter.run(Self.writers, ledger, server, seed: UInt64(round), flushes: goal, then: SIGKILL)
+            do {
+                try SectorWriter.run(Self.writers, ledger, server, seed: UInt64(round), flushes: goal, then: SIGKILL)
+            } catch {
+                throw Trouble("round \(round), \(way): \(error)\n\(server.log)")
+            }
             #expect(try server.process.wait() == 128 + SIGKILL)
             do {
                 try ledger.check(

@@ -200,7 +200,7 @@ extension Scenario {
 
     static let takeOvers = Scenario(
         name: "take-overs", purpose: "the process dies at every step of a few requests, and the next one takes over",
-        divisor: 50
+        divisor: 200
     ) { random in
         var plan = Plan(frames: 16, dirtyShare: 0.9, dirtyAge: 1)
         plan.images[0].sectors = 8 * 8

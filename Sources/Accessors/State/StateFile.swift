@@ -26,8 +26,8 @@ public final class StateFile: @unchecked Sendable {
         case new(KeptState)
         /// What another server has left, with the layout that is wanted.
         case same(KeptState)
-        /// What another server has left, with another layout. What it owes must be brought to the images (`StateWriteOut`)
-        /// before `make`.
+        /// What another server has left, with another layout. What it owes must be brought to the images
+        /// (`StateWriteOut`) before `make`.
         case other(KeptState)
     }
 

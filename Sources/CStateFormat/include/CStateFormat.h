@@ -2,9 +2,9 @@
 //
 //     header | a record for each image | a word for each frame | undo slots | the frames, 4096 bytes each
 //
-// All that dirty data needs lies before the frames. Its meaning never changes within a version, so that any release that
-// knows the version can bring the data of another to the images. Numbers have the byte order of the machine: the file
-// lies in memory, and does not outlive it. Each part begins with a base page.
+// All that dirty data needs lies before the frames. Its meaning never changes within a version, so that any release
+// that knows the version can bring the data of another to the images. Numbers have the byte order of the machine: the
+// file lies in memory, and does not outlive it. Each part begins with a base page.
 //
 // A server may be killed between any two instructions, and every store before that stays. So each change is made by one
 // store of one aligned word, after whatever it stands for.

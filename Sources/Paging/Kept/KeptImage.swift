@@ -65,8 +65,8 @@ public struct KeptImage: @unchecked Sendable {
     /// Whether a failed sync has lost data of the image.
     public var hasLoss: Bool { record.pointee.loss != 0 }
 
-    /// Whether a failed sync has lost data of the image, or the next one would. Then the record is worth keeping without
-    /// any pages.
+    /// Whether a failed sync has lost data of the image, or the next one would. Then the record is worth keeping
+    /// without any pages.
     public var isAtRisk: Bool {
         let fields = record.pointee
         return hasLoss || fields.at_risk != fields.at_risk_when_synced || fields.changes != 0

@@ -47,8 +47,8 @@ struct Memory: ~Copyable {
 
     /// Maps `bytes` bytes and lays them out.
     /// - Parameter kept: What another server has left, or an empty section; nil if nothing is to be kept. It has the
-    ///   frames, and is part of `bytes`. Frames whose words are not empty are taken: `ProviderRegistry.takeOver` decides about
-    ///   them.
+    ///   frames, and is part of `bytes`. Frames whose words are not empty are taken: `ProviderRegistry.takeOver`
+    ///   decides about them.
     /// - Throws: ENOMEM if the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`, or if
     ///   there is not enough room beside `kept` for its tables.
     init(bytes: Int, kept: KeptState? = nil) throws(AccessError) {

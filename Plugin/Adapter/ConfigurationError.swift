@@ -12,4 +12,15 @@ struct ConfigurationError: Error, Equatable {
     init(_ key: String, _ value: String, _ trouble: String, expected: String) {
         text = "\(key)=\(value): \(trouble); expected \(expected)"
     }
+
+    /// What `body` returns. Its error, which is a sentence, gets `prefix` as its beginning.
+    static func prefixing<Result, Failure: Error>(
+        _ prefix: String, _ body: () throws(Failure) -> Result
+    ) throws(ConfigurationError) -> Result {
+        do throws(Failure) {
+            return try body()
+        } catch {
+            throw ConfigurationError("\(prefix)\(error)")
+        }
+    }
 }

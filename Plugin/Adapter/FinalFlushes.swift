@@ -70,15 +70,7 @@ final class FinalFlushes: Sendable {
     /// Waits until all flushes have ended, but no longer than `patience` milliseconds without any progress.
     /// - Returns: Whether all have ended.
     func wait(patience: Int) -> Bool {
-        var progress = self.progress
-        var waited = 0
-        while isAnyRunning {
-            guard waited < patience else { return false }
-            usleep(5000)
-            waited += 5
-            if self.progress != progress { (progress, waited) = (self.progress, 0) }
-        }
-        return true
+        DiskWait.wait(patience, while: { isAnyRunning }, progress: { progress })
     }
 
     /// Whether a flush is under way.

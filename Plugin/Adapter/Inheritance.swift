@@ -43,28 +43,36 @@ final class Inheritance: @unchecked Sendable {
     /// Opens the file and takes charge of it. May wait for what the kernel still does for a server that was killed.
     /// - Parameter log: Hears of that, once a second.
     init(_ settings: Settings, at path: String, log: (String) -> Void) throws(ConfigurationError) {
-        let file = try Self.sentence { () throws(StateError) in try StateFile(FilePath(path)) }
+        let file = try ConfigurationError.prefixing("state=") { () throws(StateError) in try StateFile(FilePath(path)) }
         self.file = file
         guard let layout = file.layout(memory: settings.memory) else {
             throw ConfigurationError(
                 "memory", settings.memoryText, "too little to keep anything in state=",
                 expected: "more, or a state file on a filesystem with smaller pages")
         }
-        switch try Self.sentence({ () throws(StateError) in try file.take(layout) }) {
+        switch try ConfigurationError.prefixing("state=", { () throws(StateError) in try file.take(layout) }) {
         case .new(let state):
             (kept, alive, isTakenOver) = (state, 0, false)
-            mark = try Self.sentence { () throws(StateError) in try file.takeCharge(ofNew: state) }
+            mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
+                try file.takeCharge(ofNew: state)
+            }
         case .same(let state):
-            let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
+            let mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
+                try file.takeCharge(of: state, log: log)
+            }
             (kept, alive, isTakenOver) = (state, state.alive, true)
             self.mark = mark
         case .other(let state):
-            let mark = try Self.sentence { () throws(StateError) in try file.takeCharge(of: state, log: log) }
+            let mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
+                try file.takeCharge(of: state, log: log)
+            }
             try Self.checkLosses(of: state, path)
             let written = try Self.writeOut(state, mark, path)
-            let empty = try Self.sentence { () throws(StateError) in try file.make(layout) }
+            let empty = try ConfigurationError.prefixing("state=") { () throws(StateError) in try file.make(layout) }
             (kept, alive, isTakenOver) = (empty, 0, false)
-            self.mark = try Self.sentence { () throws(StateError) in try file.takeCharge(ofNew: empty) }
+            self.mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
+                try file.takeCharge(ofNew: empty)
+            }
             warnings.append(
                 "state=\(path): memory= is another one than the last server's: the cache begins empty"
                     + (written > 0 ? "; \(written) pages that it owed to images are on them now" : ""))
@@ -73,7 +81,7 @@ final class Inheritance: @unchecked Sendable {
 
     /// A server with another layout would forget that a failed sync has lost data, and flushes would succeed.
     private static func checkLosses(of state: KeptState, _ path: String) throws(ConfigurationError) {
-        guard let image = state.contents.first(where: { $0.image.hasLoss })?.image else { return }
+        guard let image = state.imagesInUse.first(where: { $0.image.hasLoss })?.image else { return }
         throw ConfigurationError(
             "state=\(path): memory= is another one than the last server's, which has lost data of \(image.path) in a "
                 + "failed sync; start with the former memory=, so that its clients hear of it, or "
@@ -100,16 +108,6 @@ final class Inheritance: @unchecked Sendable {
 
     private static func wayOut(_ path: String) -> String {
         "`flexpage state \(path)` shows what is in it, --write-out brings it to the images, --discard drops it"
-    }
-
-    private static func sentence<Result>(
-        _ body: () throws(StateError) -> Result
-    ) throws(ConfigurationError) -> Result {
-        do throws(StateError) {
-            return try body()
-        } catch {
-            throw ConfigurationError("state=\(error)")
-        }
     }
 
     // MARK: - Images
@@ -193,7 +191,7 @@ final class Inheritance: @unchecked Sendable {
         return try source.open(path: record.path)
     }
 
-    // MARK: - The end
+    // MARK: - Serving
 
     /// The descriptors that a process closes that only starts the server.
     var descriptors: [Int32] {
@@ -205,10 +203,4 @@ final class Inheritance: @unchecked Sendable {
         if isTakenOver { kept.noteBegin() }
         kept.noteAlive()
     }
-
-    /// Notes that the server serves from now on.
-    func noteService() { kept.noteService() }
-
-    /// Notes that the server has ended in good order.
-    func noteEnd() { kept.noteEnd() }
 }

@@ -34,9 +34,11 @@ struct OpenedSource: Sendable {
         self.settings = settings
         self.mark = mark
         if let path = settings.directory {
-            let directory = try Self.sentence("dir=") { () throws(ImageError) in try ImageDirectory(FilePath(path)) }
+            let directory = try ConfigurationError.prefixing("dir=") { () throws(ImageError) in
+                try ImageDirectory(FilePath(path))
+            }
             kind = .directory(directory)
-            let names = try Self.sentence("dir=") { () throws(ImageError) in try directory.names() }
+            let names = try ConfigurationError.prefixing("dir=") { () throws(ImageError) in try directory.names() }
             note = "dir=\(path): \(names.count) images"
             warnings = Self.warnings(about: names.compactMap { try? directory.place(named: $0) }, settings)
             try checkDefaultExport()
@@ -49,7 +51,9 @@ struct OpenedSource: Sendable {
             note = "file=" + Self.description(of: file)
             warnings = Self.warnings(about: file, settings, prefix: "file=")
         } else {
-            let directory = try Self.sentence("export=") { () throws(ImageError) in try ImageDirectory.ofProcess() }
+            let directory = try ConfigurationError.prefixing("export=") { () throws(ImageError) in
+                try ImageDirectory.ofProcess()
+            }
             kind = .list(from: directory)
             note = "\(settings.exports.count) exports"
             try checkList(from: directory)
@@ -133,7 +137,7 @@ struct OpenedSource: Sendable {
         switch kind {
         case .image: return nil
         case .directory(let directory):
-            return try Self.sentence("dir=") { () throws(ImageError) in try directory.names() }
+            return try ConfigurationError.prefixing("dir=") { () throws(ImageError) in try directory.names() }
         case .list: return settings.exports.map(\.name).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         }
     }
@@ -155,7 +159,9 @@ struct OpenedSource: Sendable {
         case .directory where name.isEmpty, .list where name.isEmpty:
             throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
         case .directory(let directory):
-            let place = try Self.sentence(prefix) { () throws(ImageError) in try directory.place(named: name) }
+            let place = try ConfigurationError.prefixing(prefix) { () throws(ImageError) in
+                try directory.place(named: name)
+            }
             let (image, provider) = try image(at: place, prefix: prefix, ifInUse: use)
             return Export(
                 image: image, provider: provider, prefix: prefix, isReadOnly: false, cache: settings.cache,
@@ -186,7 +192,7 @@ struct OpenedSource: Sendable {
     private static func file(
         at place: ImagePlace, _ settings: Settings, _ rings: WriteRings, _ mark: ServerMark?, prefix: String
     ) throws(ConfigurationError) -> ImageFile {
-        let file = try sentence(prefix) { () throws(ImageError) in
+        let file = try ConfigurationError.prefixing(prefix) { () throws(ImageError) in
             try ImageFile(at: place, direct: settings.direct, lock: settings.lock, rings: rings, mark: mark)
         }
         guard file.size > Pages.maxImageSize else { return file }
@@ -196,18 +202,7 @@ struct OpenedSource: Sendable {
 
     /// Opens the image at a path that the last server has left.
     func open(path: String) throws(ConfigurationError) -> ImageFile {
-        let directory = try Self.sentence("") { () throws(ImageError) in try ImageDirectory.ofProcess() }
+        let directory = try ConfigurationError.prefixing("") { () throws(ImageError) in try ImageDirectory.ofProcess() }
         return try Self.file(at: directory.place(at: FilePath(path)), settings, rings, mark, prefix: "")
-    }
-
-    /// What `body` returns. Its error becomes a sentence that begins with `prefix`.
-    private static func sentence<Result>(
-        _ prefix: String, _ body: () throws(ImageError) -> Result
-    ) throws(ConfigurationError) -> Result {
-        do throws(ImageError) {
-            return try body()
-        } catch {
-            throw ConfigurationError("\(prefix)\(error)")
-        }
     }
 }

@@ -84,7 +84,7 @@ final class Serving: Sendable {
             throw Serving.refusal(ofThread: error)
         }
         for image in takenOver where !image.isResting { leave(image, log) }
-        inheritance?.noteService()
+        inheritance?.kept.noteService()
     }
 
     /// Brings what the last server owed to an image there, and releases the image: the dead server is a client that has
@@ -215,7 +215,7 @@ final class Serving: Sendable {
             hasEnded = flushes.wait(patience: patience)
         }
         // What is read ahead is for no client, and may hang.
-        hasEnded = hasEnded && waitForCalls(patience: patience)
+        hasEnded = hasEnded && DiskWait.wait(patience, while: { isWaitingForDisk }, progress: { progress })
         let losses = self.losses
         guard hasEnded else {
             _ = unsafe Unmanaged.passRetained(self)
@@ -224,25 +224,12 @@ final class Serving: Sendable {
         if let kept { close(kept) }
         writeback?.stop()
         prefetcher?.stop()
-        if losses.isEmpty { inheritance?.noteEnd() }
+        if losses.isEmpty { inheritance?.kept.noteEnd() }
         return (losses, false)
     }
 
     /// Whether a flush, or another call of an image, is under way that a disk may hold up.
     var isWaitingForDisk: Bool { flushes.isAnyRunning || images.all.contains { $0.provider.calls.isAnyUnderWay } }
-
-    /// Waits until no call of an image is under way, but no longer than `patience` milliseconds without any progress.
-    /// - Returns: Whether all have ended.
-    private func waitForCalls(patience: Int) -> Bool {
-        var (before, waited) = (progress, 0)
-        while isWaitingForDisk {
-            guard waited < patience else { return false }
-            usleep(5000)
-            waited += 5
-            if progress != before { (before, waited) = (progress, 0) }
-        }
-        return true
-    }
 
     /// An error for each image of which not all is written and synced, and for each whose requests are not done.
     var losses: [ConfigurationError] {

@@ -12,7 +12,7 @@ final class Handover: Sendable {
         var writers = 0
         /// What the next server finds, if anything is kept.
         var record: StampRecord?
-        /// How many calls had begun to change the image, and since when it has been so many.
+        /// How many calls had begun to change the image, and since when that number has not changed.
         var quiet: (begun: UInt64, since: Int)?
     }
 

@@ -111,7 +111,7 @@ public final class StateFile: @unchecked Sendable {
     // MARK: Taking charge
 
     /// Takes charge of what is in the file: waits until the kernel has finished the I/O of the server before, and then
-    /// says in the header who has it now. Nothing in the frames is touched before that.
+    /// says in the header which server has it now. Nothing in the frames is touched before that.
     ///
     /// The server before was alive as long as its I/O went on: what that changed in an image is not foreign. So `alive`
     /// is moved.
@@ -142,8 +142,9 @@ public final class StateFile: @unchecked Sendable {
     }
 
     private static func wait(for inodes: Set<UInt64>, in state: KeptState, seconds: Int) -> String {
-        let paths = (0..<state.imageCount).map { state.image($0) }
-            .filter { $0.isInUse && inodes.contains($0.record.pointee.inode) }.map { $0.path.withoutControls }
+        let paths = state.imagesInUse.map(\.image).filter { inodes.contains($0.record.pointee.inode) }.map {
+            $0.path.withoutControls
+        }
         let what = paths.isEmpty ? "an image" : paths.joined(separator: ", ")
         return "the kernel has not finished what the last server read and wrote of \(what); waiting for \(seconds) s"
     }

@@ -56,9 +56,8 @@ public struct StateWriteOut {
     /// - Returns: An outcome for each image to which something was owed.
     public func run(evenIfChanged: Bool = false) -> [Outcome] {
         state.undoWrites()
-        let outcomes = (0..<state.imageCount).filter { state.image($0).isInUse }.compactMap { number -> Outcome? in
-            let owed = state.owedPages(of: number)
-            return owed.isEmpty ? nil : outcome(number, owed, evenIfChanged)
+        let outcomes = state.contents.filter { $0.owed > 0 }.map { number, _, _, _ in
+            outcome(number, state.owedPages(of: number), evenIfChanged)
         }
         if outcomes.allSatisfy({ $0.failure == nil }) { state.header.pointee.short_lives = 0 }
         return outcomes

@@ -21,13 +21,10 @@
 // The word of a frame. 0 if the frame holds nothing that is worth keeping.
 // - live: The frame holds the bytes of the base page that the other bits name.
 // - owed: They are newer than what is known to be durable on the image.
-// - main: A hint: the page was in use when it was last moved in the queue.
+// Bit 61 is reserved. Bits 48 to 57 are the number of the image's record, and the lower ones that of the base page.
 #define FLEXPAGE_STATE_LIVE (1ull << 63)
 #define FLEXPAGE_STATE_OWED (1ull << 62)
-#define FLEXPAGE_STATE_MAIN (1ull << 61)
-#define FLEXPAGE_STATE_IMAGE_SHIFT 48  // 10 bits: the number of the image's record
 #define FLEXPAGE_STATE_MAX_IMAGES 1024
-#define FLEXPAGE_STATE_PAGE_MASK ((1ull << 48) - 1)
 
 struct flexpage_state_header {
     // What never changes while the file is in use.

@@ -36,7 +36,7 @@ public struct KeptLayout: Equatable, Sendable {
     }
 
     /// How many images there can be at once.
-    static func images(frames: Int) -> Int { min(1024, max(16, frames / 64)) }
+    static func images(frames: Int) -> Int { min(Int(FLEXPAGE_STATE_MAX_IMAGES), max(16, frames / 64)) }
 
     private static func rounded(_ bytes: Int, to unit: Int = BasePage.size) -> Int {
         (bytes + unit - 1) / unit * unit

@@ -78,6 +78,11 @@ public struct KeptState: @unchecked Sendable {
     /// When the server was last alive, nanoseconds of CLOCK_REALTIME.
     public var alive: UInt64 { header.pointee.alive }
 
+    /// The records that are in use.
+    public var imagesInUse: [(number: Int, image: KeptImage)] {
+        (0..<imageCount).map { ($0, image($0)) }.filter { $0.1.isInUse }
+    }
+
     /// The server is alive, now.
     public func noteAlive() { header.pointee.alive = KeptState.now }
 

@@ -15,8 +15,8 @@ public struct KeptWord: Equatable, Sendable {
         raw = key.raw | KeptWord.live | (isOwed ? KeptWord.owed : 0)
     }
 
-    private static let live: UInt64 = 1 << 63
-    private static let owed: UInt64 = 1 << 62
+    private static let live = FLEXPAGE_STATE_LIVE
+    private static let owed = FLEXPAGE_STATE_OWED
     private static let flags: UInt64 = 7 << 61
 
     /// Whether the frame holds a base page.

@@ -14,8 +14,8 @@ struct UndoSlots: @unchecked Sendable {
     private let slots: UnsafeMutablePointer<flexpage_state_slot>
     private let count: Int
     private static let sector = 512
-    private static let idle: UInt64 = 1
-    private static let active: UInt64 = 1 << 63
+    private static let idle = FLEXPAGE_STATE_SLOT_IDLE
+    private static let active = FLEXPAGE_STATE_SLOT_ACTIVE
 
     init(at slots: UnsafeMutableRawPointer, count: Int) {
         self.slots = slots.assumingMemoryBound(to: Slot.self)

@@ -22,7 +22,7 @@ extension ProviderRegistry {
         kept.undoWrites()
         var providers: [Provider?] = Array(repeating: nil, count: kept.imageCount)
         var resting: Set<Int> = []
-        for number in 0..<kept.imageCount where kept.image(number).isInUse {
+        for (number, _) in kept.imagesInUse {
             guard let (image, isResting) = accessor(number) else { continue }
             providers[number] = enter(image, UInt16(number), isResting: isResting)
             if isResting { resting.insert(number) }
@@ -49,6 +49,6 @@ extension KeptState {
         for frame in 0..<frames where self[frame].isLive {
             if self[frame].isOwed { owed[self[frame].image] += 1 } else { clean[self[frame].image] += 1 }
         }
-        return (0..<imageCount).filter { image($0).isInUse }.map { ($0, image($0), clean[$0], owed[$0]) }
+        return imagesInUse.map { ($0.number, $0.image, clean[$0.number], owed[$0.number]) }
     }
 }

@@ -19,7 +19,7 @@ struct Export: Hashable {
 
     var isReadOnly: Bool { flags.contains(.readOnly) }
 
-    /// Checks that the kernel's client can use it with so many connections.
+    /// Checks that the kernel's client can use it with this number of connections.
     func check(connections: Int) throws(AttachError) {
         guard blockSize <= Self.maxBlock else {
             throw AttachError(

@@ -167,7 +167,7 @@ final class NetlinkKernel: NBDKernel {
         return isWritten
     }
 
-    /// It can be attached again only when the last one who has it open has closed it.
+    /// It can be attached again only once the last program that has it open has closed it.
     private func waitForEnd() throws {
         let deadline = SystemEvents.clock + Self.endPatience
         while device.isAttached || device.size ?? 0 != 0 {

@@ -10,16 +10,11 @@ struct StateReport {
 
     init(_ state: KeptState) { self.state = state }
 
-    /// Lines: who has left it and when, and one for each image.
+    /// Lines: which server has left it and when, and one for each image.
     var text: String {
-        var clean = [Int](repeating: 0, count: state.imageCount)
-        var owed = clean
-        for frame in 0..<state.frames where state[frame].isLive {
-            if state[frame].isOwed { owed[state[frame].image] += 1 } else { clean[state[frame].image] += 1 }
-        }
         var table = TextTable(titles: ["image", "owed", "clean"])
-        for number in 0..<state.imageCount where state.image(number).isInUse {
-            table.add([name(number), StateReport.size(owed[number]), StateReport.size(clean[number])])
+        for (_, image, clean, owed) in state.contents {
+            table.add([name(image), StateReport.size(owed), StateReport.size(clean)])
         }
         return "\(server)\n\(table.text)\n\(notes.map { "\($0)\n" }.joined())"
     }
@@ -32,16 +27,14 @@ struct StateReport {
             + "room for \(StateReport.size(state.frames))"
     }
 
-    private func name(_ number: Int) -> String {
-        let path = state.image(number).path
-        return path.isEmpty ? "without a path" : path.withoutControls
+    private func name(_ image: KeptImage) -> String {
+        image.path.isEmpty ? "without a path" : image.path.withoutControls
     }
 
     /// What write-outs cannot mend.
     private var notes: [String] {
-        (0..<state.imageCount).map { state.image($0) }.filter { $0.isInUse && $0.record.pointee.loss != 0 }.map {
-            "\($0.path.withoutControls): a failed sync has lost writes (\(Errno(rawValue: $0.record.pointee.loss))); "
-                + "check the image"
+        state.imagesInUse.map(\.image).filter(\.hasLoss).map {
+            "\(name($0)): a failed sync has lost writes (\(Errno(rawValue: $0.record.pointee.loss))); check the image"
         }
     }
 

@@ -164,14 +164,21 @@ import Testing
         try second.close()
     }
 
-    /// Two frames with one page, as a server leaves them that dies while it moves the page: one is enough.
-    @Test func deathInAMove() throws {
-        let image = HookedImage(size: Self.size)
+    /// What a server leaves that has written 6 to the first base page of `image`, and the frame of that page.
+    private func deathWithOnePage(
+        of image: HookedImage
+    ) throws -> (section: KeptRig.Section, kept: KeptState, frame: Int) {
         let rig = try KeptRig(frames: 256, images: [image])
         try rig.write(6, at: 0..<4096)
         let section = rig.death()
         let kept = try KeptState(checking: section.bytes)
-        let frame = try #require((0..<kept.frames).first { kept[$0].isLive })
+        return (section, kept, try #require((0..<kept.frames).first { kept[$0].isLive }))
+    }
+
+    /// Two frames with one page, as a server leaves them that dies while it moves the page: one is enough.
+    @Test func deathInAMove() throws {
+        let image = HookedImage(size: Self.size)
+        let (section, kept, frame) = try deathWithOnePage(of: image)
         memcpy(kept.memory(ofFrame: 200), kept.memory(ofFrame: frame), BasePage.size)
         kept[200] = kept[frame]
         let next = try KeptRig(after: section, images: [image])
@@ -187,11 +194,7 @@ import Testing
     /// does not.
     @Test func deathInAWrite() throws {
         let image = HookedImage(size: Self.size)
-        let rig = try KeptRig(frames: 256, images: [image])
-        try rig.write(6, at: 0..<4096)
-        let section = rig.death()
-        let kept = try KeptState(checking: section.bytes)
-        let frame = try #require((0..<kept.frames).first { kept[$0].isLive })
+        let (section, kept, frame) = try deathWithOnePage(of: image)
         let slot =
             UnsafeMutableRawPointer(mutating: section.bytes.baseAddress!)
             + Int(kept.header.pointee.slots_offset)

@@ -64,8 +64,8 @@ struct RestartTests {
         try ledger.check(try Files.bytes(path), keeps: .answered)
     }
 
-    /// Killed again while it takes over: nothing is lost however often. A busy machine starts servers slowly, so the time
-    /// until the kill grows until one has taken over.
+    /// Killed again while it takes over: nothing is lost however often. A busy machine starts servers slowly, so the
+    /// time until the kill grows until one has taken over.
     @Test func killedWhileTakingOver() throws {
         let scratch = Scratch()
         let state = StateFolder()

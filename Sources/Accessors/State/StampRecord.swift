@@ -40,4 +40,10 @@ struct StampRecord: @unchecked Sendable {
         record.pointee.is_stamped = 1
         flexpage_keep_order()
     }
+
+    /// Notes that others have changed the image: no file is as long as this stamp says.
+    func storeForeign() {
+        let begun = counts.begun.pointee.load(ordering: .sequentiallyConsistent)
+        store(ImageStamp(size: .max, modified: 0, changed: 0), after: begun)
+    }
 }

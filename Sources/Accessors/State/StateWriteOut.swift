@@ -5,16 +5,18 @@ import SystemPackage
 
 /// Brings to the images what a dead server owes them, without a server.
 ///
-/// It needs nothing but the section whose meaning never changes, so any release that knows the version can. For each
-/// image:
+/// It needs nothing but the section whose meaning never changes, so any release that knows the version can. All images
+/// are judged first, and then written one by one:
 ///
-///     found by its path, locked like a server's ── judged ──▶ written ──▶ synced ──▶ owed no more
+///     found by its path, locked like a server's ── judged ──▶ stamped ┄┄▶ written ──▶ synced ──▶ owed no more
 ///                                                    │
 ///                                                    └ changed by others, or another image: refused
 ///
-/// It may be killed at any point and run again. `alive` stays what it was: it tells whose the changes of those images
-/// are that could not be judged yet. So an image at which it was killed counts as changed, unless it was just then
-/// stamped.
+/// **It may be killed at any point and run again.** While an image is being written, `alive` says that its changes are
+/// not foreign. But `alive` must not move before it has been used for all other images: what others changed in the
+/// meantime would look like the server's. So each image that is as it was is stamped, which says the same without a
+/// clock; and what others have changed is noted as changed. What is kept of an image that is owed nothing, and cannot
+/// be judged, is dropped. If an image that is owed something cannot be had, `alive` stays.
 ///
 /// Thread rules: one thread, which has taken charge of the state (`StateFile.takeCharge`).
 public struct StateWriteOut {
@@ -36,6 +38,8 @@ public struct StateWriteOut {
     private struct Refusal: Error {
         let text: String
         var isChanged = false
+        /// The image has been found and looked at.
+        var isJudged = false
     }
 
     private let state: KeptState
@@ -56,60 +60,109 @@ public struct StateWriteOut {
     /// - Returns: An outcome for each image to which something was owed.
     public func run(evenIfChanged: Bool = false) -> [Outcome] {
         state.undoWrites()
-        let outcomes = state.contents.filter { $0.owed > 0 }.map { number, _, _, _ in
-            outcome(number, state.owedPages(of: number), evenIfChanged)
+        let kept = state.contents
+        for image in kept where image.owed == 0 {
+            if refusal({ try prepare(image.number, isOwed: false, evenIfChanged: false) }) != nil {
+                state.dropClean(of: image.number)
+            }
+        }
+        let numbers = kept.filter { $0.owed > 0 }.map { $0.number }
+        var refusals: [Int: Refusal] = [:]
+        for number in numbers {
+            refusals[number] = refusal { try prepare(number, isOwed: true, evenIfChanged: evenIfChanged) }
+        }
+        let areAllJudged = refusals.values.allSatisfy { $0.isJudged }
+        let outcomes = numbers.map { number in
+            let owed = state.owedPages(of: number)
+            let refusal = refusals[number] ?? refusal { try write(number, owed, notingLife: areAllJudged) }
+            return outcome(number, owed.count, refusal)
         }
         if outcomes.allSatisfy({ $0.failure == nil }) { state.header.pointee.short_lives = 0 }
         return outcomes
     }
 
-    private func outcome(_ number: Int, _ owed: [KeptState.OwedPage], _ evenIfChanged: Bool) -> Outcome {
-        var failure: String?
-        var isChanged = false
+    private func refusal(_ body: () throws -> Void) -> Refusal? {
         do {
-            try write(number, owed, evenIfChanged)
-        } catch let refusal as Refusal {
-            failure = "\(state.image(number).path.withoutControls): \(refusal.text)"
-            isChanged = refusal.isChanged
+            try body()
+            return nil
         } catch {
-            failure = "\(error)"
+            return error as? Refusal ?? Refusal(text: "\(error)")
         }
-        let left = state.owedPages(of: number).count
-        return Outcome(
-            path: state.image(number).path, writtenPages: owed.count - left, owedPages: left, failure: failure,
-            isChanged: isChanged)
     }
 
-    private func write(_ number: Int, _ owed: [KeptState.OwedPage], _ evenIfChanged: Bool) throws {
+    private func outcome(_ number: Int, _ count: Int, _ refusal: Refusal?) -> Outcome {
+        let left = state.owedPages(of: number).count
+        return Outcome(
+            path: state.image(number).path, writtenPages: count - left, owedPages: left, failure: refusal?.text,
+            isChanged: refusal?.isChanged == true)
+    }
+
+    // MARK: One image
+
+    /// - Parameter isOwed: Something is owed to it, so it is locked for writing.
+    private func withImage(
+        _ number: Int, isOwed: Bool = true, _ body: (ImageFile, KeptJudgement) throws -> Void
+    ) throws {
         let record = state.image(number)
         guard !record.path.isEmpty else { throw Refusal(text: "image \(number) of the state has no path") }
-        let image = try ImageFile(at: ImagePlace(FilePath(record.path)), rings: rings, mark: mark)
-        try image.beginWriting()
-        defer { image.endWriting() }
-        switch image.judge(record, alive: state.header.pointee.alive) {
-        case .same: break
-        case .untold: state.dropClean(of: number)
+        let place = ImagePlace(FilePath(record.path))
+        let image = try ImageFile(at: place, readOnly: !isOwed, rings: rings, mark: mark)
+        if isOwed { try image.beginWriting() }
+        defer { if isOwed { image.endWriting() } }
+        try body(image, image.judge(record, alive: state.header.pointee.alive))
+    }
+
+    /// Judges an image, and notes the judgement in its record.
+    private func prepare(_ number: Int, isOwed: Bool, evenIfChanged: Bool) throws {
+        let record = state.image(number)
+        try withImage(number, isOwed: isOwed) { image, judgement in
+            switch judgement {
+            case .same: break
+            case .untold: state.dropClean(of: number)
+            case .changed where evenIfChanged: state.dropClean(of: number)
+            case .changed:
+                StampRecord(record).storeForeign()
+                throw refusal(judgement, image)
+            case .other: throw refusal(judgement, image)
+            }
+            image.keep(in: record)
+        }
+    }
+
+    private func refusal(_ judgement: KeptJudgement, _ image: ImageFile) -> Refusal {
+        switch judgement {
+        case .same, .untold: preconditionFailure("nothing is refused")
         case .changed(let reason):
-            guard evenIfChanged else { throw Refusal(text: "others have changed it: \(reason)", isChanged: true) }
-            state.dropClean(of: number)
-        case .other(let reason): throw Refusal(text: "it is not the image that the server had: \(reason)")
+            Refusal(text: "\(image.label): others have changed it: \(reason)", isChanged: true, isJudged: true)
+        case .other(let reason):
+            Refusal(text: "\(image.label): it is not the image that the server had: \(reason)")
         }
-        image.keep(in: record)
-        let (written, error) = write(owed, to: image)
-        do throws(AccessError) {
-            try image.makeDurable()
-        } catch {
-            throw Refusal(text: "the sync failed (\(Errno(rawValue: error.code)))")
+    }
+
+    /// Writes what is owed to an image that has been prepared.
+    private func write(_ number: Int, _ owed: [KeptState.OwedPage], notingLife: Bool) throws {
+        try withImage(number) { image, judgement in
+            switch judgement {
+            case .same, .untold: break
+            case .changed, .other: throw refusal(judgement, image)
+            }
+            image.keep(in: state.image(number))
+            let (written, error) = write(owed, to: image, notingLife: notingLife)
+            do throws(AccessError) {
+                try image.makeDurable()
+            } catch {
+                throw Refusal(text: "\(image.label): the sync failed (\(Errno(rawValue: error.code)))")
+            }
+            state.settle(written, of: number)
+            if let error { throw Refusal(text: "\(image.label): a write failed (\(Errno(rawValue: error.code)))") }
         }
-        state.settle(written, of: number)
-        if let error { throw Refusal(text: "a write failed (\(Errno(rawValue: error.code)))") }
     }
 
     // MARK: Writes
 
     /// - Returns: What has been written, and the error of a write that failed.
     private func write(
-        _ owed: [KeptState.OwedPage], to image: ImageFile
+        _ owed: [KeptState.OwedPage], to image: ImageFile, notingLife: Bool
     ) -> (written: [KeptState.OwedPage], error: AccessError?) {
         var written: [KeptState.OwedPage] = []
         var error: AccessError?
@@ -117,6 +170,7 @@ public struct StateWriteOut {
         while !runs.isEmpty {
             let batch = runs.prefix(WriteOut.maxCount)
             runs = runs.dropFirst(WriteOut.maxCount)
+            if notingLife { state.noteAlive() }
             for (run, failure) in zip(batch, write(batch.map { owed[$0] }, to: image)) {
                 if let failure { error = error ?? failure } else { written += owed[run] }
             }

@@ -108,6 +108,52 @@ struct StateWriteOutTests {
         expectSame(contents(of: path), changed[0..<4096] + page(1) + changed[8192...])
     }
 
+    /// What is kept of images that are owed nothing stays if it is good, and goes if it cannot be judged.
+    @Test func owedNothing() throws {
+        let paths = (0..<4).map { scratch.file(pattern(8192), named: "image \($0)") }
+        for (number, path) in paths.enumerated() {
+            let image = try rig.open(path, as: number)
+            image.beginReading()
+            rig.keep(pattern(4096), image: number, page: 0, frame: number)
+        }
+        usleep(30_000)
+        unlink(paths[1].string)
+        try Files.write([1], to: paths[2].string)
+        rig.owe(page(1), image: 3, page: 1, frame: 9)
+        #expect(try writeOut().map { $0.failure } == [nil])
+        #expect(rig.words == ["0: 0 0", "3: 3 0", "9: 3 1"])
+        #expect(try ImageFile(path: paths[0], mark: rig.mark).judge(rig.state.image(0), alive: 0) == .same)
+    }
+
+    /// What others have changed stays changed, even if another image is written out meanwhile. An image that is put
+    /// back is the one that the server had.
+    @Test func changedForGood() throws {
+        let paths = (0..<3).map { scratch.file(pattern(8192), named: "image \($0)") }
+        var images: [ImageFile] = []
+        for (number, path) in paths.enumerated() {
+            let image = try rig.open(path, as: number)
+            try image.beginWriting()
+            try image.writeOut(PageMemory(page(3)), at: 0)
+            images.append(image)
+            rig.owe(page(number), image: number, page: 1, frame: number)
+        }
+        images = []
+        rig.state.header.pointee.alive = KeptState.now
+        usleep(1_100_000)
+        try Files.write([1], to: paths[1].string)
+        let away = scratch("away")
+        rename(paths[2].string, away.string)
+        let alive = rig.state.header.pointee.alive
+        #expect(try writeOut().map { $0.owedPages } == [0, 1, 1])
+        #expect(rig.state.header.pointee.alive == alive, "an image is missing, and has not been judged")
+        rename(away.string, paths[2].string)
+        #expect(try writeOut().map { $0.isChanged } == [true, false])
+        #expect(try writeOut().map { $0.isChanged } == [true])
+        #expect(rig.state.header.pointee.alive > alive)
+        expectSame(contents(of: paths[2]), page(3) + page(2))
+        #expect(try writeOut(evenIfChanged: true).map { $0.failure } == [nil])
+    }
+
     /// Another file is never written.
     @Test func replaced() throws {
         let path = scratch.file(pattern(8192))

@@ -81,6 +81,32 @@ import Testing
         withExtendedLifetime(server) {}
     }
 
+    /// Killed while it writes, it can be run again: what it has changed itself is not foreign, and what the kernel
+    /// still writes for it is waited for.
+    @Test(.enabled(if: ThrottleGroup.isAvailable, "\(ThrottleGroup.needs)")) func killed() throws {
+        let left = try LeftState(owing: Array(stride(from: 0, to: 120, by: 2)), clean: [])
+        // Longer than a server's own writes can come after its last sign of life.
+        usleep(1_500_000)
+        let group = try ThrottleGroup(near: left.image)
+        try group.limit(bytesPerSecond: 64 << 10)
+        let go = "\(left.image).go"
+        let tool = try Subprocess(
+            [
+                "sh", "-c",
+                "while ! [ -e \(go) ]; do sleep 0.01; done; exec \(Self.program) state \(left.path) --write-out",
+            ], outputPath: "\(left.image).log")
+        try group.take(tool.pid)
+        try Files.write([], to: go)
+        usleep(1_500_000)
+        #expect(!tool.hasEnded)
+        kill(tool.pid, SIGKILL)
+        _ = try tool.wait()
+        try group.limit(bytesPerSecond: 1 << 30)
+        let again = try flexpage(left.path, "--write-out")
+        #expect(again.status == 0, "\(again.output)")
+        #expect(try left.written == Array(stride(from: 0, to: 120, by: 2)))
+    }
+
     // MARK: Discarding
 
     /// Nobody can be asked without a terminal.

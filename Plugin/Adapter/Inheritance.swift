@@ -67,6 +67,7 @@ final class Inheritance: @unchecked Sendable {
                 try file.takeCharge(of: state, log: log)
             }
             try Self.checkLosses(of: state, path)
+            warnings += Self.doubts(of: state, path)
             let written = try Self.writeOut(state, mark, path)
             let empty = try ConfigurationError.prefixing("state=") { () throws(StateError) in try file.make(layout) }
             (kept, alive, isTakenOver) = (empty, 0, false)
@@ -95,15 +96,22 @@ final class Inheritance: @unchecked Sendable {
     ) throws(ConfigurationError) -> Int {
         let outcomes = StateWriteOut(state, mark).run()
         let failures = outcomes.compactMap { outcome in
-            outcome.failure.map { "\(outcome.owedPages) pages are owed, but \($0)" }
+            outcome.failure.map {
+                let count = outcome.owedPages
+                return count > 0 ? "\(count) pages are owed, but \($0)" : "what it was given may not be durable: \($0)"
+            }
         }
         guard failures.isEmpty else {
             throw ConfigurationError(
-                "state=\(path): memory= is another one than the last server's, so what that one owes must be on the "
-                    + "images first: \(failures.joined(separator: "; ")); start with the former memory=, or "
-                    + wayOut(path))
+                "state=\(path): memory= is another one than the last server's, so what that one owes must be "
+                    + "durable on the images first: \(failures.joined(separator: "; ")); "
+                    + "start with the former memory=, or \(wayOut(path))")
         }
         return outcomes.reduce(0) { $0 + $1.writtenPages }
+    }
+
+    private static func doubts(of state: KeptState, _ path: String) -> [String] {
+        state.imagesInUse.compactMap(\.image.doubt).map { "state=\(path): \($0)" }
     }
 
     private static func wayOut(_ path: String) -> String {
@@ -117,7 +125,8 @@ final class Inheritance: @unchecked Sendable {
     func inherit(_ source: OpenedSource) throws(ConfigurationError) {
         guard isTakenOver else { return }
         let contents = kept.contents.filter { $0.clean + $0.owed > 0 || $0.image.isAtRisk }
-        guard try isWorthTaking(owed: contents.reduce(0) { $0 + $1.owed }) else { return }
+        guard try isWorthTaking(contents) else { return }
+        warnings += Self.doubts(of: kept, "\(file.path)")
         for (number, record, _, owed) in contents {
             do throws(ConfigurationError) {
                 let image = try image(number, record, owed, source)
@@ -143,16 +152,26 @@ final class Inheritance: @unchecked Sendable {
 
     /// Whether this server takes over what the last one has left. It does not do so again and again if servers die of
     /// it.
-    /// - Throws: If it does not, but data is owed.
-    private func isWorthTaking(owed: Int) throws(ConfigurationError) -> Bool {
+    /// - Throws: If it does not, but what would be dropped is more than a cache.
+    private func isWorthTaking(_ contents: [KeptState.Content]) throws(ConfigurationError) -> Bool {
         let deaths = kept.shortLives
         guard deaths >= Self.maxShortLives else { return true }
         let story = "state=\(file.path): the last \(deaths) servers have died within a minute"
-        guard owed == 0 else {
-            throw ConfigurationError("\(story), and \(owed) pages are owed to images; \(Self.wayOut("\(file.path)"))")
+        let debts = contents.compactMap(Self.debt)
+        guard debts.isEmpty else {
+            throw ConfigurationError(
+                "\(story), and \(debts.joined(separator: "; ")); \(Self.wayOut("\(file.path)"))")
         }
         warnings.append("\(story): what they had cached is dropped")
         return false
+    }
+
+    /// What an image would lose if its record were dropped; nil if that is nothing.
+    private static func debt(_ content: KeptState.Content) -> String? {
+        let path = content.image.path.withoutControls
+        if content.owed > 0 { return "\(content.owed) pages are owed to \(path)" }
+        if content.image.hasLoss { return "no client has heard that a failed sync has lost data of \(path)" }
+        return content.image.isUnsynced ? "what \(path) was given may not be durable" : nil
     }
 
     /// The image of a record, if what is kept of it is good. If anything is owed to it, it is locked for writing.

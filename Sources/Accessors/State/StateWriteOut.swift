@@ -3,7 +3,8 @@ import Glibc
 import Paging
 import SystemPackage
 
-/// Brings to the images what a dead server owes them, without a server.
+/// Brings to the images what a dead server owes them, without a server. It also syncs those of which a failed sync
+/// would lose something that is not in memory any more.
 ///
 /// It needs nothing but the section whose meaning never changes, so any release that knows the version can. All images
 /// are judged first, and then written one by one:
@@ -11,6 +12,9 @@ import SystemPackage
 ///     found by its path, locked like a server's ── judged ──▶ stamped ┄┄▶ written ──▶ synced ──▶ owed no more
 ///                                                    │
 ///                                                    └ changed by others, or another image: refused
+///
+/// An image that is owed nothing is not written, so others may have changed it: it is synced all the same. A sync that
+/// fails is noted as a loss in the record (`KeptImage.sync`), and no later one makes that good.
 ///
 /// **It may be killed at any point and run again.** While an image is being written, `alive` says that its changes are
 /// not foreign. But `alive` must not move before it has been used for all other images: what others changed in the
@@ -28,7 +32,9 @@ public struct StateWriteOut {
         public let writtenPages: Int
         /// Base pages that are still owed.
         public let owedPages: Int
-        /// A sentence that says why, if any are.
+        /// Whether something that is not in memory any more may still not be durable.
+        public let isUnsynced: Bool
+        /// A sentence that says why, if any pages are owed or the image is unsynced.
         public let failure: String?
         /// Others have changed the image, and that is why.
         public let isChanged: Bool
@@ -57,24 +63,21 @@ public struct StateWriteOut {
     /// Writes out what is owed to all images, and waits until it is durable. An error of one image does not keep the
     /// others from it.
     /// - Parameter evenIfChanged: Also to images that others have changed since.
-    /// - Returns: An outcome for each image to which something was owed.
+    /// - Returns: An outcome for each image to which something was owed, or that was unsynced.
     public func run(evenIfChanged: Bool = false) -> [Outcome] {
         state.undoWrites()
-        let kept = state.contents
-        for image in kept where image.owed == 0 {
-            if refusal({ try prepare(image.number, isOwed: false, evenIfChanged: false) }) != nil {
-                state.dropClean(of: image.number)
-            }
-        }
-        let numbers = kept.filter { $0.owed > 0 }.map { $0.number }
+        var numbers: [Int] = []
         var refusals: [Int: Refusal] = [:]
-        for number in numbers {
-            refusals[number] = refusal { try prepare(number, isOwed: true, evenIfChanged: evenIfChanged) }
+        for (number, record, _, owed) in state.contents {
+            refusals[number] = refusal { try prepare(number, isOwed: owed > 0, evenIfChanged: evenIfChanged) }
+            if owed == 0, refusals[number] != nil { state.dropClean(of: number) }
+            if owed > 0 || record.isUnsynced { numbers.append(number) } else { refusals[number] = nil }
         }
-        let areAllJudged = refusals.values.allSatisfy { $0.isJudged }
+        let lifeSigns = refusals.values.allSatisfy { $0.isJudged } ? LifeSigns(state) : nil
+        defer { lifeSigns?.end() }
         let outcomes = numbers.map { number in
             let owed = state.owedPages(of: number)
-            let refusal = refusals[number] ?? refusal { try write(number, owed, notingLife: areAllJudged) }
+            let refusal = refusals[number] ?? refusal { try write(number, owed) }
             return outcome(number, owed.count, refusal)
         }
         if outcomes.allSatisfy({ $0.failure == nil }) { state.header.pointee.short_lives = 0 }
@@ -92,9 +95,10 @@ public struct StateWriteOut {
 
     private func outcome(_ number: Int, _ count: Int, _ refusal: Refusal?) -> Outcome {
         let left = state.owedPages(of: number).count
+        let record = state.image(number)
         return Outcome(
-            path: state.image(number).path, writtenPages: count - left, owedPages: left, failure: refusal?.text,
-            isChanged: refusal?.isChanged == true)
+            path: record.path, writtenPages: count - left, owedPages: left, isUnsynced: record.isUnsynced,
+            failure: refusal?.text, isChanged: refusal?.isChanged == true)
     }
 
     // MARK: One image
@@ -119,7 +123,7 @@ public struct StateWriteOut {
             switch judgement {
             case .same: break
             case .untold: state.dropClean(of: number)
-            case .changed where evenIfChanged: state.dropClean(of: number)
+            case .changed where evenIfChanged || !isOwed && record.isUnsynced: state.dropClean(of: number)
             case .changed:
                 StampRecord(record).storeForeign()
                 throw refusal(judgement, image)
@@ -139,17 +143,19 @@ public struct StateWriteOut {
         }
     }
 
-    /// Writes what is owed to an image that has been prepared.
-    private func write(_ number: Int, _ owed: [KeptState.OwedPage], notingLife: Bool) throws {
-        try withImage(number) { image, judgement in
+    /// Writes what is owed to an image that has been prepared, and syncs it.
+    private func write(_ number: Int, _ owed: [KeptState.OwedPage]) throws {
+        let record = state.image(number)
+        try withImage(number, isOwed: !owed.isEmpty) { image, judgement in
             switch judgement {
             case .same, .untold: break
+            case .changed where owed.isEmpty: break
             case .changed, .other: throw refusal(judgement, image)
             }
-            image.keep(in: state.image(number))
-            let (written, error) = write(owed, to: image, notingLife: notingLife)
+            image.keep(in: record)
+            let (written, error) = write(owed, to: image)
             do throws(AccessError) {
-                try image.makeDurable()
+                try record.sync { () throws(AccessError) in try image.makeDurable() }
             } catch {
                 throw Refusal(text: "\(image.label): the sync failed (\(Errno(rawValue: error.code)))")
             }
@@ -162,7 +168,7 @@ public struct StateWriteOut {
 
     /// - Returns: What has been written, and the error of a write that failed.
     private func write(
-        _ owed: [KeptState.OwedPage], to image: ImageFile, notingLife: Bool
+        _ owed: [KeptState.OwedPage], to image: ImageFile
     ) -> (written: [KeptState.OwedPage], error: AccessError?) {
         var written: [KeptState.OwedPage] = []
         var error: AccessError?
@@ -170,7 +176,6 @@ public struct StateWriteOut {
         while !runs.isEmpty {
             let batch = runs.prefix(WriteOut.maxCount)
             runs = runs.dropFirst(WriteOut.maxCount)
-            if notingLife { state.noteAlive() }
             for (run, failure) in zip(batch, write(batch.map { owed[$0] }, to: image)) {
                 if let failure { error = error ?? failure } else { written += owed[run] }
             }

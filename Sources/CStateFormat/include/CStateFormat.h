@@ -60,14 +60,18 @@ struct flexpage_state_image {
     uint32_t is_block_device;
     int64_t size;
     // What a failed sync would lose: how often something of that kind has happened, and how often it had when the last
-    // good sync began; zeroes and trims under way. (SyncRisk.Record has the same five fields.)
+    // good sync began; zeroes and trims under way. (SyncRisk.Record has these five fields and the next one.)
     uint64_t at_risk;
     uint64_t at_risk_when_synced;
     int64_t changes;
     // The number of failed syncs in the low 56 bits, the errno of the last one in the others.
     uint64_t sync_failures;
     // The errno of a sync that has lost data, or 0.
-    int32_t loss;
+    uint8_t loss;
+    // 1 while a sync is under way. A server that dies meanwhile leaves it so: nobody knows whether that sync failed.
+    uint8_t is_syncing;
+    // 0.
+    uint16_t reserved;
     // 1 if `stamp` says something.
     uint32_t is_stamped;
     // The file: device, inode and time of birth in nanoseconds; of a block device its number, 0, and the number that

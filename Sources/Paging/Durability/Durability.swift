@@ -104,6 +104,7 @@ final class Durability: @unchecked Sendable {
         let number = ledger.beginSync()
         // What is counted as at risk before the sync begins has reached the image before it: the sync covers it.
         let atRisk = risk.atRisk
+        risk.beginSync()
         do throws(AccessError) {
             try context.pace.sync(risk.unsyncedPages) { () throws(AccessError) in
                 LockRank.assertNoneHeld()
@@ -111,12 +112,26 @@ final class Durability: @unchecked Sendable {
             }
         } catch {
             noteFailedSync(error)
+            risk.endSync()
             return error
         }
         noteGoodSync()
         risk.noteSync(of: atRisk)
+        risk.endSync()
         markDurable(bySync: number)
         return nil
+    }
+
+    /// One sync by the last will, beside whatever other threads do. The next server must know what it loses.
+    func syncByWill() throws(AccessError) {
+        let isAnotherUnderWay = risk.beginSync()
+        defer { if !isAnotherUnderWay { risk.endSync() } }
+        do throws(AccessError) {
+            try accessor.makeDurable()
+        } catch {
+            if risk.isChanging || risk.isAnythingAtRisk { risk.noteLoss(error) }
+            throw error
+        }
     }
 
     // MARK: A failed sync

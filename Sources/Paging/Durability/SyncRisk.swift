@@ -6,6 +6,15 @@ import Synchronization
 /// trims an unsynced page; one that writes pages out; and one that leads a sync. The first of these may work for
 /// another image and knows only this image's number. So the counters lie in the Memory, one record an image.
 ///
+/// **A process that dies in a sync** takes the sync's result with it: the kernel reports an error once, to the
+/// descriptor that asked. So, if something is kept, the record says that a sync is under way, and the next server finds
+/// that. What is in memory is owed until a good sync has ended, and is written again: nothing of it is lost. In doubt
+/// is only what was at risk. A write past the page cache has reported its own error, and so has a call that changed the
+/// file's blocks. A failed commit of a journal shows at the next sync as well. So for these, only a failed flush of the
+/// disk's cache would go unnoticed; for what went through the page cache, a failed write by the kernel too. A loss
+/// reported after each such death would stop filesystems on the image for nothing, and another sync that succeeds
+/// proves nothing. So the next server says in its log that it cannot know.
+///
 /// Thread rules: any thread, without a lock. A copy counts in the same place. O(1).
 struct SyncRisk: @unchecked Sendable {
     private let record: UnsafeMutablePointer<Record>
@@ -23,7 +32,9 @@ struct SyncRisk: @unchecked Sendable {
         /// The number of failed syncs in the low 56 bits, the error of the last one in the others.
         fileprivate let failureStamp = Atomic<UInt64>(0)
         /// The error of a failed sync that lost what is not in memory any more; 0 if there was none.
-        fileprivate let loss = Atomic<Int32>(0)
+        fileprivate let loss = Atomic<UInt8>(0)
+        /// 1 while a sync is under way.
+        fileprivate let isSyncing = Atomic<UInt8>(0)
     }
 
     private static let countMask: UInt64 = 0xFF_FFFF_FFFF_FFFF
@@ -43,6 +54,7 @@ struct SyncRisk: @unchecked Sendable {
     /// at risk.
     func takeOver() {
         if record.pointee.changes.exchange(0, ordering: .sequentiallyConsistent) != 0 { countAtRisk() }
+        record.pointee.isSyncing.store(0, ordering: .sequentiallyConsistent)
         countUnsynced(-unsyncedPages)
     }
 
@@ -68,11 +80,13 @@ struct SyncRisk: @unchecked Sendable {
     /// The error of a failed sync that lost what is not in memory any more, or nil (invariant 6).
     var loss: AccessError? {
         let code = record.pointee.loss.load(ordering: .acquiring)
-        return code == 0 ? nil : AccessError(code)
+        return code == 0 ? nil : AccessError(Int32(code))
     }
 
     /// A failed sync has lost what is not in memory any more.
-    func noteLoss(_ error: AccessError) { record.pointee.loss.store(error.code, ordering: .releasing) }
+    func noteLoss(_ error: AccessError) {
+        record.pointee.loss.store(UInt8(truncatingIfNeeded: error.code), ordering: .releasing)
+    }
 
     /// A zero or trim of the image is about to begin: a sync that fails meanwhile may lose it.
     func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }
@@ -86,6 +100,16 @@ struct SyncRisk: @unchecked Sendable {
 
     /// Whether a zero or trim is under way.
     var isChanging: Bool { record.pointee.changes.load(ordering: .sequentiallyConsistent) > 0 }
+
+    // MARK: Syncs under way
+
+    /// A sync is about to begin.
+    /// - Returns: Whether another one is under way.
+    @discardableResult
+    func beginSync() -> Bool { record.pointee.isSyncing.exchange(1, ordering: .sequentiallyConsistent) != 0 }
+
+    /// The sync has ended, and what it means has been noted.
+    func endSync() { record.pointee.isSyncing.store(0, ordering: .sequentiallyConsistent) }
 
     // MARK: What is unsynced
 

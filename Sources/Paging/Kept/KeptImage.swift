@@ -65,11 +65,38 @@ public struct KeptImage: @unchecked Sendable {
     /// Whether a failed sync has lost data of the image.
     public var hasLoss: Bool { record.pointee.loss != 0 }
 
+    /// Whether a failed sync would lose something of the image that is not in memory any more: pages that were written
+    /// out and recycled, zeroes, trims.
+    public var isUnsynced: Bool {
+        let fields = record.pointee
+        return fields.at_risk != fields.at_risk_when_synced || fields.changes != 0
+    }
+
     /// Whether a failed sync has lost data of the image, or the next one would. Then the record is worth keeping
     /// without any pages.
-    public var isAtRisk: Bool {
-        let fields = record.pointee
-        return hasLoss || fields.at_risk != fields.at_risk_when_synced || fields.changes != 0
+    public var isAtRisk: Bool { hasLoss || isUnsynced }
+
+    /// Whether the server died in a sync that may have lost something: see `SyncRisk`.
+    public var isSyncUnknown: Bool { record.pointee.is_syncing != 0 && isUnsynced }
+
+    /// Syncs the image of a dead server without a pager. Afterwards nothing is unsynced, or it is lost for good: a
+    /// failed sync is never retried into success.
+    public func sync(_ makeDurable: () throws(AccessError) -> Void) throws(AccessError) {
+        record.pointee.is_syncing = 1
+        flexpage_keep_order()
+        do throws(AccessError) {
+            try makeDurable()
+        } catch {
+            if isUnsynced { record.pointee.loss = UInt8(truncatingIfNeeded: error.code) }
+            flexpage_keep_order()
+            record.pointee.is_syncing = 0
+            throw error
+        }
+        record.pointee.at_risk_when_synced = record.pointee.at_risk
+        flexpage_keep_order()
+        record.pointee.changes = 0
+        flexpage_keep_order()
+        record.pointee.is_syncing = 0
     }
 
     /// Fills the record for an image that has just been opened, and puts it to use.
@@ -91,7 +118,8 @@ public struct KeptImage: @unchecked Sendable {
         let fields = record.pointee
         guard fields.in_use != 0 else { return true }
         return fields.in_use == 1 && fields.is_block_device <= 1 && fields.is_stamped <= 1
-            && (0...PageKey.maxImageSize).contains(fields.size) && (0...255).contains(fields.loss)
+            && (0...PageKey.maxImageSize).contains(fields.size) && fields.is_syncing <= 1
+            && fields.reserved == 0
             // A failure has an error.
             && (fields.sync_failures == 0 || fields.sync_failures >> 56 != 0) && isPathSound
     }

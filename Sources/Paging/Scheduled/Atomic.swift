@@ -143,6 +143,7 @@ extension Int64: Scheduled {}
 extension UInt64: Scheduled {}
 extension Int32: Scheduled {}
 extension UInt32: Scheduled {}
+extension UInt8: Scheduled {}
 extension Bool: Scheduled {}
 
 /// Takes the place of the library's fence. It is only a step: all accesses here are ordered already.

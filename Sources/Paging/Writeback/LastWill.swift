@@ -139,7 +139,7 @@ public final class LastWill: @unchecked Sendable {
         patienceLeft = LastWill.patienceWithWriters
         visitShards(&outcome)
         forEachImage { provider in
-            do throws(AccessError) { try provider.accessor.makeDurable() } catch { outcome.syncError = error }
+            do throws(AccessError) { try provider.durability.syncByWill() } catch { outcome.syncError = error }
         }
         state.store(State.idle, ordering: .sequentiallyConsistent)
         return outcome

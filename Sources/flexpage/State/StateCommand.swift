@@ -49,9 +49,10 @@ struct StateCommand: ParsableCommand {
 
     private func write(_ file: StateFile, _ state: KeptState) throws {
         let mark = try file.takeCharge(of: state) { StateFailure.print($0) }
+        for doubt in state.imagesInUse.compactMap(\.image.doubt) { StateFailure.print(doubt) }
         let outcomes = StateWriteOut(state, mark).run(evenIfChanged: evenIfChanged)
         for outcome in outcomes {
-            if outcome.writtenPages > 0 { print(StateReport.written(outcome)) }
+            if outcome.writtenPages > 0 || outcome.failure == nil { print(StateReport.written(outcome)) }
             if let failure = outcome.failure { StateFailure.print(StateReport.notWritten(outcome, failure)) }
         }
         if outcomes.isEmpty { print("\(path.withoutControls): no image is owed anything") }

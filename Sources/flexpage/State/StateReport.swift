@@ -31,10 +31,19 @@ struct StateReport {
         image.path.isEmpty ? "without a path" : image.path.withoutControls
     }
 
-    /// What write-outs cannot mend.
+    /// What the table does not say.
     private var notes: [String] {
-        state.imagesInUse.map(\.image).filter(\.hasLoss).map {
-            "\(name($0)): a failed sync has lost writes (\(Errno(rawValue: $0.record.pointee.loss))); check the image"
+        state.imagesInUse.map(\.image).flatMap { image in
+            var notes: [String] = []
+            if image.isUnsynced {
+                notes.append("\(name(image)): changes that are not in memory may not be durable; --write-out syncs it")
+            }
+            notes += [image.doubt].compactMap { $0 }
+            if image.hasLoss {
+                let error = Errno(rawValue: Int32(image.record.pointee.loss))
+                notes.append("\(name(image)): a failed sync has lost writes (\(error)); check the image")
+            }
+            return notes
         }
     }
 
@@ -56,12 +65,16 @@ struct StateReport {
     // MARK: Write-outs
 
     static func written(_ outcome: StateWriteOut.Outcome) -> String {
-        "\(outcome.path.withoutControls): \(size(outcome.writtenPages)) written out and durable"
+        let path = outcome.path.withoutControls
+        return outcome.writtenPages > 0
+            ? "\(path): \(size(outcome.writtenPages)) written out and durable" : "\(path): synced"
     }
 
     /// - Parameter failure: Begins with the path.
     static func notWritten(_ outcome: StateWriteOut.Outcome, _ failure: String) -> String {
         let wayOut = outcome.isChanged ? ", and --even-if-changed would write them" : ""
-        return "\(failure); \(size(outcome.owedPages)) are still owed to it\(wayOut)"
+        return outcome.owedPages > 0
+            ? "\(failure); \(size(outcome.owedPages)) are still owed to it\(wayOut)"
+            : "\(failure); changes that are not in memory may not be durable"
     }
 }

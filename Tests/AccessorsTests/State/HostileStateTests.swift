@@ -74,8 +74,8 @@ struct HostileStateTests {
         try expectBadRecord { $0.pointee.is_stamped = 2 }
         try expectBadRecord { $0.pointee.size = -1 }
         try expectBadRecord { $0.pointee.size = .max }
-        try expectBadRecord { $0.pointee.loss = 256 }
-        try expectBadRecord { $0.pointee.loss = -5 }
+        try expectBadRecord { $0.pointee.reserved = 1 }
+        try expectBadRecord { $0.pointee.is_syncing = 2 }
         try expectBadRecord { $0.pointee.sync_failures = 1 }
         try expectBadRecord { $0.pointee.path_bytes = .max }
         for path in ["image", "./image", "/a\0b"] {

@@ -125,8 +125,8 @@ struct StateWriteOutTests {
         #expect(try ImageFile(path: paths[0], mark: rig.mark).judge(rig.state.image(0), alive: 0) == .same)
     }
 
-    /// What others have changed stays changed, even if another image is written out meanwhile. An image that is put
-    /// back is the one that the server had.
+    /// What others have changed stays changed, even if another image is written out meanwhile. An image that could not
+    /// be had is judged as before once it can.
     @Test func changedForGood() throws {
         let paths = (0..<3).map { scratch.file(pattern(8192), named: "image \($0)") }
         var images: [ImageFile] = []
@@ -141,17 +141,38 @@ struct StateWriteOutTests {
         rig.state.header.pointee.alive = KeptState.now
         usleep(1_100_000)
         try Files.write([1], to: paths[1].string)
-        let away = scratch("away")
-        rename(paths[2].string, away.string)
+        let other = try ImageFile(path: paths[2])
+        try other.beginWriting()
         let alive = rig.state.header.pointee.alive
         #expect(try writeOut().map { $0.owedPages } == [0, 1, 1])
         #expect(rig.state.header.pointee.alive == alive, "an image is missing, and has not been judged")
-        rename(away.string, paths[2].string)
+        other.endWriting()
         #expect(try writeOut().map { $0.isChanged } == [true, false])
         #expect(try writeOut().map { $0.isChanged } == [true])
         #expect(rig.state.header.pointee.alive > alive)
         expectSame(contents(of: paths[2]), page(3) + page(2))
         #expect(try writeOut(evenIfChanged: true).map { $0.failure } == [nil])
+    }
+
+    /// An image that is owed nothing is synced if a failed sync would lose something of it, whoever has changed it
+    /// since. If it cannot be had, that is a failure, and nothing is forgotten.
+    @Test func unsynced() throws {
+        let paths = (0..<4).map { scratch.file(pattern(8192), named: "image \($0)") }
+        for (number, path) in paths.enumerated() { _ = try rig.open(path, as: number) }
+        rig.state.image(0).record.pointee.at_risk = 3
+        rig.state.image(1).record.pointee.changes = 1
+        rig.state.image(2).record.pointee.at_risk = 1
+        rig.state.header.pointee.alive -= 5_000_000_000
+        try Files.write([1], to: paths[1].string)
+        unlink(paths[2].string)
+        rig.state.header.pointee.short_lives = 3
+        let outcomes = try writeOut()
+        #expect(outcomes.map { $0.path } == paths[0..<3].map { $0.string })
+        #expect(outcomes.map { $0.isUnsynced } == [false, false, true])
+        #expect(outcomes.map { $0.failure == nil } == [true, true, false])
+        #expect(outcomes.last?.failure?.contains("no such file") == true)
+        #expect(rig.state.header.pointee.short_lives == 3)
+        #expect(try writeOut().map { $0.path } == [paths[2].string])
     }
 
     /// Another file is never written.

@@ -18,7 +18,8 @@ struct LeftState {
 
     /// - Parameter pages: The numbers of base pages that are owed, of an image of 256 pages of the byte 1. Each is of
     ///   the byte 2.
-    init(owing pages: [Int] = [3, 4, 9], clean: [Int] = [0]) throws {
+    /// - Parameter unsynced: A failed sync would lose something that is not in the file.
+    init(owing pages: [Int] = [3, 4, 9], clean: [Int] = [0], unsynced: Bool = false) throws {
         scratch = try Scratch(in: "/dev/shm")
         path = scratch.path("state")
         image = disk.path("image")
@@ -39,6 +40,7 @@ struct LeftState {
             memset(state.memory(ofFrame: frame), 1, 4096)
             state.publish(Region(first: UInt32(frame), order: 0), PageKey(image: 0, page: UInt64(page)))
         }
+        if unsynced { state.image(0).record.pointee.at_risk = 1 }
         state.noteAlive()
     }
 

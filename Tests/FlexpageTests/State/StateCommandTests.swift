@@ -107,6 +107,17 @@ import Testing
         #expect(try left.written == Array(stride(from: 0, to: 120, by: 2)))
     }
 
+    /// An image that is owed nothing, and of which a failed sync would lose something.
+    @Test func unsynced() throws {
+        let left = try LeftState(owing: [], clean: [], unsynced: true)
+        let note = "\(left.image): changes that are not in memory may not be durable; --write-out syncs it\n"
+        #expect(try flexpage(left.path).output.hasSuffix(note))
+        #expect(try flexpage(left.path, "--discard").output.contains(note))
+        #expect(try flexpage(left.path, "--write-out").output == "\(left.image): synced\n")
+        #expect(try flexpage(left.path, "--write-out").output == "\(left.path): no image is owed anything\n")
+        #expect(try !flexpage(left.path).output.contains("durable"))
+    }
+
     // MARK: Discarding
 
     /// Nobody can be asked without a terminal.

@@ -144,6 +144,31 @@ import Testing
         #expect(throws: AccessError(EIO)) { try third.providers[0].flush() }
     }
 
+    /// The same without a server: a sync that fails is never retried into success.
+    @Test func aSyncWithoutAServer() throws {
+        let image = HookedImage(size: Self.size)
+        let first = try KeptRig(frames: 256, images: [image])
+        try Pager(first.providers[0]).trim(0..<65536, forced: false)
+        for isFailing in [false, true] {
+            let section = first.death()
+            let record = try KeptState(checking: section.bytes).image(0)
+            #expect(record.isUnsynced && !record.hasLoss)
+            let error = isFailing ? AccessError(EIO) : nil
+            var found: AccessError?
+            do throws(AccessError) {
+                try record.sync { () throws(AccessError) in if let error { throw error } }
+                try record.sync {}
+            } catch {
+                found = error
+                try record.sync {}
+            }
+            #expect(found == error && !record.isUnsynced && record.hasLoss == isFailing)
+            let next = try KeptRig(after: section, images: [image])
+            #expect(next.providers[0].lost == error)
+        }
+        try first.close()
+    }
+
     /// A sync that fails after the death loses nothing that is still in memory.
     @Test func whatIsInMemoryIsNotLost() throws {
         let isFailing = Atomic<Bool>(false)
@@ -162,6 +187,65 @@ import Testing
         try second.providers[0].flush()
         #expect(image.byte(ofPage: 0) == 4)
         try second.close()
+    }
+
+    /// What a server leaves that dies in a sync, and the image.
+    private func deathInASync(
+        after work: (Pager) throws -> Void
+    ) throws -> (KeptRig.Section, HookedImage) {
+        let death = Guarded<KeptRig.Section?>(nil)
+        let rigBox = Guarded<KeptRig?>(nil)
+        let image = HookedImage(size: Self.size) { call, _ in
+            if call == .sync { death.withLock { $0 = rigBox.withLock { $0?.death() } } }
+            return nil
+        }
+        let rig = try KeptRig(frames: 256, images: [image])
+        rigBox.withLock { $0 = rig }
+        try work(Pager(rig.providers[0]))
+        try rig.providers[0].flush()
+        rigBox.withLock { $0 = nil }
+        #expect(rig.kept.image(0).record.pointee.is_syncing == 0)
+        return (try #require(death.withLock { $0 }), image)
+    }
+
+    /// Whether a sync that the dead server was in has failed cannot be known. What is in memory is written again in any
+    /// case, so only what is not there is in doubt, and only until a good sync.
+    @Test(arguments: [false, true]) func deathInASync(isTrimming: Bool) throws {
+        let bytes = [UInt8](repeating: 3, count: 8192)
+        let (section, image) = try deathInASync { pager in
+            try bytes.withUnsafeBytes { try pager.write(from: $0, at: 4096, forced: false) }
+            if isTrimming { try pager.trim(65536..<131072, forced: false) }
+        }
+        let record = try KeptState(checking: section.bytes).image(0)
+        #expect(record.record.pointee.is_syncing == 1 && record.isSyncUnknown == isTrimming)
+        let next = try KeptRig(after: section, images: [image])
+        #expect(next.takenOver[0].owedPages == 2)
+        #expect(record.record.pointee.is_syncing == 0 && record.isUnsynced == isTrimming)
+        // The image has forgotten what it was given.
+        try image.zero(4096..<12288, mayTrim: false, onlyIfFast: false)
+        try next.providers[0].flush()
+        #expect(image.byte(ofPage: 1) == 3 && image.byte(ofPage: 2) == 3)
+        #expect(!record.isUnsynced && next.providers[0].lost == nil)
+        try next.close()
+    }
+
+    /// What the sync of a last will has lost is lost for the next server too.
+    @Test(arguments: [false, true]) func aWillThatCannotSync(isTrimming: Bool) throws {
+        let isFailing = Atomic<Bool>(false)
+        let image = HookedImage(size: Self.size) { call, _ in
+            call == .sync && isFailing.load(ordering: .relaxed) ? AccessError(EIO) : nil
+        }
+        let first = try KeptRig(frames: 256, images: [image])
+        try first.write(3, at: 0..<8192)
+        if isTrimming { try Pager(first.providers[0]).trim(65536..<131072, forced: false) }
+        isFailing.store(true, ordering: .relaxed)
+        #expect(first.pages.will.bringOut().syncError == AccessError(EIO))
+        isFailing.store(false, ordering: .relaxed)
+        let next = try KeptRig(after: first.death(), images: [image])
+        #expect(next.takenOver[0].owedPages == 2)
+        #expect(next.kept.image(0).record.pointee.is_syncing == 0)
+        #expect(next.providers[0].lost == (isTrimming ? AccessError(EIO) : nil))
+        if !isTrimming { try next.close() }
     }
 
     /// What a server leaves that has written 6 to the first base page of `image`, and the frame of that page.

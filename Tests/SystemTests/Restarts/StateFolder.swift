@@ -26,6 +26,11 @@ final class StateFolder {
     /// Makes the next server forget how many before it have died young.
     func forgetShortLives() throws { try Files.write([0, 0, 0, 0], to: path, at: Self.shortLives) }
 
+    /// Makes it look as if a failed sync had lost data of the first image.
+    func noteLoss(_ error: Int32) throws { try Files.write([UInt8(error)], to: path, at: Self.loss) }
+
+    /// Where the record of the first image has its loss (CStateFormat.h).
+    private static let loss = 4096 + 48
     /// Where the header has the number of short lives (CStateFormat.h).
     private static let shortLives = 104
 }

@@ -1,0 +1,10 @@
+import Paging
+
+extension KeptImage {
+    /// What nobody can know of the image of a dead server, as a sentence for the log; nil if there is nothing like that.
+    public var doubt: String? {
+        guard isSyncUnknown else { return nil }
+        return "\(path.withoutControls): the server died in a sync, and nobody can know whether that failed; if so, "
+            + "zeroes, trims and pages that were not in memory any more may be lost"
+    }
+}

@@ -91,10 +91,11 @@ let package = Package(
         // What tests count with.
         .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: strictC),
         .target(name: "CReferences", path: "Tests/CReferences", cSettings: strictC),
+        .target(name: "CStepping", path: "Tests/CStepping", cSettings: strictC),
         // What tests of several targets use: files, devices, programs, random numbers.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
-            name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences", "TestSupport"],
+            name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences", "CStepping", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "FlexpageTests", dependencies: ["flexpage", "Accessors", "Paging", "CStateFormat", "TestSupport"],

@@ -6,19 +6,15 @@ import Glibc
 final class KeptRig {
     /// Memory that outlives a server.
     final class Section {
-        let bytes: UnsafeMutableRawBufferPointer
+        private let memory: SharedMemory
+        var bytes: UnsafeMutableRawBufferPointer { .init(start: memory.base, count: memory.count) }
 
-        init(count: Int) {
-            bytes = .allocate(byteCount: count, alignment: BasePage.size)
-            memset(bytes.baseAddress!, 0, count)
-        }
+        init(count: Int) { memory = SharedMemory(count: count) }
 
         convenience init(copying other: Section) {
             self.init(count: other.bytes.count)
             bytes.copyMemory(from: UnsafeRawBufferPointer(other.bytes))
         }
-
-        deinit { bytes.deallocate() }
     }
 
     let section: Section
@@ -53,7 +49,8 @@ final class KeptRig {
     }
 
     private static func pages(_ kept: KeptState) throws -> Pages {
-        try Pages(memory: Metadata.bytes(forFrames: kept.frames, keptIn: BasePage.size), readahead: 0, kept: kept)
+        let memory = max(Pages.minMemory, Metadata.bytes(forFrames: kept.frames, keptIn: BasePage.size))
+        return try Pages(memory: memory, readahead: 0, kept: kept)
     }
 
     /// What it leaves if it dies now.

@@ -47,7 +47,8 @@ struct OpenedSource: Sendable {
             let file = try Self.file(at: place, settings, rings, mark, prefix: "file=")
             kind = .image(
                 Export(
-                    image: file, prefix: "file=", isReadOnly: false, cache: settings.cache, reserve: settings.reserve))
+                    image: file, name: path, prefix: "file=", isReadOnly: false, cache: settings.cache,
+                    reserve: settings.reserve))
             note = "file=" + Self.description(of: file)
             warnings = Self.warnings(about: file, settings, prefix: "file=")
         } else {
@@ -164,7 +165,7 @@ struct OpenedSource: Sendable {
             }
             let (image, provider) = try image(at: place, prefix: prefix, ifInUse: use)
             return Export(
-                image: image, provider: provider, prefix: prefix, isReadOnly: false, cache: settings.cache,
+                image: image, provider: provider, name: name, prefix: prefix, isReadOnly: false, cache: settings.cache,
                 reserve: settings.reserve)
         case .list(let directory):
             guard let export = settings.exports.first(where: { $0.isCalled(name) }) else {
@@ -173,7 +174,7 @@ struct OpenedSource: Sendable {
             let place = directory.place(at: FilePath(export.path))
             let (image, provider) = try image(at: place, prefix: prefix, ifInUse: use)
             return Export(
-                image: image, provider: provider, prefix: prefix, isReadOnly: export.isReadOnly,
+                image: image, provider: provider, name: name, prefix: prefix, isReadOnly: export.isReadOnly,
                 cache: export.cache ?? settings.cache, reserve: export.reserve ?? settings.reserve)
         }
     }

@@ -116,6 +116,23 @@ final class Serving: Sendable {
                 + "group's pids.max")
     }
 
+    // MARK: - Control
+
+    /// The images that clients have open, or have left with data that is not on them yet.
+    var openImages: [ServedImage] { images.all }
+
+    /// Calls `body` with each image that clients have open, in the order of their names. Each stays open meanwhile.
+    func visitEach(_ body: (ServedImage) -> Void) {
+        for served in images.all {
+            guard let provider = registry.openIfInUse(served.provider.identity) else { continue }
+            if provider === served.provider { body(served) }
+            _ = try? registry.close(provider)
+        }
+    }
+
+    /// Forgets the pages of images that no client has open.
+    func forgetResting() { registry.forgetResting() }
+
     // MARK: - Clients
 
     /// The Provider of an image that clients have open by any name, for one more client. `open` must follow.
@@ -137,7 +154,9 @@ final class Serving: Sendable {
                 try registry.open(export.image.identity) { () throws(AccessError) in export.image }
             }
         if let reserve = export.reserve { provider.setReserve(reserve) }
-        return images.enter(provider) { ServedImage(provider, prefix: export.prefix, isLate: isLate, gate: gate) }
+        return images.enter(provider) {
+            ServedImage(provider, name: export.name, prefix: export.prefix, isLate: isLate, gate: gate)
+        }
     }
 
     /// One client less. The last one closes the image, except that of file=.

@@ -16,7 +16,7 @@ import Testing
     }
 
     private func export(_ source: ScriptedSource) -> Export {
-        Export(image: source, prefix: "file=", isReadOnly: false, cache: .writeback, reserve: nil)
+        Export(image: source, name: "disk", prefix: "file=", isReadOnly: false, cache: .writeback, reserve: nil)
     }
 
     /// An image that is no file, from open to close. A reader finds its bytes. What a writer has written is on it and

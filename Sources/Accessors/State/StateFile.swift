@@ -31,6 +31,9 @@ public final class StateFile: @unchecked Sendable {
         case other(KeptState)
     }
 
+    /// The version of the format that this build reads and writes.
+    public static let format = Int(FLEXPAGE_STATE_VERSION)
+
     public let path: FilePath
     /// Bytes of the pages that the file's memory comes in.
     public let unit: Int

@@ -62,6 +62,9 @@ class Bench:
         connection.read(0, PAGE)
         took = time.monotonic() - begin
         connection.close()
+        if " is dropped" in (log := running.log.read_text()):
+            kill(running)
+            raise OSError(f"the cache was not taken over: {log.strip()}")
         return running, took
 
     def forget(self) -> None:

@@ -9,7 +9,8 @@ import Paging
 ///
 /// Thread rules: one thread calls, the flushes run on theirs. An image stays open while it is flushed.
 final class FinalFlushes: Sendable {
-    /// What one flush does. The last one tries each page alone.
+    /// What one flush does. The last one tries each page alone, and notes for the next server what the image looks
+    /// like.
     enum Kind: Sendable { case ifChanged, last }
 
     private struct Flush {
@@ -56,6 +57,8 @@ final class FinalFlushes: Sendable {
         else { return nil }
         defer { _ = try? registry.close(provider) }
         guard provider === served.provider else { return nil }
+        // After the last sync, and here because the disk may hang.
+        defer { if kind == .last { served.image.noteLastStamp() } }
         do throws(AccessError) {
             switch kind {
             case .ifChanged: try provider.flushIfChanged()

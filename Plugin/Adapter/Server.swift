@@ -76,8 +76,9 @@ final class Server: @unchecked Sendable {
         let inheritance = try settings.state.map { (path) throws(ConfigurationError) in
             try Inheritance(settings, at: path) { log($0) }
         }
-        let opened = try OpenedSource(settings, mark: inheritance?.mark)
-        try inheritance?.inherit(opened)
+        let notice = inheritance.map { _ in SlowNotice { log($0) } }
+        let opened = try OpenedSource(settings, mark: inheritance?.mark, notice)
+        if let inheritance, let notice { try inheritance.inherit(opened, notice) }
         self.inheritance = inheritance
         controlSocket = try settings.control.map { (path) throws(ConfigurationError) in
             try ControlSocket(path, mode: settings.controlMode)

@@ -40,6 +40,20 @@ import Testing
         #expect(serving.end().losses.isEmpty)
     }
 
+    /// At the end an image with clients is noted for the next server, after its last sync.
+    @Test func theLastStamp() throws {
+        let source = ScriptedSource(Self.pattern)
+        let serving = try serving(source)
+        let served = try serving.open(export(source))
+        _ = try served.beginWriting()
+        let pager = Pager(served.provider, writeThrough: false)
+        try [UInt8](repeating: 255, count: 5000).withUnsafeBytes { try pager.write(from: $0, at: 4000, forced: false) }
+        #expect(serving.end().losses.isEmpty)
+        let calls = source.takeCalls()
+        let (sync, stamp) = (calls.lastIndex(of: "makeDurable"), calls.lastIndex(of: "noteLastStamp"))
+        #expect(try #require(sync) < (try #require(stamp)), "\(calls)")
+    }
+
     /// A read that is for no client any more, as of what is read ahead, hangs at the end. There is nothing to write,
     /// and the end gives up after its time, and says which image it was. After that everything may still be in use.
     @Test func anEndBesideAReadThatHangs() throws {

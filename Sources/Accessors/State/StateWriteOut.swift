@@ -56,18 +56,18 @@ public struct StateWriteOut {
     /// - Returns: An outcome for each image to which something was owed.
     public func run(evenIfChanged: Bool = false) -> [Outcome] {
         state.undoWrites()
-        let outcomes = state.contents.filter { $0.owed > 0 }.map { number, _, _, _ in
-            outcome(number, state.owedPages(of: number), evenIfChanged)
-        }
+        let outcomes = state.contents.filter { $0.owed > 0 }.map { outcome($0, evenIfChanged) }
         if outcomes.allSatisfy({ $0.failure == nil }) { state.header.pointee.short_lives = 0 }
         return outcomes
     }
 
-    private func outcome(_ number: Int, _ owed: [KeptState.OwedPage], _ evenIfChanged: Bool) -> Outcome {
+    private func outcome(_ contents: KeptContents, _ evenIfChanged: Bool) -> Outcome {
+        let number = contents.number
+        let owed = state.owedPages(of: number)
         var failure: String?
         var isChanged = false
         do {
-            try write(number, owed, evenIfChanged)
+            try write(contents, owed, evenIfChanged)
         } catch let refusal as Refusal {
             failure = "\(state.image(number).path.withoutControls): \(refusal.text)"
             isChanged = refusal.isChanged
@@ -80,19 +80,24 @@ public struct StateWriteOut {
             isChanged: isChanged)
     }
 
-    private func write(_ number: Int, _ owed: [KeptState.OwedPage], _ evenIfChanged: Bool) throws {
-        let record = state.image(number)
+    private func write(_ contents: KeptContents, _ owed: [KeptState.OwedPage], _ evenIfChanged: Bool) throws {
+        let (number, record) = (contents.number, contents.image)
         guard !record.path.isEmpty else { throw Refusal(text: "image \(number) of the state has no path") }
         let image = try ImageFile(at: ImagePlace(FilePath(record.path)), rings: rings, mark: mark)
         try image.beginWriting()
         defer { image.endWriting() }
-        switch image.judge(record, alive: state.header.pointee.alive) {
+        switch image.judge(record, owedEnd: contents.owedEnd, alive: state.header.pointee.alive) {
         case .same: break
         case .untold: state.dropClean(of: number)
         case .changed(let reason):
             guard evenIfChanged else { throw Refusal(text: "others have changed it: \(reason)", isChanged: true) }
             state.dropClean(of: number)
         case .other(let reason): throw Refusal(text: "it is not the image that the server had: \(reason)")
+        }
+        do throws(AccessError) {
+            try image.adoptSize(in: state, of: number)
+        } catch {
+            throw Refusal(text: "a read failed (\(Errno(rawValue: error.code)))")
         }
         image.keep(in: record)
         let (written, error) = write(owed, to: image)

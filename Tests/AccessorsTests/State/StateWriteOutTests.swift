@@ -108,6 +108,37 @@ struct StateWriteOutTests {
         expectSame(contents(of: path), changed[0..<4096] + page(1) + changed[8192...])
     }
 
+    /// An image that has grown while the server was alive gets what it is owed, and keeps what others have put behind
+    /// its old end.
+    @Test func grown() throws {
+        let path = scratch.file(pattern(10_000))
+        try die(path)
+        rig.owe(page(0), page: 0, frame: 5)
+        rig.owe(Array(page(2)[0..<1808]) + [UInt8](repeating: 0, count: 2288), page: 2, frame: 6)
+        try Files.write([UInt8](repeating: 7, count: 5000), to: path.string, at: 10_000)
+        rig.state.noteAlive()
+        #expect(try writeOut().map { $0.failure } == [nil])
+        expectSame(
+            contents(of: path),
+            page(0) + pattern(10_000)[4096..<8192] + page(2)[0..<1808] + [UInt8](repeating: 7, count: 5000))
+        #expect(rig.state.image(0).size == 15_000 && rig.words == ["5: 0 0", "6: 0 2"])
+    }
+
+    /// An image that has lost its end, where nothing is owed, gets the rest only if a person says so.
+    @Test func shorter() throws {
+        let path = scratch.file(pattern(12_288))
+        try die(path)
+        rig.owe(page(1), page: 0, frame: 5)
+        rig.keep(pattern(4096), page: 2, frame: 6)
+        truncate(path, to: 8000)
+        let refused = try writeOut()
+        #expect(refused.count == 1 && refused[0].isChanged)
+        expectSame(contents(of: path), pattern(8000))
+        #expect(try writeOut(evenIfChanged: true).map { $0.failure } == [nil])
+        expectSame(contents(of: path), page(1) + pattern(8000)[4096...])
+        #expect(rig.state.image(0).size == 8000 && rig.words == ["5: 0 0"])
+    }
+
     /// Another file is never written.
     @Test func replaced() throws {
         let path = scratch.file(pattern(8192))

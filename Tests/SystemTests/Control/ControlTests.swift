@@ -112,7 +112,7 @@ import Testing
         let (image, scratch) = (try Image(size: 1 << 20), Scratch())
         let path = scratch.path("control")
         let server = try Server(image, "memory=8M", "control=\(path)")
-        let client = try Client(server)
+        do { try image.checkRead(try Client(server), 1 << 20, at: 0) }
         var hanging: [ControlConnection] = []
         for _ in 0..<7 {
             hanging.append(try ControlConnection(path))
@@ -123,7 +123,7 @@ import Testing
         let tooMany = try ControlConnection(path)
         #expect((try tooMany.answer()["error"] as? String)?.contains("8 clients are connected already") == true)
         #expect(tooMany.hasEnded())
-        try image.checkRead(client, 1 << 20, at: 0)
+        do { try image.checkRead(try Client(server), 1 << 20, at: 0) }
         try control.send(Array("flush \u{0}\n".utf8) + [0xff, 0xfe, UInt8(ascii: "\n")])
         #expect(try control.answer()["ok"] as? Bool == true)
         #expect((try control.answer()["error"] as? String)?.contains("not in UTF-8") == true)

@@ -71,8 +71,8 @@ final class ControlSocket: @unchecked Sendable {
         let room = MemoryLayout.size(ofValue: address.sun_path) - 1
         guard path.utf8.count <= room else {
             throw ConfigurationError(
-                "control=\(path): the path has \(path.utf8.count) bytes; expected at most \(room), which is the system's "
-                    + "limit for sockets")
+                "control=\(path): the path has \(path.utf8.count) bytes; expected at most \(room), which is the "
+                    + "system's limit for sockets")
         }
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
         return address

@@ -168,8 +168,8 @@ extension Server {
     private static let settling: UInt32 = 50_000
 
     /// Calls `body` as a client of the export.
-    /// - Parameter locking: Keep others from changing the image meanwhile, if possible. What is read without the lock is
-    ///   dropped when the first client comes that may write.
+    /// - Parameter locking: Keep others from changing the image meanwhile, if possible. What is read without the lock
+    ///   is dropped when the first client comes that may write.
     private func with<Result>(
         _ name: String, locking: Bool = false, _ body: (Client) throws(ControlError) -> Result
     ) throws(ControlError) -> Result {

@@ -38,8 +38,9 @@ extension PageMapper {
         return dropped
     }
 
-    /// Drops the clean pages of the image that nobody uses at the moment, to make room for others. What is dirty, lent or
-    /// being read stays, and so do known zeroes, which take no memory. Waits for nothing. O(all flexpages and buckets).
+    /// Drops the clean pages of the image that nobody uses at the moment, to make room for others. What is dirty, lent
+    /// or being read stays, and so do known zeroes, which take no memory. Waits for nothing. O(all flexpages and
+    /// buckets).
     /// - Returns: How many base pages were dropped.
     func dropClean() -> Int {
         var dropped = 0

@@ -1,10 +1,11 @@
 import Glibc
 import Synchronization
 
-/// How long the calls of one kind took: how many took at most 2⁰, 2¹, … 2²⁶ microseconds, and how long all took together.
+/// How long the calls of one kind took: how many took at most 2⁰, 2¹, … 2²⁶ microseconds, and how long all took
+/// together.
 ///
-/// Thread rules: any thread, without a lock. O(1): two looks at the clock and two additions a call, some 60 ns, beside
-/// calls of an Accessor.
+/// Thread rules: any thread, without a lock. O(1): two looks at the clock and two additions a call, beside calls of an
+/// Accessor.
 struct LatencyHistogram: @unchecked Sendable {
     private let record: UnsafeMutablePointer<Record>
 

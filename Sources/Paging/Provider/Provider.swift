@@ -112,8 +112,8 @@ public final class Provider: @unchecked Sendable {
         set { mapper.context.readahead.maxWindow = min(newValue / BasePage.size, pages.maxReadahead) }
     }
 
-    /// Drops the clean pages of the image that no request uses at the moment. Requests may be under way. O(all flexpages
-    /// and buckets).
+    /// Drops the clean pages of the image that no request uses at the moment. Requests may be under way. O(all
+    /// flexpages and buckets).
     /// - Returns: How many base pages were dropped.
     public func dropClean() -> Int { mapper.dropClean() }
 

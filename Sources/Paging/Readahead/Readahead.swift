@@ -44,8 +44,8 @@ struct Readahead: @unchecked Sendable {
         limit.deallocate()
     }
 
-    /// The maximum window, base pages; 0 if nothing is read ahead. It may change at any time. A stream learns of it when
-    /// it asks for its next window.
+    /// The maximum window, base pages; 0 if nothing is read ahead. It may change at any time. A stream learns of it
+    /// when it asks for its next window.
     var maxWindow: Int {
         get { limit.pointee.load(ordering: .relaxed) }
         nonmutating set {

@@ -10,15 +10,16 @@ import Testing
             "counters":{"hits":1,"misses":2,"zero_hits":3,"fills":4,"failed_fills":5,"recycles":6,"writes":7,\
             "written_bytes":8,"failed_writes":9,"dirty_bytes":10,"allowed_dirty_bytes":11}
             """
-        let latency = #"{"count":6,"sum_us":12345678,"at_most_us":[1,2,\#(Array(repeating: "0", count: 25).joined(separator: ",")),3]}"#
+        let zeroes = [String](repeating: "0", count: 25).joined(separator: ",")
+        let latency = #"{"count":6,"sum_us":12345678,"at_most_us":[1,2,\#(zeroes),3]}"#
         let image = """
             {"name":"\(name)","size_bytes":1,"held_bytes":2,"reserved_bytes":3,"readahead_bytes":4,"is_losing":false,\
             "is_in_trouble":true,\(counters),"fill_latency":\(latency),"write_out_latency":\(latency),\
             "sync_latency":\(latency),"flush_latency":\(latency)}
             """
         let text = """
-            {"ok":true,"version":"0.2.0","pid":1,"memory":{"bound_bytes":1,"in_use_bytes":2,"peak_bytes":3,"pages_bytes":4,\
-            "dirty_bytes":5,"known_zero_bytes":6},"all":{\(counters),"moves":12,"waits":13,"dirty_waits":14},\
+            {"ok":true,"version":"0.2.0","pid":1,"memory":{"bound_bytes":1,"in_use_bytes":2,"peak_bytes":3,\
+            "pages_bytes":4,"dirty_bytes":5,"known_zero_bytes":6},"all":{\(counters),"moves":12,"waits":13,"dirty_waits":14},\
             "images":[\(name.isEmpty ? "" : image)]}
             """
         let decoder = JSONDecoder()
@@ -64,7 +65,8 @@ import Testing
 
     /// Who asks for something else is told so.
     @Test(arguments: [
-        ("GET /metrics HTTP/1.1", "200 OK"), ("GET /metrics?x=1 HTTP/1.0", "200 OK"), ("GET / HTTP/1.1", "404 Not Found"),
+        ("GET /metrics HTTP/1.1", "200 OK"), ("GET /metrics?x=1 HTTP/1.0", "200 OK"),
+        ("GET / HTTP/1.1", "404 Not Found"),
         ("POST /metrics HTTP/1.1", "405 Method Not Allowed"), ("GET /metrics", "400 Bad Request"),
         ("nonsense", "400 Bad Request"), ("", "400 Bad Request"),
     ])

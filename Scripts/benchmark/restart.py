@@ -103,36 +103,34 @@ class Bench:
         kill(running)
 
     def measure_hits(self) -> dict[str, list[dict]]:
-        """Cold and warm in turn, with the same requests."""
-        size = self.options.size << 20
-        setting = self.setting(size // 4, size, "readahead=off")
+        """Cold and warm in turn, with the same requests: for a hot set that fits."""
+        hot = self.options.size << 18
+        setting = self.setting(int(hot * (1 + 2 * TABLES)), self.options.size << 20, "readahead=off")
         found: dict[str, list[dict]] = {"cold": [], "warm": []}
-        for turn in range(self.options.turns):
+        for _turn in range(self.options.turns):
             self.forget()
             running, _ = self.start(self.with_state(setting))
-            # With other requests, but the same hot pages.
-            self.zipf(running, 100 + turn, f"--io_size={2 * size}")
+            self.read(running, hot)
             kill(running)
             warm, _ = self.start(self.with_state(setting))
-            found["warm"].append(self.hits(warm, 1 + turn))
+            found["warm"].append(self.hits(warm, hot))
             self.forget()
             cold, _ = self.start(setting)
-            found["cold"].append(self.hits(cold, 1 + turn))
+            found["cold"].append(self.hits(cold, hot))
         return found
 
-    def hits(self, running: Running, seed: int) -> dict:
+    def hits(self, running: Running, hot: int) -> dict:
         before = running.usage()["bytes_read"]
-        job = self.zipf(running, seed, "--time_based", f"--runtime={self.options.seconds}")
+        job = self.read(running, hot, "--norandommap", "--time_based", f"--runtime={self.options.seconds}")
         missed = (running.usage()["bytes_read"] - before) // PAGE
         kill(running)
         result = {"hit_rate": 1 - missed / requests(job), "per_second": requests(job) / self.options.seconds}
         say(f"  hit rate {result['hit_rate']:.3f}  {result['per_second']:.0f} requests a second")
         return result
 
-    def zipf(self, running: Running, seed: int, *length: str) -> dict:
-        # The last number says which pages are hot. Without it, the seed does.
-        return fio(*client("load", running.uri), "--rw=randread", "--bs=4k", "--iodepth=16", "--norandommap",
-                   "--random_distribution=zipf:1.1:0", *length, *seeded(seed))[0]
+    def read(self, running: Running, hot: int, *more: str) -> dict:
+        return fio(*client("load", running.uri), "--rw=randread", "--bs=4k", "--iodepth=16", f"--size={hot}", *more,
+                   *seeded(1))[0]
 
 
 class held:
@@ -185,10 +183,10 @@ def markdown(document: dict) -> str:
                "of it not on the image", rows=times),
         *cells(f"the first {about['seconds']} s", "hit rate", "requests", rows=hits),
         f"Medians of {about['turns']} runs (minimum to maximum). The server is killed with SIGKILL, and the next one is started "
-        f"at once, with `state=` on {about['filesystem']}. Hit rates: 4 KiB random reads, Zipf 1.1, depth 16, over {size} MiB "
-        f"with `memory={size // 4}M`. Cold is a server without `state=`, warm one that takes over after "
-        f"{2 * size // 4} k such reads. {where['processor']}, {where['kernel']}, {where['nbdkit']}, {where['fio']}; "
-        f"load average at the start {about['load']}; {about['date']}.",
+        f"at once, with `state=` on {about['filesystem']}. Hit rates: 4 KiB random reads, uniform, depth 16, of {size // 4} MiB that "
+        f"fit in the memory. Cold is a server without `state=`, warm one that takes over from a server that has read them once. "
+        f"{where['processor']}, {where['kernel']}, {where['nbdkit']}, {where['fio']}; "
+        f"load average at the start {about['load']}, nice {about['nice']}; {about['date']}.",
     ]) + "\n"
 
 
@@ -213,7 +211,7 @@ def main(words: list[str]) -> int:
     with machine.reserved(options.work):
         about = {
             "date": datetime.date.today().isoformat(), "machine": machine.description(options.work),
-            "load": f"{os.getloadavg()[0]:.1f}", "size_mib": options.size, "turns": options.turns,
+            "load": f"{os.getloadavg()[0]:.1f}", "nice": os.nice(0), "size_mib": options.size, "turns": options.turns,
             "seconds": options.seconds, "filesystem": machine.last_line("df", "--output=fstype", str(options.state)),
         }
         try:

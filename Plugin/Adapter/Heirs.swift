@@ -5,12 +5,12 @@ import SystemPackage
 
 /// Finds the images that the last server has left something of, and judges whether what is kept of them is good.
 ///
-/// | what is kept of an image                        | what happens                                                    |
-/// |-------------------------------------------------|-----------------------------------------------------------------|
-/// | anything, and it is the image of file=          | it is open already, and is judged                               |
-/// | data is owed, or would be lost by a failed sync | it is opened, locked if data is owed, and judged                |
-/// | copies alone, and its record can be compared    | it rests, and is compared when a client comes: there is no I/O  |
-/// | copies alone, and its record proves nothing     | they are dropped, and a line says so                            |
+/// | what is kept of an image                        | what happens                                                   |
+/// |-------------------------------------------------|----------------------------------------------------------------|
+/// | anything, and it is the image of file=          | it is open already, and is judged                              |
+/// | data is owed, or would be lost by a failed sync | it is opened, locked if data is owed, and judged               |
+/// | copies alone, and its record can be compared    | it rests, and is compared when a client comes: there is no I/O |
+/// | copies alone, and its record proves nothing     | they are dropped, and a line says so                           |
 ///
 /// So a disk that hangs holds up the start only if data is owed to an image there. Then a line says what is waited for.
 /// Data that is owed is not dropped: if the image cannot have it, that is an error that names the ways out.
@@ -64,11 +64,8 @@ struct Heirs {
 
     private mutating func opened(_ contents: KeptContents) throws(ConfigurationError) -> Heir {
         let path = contents.image.path
-        let line =
-            contents.owed > 0
-            ? "state=\(self.path): waiting for the disk of \(path.withoutControls), to which \(contents.owed) pages are "
-                + "owed"
-            : "state=\(self.path): waiting for the disk of \(path.withoutControls)"
+        let what = contents.owed > 0 ? "\(contents.owed) pages are owed to it" : "a failed sync could lose data of it"
+        let line = "state=\(self.path): waiting for the disk of \(path.withoutControls): \(what)"
         let (source, notice) = (source, notice)
         return try notice.during(line) { () throws(ConfigurationError) in
             try judged(try source.open(path: path), contents, isServed: false)

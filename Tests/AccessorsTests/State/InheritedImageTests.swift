@@ -30,8 +30,8 @@ struct InheritedImageTests {
         image.endWriting()
     }
 
-    /// It takes no file to have it. The first client's file becomes its own, and what is cached is good for that client.
-    /// From then on it rests and wakes like any other image.
+    /// It takes no file to have it. The first client's file becomes its own, and what is cached is good for that
+    /// client. From then on it rests and wakes like any other image.
     @Test func unchanged() throws {
         let folder = scratch("folder")
         mkdir(folder.string, 0o755)
@@ -54,8 +54,8 @@ struct InheritedImageTests {
             image.beginReading { forgets = true }
             try image.beginWriting { forgets = true }
             #expect(!forgets)
-            let bytes = [UInt8](repeating: UInt8(round + 5), count: 4096)
-            try image.writeOut(PageMemory(bytes), at: 4096)
+            let memory = PageMemory([UInt8](repeating: UInt8(round + 5), count: 4096))
+            try withExtendedLifetime(memory) { try image.writeOut(memory.all, at: 4096) }
             try image.makeDurable()
             #expect(record.record.pointee.writes_begun == UInt64(round + 1))
             #expect(image.isStampDue)

@@ -85,7 +85,8 @@ struct JudgementTests {
         #expect(judge(sight) == "changed")
     }
 
-    /// A file that has grown is the same image. If it may have grown while the server was alive, it gets what it is owed.
+    /// A file that has grown is the same image. If it may have grown while the server was alive, it gets what it is
+    /// owed.
     @Test func larger() {
         func judgement(_ stamp: ImageStamp?, _ change: (inout KeptJudgement.Sight) -> Void = { _ in }) -> String {
             var sight = file()

@@ -23,11 +23,11 @@ import Testing
         func noteStamp() { stamps.add(1, ordering: .relaxed) }
     }
 
-    /// Nothing is dirty, unsynced or left behind: the image is noted as long as that is due, at most once a second. Then
-    /// it is left alone.
+    /// Nothing is dirty, unsynced or left behind: the image is noted as long as that is due, at most once a second.
+    /// Then it is left alone.
     @Test func anIdleImage() throws {
         let image = StampedImage()
-        let rig = try KeptRig(frames: 64, images: [image])
+        let rig = try KeptRig(frames: 256, images: [image])
         let begin = MonotonicClock.milliseconds
         image.isDue.store(true, ordering: .relaxed)
         let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 20)

@@ -58,6 +58,7 @@ struct ForeignChangeTests {
         let state = StateFolder()
         let first = try Server(image, state.option, "memory=8M", "dirty-age=3600")
         let client = try Client(first)
+        _ = try client.read(4096, at: 0)
         let bytes = [UInt8](repeating: 9, count: 1000)
         try client.write(bytes, at: 999_000)
         try Files.write(Self.foreign, to: image.path, at: 1_000_000)

@@ -5,8 +5,8 @@ import Testing
 /// Restarts of servers in other surroundings: as another user, with a command, and after images have vanished.
 @Suite(.serialized, .enabled(if: StateFolder.isAvailable, Comment(rawValue: StateFolder.needs)))
 struct RestartSurroundingsTests {
-    /// The state file belongs to the user who starts nbdkit. A server that runs as another one afterwards leaves what it
-    /// owes there, and the next one of that kind takes it over.
+    /// The state file belongs to the user who starts nbdkit. A server that runs as another one afterwards leaves what
+    /// it owes there, and the next one of that kind takes it over.
     @Test(.enabled(if: Machine.isRoot, "only root can become another user")) func anotherUser() throws {
         let image = try Image(size: 1 << 20)
         let state = StateFolder()
@@ -89,7 +89,7 @@ struct RestartSurroundingsTests {
         unlink(folder.path("bad"))
         let refused = try Restart.refusal(["dir=\(folder.directory)"], state)
         #expect(refused.contains("1 pages of 4096 bytes are owed to an image that cannot have them"))
-        #expect(refused.contains("\(folder.path("bad")): no such file"), "\(refused)")
+        #expect(refused.contains("\(folder.path("bad")): there is no such file"), "\(refused)")
         #expect(refused.contains("--write-out") && refused.contains("--discard"))
     }
 }

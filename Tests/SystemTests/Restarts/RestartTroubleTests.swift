@@ -56,8 +56,8 @@ struct RestartTroubleTests {
         #expect(Array(try disk.durable[65536..<73728]) == bytes)
     }
 
-    /// A sync fails, the disk forgets what it was given, and the server is killed. All of it is still in memory: what the
-    /// next server calls durable is on the disk.
+    /// A sync fails, the disk forgets what it was given, and the server is killed. All of it is still in memory: what
+    /// the next server calls durable is on the disk.
     @Test func aFailedSync() throws {
         let disk = try TroubledDisk(Image.bytes(0..<4 << 20))
         let state = StateFolder()

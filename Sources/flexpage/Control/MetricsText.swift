@@ -1,8 +1,8 @@
 /// A server's figures in Prometheus' text format, version 0.0.4.
 ///
 /// Names and units follow Prometheus' conventions: base units (bytes, seconds), `_total` for what only grows, `_info`
-/// for what is text. Of an image, the label `export` is its name. An image's counters begin anew when it is opened anew;
-/// those without the label do not.
+/// for what is text. Of an image, the label `export` is its name. An image's counters begin anew when it is opened
+/// anew; those without the label do not.
 struct MetricsText {
     private(set) var text = ""
 

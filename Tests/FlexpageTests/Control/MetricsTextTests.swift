@@ -19,7 +19,8 @@ import Testing
             """
         let text = """
             {"ok":true,"version":"0.2.0","pid":1,"memory":{"bound_bytes":1,"in_use_bytes":2,"peak_bytes":3,\
-            "pages_bytes":4,"dirty_bytes":5,"known_zero_bytes":6},"all":{\(counters),"moves":12,"waits":13,"dirty_waits":14},\
+            "pages_bytes":4,"dirty_bytes":5,"known_zero_bytes":6},\
+            "all":{\(counters),"moves":12,"waits":13,"dirty_waits":14},\
             "images":[\(name.isEmpty ? "" : image)]}
             """
         let decoder = JSONDecoder()

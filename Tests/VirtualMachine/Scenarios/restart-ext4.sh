@@ -3,6 +3,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154
 needs_writing=yes
 needs_tool=yes
+needs_soak=yes
 
 on_host() {
     make_tree_with_list "$1"

@@ -77,7 +77,8 @@ import Testing
         let (scratch, folder) = (Scratch(), Scratch())
         try Files.write(Image.bytes(0..<4 << 20), to: folder.path("a b.img"))
         try Files.write(Image.bytes(0..<1 << 20, seed: 2), to: folder.path("other.img"))
-        let server = try Server(["dir=\(folder.path("."))", "memory=32M", "control=\(scratch.path("control"))"])
+        let server = try Server(
+            ["dir=\(folder.path("."))", "memory=32M", "readahead=off", "control=\(scratch.path("control"))"])
         let control = try ControlConnection(scratch.path("control"))
         #expect(try control.ask("prefetch a%20b.img 0 4M")["prefetched_bytes"] as? Int == 4 << 20)
         #expect((try control.ask("figures")["images"] as? [Any])?.isEmpty == true)

@@ -13,7 +13,7 @@ struct QemuRestartTests {
     private static let writes = 16
     private static let sectorsOfPart = 1024
     private static let bytes = writes * sectorsOfPart * sector
-    private static var rounds: Int { Soak.isOn ? 700 : 120 }
+    private static var rounds: Int { Soak.isOn ? 700 : 240 }
     private static var minKills: Int { Soak.isOn ? 20 : 3 }
 
     /// What qemu-io is to do, and the image as it is afterwards. Each round writes to every part at once, and reads one

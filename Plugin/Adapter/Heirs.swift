@@ -52,7 +52,11 @@ struct Heirs {
     private mutating func heir(_ contents: KeptContents) throws(ConfigurationError) -> Heir {
         let record = contents.image
         let served = source.image?.image as? ImageFile
-        if let served, served.identity == record.identity { return try judged(served, contents, isServed: true) }
+        if let served, served.identity == record.identity {
+            return try Self.waiting(contents, path, notice) { () throws(ConfigurationError) in
+                try judged(served, contents, isServed: true)
+            }
+        }
         guard !record.path.isEmpty else { throw ConfigurationError("the state has no path for it") }
         guard contents.isClean else { return try opened(contents) }
         guard let image = InheritedImage(record) else {
@@ -63,13 +67,21 @@ struct Heirs {
     }
 
     private mutating func opened(_ contents: KeptContents) throws(ConfigurationError) -> Heir {
-        let path = contents.image.path
-        let what = contents.owed > 0 ? "\(contents.owed) pages are owed to it" : "a failed sync could lose data of it"
-        let line = "state=\(self.path): waiting for the disk of \(path.withoutControls): \(what)"
-        let (source, notice) = (source, notice)
-        return try notice.during(line) { () throws(ConfigurationError) in
-            try judged(try source.open(path: path), contents, isServed: false)
+        let source = source
+        return try Self.waiting(contents, path, notice) { () throws(ConfigurationError) in
+            try judged(try source.open(path: contents.image.path), contents, isServed: false)
         }
+    }
+
+    /// What `body` returns. If a disk holds it up, a line says which one and why it is needed.
+    private static func waiting(
+        _ contents: KeptContents, _ state: String, _ notice: SlowNotice,
+        _ body: () throws(ConfigurationError) -> Heir
+    ) throws(ConfigurationError) -> Heir {
+        guard !contents.isClean else { return try body() }
+        let path = contents.image.path.withoutControls
+        let what = contents.owed > 0 ? "\(contents.owed) pages are owed to it" : "a failed sync could lose data of it"
+        return try notice.during("state=\(state): waiting for the disk of \(path): \(what)", body)
     }
 
     /// The image of a record, if what is kept of it is good. If anything is owed to it, it is locked for writing.

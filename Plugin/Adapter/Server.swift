@@ -25,6 +25,7 @@ final class Server: @unchecked Sendable {
     /// Where figures are told and orders taken; nil without control=.
     private var controlSocket: ControlSocket?
     private var control: ControlServer?
+    let orders = ControlOrders()
     /// Whether the end has given up on a disk that hangs: threads still use what serves.
     private(set) var hasGivenUp = false
     /// The last progress seen after a quit signal, and when.
@@ -97,11 +98,17 @@ final class Server: @unchecked Sendable {
     /// - Returns: A note for the debug log.
     func begin() throws(ConfigurationError) -> String {
         guard let source else { throw ConfigurationError("there is no open image to serve") }
-        let serving = try Serving(keeping: source.image, settings, inheritance, log: log, gate: gate)
+        let serving: Serving
+        do throws(ConfigurationError) {
+            serving = try Serving(keeping: source.image, settings, inheritance, log: log, gate: gate)
+        } catch {
+            stopControl()
+            throw error
+        }
         self.serving = serving
         will = serving.pages.will
         if let controlSocket {
-            control = ControlServer(controlSocket) { self.carryOut($0) }
+            control = ControlServer(controlSocket) { self.carryOut($0, for: $1) }
             if control == nil { log("control=: the server cannot start a thread for it, and serves without it") }
         }
         return "memory: \(settings.memory) bytes for cached pages and their tables"
@@ -143,7 +150,7 @@ final class Server: @unchecked Sendable {
         return (counters, errors)
     }
 
-    /// Takes no more orders. Nothing of the control socket is left, even if serving has never begun.
+    /// Takes no more orders, and removes the control socket.
     private func stopControl() {
         control?.stop()
         controlSocket?.remove()

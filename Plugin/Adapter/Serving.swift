@@ -130,6 +130,18 @@ final class Serving: Sendable {
         }
     }
 
+    /// Flushes all images at once. Does not wait for the rest when `isGone` says that nobody waits for it.
+    /// - Returns: A sentence for each that has failed.
+    func flushAll(_ isGone: () -> Bool) -> [String] {
+        let flushes = FinalFlushes(registry)
+        flushes.start(images.all, .now)
+        while flushes.isAnyRunning, !isGone() { usleep(2000) }
+        return flushes.failures.map { served, error in
+            let reason = error.map { "\(Errno(rawValue: $0.code))" } ?? "its disk has not done it yet"
+            return "\(served.label): the flush has failed: \(reason)"
+        }
+    }
+
     /// Forgets the pages of images that no client has open.
     func forgetResting() { registry.forgetResting() }
 

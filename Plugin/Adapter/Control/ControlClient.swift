@@ -21,6 +21,13 @@ final class ControlClient: Sendable {
     /// Makes `serve` return as soon as its order is done.
     func end() { shutdown(number, Int32(SHUT_RDWR)) }
 
+    /// Whether nobody waits for an answer any more: the client has hung up, or the server ends. A client that has only
+    /// said that it sends no more orders waits.
+    var isGone: Bool {
+        var look = pollfd(fd: number, events: 0, revents: 0)
+        return unsafe poll(&look, 1, 0) > 0 && Int32(look.revents) & POLLHUP != 0
+    }
+
     /// Answers lines until the client has gone, or sends too long a line, or does not take its answers.
     func serve(_ answer: (String) -> String) {
         var line: [UInt8] = []

@@ -13,15 +13,16 @@ final class ControlServer: Sendable {
     private struct State {
         var clients: [ObjectIdentifier: ControlClient] = [:]
         var hasStopped = false
+        var isAccepting = true
     }
 
     private let socket: ControlSocket
-    private let answer: @Sendable (String) -> ControlAnswer
+    private let answer: @Sendable (String, ControlClient) -> ControlAnswer
     private let state = Guarded(State())
 
     /// - Parameter answer: Carries out the order of a line. It is called on any thread, and by several at once.
     /// - Returns: Nil if there can be no more threads.
-    init?(_ socket: ControlSocket, _ answer: @escaping @Sendable (String) -> ControlAnswer) {
+    init?(_ socket: ControlSocket, _ answer: @escaping @Sendable (String, ControlClient) -> ControlAnswer) {
         self.socket = socket
         self.answer = answer
         guard DetachedThread.run({ [self] in accept() }) else { return nil }
@@ -37,16 +38,14 @@ final class ControlServer: Sendable {
         for client in clients { client.end() }
         // Orders end soon, unless a disk holds them up. Then they keep alive what they need.
         for _ in 0..<100 where state.withLock({ !$0.clients.isEmpty }) { usleep(10_000) }
+        // Its descriptor's number may be another one's after this.
+        while state.withLock({ $0.isAccepting }) { usleep(1000) }
     }
 
     private func accept() {
-        while true {
+        while !state.withLock({ $0.hasStopped }) {
             let number = Glibc.accept(socket.number, nil, nil)
             if number >= 0 { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
-            if state.withLock({ $0.hasStopped }) {
-                if number >= 0 { close(number) }
-                return
-            }
             guard number >= 0 else {
                 // As long as descriptors or memory are scarce, clients wait in the socket's queue.
                 usleep(100_000)
@@ -55,6 +54,7 @@ final class ControlServer: Sendable {
             let client = ControlClient(number)
             if !enter(client) { client.refuse("\(ControlServer.maxClients) clients are connected already") }
         }
+        state.withLock { $0.isAccepting = false }
     }
 
     /// - Returns: False if there are too many.
@@ -67,7 +67,7 @@ final class ControlServer: Sendable {
         }
         guard isIn else { return false }
         let hasBegun = DetachedThread.run { [self] in
-            client.serve { self.answer($0).line }
+            client.serve { self.answer($0, client).line }
             leave(client)
         }
         if !hasBegun {

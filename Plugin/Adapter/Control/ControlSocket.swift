@@ -24,8 +24,8 @@ final class ControlSocket: @unchecked Sendable {
         try ControlSocket.removeStale(self.path, &address)
         let number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard number >= 0 else { throw ControlSocket.failure(path, "cannot make a socket") }
-        // No moment passes in which others may connect.
-        let umaskBefore = umask(0o777)
+        // Not by chmod afterwards: that follows a symbolic link that has come meanwhile.
+        let umaskBefore = umask(0o777 & ~mode)
         let bound = unsafe ControlSocket.with(&address) { unsafe bind(number, $0, $1) }
         let reason = errno
         umask(umaskBefore)
@@ -35,7 +35,7 @@ final class ControlSocket: @unchecked Sendable {
             errno = reason
             throw ControlSocket.failure(path, "cannot make it")
         }
-        guard unsafe lstat(self.path, &status) == 0, unsafe chmod(self.path, mode) == 0, listen(number, 16) == 0 else {
+        guard unsafe lstat(self.path, &status) == 0, listen(number, 16) == 0 else {
             let error = ControlSocket.failure(path, "cannot prepare it")
             close(number)
             unsafe unlink(self.path)
@@ -85,13 +85,16 @@ final class ControlSocket: @unchecked Sendable {
         guard status.st_mode & S_IFMT == S_IFSOCK else {
             throw ConfigurationError("control=\(path): it exists and is not a socket; expected a path for a new socket")
         }
-        let number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let number = socket(AF_UNIX, kind, 0)
         guard number >= 0 else { throw failure(path, "cannot make a socket") }
         defer { close(number) }
-        guard unsafe with(&address, { unsafe connect(number, $0, $1) }) != 0, errno == ECONNREFUSED else {
+        let isAlive = unsafe with(&address, { unsafe connect(number, $0, $1) }) == 0 || errno == EAGAIN
+        guard !isAlive else {
             throw ConfigurationError(
                 "control=\(path): another process listens there; expected a path of this server's own")
         }
+        guard errno == ECONNREFUSED else { throw failure(path, "cannot find out who has the socket there") }
         guard unsafe unlink(path) == 0 else {
             throw failure(path, "cannot remove the socket of a server that has ended")
         }

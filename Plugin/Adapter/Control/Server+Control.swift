@@ -5,10 +5,16 @@ import SystemPackage
 
 // What the control socket tells and does. Any thread, between `begin` and `end`.
 extension Server {
-    /// Carries out the order of a line.
-    func carryOut(_ line: String) -> ControlAnswer {
+    /// Carries out the order of a line. What a disk holds up is left when the client has gone.
+    func carryOut(_ line: String, for client: ControlClient) -> ControlAnswer {
         do throws(ControlError) {
-            return .done(try carryOut(try ControlOrder(line)))
+            let order = try ControlOrder(line)
+            if order == .figures { return .done(try figures()) }
+            guard orders.begin() else {
+                throw ControlError("\(ControlOrders.max) orders are under way already; one of them may wait for a disk")
+            }
+            defer { orders.end() }
+            return .done(try carryOut(order, client))
         } catch {
             return .refused(error)
         }
@@ -16,12 +22,12 @@ extension Server {
 
     private typealias Members = [(name: String, value: JSON)]
 
-    private func carryOut(_ order: ControlOrder) throws(ControlError) -> Members {
+    private func carryOut(_ order: ControlOrder, _ client: ControlClient) throws(ControlError) -> Members {
         switch order {
         case .figures: return try figures()
-        case .flush(let name): return try flush(name)
+        case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
-        case .prefetch(let name, let range): return try prefetch(name, range)
+        case .prefetch(let name, let range): return try prefetch(name, range, client)
         case .readahead(let name, let bytes):
             return try with(name) { client in
                 client.pager.provider.readahead = bytes
@@ -102,28 +108,21 @@ extension Server {
 
     // MARK: - Orders
 
-    private func flush(_ name: String?) throws(ControlError) -> Members {
-        if let name {
-            return try with(name) { client throws(ControlError) in
-                if let failure = Server.failure(ofFlushing: client.served) { throw failure }
+    private func flush(_ name: String?, _ client: ControlClient) throws(ControlError) -> Members {
+        guard let name else {
+            let failures = try running().flushAll { client.isGone }
+            guard failures.isEmpty else { throw ControlError(failures.joined(separator: "; ")) }
+            return []
+        }
+        return try with(name) { client throws(ControlError) in
+            let served = client.served
+            guard served.image.isWritable else { return [] }
+            do throws(AccessError) {
+                try served.provider.flush()
                 return []
+            } catch {
+                throw ControlError("\(served.label): the flush has failed: \(Errno(rawValue: error.code))")
             }
-        }
-        var failures: [String] = []
-        try running().visitEach { served in
-            if let failure = Server.failure(ofFlushing: served) { failures.append(failure.text) }
-        }
-        guard failures.isEmpty else { throw ControlError(failures.joined(separator: "; ")) }
-        return []
-    }
-
-    private static func failure(ofFlushing served: ServedImage) -> ControlError? {
-        guard served.image.isWritable else { return nil }
-        do throws(AccessError) {
-            try served.provider.flush()
-            return nil
-        } catch {
-            return ControlError("\(served.label): the flush has failed: \(Errno(rawValue: error.code))")
         }
     }
 
@@ -140,9 +139,10 @@ extension Server {
     }
 
     /// Reads what is missing of the range, in steps, so that it takes no more memory at a time than a client's request.
-    private func prefetch(_ name: String, _ range: Range<Int64>) throws(ControlError) -> Members {
-        let isInUse = try running().openImages.contains { $0.name == name }
-        return try with(name, locking: !isInUse) { client throws(ControlError) in
+    private func prefetch(
+        _ name: String, _ range: Range<Int64>, _ asking: ControlClient
+    ) throws(ControlError) -> Members {
+        try with(name) { client throws(ControlError) in
             let size = client.pager.provider.size
             let end = min(range.upperBound, size)
             guard range.lowerBound < size || range.isEmpty else {
@@ -150,6 +150,7 @@ extension Server {
             }
             var offset = range.lowerBound
             while offset < end {
+                guard !asking.isGone else { throw ControlError("nobody waits for the answer") }
                 let next = min(end, offset + 1 << 20)
                 do throws(AccessError) {
                     try client.pager.populate(offset..<next)
@@ -159,29 +160,19 @@ extension Server {
                 }
                 offset = next
             }
-            if !isInUse { usleep(Server.settling) }
             return [("prefetched_bytes", .number(UInt64(max(0, end - range.lowerBound))))]
         }
     }
 
-    /// Microseconds after which it is certain that what was read of an image is still good for its first client.
-    private static let settling: UInt32 = 50_000
-
-    /// Calls `body` as a client of the export.
-    /// - Parameter locking: Keep others from changing the image meanwhile, if possible. What is read without the lock
-    ///   is dropped when the first client comes that may write.
+    /// Calls `body` as a client of the export that only reads: it hinders no other program, and drops nothing.
     private func with<Result>(
-        _ name: String, locking: Bool = false, _ body: (Client) throws(ControlError) -> Result
+        _ name: String, _ body: (Client) throws(ControlError) -> Result
     ) throws(ControlError) -> Result {
         let client: Client
-        if locking, let writer = try? connect(to: name, isReadOnly: false).client {
-            client = writer
-        } else {
-            do throws(ConfigurationError) {
-                client = try connect(to: name, isReadOnly: true).client
-            } catch {
-                throw ControlError(error.text)
-            }
+        do throws(ConfigurationError) {
+            client = try connect(to: name, isReadOnly: true).client
+        } catch {
+            throw ControlError(error.text)
         }
         defer { client.leave() }
         return try body(client)

@@ -26,6 +26,11 @@ final class ControlConnection {
         }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        // A server that has been stopped does not hold up who asks.
+        var patience = timeval(tv_sec: 10, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            setsockopt(number, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
+        }
         let result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(number, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
@@ -89,5 +94,5 @@ final class ControlConnection {
         }
     }
 
-    private var hungUp: ControlFailure { ControlFailure("\(path): the server has hung up") }
+    private var hungUp: ControlFailure { ControlFailure("\(path): the server has hung up, or does not answer") }
 }

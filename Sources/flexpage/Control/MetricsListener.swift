@@ -3,12 +3,20 @@ import SystemPackage
 
 /// Answers GET /metrics on a port of 127.0.0.1 (HTTP/1.1, RFC 9112, a connection for each request).
 ///
-/// One client at a time: Prometheus asks every few seconds. A client has five seconds for its request.
+/// One client at a time: Prometheus asks every few seconds. A client has some five seconds for its request.
 struct MetricsListener {
     private let number: Int32
     let port: UInt16
 
     private static let maxLength = 8192
+    /// Seconds in which a request must come.
+    private static let patience = 5
+
+    private static var seconds: Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now.tv_sec
+    }
 
     /// - Throws: A sentence that names the port.
     init(port: UInt16) throws(ControlFailure) {
@@ -42,7 +50,7 @@ struct MetricsListener {
                 usleep(100_000)
                 continue
             }
-            var patience = timeval(tv_sec: 5, tv_usec: 0)
+            var patience = timeval(tv_sec: MetricsListener.patience, tv_usec: 0)
             for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
                 setsockopt(client, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
             }
@@ -57,7 +65,8 @@ struct MetricsListener {
     private static func request(of client: Int32) -> String? {
         var received: [UInt8] = []
         let end = Array("\r\n\r\n".utf8)
-        while received.count < maxLength {
+        let deadline = seconds + patience
+        while received.count < maxLength, seconds < deadline {
             var buffer = [UInt8](repeating: 0, count: 1024)
             let count = buffer.withUnsafeMutableBytes { recv(client, $0.baseAddress, $0.count, 0) }
             guard count > 0 else { return nil }

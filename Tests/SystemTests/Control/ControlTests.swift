@@ -72,7 +72,7 @@ import Testing
         try image.check(try client.read(1 << 20, at: 4 << 20), at: 4 << 20)
     }
 
-    /// With dir=, orders name exports, and an export without clients can be prefetched before its first one.
+    /// With dir=, orders name exports, and errors name them too.
     @Test func exports() throws {
         let (scratch, folder) = (Scratch(), Scratch())
         try Files.write(Image.bytes(0..<4 << 20), to: folder.path("a b.img"))
@@ -80,9 +80,9 @@ import Testing
         let server = try Server(
             ["dir=\(folder.path("."))", "memory=32M", "readahead=off", "control=\(scratch.path("control"))"])
         let control = try ControlConnection(scratch.path("control"))
-        #expect(try control.ask("prefetch a%20b.img 0 4M")["prefetched_bytes"] as? Int == 4 << 20)
         #expect((try control.ask("figures")["images"] as? [Any])?.isEmpty == true)
         let client = try Client(server, "a b.img")
+        #expect(try control.ask("prefetch a%20b.img 0 4M")["prefetched_bytes"] as? Int == 4 << 20)
         #expect(try client.read(4 << 20, at: 0) == Image.bytes(0..<4 << 20))
         let found = try figures(control)
         #expect(found["name"] as? String == "a b.img")
@@ -139,6 +139,48 @@ import Testing
         #expect(try last.answer()["ok"] as? Bool == true)
         #expect(try server.stop() == 0)
         #expect(last.hasEnded())
+    }
+
+    /// An order without an end ends with the server, and with its client. It hinders neither clients nor figures.
+    @Test func endlessOrders() throws {
+        let scratch = Scratch()
+        let (path, image) = (scratch.path("control"), scratch.path("disk.img"))
+        // Holes cost no I/O, but to go through them takes days.
+        try Files.resize(image, to: 1 << 43)
+        let server = try Server([image, "memory=8M", "control=\(path)"])
+        var endless: [ControlConnection] = []
+        for _ in 0..<6 {
+            endless.append(try ControlConnection(path))
+            try endless.last?.send(Array("prefetch disk 0 8T\n".utf8))
+        }
+        let control = try ControlConnection(path)
+        try Patience.wait(seconds: 60, "orders are not counted") {
+            ((try? control.ask("flush"))?["error"] as? String)?.contains("6 orders are under way") == true ? () : nil
+        }
+        #expect(try control.ask("figures")["ok"] as? Bool == true)
+        #expect(try Client(server).read(1, at: 1 << 30) == [0])
+        endless.removeLast()
+        try Patience.wait(seconds: 60, "an order outlives its client") {
+            (try? control.ask("flush"))?["ok"] as? Bool == true ? () : nil
+        }
+        #expect(try server.stop() == 0)
+        #expect(endless[0].hasEnded())
+    }
+
+    /// The socket of a server that gives up its privileges is made before. A read-only server takes orders too.
+    @Test(.enabled(if: getuid() == 0, "only root can give up privileges"))
+    func asAnotherUser() throws {
+        let (image, scratch) = (try Image(size: 1 << 20), Scratch())
+        let path = scratch.path("control")
+        chmod(image.path, 0o666)
+        let server = try Server(
+            [image.path, "memory=8M", "control=\(path)"], Server.Options(nbdkit: ["-u", "nobody", "-r"]))
+        try image.checkRead(try Client(server), 1 << 20, at: 0)
+        let control = try ControlConnection(path)
+        #expect(try control.ask("prefetch disk 0 1M")["ok"] as? Bool == true)
+        #expect(try number(try figures(control), "held_bytes") == 1 << 20, "an order drops nothing that was read")
+        #expect(try control.ask("flush")["ok"] as? Bool == true)
+        #expect(try server.stop() == 0)
     }
 
     /// Only the user who starts the server may connect, unless control-mode= says otherwise. The socket goes with the

@@ -9,6 +9,41 @@ import Testing
 struct RestartTroubleTests {
     private static let size = 1 << 20
 
+    /// A server that may wait for a disk at its start.
+    private final class Starting {
+        let process: Subprocess
+        private let scratch = Scratch()
+        var socket: String { scratch.path("socket") }
+        var log: String { process.output }
+        var isServing: Bool { access(scratch.path("pid"), F_OK) == 0 }
+
+        init(_ parameters: [String]) throws {
+            process = try Subprocess(
+                ["nbdkit", "-f", "-U", scratch.path("socket"), "-P", scratch.path("pid"), "-v"]
+                    + ["-D", "flexpage.verbose=1", try Plugin.built()] + parameters,
+                outputPath: scratch.path("log"))
+        }
+
+        func waitUntilServing() throws {
+            try Patience.wait(seconds: 60, "it does not serve: \(log.suffix(2000))") { isServing ? () : nil }
+        }
+
+        func stop() throws -> Int32 {
+            kill(process.pid, SIGTERM)
+            return try process.wait()
+        }
+    }
+
+    /// Starts a server while reads of the disk hang. They go on before the server is released, whatever happens: its
+    /// process does not end before.
+    private func whileReadsHang(_ disk: TroubledDisk, _ parameters: [String], _ body: (Starting) throws -> Void) throws
+    {
+        try disk.begin(.readsHang)
+        let server = try Starting(parameters)
+        defer { withExtendedLifetime(server) { disk.end(.readsHang) } }
+        try body(server)
+    }
+
     /// The disk of an image hangs at the start, and nothing is owed there: the other images are served.
     @Test func aCleanDiskHangs() throws {
         let disk = try TroubledDisk(Image.bytes(0..<Self.size))
@@ -19,11 +54,13 @@ struct RestartTroubleTests {
         try folder.check(first, "good")
         _ = try Client(first, "bad").read(Self.size, at: 0)
         #expect(try first.stop() == 0)
-        try disk.begin(.readsHang)
-        let second = try Server([good, state.option, "memory=8M"])
-        try folder.check(second, "good")
-        #expect(try second.stop() == 0)
-        #expect(try second.counter("fills") == 0)
+        try whileReadsHang(disk, [good, state.option, "memory=8M"]) { second in
+            try second.waitUntilServing()
+            let read = try Client(socket: second.socket, export: "good").read(folder.size, at: 0)
+            try Bytes.check(read, folder.bytes("good"))
+            #expect(try second.stop() == 0)
+            #expect(second.log.contains(" fills=0 "), "\(second.log.suffix(2000))")
+        }
     }
 
     /// Data is owed there: the start waits, and says once for what. Then the data goes out.
@@ -37,22 +74,18 @@ struct RestartTroubleTests {
         let bytes = [UInt8](repeating: 7, count: 8192)
         try client.write(bytes, at: 65536)
         try Restart.kill(first, beside: client)
-        try disk.begin(.readsHang)
         let source = key == "file=" ? "file=\(disk.path)" : "dir=\(folder.directory)"
-        let pid = folder.scratch.path("pid")
-        let second = try Subprocess(
-            ["nbdkit", "-f", "-U", folder.scratch.path("socket"), "-P", pid, try Plugin.built(), source] + parameters,
-            outputPath: folder.scratch.path("log"))
-        let line = "waiting for the disk of \(disk.path)"
-        try Patience.wait(seconds: 60, "nothing says what is waited for: \(second.output)") {
-            second.output.contains(line) ? () : nil
+        try whileReadsHang(disk, [source] + parameters) { second in
+            let line = "waiting for the disk of \(disk.path)"
+            try Patience.wait(seconds: 60, "nothing says what is waited for: \(second.log)") {
+                second.log.contains(line) ? () : nil
+            }
+            #expect(!second.isServing, "it cannot know what the image is")
+            disk.end(.readsHang)
+            try second.waitUntilServing()
+            #expect(try second.stop() == 0)
+            #expect(second.log.split(separator: "\n").count { $0.contains(line) } == 1, "\(second.log)")
         }
-        #expect(access(pid, F_OK) != 0, "it serves though it cannot know what the image is")
-        disk.end(.readsHang)
-        try Patience.wait(seconds: 60, "it does not serve: \(second.output)") { access(pid, F_OK) == 0 ? () : nil }
-        kill(second.pid, SIGTERM)
-        #expect(try second.wait() == 0)
-        #expect(second.output.split(separator: "\n").count { $0.contains(line) } == 1, "\(second.output)")
         #expect(Array(try disk.durable[65536..<73728]) == bytes)
     }
 

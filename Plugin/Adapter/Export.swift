@@ -7,6 +7,8 @@ struct Export: Sendable {
     let image: any ImageSource
     /// The image's Provider if other clients have it open. It counts the client as a user already.
     var provider: Provider?
+    /// What figures call the image: the export's name; the path as it was typed if clients need none.
+    let name: String
     /// What comes before the image's own words in messages: `file=`, or `export "NAME": `.
     let prefix: String
     /// Whether clients may only read.

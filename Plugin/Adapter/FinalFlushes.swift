@@ -2,15 +2,16 @@ import Accessors
 import Glibc
 import Paging
 
-/// Flushes the images when the server is about to end, each on a thread of its own: one whose disk hangs does not keep
-/// the others from their images.
+/// Flushes the images when the server is about to end, or is told to, each on a thread of its own: one whose disk hangs
+/// does not keep the others from their images.
 ///
 ///     (none) ── start ──▶ running ── the flush has ended ──▶ ended ── start ──▶ running
 ///
 /// Thread rules: one thread calls, the flushes run on theirs. An image stays open while it is flushed.
 final class FinalFlushes: Sendable {
-    /// What one flush does. The last one tries each page alone.
-    enum Kind: Sendable { case ifChanged, last }
+    /// What one flush does. Only one thread of the server asks for the first kind. The last one tries each page alone,
+    /// and notes for the next server what the image looks like.
+    enum Kind: Sendable { case ifChanged, now, last }
 
     private struct Flush {
         let served: ServedImage
@@ -56,9 +57,12 @@ final class FinalFlushes: Sendable {
         else { return nil }
         defer { _ = try? registry.close(provider) }
         guard provider === served.provider else { return nil }
+        // After the last sync, and here because the disk may hang.
+        defer { if kind == .last { served.image.noteLastStamp() } }
         do throws(AccessError) {
             switch kind {
             case .ifChanged: try provider.flushIfChanged()
+            case .now: try provider.flush()
             case .last: try provider.flushAtLast()
             }
             return nil

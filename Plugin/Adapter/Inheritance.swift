@@ -14,15 +14,6 @@ import SystemPackage
 ///
 /// Thread rules: one thread, until the server serves. The file stays locked as long as this lives.
 final class Inheritance: @unchecked Sendable {
-    /// An image that the last server has left something of.
-    struct Heir {
-        let image: ImageFile
-        /// Base pages that are owed to it. Then it is locked for writing.
-        let owed: Int
-        /// Whether its descriptors are closed, because nothing is owed and no client is there.
-        let isResting: Bool
-    }
-
     let kept: KeptState
     /// What every descriptor gets through which bytes of the memory move.
     let mark: ServerMark
@@ -31,8 +22,6 @@ final class Inheritance: @unchecked Sendable {
     /// What the person who starts the server should know, a sentence each.
     private(set) var warnings: [String] = []
     private let file: StateFile
-    /// When the last server was last alive.
-    private let alive: UInt64
     /// Whether a server has left something that fits.
     private let isTakenOver: Bool
 
@@ -43,7 +32,9 @@ final class Inheritance: @unchecked Sendable {
     /// Opens the file and takes charge of it. May wait for what the kernel still does for a server that was killed.
     /// - Parameter log: Hears of that, once a second.
     init(_ settings: Settings, at path: String, log: (String) -> Void) throws(ConfigurationError) {
-        let file = try ConfigurationError.prefixing("state=") { () throws(StateError) in try StateFile(FilePath(path)) }
+        let file = try ConfigurationError.prefixing("state=") { () throws(StateError) in
+            try StateFile(FilePath(path), log: log)
+        }
         self.file = file
         guard let layout = file.layout(memory: settings.memory) else {
             throw ConfigurationError(
@@ -52,7 +43,7 @@ final class Inheritance: @unchecked Sendable {
         }
         switch try ConfigurationError.prefixing("state=", { () throws(StateError) in try file.take(layout) }) {
         case .new(let state):
-            (kept, alive, isTakenOver) = (state, 0, false)
+            (kept, isTakenOver) = (state, false)
             mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
                 try file.takeCharge(ofNew: state)
             }
@@ -60,7 +51,7 @@ final class Inheritance: @unchecked Sendable {
             let mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
                 try file.takeCharge(of: state, log: log)
             }
-            (kept, alive, isTakenOver) = (state, state.alive, true)
+            (kept, isTakenOver) = (state, true)
             self.mark = mark
         case .other(let state):
             let mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
@@ -70,7 +61,7 @@ final class Inheritance: @unchecked Sendable {
             warnings += Self.doubts(of: state, path)
             let written = try Self.writeOut(state, mark, path)
             let empty = try ConfigurationError.prefixing("state=") { () throws(StateError) in try file.make(layout) }
-            (kept, alive, isTakenOver) = (empty, 0, false)
+            (kept, isTakenOver) = (empty, false)
             self.mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
                 try file.takeCharge(ofNew: empty)
             }
@@ -114,7 +105,7 @@ final class Inheritance: @unchecked Sendable {
         state.imagesInUse.compactMap(\.image.doubt).map { "state=\(path): \($0)" }
     }
 
-    private static func wayOut(_ path: String) -> String {
+    static func wayOut(_ path: String) -> String {
         "`flexpage state \(path)` shows what is in it, --write-out brings it to the images, --discard drops it"
     }
 
@@ -122,27 +113,19 @@ final class Inheritance: @unchecked Sendable {
 
     /// Opens and judges the images that the last server has left something of.
     /// - Parameter source: What is served. An image of file= is open already.
-    func inherit(_ source: OpenedSource) throws(ConfigurationError) {
+    /// - Parameter notice: Says what a disk that hangs holds up.
+    func inherit(_ source: OpenedSource, _ notice: SlowNotice) throws(ConfigurationError) {
         guard isTakenOver else { return }
-        let contents = kept.contents.filter { $0.clean + $0.owed > 0 || $0.image.isAtRisk }
+        // The end of an image, which may lie in a sector that was being overwritten, is looked at.
+        kept.undoWrites()
+        let contents = kept.contents.filter(\.isAnything)
         guard try isWorthTaking(contents) else { return }
         warnings += Self.doubts(of: kept, "\(file.path)")
-        for (number, record, _, owed) in contents {
-            do throws(ConfigurationError) {
-                let image = try image(number, record, owed, source)
-                let isServed = source.image?.image === image
-                if owed == 0, !isServed { image.rest() }
-                heirs[number] = Heir(image: image, owed: owed, isResting: owed == 0 && !isServed)
-            } catch {
-                guard owed == 0 else {
-                    throw ConfigurationError(
-                        "state=\(file.path): \(owed) pages of 4096 bytes are owed to an image that cannot have them: "
-                            + "\(error.text); \(Self.wayOut("\(file.path)"))")
-                }
-                warnings.append("state=\(file.path): what is cached of an image is dropped: \(error.text)")
-            }
-        }
-        let owed = heirs.values.reduce(0) { $0 + $1.owed }
+        var heirs = Heirs(kept, at: "\(file.path)", source, notice)
+        for contents in contents { try heirs.find(contents) }
+        self.heirs = heirs.all
+        warnings += heirs.warnings
+        let owed = heirs.all.values.reduce(0) { $0 + $1.owed }
         if owed > 0 {
             warnings.append(
                 "state=\(file.path): \(owed) pages that the last server owed to images are taken over, and will be "
@@ -153,7 +136,7 @@ final class Inheritance: @unchecked Sendable {
     /// Whether this server takes over what the last one has left. It does not do so again and again if servers die of
     /// it.
     /// - Throws: If it does not, but what would be dropped is more than a cache.
-    private func isWorthTaking(_ contents: [KeptState.Content]) throws(ConfigurationError) -> Bool {
+    private func isWorthTaking(_ contents: [KeptContents]) throws(ConfigurationError) -> Bool {
         let deaths = kept.shortLives
         guard deaths >= Self.maxShortLives else { return true }
         let story = "state=\(file.path): the last \(deaths) servers have died within a minute"
@@ -167,54 +150,18 @@ final class Inheritance: @unchecked Sendable {
     }
 
     /// What an image would lose if its record were dropped; nil if that is nothing.
-    private static func debt(_ content: KeptState.Content) -> String? {
+    private static func debt(_ content: KeptContents) -> String? {
         let path = content.image.path.withoutControls
         if content.owed > 0 { return "\(content.owed) pages are owed to \(path)" }
         if content.image.hasLoss { return "no client has heard that a failed sync has lost data of \(path)" }
         return content.image.isUnsynced ? "what \(path) was given may not be durable" : nil
     }
 
-    /// The image of a record, if what is kept of it is good. If anything is owed to it, it is locked for writing.
-    private func image(
-        _ number: Int, _ record: KeptImage, _ owed: Int, _ source: OpenedSource
-    ) throws(ConfigurationError) -> ImageFile {
-        let image = try opened(record, source)
-        if owed > 0 {
-            do {
-                try image.beginWriting()
-            } catch {
-                throw ConfigurationError("\(error)")
-            }
-        }
-        switch image.judge(record, alive: alive) {
-        case .same: break
-        case .untold(let reason):
-            kept.dropClean(of: number)
-            guard owed > 0 || record.isAtRisk else { throw ConfigurationError("\(image.label): \(reason)") }
-        case .changed(let reason):
-            // A failed sync is not forgotten, whoever has changed the image since.
-            guard owed == 0, record.isAtRisk else {
-                throw ConfigurationError("\(image.label): others have changed it: \(reason)")
-            }
-            kept.dropClean(of: number)
-        case .other(let reason):
-            throw ConfigurationError("\(image.label): it is not the image that the last server had: \(reason)")
-        }
-        image.keep(in: record)
-        return image
-    }
-
-    private func opened(_ record: KeptImage, _ source: OpenedSource) throws(ConfigurationError) -> ImageFile {
-        if let image = source.image?.image as? ImageFile, image.identity == record.identity { return image }
-        guard !record.path.isEmpty else { throw ConfigurationError("the state has no path for it") }
-        return try source.open(path: record.path)
-    }
-
     // MARK: - Serving
 
     /// The descriptors that a process closes that only starts the server.
     var descriptors: [Int32] {
-        [file.number] + heirs.values.filter { !$0.isResting }.flatMap { $0.image.descriptors }
+        [file.number] + heirs.values.flatMap(\.image.descriptors)
     }
 
     /// Notes that the server is about to take over, after everything that can keep it from serving.

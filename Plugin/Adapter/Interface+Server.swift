@@ -126,14 +126,14 @@ public func flexpage_server_destroy(_ server: OpaquePointer) {
     unsafe Unmanaged<Server>.fromOpaque(UnsafeRawPointer(server)).release()
 }
 
-@c(flexpage_min_memory) @implementation
-public func flexpage_min_memory() -> UInt64 {
-    UInt64(Pages.minMemory)
-}
-
 @c(flexpage_config_help) @implementation
 public func flexpage_config_help() -> UnsafeMutablePointer<CChar>? {
     unsafe strdup(Option.helpText)
+}
+
+@c(flexpage_plugin_dump) @implementation
+public func flexpage_plugin_dump() -> UnsafeMutablePointer<CChar>? {
+    unsafe strdup(PluginDump.text)
 }
 
 extension Server {

@@ -29,7 +29,8 @@ struct OpenedSource: Sendable {
 
     /// Opens or checks it. To be called while the process still has its privileges.
     /// - Parameter mark: What descriptors get if the next server takes over the memory.
-    init(_ settings: Settings, mark: ServerMark? = nil) throws(ConfigurationError) {
+    /// - Parameter notice: Says which disk holds up the start, if anything does.
+    init(_ settings: Settings, mark: ServerMark? = nil, _ notice: SlowNotice? = nil) throws(ConfigurationError) {
         try settings.check()
         self.settings = settings
         self.mark = mark
@@ -44,10 +45,11 @@ struct OpenedSource: Sendable {
             try checkDefaultExport()
         } else if let path = settings.file {
             let place = ImagePlace(FilePath(path))
-            let file = try Self.file(at: place, settings, rings, mark, prefix: "file=")
+            let file = try Self.file(at: place, settings, rings, mark, notice, prefix: "file=")
             kind = .image(
                 Export(
-                    image: file, prefix: "file=", isReadOnly: false, cache: settings.cache, reserve: settings.reserve))
+                    image: file, name: path, prefix: "file=", isReadOnly: false, cache: settings.cache,
+                    reserve: settings.reserve))
             note = "file=" + Self.description(of: file)
             warnings = Self.warnings(about: file, settings, prefix: "file=")
         } else {
@@ -56,7 +58,7 @@ struct OpenedSource: Sendable {
             }
             kind = .list(from: directory)
             note = "\(settings.exports.count) exports"
-            try checkList(from: directory)
+            try checkList(from: directory, notice)
         }
     }
 
@@ -85,11 +87,13 @@ struct OpenedSource: Sendable {
     }
 
     /// Opens each image of the list, and closes it again.
-    private mutating func checkList(from directory: ImageDirectory) throws(ConfigurationError) {
+    private mutating func checkList(
+        from directory: ImageDirectory, _ notice: SlowNotice?
+    ) throws(ConfigurationError) {
         for export in settings.exports {
             let prefix = "export=\(export.name):"
             let file = try Self.file(
-                at: directory.place(at: FilePath(export.path)), settings, rings, mark, prefix: prefix)
+                at: directory.place(at: FilePath(export.path)), settings, rings, mark, notice, prefix: prefix)
             warnings += Self.warnings(about: file, settings, prefix: prefix, isReadOnly: export.isReadOnly)
         }
     }
@@ -126,7 +130,7 @@ struct OpenedSource: Sendable {
 
     /// The image's path and size, and how it was opened.
     static func description(of image: any ImageSource) -> String {
-        let isDirect = (image as? ImageFile)?.isDirect ?? false
+        let isDirect = (image as? ImageFile ?? (image as? InheritedImage)?.file)?.isDirect ?? false
         return "\(image.label): \(image.size) bytes, direct I/O: \(isDirect ? "yes" : "no")"
     }
 
@@ -164,7 +168,7 @@ struct OpenedSource: Sendable {
             }
             let (image, provider) = try image(at: place, prefix: prefix, ifInUse: use)
             return Export(
-                image: image, provider: provider, prefix: prefix, isReadOnly: false, cache: settings.cache,
+                image: image, provider: provider, name: name, prefix: prefix, isReadOnly: false, cache: settings.cache,
                 reserve: settings.reserve)
         case .list(let directory):
             guard let export = settings.exports.first(where: { $0.isCalled(name) }) else {
@@ -173,7 +177,7 @@ struct OpenedSource: Sendable {
             let place = directory.place(at: FilePath(export.path))
             let (image, provider) = try image(at: place, prefix: prefix, ifInUse: use)
             return Export(
-                image: image, provider: provider, prefix: prefix, isReadOnly: export.isReadOnly,
+                image: image, provider: provider, name: name, prefix: prefix, isReadOnly: export.isReadOnly,
                 cache: export.cache ?? settings.cache, reserve: export.reserve ?? settings.reserve)
         }
     }
@@ -190,10 +194,16 @@ struct OpenedSource: Sendable {
     }
 
     private static func file(
-        at place: ImagePlace, _ settings: Settings, _ rings: WriteRings, _ mark: ServerMark?, prefix: String
+        at place: ImagePlace, _ settings: Settings, _ rings: WriteRings, _ mark: ServerMark?,
+        _ notice: SlowNotice? = nil, prefix: String
     ) throws(ConfigurationError) -> ImageFile {
-        let file = try ConfigurationError.prefixing(prefix) { () throws(ImageError) in
+        let open = { () throws(ImageError) in
             try ImageFile(at: place, direct: settings.direct, lock: settings.lock, rings: rings, mark: mark)
+        }
+        let file = try ConfigurationError.prefixing(prefix) { () throws(ImageError) in
+            guard let notice else { return try open() }
+            let path = place.path.string.withoutControls
+            return try notice.during("waiting for the disk of \(path)", open)
         }
         guard file.size > Pages.maxImageSize else { return file }
         throw ConfigurationError(

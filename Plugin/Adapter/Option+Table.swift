@@ -57,6 +57,24 @@ extension Option {
         },
 
         Option(
+            "control", ["PATH"], default: nil,
+            help:
+                "Make a Unix socket there that tells figures and takes orders while the server runs. By default, there "
+                + "is none."
+        ) { value, settings throws(InvalidValue) in
+            guard !value.isEmpty else {
+                throw InvalidValue("the path is empty", expected: "the path of a new Unix socket")
+            }
+            settings.control = value
+        },
+
+        Option(
+            "control-mode", ["MODE"], default: "600",
+            help:
+                "The permissions of the socket of control=, in octal (default 600)."
+        ) { value, settings throws(InvalidValue) in settings.controlMode = try Value.mode(value) },
+
+        Option(
             "direct", into: \.direct,
             help: "Bypass the host's page cache: if the filesystem supports it (auto, the default), always (on; "
                 + "without support, refuse to start), or never (off)."),

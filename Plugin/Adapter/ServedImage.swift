@@ -9,6 +9,8 @@ final class ServedImage: Sendable {
     let provider: Provider
     /// What the Provider reaches.
     let image: any ImageSource
+    /// What figures call the image.
+    let name: String
     /// What comes before the image's own words in messages.
     let prefix: String
     /// Whether it is closed when its clients have left.
@@ -17,12 +19,14 @@ final class ServedImage: Sendable {
     let label: String
     private let gate: @Sendable () -> Void
 
-    init(_ provider: Provider, prefix: String, isLate: Bool, gate: @escaping @Sendable () -> Void) {
+    init(_ provider: Provider, name: String? = nil, prefix: String, isLate: Bool, gate: @escaping @Sendable () -> Void)
+    {
         guard let image = provider.accessor as? any ImageSource else {
             preconditionFailure("a server opens only images that it can serve")
         }
         self.provider = provider
         self.image = image
+        self.name = name ?? image.label
         self.prefix = prefix
         self.isLate = isLate
         label = isLate ? prefix + image.label : image.label

@@ -12,11 +12,20 @@ final class Server: @unchecked Sendable {
     private let log: @Sendable (String) -> Void
     /// Called before an image is released. Does not return while a last will is being executed. Any thread.
     private let gate: @Sendable () -> Void
-    private var settings = Settings()
+    private(set) var settings = Settings()
     private var source: OpenedSource?
     /// What the last server has left, and the next one is to find; nil without state=.
     private var inheritance: Inheritance?
-    private var serving: Serving?
+    private(set) var serving: Serving? {
+        get { current.withLock { $0 } }
+        set { current.withLock { $0 = newValue } }
+    }
+    /// An order of the control socket may outlast `end`, if a disk holds it up.
+    private let current = Guarded<Serving?>(nil)
+    /// Where figures are told and orders taken; nil without control=.
+    private var controlSocket: ControlSocket?
+    private var control: ControlServer?
+    let orders = ControlOrders()
     /// Whether the end has given up on a disk that hangs: threads still use what serves.
     private(set) var hasGivenUp = false
     /// The last progress seen after a quit signal, and when.
@@ -68,24 +77,40 @@ final class Server: @unchecked Sendable {
         let inheritance = try settings.state.map { (path) throws(ConfigurationError) in
             try Inheritance(settings, at: path) { log($0) }
         }
-        let opened = try OpenedSource(settings, mark: inheritance?.mark)
-        try inheritance?.inherit(opened)
+        let notice = inheritance.map { _ in SlowNotice { log($0) } }
+        let opened = try OpenedSource(settings, mark: inheritance?.mark, notice)
+        if let inheritance, let notice { try inheritance.inherit(opened, notice) }
         self.inheritance = inheritance
+        controlSocket = try settings.control.map { (path) throws(ConfigurationError) in
+            try ControlSocket(path, mode: settings.controlMode)
+        }
         source = opened
         let warnings = opened.warnings + (inheritance?.warnings ?? [])
         return (opened.note, warnings.isEmpty ? nil : warnings.joined(separator: "\n"))
     }
 
     /// The descriptors of the open image, or of the directory of images, and of the state file.
-    var descriptors: [Int32] { (source?.descriptors ?? []) + (inheritance?.descriptors ?? []) }
+    var descriptors: [Int32] {
+        (source?.descriptors ?? []) + (inheritance?.descriptors ?? []) + (controlSocket.map { [$0.number] } ?? [])
+    }
 
     /// Allocates the memory and starts serving.
     /// - Returns: A note for the debug log.
     func begin() throws(ConfigurationError) -> String {
         guard let source else { throw ConfigurationError("there is no open image to serve") }
-        let serving = try Serving(keeping: source.image, settings, inheritance, log: log, gate: gate)
+        let serving: Serving
+        do throws(ConfigurationError) {
+            serving = try Serving(keeping: source.image, settings, inheritance, log: log, gate: gate)
+        } catch {
+            stopControl()
+            throw error
+        }
         self.serving = serving
         will = serving.pages.will
+        if let controlSocket {
+            control = ControlServer(controlSocket) { self.carryOut($0, for: $1) }
+            if control == nil { log("control=: the server cannot start a thread for it, and serves without it") }
+        }
         return "memory: \(settings.memory) bytes for cached pages and their tables"
     }
 
@@ -115,6 +140,7 @@ final class Server: @unchecked Sendable {
     /// Ends serving. Does nothing if it never began.
     /// - Returns: The counters, and an error for each image whose data could not be written.
     func end() -> (counters: String?, errors: [ConfigurationError]) {
+        stopControl()
         guard let serving else { return (nil, []) }
         let countersOfImages = serving.countersOfImages
         let (errors, hasGivenUp) = serving.end()
@@ -122,6 +148,13 @@ final class Server: @unchecked Sendable {
         let counters = ([counters] + countersOfImages).joined(separator: "\n")
         self.serving = nil
         return (counters, errors)
+    }
+
+    /// Takes no more orders, and removes the control socket.
+    private func stopControl() {
+        control?.stop()
+        controlSocket?.remove()
+        (control, controlSocket) = (nil, nil)
     }
 
     // MARK: - Clients

@@ -116,6 +116,35 @@ final class Serving: Sendable {
                 + "group's pids.max")
     }
 
+    // MARK: - Control
+
+    /// The images that clients have open, or have left with data that is not on them yet.
+    var openImages: [ServedImage] { images.all }
+
+    /// Calls `body` with each image that clients have open, in the order of their names. Each stays open meanwhile.
+    func visitEach(_ body: (ServedImage) -> Void) {
+        for served in images.all {
+            guard let provider = registry.openIfInUse(served.provider.identity) else { continue }
+            if provider === served.provider { body(served) }
+            _ = try? registry.close(provider)
+        }
+    }
+
+    /// Flushes all images at once. Does not wait for the rest when `isGone` says that nobody waits for it.
+    /// - Returns: A sentence for each that has failed.
+    func flushAll(_ isGone: () -> Bool) -> [String] {
+        let flushes = FinalFlushes(registry)
+        flushes.start(images.all, .now)
+        while flushes.isAnyRunning, !isGone() { usleep(2000) }
+        return flushes.failures.map { served, error in
+            let reason = error.map { "\(Errno(rawValue: $0.code))" } ?? "its disk has not done it yet"
+            return "\(served.label): the flush has failed: \(reason)"
+        }
+    }
+
+    /// Forgets the pages of images that no client has open.
+    func forgetResting() { registry.forgetResting() }
+
     // MARK: - Clients
 
     /// The Provider of an image that clients have open by any name, for one more client. `open` must follow.
@@ -137,7 +166,9 @@ final class Serving: Sendable {
                 try registry.open(export.image.identity) { () throws(AccessError) in export.image }
             }
         if let reserve = export.reserve { provider.setReserve(reserve) }
-        return images.enter(provider) { ServedImage(provider, prefix: export.prefix, isLate: isLate, gate: gate) }
+        return images.enter(provider) {
+            ServedImage(provider, name: export.name, prefix: export.prefix, isLate: isLate, gate: gate)
+        }
     }
 
     /// One client less. The last one closes the image, except that of file=.

@@ -33,6 +33,12 @@ struct Settings: Equatable {
     /// The path of the file that the next server takes over, as it was typed; nil if nothing is left to it.
     var state: String?
 
+    /// The path of the control socket, as it was typed; nil for none.
+    var control: String?
+    /// Its permissions: at first only the user who starts the server may connect.
+    var controlMode: UInt32 = Settings.defaultControlMode
+    private static let defaultControlMode: UInt32 = 0o600
+
     // Writing.
 
     /// When a write is answered.
@@ -95,6 +101,10 @@ struct Settings: Equatable {
         try checkSource()
         try checkDefaultExport()
         try checkReserves()
+        guard control != nil || controlMode == Settings.defaultControlMode else {
+            throw ConfigurationError(
+                "control-mode= is the mode of a socket that is not wanted; expected control= with it")
+        }
     }
 
     /// What names the images, in the words of the command line.

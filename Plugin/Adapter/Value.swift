@@ -75,6 +75,15 @@ enum Value {
         return .bytes(try size(text, in: 0...Int.max, or: "a percentage, such as 10%"))
     }
 
+    /// Permissions in octal.
+    static func mode(_ text: String) throws(InvalidValue) -> UInt32 {
+        let digits = text.utf8
+        guard !digits.isEmpty, digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "7")).contains($0) }),
+            let mode = UInt32(text, radix: 8), mode <= 0o777
+        else { throw InvalidValue("not permissions", expected: "three octal digits, such as 600 or 660") }
+        return mode
+    }
+
     /// The number that `text` says in digits alone: Int's own initialiser takes a sign as well.
     private static func number(_ text: Substring) -> Int? {
         text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil

@@ -139,6 +139,6 @@ int flexpage_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, ui
     (void)handle;
     *minimum = 1;
     *preferred = 4096;
-    *maximum = 64 << 20;
+    *maximum = flexpage_max_request;
     return 0;
 }

@@ -54,15 +54,9 @@ static struct nbdkit_plugin plugin = {
     .cache = flexpage_cache,
 };
 
-struct help {
-    struct off_main_call call;
-    char *text;
-};
-
 static void run_help(struct off_main_call *call)
 {
-    struct help *help = (struct help *)call;
-    help->text = flexpage_config_help();
+    call->text = flexpage_config_help();
     call->succeeded = true;
 }
 
@@ -74,9 +68,9 @@ static struct nbdkit_plugin *described_plugin(void)
         return &plugin;
     // Before the first thread.
     footprint_reduce();
-    struct help help = {.call.run = run_help};
+    struct off_main_call help = {.run = run_help};
     // nbdkit expects no failure here. Without a thread, serving would be impossible anyway.
-    if (off_main_call_do(&help.call) == -1)
+    if (off_main_call_do(&help) == -1)
         exit(EXIT_FAILURE);
     plugin.config_help = help.text;
     return &plugin;

@@ -1,7 +1,6 @@
 // The life of the plugin, from load to unload: the callbacks on nbdkit's main thread. Because of the fork rule
 // (OffMainCall.h), everything here runs as an off-main call or on the keeper's thread.
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,8 +109,8 @@ void flexpage_cleanup(void) { keeper_end(); }
 
 static void run_dump_plugin(struct off_main_call *call)
 {
-    call->number = flexpage_min_memory();
-    call->succeeded = true;
+    call->text = flexpage_plugin_dump();
+    call->succeeded = call->text != NULL;
 }
 
 void flexpage_dump_plugin(void)
@@ -119,5 +118,6 @@ void flexpage_dump_plugin(void)
     struct off_main_call call = {.run = run_dump_plugin};
     if (off_main_call_do(&call) == -1)
         return;
-    printf("flexpage_min_memory=%" PRIu64 "\n", call.number);
+    printf("%s\n", call.text);
+    free(call.text);
 }

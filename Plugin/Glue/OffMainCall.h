@@ -20,8 +20,8 @@ struct off_main_call {
     void (*run)(struct off_main_call *call);
     const char *key;
     const char *value;
-    /// The result of an off-main call that asks for a number.
-    uint64_t number;
+    /// The result of an off-main call that asks for text. The caller frees it.
+    char *text;
     bool succeeded;
     struct flexpage_message message;
 };

@@ -6,12 +6,14 @@ import sys
 import cost
 import images
 import peers
+import restart
 
 if __name__ == "__main__":
     # Exits through the context managers, which stop what is running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        sys.exit({"peers": peers.main, "cost": cost.main, "images": images.main}[sys.argv[1]](sys.argv[2:]))
+        what = {"peers": peers.main, "cost": cost.main, "images": images.main, "restart": restart.main}
+        sys.exit(what[sys.argv[1]](sys.argv[2:]))
     except OSError as error:
         sys.exit(f"bench: {error}")
     except KeyboardInterrupt:

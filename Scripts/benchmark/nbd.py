@@ -1,10 +1,11 @@
-"""A minimal NBD client, which flushes once a second in parallel to a load."""
+"""A minimal NBD client, which reads, and flushes once a second in parallel to a load."""
 
 import socket
 import struct
 import threading
 import time
 
+READ = 0
 FLUSH = 3
 DISCONNECT = 2
 MULTI_CONN = 1 << 8
@@ -32,11 +33,19 @@ class Connection:
             data += piece
         return data
 
+    def read(self, offset: int, count: int) -> bytes:
+        self.request(READ, offset, count)
+        return self.receive(count)
+
     def flush(self) -> None:
-        self.socket.sendall(struct.pack(">IHHQQI", 0x25609513, 0, FLUSH, 0, 0, 0))
+        self.request(FLUSH)
+
+    def request(self, kind: int, offset: int = 0, count: int = 0) -> None:
+        """Sends a request and receives the header of its reply."""
+        self.socket.sendall(struct.pack(">IHHQQI", 0x25609513, 0, kind, 0, offset, count))
         _, error, _ = struct.unpack(">IIQ", self.receive(16))
         if error:
-            raise OSError(error, "the server failed to flush")
+            raise OSError(error, f"the server failed to {'read' if kind == READ else 'flush'}")
 
     def close(self) -> None:
         self.socket.sendall(struct.pack(">IHHQQI", 0x25609513, 0, DISCONNECT, 0, 0, 0))

@@ -84,12 +84,12 @@ need_swift() {
     command -v swift >/dev/null || die "swift is not in PATH; install Swift 6.2 or newer from https://www.swift.org/install/"
 }
 
-# build PRODUCT FILE NAME [OPTION…]: brings a product of the release build, which is FILE, up to date.
+# build PRODUCT FILE NAME: brings a product of the release build, which is FILE, up to date. Swift's libraries are inside,
+# so that programs run without the toolchain. (With another option for each product, each build would compile everything.)
 build() {
-    local options=("${@:4}")
     need_swift
     if [ -e "$2" ]; then say "Building $3"; else say "Building $3 (the first build takes a minute or two)"; fi
-    (cd "$root" && swift build -c release --product "$1" "${options[@]}" </dev/null >&2) || die "cannot build $3"
+    (cd "$root" && swift build -c release --static-swift-stdlib --product "$1" </dev/null >&2) || die "cannot build $3"
 }
 
 build_tool() { build flexpage "$tool" "the flexpage tool"; }

@@ -52,6 +52,10 @@ public protocol ImageSource: Accessor {
     /// - Parameter forget: See `beginWriting`; called if a read may miss what others had made durable.
     func beginReading(ifChanged forget: () -> Void)
 
+    /// The server is about to end: notes for the next one what the image looks like now, after its last sync, unless a
+    /// call that changes it is under way. May wait 20 ms. Does nothing if nothing is kept.
+    func noteLastStamp()
+
     /// Checks that the image's name still leads to it. Cheap enough for every flush.
     /// - Returns: A sentence if it does not; once only, until it has done so again.
     func newsOfName() -> String?

@@ -1,7 +1,8 @@
 import Foundation
 import TestSupport
 
-/// What the man page says: the options in SYNOPSIS and PARAMETERS, and the counters in DEBUGGING.
+/// What the man page says: the options in SYNOPSIS and PARAMETERS, and the counters and the lines of
+/// --dump-plugin in DEBUGGING.
 struct Manual {
     /// One `=item` of PARAMETERS, and the text up to the next one.
     struct Item {
@@ -40,6 +41,14 @@ struct Manual {
     var counters: [String] {
         let lists = section("DEBUGGING").components(separatedBy: "\n=head2 ").filter { $0.hasPrefix("Counters\n") }
         return lists.joined().matches(of: #/\n=item C<([a-z_]+)>\n/#).map { String($0.1) }
+    }
+
+    /// The keys that DEBUGGING's list of --dump-plugin has.
+    var dumpKeys: [String] {
+        let lists = section("DEBUGGING").components(separatedBy: "\n=head2 ").filter {
+            $0.hasPrefix("Information for scripts\n")
+        }
+        return lists.joined().matches(of: #/\n=item C<([a-z_]+)=/#).map { String($0.1) }
     }
 
     private func section(_ name: String) -> String {

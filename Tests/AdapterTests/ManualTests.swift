@@ -38,6 +38,13 @@ import Testing
         #expect(named == counters.filter(named.contains))
     }
 
+    /// The man page documents each line of --dump-plugin, and no other, in the order in which they are printed.
+    @Test func everyLineOfTheDump() throws {
+        let keys = PluginDump.entries.map { "flexpage_\($0.key)" }
+        #expect(keys.count > 10 && keys.first == "flexpage_min_memory")
+        #expect(try Manual().dumpKeys == keys)
+    }
+
     /// Man page, release notes and README are those of this version.
     @Test func version() throws {
         #expect(try Manual().text.contains("\n=head1 VERSION\n\nThis page describes version \(FLEXPAGE_VERSION)."))

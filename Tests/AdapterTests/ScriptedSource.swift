@@ -66,6 +66,8 @@ final class ScriptedSource: ImageSource {
 
     func endWriting() { note("endWriting") }
 
+    func noteLastStamp() { note("noteLastStamp") }
+
     func beginReading(ifChanged forget: () -> Void) {
         note("beginReading")
         forget()

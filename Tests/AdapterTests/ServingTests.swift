@@ -16,7 +16,7 @@ import Testing
     }
 
     private func export(_ source: ScriptedSource) -> Export {
-        Export(image: source, prefix: "file=", isReadOnly: false, cache: .writeback, reserve: nil)
+        Export(image: source, name: "disk", prefix: "file=", isReadOnly: false, cache: .writeback, reserve: nil)
     }
 
     /// An image that is no file, from open to close. A reader finds its bytes. What a writer has written is on it and
@@ -38,6 +38,20 @@ import Testing
         #expect(source.bytes[4000..<9000].allSatisfy { $0 == 255 })
         serving.close(served)
         #expect(serving.end().losses.isEmpty)
+    }
+
+    /// At the end an image with clients is noted for the next server, after its last sync.
+    @Test func theLastStamp() throws {
+        let source = ScriptedSource(Self.pattern)
+        let serving = try serving(source)
+        let served = try serving.open(export(source))
+        _ = try served.beginWriting()
+        let pager = Pager(served.provider, writeThrough: false)
+        try [UInt8](repeating: 255, count: 5000).withUnsafeBytes { try pager.write(from: $0, at: 4000, forced: false) }
+        #expect(serving.end().losses.isEmpty)
+        let calls = source.takeCalls()
+        let (sync, stamp) = (calls.lastIndex(of: "makeDurable"), calls.lastIndex(of: "noteLastStamp"))
+        #expect(try #require(sync) < (try #require(stamp)), "\(calls)")
     }
 
     /// A read that is for no client any more, as of what is read ahead, hangs at the end. There is nothing to write,

@@ -9,7 +9,7 @@ extension Death {
             guard let section = trial.section, let kept = try? KeptState(checking: section.bytes) else {
                 return trial.verdict.expect(false, "what the dead server has left is damaged")
             }
-            for image in trial.images { image.isWrittenTwice = true }
+            for image in trial.images { image.callsHaveEnded() }
             let pages = try! Pages(memory: section.memory, dirtyShare: 0.9, readahead: 0, kept: kept)
             let registry = ProviderRegistry(pages: pages)
             let takenOver = registry.takeOver(kept) { (trial.images[$0], false) }

@@ -64,17 +64,53 @@ import Testing
         }
     }
 
-    /// --dump-plugin has what scripts ask for: name, API, thread model, magic key, and our own lines.
+    /// --dump-plugin has what scripts ask for: name, version, API, thread model, magic key, and our own lines.
     @Test func dumpPlugin() throws {
-        let result = try Subprocess.run("nbdkit", try Plugin.built(), "--dump-plugin")
-        #expect(result.status == 0)
-        let lines = Set(result.output.split(separator: "\n"))
-        for line in [
-            "name=flexpage", "api_version=2", "max_thread_model=parallel", "thread_model=parallel",
-            "magic_config_key=file", "flexpage_min_memory=1048576",
+        let lines = try dump()
+        for (key, value) in [
+            "name": "flexpage", "api_version": "2", "max_thread_model": "parallel", "thread_model": "parallel",
+            "magic_config_key": "file", "flexpage_min_memory": "1048576", "flexpage_max_memory": "8796093022208",
+            "flexpage_default_memory": "268435456", "flexpage_page_size": "4096",
+            "flexpage_max_flexpage_size": "1048576", "flexpage_max_images": "1024",
+            "flexpage_max_image_size": "1152921504606846976", "flexpage_max_request": "67108864",
+            "flexpage_state_format": "1", "flexpage_build": "release",
         ] {
-            #expect(lines.contains(Substring(line)), "no \(line)")
+            #expect(lines[key] == value, "\(key)")
         }
+        let version = try #require(lines["version"])
+        #expect(try Files.text(Plugin.manual).contains("\nThis page describes version \(version)."))
+        #expect(["yes", "no"].contains(lines["flexpage_io_uring"]))
+    }
+
+    /// The options that --dump-plugin lists are those of the man page, in its order.
+    @Test func dumpOfOptions() throws {
+        let keys = try optionsOfManual().map { option in
+            String(option.drop { $0 == "[" }.prefix { $0 != "=" })
+        }
+        #expect(keys.count > 10)
+        #expect(try dump()["flexpage_options"] == keys.joined(separator: ","))
+    }
+
+    /// If the kernel does not permit io_uring, --dump-plugin says so, and still has all its other lines.
+    @Test(.enabled(if: Machine.canTrace, "strace cannot trace here"))
+    func dumpWithoutRings() throws {
+        let refused = try dump(after: [
+            "strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=io_uring_setup:error=EPERM", "nbdkit",
+        ])
+        #expect(refused["flexpage_io_uring"] == "no")
+        #expect(refused.count == (try dump()).count)
+    }
+
+    /// The lines of --dump-plugin.
+    private func dump(after command: [String] = ["nbdkit"]) throws -> [String: String] {
+        let result = try Subprocess.run(command + [try Plugin.built(), "--dump-plugin"])
+        #expect(result.status == 0)
+        var lines: [String: String] = [:]
+        for line in result.output.split(separator: "\n") {
+            let (key, value) = (line.prefix { $0 != "=" }, line.drop { $0 != "=" }.dropFirst())
+            #expect(lines.updateValue(String(value), forKey: String(key)) == nil, "\(key) is there twice")
+        }
+        return lines
     }
 
     /// It serves with the minimum of memory that it reports.

@@ -127,11 +127,14 @@ bool flexpage_server_has_given_up(flexpage_server *server);
 /// Destroys the server. Nothing may use it or its clients afterwards.
 void flexpage_server_destroy(flexpage_server *server);
 
-/// The minimum of memory=, in bytes.
-uint64_t flexpage_min_memory(void);
-
 /// The options' part of --help, in lines. The caller frees it.
 char *_Nullable flexpage_config_help(void);
+
+/// The maximum number of bytes of one request.
+enum { flexpage_max_request = 64 << 20 };
+
+/// The plugin's part of --dump-plugin, in lines of key=value. The caller frees it.
+char *_Nullable flexpage_plugin_dump(void);
 
 // Names. Any thread may make these calls while the server serves, except nbdkit's main thread.
 

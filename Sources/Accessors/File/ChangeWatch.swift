@@ -120,16 +120,26 @@ struct ChangeWatch {
         return provingStamp
     }
 
+    /// The stamp of now, if it proves something. Waits for it to settle; nil if it does not stay the same meanwhile.
+    mutating func settledStamp() -> ImageStamp? {
+        look()
+        guard let first = provingStamp else { return nil }
+        while !isSettled { usleep(1000) }
+        return newStamp() == first ? first : nil
+    }
+
     /// Whether another open file description has the image locked for writing.
     var isLockedElsewhere: Bool { linux_is_locked(descriptor) > 0 }
 
     /// Judges whether the image is as another server has left it. If so, what is cached of it is good.
-    mutating func judge(_ record: KeptImage, alive: UInt64, _ sight: KeptJudgement.Sight) -> KeptJudgement {
+    mutating func judge(
+        _ record: KeptImage, owedEnd: Int64, alive: UInt64, _ sight: KeptJudgement.Sight
+    ) -> KeptJudgement {
         look()
         var sight = sight
         sight.stamp = stamp
         sight.tellsChanges = tellsChanges
-        let judgement = KeptJudgement(record, alive: alive, sight)
+        let judgement = KeptJudgement(record, owedEnd: owedEnd, alive: alive, sight)
         guard judgement == .same else { return judgement }
         // The last change may be as young as the death of the server.
         while !isSettled { usleep(1000) }

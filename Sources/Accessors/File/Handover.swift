@@ -14,6 +14,8 @@ final class Handover: Sendable {
         var record: StampRecord?
         /// How many calls had begun to change the image, and since when that number has not changed.
         var quiet: (begun: UInt64, since: Int)?
+        /// The number of calls after which the image had no stamp that proves anything.
+        var unprovable: UInt64?
     }
 
     private let state: Guarded<State>
@@ -65,6 +67,14 @@ final class Handover: Sendable {
         }
     }
 
+    /// Whether a stamp should be taken. An image without writers has been stamped when the last one left. Does not
+    /// wait, and calls nothing: whoever asks looks after all images.
+    var isStampDue: Bool {
+        var isDue = false
+        state.withLockIfFree { isDue = $0.writers > 0 && $0.isStampDue }
+        return isDue
+    }
+
     /// Notes what the image looks like, unless it is being changed. Does not wait: what is called under the lock can
     /// wait for write-outs.
     func noteStamp() {
@@ -73,12 +83,22 @@ final class Handover: Sendable {
         }
     }
 
+    /// Notes what the image looks like after the last sync of an image that still has writers, unless it is being
+    /// changed.
+    func noteLastStamp() {
+        state.withLock { state in
+            if state.writers > 0 { state.noteLastStamp() }
+        }
+    }
+
     /// Judges whether the image is as another server has left it.
-    func judge(_ record: KeptImage, alive: UInt64, _ sight: KeptJudgement.Sight) -> KeptJudgement {
+    func judge(
+        _ record: KeptImage, owedEnd: Int64, alive: UInt64, _ sight: KeptJudgement.Sight
+    ) -> KeptJudgement {
         state.withLock { state in
             var sight = sight
             sight.isLocked = state.writers == 0 && state.watch.isLockedElsewhere
-            return state.watch.judge(record, alive: alive, sight)
+            return state.watch.judge(record, owedEnd: owedEnd, alive: alive, sight)
         }
     }
 
@@ -116,9 +136,27 @@ extension Handover.State {
             quiet = (begun, ChangeWatch.milliseconds)
             return
         }
-        guard ChangeWatch.milliseconds - quiet.since >= ImageStamp.minSettlingTime, let stamp = watch.newStamp(),
-            record.begunIfQuiet == begun
-        else { return }
-        record.store(stamp, after: begun)
+        guard ChangeWatch.milliseconds - quiet.since >= ImageStamp.minSettlingTime else { return }
+        store(watch.newStamp(), after: begun, in: record)
+    }
+
+    /// The same without a look some time before: waits for the stamp to settle.
+    fileprivate mutating func noteLastStamp() {
+        guard let record, isStampDue, let begun = record.begunIfQuiet else { return }
+        store(watch.settledStamp(), after: begun, in: record)
+    }
+
+    /// Stores a stamp that was taken after `begun` calls, none of which was under way, unless one has begun since.
+    private mutating func store(_ stamp: ImageStamp?, after begun: UInt64, in record: StampRecord) {
+        guard let stamp else {
+            unprovable = begun
+            return
+        }
+        if record.begunIfQuiet == begun { record.store(stamp, after: begun) }
+    }
+
+    fileprivate var isStampDue: Bool {
+        guard let record, let begun = record.begunIfQuiet, begun != unprovable else { return false }
+        return !record.isStamped(after: begun)
     }
 }

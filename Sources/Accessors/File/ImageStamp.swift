@@ -20,6 +20,9 @@ struct ImageStamp: Equatable, Sendable {
         self.changed = changed
     }
 
+    /// What stands for the stamp of an image that others have changed: no file is as long as this.
+    static let foreign = ImageStamp(size: .max, modified: 0, changed: 0)
+
     /// The stamp of now. Nil if the file has none: a block device, or a filesystem that does not tell.
     init?(of descriptor: Int32, isBlockDevice: Bool) {
         var stamp = linux_stamp()

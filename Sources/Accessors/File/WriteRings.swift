@@ -30,6 +30,14 @@ public final class WriteRings: @unchecked Sendable {
         rings.deallocate()
     }
 
+    /// Whether the kernel has rings, and permits them to this process. Makes one and closes it.
+    public static func areAvailable() -> Bool {
+        var ring = linux_ring()
+        guard linux_ring_open(&ring, UInt32(WriteOut.maxCount)) == 0 else { return false }
+        linux_ring_close(&ring)
+        return true
+    }
+
     /// The number of rings that are made.
     var count: Int { made.load(ordering: .relaxed).nonzeroBitCount }
 

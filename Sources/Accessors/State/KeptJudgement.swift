@@ -6,9 +6,14 @@ import Paging
 ///
 /// | what is found                                              | judgement                                      |
 /// |------------------------------------------------------------|------------------------------------------------|
-/// | another file or disk, or another size                      | other                                          |
+/// | another file or disk                                       | other                                          |
+/// | it is smaller, and data is owed beyond its new end         | other: it cannot get that data                 |
 /// | another program writes it                                  | changed                                        |
+/// | it is smaller, and nothing is owed beyond its new end      | changed                                        |
 /// | the same disk (a block device)                             | untold: nothing says what others have written  |
+/// | a file that a write-out has found changed              | changed                                        |
+/// | a larger file, with times of the server's life             | untold: it has grown while the server served it|
+/// | a larger file, with later times, or with none that tell    | changed                                        |
 /// | a file whose times prove nothing                           | untold                                         |
 /// | no write of the server since it stamped the file: the stamp| same, or changed if it differs                 |
 /// | writes since: its times are later than the server's life   | changed                                        |
@@ -16,6 +21,11 @@ import Paging
 ///
 /// Both times of a file count. Some programs set the time of modification back after they have written, but the time of
 /// change shows it.
+///
+/// **Another size.** A server goes on with the old size while an image grows, so growth alone is no reason to keep its
+/// data from it. An image is cut only by a person, or by a program that does not know of the server. So nothing goes
+/// there by itself, but a person may say that it should. If data is owed beyond the end, that would never succeed: an
+/// image is not made longer again.
 public enum KeptJudgement: Equatable, Sendable {
     /// All that is kept of the image is good.
     case same
@@ -46,24 +56,27 @@ public enum KeptJudgement: Equatable, Sendable {
     /// How much later than its last sign of life a server may have changed a file, nanoseconds.
     private static let grace: UInt64 = 1_000_000_000
 
+    /// - Parameter owedEnd: Where the last byte that is owed to the image ends; 0 if nothing is.
     /// - Parameter alive: When the server was last alive.
-    init(_ record: KeptImage, alive: UInt64, _ now: Sight) {
+    init(_ record: KeptImage, owedEnd: Int64, alive: UInt64, _ now: Sight) {
         let then = record.record.pointee
         self =
-            KeptJudgement.identity(record, now) ?? (now.isBlockDevice ? .device(then, now) : .file(then, alive, now))
+            KeptJudgement.identity(record, owedEnd, now)
+            ?? (now.isBlockDevice ? .device(then, now) : .file(record, alive, now))
     }
 
-    /// Nil if it is the same image as far as its identity and size can tell.
-    private static func identity(_ then: KeptImage, _ now: Sight) -> KeptJudgement? {
+    /// Nil if it is the same image as far as its identity can tell, and it has not become smaller.
+    private static func identity(_ then: KeptImage, _ owedEnd: Int64, _ now: Sight) -> KeptJudgement? {
         let wasBlockDevice = then.record.pointee.is_block_device != 0
         guard wasBlockDevice == now.isBlockDevice, then.identity.inode == now.identity.inode,
             then.identity.birth == now.identity.birth
         else { return .other("another file has its name now") }
-        guard then.size == now.size else {
-            return .other("it had \(then.size) bytes and has \(now.size) now")
-        }
+        let sizes = "it had \(then.size) bytes and has \(now.size) now"
+        guard owedEnd <= now.size else { return .other("\(sizes), and data is owed beyond its end") }
         if now.isLocked { return .changed("another program has it locked for writing") }
-        guard then.identity.device != now.identity.device else { return nil }
+        guard then.identity.device != now.identity.device else {
+            return then.size > now.size ? .changed(sizes) : nil
+        }
         // Filesystems without a device of their own get another number with each mount. A copy of the filesystem has
         // the same inodes, though.
         return now.isBlockDevice || now.identity.birth == 0
@@ -76,18 +89,38 @@ public enum KeptJudgement: Equatable, Sendable {
         return .untold("nothing tells whether others have written to a block device")
     }
 
-    private static func file(_ then: flexpage_state_image, _ alive: UInt64, _ now: Sight) -> KeptJudgement {
+    private static func file(_ record: KeptImage, _ alive: UInt64, _ now: Sight) -> KeptJudgement {
+        let then = record.record.pointee
+        if then.is_stamped == 1, ImageStamp(keptIn: then) == .foreign { return .changed("it was found changed before") }
+        if now.size > then.size { return grown(then, alive, now) }
         guard now.tellsChanges, let stamp = now.stamp, stamp.isFine else {
             return .untold("its filesystem does not tell every change")
         }
-        if then.is_stamped == 1, then.writes_begun == then.writes_when_stamped {
+        if record.isStampProof {
             return stamp == ImageStamp(keptIn: then) ? .same : .changed("it is not as the last server saw it")
         }
         if now.hasForeignClock { return .untold("its times come from another machine") }
-        let last = UInt64(max(0, stamp.lastTime))
-        if last > alive, last - alive > grace {
-            return .changed("it was changed \((last - alive) / 1_000_000_000) s after the last server was last alive")
+        if let seconds = seconds(from: alive, to: stamp) {
+            return .changed("it was changed \(seconds) s after the last server was last alive")
         }
         return then.is_stamped == 1 ? .same : .untold("the last server had not looked at it")
+    }
+
+    private static func grown(_ then: flexpage_state_image, _ alive: UInt64, _ now: Sight) -> KeptJudgement {
+        let growth = "it has grown from \(then.size) to \(now.size) bytes"
+        guard now.tellsChanges, let stamp = now.stamp, stamp.isFine, !now.hasForeignClock else {
+            return .changed("\(growth), and its times do not tell when")
+        }
+        if let seconds = seconds(from: alive, to: stamp) {
+            return .changed("\(growth), and was changed \(seconds) s after the last server was last alive")
+        }
+        return .untold("\(growth) while the last server served it")
+    }
+
+    /// How many seconds later than the server's last sign of life a file was changed; nil if the server may have been
+    /// alive.
+    private static func seconds(from alive: UInt64, to stamp: ImageStamp) -> UInt64? {
+        let last = UInt64(max(0, stamp.lastTime))
+        return last > alive && last - alive > grace ? (last - alive) / 1_000_000_000 : nil
     }
 }

@@ -30,6 +30,12 @@ struct MarkRest {
         }
     }
 
+    /// What a person is told meanwhile.
+    static func line(for paths: [String], seconds: Int) -> String {
+        let what = paths.isEmpty ? "an image" : paths.joined(separator: ", ")
+        return "the kernel has not finished what the last server read and wrote of \(what); waiting for \(seconds) s"
+    }
+
     private static var milliseconds: Int {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)

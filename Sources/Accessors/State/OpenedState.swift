@@ -14,11 +14,14 @@ struct OpenedState: ~Copyable {
     let isNew: Bool
     /// Bytes of the pages that its memory comes in.
     let unit: Int
+    /// When the server before was still seen to be there, while its lock was waited for; 0 if it was not.
+    let lastSign: UInt64
 
     private static let maxAttempts = 64
 
     /// - Parameter create: Make the file if there is none.
-    init(_ path: FilePath, create: Bool) throws(StateError.Problem) {
+    /// - Parameter log: Hears once a second what is being waited for.
+    init(_ path: FilePath, create: Bool, log: (String) -> Void) throws(StateError.Problem) {
         for _ in 0..<OpenedState.maxAttempts {
             var isNew = false
             let descriptor = try OpenedState.opened(path, create: create, &isNew)
@@ -30,11 +33,13 @@ struct OpenedState: ~Copyable {
                 if isNew { unlink(path.string) }
                 throw error
             }
-            try OpenedState.lock(descriptor)
+            var wait = LockWait(descriptor.number)
+            try wait.lock(log)
             guard OpenedState.leads(path, to: descriptor) else { continue }
             self.descriptor = descriptor
             self.isNew = isNew
             self.unit = unit
+            lastSign = wait.lastSign
             return
         }
         throw .failed("opening", .staleNFSFileHandle)
@@ -108,24 +113,6 @@ struct OpenedState: ~Copyable {
         guard file.permissions & 0o077 == 0 else { throw .open(file.permissions) }
         // None if it has just been removed: the name does not lead here any more.
         guard file.links <= 1 else { throw .linked(file.links) }
-    }
-
-    /// How often the lock is tried again, every 20 ms: for two seconds.
-    private static let patience = 100
-
-    private static func lock(_ descriptor: borrowing OwnedDescriptor) throws(StateError.Problem) {
-        var answer = linux_flock(descriptor.number)
-        // A process that has just been killed gives its memory back before it closes its files.
-        for _ in 0..<OpenedState.patience where answer == -EWOULDBLOCK {
-            usleep(20_000)
-            answer = linux_flock(descriptor.number)
-        }
-        if answer == 0 { return }
-        var file = linux_file()
-        guard answer == -EWOULDBLOCK, linux_fstat(descriptor.number, &file) == 0 else {
-            throw .failed("flock", Errno(rawValue: -answer))
-        }
-        throw .held(by: FileHolders.first(device: file.device, inode: file.inode))
     }
 
     private static func leads(_ path: FilePath, to descriptor: borrowing OwnedDescriptor) -> Bool {

@@ -41,9 +41,6 @@ struct StampRecord: @unchecked Sendable {
         flexpage_keep_order()
     }
 
-    /// Notes that others have changed the image: no file is as long as this stamp says.
-    func storeForeign() {
-        let begun = counts.begun.pointee.load(ordering: .sequentiallyConsistent)
-        store(ImageStamp(size: .max, modified: 0, changed: 0), after: begun)
-    }
+    /// Notes that others have changed the image.
+    func storeForeign() { store(.foreign, after: counts.begun.pointee.load(ordering: .sequentiallyConsistent)) }
 }

@@ -31,20 +31,26 @@ public final class StateFile: @unchecked Sendable {
         case other(KeptState)
     }
 
+    /// The version of the format that this build reads and writes.
+    public static let format = Int(FLEXPAGE_STATE_VERSION)
+
     public let path: FilePath
     /// Bytes of the pages that the file's memory comes in.
     public let unit: Int
     private let descriptor: OwnedDescriptor
     private let isNew: Bool
     private var mapping: UnsafeMutableRawBufferPointer?
+    /// When the server before was still seen to be there, while its lock was waited for; 0 if it was not.
+    private let lastSign: UInt64
 
-    /// Opens the file, and locks it.
+    /// Opens the file, and locks it. May wait for a server that was killed in a call of the kernel.
     /// - Parameter create: Make it if there is none.
-    public init(_ path: FilePath, create: Bool = true) throws(StateError) {
+    /// - Parameter log: Hears of that, once a second.
+    public init(_ path: FilePath, create: Bool = true, log: (String) -> Void = { _ in }) throws(StateError) {
         self.path = path
         do throws(StateError.Problem) {
-            let opened = try OpenedState(path, create: create)
-            (unit, isNew) = (opened.unit, opened.isNew)
+            let opened = try OpenedState(path, create: create, log: log)
+            (unit, isNew, lastSign) = (opened.unit, opened.isNew, opened.lastSign)
             descriptor = opened.descriptor
         } catch {
             throw StateError(path, error)
@@ -114,11 +120,12 @@ public final class StateFile: @unchecked Sendable {
     /// says in the header which server has it now. Nothing in the frames is touched before that.
     ///
     /// The server before was alive as long as its I/O went on: what that changed in an image is not foreign. So `alive`
-    /// is moved.
+    /// is moved to the last moment at which its marks were seen, here or while its lock was waited for.
     /// - Parameter log: Hears once a second what is being waited for.
     /// - Returns: The mark for everything that moves bytes of the frames from now on.
     public func takeCharge(of state: KeptState, log: (String) -> Void) throws(StateError) -> ServerMark {
         let before = ServerMark(server: state.header.pointee.server)
+        state.header.pointee.alive = max(state.header.pointee.alive, lastSign)
         do throws(Errno) {
             try ServerMark.check(on: number)
             var rest = MarkRest(before)
@@ -142,11 +149,8 @@ public final class StateFile: @unchecked Sendable {
     }
 
     private static func wait(for inodes: Set<UInt64>, in state: KeptState, seconds: Int) -> String {
-        let paths = state.imagesInUse.map(\.image).filter { inodes.contains($0.record.pointee.inode) }.map {
-            $0.path.withoutControls
-        }
-        let what = paths.isEmpty ? "an image" : paths.joined(separator: ", ")
-        return "the kernel has not finished what the last server read and wrote of \(what); waiting for \(seconds) s"
+        let images = state.imagesInUse.map(\.image).filter { inodes.contains($0.record.pointee.inode) }
+        return MarkRest.line(for: images.map { $0.path.withoutControls }, seconds: seconds)
     }
 
     // MARK: Making it

@@ -19,8 +19,8 @@ import SystemPackage
 /// **It may be killed at any point and run again.** While an image is being written, `alive` says that its changes are
 /// not foreign. But `alive` must not move before it has been used for all other images: what others changed in the
 /// meantime would look like the server's. So each image that is as it was is stamped, which says the same without a
-/// clock; and what others have changed is noted as changed. What is kept of an image that is owed nothing, and cannot
-/// be judged, is dropped. If an image that is owed something cannot be had, `alive` stays.
+/// clock; and what others have changed is noted as changed. What is kept of an image that is owed nothing is dropped if
+/// only `alive` could judge it. If an image that is owed something cannot be had, `alive` stays.
 ///
 /// Thread rules: one thread, which has taken charge of the state (`StateFile.takeCharge`).
 public struct StateWriteOut {
@@ -66,19 +66,15 @@ public struct StateWriteOut {
     /// - Returns: An outcome for each image to which something was owed, or that was unsynced.
     public func run(evenIfChanged: Bool = false) -> [Outcome] {
         state.undoWrites()
-        var numbers: [Int] = []
+        let wanted = state.contents.filter { $0.owed > 0 || $0.image.isUnsynced }
         var refusals: [Int: Refusal] = [:]
-        for (number, record, _, owed) in state.contents {
-            refusals[number] = refusal { try prepare(number, isOwed: owed > 0, evenIfChanged: evenIfChanged) }
-            if owed == 0, refusals[number] != nil { state.dropClean(of: number) }
-            if owed > 0 || record.isUnsynced { numbers.append(number) } else { refusals[number] = nil }
-        }
-        let lifeSigns = refusals.values.allSatisfy { $0.isJudged } ? LifeSigns(state) : nil
+        for image in wanted { refusals[image.number] = refusal { try prepare(image, evenIfChanged) } }
+        let areAllJudged = !wanted.isEmpty && refusals.values.allSatisfy { $0.isJudged }
+        let lifeSigns = areAllJudged ? LifeSigns(state) : nil
         defer { lifeSigns?.end() }
-        let outcomes = numbers.map { number in
-            let owed = state.owedPages(of: number)
-            let refusal = refusals[number] ?? refusal { try write(number, owed) }
-            return outcome(number, owed.count, refusal)
+        if lifeSigns != nil { dropUnproven() }
+        let outcomes = wanted.map { image in
+            outcome(image, refusals[image.number] ?? refusal { try write(image) })
         }
         if outcomes.allSatisfy({ $0.failure == nil }) { state.header.pointee.short_lives = 0 }
         return outcomes
@@ -93,44 +89,59 @@ public struct StateWriteOut {
         }
     }
 
-    private func outcome(_ number: Int, _ count: Int, _ refusal: Refusal?) -> Outcome {
-        let left = state.owedPages(of: number).count
-        let record = state.image(number)
+    private func outcome(_ image: KeptContents, _ refusal: Refusal?) -> Outcome {
+        let left = state.owedPages(of: image.number).count
         return Outcome(
-            path: record.path, writtenPages: count - left, owedPages: left, isUnsynced: record.isUnsynced,
-            failure: refusal?.text, isChanged: refusal?.isChanged == true)
+            path: image.image.path, writtenPages: image.owed - left, owedPages: left,
+            isUnsynced: image.image.isUnsynced, failure: refusal?.text, isChanged: refusal?.isChanged == true)
+    }
+
+    /// Drops what is kept of images that are owed nothing, and that only `alive` could judge.
+    private func dropUnproven() {
+        for image in state.contents where image.owed == 0 && !image.image.isStampProof {
+            state.dropClean(of: image.number)
+        }
     }
 
     // MARK: One image
 
-    /// - Parameter isOwed: Something is owed to it, so it is locked for writing.
-    private func withImage(
-        _ number: Int, isOwed: Bool = true, _ body: (ImageFile, KeptJudgement) throws -> Void
-    ) throws {
-        let record = state.image(number)
-        guard !record.path.isEmpty else { throw Refusal(text: "image \(number) of the state has no path") }
-        let place = ImagePlace(FilePath(record.path))
-        let image = try ImageFile(at: place, readOnly: !isOwed, rings: rings, mark: mark)
+    /// Opens the image, locked for writing if anything is owed to it, and judges it.
+    private func withImage(_ contents: KeptContents, _ body: (ImageFile, KeptJudgement) throws -> Void) throws {
+        let record = contents.image
+        guard !record.path.isEmpty else { throw Refusal(text: "image \(contents.number) of the state has no path") }
+        let isOwed = contents.owed > 0
+        let image = try ImageFile(
+            at: ImagePlace(FilePath(record.path)), readOnly: !isOwed, rings: rings, mark: mark)
         if isOwed { try image.beginWriting() }
         defer { if isOwed { image.endWriting() } }
-        try body(image, image.judge(record, alive: state.header.pointee.alive))
+        try body(
+            image, image.judge(record, owedEnd: contents.owedEnd, alive: state.header.pointee.alive))
     }
 
     /// Judges an image, and notes the judgement in its record.
-    private func prepare(_ number: Int, isOwed: Bool, evenIfChanged: Bool) throws {
-        let record = state.image(number)
-        try withImage(number, isOwed: isOwed) { image, judgement in
+    private func prepare(_ contents: KeptContents, _ evenIfChanged: Bool) throws {
+        try withImage(contents) { image, judgement in
             switch judgement {
             case .same: break
-            case .untold: state.dropClean(of: number)
-            case .changed where evenIfChanged || !isOwed && record.isUnsynced: state.dropClean(of: number)
+            case .untold: state.dropClean(of: contents.number)
+            case .changed where evenIfChanged || contents.owed == 0: state.dropClean(of: contents.number)
             case .changed:
-                StampRecord(record).storeForeign()
+                StampRecord(contents.image).storeForeign()
                 throw refusal(judgement, image)
             case .other: throw refusal(judgement, image)
             }
-            image.keep(in: record)
+            try take(image, contents)
         }
+    }
+
+    /// From now on the record says what the image looks like.
+    private func take(_ image: ImageFile, _ contents: KeptContents) throws {
+        do throws(AccessError) {
+            try image.adoptSize(in: state, of: contents.number)
+        } catch {
+            throw Refusal(text: "\(image.label): a read failed (\(Errno(rawValue: error.code)))")
+        }
+        image.keep(in: contents.image)
     }
 
     private func refusal(_ judgement: KeptJudgement, _ image: ImageFile) -> Refusal {
@@ -144,15 +155,16 @@ public struct StateWriteOut {
     }
 
     /// Writes what is owed to an image that has been prepared, and syncs it.
-    private func write(_ number: Int, _ owed: [KeptState.OwedPage]) throws {
-        let record = state.image(number)
-        try withImage(number, isOwed: !owed.isEmpty) { image, judgement in
+    private func write(_ contents: KeptContents) throws {
+        let (number, record) = (contents.number, contents.image)
+        let owed = state.owedPages(of: number)
+        try withImage(contents) { image, judgement in
             switch judgement {
             case .same, .untold: break
             case .changed where owed.isEmpty: break
             case .changed, .other: throw refusal(judgement, image)
             }
-            image.keep(in: record)
+            try take(image, contents)
             let (written, error) = write(owed, to: image)
             do throws(AccessError) {
                 try record.sync { () throws(AccessError) in try image.makeDurable() }

@@ -57,6 +57,10 @@ public protocol Accessor: AnyObject, Sendable {
     /// changes the image is counted there too. Called once, before any other call, if anything is kept.
     func keep(in record: KeptImage)
 
+    /// Whether calls have changed the image since the last stamp (`noteStamp`), and none is under way. Calls nothing
+    /// that could wait for the disk, or for another thread.
+    var isStampDue: Bool { get }
+
     /// Notes in the record what the image looks like now, unless a call that changes it is under way. At most once a
     /// second, beside any other calls.
     func noteStamp()
@@ -74,6 +78,8 @@ public protocol Accessor: AnyObject, Sendable {
 
 extension Accessor {
     public func keep(in record: KeptImage) {}
+
+    public var isStampDue: Bool { false }
 
     public func noteStamp() {}
 

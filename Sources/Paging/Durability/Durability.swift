@@ -108,7 +108,7 @@ final class Durability: @unchecked Sendable {
         do throws(AccessError) {
             try context.pace.sync(risk.unsyncedPages) { () throws(AccessError) in
                 LockRank.assertNoneHeld()
-                try accessor.makeDurable()
+                try context.latencies.syncs.measure { () throws(AccessError) in try accessor.makeDurable() }
             }
         } catch {
             noteFailedSync(error)

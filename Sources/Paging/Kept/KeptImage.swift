@@ -22,6 +22,22 @@ public struct KeptImage: @unchecked Sendable {
     /// Bytes in the image.
     public var size: Int64 { record.pointee.size }
 
+    /// The image has another size now. Nothing live lies beyond it, and what is owed of its last page is whole.
+    public func setSize(_ size: Int64) {
+        flexpage_keep_order()
+        record.pointee.size = size
+        flexpage_keep_order()
+    }
+
+    /// Whether the stamp says how the image looked after the last call that changed it. Then a difference is another
+    /// program's doing.
+    public var isStampProof: Bool {
+        let fields = record.pointee
+        return fields.is_stamped == 1 && fields.writes_begun == fields.writes_when_stamped
+    }
+
+    public var isBlockDevice: Bool { record.pointee.is_block_device != 0 }
+
     public var identity: ImageIdentity {
         ImageIdentity(device: record.pointee.device, inode: record.pointee.inode, birth: record.pointee.birth)
     }

@@ -27,6 +27,18 @@ extension KeptState {
         }
     }
 
+    /// The frame of a base page, if that is owed to image `number`. A server that died while it moved the page left it
+    /// twice, with the same bytes; the other frame is given up. O(frames).
+    public func frame(ofOwed page: UInt64, of number: Int) -> Int? {
+        var found: Int?
+        for frame in 0..<frames {
+            let word = self[frame]
+            guard word.isLive, word.isOwed, word.image == number, word.page == page else { continue }
+            if found == nil { found = frame } else { self[frame] = .empty }
+        }
+        return found
+    }
+
     /// What is owed of image `number` is durable, as far as `pages` go.
     public func settle(_ pages: [OwedPage], of number: Int) {
         let settled = Set(pages.map { $0.page })

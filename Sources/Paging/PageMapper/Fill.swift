@@ -213,7 +213,9 @@ struct Fill: ~Copyable {
         do throws(AccessError) {
             return .success(
                 try context.map.counters.countingCall { () throws(AccessError) in
-                    try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound))
+                    try context.latencies.fills.measure { () throws(AccessError) in
+                        try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound))
+                    }
                 })
         } catch {
             return .failure(error)

@@ -16,6 +16,7 @@ extension PageMapper {
             let readahead: Readahead
             let hole: HoleHint
             let fillShare: FillShare
+            let latencies: ImageLatencies
             var provider: Unmanaged<Provider>?
             let pages: Unmanaged<Pages>
         }
@@ -32,7 +33,7 @@ extension PageMapper {
                     pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
                     hole: HoleHint(), fillShare: FillShare(frames: pages.frames, isShared: pages.isShared),
-                    provider: nil,
+                    latencies: ImageLatencies(), provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
         }
 
@@ -40,6 +41,7 @@ extension PageMapper {
         func destroy() {
             storage.pointee.pace.destroy()
             storage.pointee.fillShare.destroy()
+            storage.pointee.latencies.destroy()
             storage.pointee.reservations.destroy()
             storage.pointee.readahead.destroy()
             storage.deinitialize(count: 1)
@@ -66,6 +68,7 @@ extension PageMapper {
         var dirtyLimit: DirtyLimit { storage.pointee.dirtyLimit }
         var pace: DiskPace { storage.pointee.pace }
         var fillShare: FillShare { storage.pointee.fillShare }
+        var latencies: ImageLatencies { storage.pointee.latencies }
         @inline(__always)
         var reservations: Reservations { storage.pointee.reservations }
         @inline(__always)

@@ -38,6 +38,23 @@ extension PageMapper {
         return dropped
     }
 
+    /// Drops the clean pages of the image that nobody uses at the moment, to make room for others. What is dirty, lent
+    /// or being read stays, and so do known zeroes, which take no memory. Waits for nothing. O(all flexpages and
+    /// buckets).
+    /// - Returns: How many base pages were dropped.
+    func dropClean() -> Int {
+        var dropped = 0
+        visitShards(
+            where: { context.table.state(of: $0).isRecyclable },
+            do: { id, chunk in
+                dropped += context.table[id].covered.count
+                drop(id, in: chunk)
+            },
+            atEnd: { _, _ in })
+        context.waiters.wake()
+        return dropped
+    }
+
     /// Whether flexpage `id` holds what a client or reading ahead has read, or is reading.
     private func isClean(_ id: FlexpageID) -> Bool {
         !context.table.state(of: id).has(PageState.dirty | PageState.writing | PageState.exclusive)

@@ -1,3 +1,4 @@
+import CStateFormat
 import Glibc
 
 /// The memory of all images, one per process. It does two things:
@@ -19,6 +20,12 @@ public final class Pages: @unchecked Sendable {
 
     /// The maximum size of an image, bytes.
     public static let maxImageSize = PageKey.maxImageSize
+
+    /// The maximum number of images that can be open at once. With little memory, there can be fewer.
+    public static let maxImages = Int(FLEXPAGE_STATE_MAX_IMAGES)
+
+    /// The size of the largest flexpage, bytes.
+    public static let maxFlexpageSize = BasePage.size << Region.maxOrder
 
     /// Whether `init` would find `bytes` bytes of memory now.
     /// - Throws: As `init`.

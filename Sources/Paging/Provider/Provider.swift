@@ -61,7 +61,18 @@ public final class Provider: @unchecked Sendable {
     /// Makes durable every write, zero and trim that was answered before the call. See `Durability.flush`.
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.
-    public func flush() throws(AccessError) { try durability.flush() }
+    public func flush() throws(AccessError) {
+        try mapper.context.latencies.flushes.measure { () throws(AccessError) in try durability.flush() }
+    }
+
+    /// How long reads of the image took. O(1).
+    public var fillLatencies: Latencies { mapper.context.latencies.fills.snapshot }
+    /// How long write-outs took, each of one or more runs of pages. O(1).
+    public var writeOutLatencies: Latencies { mapper.context.latencies.writeOuts.snapshot }
+    /// How long syncs took. O(1).
+    public var syncLatencies: Latencies { mapper.context.latencies.syncs.snapshot }
+    /// How long flushes took, with all that they wait for. O(1).
+    public var flushLatencies: Latencies { mapper.context.latencies.flushes.snapshot }
 
     /// The flush at the end, when what is not out is lost: it tries everything, each page alone if it must be.
     /// - Throws: As `flush`.
@@ -92,7 +103,19 @@ public final class Provider: @unchecked Sendable {
     public var reservedPages: Int { pages.queue.share(ofImage: image).reserved }
 
     /// The number of base pages that the image has in memory and that are queued. A snapshot.
-    var heldPages: Int { pages.queue.share(ofImage: image).held }
+    public var heldPages: Int { pages.queue.share(ofImage: image).held }
+
+    /// The maximum window that is read ahead of a stream of this image, bytes; 0 for none. At first it is that of the
+    /// Pages, which is also the upper limit. Any thread, any time.
+    public var readahead: Int {
+        get { mapper.context.readahead.maxWindow * BasePage.size }
+        set { mapper.context.readahead.maxWindow = min(newValue / BasePage.size, pages.maxReadahead) }
+    }
+
+    /// Drops the clean pages of the image that no request uses at the moment. Requests may be under way. O(all
+    /// flexpages and buckets).
+    /// - Returns: How many base pages were dropped.
+    public func dropClean() -> Int { mapper.dropClean() }
 
     /// Forgets all that was read of the image, because another program may have changed it. What is read from now on is
     /// what the image holds now. Reads may be under way, and are waited for; nobody may be writing, and nothing may be

@@ -40,18 +40,3 @@ extension ProviderRegistry {
         }
     }
 }
-
-extension KeptState {
-    /// What there is of an image that has a record: base pages that are clean, and that are owed.
-    public typealias Content = (number: Int, image: KeptImage, clean: Int, owed: Int)
-
-    /// What there is of each image that has a record. O(frames).
-    public var contents: [Content] {
-        var clean = [Int](repeating: 0, count: imageCount)
-        var owed = clean
-        for frame in 0..<frames where self[frame].isLive {
-            if self[frame].isOwed { owed[self[frame].image] += 1 } else { clean[self[frame].image] += 1 }
-        }
-        return imagesInUse.map { ($0.number, $0.image, clean[$0.number], owed[$0.number]) }
-    }
-}

@@ -164,7 +164,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     }
 
     /// Forgets the images that rest, and their pages.
-    func forgetResting() {
+    public func forgetResting() {
         monitor.lock()
         defer { monitor.unlock() }
         while let index = entries.firstIndex(where: {

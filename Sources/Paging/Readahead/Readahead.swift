@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Of one image: finds sequential, backward and strided streams among the accesses, and says what to read ahead.
 ///
@@ -20,7 +21,7 @@ struct Readahead: @unchecked Sendable {
     /// Base pages in the image.
     private let end: UInt64
     /// The maximum window, base pages; 0 if nothing is read ahead.
-    private let maxWindow: UInt64
+    private let limit: UnsafeMutablePointer<Synchronization.Atomic<Int>>
 
     private struct State {
         var streams = InlineArray<8, ReadaheadStream>(repeating: ReadaheadStream())
@@ -31,7 +32,8 @@ struct Readahead: @unchecked Sendable {
 
     init(imageSize: Int64, maxWindow: Int) {
         end = (UInt64(imageSize) + UInt64(BasePage.size) - 1) / UInt64(BasePage.size)
-        self.maxWindow = UInt64(maxWindow)
+        limit = .allocate(capacity: 1)
+        limit.initialize(to: Synchronization.Atomic(maxWindow))
         state = .allocate(capacity: 1)
         state.initialize(to: State(maxNow: UInt64(maxWindow)))
     }
@@ -39,17 +41,31 @@ struct Readahead: @unchecked Sendable {
     func destroy() {
         monitor.destroy()
         state.deallocate()
+        limit.deallocate()
     }
 
-    /// Whether anything is ever read ahead.
+    /// The maximum window, base pages; 0 if nothing is read ahead. It may change at any time. A stream learns of it
+    /// when it asks for its next window.
+    var maxWindow: Int {
+        get { limit.pointee.load(ordering: .relaxed) }
+        nonmutating set {
+            assert(newValue >= 0, "a window is not negative")
+            monitor.withLock {
+                limit.pointee.store(newValue, ordering: .relaxed)
+                state.pointee.maxNow = UInt64(newValue)
+            }
+        }
+    }
+
+    /// Whether nothing is read ahead.
     @inline(__always)
     var isOff: Bool { maxWindow == 0 }
 
     /// A client has missed `pages`.
     /// - Parameter unused: How many base pages have been read ahead and recycled without use since the last call.
     func missed(_ pages: Range<UInt64>, unused: UInt64) -> ReadaheadPlan {
-        guard !isOff else { return ReadaheadPlan() }
-        return monitor.withLock {
+        monitor.withLock {
+            guard !isOff else { return ReadaheadPlan() }
             learn(unused)
             state.pointee.time += 1
             for index in 0..<Readahead.streamCount
@@ -83,13 +99,13 @@ struct Readahead: @unchecked Sendable {
 
     /// A client has reached the marked `page`.
     func arrived(at page: UInt64, unused: UInt64) -> ReadaheadPlan {
-        guard !isOff else { return ReadaheadPlan() }
-        return monitor.withLock {
+        monitor.withLock {
+            guard !isOff else { return ReadaheadPlan() }
             learn(unused)
             state.pointee.time += 1
             for index in 0..<Readahead.streamCount where state.pointee.streams[index].arrive(at: page) {
                 state.pointee.streams[index].usedAt = state.pointee.time
-                state.pointee.maxNow = min(maxWindow, state.pointee.maxNow + state.pointee.maxNow / 4 + 1)
+                state.pointee.maxNow = min(UInt64(maxWindow), state.pointee.maxNow + state.pointee.maxNow / 4 + 1)
                 return advance(index, minWindow: Readahead.minWindow)
             }
             return ReadaheadPlan()
@@ -105,7 +121,7 @@ struct Readahead: @unchecked Sendable {
     /// Halves the maximum window if anything was read ahead in vain.
     private func learn(_ unused: UInt64) {
         guard unused > 0 else { return }
-        state.pointee.maxNow = max(min(Readahead.minWindow, maxWindow), state.pointee.maxNow / 2)
+        state.pointee.maxNow = max(min(Readahead.minWindow, UInt64(maxWindow)), state.pointee.maxNow / 2)
     }
 
     /// The index of the stream that a new one replaces.

@@ -90,7 +90,9 @@ extension WriteBatch {
             }
             var span = writes.mutableSpan
             LockRank.assertNoneHeld()
-            span.withUnsafeMutableBufferPointer { accessor.writeOut($0) }
+            span.withUnsafeMutableBufferPointer { parts in
+                context.latencies.writeOuts.measure { accessor.writeOut(parts) }
+            }
             return (writes[0].error, writes[1].error)
         }
     }

@@ -30,7 +30,7 @@ struct WriteBatch: ~Copyable {
         var syncFailureStamp: UInt64
     }
 
-    private let context: PageMapper.Context
+    let context: PageMapper.Context
     // WriteBatch+Parts uses what is not private.
     let accessor: any Accessor
     var pieces = InlineArray<256, iovec> { _ in iovec() }
@@ -235,7 +235,9 @@ struct WriteBatch: ~Copyable {
             var span = writes.mutableSpan
             span.withUnsafeMutableBufferPointer { all in
                 LockRank.assertNoneHeld()
-                accessor.writeOut(UnsafeMutableBufferPointer(rebasing: all[0..<runCount]))
+                context.latencies.writeOuts.measure {
+                    accessor.writeOut(UnsafeMutableBufferPointer(rebasing: all[0..<runCount]))
+                }
             }
             return InlineArray { writes[$0].error }
         }

@@ -81,14 +81,17 @@ public final class Writeback: @unchecked Sendable {
             if isClosing { nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval }
             pages.table.kept?.noteAlive()
             registry.visitEach { provider, isLeft in
-                if isLeft ? isClosing : provider.durability.mayNeedWriteback {
-                    pages.writebackQueue.post(provider)
-                }
+                if isLeft ? isClosing : mayBeDue(for: provider) { pages.writebackQueue.post(provider) }
             }
             // While much is dirty each writer kicks, and a look does not take as long as a write-out.
             MonotonicClock.sleepBriefly()
         }
         return nil
+    }
+
+    /// Whether a thread of the crew may have something to do for the image. O(1), and no I/O.
+    private func mayBeDue(for provider: Provider) -> Bool {
+        provider.durability.mayNeedWriteback || pages.table.kept != nil && provider.accessor.isStampDue
     }
 
     private func help() -> UnsafeMutableRawPointer? {
@@ -144,7 +147,8 @@ public final class Writeback: @unchecked Sendable {
         return isAbove && leaves > 0 && dirtyLimit.pagesOfImage < before
     }
 
-    /// Notes for the next server what the image looks like, once a second.
+    /// Notes for the next server what the image looks like, at most once a second. An image that is idle after its last
+    /// flush is noted too, once: from then on every change is another program's.
     private func noteStamp(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
         guard pages.table.kept != nil, now >= schedule.nextStamp else { return }
         schedule.nextStamp = now + Writeback.stampInterval

@@ -4,7 +4,7 @@ import Paging
 
 /// `flexpage measure hit`: the cost of a 4 KiB hit, compared with memcpy and with pread from the page cache.
 ///
-/// All three copy random pages from the same amount of memory, alternating within one run. The medians are printed.
+/// All of them copy random pages from the same amount of memory, alternating within one run. The medians are printed.
 /// Threads share only what is measured.
 struct MeasureHit: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -23,6 +23,9 @@ struct MeasureHit: ParsableCommand {
     @Option(help: "A directory with room for a file of --size, on a filesystem with a page cache.")
     var directory = "/var/tmp"
 
+    @Option(help: ArgumentHelp("Measure hits in such a state file too. Repeat it for more.", valueName: "new-file"))
+    var state: [String] = []
+
     func validate() throws {
         guard size >= 1, copies >= 1, turns >= 1 else {
             throw ValidationError("--size, --copies and --turns must be at least 1")
@@ -37,25 +40,37 @@ struct MeasureHit: ParsableCommand {
         print(
             "random 4 KiB copies from \(size) MiB, ns of processor time each: median of \(turns) turns (min to max)"
         )
+        var kinds: [@Sendable (Int, UnsafeMutableRawPointer) -> Void] = [
+            { plain.copy(page: $0, to: $1) }, { hits.copy(page: $0, to: $1) }, { file.copy(page: $0, to: $1) },
+        ]
+        for path in state {
+            let kept = try ResidentImage(bytes: bytes, state: path)
+            kinds.append { kept.copy(page: $0, to: $1) }
+        }
         for threads in [1, 2] {
-            var times: [[Double]] = [[], [], []]
+            var times = kinds.map { _ in [Double]() }
             for _ in 0..<turns {
-                times[0].append(turn(threads) { plain.copy(page: $0, to: $1) })
-                times[1].append(turn(threads) { hits.copy(page: $0, to: $1) })
-                times[2].append(turn(threads) { file.copy(page: $0, to: $1) })
+                for (kind, copy) in kinds.enumerated() { times[kind].append(turn(threads, copy)) }
             }
-            report(threads, memcpy: times[0].sorted(), hit: times[1].sorted(), pread: times[2].sorted())
+            report(threads, times.map { $0.sorted() })
         }
     }
 
-    private func report(_ threads: Int, memcpy: [Double], hit: [Double], pread: [Double]) {
+    /// - Parameter times: Sorted ones, of memcpy, hit, pread, and a hit in each state file.
+    private func report(_ threads: Int, _ times: [[Double]]) {
         func cell(_ times: [Double]) -> String {
             "\(rounded(times[times.count / 2])) (\(rounded(times[0])) to \(rounded(times[times.count - 1])))"
         }
-        let median = (memcpy[turns / 2], hit[turns / 2], pread[turns / 2])
+        let medians = times.map { $0[turns / 2] }
         let name = threads == 1 ? "1 thread " : "\(threads) threads"
-        print("\(name)  memcpy \(cell(memcpy))  hit \(cell(hit))  pread \(cell(pread))")
-        print("           hit - memcpy \(rounded(median.1 - median.0))  pread / hit \(rounded2(median.2 / median.1))")
+        print("\(name)  memcpy \(cell(times[0]))  hit \(cell(times[1]))  pread \(cell(times[2]))")
+        print(
+            "           hit - memcpy \(rounded(medians[1] - medians[0]))  "
+                + "pread / hit \(rounded2(medians[2] / medians[1]))")
+        for (path, kind) in zip(state, 3...) {
+            print(
+                "           hit in \(path) \(cell(times[kind]))  minus hit \(rounded(medians[kind] - medians[1]))")
+        }
     }
 
     /// Nanoseconds per copy if `threads` threads make `copies` each.

@@ -37,7 +37,7 @@ struct StateCommand: ParsableCommand {
 
     func run() throws {
         do {
-            let file = try StateFile(FilePath(path), create: false)
+            let file = try StateFile(FilePath(path), create: false) { StateFailure.print($0) }
             if discard { return try StateDiscard(file, isSure: yes).run() }
             guard let state = try file.look() else { return print("\(path.withoutControls): there is nothing in it") }
             if writeOut { return try write(file, state) }

@@ -13,8 +13,8 @@ struct StateReport {
     /// Lines: which server has left it and when, and one for each image.
     var text: String {
         var table = TextTable(titles: ["image", "owed", "clean"])
-        for (_, image, clean, owed) in state.contents {
-            table.add([name(image), StateReport.size(owed), StateReport.size(clean)])
+        for contents in state.contents {
+            table.add([name(contents.image), StateReport.size(contents.owed), StateReport.size(contents.clean)])
         }
         return "\(server)\n\(table.text)\n\(notes.map { "\($0)\n" }.joined())"
     }

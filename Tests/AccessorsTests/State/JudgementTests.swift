@@ -43,8 +43,8 @@ struct JudgementTests {
             identity: ImageIdentity(device: 1, inode: 0), isBlockDevice: true, size: 8192, diskSequence: 17)
     }
 
-    private func judge(_ sight: KeptJudgement.Sight) -> String {
-        switch KeptJudgement(record, alive: alive, sight) {
+    private func judge(_ sight: KeptJudgement.Sight, owedEnd: Int64 = 0) -> String {
+        switch KeptJudgement(record, owedEnd: owedEnd, alive: alive, sight) {
         case .same: return "same"
         case .untold(let reason): return expectReason(reason, "untold")
         case .changed(let reason): return expectReason(reason, "changed")
@@ -61,12 +61,9 @@ struct JudgementTests {
         ImageStamp(size: size, modified: Int64(modified ?? time), changed: Int64(time))
     }
 
-    /// Another file or another size is another image, whatever else agrees.
+    /// Another file is another image, whatever else agrees.
     @Test func others() {
         var sight = file()
-        sight.size = 8193
-        #expect(judge(sight) == "other")
-        sight = file()
         sight.identity = ImageIdentity(device: 1, inode: 4, birth: 3)
         #expect(judge(sight) == "other")
         sight = file()
@@ -86,6 +83,39 @@ struct JudgementTests {
         sight = file()
         sight.isLocked = true
         #expect(judge(sight) == "changed")
+    }
+
+    /// A file that has grown is the same image. If it may have grown while the server was alive, it gets what it is
+    /// owed.
+    @Test func larger() {
+        func judgement(_ stamp: ImageStamp?, _ change: (inout KeptJudgement.Sight) -> Void = { _ in }) -> String {
+            var sight = file()
+            sight.size = 8193
+            sight.stamp = stamp
+            change(&sight)
+            return judge(sight, owedEnd: 8192)
+        }
+        #expect(judgement(stamp(alive + second, size: 8193)) == "untold")
+        #expect(judgement(stamp(alive + second + 1, size: 8193)) == "changed")
+        #expect(judgement(nil) == "changed")
+        #expect(judgement(stamp(alive - alive % second, size: 8193)) == "changed")
+        #expect(judgement(stamp(alive, size: 8193)) { $0.tellsChanges = false } == "changed")
+        #expect(judgement(stamp(alive, size: 8193)) { $0.hasForeignClock = true } == "changed")
+        #expect(judgement(stamp(alive, size: 8193)) { $0.isLocked = true } == "changed")
+        var disk = device()
+        disk.size = 8193
+        #expect(judge(disk, owedEnd: 8192) == "untold")
+    }
+
+    /// One that has lost its end gets nothing by itself, and never what is owed beyond it.
+    @Test func smaller() {
+        for sight in [file(), device()] {
+            _ = sight.isBlockDevice ? device() : file()
+            var sight = sight
+            sight.size = 8191
+            #expect(judge(sight, owedEnd: 8191) == "changed")
+            #expect(judge(sight, owedEnd: 8192) == "other")
+        }
     }
 
     /// With no write since the stamp, every difference is foreign.
@@ -157,7 +187,7 @@ struct JudgementTests {
         #expect(judge(sight) == "other")
         sight = device()
         sight.size = 4096
-        #expect(judge(sight) == "other")
+        #expect(judge(sight, owedEnd: 4097) == "other")
         sight = device()
         record.record.pointee.disk_sequence = 0
         sight.diskSequence = 0
@@ -172,7 +202,7 @@ struct JudgementTests {
             record.record.pointee.stamp_size = value
             for time in [Int64.min, -1, 0, 1, .max] {
                 sight.stamp = ImageStamp(size: value, modified: time, changed: time)
-                _ = KeptJudgement(record, alive: value, sight)
+                _ = KeptJudgement(record, owedEnd: time, alive: value, sight)
             }
         }
     }

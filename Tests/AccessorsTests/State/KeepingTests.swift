@@ -119,6 +119,43 @@ struct KeepingTests {
         #expect(record.pointee.writes_when_stamped == 3)
     }
 
+    /// A stamp is due after a call that changed the image has ended, until it has been taken, and while there are
+    /// writers.
+    @Test(arguments: [false, true]) func dueStamps(atLast: Bool) throws {
+        let path = scratch.file(pattern(65536))
+        let image = try rig.open(path)
+        #expect(!image.isStampDue)
+        try image.beginWriting()
+        #expect(!image.isStampDue, "it has just been stamped")
+        try image.writeOut(page(1), at: 0)
+        #expect(image.isStampDue)
+        record.pointee.writes_begun += 1
+        #expect(!image.isStampDue, "a write is under way")
+        if atLast { image.noteLastStamp() } else { settle(image) }
+        #expect(record.pointee.writes_when_stamped == 0)
+        record.pointee.writes_ended += 1
+        #expect(image.isStampDue)
+        if atLast { image.noteLastStamp() } else { settle(image) }
+        #expect(!image.isStampDue && record.pointee.writes_when_stamped == 2)
+        #expect(Int64(status(of: path).st_mtim.tv_nsec) == record.pointee.stamp_modified % 1_000_000_000)
+        image.endWriting()
+        #expect(!image.isStampDue)
+    }
+
+    /// An image that cannot be stamped is looked at once after each change, and not for ever.
+    @Test(.enabled(if: Machine.canLoop, "no loop devices here")) func unstampable() throws {
+        let device = try LoopDevice(size: 1 << 20)
+        let image = try rig.open(device.node)
+        try image.beginWriting()
+        for _ in 0..<2 {
+            try image.writeOut(page(1), at: 0)
+            #expect(image.isStampDue)
+            settle(image)
+            #expect(!image.isStampDue && record.pointee.is_stamped == 0)
+        }
+        image.endWriting()
+    }
+
     /// Stamps and writes of several threads: the record never says that nothing was written since, if something was.
     @Test func stampsBesideWrites() throws {
         let path = scratch.file(pattern(65536))
@@ -204,8 +241,24 @@ struct KeepingTests {
         guard case .untold = judge(try ImageFile(path: path, mark: rig.mark)) else { throw Trouble("it was written") }
     }
 
+    /// A change soon after the death of a server whose image was idle shows, and so does one after its end.
+    @Test(arguments: [false, true]) func changedAtOnce(atEnd: Bool) throws {
+        let path = scratch.file(pattern(8192))
+        do {
+            let image = try rig.open(path)
+            try image.beginWriting()
+            try image.writeOut(page(1), at: 0)
+            if atEnd { image.noteLastStamp() } else { settle(image) }
+        }
+        usleep(20_000)
+        try Files.write([1], to: path.string)
+        rig.state.noteAlive()
+        try rig.takeOver()
+        guard case .changed = judge(try ImageFile(path: path, mark: rig.mark)) else { throw Trouble("it has changed") }
+    }
+
     /// Whatever others do to the file shows.
-    @Test(arguments: ["write", "same times", "longer", "replaced", "chmod"]) func changed(change: String) throws {
+    @Test(arguments: ["write", "same times", "shorter", "replaced", "chmod"]) func changed(change: String) throws {
         let path = scratch.file(pattern(8192))
         do {
             let image = try rig.open(path)
@@ -218,7 +271,7 @@ struct KeepingTests {
         case "write", "same times":
             try Files.write([1], to: path.string)
             if change == "same times" { utimensat(AT_FDCWD, path.string, times, 0) }
-        case "longer": truncate(path, to: 8193)
+        case "shorter": truncate(path, to: 8191)
         case "chmod": chmod(path.string, 0o600)
         default:
             let new = scratch.file(pattern(8192), named: "new")
@@ -226,10 +279,57 @@ struct KeepingTests {
         }
         try rig.takeOver()
         switch judge(try ImageFile(path: path, mark: rig.mark)) {
-        case .changed: #expect(["write", "same times", "chmod"].contains(change))
-        case .other: #expect(["longer", "replaced"].contains(change))
+        case .changed: #expect(["write", "same times", "chmod", "shorter"].contains(change))
+        case .other: #expect(change == "replaced")
         default: Issue.record("it has changed")
         }
+    }
+
+    /// A file that has grown while the server was alive may have what it is owed; one that has grown later, or lost its
+    /// end, only if a person says so. What is owed beyond the end cannot go there.
+    @Test func anotherSize() throws {
+        let path = scratch.file(pattern(8192))
+        do {
+            let image = try rig.open(path)
+            try image.beginWriting()
+            try image.writeOut(page(1), at: 0)
+        }
+        truncate(path, to: 10_000)
+        rig.state.noteAlive()
+        try rig.takeOver()
+        func judgement(owedEnd: Int64) throws -> KeptJudgement {
+            try ImageFile(path: path, mark: rig.mark).judge(
+                rig.state.image(0), owedEnd: owedEnd, alive: rig.state.alive)
+        }
+        guard case .untold(let grown) = try judgement(owedEnd: 8192) else { throw Trouble("it has grown in time") }
+        #expect(grown.contains("from 8192 to 10000 bytes"))
+        rig.state.header.pointee.alive -= 5_000_000_000
+        guard case .changed = try judgement(owedEnd: 8192) else { throw Trouble("it has grown later") }
+        truncate(path, to: 5000)
+        guard case .changed = try judgement(owedEnd: 5000) else { throw Trouble("it has lost its end") }
+        guard case .other(let shorter) = try judgement(owedEnd: 5001) else { throw Trouble("it is too short") }
+        #expect(shorter.contains("8192") && shorter.contains("5000"))
+    }
+
+    /// The end of an image that has grown, within a page that is owed, is what others have put there.
+    @Test(arguments: [false, true]) func adoptedSize(isOwed: Bool) throws {
+        let path = scratch.file(pattern(10_000))
+        let image = try rig.open(path)
+        let kept = pattern(10_000)[8192...] + [UInt8](repeating: 0, count: 12_288 - 10_000)
+        if isOwed {
+            rig.owe(Array(kept), page: 2, frame: 3)
+            rig.owe(Array(kept), page: 2, frame: 5)
+        }
+        rig.owe(pattern(4096, salt: 8), page: 0, frame: 4)
+        try Files.write([UInt8](repeating: 7, count: 5000), to: path.string, at: 10_000)
+        let grown = try ImageFile(path: path, mark: rig.mark)
+        try grown.adoptSize(in: rig.state, of: 0)
+        #expect(rig.state.image(0).size == 15_000)
+        #expect(rig.words == (isOwed ? ["3: 0 2 owed", "4: 0 0 owed"] : ["4: 0 0 owed"]))
+        let frames = UnsafeRawBufferPointer(start: rig.state.memory(ofFrame: 3), count: 8192)
+        if isOwed { expectSame(Array(frames[0..<4096]), contents(of: path)[8192..<12_288]) }
+        expectSame(Array(frames[4096...]), pattern(4096, salt: 8))
+        withExtendedLifetime(image) {}
     }
 
     /// An image that others changed while nobody here had it open is judged by what it was when it was opened again.
@@ -289,5 +389,49 @@ struct KeepingTests {
         #expect(lines.count == 1 && lines[0].contains(path.string) && lines[0].hasSuffix("waiting for 1 s"))
         #expect(KeptState.now - rig.state.header.pointee.alive < 1_000_000_000)
         #expect(judge(try ImageFile(path: path, mark: rig.mark)) == .same)
+    }
+
+    /// A server that was killed in a call that goes on keeps its lock as long. It is waited for, and what the call
+    /// changes last is its own.
+    @Test func lateCalls() throws {
+        let path = scratch.file(pattern(8192))
+        let copies: [FileDescriptor]
+        do {
+            let image = try rig.open(path)
+            try image.beginWriting()
+            try image.writeOut(page(1), at: 0)
+            rig.state.header.pointee.alive = KeptState.now - 10_000_000_000
+            // A call of the kernel keeps all files of its process.
+            copies = try (image.descriptors + [rig.file.number]).map { try FileDescriptor(rawValue: $0).duplicate() }
+        }
+        let release = Worker {
+            usleep(2_500_000)
+            try Files.write([1], to: path.string)
+            for copy in copies { try copy.close() }
+        }
+        release.start()
+        var lines: [String] = []
+        try rig.takeOver { lines.append($0) }
+        try release.join()
+        #expect(lines.count == 1 && lines[0].contains(path.string) && lines[0].hasSuffix("waiting for 2 s"), "\(lines)")
+        #expect(KeptState.now - rig.state.alive < 1_000_000_000)
+        #expect(judge(try ImageFile(path: path, mark: rig.mark)) == .same)
+    }
+
+    /// A server that is alive keeps the file, though its images have its mark.
+    @Test func aliveAndMarked() throws {
+        let image = try rig.open(scratch.file(pattern(8192)))
+        let isOver = Guarded(false)
+        let server = Worker { [rig] in
+            while !isOver.withLock({ $0 }) {
+                rig.state.noteAlive()
+                usleep(10_000)
+            }
+        }
+        server.start()
+        #expect(throws: StateError(rig.path, .held(by: nil))) { try StateFile(rig.path, create: false) }
+        isOver.withLock { $0 = true }
+        try server.join()
+        withExtendedLifetime(image) {}
     }
 }

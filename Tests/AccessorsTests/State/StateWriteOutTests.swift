@@ -108,21 +108,38 @@ struct StateWriteOutTests {
         expectSame(contents(of: path), changed[0..<4096] + page(1) + changed[8192...])
     }
 
-    /// What is kept of images that are owed nothing stays if it is good, and goes if it cannot be judged.
+    /// What is kept of images that are owed nothing stays if a stamp can judge it later, and goes if only the time could
+    /// that the server was last alive. Such images are not looked at.
     @Test func owedNothing() throws {
-        let paths = (0..<4).map { scratch.file(pattern(8192), named: "image \($0)") }
+        let paths = (0..<3).map { scratch.file(pattern(8192), named: "image \($0)") }
         for (number, path) in paths.enumerated() {
             let image = try rig.open(path, as: number)
             image.beginReading()
             rig.keep(pattern(4096), image: number, page: 0, frame: number)
         }
         usleep(30_000)
-        unlink(paths[1].string)
-        try Files.write([1], to: paths[2].string)
-        rig.owe(page(1), image: 3, page: 1, frame: 9)
+        rig.state.image(1).record.pointee.is_stamped = 0
+        #expect(try writeOut().isEmpty && rig.words.count == 3, "nothing is written, so no time has moved")
+        rig.owe(page(1), image: 2, page: 1, frame: 9)
         #expect(try writeOut().map { $0.failure } == [nil])
-        #expect(rig.words == ["0: 0 0", "3: 3 0", "9: 3 1"])
+        #expect(rig.words == ["0: 0 0", "2: 2 0", "9: 2 1"])
         #expect(try ImageFile(path: paths[0], mark: rig.mark).judge(rig.state.image(0), alive: 0) == .same)
+    }
+
+    /// An image that others have made longer since stays changed, although the times that tell it from one that grew
+    /// while the server was alive move.
+    @Test func longerForGood() throws {
+        let paths = (0..<2).map { scratch.file(pattern(8192), named: "image \($0)") }
+        for (number, path) in paths.enumerated() {
+            try rig.open(path, as: number).beginWriting()
+            rig.owe(page(number), image: number, page: 1, frame: number)
+        }
+        rig.state.header.pointee.alive = KeptState.now
+        usleep(1_100_000)
+        try Files.write([1], to: paths[1].string, at: 8192)
+        #expect(try writeOut().map { $0.owedPages } == [0, 1])
+        #expect(try writeOut().map { $0.isChanged } == [true])
+        expectSame(contents(of: paths[1]), pattern(8192) + [1])
     }
 
     /// What others have changed stays changed, even if another image is written out meanwhile. An image that could not
@@ -173,6 +190,37 @@ struct StateWriteOutTests {
         #expect(outcomes.last?.failure?.contains("no such file") == true)
         #expect(rig.state.header.pointee.short_lives == 3)
         #expect(try writeOut().map { $0.path } == [paths[2].string])
+    }
+
+    /// An image that has grown while the server was alive gets what it is owed, and keeps what others have put behind
+    /// its old end.
+    @Test func grown() throws {
+        let path = scratch.file(pattern(10_000))
+        try die(path)
+        rig.owe(page(0), page: 0, frame: 5)
+        rig.owe(Array(page(2)[0..<1808]) + [UInt8](repeating: 0, count: 2288), page: 2, frame: 6)
+        try Files.write([UInt8](repeating: 7, count: 5000), to: path.string, at: 10_000)
+        rig.state.noteAlive()
+        #expect(try writeOut().map { $0.failure } == [nil])
+        expectSame(
+            contents(of: path),
+            page(0) + pattern(10_000)[4096..<8192] + page(2)[0..<1808] + [UInt8](repeating: 7, count: 5000))
+        #expect(rig.state.image(0).size == 15_000 && rig.words == ["5: 0 0", "6: 0 2"])
+    }
+
+    /// An image that has lost its end, where nothing is owed, gets the rest only if a person says so.
+    @Test func shorter() throws {
+        let path = scratch.file(pattern(12_288))
+        try die(path)
+        rig.owe(page(1), page: 0, frame: 5)
+        rig.keep(pattern(4096), page: 2, frame: 6)
+        truncate(path, to: 8000)
+        let refused = try writeOut()
+        #expect(refused.count == 1 && refused[0].isChanged)
+        expectSame(contents(of: path), pattern(8000))
+        #expect(try writeOut(evenIfChanged: true).map { $0.failure } == [nil])
+        expectSame(contents(of: path), page(1) + pattern(8000)[4096...])
+        #expect(rig.state.image(0).size == 8000 && rig.words == ["5: 0 0"])
     }
 
     /// Another file is never written.

@@ -31,7 +31,7 @@ final class StateRig {
     func takeOver(log: (String) -> Void = { _ in }) throws {
         let frames = state.frames
         close()
-        file = try StateFile(path, create: false)
+        file = try StateFile(path, create: false, log: log)
         guard case .same(let state) = try file.take(KeptLayout(frames: frames, unit: file.unit)) else {
             throw Trouble("the state is not taken over")
         }

@@ -73,6 +73,12 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         records.deallocate()
     }
 
+    /// The process whose calls were under way has died, and its calls have ended: a server that takes over waits for
+    /// that.
+    func callsHaveEnded() {
+        for page in 0..<pages(0..<size).count { beingChanged[page].store(0, ordering: .relaxed) }
+    }
+
     /// From now on nothing fails.
     func heal() { healed.store(true, ordering: .relaxed) }
 

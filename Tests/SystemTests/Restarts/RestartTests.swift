@@ -21,21 +21,6 @@ struct RestartTests {
         return try (0..<8).flatMap { try client.read(Self.bytes / 8, at: $0 * Self.bytes / 8) }
     }
 
-    /// Kills the server while `client` is connected: an image without clients is written out soon after.
-    private func kill(_ server: Server, beside client: Client) throws {
-        Glibc.kill(server.pid, SIGKILL)
-        #expect(try server.process.wait() == 128 + SIGKILL)
-        withExtendedLifetime(client) {}
-    }
-
-    /// What a server says that does not start with this state.
-    private func refusal(_ image: Image, _ state: StateFolder) throws -> String {
-        let refused = try Subprocess.run(
-            "nbdkit", "-f", "-U", "-", try Plugin.built(), image.path, state.option, "memory=8M", "--run", "true")
-        #expect(refused.status != 0)
-        return refused.output
-    }
-
     /// Whatever SIGKILL interrupts, the next server has everything that was answered, and of what was not answered each
     /// sector is the old or the new one. What the next server serves is checked, and at the end the image itself.
     @Test func killedUnderWriters() throws {
@@ -131,10 +116,10 @@ struct RestartTests {
         let first = try Server(image, state.option, "memory=8M", "dirty-age=3600")
         let client = try Client(first)
         try client.write([UInt8](repeating: 9, count: 4096), at: 65536)
-        try kill(first, beside: client)
+        try Restart.kill(first, beside: client)
         usleep(2_100_000)
         try Files.write([UInt8](repeating: 7, count: 4096), to: image.path, at: 8192)
-        let refused = try refusal(image, state)
+        let refused = try Restart.refusal([image.path], state)
         #expect(refused.contains("1 pages of 4096 bytes are owed to an image that cannot have them"))
         #expect(refused.contains("others have changed it"))
         #expect(refused.contains("--write-out"))
@@ -148,7 +133,7 @@ struct RestartTests {
         let first = try Server(image, state.option, "memory=8M", "dirty-age=3600")
         let client = try Client(first)
         try client.write([UInt8](repeating: 9, count: 4096), at: 65536)
-        try kill(first, beside: client)
+        try Restart.kill(first, beside: client)
         let second = try Server(image, state.option, "memory=16M")
         #expect(second.log.contains("memory= is another one than the last server's"))
         #expect(second.log.contains("1 pages that it owed to images are on them now"))
@@ -161,7 +146,7 @@ struct RestartTests {
         let image = try Image(size: 1 << 20)
         let state = StateFolder()
         let first = try Server(image, state.option, "memory=8M")
-        let refused = try refusal(image, state)
+        let refused = try Restart.refusal([image.path], state)
         #expect(refused.contains("another server (process \(first.pid)) has it"))
     }
 
@@ -173,9 +158,9 @@ struct RestartTests {
             let server = try Server(image, state.option, "memory=8M", "dirty-age=3600")
             let client = try Client(server)
             try client.write([1], at: 0)
-            try kill(server, beside: client)
+            try Restart.kill(server, beside: client)
         }
-        let refused = try refusal(image, state)
+        let refused = try Restart.refusal([image.path], state)
         #expect(refused.contains("the last 4 servers have died within a minute"))
         #expect(refused.contains("--write-out"))
     }

@@ -26,11 +26,27 @@ final class StateFolder {
     /// Makes the next server forget how many before it have died young.
     func forgetShortLives() throws { try Files.write([0, 0, 0, 0], to: path, at: Self.shortLives) }
 
-    /// Makes it look as if a failed sync had lost data of the first image.
-    func noteLoss(_ error: Int32) throws { try Files.write([UInt8(error)], to: path, at: Self.loss) }
+    /// Whether the first image has been stamped after its last write, and there was one.
+    var isStamped: Bool {
+        get throws {
+            let record = Array(try Files.bytes(path, upTo: Self.firstRecord + 1024)[Self.firstRecord...])
+            func word(_ offset: Int) -> [UInt8] { Array(record[offset..<offset + 8]) }
+            return record[Self.stamped] == 1 && word(Self.begun) == word(Self.begunWhenStamped)
+                && word(Self.begun).contains { $0 != 0 }
+        }
+    }
 
-    /// Where the record of the first image has its loss (CStateFormat.h).
-    private static let loss = 4096 + 48
-    /// Where the header has the number of short lives (CStateFormat.h).
+    /// Makes the record of the first image prove nothing.
+    func forgetStamp() throws { try Files.write([0, 0, 0, 0], to: path, at: Self.firstRecord + Self.stamped) }
+
+    /// Makes it look as if a failed sync had lost data of the first image.
+    func noteLoss(_ error: Int32) throws { try Files.write([UInt8(error)], to: path, at: Self.firstRecord + Self.loss) }
+
+    // Where the header and a record of an image have what (CStateFormat.h).
     private static let shortLives = 104
+    private static let firstRecord = 4096
+    private static let loss = 48
+    private static let stamped = 52
+    private static let begun = 112
+    private static let begunWhenStamped = 128
 }

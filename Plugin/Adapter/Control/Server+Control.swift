@@ -1,0 +1,185 @@
+import Glibc
+import Interface
+import Paging
+import SystemPackage
+
+// What the control socket tells and does. Any thread, between `begin` and `end`.
+extension Server {
+    /// Carries out the order of a line. What a disk holds up is left when the client has gone.
+    func carryOut(_ line: String, for client: ControlClient) -> ControlAnswer {
+        do throws(ControlError) {
+            let order = try ControlOrder(line)
+            if order == .figures { return .done(try figures()) }
+            guard orders.begin() else {
+                throw ControlError("\(ControlOrders.max) orders are under way already; one of them may wait for a disk")
+            }
+            defer { orders.end() }
+            return .done(try carryOut(order, client))
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private typealias Members = [(name: String, value: JSON)]
+
+    private func carryOut(_ order: ControlOrder, _ client: ControlClient) throws(ControlError) -> Members {
+        switch order {
+        case .figures: return try figures()
+        case .flush(let name): return try flush(name, client)
+        case .drop(let name): return try drop(name)
+        case .prefetch(let name, let range): return try prefetch(name, range, client)
+        case .readahead(let name, let bytes):
+            return try with(name) { client in
+                client.pager.provider.readahead = bytes
+                return [("readahead_bytes", .number(UInt64(client.pager.provider.readahead)))]
+            }
+        }
+    }
+
+    // MARK: - Figures
+
+    private func figures() throws(ControlError) -> Members {
+        let serving = try running()
+        var images: [JSON] = []
+        // A look at an image that is being closed does no harm. To keep it open could mean to close it, and to wait for
+        // its disk.
+        for served in serving.openImages { images.append(.object(Server.figures(of: served))) }
+        let counters = serving.pages.counters
+        return [
+            ("version", .text(FLEXPAGE_VERSION)), ("pid", .number(UInt64(getpid()))),
+            ("memory", .object(memoryFigures(serving, counters))),
+            ("all", .object(Server.figuresOfAll(counters))), ("images", .list(images)),
+        ]
+    }
+
+    private func memoryFigures(_ serving: Serving, _ counters: Counters) -> Members {
+        [
+            ("bound_bytes", .number(UInt64(settings.memory))), ("in_use_bytes", .number(counters.bytesInUse)),
+            ("peak_bytes", .number(counters.peakBytesInUse)),
+            ("pages_bytes", .number(UInt64(serving.pages.frames) * Server.page)),
+            ("dirty_bytes", .number(counters.dirtyPages * Server.page)),
+            ("known_zero_bytes", .number(counters.knownZeroes * Server.page)),
+        ]
+    }
+
+    private static let page: UInt64 = 4096
+
+    private static func figures(of served: ServedImage) -> Members {
+        let provider = served.provider
+        return [
+            ("name", .text(served.name)), ("size_bytes", .number(UInt64(provider.size))),
+            ("held_bytes", .number(UInt64(provider.heldPages) * page)),
+            ("reserved_bytes", .number(UInt64(provider.reservedPages) * page)),
+            ("readahead_bytes", .number(UInt64(provider.readahead))),
+            ("is_losing", .flag(provider.lost != nil)), ("is_in_trouble", .flag(provider.trouble != nil)),
+            ("counters", .object(figures(provider.counters))),
+            ("fill_latency", figures(provider.fillLatencies)),
+            ("write_out_latency", figures(provider.writeOutLatencies)),
+            ("sync_latency", figures(provider.syncLatencies)), ("flush_latency", figures(provider.flushLatencies)),
+        ]
+    }
+
+    private static func figures(_ latencies: Latencies) -> JSON {
+        .object([
+            ("count", .number(latencies.count)), ("sum_us", .number(latencies.microseconds)),
+            ("at_most_us", .list(latencies.counts.map { .number($0) })),
+        ])
+    }
+
+    /// What is counted for each image as well as for all.
+    private static func figures(_ counters: Counters) -> Members {
+        [
+            ("hits", .number(counters.hits)), ("misses", .number(counters.misses)),
+            ("zero_hits", .number(counters.zeroHits)), ("fills", .number(counters.fills)),
+            ("failed_fills", .number(counters.failedFills)), ("recycles", .number(counters.recycles)),
+            ("writes", .number(counters.writes)), ("written_bytes", .number(counters.pagesWritten * page)),
+            ("failed_writes", .number(counters.failedWrites)), ("dirty_bytes", .number(counters.dirtyPages * page)),
+            ("allowed_dirty_bytes", .number(counters.allowedDirtyPages * page)),
+        ]
+    }
+
+    private static func figuresOfAll(_ counters: Counters) -> Members {
+        [
+            ("counters", .object(figures(counters))),
+            ("moves", .number(counters.moves)), ("waits", .number(counters.waits)),
+            ("dirty_waits", .number(counters.dirtyWaits)),
+        ]
+    }
+
+    // MARK: - Orders
+
+    private func flush(_ name: String?, _ client: ControlClient) throws(ControlError) -> Members {
+        guard let name else {
+            let failures = try running().flushAll { client.isGone }
+            guard failures.isEmpty else { throw ControlError(failures.joined(separator: "; ")) }
+            return []
+        }
+        return try with(name) { client throws(ControlError) in
+            let served = client.served
+            guard served.image.isWritable else { return [] }
+            do throws(AccessError) {
+                try served.provider.flush()
+                return []
+            } catch {
+                throw ControlError("\(served.label): the flush has failed: \(Errno(rawValue: error.code))")
+            }
+        }
+    }
+
+    private func drop(_ name: String?) throws(ControlError) -> Members {
+        var pages = 0
+        if let name {
+            pages = try with(name) { client in client.pager.provider.dropClean() }
+        } else {
+            let serving = try running()
+            serving.forgetResting()
+            serving.visitEach { pages += $0.provider.dropClean() }
+        }
+        return [("dropped_bytes", .number(UInt64(pages) * Server.page))]
+    }
+
+    /// Reads what is missing of the range, in steps, so that it takes no more memory at a time than a client's request.
+    private func prefetch(
+        _ name: String, _ range: Range<Int64>, _ asking: ControlClient
+    ) throws(ControlError) -> Members {
+        try with(name) { client throws(ControlError) in
+            let size = client.pager.provider.size
+            let end = min(range.upperBound, size)
+            guard range.lowerBound < size || range.isEmpty else {
+                throw ControlError("offset \(range.lowerBound): the image has \(size) bytes")
+            }
+            var offset = range.lowerBound
+            while offset < end {
+                guard !asking.isGone else { throw ControlError("nobody waits for the answer") }
+                let next = min(end, offset + 1 << 20)
+                do throws(AccessError) {
+                    try client.pager.populate(offset..<next)
+                } catch {
+                    throw ControlError(
+                        "\(client.served.label): cannot be read at \(offset): \(Errno(rawValue: error.code))")
+                }
+                offset = next
+            }
+            return [("prefetched_bytes", .number(UInt64(max(0, end - range.lowerBound))))]
+        }
+    }
+
+    /// Calls `body` as a client of the export that only reads: it hinders no other program, and drops nothing.
+    private func with<Result>(
+        _ name: String, _ body: (Client) throws(ControlError) -> Result
+    ) throws(ControlError) -> Result {
+        let client: Client
+        do throws(ConfigurationError) {
+            client = try connect(to: name, isReadOnly: true).client
+        } catch {
+            throw ControlError(error.text)
+        }
+        defer { client.leave() }
+        return try body(client)
+    }
+
+    private func running() throws(ControlError) -> Serving {
+        guard let serving else { throw ControlError("the server is ending") }
+        return serving
+    }
+}

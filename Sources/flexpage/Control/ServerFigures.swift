@@ -1,0 +1,37 @@
+/// What a server tells on its control socket. The man page of the plugin documents each name.
+struct ServerFigures: Decodable, Equatable {
+    struct Memory: Decodable, Equatable {
+        let boundBytes, inUseBytes, peakBytes, pagesBytes, dirtyBytes, knownZeroBytes: UInt64
+    }
+
+    /// What is counted for each image as well as for all.
+    struct Counters: Decodable, Equatable {
+        let hits, misses, zeroHits, fills, failedFills, recycles, writes, writtenBytes, failedWrites: UInt64
+        let dirtyBytes, allowedDirtyBytes: UInt64
+    }
+
+    struct All: Decodable, Equatable {
+        let counters: Counters
+        let moves, waits, dirtyWaits: UInt64
+    }
+
+    /// How many calls took at most 1, 2, 4, … microseconds, and the last one longer.
+    struct Latency: Decodable, Equatable {
+        let count, sumUs: UInt64
+        let atMostUs: [UInt64]
+    }
+
+    struct Image: Decodable, Equatable {
+        let name: String
+        let sizeBytes, heldBytes, reservedBytes, readaheadBytes: UInt64
+        let isLosing, isInTrouble: Bool
+        let counters: Counters
+        let fillLatency, writeOutLatency, syncLatency, flushLatency: Latency
+    }
+
+    let version: String
+    let pid: Int
+    let memory: Memory
+    let all: All
+    let images: [Image]
+}

@@ -63,6 +63,8 @@ int main(int count, char **arguments)
     piece.iov_base = mmap(NULL, piece.iov_len, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     check(piece.iov_base != MAP_FAILED, "mapping");
     begin(file, &piece, is_write ? IORING_OP_WRITEV : IORING_OP_READV);
+    // A worker of the kernel may be starting the transfer. One that has not started is cancelled by the kill.
+    usleep(300000);
     printf("under way\n");
     fflush(stdout);
     while (1)

@@ -93,10 +93,10 @@ class Bench:
     def take_over(self, found: dict, name: str, setting: Setting, load: tuple[str, ...], stays: bool) -> None:
         running, _ = self.start(setting)
         for turn in range(self.options.turns):
-            if turn == 0 or not stays:
-                fio(*client("fill", running.uri), *load, *seeded(1 + turn))
             # Without a client, what is owed is written out.
             with held(setting):
+                if turn == 0 or not stays:
+                    fio(*client("fill", running.uri), *load, *seeded(1 + turn))
                 kill(running)
             running, took = self.start(setting)
             note(found, name, took, running.usage()["cpu_seconds"], owed(running))
@@ -149,6 +149,7 @@ class held:
 def kill(running: Running) -> None:
     running.process.send_signal(signal.SIGKILL)
     running.process.wait()
+    running.setting.socket.unlink(missing_ok=True)
 
 
 def owed(running: Running) -> int:

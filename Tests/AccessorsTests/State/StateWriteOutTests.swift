@@ -108,7 +108,7 @@ struct StateWriteOutTests {
         expectSame(contents(of: path), changed[0..<4096] + page(1) + changed[8192...])
     }
 
-    /// What is kept of images that are owed nothing stays if a stamp can judge it later, and goes if only the time could
+    /// What is kept of images that are owed nothing stays if a stamp can judge it later. It goes if only the time could
     /// that the server was last alive. Such images are not looked at.
     @Test func owedNothing() throws {
         let paths = (0..<3).map { scratch.file(pattern(8192), named: "image \($0)") }

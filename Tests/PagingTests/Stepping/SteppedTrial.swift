@@ -7,9 +7,9 @@ import TestSupport
 /// A server that does one operation, an instruction at a time, and could die before each of them.
 ///
 /// The server runs in a fork. Its kept memory and its image are shared with this process, which copies them and lets
-/// the next server take over the copy. Everything that was answered before must be there. Each sector that the operation
-/// changes must be the old one or the new one, and the new one once the operation is done. After a flush, the image must
-/// hold the same.
+/// the next server take over the copy. Everything that was answered before must be there. Each sector that the
+/// operation changes must be the old one or the new one, and the new one once the operation is done. After a flush, the
+/// image must hold the same.
 ///
 /// The next server is tried at each change of what stands before the frames, and of the image. Most instructions change
 /// neither. Changes of the frames' bytes are tried now and then: a seed draws when.
@@ -54,8 +54,8 @@ final class SteppedTrial {
         after = operation.result(before)
     }
 
-    /// Does the operation in this process. The fork has one thread, so it must not come upon a lock of the Swift runtime
-    /// that another one has: nothing is new to it after this.
+    /// Does the operation in this process. The fork has one thread, so it must not come upon a lock of the Swift
+    /// runtime that another one has: nothing is new to it after this.
     func rehearse() {
         operation.run(rig)
         _ = flaw(isOver: true)

@@ -22,8 +22,8 @@ struct SteppedOperation: Sendable, CustomStringConvertible {
         self.result = result
     }
 
-    /// Pages 0 to 15 are clean, in flexpages of several pages. Pages 20 to 22 are dirty, and so is page 5, in part. Some
-    /// frames are free.
+    /// Pages 0 to 15 are clean, in flexpages of several pages. Pages 20 to 22 are dirty, and so is page 5, in part.
+    /// Some frames are free.
     private static let usual: @Sendable (KeptRig) throws -> Void = { rig in
         _ = try rig.read(0..<16 << 12)
         try rig.write(0x51, at: 20 << 12..<23 << 12)

@@ -74,7 +74,9 @@ public struct StateWriteOut {
         defer { lifeSigns?.end() }
         if lifeSigns != nil { dropUnproven() }
         let outcomes = wanted.map { image in
-            outcome(image, refusals[image.number] ?? refusal { try write(image) })
+            // A page that was being moved is in two frames.
+            let count = state.owedPages(of: image.number).count
+            return outcome(image, count, refusals[image.number] ?? refusal { try write(image) })
         }
         if outcomes.allSatisfy({ $0.failure == nil }) { state.header.pointee.short_lives = 0 }
         return outcomes
@@ -89,10 +91,11 @@ public struct StateWriteOut {
         }
     }
 
-    private func outcome(_ image: KeptContents, _ refusal: Refusal?) -> Outcome {
+    /// - Parameter count: Base pages that were owed before.
+    private func outcome(_ image: KeptContents, _ count: Int, _ refusal: Refusal?) -> Outcome {
         let left = state.owedPages(of: image.number).count
         return Outcome(
-            path: image.image.path, writtenPages: image.owed - left, owedPages: left,
+            path: image.image.path, writtenPages: count - left, owedPages: left,
             isUnsynced: image.image.isUnsynced, failure: refusal?.text, isChanged: refusal?.isChanged == true)
     }
 

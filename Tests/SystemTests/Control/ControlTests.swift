@@ -149,13 +149,17 @@ import Testing
         try Files.resize(image, to: 1 << 43)
         let server = try Server([image, "memory=8M", "control=\(path)"])
         var endless: [ControlConnection] = []
-        for _ in 0..<6 {
+        func beginEndless() throws {
             endless.append(try ControlConnection(path))
             try endless.last?.send(Array("prefetch disk 0 8T\n".utf8))
         }
+        for _ in 0..<6 { try beginEndless() }
         let control = try ControlConnection(path)
         try Patience.wait(seconds: 60, "orders are not counted") {
-            ((try? control.ask("flush"))?["error"] as? String)?.contains("6 orders are under way") == true ? () : nil
+            let answer = try? control.ask("flush")
+            // A flush that came before the sixth order has taken its place.
+            if answer?["ok"] as? Bool == true, endless.count == 6 { try? beginEndless() }
+            return (answer?["error"] as? String)?.contains("6 orders are under way") == true ? () : nil
         }
         #expect(try control.ask("figures")["ok"] as? Bool == true)
         #expect(try Client(server).read(1, at: 1 << 30) == [0])

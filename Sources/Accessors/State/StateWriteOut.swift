@@ -118,7 +118,7 @@ public struct StateWriteOut {
         if isOwed { try image.beginWriting() }
         defer { if isOwed { image.endWriting() } }
         try body(
-            image, image.judge(record, owedEnd: contents.owedEnd, alive: state.header.pointee.alive))
+            image, image.judge(record, owedEnd: contents.owedEnd, alive: state.alive))
     }
 
     /// Judges an image, and notes the judgement in its record.

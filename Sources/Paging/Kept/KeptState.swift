@@ -76,7 +76,15 @@ public struct KeptState: @unchecked Sendable {
     }
 
     /// When the server was last alive, nanoseconds of CLOCK_REALTIME.
-    public var alive: UInt64 { header.pointee.alive }
+    public var alive: UInt64 { aliveWord.pointee.load(ordering: .relaxed) }
+
+    /// A thread that says that it lives, and one that looks, may do so at the same time. No order of events is drawn
+    /// here.
+    private var aliveWord: UnsafeMutablePointer<Synchronization.Atomic<UInt64>> {
+        let offset = MemoryLayout<flexpage_state_header>.offset(of: \.alive)!
+        return (UnsafeMutableRawPointer(header) + offset).assumingMemoryBound(
+            to: Synchronization.Atomic<UInt64>.self)
+    }
 
     /// The records that are in use.
     public var imagesInUse: [(number: Int, image: KeptImage)] {
@@ -84,7 +92,7 @@ public struct KeptState: @unchecked Sendable {
     }
 
     /// The server is alive, now.
-    public func noteAlive() { header.pointee.alive = KeptState.now }
+    public func noteAlive() { aliveWord.pointee.store(KeptState.now, ordering: .relaxed) }
 
     /// How many servers in a row have died within a minute of service, if the last one is dead now.
     public var shortLives: Int {

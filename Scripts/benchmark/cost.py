@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import json
 import os
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ from fio import client, fio, seeded
 from running import Running
 from servers import FLEXPAGE, Setting
 from session import make_image, say
-from words import absolute, positive
+from words import absolute, add_output, positive
 
 # For start-up: the sizes of the images, and the server's memory limit. `memory=` is 48 MiB less.
 SMALL_IMAGE, LARGE_IMAGE = 1 << 30, 15 << 40
@@ -28,10 +27,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--requests", type=positive, default=5000, metavar="N", help="requests of the short runs under callgrind (5000)")
     add("--starts", type=positive, default=9, metavar="N", help="starts with each image (9)")
-    add("--output", type=absolute, metavar="DIR", help="where results go (.build/bench/results)")
-    add("--keep", action="store_true", help="write results to Scripts/benchmark/results, and into its README")
-    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
-    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
+    add_output(parser)
     add("--tool", type=absolute, required=True, help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
@@ -39,7 +35,6 @@ def arguments(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> int:
     options = arguments(words)
     work, plugin = options.work, options.plugin
-    output = report.KEPT if options.keep else options.output or work / "results"
     with machine.reserved(work):
         figures = {
             "date": datetime.date.today().isoformat(),
@@ -48,13 +43,7 @@ def main(words: list[str]) -> int:
             "metadata": metadata(options.tool),
             "starts": [start(plugin, work, size, options.starts) for size in (SMALL_IMAGE, LARGE_IMAGE)],
         }
-    text = markdown(figures)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "cost.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (output / "cost.md").write_text(text)
-    print(text)
-    if options.keep:
-        report.put_into_readme("cost", text)
+    report.write_document("cost", figures, markdown(figures), options)
     return 0
 
 

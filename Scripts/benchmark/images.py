@@ -6,8 +6,6 @@ import json
 import os
 import random
 import statistics
-import sys
-import time
 from pathlib import Path
 
 import hanging
@@ -16,7 +14,7 @@ import report
 from fio import client, fio, requests, seeded
 from many import KINDS, PAGE, Servers
 from session import say
-from words import absolute, choice, positive
+from words import add_output, choice, positive
 
 EIGHT = 8
 # Requests per second of each of the eight, and how many times as many the ninth sends.
@@ -171,10 +169,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--seconds", type=positive, default=20, metavar="S", help="seconds of a run beside the ninth (20)")
     add("--turns", type=positive, default=20, metavar="N", help="pairs of stretches with and without a disk that hangs (20)")
     add("--limit", type=positive, default=192, metavar="MIB", help="the memory of all servers of a run together (192)")
-    add("--output", type=absolute, metavar="DIR", help="where to write results (.build/bench/results)")
-    add("--keep", action="store_true", help="write results to Scripts/benchmark/results, and into its README")
-    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
-    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
+    add_output(parser)
     return parser.parse_args(words)
 
 
@@ -182,10 +177,9 @@ def main(words: list[str]) -> int:
     options = arguments(words)
     if why_not := hanging.why_not():
         raise OSError(why_not)
-    output = report.KEPT if options.keep else options.output or options.work / "results"
-    path = output / "images.json"
+    path = report.directory(options) / "images.json"
     with machine.reserved(options.work):
-        document = json.loads((report.KEPT / "images.json").read_text()) if options.keep and path.exists() else {}
+        document = json.loads(path.read_text()) if options.keep and path.exists() else {}
         document["about"] = {
             "date": datetime.date.today().isoformat(), "machine": machine.description(options.work),
             "load": f"{os.getloadavg()[0]:.1f}", "limit_mib": options.limit, "turns": options.turns,
@@ -195,11 +189,5 @@ def main(words: list[str]) -> int:
         if "hanging" in options.only:
             document["hanging"] = {load: hanging.measure(load, options.plugin, options.work, options.turns)
                                    for load in hanging.LOADS}
-    output.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n")
-    (output / "images.md").write_text(section(document))
-    if options.keep:
-        report.put_into_readme("images", section(document))
-    print(section(document))
-    print(f"Results: {output}", file=sys.stderr)
+    report.write_document("images", document, section(document), options)
     return 0

@@ -11,7 +11,7 @@ from results import Results
 from rows import QUICK, QUICK_PEERS, ROWS
 from servers import PEERS, RAW
 from session import Plan, Session
-from words import absolute, choice, positive
+from words import absolute, add_output, choice, positive
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
@@ -28,12 +28,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--image", type=positive, default=2048, metavar="MIB", help="the size of the image (2048)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="another key for the plugin")
     add("--baseline", type=absolute, metavar="PLUGIN", help="another build of the plugin, as one more peer")
-    add("--output", type=absolute, metavar="DIR", help="where to write results (.build/bench/results)")
-    add("--keep", action="store_true",
-        help="write results to Scripts/benchmark/results, and into its README; with --only, replace only those rows")
     add("--show", type=absolute, metavar="DIR", help="do not measure; write the table and the charts again from results")
-    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
-    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
+    add_output(parser, keep="; with --only, replace only those rows")
     return parser.parse_args(words)
 
 

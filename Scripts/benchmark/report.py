@@ -1,5 +1,8 @@
 """Writes results: the files in a directory, and the part of the README between its markers."""
 
+import argparse
+import json
+import sys
 from pathlib import Path
 
 from chart import chart
@@ -20,6 +23,23 @@ def write(results: Results, directory: Path) -> None:
     (directory / "targets.md").write_text(targets(results))
     (directory / "peers.svg").write_text(chart(results))
     (directory / "headline.svg").write_text(headline(results))
+
+
+def directory(options: argparse.Namespace) -> Path:
+    """Where the results of a measurement go."""
+    return KEPT if options.keep else options.output or options.work / "results"
+
+
+def write_document(name: str, document: dict, text: str, options: argparse.Namespace) -> None:
+    """Writes NAME.json, and NAME.md, which is generated from it. With --keep, the README gets the text too."""
+    output = directory(options)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    (output / f"{name}.md").write_text(text)
+    if options.keep:
+        put_into_readme(name, text)
+    print(text)
+    print(f"Results: {output}", file=sys.stderr)
 
 
 def peers_section(results: Results) -> str:

@@ -2,11 +2,9 @@
 
 import argparse
 import datetime
-import json
 import os
 import signal
 import statistics
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from nbd import Connection
 from running import Running
 from servers import AS_IT_COMES, BESIDE, Setting
 from session import make_image, say
-from words import absolute, positive
+from words import absolute, add_output, positive
 
 # Bytes of memory= for tables and the like, beside each byte of pages.
 TABLES = 1 / 12
@@ -198,16 +196,12 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--turns", type=positive, default=5, metavar="N", help="restarts of each kind (5)")
     add("--seconds", type=positive, default=10, metavar="S", help="seconds for which hits are counted (10)")
     add("--state", type=absolute, default=Path("/dev/shm"), metavar="DIR", help="a directory on a tmpfs (/dev/shm)")
-    add("--output", type=absolute, metavar="DIR", help="where to write results (.build/bench/results)")
-    add("--keep", action="store_true", help="write results to Scripts/benchmark/results, and into its README")
-    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
-    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
+    add_output(parser)
     return parser.parse_args(words)
 
 
 def main(words: list[str]) -> int:
     options = arguments(words)
-    output = report.KEPT if options.keep else options.output or options.work / "results"
     bench = Bench(options)
     with machine.reserved(options.work):
         about = {
@@ -219,11 +213,5 @@ def main(words: list[str]) -> int:
             document = {"about": about, "times": bench.measure_times(), "hits": bench.measure_hits()}
         finally:
             bench.forget()
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "restart.json").write_text(json.dumps(document, indent=1) + "\n")
-    (output / "restart.md").write_text(markdown(document))
-    if options.keep:
-        report.put_into_readme("restart", markdown(document))
-    print(markdown(document))
-    print(f"Results: {output}", file=sys.stderr)
+    report.write_document("restart", document, markdown(document), options)
     return 0

@@ -24,3 +24,13 @@ def positive(word: str) -> int:
     if not word.isdecimal() or int(word) == 0:
         raise argparse.ArgumentTypeError(f"{word}: not a number above 0")
     return int(word)
+
+
+def add_output(parser: argparse.ArgumentParser, keep: str = "") -> None:
+    """Adds the options that all measurements with kept results have.
+    - keep: What else --keep does."""
+    add = parser.add_argument
+    add("--output", type=absolute, metavar="DIR", help="where to write results (.build/bench/results)")
+    add("--keep", action="store_true", help=f"write results to Scripts/benchmark/results, and into its README{keep}")
+    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
+    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "Scripts" / "benchmark"))
 sys.dont_write_bytecode = True
 
 import report  # noqa: E402
+from checks import expect, status  # noqa: E402
 import headline as head  # noqa: E402
 from chart import BAR, LEFT, across, chart, text  # noqa: E402
 from load import Length, load_options  # noqa: E402
@@ -19,15 +20,6 @@ from results import Comparison, Results, RowResult  # noqa: E402
 from rows import ROWS  # noqa: E402
 from servers import PEERS, RAW  # noqa: E402
 from table import notes, table, targets  # noqa: E402
-
-failures = 0
-
-
-def expect(name: str, is_so: bool, found: object = "") -> None:
-    global failures
-    failures += not is_so
-    print(f"PASS {name}" if is_so else f"FAIL {name}: found {found}")
-
 
 def compared(peer: str, *pairs: tuple[float, float]) -> Comparison:
     return Comparison(peer, [({"value": ours}, {"value": theirs}) for ours, theirs in pairs])
@@ -175,4 +167,4 @@ def files() -> None:
 
 for check in (ratios, goals, rows, beside, lengths, outputs, parts, files):
     check()
-sys.exit(1 if failures else 0)
+sys.exit(status())

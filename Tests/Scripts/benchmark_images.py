@@ -9,16 +9,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "Scripts" / "benchmark"))
 sys.dont_write_bytecode = True
 
 import hanging  # noqa: E402
+from checks import expect, status  # noqa: E402
 import images  # noqa: E402
-
-failures = 0
-
-
-def expect(name: str, is_so: bool, found: object = "") -> None:
-    global failures
-    failures += not is_so
-    print(f"PASS {name}" if is_so else f"FAIL {name}: found {found}")
-
 
 class FakeServers:
     """Servers with two misses more of each image at each look."""
@@ -81,4 +73,4 @@ if __name__ == "__main__":
     hit_rates()
     stretches()
     tables()
-    sys.exit(failures != 0)
+    sys.exit(status())

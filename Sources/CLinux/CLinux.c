@@ -339,8 +339,6 @@ int linux_mark(int descriptor, int64_t offset) { return set_lock(descriptor, F_R
 
 int linux_unmark(int descriptor, int64_t offset) { return set_lock(descriptor, F_UNLCK, offset, 1); }
 
-int linux_is_marked(int descriptor, int64_t offset) { return find_lock(descriptor, F_WRLCK, offset, 1); }
-
 int linux_ending(int descriptor)
 {
     struct statfs status;

@@ -29,7 +29,8 @@ private func takeOver(_ state: KeptState) {
     let registry = ProviderRegistry(pages: pages)
     let taken = registry.takeOver(state) { (CheckedImage(size: state.image($0).size), false) }
     pages.checkInvariants(isQuiet: true)
-    for image in taken { precondition(image.cleanPages + image.owedPages <= state.frames, "each frame counts once") }
+    for image in taken { precondition(image.owedPages <= image.provider.heldPages, "what is owed is in memory") }
+    precondition(taken.reduce(0) { $0 + $1.provider.heldPages } <= state.frames, "each frame counts once")
     for image in taken {
         try? image.provider.flush()
         try? registry.close(image.provider)

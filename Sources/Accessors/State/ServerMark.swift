@@ -47,9 +47,6 @@ public struct ServerMark: Equatable, Sendable {
     ///   such locks.
     func put(on descriptor: Int32) throws(Errno) { _ = try Linux.checked(linux_mark(descriptor, byte)) }
 
-    /// Whether another open file description of the same file has this mark. Exact, but only for this file.
-    func isOnAnother(thanThat descriptor: Int32) -> Bool { linux_is_marked(descriptor, byte) == 1 }
-
     /// Checks that marks can be seen here, on a file that has no marks.
     /// - Throws: EOPNOTSUPP if they cannot.
     static func check(on descriptor: Int32, _ table: LockTable = LockTable()) throws(Errno) {

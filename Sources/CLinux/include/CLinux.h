@@ -152,9 +152,6 @@ int linux_is_locked(int descriptor);
 int linux_mark(int descriptor, int64_t offset);
 int linux_unmark(int descriptor, int64_t offset);
 
-// fcntl(2), F_OFD_GETLK: 1 if another open file description of this file has the mark, else 0.
-int linux_is_marked(int descriptor, int64_t offset);
-
 // What the kernel does with a read or write of a process that is killed.
 enum linux_ending {
     // The process lives on until it is done, or the open file description does (io_uring). So locks tell when that is.

@@ -35,8 +35,7 @@ public enum KeptDamage: Error, Equatable, Sendable {
         }
     }
 
-    /// Checks all of a section, in O(images + frames log frames). It reads nothing outside of `mapping`, and changes
-    /// nothing.
+    /// Checks all of a section, in O(images + frames). It reads nothing outside of `mapping`, and changes nothing.
     static func check(_ mapping: UnsafeMutableRawBufferPointer) throws(KeptDamage) {
         let header = try checkedHeader(mapping)
         let base = mapping.baseAddress!
@@ -57,23 +56,14 @@ public enum KeptDamage: Error, Equatable, Sendable {
         try checkVersions(words, base + Int(header.memory_offset), frames: Int(header.frames))
     }
 
-    /// A server that dies while it moves a page leaves it in two frames, with the same bytes.
+    /// A server that dies while it moves a page leaves it in two frames, with the same bytes. `TakeOver` meets them as
+    /// well, but could not refuse two versions any more.
     private static func checkVersions(
         _ words: UnsafeMutablePointer<UInt64>, _ memory: UnsafeMutableRawPointer, frames: Int
     ) throws(KeptDamage) {
-        let live = (0..<frames).lazy.map { KeptWord(words[$0]) }.filter { $0.isLive }
-        let keys = live.map { $0.key.raw }.sorted()
-        var doubles: Set<UInt64> = []
-        for (key, next) in zip(keys, keys.dropFirst()) where key == next { doubles.insert(key) }
-        if doubles.isEmpty { return }
-        var first: [UInt64: Int] = [:]
-        for frame in 0..<frames {
-            let word = KeptWord(words[frame])
-            guard word.isLive, doubles.contains(word.key.raw) else { continue }
-            guard let other = first[word.key.raw] else {
-                first[word.key.raw] = frame
-                continue
-            }
+        let first = FirstFrames(frames: frames)
+        for frame in 0..<frames where KeptWord(words[frame]).isLive {
+            guard let other = first.enter(frame, { KeptWord(words[$0]).key.raw }) else { continue }
             guard memcmp(memory + other * BasePage.size, memory + frame * BasePage.size, BasePage.size) == 0 else {
                 throw .twoVersions(frame)
             }

@@ -9,15 +9,14 @@ struct TakeOver: ~Copyable {
     private let kept: KeptState
     /// The images, by their numbers.
     private let providers: [Provider?]
-    private(set) var clean: [Int]
+    /// Base pages that are owed to each.
     private(set) var owed: [Int]
 
     init(_ pages: Pages, _ kept: KeptState, _ providers: [Provider?]) {
         self.pages = pages
         self.kept = kept
         self.providers = providers
-        clean = Array(repeating: 0, count: providers.count)
-        owed = clean
+        owed = Array(repeating: 0, count: providers.count)
     }
 
     mutating func run() {
@@ -68,8 +67,6 @@ struct TakeOver: ~Copyable {
                 context.dirtyLimit.add(context.map.markDirty(covered, in: chunk))
                 context.map.updateStates(of: covered, in: chunk)
                 owed[word.image] += covered.count
-            } else {
-                clean[word.image] += covered.count
             }
             pages.queue.append(count: 1) { _ in id }
             return true

@@ -5,8 +5,6 @@ extension ProviderRegistry {
         /// The caller is its user, unless it rests.
         public let provider: Provider
         public let isResting: Bool
-        /// Base pages that are as the image has them.
-        public let cleanPages: Int
         /// Base pages that the other server owed to the image. They are dirty.
         public let owedPages: Int
     }
@@ -34,8 +32,7 @@ extension ProviderRegistry {
         return providers.enumerated().compactMap { number, provider in
             provider.map {
                 TakenOver(
-                    provider: $0, isResting: resting.contains(number), cleanPages: takeOver.clean[number],
-                    owedPages: takeOver.owed[number])
+                    provider: $0, isResting: resting.contains(number), owedPages: takeOver.owed[number])
             }
         }
     }

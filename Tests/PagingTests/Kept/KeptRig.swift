@@ -72,6 +72,9 @@ final class KeptRig {
         return Array(buffer)
     }
 
+    /// Base pages of the first image that are in memory and as the image has them.
+    var cleanPages: Int { providers[0].heldPages - providers[0].dirtyPages }
+
     /// Base pages of an image that a server would find if this one died now: live, and of these owed.
     func count(ofImage number: Int = 0) -> (live: Int, owed: Int) {
         let words = (0..<kept.frames).map { kept[$0] }.filter { $0.isLive && $0.image == number }

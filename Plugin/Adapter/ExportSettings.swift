@@ -28,7 +28,7 @@ struct ExportSettings: Equatable, Sendable {
         var fields = Self.fields(text[text.index(after: colon)...])
         path = fields.removeFirst()
         guard !name.isEmpty else { throw InvalidValue("the name is empty", expected: Self.syntax) }
-        guard !path.isEmpty else { throw InvalidValue("the path is empty", expected: Self.syntax) }
+        _ = try Value.path(path, expected: Self.syntax)
         guard name.utf8.count <= Self.maxNameLength else {
             throw InvalidValue("the name is too long", expected: "at most \(Self.maxNameLength) bytes")
         }

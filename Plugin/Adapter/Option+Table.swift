@@ -50,10 +50,7 @@ extension Option {
             help: "Keep the memory in this file on a tmpfs, for the next server, whatever ends this one. By default, "
                 + "nothing is kept."
         ) { value, settings throws(InvalidValue) in
-            guard !value.isEmpty else {
-                throw InvalidValue("the path is empty", expected: "the path of a file on a tmpfs")
-            }
-            settings.state = value
+            settings.state = try Value.path(value, expected: "the path of a file on a tmpfs")
         },
 
         Option(
@@ -62,10 +59,7 @@ extension Option {
                 "Make a Unix socket there that tells figures and takes orders while the server runs. By default, there "
                 + "is none."
         ) { value, settings throws(InvalidValue) in
-            guard !value.isEmpty else {
-                throw InvalidValue("the path is empty", expected: "the path of a new Unix socket")
-            }
-            settings.control = value
+            settings.control = try Value.path(value, expected: "the path of a new Unix socket")
         },
 
         Option(

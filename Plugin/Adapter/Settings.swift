@@ -70,18 +70,14 @@ struct Settings: Equatable {
 
     /// Takes the image's path. A second image is an error: silently serving only one of them would surprise.
     mutating func takeFile(_ path: String) throws(InvalidValue) {
-        guard !path.isEmpty else {
-            throw InvalidValue("the path is empty", expected: "the path of the image to serve")
-        }
+        let path = try Value.path(path, expected: "the path of the image to serve")
         if let file { throw InvalidValue("file=\(file) was given before", expected: "one image") }
         file = path
     }
 
     /// Takes the path of the directory of images.
     mutating func takeDirectory(_ path: String) throws(InvalidValue) {
-        guard !path.isEmpty else {
-            throw InvalidValue("the path is empty", expected: "the path of a directory of images")
-        }
+        let path = try Value.path(path, expected: "the path of a directory of images")
         if let directory { throw InvalidValue("dir=\(directory) was given before", expected: "one directory") }
         directory = path
     }

@@ -69,6 +69,12 @@ enum Value {
         return Double(percent) / 100
     }
 
+    /// A path, which may be any text but an empty one.
+    static func path(_ text: String, expected: String) throws(InvalidValue) -> String {
+        guard !text.isEmpty else { throw InvalidValue("the path is empty", expected: expected) }
+        return text
+    }
+
     /// The memory that an image has for itself: a size, or a percentage, which has the sign.
     static func reserve(_ text: String) throws(InvalidValue) -> Reserve {
         if text.hasSuffix("%") { return .share(try share(text, in: 0...Reserve.maxShare)) }

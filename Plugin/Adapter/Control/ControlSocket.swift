@@ -94,7 +94,7 @@ final class ControlSocket: @unchecked Sendable {
             throw ConfigurationError(
                 "control=\(path): another process listens there; expected a path of this server's own")
         }
-        guard errno == ECONNREFUSED else { throw failure(path, "cannot find out who has the socket there") }
+        guard errno == ECONNREFUSED else { throw failure(path, "cannot find out whether a process listens there") }
         guard unsafe unlink(path) == 0 else {
             throw failure(path, "cannot remove the socket of a server that has ended")
         }

@@ -11,7 +11,7 @@ import Paging
 /// | another program writes it                                  | changed                                        |
 /// | it is smaller, and nothing is owed beyond its new end      | changed                                        |
 /// | the same disk (a block device)                             | untold: nothing says what others have written  |
-/// | a file that a write-out has found changed              | changed                                        |
+/// | a file that a write-out has found changed                  | changed                                        |
 /// | a larger file, with times of the server's life             | untold: it has grown while the server served it|
 /// | a larger file, with later times, or with none that tell    | changed                                        |
 /// | a file whose times prove nothing                           | untold                                         |

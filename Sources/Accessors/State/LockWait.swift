@@ -6,7 +6,7 @@ import SystemPackage
 
 /// Waits for the lock of a state file that another process has.
 ///
-/// | who has it                                              | what happens                                          |
+/// | the process that has it                                 | what happens                                          |
 /// |---------------------------------------------------------|-------------------------------------------------------|
 /// | a process that lets go within two seconds               | it is waited for                                      |
 /// | a server that was killed, in a call that has not ended  | it is waited for, and a line a second says so         |

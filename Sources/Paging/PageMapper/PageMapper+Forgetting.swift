@@ -39,13 +39,16 @@ extension PageMapper {
     }
 
     /// Drops the clean pages of the image that nobody uses at the moment, to make room for others. What is dirty, lent
-    /// or being read stays, and so do known zeroes, which take no memory. Waits for nothing. O(all flexpages and
-    /// buckets).
+    /// or being read stays. So does what is not durable yet, because a failed sync would lose it otherwise, and so do
+    /// known zeroes, which take no memory. Waits for nothing. O(all flexpages and buckets).
     /// - Returns: How many base pages were dropped.
     func dropClean() -> Int {
         var dropped = 0
         visitShards(
-            where: { context.table.state(of: $0).isRecyclable },
+            where: { id in
+                let state = context.table.state(of: id)
+                return state.isRecyclable && !state.has(PageState.unsynced)
+            },
             do: { id, chunk in
                 dropped += context.table[id].covered.count
                 drop(id, in: chunk)

@@ -33,7 +33,7 @@ struct LatencyHistogram: @unchecked Sendable {
         return try call()
     }
 
-    /// Counts a call that took so many microseconds.
+    /// Counts a call, by the time that it took.
     func count(_ microseconds: UInt64) {
         let index = min(Latencies.bucketCount, microseconds <= 1 ? 0 : 64 - (microseconds - 1).leadingZeroBitCount)
         record.pointee.counts[index].wrappingAdd(1, ordering: .relaxed)

@@ -19,18 +19,14 @@ struct Metrics: ParsableCommand {
     var listen: UInt16?
 
     func run() throws {
-        do throws(ControlFailure) {
-            guard let listen else { return print(try Metrics.text(path), terminator: "") }
-            let listener = try MetricsListener(port: listen)
-            print("http://127.0.0.1:\(listener.port)/metrics")
-            fflush(nil)
-            listener.serve { () throws(ControlFailure) in try Metrics.text(path) }
-        } catch {
-            throw StateFailure("\(error)")
-        }
+        guard let listen else { return print(try Metrics.text(path), terminator: "") }
+        let listener = try MetricsListener(port: listen)
+        print("http://127.0.0.1:\(listener.port)/metrics")
+        fflush(nil)
+        listener.serve { () throws(ToolFailure) in try Metrics.text(path) }
     }
 
-    private static func text(_ path: String) throws(ControlFailure) -> String {
+    private static func text(_ path: String) throws(ToolFailure) -> String {
         MetricsText(try ControlConnection(path).figures()).text
     }
 }

@@ -19,7 +19,7 @@ struct MetricsListener {
     }
 
     /// - Throws: A sentence that names the port.
-    init(port: UInt16) throws(ControlFailure) {
+    init(port: UInt16) throws(ToolFailure) {
         number = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var isOn: Int32 = 1
         setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &isOn, socklen_t(MemoryLayout<Int32>.size))
@@ -36,26 +36,23 @@ struct MetricsListener {
             }
         }
         guard result else {
-            throw ControlFailure("--listen \(port): cannot listen on 127.0.0.1: \(Errno(rawValue: errno))")
+            throw ToolFailure("--listen \(port): cannot listen on 127.0.0.1: \(Errno(rawValue: errno))")
         }
         self.port = UInt16(bigEndian: address.sin_port)
     }
 
     /// Answers for ever.
     /// - Parameter text: The figures at present. If there are none, the client gets the status 503, and the reason.
-    func serve(_ text: () throws(ControlFailure) -> String) -> Never {
+    func serve(_ text: () throws(ToolFailure) -> String) -> Never {
         while true {
             let client = accept(number, nil, nil)
             guard client >= 0 else {
                 usleep(100_000)
                 continue
             }
-            var patience = timeval(tv_sec: MetricsListener.patience, tv_usec: 0)
-            for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-                setsockopt(client, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
-            }
+            SocketBytes.setPatience(seconds: MetricsListener.patience, of: client)
             if let request = MetricsListener.request(of: client) {
-                MetricsListener.send(MetricsListener.answer(to: request, text), to: client)
+                _ = SocketBytes.send(Array(MetricsListener.answer(to: request, text).utf8), to: client)
             }
             close(client)
         }
@@ -67,24 +64,22 @@ struct MetricsListener {
         let end = Array("\r\n\r\n".utf8)
         let deadline = seconds + patience
         while received.count < maxLength, seconds < deadline {
-            var buffer = [UInt8](repeating: 0, count: 1024)
-            let count = buffer.withUnsafeMutableBytes { recv(client, $0.baseAddress, $0.count, 0) }
-            guard count > 0 else { return nil }
-            received += buffer.prefix(count)
+            guard let more = SocketBytes.receive(from: client) else { return nil }
+            received += more
             guard received.contains(end) else { continue }
             return String(decoding: received.prefix { $0 != UInt8(ascii: "\r") }, as: UTF8.self)
         }
         return nil
     }
 
-    static func answer(to request: String, _ text: () throws(ControlFailure) -> String) -> String {
+    static func answer(to request: String, _ text: () throws(ToolFailure) -> String) -> String {
         let words = request.split(separator: " ")
         guard words.count == 3, words[2].hasPrefix("HTTP/1.") else { return answer("400 Bad Request", "no HTTP/1.1\n") }
         guard words[0] == "GET" else { return answer("405 Method Not Allowed", "only GET\n") }
         guard words[1].prefix(while: { $0 != "?" }) == "/metrics" else {
             return answer("404 Not Found", "the figures are at /metrics\n")
         }
-        do throws(ControlFailure) {
+        do throws(ToolFailure) {
             return answer("200 OK", try text(), type: "text/plain; version=0.0.4; charset=utf-8")
         } catch {
             return answer("503 Service Unavailable", "\(error)\n")
@@ -94,17 +89,5 @@ struct MetricsListener {
     private static func answer(_ status: String, _ body: String, type: String = "text/plain; charset=utf-8") -> String {
         "HTTP/1.1 \(status)\r\nContent-Type: \(type)\r\nContent-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n"
             + body
-    }
-
-    private static func send(_ text: String, to client: Int32) {
-        let bytes = Array(text.utf8)
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                Glibc.send(client, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { return }
-            sent += count
-        }
     }
 }

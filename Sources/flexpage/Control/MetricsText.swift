@@ -6,103 +6,94 @@
 struct MetricsText {
     private(set) var text = ""
 
-    private typealias Counters = ServerFigures.Counters
     private typealias Image = ServerFigures.Image
 
     private enum Kind: String { case counter, gauge, histogram }
 
-    /// What is counted for each image as well as for all: the end of the name, what it means, and where it is.
-    private static let counters: [(name: String, help: String, value: KeyPath<Counters, UInt64> & Sendable)] = [
-        ("hits_total", "Pages of 4096 bytes that were in memory when a client wanted them.", \.hits),
-        ("misses_total", "Pages of 4096 bytes that had to be read for a client.", \.misses),
-        ("zero_hits_total", "Pages of 4096 bytes that were known to be zeroes.", \.zeroHits),
-        ("fills_total", "Reads of images that succeeded.", \.fills),
-        ("failed_fills_total", "Reads of images that failed.", \.failedFills),
-        ("recycles_total", "Pieces of images whose memory was taken for others.", \.recycles),
-        ("writes_total", "Writes to images that succeeded.", \.writes),
-        ("written_bytes_total", "Bytes written to images.", \.writtenBytes),
-        ("failed_writes_total", "Writes to images that failed.", \.failedWrites),
+    private typealias Labels = [(name: String, value: String)]
+
+    /// One number of `Root`: the end of the family's name, and what it means.
+    private struct Entry<Root, Value>: Sendable {
+        let name: String
+        let help: String
+        let value: @Sendable (Root) -> Value
+
+        init(_ name: String, _ help: String, _ value: @escaping @Sendable (Root) -> Value) {
+            (self.name, self.help, self.value) = (name, help, value)
+        }
+    }
+
+    /// What is counted for each image as well as for all.
+    private static let counters: [Entry<ServerFigures.Counters, UInt64>] = [
+        Entry("hits_total", "Pages of 4096 bytes that were in memory when a client wanted them.") { $0.hits },
+        Entry("misses_total", "Pages of 4096 bytes that had to be read for a client.") { $0.misses },
+        Entry("zero_hits_total", "Pages of 4096 bytes that were known to be zeroes.") { $0.zeroHits },
+        Entry("fills_total", "Reads of images that succeeded.") { $0.fills },
+        Entry("failed_fills_total", "Reads of images that failed.") { $0.failedFills },
+        Entry("recycles_total", "Pieces of images whose memory was taken for others.") { $0.recycles },
+        Entry("writes_total", "Writes to images that succeeded.") { $0.writes },
+        Entry("written_bytes_total", "Bytes written to images.") { $0.writtenBytes },
+        Entry("failed_writes_total", "Writes to images that failed.") { $0.failedWrites },
     ]
 
-    private static let totals: [(name: String, help: String, value: KeyPath<ServerFigures.All, UInt64> & Sendable)] = [
-        ("moves_total", "Pages of 4096 bytes moved in memory to make room for a large piece.", \.moves),
-        ("waits_total", "Times that a request waited for another one's page.", \.waits),
-        ("dirty_waits_total", "Times that a writer waited because of dirty= or flush-time=.", \.dirtyWaits),
+    private static let totals: [Entry<ServerFigures.All, UInt64>] = [
+        Entry("moves_total", "Pages of 4096 bytes moved in memory to make room for a large piece.") { $0.moves },
+        Entry("waits_total", "Times that a request waited for another one's page.") { $0.waits },
+        Entry("dirty_waits_total", "Times that a writer waited because of dirty= or flush-time=.") { $0.dirtyWaits },
     ]
 
-    private static let memory: [(name: String, help: String, value: KeyPath<ServerFigures.Memory, UInt64> & Sendable)] =
-        [
-            ("bound_bytes", "The value of memory=.", \.boundBytes),
-            ("in_use_bytes", "Bytes that cached pages and their tables take.", \.inUseBytes),
-            ("peak_bytes", "The maximum of flexpage_memory_in_use_bytes.", \.peakBytes),
-            ("pages_bytes", "Bytes that there are for cached pages, without their tables.", \.pagesBytes),
-            ("dirty_bytes", "Bytes that are newer than the images.", \.dirtyBytes),
-            ("known_zero_bytes", "Bytes that are known to be zeroes and take no memory.", \.knownZeroBytes),
-        ]
-
-    private static let gauges: [(name: String, help: String, value: KeyPath<Image, UInt64> & Sendable)] = [
-        ("size_bytes", "Bytes in the image.", \.sizeBytes),
-        ("held_bytes", "Bytes of the image in memory.", \.heldBytes),
-        ("reserved_bytes", "Memory that is reserved for the image.", \.reservedBytes),
-        ("readahead_bytes", "The maximum readahead for a sequential reader.", \.readaheadBytes),
-        ("dirty_bytes", "Bytes that are newer than the image.", \.counters.dirtyBytes),
-        ("allowed_dirty_bytes", "Dirty bytes at which writers wait.", \.counters.allowedDirtyBytes),
+    private static let memory: [Entry<ServerFigures.Memory, UInt64>] = [
+        Entry("bound_bytes", "The value of memory=.") { $0.boundBytes },
+        Entry("in_use_bytes", "Bytes that cached pages and their tables take.") { $0.inUseBytes },
+        Entry("peak_bytes", "The maximum of flexpage_memory_in_use_bytes.") { $0.peakBytes },
+        Entry("pages_bytes", "Bytes that there are for cached pages, without their tables.") { $0.pagesBytes },
+        Entry("dirty_bytes", "Bytes that are newer than the images.") { $0.dirtyBytes },
+        Entry("known_zero_bytes", "Bytes that are known to be zeroes and take no memory.") { $0.knownZeroBytes },
     ]
 
-    private static let states: [(name: String, help: String, value: KeyPath<Image, Bool> & Sendable)] = [
-        ("in_trouble", "1 if data of the image cannot be written out or synced at present.", \.isInTrouble),
-        ("losing", "1 if a failed sync has lost data of the image.", \.isLosing),
+    private static let gauges: [Entry<Image, UInt64>] = [
+        Entry("size_bytes", "Bytes in the image.") { $0.sizeBytes },
+        Entry("held_bytes", "Bytes of the image in memory.") { $0.heldBytes },
+        Entry("reserved_bytes", "Memory that is reserved for the image.") { $0.reservedBytes },
+        Entry("readahead_bytes", "The maximum readahead for a sequential reader.") { $0.readaheadBytes },
+        Entry("dirty_bytes", "Bytes that are newer than the image.") { $0.counters.dirtyBytes },
+        Entry("allowed_dirty_bytes", "Dirty bytes at which writers wait.") { $0.counters.allowedDirtyBytes },
+        Entry("in_trouble", "1 if data of the image cannot be written out or synced at present.") {
+            $0.isInTrouble ? 1 : 0
+        },
+        Entry("losing", "1 if a failed sync has lost data of the image.") { $0.isLosing ? 1 : 0 },
     ]
 
-    private static let latencies:
-        [(name: String, help: String, value: KeyPath<Image, ServerFigures.Latency> & Sendable)] = [
-            ("fill_seconds", "How long reads of the image took.", \.fillLatency),
-            ("write_out_seconds", "How long write-outs took.", \.writeOutLatency),
-            ("sync_seconds", "How long syncs took.", \.syncLatency),
-            ("flush_seconds", "How long flushes of clients took.", \.flushLatency),
-        ]
+    private static let latencies: [Entry<Image, ServerFigures.Latency>] = [
+        Entry("fill_seconds", "How long reads of the image took.") { $0.fillLatency },
+        Entry("write_out_seconds", "How long write-outs took.") { $0.writeOutLatency },
+        Entry("sync_seconds", "How long syncs took.") { $0.syncLatency },
+        Entry("flush_seconds", "How long flushes of clients took.") { $0.flushLatency },
+    ]
 
     init(_ figures: ServerFigures) {
         family("flexpage_info", .gauge, "A Flexpage server; its version is a label.")
         sample("flexpage_info", [("version", figures.version)], "1")
-        for each in MetricsText.memory {
-            family("flexpage_memory_\(each.name)", .gauge, each.help)
-            sample("flexpage_memory_\(each.name)", [], "\(figures.memory[keyPath: each.value])")
-        }
-        for each in MetricsText.counters {
-            family("flexpage_\(each.name)", .counter, each.help)
-            sample("flexpage_\(each.name)", [], "\(figures.all.counters[keyPath: each.value])")
-        }
-        for each in MetricsText.totals {
-            family("flexpage_\(each.name)", .counter, each.help)
-            sample("flexpage_\(each.name)", [], "\(figures.all[keyPath: each.value])")
-        }
-        add(figures.images)
-    }
-
-    private mutating func add(_ images: [Image]) {
-        // A family without samples says nothing.
-        guard !images.isEmpty else { return }
-        for each in MetricsText.counters {
-            add("flexpage_image_\(each.name)", .counter, each.help, images) { "\($0.counters[keyPath: each.value])" }
-        }
-        for each in MetricsText.gauges {
-            add("flexpage_image_\(each.name)", .gauge, each.help, images) { "\($0[keyPath: each.value])" }
-        }
-        for each in MetricsText.states {
-            add("flexpage_image_\(each.name)", .gauge, each.help, images) { $0[keyPath: each.value] ? "1" : "0" }
-        }
-        for each in MetricsText.latencies {
+        add(MetricsText.memory, "flexpage_memory", .gauge, [([], figures.memory)])
+        add(MetricsText.counters, "flexpage", .counter, [([], figures.all.counters)])
+        add(MetricsText.totals, "flexpage", .counter, [([], figures.all)])
+        let images = figures.images.map { (labels: [("export", $0.name)] as Labels, root: $0) }
+        add(MetricsText.counters, "flexpage_image", .counter, images.map { ($0.labels, $0.root.counters) })
+        add(MetricsText.gauges, "flexpage_image", .gauge, images)
+        for each in MetricsText.latencies where !images.isEmpty {
             family("flexpage_image_\(each.name)", .histogram, each.help)
-            for image in images { add(image[keyPath: each.value], "flexpage_image_\(each.name)", image) }
+            for image in images { add(each.value(image.root), "flexpage_image_\(each.name)", image.root) }
         }
     }
 
-    private mutating func add(
-        _ name: String, _ kind: Kind, _ help: String, _ images: [Image], _ value: (Image) -> String
+    /// A family for each entry, with a sample for each root. A family without samples says nothing.
+    private mutating func add<Root>(
+        _ entries: [Entry<Root, UInt64>], _ prefix: String, _ kind: Kind, _ roots: [(labels: Labels, root: Root)]
     ) {
-        family(name, kind, help)
-        for image in images { sample(name, [("export", image.name)], value(image)) }
+        for each in entries where !roots.isEmpty {
+            family("\(prefix)_\(each.name)", kind, each.help)
+            for (labels, root) in roots { sample("\(prefix)_\(each.name)", labels, "\(each.value(root))") }
+        }
     }
 
     /// A histogram, whose buckets count all that is below their bounds.
@@ -123,7 +114,7 @@ struct MetricsText {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind.rawValue)\n"
     }
 
-    private mutating func sample(_ name: String, _ labels: [(name: String, value: String)], _ value: String) {
+    private mutating func sample(_ name: String, _ labels: Labels, _ value: String) {
         let words = labels.map { "\($0.name)=\"\(MetricsText.escaped($0.value))\"" }
         text += name + (words.isEmpty ? "" : "{\(words.joined(separator: ","))}") + " \(value)\n"
     }

@@ -37,23 +37,23 @@ struct StateCommand: ParsableCommand {
 
     func run() throws {
         do {
-            let file = try StateFile(FilePath(path), create: false) { StateFailure.print($0) }
+            let file = try StateFile(FilePath(path), create: false) { ToolFailure.print($0) }
             if discard { return try StateDiscard(file, isSure: yes).run() }
             guard let state = try file.look() else { return print("\(path.withoutControls): there is nothing in it") }
             if writeOut { return try write(file, state) }
             print(StateReport(state).text, terminator: "")
         } catch let error as StateError {
-            throw StateFailure("\(error)")
+            throw ToolFailure("\(error)")
         }
     }
 
     private func write(_ file: StateFile, _ state: KeptState) throws {
-        let mark = try file.takeCharge(of: state) { StateFailure.print($0) }
-        for doubt in state.imagesInUse.compactMap(\.image.doubt) { StateFailure.print(doubt) }
+        let mark = try file.takeCharge(of: state) { ToolFailure.print($0) }
+        for doubt in state.imagesInUse.compactMap(\.image.doubt) { ToolFailure.print(doubt) }
         let outcomes = StateWriteOut(state, mark).run(evenIfChanged: evenIfChanged)
         for outcome in outcomes {
             if outcome.writtenPages > 0 || outcome.failure == nil { print(StateReport.written(outcome)) }
-            if let failure = outcome.failure { StateFailure.print(StateReport.notWritten(outcome, failure)) }
+            if let failure = outcome.failure { ToolFailure.print(StateReport.notWritten(outcome, failure)) }
         }
         if outcomes.isEmpty { print("\(path.withoutControls): no image is owed anything") }
         if outcomes.contains(where: { $0.failure != nil }) { throw ExitCode.failure }

@@ -35,10 +35,10 @@ struct StateDiscard {
     private func ask() throws {
         let name = file.path.string.withoutControls
         guard isatty(STDIN_FILENO) == 1 else {
-            throw StateFailure("\(name): nobody can be asked, because standard input is no terminal; add --yes")
+            throw ToolFailure("\(name): nobody can be asked, because standard input is no terminal; add --yes")
         }
         print("Remove \(name), with all that is owed to images? Type yes: ", terminator: "")
         fflush(nil)
-        guard readLine() == "yes" else { throw StateFailure("\(name): not removed") }
+        guard readLine() == "yes" else { throw ToolFailure("\(name): not removed") }
     }
 }

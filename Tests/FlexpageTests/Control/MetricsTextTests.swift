@@ -72,15 +72,15 @@ import Testing
         ("nonsense", "400 Bad Request"), ("", "400 Bad Request"),
     ])
     func requests(_ request: String, _ status: String) {
-        let answer = MetricsListener.answer(to: request) { () throws(ControlFailure) in "figures\n" }
+        let answer = MetricsListener.answer(to: request) { () throws(ToolFailure) in "figures\n" }
         #expect(answer.hasPrefix("HTTP/1.1 \(status)\r\n"))
         #expect(answer.contains("\r\nContent-Length: \(answer.split(separator: "\r\n\r\n")[1].utf8.count)\r\n"))
     }
 
     /// A server that has gone is no reason to end.
     @Test func noServer() {
-        let answer = MetricsListener.answer(to: "GET /metrics HTTP/1.1") { () throws(ControlFailure) in
-            throw ControlFailure("gone")
+        let answer = MetricsListener.answer(to: "GET /metrics HTTP/1.1") { () throws(ToolFailure) in
+            throw ToolFailure("gone")
         }
         #expect(answer.hasPrefix("HTTP/1.1 503 Service Unavailable\r\n") && answer.hasSuffix("\r\n\r\ngone\n"))
     }

@@ -2,7 +2,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// qemu's NBD client, which waits for the server if it is given `reconnect-delay`, and sends again what was not
+/// qemu's NBD client, which waits for the server if it is given `reconnect-delay`, and repeats what was not
 /// answered. The server is killed again and again beneath it.
 @Suite(
     .enabled(if: StateFolder.isAvailable, Comment(rawValue: StateFolder.needs)),

@@ -141,7 +141,7 @@ struct RestartTests {
         #expect(try Client(second).read(1, at: 65536) == [9])
     }
 
-    /// Two servers with one state file: the second is refused, and told who has it.
+    /// Two servers with one state file: the second is refused, and told which process has it.
     @Test func twoServers() throws {
         let image = try Image(size: 1 << 20)
         let state = StateFolder()

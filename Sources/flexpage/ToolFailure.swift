@@ -1,7 +1,7 @@
 import Glibc
 
 /// A sentence that says why the tool cannot do something.
-struct StateFailure: Error, CustomStringConvertible {
+struct ToolFailure: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }

@@ -13,7 +13,7 @@ struct FlexpageCommand: ParsableCommand {
         #if FLEXPAGE_SCHEDULED
             [StateCommand.self, Measure.self, Simulate.self, Fuzz.self]
         #else
-            [Attach.self, Detach.self, Metrics.self, StateCommand.self, Measure.self, Simulate.self]
+            [Attach.self, Detach.self, Advise.self, Metrics.self, StateCommand.self, Measure.self, Simulate.self]
         #endif
     }
 }

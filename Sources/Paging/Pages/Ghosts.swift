@@ -19,10 +19,12 @@ struct Ghosts {
     /// do not fill evenly.
     static func buckets(frames: Int) -> Int { max(1, frames * 3 / 4 / entriesPerBucket) }
 
-    init(_ metadata: borrowing Metadata) {
-        entries = metadata.ghosts
-        buckets = UInt64(metadata.ghostBuckets)
-        capacity = UInt32(max(1, metadata.frames / 2))
+    init(_ metadata: borrowing Metadata) { self.init(QueueTables(metadata)) }
+
+    init(_ tables: QueueTables) {
+        entries = tables.ghosts
+        buckets = UInt64(tables.ghostBuckets)
+        capacity = UInt32(max(1, tables.frames / 2))
     }
 
     /// - Parameter generation: Of the image's number. A number's next image does not find the ghosts of the last one.

@@ -63,6 +63,8 @@ public final class Pages: @unchecked Sendable {
     public let will: LastWill
     /// The maximum window of reading ahead, base pages.
     let maxReadahead: Int
+    /// What knows what other amounts of memory would give, or nil.
+    let advisor: Advisor?
     /// Tells the person who runs the server of an image's troubles. It is called from any thread, with no lock held.
     let notify: @Sendable (Notice, Provider) -> Void
 
@@ -81,6 +83,8 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter isShared: Whether several images share the memory. Then one of them has at most half of what may be
     ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
     ///   hangs does not stop the others.
+    /// - Parameter advice: Bytes of the memory that are set aside for advice about its amount: `adviceBytes`, or 0 for no
+    ///   advice. If they are too few, they are left out, and there is no advice.
     /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
     ///   empty section. It lasts as long as the Pages. If another server has left something,
     ///   `ProviderRegistry.takeOver` comes before anything else. If it is nil, nothing is kept.
@@ -89,13 +93,16 @@ public final class Pages: @unchecked Sendable {
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
-        kept: KeptState? = nil,
+        advice: Int = 0, kept: KeptState? = nil,
         notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.notify = notify
         self.flushTime = flushTime
         self.isShared = isShared
-        memory = try Memory(bytes: bytes, kept: kept)
+        memory = try Memory(bytes: bytes - advice, kept: kept)
+        let layout = AdvisorLayout(
+            frames: memory.metadata.frames, images: memory.metadata.images, bytes: advice)
+        advisor = try layout.map { (layout) throws(AccessError) in try Advisor(layout) }
         table = FlexpageTable(memory)
         leaves = LeafTable(memory)
         queue = PageQueue(table: table, metadata: memory.metadata)
@@ -211,8 +218,8 @@ public final class Pages: @unchecked Sendable {
         counters.dirtyWaits = dirtyLimit.waits
         counters.allowedDirtyPages = UInt64(dirtyLimit.allowedOfAll)
         counters.dirtyPages = UInt64(max(0, dirtyLimit.pages))
-        counters.bytesInUse = UInt64(memory.bytesInUse)
-        counters.peakBytesInUse = UInt64(memory.peakBytesInUse)
+        counters.bytesInUse = UInt64(memory.bytesInUse + (advisor?.layout.bytes ?? 0))
+        counters.peakBytesInUse = UInt64(memory.peakBytesInUse + (advisor?.layout.bytes ?? 0))
         return counters
     }
 }

@@ -89,6 +89,7 @@ extension PageMapper {
         }
         let isAllZero = fill.findZeroes()
         hashed.withLock { chunk in fill.publishAhead(mark: mark, in: chunk) }
+        fill.note(.ahead, in: hashed)
         fill.giveBackDropped()
         context.waiters.wake()
         if isAllZero { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), in: hashed) }

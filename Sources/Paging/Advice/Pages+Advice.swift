@@ -1,0 +1,48 @@
+/// Advice about the amount of memory: see Advisor.
+extension Pages {
+    /// The part of `bytes` bytes of memory that advice takes, bytes: 1 %. 0 if that is too little for any advice.
+    public static func adviceBytes(memory bytes: Int) -> Int {
+        let budget = AdvisorLayout.budget(memory: bytes)
+        guard let frames = Metadata.frames(fittingInto: bytes - budget, atLeast: Memory.minFrames),
+            AdvisorLayout(frames: frames, images: KeptLayout.images(frames: frames), bytes: budget) != nil
+        else { return 0 }
+        return budget
+    }
+
+    /// Whether there is an Advisor.
+    public var givesAdvice: Bool { advisor != nil }
+
+    /// Simulates samples that have come since the last call, at most as many as wait for it at once. A thread calls it
+    /// now and then (AdviceThread).
+    /// - Returns: The share of the room for samples that was in use.
+    @discardableResult
+    public func digestSamples() -> Double {
+        guard let advisor else { return 0 }
+        return advisor.monitor.withLock {
+            if queue.updateWishes(advisor.wishes) { advisor.followWishes() }
+            let count = advisor.digest(maxCount: advisor.ring.capacity)
+            if advisor.isLong { advisor.halve(countsOfReads) }
+            return Double(count) / Double(advisor.ring.capacity)
+        }
+    }
+
+    /// What other amounts of memory would give for the image, or for all images. Nil if there is no Advisor.
+    /// O(images, shards).
+    public func advice(of provider: Provider? = nil) -> Advice? {
+        guard let advisor else { return nil }
+        digestSamples()
+        let memory = self.memory.bytes + advisor.layout.bytes
+        return advisor.monitor.withLock {
+            if let provider { return advisor.advice(ofImages: [provider.image], memory: memory, countsOfReads) }
+            return advisor.advice(ofImages: 0..<UInt16(advisor.layout.images), memory: memory, countsOfReads)
+        }
+    }
+
+    /// Samples that were dropped because they came faster than they were simulated.
+    public var droppedSamples: UInt64 { advisor?.ring.dropped ?? 0 }
+
+    private func countsOfReads(_ image: UInt16) -> Advisor.Baseline {
+        let counters = ImageCounters(image: image, memory.metadata).snapshot
+        return Advisor.Baseline(reads: counters.hits + counters.misses, misses: counters.misses)
+    }
+}

@@ -33,6 +33,8 @@ struct Settings: Equatable {
     /// The path of the file that the next server takes over, as it was typed; nil if nothing is left to it.
     var state: String?
 
+    /// Bytes of the memory that are set aside for advice about its amount: some with control=, none without.
+    var adviceBytes: Int { control == nil ? 0 : Pages.adviceBytes(memory: memory) }
     /// The path of the control socket, as it was typed; nil for none.
     var control: String?
     /// Its permissions: at first only the user who starts the server may connect.
@@ -142,10 +144,10 @@ struct Settings: Equatable {
     /// What is reserved must leave enough to lend.
     private func checkReserves() throws(ConfigurationError) {
         let each = exports.isEmpty ? [reserve] : exports.map { $0.reserve ?? reserve }
-        let excess = Pages.excess(of: each.compactMap { $0 }, memory: memory)
+        let excess = Pages.excess(of: each.compactMap { $0 }, memory: memory - adviceBytes)
         guard excess > 0 else { return }
         let whose = each.count == 1 ? "an image" : "all exports together"
-        let limit = ByteCount.roughly(Pages.maxReserved(memory: memory))
+        let limit = ByteCount.roughly(Pages.maxReserved(memory: memory - adviceBytes))
         throw ConfigurationError(
             "reserve= is \(ByteCount.roughly(excess)) too much for \(whose); expected at most half of the pages in "
                 + "memory=, which is \(limit)")

@@ -10,6 +10,7 @@ extension Server {
         do throws(ControlError) {
             let order = try ControlOrder(line)
             if order == .figures { return .done(try figures()) }
+            if order == .advise { return .done(try advice()) }
             guard orders.begin() else {
                 throw ControlError("\(ControlOrders.max) orders are under way already; one of them may wait for a disk")
             }
@@ -20,11 +21,12 @@ extension Server {
         }
     }
 
-    private typealias Members = [(name: String, value: JSON)]
+    typealias Members = [(name: String, value: JSON)]
 
     private func carryOut(_ order: ControlOrder, _ client: ControlClient) throws(ControlError) -> Members {
         switch order {
         case .figures: return try figures()
+        case .advise: return try advice()
         case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
@@ -178,7 +180,7 @@ extension Server {
         return try body(client)
     }
 
-    private func running() throws(ControlError) -> Serving {
+    func running() throws(ControlError) -> Serving {
         guard let serving else { throw ControlError("the server is ending") }
         return serving
     }

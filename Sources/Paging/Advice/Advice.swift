@@ -10,6 +10,8 @@ public struct Advice: Sendable, Equatable {
 
     /// In ascending order of memory.
     public var points: [Point] = []
+    /// The index in `points` of the memory that there is.
+    public let presentIndex = MiniatureSize.present
     /// Base pages that clients have read, from the time on that the advice looks back to.
     public var reads: UInt64 = 0
     /// Those that were missing in the memory that there is.

@@ -1,13 +1,17 @@
 /// Estimates the misses with other amounts of memory, from what the Miniatures have counted and what the memory that
 /// there is has really done.
 ///
-/// Two corrections make the error smaller:
+/// - **The size of the error is known at one point.** The miniature of the present memory should have missed what really
+///   was missed. It has not quite: pages of the sample are used more or less than others, and a queue in miniature is
+///   coarser. So its misses are corrected by a factor. Miniatures of nearly the same size have nearly the same error:
+///   each doubling or halving takes the square root of the factor. (SHARDS-adj, of the SHARDS paper, corrects by the
+///   expected number of samples alone, which the real number of reads does here.)
+/// - **What is lost may be read ahead.** A page that was resident and is missing in a smaller miniature would partly have
+///   been read ahead again. Of what is not resident, the present memory's miniature knows which share is found by
+///   reading ahead. A page that was read ahead has this share. A page that was used before has half of it, because
+///   pages that are used again lie less often in streams.
 ///
-/// - The miniature of the present memory should have missed what really was missed. It has not quite: pages of the
-///   sample are used more or less than others, and a queue in miniature is coarser. The other miniatures have nearly the
-///   same error, so their misses are corrected by the same factor. (SHARDS-adj corrects the number of samples alone.)
-/// - A page that was resident and is missing in a smaller miniature would partly have been read ahead again. The share
-///   that reading ahead finds of what is not resident is taken from the present memory's miniature.
+/// Square root and half were chosen by measurement (Sources/flexpage/README.md).
 struct AdviceEstimate {
     /// What each miniature has counted, in the order of `MiniatureSize.all`.
     var counts: [MiniatureCounts]
@@ -17,16 +21,30 @@ struct AdviceEstimate {
     var reads: UInt64
     var misses: UInt64
 
-    /// The number of samples from which on the present miniature is trusted to be corrected by.
+    /// The number of sampled misses from which on the factor is trusted.
     private static let minMisses = 16.0
 
     /// The base pages that each amount of memory would have missed.
     var estimates: [Double] {
-        let raw = counts.indices.map { simulated($0) * Double(weights[$0]) }
-        let present = raw[MiniatureSize.present]
-        let isTrusted = present >= AdviceEstimate.minMisses * Double(weights[MiniatureSize.present])
-        let factor = isTrusted ? Double(misses) / present : 1
-        return raw.map { min($0 * factor, Double(reads)) }
+        counts.indices.map { index in
+            let distance = abs(MiniatureSize.all[index].doublings)
+            let faded = (0..<distance).reduce(factor) { factor, _ in factor.squareRoot() }
+            return min(simulated(index) * faded, Double(reads))
+        }
+    }
+
+    /// By how much the miniature of the present memory is wrong.
+    private var factor: Double {
+        let present = simulated(MiniatureSize.present)
+        let weight = Double(weights[MiniatureSize.present])
+        return present < AdviceEstimate.minMisses * weight ? 1 : Double(misses) / present
+    }
+
+    /// The base pages that a miniature stands for and would have missed.
+    private func simulated(_ index: Int) -> Double {
+        let count = counts[index]
+        let lost = Double(count.lost) * (1 - shareAhead / 2) + Double(count.lostAhead) * (1 - shareAhead)
+        return (Double(count.missed) + lost) * Double(weights[index])
     }
 
     /// The share of what is not resident that reading ahead finds in time.
@@ -34,9 +52,5 @@ struct AdviceEstimate {
         let present = counts[MiniatureSize.present]
         let notResident = Double(present.foundAhead + present.missed)
         return notResident == 0 ? 0 : Double(present.foundAhead) / notResident
-    }
-
-    private func simulated(_ index: Int) -> Double {
-        Double(counts[index].missed) + Double(counts[index].lost) * (1 - shareAhead)
     }
 }

@@ -75,13 +75,15 @@ final class Advisor: @unchecked Sendable {
 
     private func simulate(_ sample: Sample) {
         let (kind, key) = (sample.kind, sample.key)
-        if kind == .hit || kind == .miss || kind == .zeroes {
+        if kind.isRead {
             reads[Int(key.image)] += 1
             samples += 1
         }
         let hash = Miniature.hash(key)
-        for miniature in miniatures where hash & (1 << miniature.size.coarseness - 1) == 0 {
-            miniature.simulate(kind, key)
+        let present = miniatures[MiniatureSize.present].simulate(kind, key, present: nil)
+        for index in miniatures.indices where index != MiniatureSize.present {
+            guard hash & (1 << miniatures[index].size.coarseness - 1) == 0 else { continue }
+            _ = miniatures[index].simulate(kind, key, present: present)
         }
     }
 
@@ -114,7 +116,7 @@ final class Advisor: @unchecked Sendable {
             let (present, before) = (now(UInt16(image)), baselines[image])
             baselines[image].reads += (present.reads - before.reads) / 2
             baselines[image].misses += (present.misses - before.misses) / 2
-            for miniature in miniatures { miniature.counts[image] = miniature.counts[image].half }
+            for miniature in miniatures { miniature.counts[image].halve() }
         }
     }
 
@@ -131,7 +133,7 @@ final class Advisor: @unchecked Sendable {
             estimate.misses += present.misses - min(before.misses, present.misses)
             advice.samples += reads[Int(image)]
             for index in miniatures.indices {
-                estimate.counts[index] = estimate.counts[index] + miniatures[index].counts[Int(image)]
+                estimate.counts[index].add(miniatures[index].counts[Int(image)])
             }
         }
         advice.reads = estimate.reads

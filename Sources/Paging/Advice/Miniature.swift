@@ -2,7 +2,7 @@
 /// are fewer sampled pages than pages (Waldspurger et al., "Cache Modeling and Optimization using Miniature
 /// Simulations", ATC '17). It has the queue and its records, and neither pages nor I/O.
 ///
-/// Everything that PageQueue measures in frames, it measures in frames of its own, each of which stands for `weight`.
+/// Whatever PageQueue measures in frames, it measures in frames of its own, each of which stands for `weight`.
 /// All pages are base pages: with flexpages of other sizes, the miss ratios of the traces differ by at most 0.004.
 /// What is read ahead enters when it was in fact read ahead.
 ///
@@ -80,42 +80,62 @@ final class Miniature {
 
     // MARK: Samples
 
+    /// What a use of a page has found.
+    enum Finding {
+        case resident
+        /// Resident, because it had been read ahead, and not used since.
+        case firstUseAhead
+        case missing
+    }
+
     /// Simulates what has happened to a page.
-    func simulate(_ kind: Sample.Kind, _ key: PageKey) {
-        let image = Int(key.image)
+    /// - Parameter present: What the miniature of the present memory has found; nil if this is the one.
+    /// - Returns: What a read or a write has found.
+    func simulate(_ kind: Sample.Kind, _ key: PageKey, present: Finding?) -> Finding {
         switch kind {
-        case .hit:
-            if !use(key) { counts[image].lost += 1 }
-        case .miss:
-            if !use(key) { counts[image].missed += 1 }
-        case .zeroes: counts[image].missed += 1
-        case .write: _ = use(key, isRead: false)
         case .ahead:
             if find(key) == nil { insert(key, PageState.populated | PageState.prefetched) }
         case .drop: drop(key)
+        case .zeroes: counts[Int(key.image)].missed += 1
+        case .write: return use(key)
+        case .hit, .miss:
+            let finding = use(key)
+            count(kind, finding, present ?? finding, &counts[Int(key.image)])
+            if finding != .missing { countTime(ofImage: key.image) }
+            return finding
+        }
+        return .missing
+    }
+
+    private func count(_ kind: Sample.Kind, _ finding: Finding, _ present: Finding, _ counts: inout MiniatureCounts) {
+        switch (finding, kind) {
+        case (.missing, .miss): counts.missed += 1
+        case (.missing, _) where present == .firstUseAhead: counts.lostAhead += 1
+        case (.missing, _): counts.lost += 1
+        case (.firstUseAhead, _): counts.foundAhead += 1
+        case (.resident, _): break
         }
     }
 
-    /// - Returns: Whether the page was resident. It is now.
-    private func use(_ key: PageKey, isRead: Bool = true) -> Bool {
+    private func countTime(ofImage image: UInt16) {
+        queue.clock(ofImage: image).countTime(ofHits: hits, hits &+ 1)
+        hits &+= 1
+    }
+
+    /// Uses the page, which is resident afterwards.
+    private func use(_ key: PageKey) -> Finding {
         guard let id = find(key) else {
             insert(key, PageState.populated)
-            return false
+            return .missing
         }
         let clock = queue.clock(ofImage: key.image)
         let word = table.word(id)
         let position = QueuePosition(word.pointee.position.load(ordering: .relaxed))
         let before = word.pointee.state.load(ordering: .relaxed)
         word.pointee.state.store(clock.countingUse(before, position), ordering: .relaxed)
-        if PageState(before).has(PageState.prefetched) {
-            clock.startTime(of: word, position)
-            if isRead { counts[Int(key.image)].foundAhead += 1 }
-        }
-        if isRead {
-            clock.countTime(ofHits: hits, hits &+ 1)
-            hits &+= 1
-        }
-        return true
+        guard PageState(before).has(PageState.prefetched) else { return .resident }
+        clock.startTime(of: word, position)
+        return .firstUseAhead
     }
 
     private func insert(_ key: PageKey, _ state: UInt32) {

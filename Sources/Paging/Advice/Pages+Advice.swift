@@ -9,6 +9,12 @@ extension Pages {
         return budget
     }
 
+    /// The minimum for which there is advice, in whole MiB, bytes.
+    public static var minMemoryForAdvice: Int {
+        let unit = 1 << 20
+        return unit * ((1...1024).first { adviceBytes(memory: $0 * unit) > 0 } ?? 1024)
+    }
+
     /// Whether there is an Advisor.
     public var givesAdvice: Bool { advisor != nil }
 

@@ -16,6 +16,9 @@ struct Sample: Equatable {
         case ahead
         /// The page has been dropped: zeroed, trimmed or forgotten.
         case drop
+
+        /// Whether a client has read the page.
+        var isRead: Bool { self != .write && self != .ahead && self != .drop }
     }
 
     private static let kindShift: UInt64 = 60

@@ -49,6 +49,8 @@ final class ControlConnection {
 
     func figures() throws(ToolFailure) -> ServerFigures { try decode(ServerFigures.self, try ask("figures")) }
 
+    func advice() throws(ToolFailure) -> AdviceFigures { try decode(AdviceFigures.self, try ask("advise")) }
+
     private func decode<Value: Decodable>(_ type: Value.Type, _ line: [UInt8]) throws(ToolFailure) -> Value {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase

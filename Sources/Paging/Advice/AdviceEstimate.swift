@@ -15,8 +15,8 @@
 struct AdviceEstimate {
     /// What each miniature has counted, in the order of `MiniatureSize.all`.
     var counts: [MiniatureCounts]
-    /// Base pages for each one sampled, in the same order.
-    var weights: [Int]
+    /// Base pages for each one sampled.
+    var weight: Int
     /// Base pages that were read, and that were missed.
     var reads: UInt64
     var misses: UInt64
@@ -36,15 +36,14 @@ struct AdviceEstimate {
     /// By how much the miniature of the present memory is wrong.
     private var factor: Double {
         let present = simulated(MiniatureSize.present)
-        let weight = Double(weights[MiniatureSize.present])
-        return present < AdviceEstimate.minMisses * weight ? 1 : Double(misses) / present
+        return present < AdviceEstimate.minMisses * Double(weight) ? 1 : Double(misses) / present
     }
 
-    /// The base pages that a miniature stands for and would have missed.
+    /// The base pages that a memory of this size would have missed, as far as its miniature tells.
     private func simulated(_ index: Int) -> Double {
         let count = counts[index]
         let lost = Double(count.lost) * (1 - shareAhead / 2) + Double(count.lostAhead) * (1 - shareAhead)
-        return (Double(count.missed) + lost) * Double(weights[index])
+        return (Double(count.missed) + lost) * Double(weight)
     }
 
     /// The share of what is not resident that reading ahead finds in time.

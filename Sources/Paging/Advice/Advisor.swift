@@ -79,10 +79,8 @@ final class Advisor: @unchecked Sendable {
             reads[Int(key.image)] += 1
             samples += 1
         }
-        let hash = Miniature.hash(key)
         let present = miniatures[MiniatureSize.present].simulate(kind, key, present: nil)
         for index in miniatures.indices where index != MiniatureSize.present {
-            guard hash & (1 << miniatures[index].size.coarseness - 1) == 0 else { continue }
             _ = miniatures[index].simulate(kind, key, present: present)
         }
     }
@@ -125,7 +123,7 @@ final class Advisor: @unchecked Sendable {
     func advice(ofImages images: some Sequence<UInt16>, memory: Int, _ now: (UInt16) -> Baseline) -> Advice {
         monitor.assertHeld()
         var estimate = AdviceEstimate(
-            counts: miniatures.map { _ in MiniatureCounts() }, weights: miniatures.map(\.weight), reads: 0, misses: 0)
+            counts: miniatures.map { _ in MiniatureCounts() }, weight: 1 << Int(layout.groupShift), reads: 0, misses: 0)
         var advice = Advice()
         for image in images where reads[Int(image)] > 0 {
             let (present, before) = (now(image), baselines[Int(image)])

@@ -9,8 +9,10 @@ struct AdvisorLayout {
     /// Bytes of all tables, at most: what is set aside.
     let bytes: Int
 
-    /// One page in 16 is sampled at most: a sample costs a thread of the data path as much as sixty instructions.
-    static let groupShifts: ClosedRange<UInt64> = 4...12
+    /// One page in 32 is sampled at most: a sample costs a thread of the data path some sixty instructions.
+    static let groupShifts: ClosedRange<UInt64> = 5...12
+    /// Enough frames for the miniature of the present memory. More would only cost time.
+    private static let maxFrames = 1 << 15
     /// The minimum of frames that the miniature of the present memory has. With fewer, the advice would be noise.
     private static let minFrames = 48
 
@@ -21,7 +23,8 @@ struct AdvisorLayout {
     init?(frames: Int, images: Int, bytes: Int) {
         let ringCapacity = max(256, min(1 << 14, (bytes / 128).roundedDownToPowerOfTwo))
         let fitting = AdvisorLayout.groupShifts.first { shift in
-            AdvisorLayout.bytes(frames: frames, images: images, ringCapacity, shift) <= bytes
+            frames >> shift <= AdvisorLayout.maxFrames
+                && AdvisorLayout.bytes(frames: frames, images: images, ringCapacity, shift) <= bytes
         }
         guard let fitting, frames >> fitting >= AdvisorLayout.minFrames else { return nil }
         groupShift = fitting
@@ -33,7 +36,7 @@ struct AdvisorLayout {
 
     private static func bytes(frames: Int, images: Int, _ ringCapacity: Int, _ shift: UInt64) -> Int {
         let miniatures = MiniatureSize.all.reduce(0) { sum, size in
-            let frames = max(Miniature.minFrames, size.scaled(frames) >> (shift + size.coarseness))
+            let frames = max(Miniature.minFrames, size.scaled(frames) >> shift)
             return sum + Miniature.bytes(frames: frames, images: images)
         }
         let image =

@@ -2,7 +2,8 @@
 /// are fewer sampled pages than pages (Waldspurger et al., "Cache Modeling and Optimization using Miniature
 /// Simulations", ATC '17). It has the queue and its records, and neither pages nor I/O.
 ///
-/// Whatever PageQueue measures in frames, it measures in frames of its own, each of which stands for `weight`.
+/// Whatever PageQueue measures in frames, it measures in frames of its own, each of which stands for
+/// one of each group of pages.
 /// All pages are base pages: with flexpages of other sizes, the miss ratios of the traces differ by at most 0.004.
 /// What is read ahead enters when it was in fact read ahead.
 ///
@@ -10,8 +11,6 @@
 final class Miniature {
     let size: MiniatureSize
     let frames: Int
-    /// Base pages for each that it simulates.
-    let weight: Int
     /// What each image has found, by its number.
     let counts: UnsafeMutablePointer<MiniatureCounts>
     private let table: FlexpageTable
@@ -26,16 +25,16 @@ final class Miniature {
     private var hits: UInt64 = 0
 
     /// - Parameter frames: Of the memory that is simulated.
+    /// - Parameter groupShift: The binary logarithm of the pages of which one is sampled.
     init(_ size: MiniatureSize, frames: Int, groupShift: UInt64, images: Int, _ carver: inout Carver) {
         self.size = size
-        weight = 1 << (groupShift + size.coarseness)
-        self.frames = max(Miniature.minFrames, frames / weight)
+        self.frames = max(Miniature.minFrames, frames >> groupShift)
         table = FlexpageTable(
             carver.carve(Flexpage.self, self.frames), carver.carve(FlexpageWord.self, self.frames))
         buckets = carver.carve(FlexpageID.self, self.frames)
         followers = carver.carve(FlexpageID.self, self.frames)
         counts = carver.carve(MiniatureCounts.self, images)
-        let tables = QueueTables(frames: self.frames, images: images, weight: weight, &carver)
+        let tables = QueueTables(frames: self.frames, images: images, weight: 1 << groupShift, &carver)
         buckets.initialize(repeating: .none, count: self.frames)
         counts.initialize(repeating: MiniatureCounts(), count: images)
         queue = PageQueue(table: table, tables)
@@ -175,7 +174,7 @@ final class Miniature {
     }
 
     /// A well-mixed number (the finalizer of splitmix64, by Vigna).
-    static func hash(_ key: PageKey) -> UInt64 {
+    private static func hash(_ key: PageKey) -> UInt64 {
         var x = key.raw &+ 0x9E37_79B9_7F4A_7C15
         x = (x ^ x &>> 30) &* 0xBF58_476D_1CE4_E5B9
         x = (x ^ x &>> 27) &* 0x94D0_49BB_1331_11EB

@@ -26,7 +26,7 @@ struct Sample: Equatable {
 
     init(raw: UInt64) { self.raw = raw }
 
-    /// - Precondition: `group` < 2⁴⁴, which holds for groups of at least 16 base pages.
+    /// - Precondition: `group` < 2⁴⁴, which holds for groups of at least 32 base pages.
     init(_ kind: Kind, image: UInt16, group: UInt64) {
         assert(group >> Sample.imageShift == 0, "an image has at most 2⁴⁸ base pages")
         raw = kind.rawValue &<< Sample.kindShift | UInt64(image) &<< Sample.imageShift | group

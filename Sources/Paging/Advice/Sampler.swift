@@ -1,6 +1,6 @@
 /// Decides which base pages are sampled, and reports accesses to them.
 ///
-/// Pages come in groups of a power of two, at least 16 neighbours, and one page of each is sampled. The hash of the
+/// Pages come in groups of a power of two, at least 32 neighbours, and one page of each is sampled. The hash of the
 /// chunk, which a request computes anyhow, says which one. This is spatial sampling as in SHARDS (Waldspurger et al.,
 /// FAST '15): all accesses to a page are sampled, or none. To take one page of each group, and not a random subset of
 /// all pages, makes the error smaller: a region that is much used has its part of the samples.
@@ -27,19 +27,6 @@ struct Sampler: Sendable {
         self.ring = ring
     }
 
-    /// Reports accesses to those of `pages`, base pages of one chunk, that are sampled.
-    @inline(__always)
-    func note(_ kind: Sample.Kind, _ pages: Range<UInt64>, image: UInt16, in chunk: HashedChunk) {
-        assert(pages.isInOneChunk, "the hash is that of the pages' chunk")
-        guard distance(from: pages.lowerBound, chunk.hash) < pages.upperBound &- pages.lowerBound else { return }
-        report(kind, pages, image: image, chunk.hash)
-    }
-
-    @inline(never)
-    private func report(_ kind: Sample.Kind, _ pages: Range<UInt64>, image: UInt16, _ hash: UInt64) {
-        forEachSampled(of: pages, hash) { page in report(kind, page, image: image) }
-    }
-
     /// Reports an access to `page`, which is sampled.
     func report(_ kind: Sample.Kind, _ page: UInt64, image: UInt16) {
         ring?.push(Sample(kind, image: image, group: page &>> shift))
@@ -48,14 +35,30 @@ struct Sampler: Sendable {
     /// Calls `body` with each sampled page of `pages`, which lie in the chunk with this hash.
     func forEachSampled(of pages: Range<UInt64>, _ hash: UInt64, _ body: (UInt64) -> Void) {
         guard ring != nil else { return }
-        var page = pages.lowerBound &+ distance(from: pages.lowerBound, hash)
+        var page = pages.lowerBound &+ Sampler.distance(from: pages.lowerBound, hash, mask: mask)
         while page < pages.upperBound {
             body(page)
             page &+= mask &+ 1
         }
     }
 
-    /// Base pages from `page` to the next sampled one.
+    /// Base pages from `page`, in a chunk with this hash, to the next sampled one.
     @inline(__always)
-    private func distance(from page: UInt64, _ hash: UInt64) -> UInt64 { (hash &>> 32 &- page) & mask }
+    static func distance(from page: UInt64, _ hash: UInt64, mask: UInt64) -> UInt64 { (hash &>> 32 &- page) & mask }
+}
+
+extension PageMapper.Context {
+    /// Reports accesses to those of `pages`, base pages of one chunk, that are sampled.
+    @inline(__always)
+    func note(_ kind: Sample.Kind, _ pages: Range<UInt64>, in chunk: HashedChunk) {
+        assert(pages.isInOneChunk, "the hash is that of the pages' chunk")
+        let distance = Sampler.distance(from: pages.lowerBound, chunk.hash, mask: sampleMask)
+        if distance < pages.upperBound &- pages.lowerBound { report(kind, pages, chunk.hash) }
+    }
+
+    @inline(never)
+    private func report(_ kind: Sample.Kind, _ pages: Range<UInt64>, _ hash: UInt64) {
+        let sampler = sampler
+        sampler.forEachSampled(of: pages, hash) { page in sampler.report(kind, page, image: map.image) }
+    }
 }

@@ -73,10 +73,10 @@ extension PageMapper {
         @inline(__always)
         var reservations: Reservations { storage.pointee.reservations }
         /// What reports sampled accesses.
+        var sampler: Sampler { storage.pointee.sampler }
+        /// Its mask. A hit loads nothing else of it.
         @inline(__always)
-        var sampler: Sampler {
-            @inline(__always) _read { yield storage.pointee.sampler }
-        }
+        var sampleMask: UInt64 { storage.pointee.sampler.mask }
         @inline(__always)
         var readahead: Readahead { storage.pointee.readahead }
         /// There is, or was, a hole at `range`; nowhere if that is empty. See HoleHint.

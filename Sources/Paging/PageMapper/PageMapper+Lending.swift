@@ -31,7 +31,7 @@ extension PageMapper.Context {
             chunk.shard.pointee.hits = before &+ UInt64(pages.count)
             map.counters.countHits(chunk.shard.pointee.hits &- before, in: chunk)
             clock.countTime(ofHits: before, chunk.shard.pointee.hits)
-            sampler.note(.hit, pages, image: map.image, in: chunk.chunk)
+            note(.hit, pages, in: chunk.chunk)
         }
         return loan
     }

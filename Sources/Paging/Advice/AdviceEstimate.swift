@@ -10,6 +10,8 @@
 ///   been read ahead again. Of what is not resident, the present memory's miniature knows which share is found by
 ///   reading ahead. A page that was read ahead has this share. A page that was used before has half of it, because
 ///   pages that are used again lie less often in streams.
+/// - **More memory seldom misses more.** If an estimate says so, that is noise. It becomes that of its neighbour on the
+///   side of the present memory.
 ///
 /// Square root and half were chosen by measurement (Sources/flexpage/README.md).
 struct AdviceEstimate {
@@ -24,19 +26,29 @@ struct AdviceEstimate {
     /// The number of sampled misses from which on the factor is trusted.
     private static let minMisses = 16.0
 
-    /// The base pages that each amount of memory would have missed.
+    /// The base pages that each amount of memory would have missed. What the present one has missed is known.
     var estimates: [Double] {
-        counts.indices.map { index in
-            let distance = abs(MiniatureSize.all[index].doublings)
-            let faded = (0..<distance).reduce(factor) { factor, _ in factor.squareRoot() }
-            return min(simulated(index) * faded, Double(reads))
+        var estimates = counts.indices.map(corrected)
+        let present = MiniatureSize.present
+        if isFactorKnown { estimates[present] = Double(misses) }
+        for index in counts.indices.dropFirst(present + 1) {
+            estimates[index] = min(estimates[index], estimates[index - 1])
         }
+        for index in (0..<present).reversed() { estimates[index] = max(estimates[index], estimates[index + 1]) }
+        return estimates
+    }
+
+    private func corrected(_ index: Int) -> Double {
+        let distance = abs(MiniatureSize.all[index].doublings)
+        let faded = (0..<distance).reduce(factor) { factor, _ in factor.squareRoot() }
+        return min(simulated(index) * faded, Double(reads))
     }
 
     /// By how much the miniature of the present memory is wrong.
-    private var factor: Double {
-        let present = simulated(MiniatureSize.present)
-        return present < AdviceEstimate.minMisses * Double(weight) ? 1 : Double(misses) / present
+    private var factor: Double { isFactorKnown ? Double(misses) / simulated(MiniatureSize.present) : 1 }
+
+    private var isFactorKnown: Bool {
+        simulated(MiniatureSize.present) >= AdviceEstimate.minMisses * Double(weight)
     }
 
     /// The base pages that a memory of this size would have missed, as far as its miniature tells.

@@ -20,7 +20,7 @@ import Testing
         ("flush a.img", .flush("a.img")),
         ("drop", .drop(nil)), ("drop a%20b%25", .drop("a b%")), ("prefetch a 4k 1M", .prefetch("a", 4096..<1_052_672)),
         ("prefetch a 0 0", .prefetch("a", 0..<0)), ("readahead a off", .readahead("a", 0)),
-        ("readahead a 64k", .readahead("a", 65536)), ("drop %C3%A4", .drop("ä")),
+        ("readahead a 64k", .readahead("a", 65536)), ("advise", .advise), ("drop %C3%A4", .drop("ä")),
     ])
     func orders(_ line: String, _ order: ControlOrder) throws { #expect(try ControlOrder(line) == order) }
 
@@ -29,6 +29,7 @@ import Testing
         ("", "the line is empty; expected figures, flush [EXPORT], drop [EXPORT]"),
         ("Figures", "\"Figures\": unknown order; expected figures"),
         ("figures now", "figures: 1 words follow; expected figures"),
+        ("advise a", "advise: 1 words follow; expected advise"),
         ("flush a b", "flush: 2 words follow; expected flush [EXPORT]"),
         ("prefetch a 0", "prefetch: 2 words follow; expected prefetch EXPORT OFFSET LENGTH"),
         ("prefetch a -1 2", "\"-1\": not a size"), ("prefetch a 0 x", "\"x\": not a size"),

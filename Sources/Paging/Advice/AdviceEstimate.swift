@@ -6,14 +6,16 @@
 ///   coarser. So its misses are corrected by a factor. Miniatures of nearly the same size have nearly the same error:
 ///   each doubling or halving takes the square root of the factor. (SHARDS-adj, of the SHARDS paper, corrects by the
 ///   expected number of samples alone, which the real number of reads does here.)
-/// - **What is lost may be read ahead.** A page that was resident and is missing in a smaller miniature would partly have
+/// - **What is lost may be read ahead.** A page that was resident, and is missing in a smaller miniature, would partly have
 ///   been read ahead again. Of what is not resident, the present memory's miniature knows which share is found by
-///   reading ahead. A page that was read ahead has this share. A page that was used before has half of it, because
-///   pages that are used again lie less often in streams.
+///   reading ahead. A page that was used before has half of that share, because pages that are used again lie less often
+///   in streams. A page that had been read ahead and not been used yet lies in a stream. The miniature has recycled it
+///   too early, because windows of the present memory are too large for it. A smaller memory has smaller windows, and
+///   would miss an eighth of such pages.
 /// - **More memory seldom misses more.** If an estimate says so, that is noise. It becomes that of its neighbour on the
 ///   side of the present memory.
 ///
-/// Square root and half were chosen by measurement (Sources/flexpage/README.md).
+/// The square root, the half and the eighth were chosen by measurement (Sources/flexpage/README.md).
 struct AdviceEstimate {
     /// What each miniature has counted, in the order of `MiniatureSize.all`.
     var counts: [MiniatureCounts]
@@ -51,10 +53,13 @@ struct AdviceEstimate {
         simulated(MiniatureSize.present) >= AdviceEstimate.minMisses * Double(weight)
     }
 
+    /// The part of what was read ahead and is lost in a smaller miniature that a smaller memory would miss.
+    private static let lostAhead = 0.125
+
     /// The base pages that a memory of this size would have missed, as far as its miniature tells.
     private func simulated(_ index: Int) -> Double {
         let count = counts[index]
-        let lost = Double(count.lost) * (1 - shareAhead / 2) + Double(count.lostAhead) * (1 - shareAhead)
+        let lost = Double(count.lost) * (1 - shareAhead / 2) + Double(count.lostAhead) * AdviceEstimate.lostAhead
         return (Double(count.missed) + lost) * Double(weight)
     }
 

@@ -16,8 +16,9 @@ final class Advisor: @unchecked Sendable {
     let ring: SampleRing
     let monitor = Monitor(.registry)
     let miniatures: [Miniature]
-    /// What is reserved for each image, as far as the miniatures know.
-    let wishes: UnsafeMutablePointer<PageQueue.Wish>
+    /// What is reserved for each image, as far as the miniatures know, and how many changes they know of.
+    private let wishes: UnsafeMutablePointer<PageQueue.Wish>
+    private var wishChanges: UInt64 = 0
     /// Sampled base pages of each image that clients have read.
     private let reads: UnsafeMutablePointer<UInt64>
     /// What had been counted for each image when the counts here began.
@@ -85,9 +86,11 @@ final class Advisor: @unchecked Sendable {
         }
     }
 
-    /// Follows what has changed of the images' shares. O(images), and for a new image O(frames).
-    func followWishes() {
+    /// Follows what has changed of the images' shares in `queue`. O(images) if anything has, and for a new image
+    /// O(frames).
+    func follow(_ queue: PageQueue) {
         monitor.assertHeld()
+        guard queue.updateWishes(wishes, since: &wishChanges) else { return }
         for image in 0..<layout.images where wishes[image].hasChanged {
             if wishes[image].isNewImage {
                 reads[image] = 0

@@ -25,7 +25,7 @@ extension Pages {
     public func digestSamples() -> Double {
         guard let advisor else { return 0 }
         return advisor.monitor.withLock {
-            if queue.updateWishes(advisor.wishes) { advisor.followWishes() }
+            advisor.follow(queue)
             let count = advisor.digest(maxCount: advisor.ring.capacity)
             if advisor.isLong { advisor.halve(countsOfReads) }
             return Double(count) / Double(advisor.ring.capacity)

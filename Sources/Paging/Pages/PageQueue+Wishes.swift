@@ -12,23 +12,29 @@ extension PageQueue {
         var isNewImage = false
     }
 
-    /// Compares `wishes`, one an image, with the present, and makes them the present ones. O(images).
-    /// - Returns: Whether any has changed.
-    func updateWishes(_ wishes: UnsafeMutablePointer<Wish>) -> Bool {
+    /// Makes `wishes`, one an image, the present ones, and marks those that have changed. O(images) if any has, O(1) if
+    /// not.
+    /// - Parameter changes: How many changes the caller knows of; 0 at first.
+    /// - Returns: Whether there were more.
+    func updateWishes(_ wishes: UnsafeMutablePointer<Wish>, since changes: inout UInt64) -> Bool {
         lock.withLock {
-            var hasChanged = false
-            for image in 0..<imageCount {
-                let (wanted, isActive) = state.pointee.shares.wish(of: UInt16(image))
-                let generation = images[image].generation
-                let before = wishes[image]
-                let isNewImage = before.generation != generation
-                let isOther = isNewImage || before.wanted != wanted || before.isActive != isActive
-                wishes[image] = Wish(
-                    generation: generation, wanted: wanted, isActive: isActive, hasChanged: isOther,
-                    isNewImage: isNewImage)
-                hasChanged = hasChanged || isOther
-            }
-            return hasChanged
+            guard changes != state.pointee.wishChanges else { return false }
+            changes = state.pointee.wishChanges
+            for image in 0..<imageCount { wishes[image].update(to: wishLocked(UInt16(image))) }
+            return true
         }
+    }
+
+    private func wishLocked(_ image: UInt16) -> Wish {
+        let (wanted, isActive) = state.pointee.shares.wish(of: image)
+        return Wish(generation: images[Int(image)].generation, wanted: wanted, isActive: isActive)
+    }
+}
+
+extension PageQueue.Wish {
+    fileprivate mutating func update(to present: PageQueue.Wish) {
+        isNewImage = generation != present.generation
+        hasChanged = isNewImage || wanted != present.wanted || isActive != present.isActive
+        (generation, wanted, isActive) = (present.generation, present.wanted, present.isActive)
     }
 }

@@ -53,6 +53,8 @@ struct PageQueue: @unchecked Sendable {
     struct State {
         var shares: Shares
         var ghosts: Ghosts
+        /// How often what images want, or who has users, has changed.
+        var wishChanges: UInt64 = 0
     }
 
     init(table: FlexpageTable, metadata: borrowing Metadata) {

@@ -76,7 +76,7 @@ struct Shares {
     @inline(__always)
     func reserve(of image: UInt16) -> Int { Int(holdings[Int(image)].reserve) }
 
-    /// What the owner of the image wants reserved for it, `Holding.byDefault` for the default, and whether it has users.
+    /// The frames that the image's owner wants reserved, `Holding.byDefault` for the default, and whether it has users.
     func wish(of image: UInt16) -> (wanted: Int32, isActive: Bool) {
         (holdings[Int(image)].wanted, holdings[Int(image)].isActive)
     }

@@ -63,7 +63,9 @@ struct AdviceText {
         else { return nil }
         let percent = "\((saving(first) * 100).text(digits: 0)) %"
         let begin = "\(size(first)) would save \(percent) of the reads of images"
-        if first == enough { return "\(begin); above that hardly anything is gained." }
+        if first == enough {
+            return begin + (enough == larger.last ? "." : "; above that hardly anything is gained.")
+        }
         let rest = "\(size(enough)) would save \((saving(enough) * 100).text(digits: 0)) %"
         return enough == larger.last
             ? "\(begin), and \(rest)." : "\(begin), and \(rest); above that hardly anything is gained."

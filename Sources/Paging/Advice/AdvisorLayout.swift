@@ -9,22 +9,24 @@ struct AdvisorLayout {
     /// Bytes of all tables, at most: what is set aside.
     let bytes: Int
 
-    /// One page in 32 is sampled at most: a sample costs a thread of the data path some sixty instructions.
-    static let groupShifts: ClosedRange<UInt64> = 5...12
+    /// One page in 32 is sampled at most: a sample costs a thread of the data path some sixty instructions, and the
+    /// thread that simulates it some eight hundred. One page of each chunk is sampled at least: a group is a part of a
+    /// chunk, whose hash says which page it is.
+    static let groupShifts: ClosedRange<UInt64> = 5...Chunk.shift
     /// Enough frames for the miniature of the present memory. More would only cost time.
-    private static let maxFrames = 1 << 15
+    private static let enoughFrames = 1 << 12
     /// The minimum of frames that the miniature of the present memory has. With fewer, the advice would be noise.
     private static let minFrames = 48
 
     /// The part of the memory that advice takes, of `bytes` bytes: 1 %, in whole base pages.
     static func budget(memory bytes: Int) -> Int { bytes / 100 / BasePage.size * BasePage.size }
 
-    /// The finest sampling for which everything fits into `bytes`; nil if there is too little.
+    /// The finest sampling that is useful and for which everything fits into `bytes`; nil if there is too little.
     init?(frames: Int, images: Int, bytes: Int) {
         let ringCapacity = max(256, min(1 << 14, (bytes / 128).roundedDownToPowerOfTwo))
         let fitting = AdvisorLayout.groupShifts.first { shift in
-            frames >> shift <= AdvisorLayout.maxFrames
-                && AdvisorLayout.bytes(frames: frames, images: images, ringCapacity, shift) <= bytes
+            AdvisorLayout.bytes(frames: frames, images: images, ringCapacity, shift) <= bytes
+                && (frames >> shift <= AdvisorLayout.enoughFrames || shift == AdvisorLayout.groupShifts.upperBound)
         }
         guard let fitting, frames >> fitting >= AdvisorLayout.minFrames else { return nil }
         groupShift = fitting

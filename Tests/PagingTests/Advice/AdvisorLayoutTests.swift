@@ -28,11 +28,12 @@ import Testing
         #expect(pages.advice() == nil && pages.digestSamples() == 0 && pages.droppedSamples == 0)
     }
 
-    /// One page in 32 is sampled at most, and of a large memory fewer.
+    /// One page in 32 is sampled at most, and of a large memory fewer, but one of each chunk.
     @Test func largeMemoryIsSampledLess() {
         let budget = AdvisorLayout.budget
         #expect(AdvisorLayout(frames: 1 << 16, images: 1024, bytes: budget(1 << 28))?.groupShift == 5)
-        #expect(AdvisorLayout(frames: 1 << 24, images: 1024, bytes: budget(1 << 36))?.groupShift == 9)
-        #expect(AdvisorLayout(frames: 1 << 31, images: 1024, bytes: budget(1 << 43))?.groupShift == nil)
+        #expect(AdvisorLayout(frames: 1 << 24, images: 1024, bytes: budget(1 << 36))?.groupShift == 8)
+        #expect(AdvisorLayout(frames: 1 << 19, images: 1024, bytes: budget(1 << 31))?.groupShift == 7)
+        #expect(AdvisorLayout(frames: 1 << 31, images: 1024, bytes: budget(1 << 43))?.groupShift == 8)
     }
 }

@@ -1,17 +1,17 @@
 /// Estimates the misses with other amounts of memory, from what the Miniatures have counted and what the memory that
 /// there is has really done.
 ///
-/// - **The size of the error is known at one point.** The miniature of the present memory should have missed what really
-///   was missed. It has not quite: pages of the sample are used more or less than others, and a queue in miniature is
+/// - **The error is known at one point.** The miniature of the present memory should have missed what really was
+///   missed. It has not quite: pages of the sample are used more or less than others, and a queue in miniature is
 ///   coarser. So its misses are corrected by a factor. Miniatures of nearly the same size have nearly the same error:
 ///   each doubling or halving takes the square root of the factor. (SHARDS-adj, of the SHARDS paper, corrects by the
-///   expected number of samples alone, which the real number of reads does here.)
-/// - **What is lost may be read ahead.** A page that was resident, and is missing in a smaller miniature, would partly have
-///   been read ahead again. Of what is not resident, the present memory's miniature knows which share is found by
-///   reading ahead. A page that was used before has half of that share, because pages that are used again lie less often
-///   in streams. A page that had been read ahead and not been used yet lies in a stream. The miniature has recycled it
-///   too early, because windows of the present memory are too large for it. A smaller memory has smaller windows, and
-///   would miss an eighth of such pages.
+///   expected number of samples alone. The real number of reads does that here.)
+/// - **What is lost may be read ahead.** A page that was resident, and is missing in a smaller miniature, would partly
+///   have been read ahead again. Of what is not resident, the present memory's miniature knows which share is found by
+///   reading ahead. A page that was used before has half of that share, because pages that are used again lie less
+///   often in streams. A page that had been read ahead and not been used yet lies in a stream. The miniature has
+///   recycled it too early, because windows of the present memory are too large for it. A smaller memory has smaller
+///   windows, and would miss an eighth of such pages.
 /// - **More memory seldom misses more.** If an estimate says so, that is noise. It becomes that of its neighbour on the
 ///   side of the present memory.
 ///

@@ -5,9 +5,9 @@ import Glibc
 ///     data path ── Sampler.note ──▶ SampleRing ── Pages.digestSamples ──▶ Miniatures ── Pages.advice ──▶ Advice
 ///
 /// All of it lies in 1 % of the memory, which is set aside when the memory is mapped. Nothing grows later. What it does
-/// not see: the sizes of flexpages, pages that cannot be recycled because they are dirty or lent, and windows of reading
-/// ahead that would be larger or smaller with another amount of memory. What happened long ago counts less: after
-/// `maxSamples` samples, all counts are halved.
+/// not see: the sizes of flexpages; pages that cannot be recycled because they are dirty or lent; and windows of
+/// reading ahead, which would be larger or smaller with another amount of memory. What happened long ago counts less:
+/// after `maxSamples` samples, all counts are halved.
 ///
 /// Thread rules: the Sampler on any thread, all else with `monitor`, whose rank is the outermost.
 final class Advisor: @unchecked Sendable {

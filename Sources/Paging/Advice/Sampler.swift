@@ -6,8 +6,8 @@
 /// of all pages, makes the error smaller: a region that is much used has its part of the samples.
 ///
 /// A hit that is not sampled pays for it with six instructions: a shift, a subtraction, a mask, a comparison and a
-/// branch. Without an Advisor the mask has all bits, so that hardly any page passes, and then there is no ring. Measured
-/// with callgrind (Scripts/bench cost), a hit of 928 instructions has 932 without an Advisor and 934 with one. The
+/// branch. Without an Advisor the mask has all bits, so hardly any page passes, and then there is no ring. Counted by
+/// callgrind, as in `Scripts/bench cost`, a hit of 928 instructions has 932 without an Advisor and 934 with one. The
 /// thread that simulates the samples adds 26 instructions a hit, beside the data path.
 struct Sampler: Sendable {
     /// The pages in a group less one; all bits if nothing is sampled.

@@ -83,8 +83,8 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter isShared: Whether several images share the memory. Then one of them has at most half of what may be
     ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
     ///   hangs does not stop the others.
-    /// - Parameter advice: Bytes of the memory that are set aside for advice about its amount: `adviceBytes`, or 0 for no
-    ///   advice. If they are too few, they are left out, and there is no advice.
+    /// - Parameter advice: Bytes of the memory that are set aside for advice about its amount: `adviceBytes`, or 0 for
+    ///   no advice.
     /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
     ///   empty section. It lasts as long as the Pages. If another server has left something,
     ///   `ProviderRegistry.takeOver` comes before anything else. If it is nil, nothing is kept.

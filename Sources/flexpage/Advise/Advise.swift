@@ -9,9 +9,9 @@ struct Advise: ParsableCommand {
         commandName: "advise",
         abstract: "Tell what hit ratio other values of memory= would give.",
         discussion: """
-            The server must run with control=PATH. It simulates its own way of recycling at a quarter, half, twice, four \
-            and eight times its memory, in miniature, with a sample of the accesses. So the advice is about what its \
-            clients have done since it began. The sizes are those of memory=.
+            The server must run with control=PATH. It simulates its own way of recycling at a quarter, half, twice, \
+            four and eight times its memory, in miniature, with a sample of the accesses. So the advice is about what \
+            its clients have done since it began. The sizes are those of memory=.
 
             With --trace, the same code runs over a trace, without a server. --compare also simulates each amount of \
             memory in full, as `flexpage simulate` does, and prints by how much the advice is wrong.

@@ -7,7 +7,7 @@ import Testing
 @Suite struct AdviceTrialTests {
     #if DEBUG
         /// More would take minutes without optimisation.
-        private static let (requests, memory) = (6000, 8 << 20)
+        private static let (requests, memory) = (4000, 8 << 20)
         private static let traces = ["lirs-multi3"]
     #else
         private static let (requests, memory) = (40_000, 16 << 20)

@@ -7,7 +7,7 @@ import Testing
 @Suite struct AdvisorTests {
     private static let frames = 4096
     #if DEBUG
-        private static let (seeds, accesses) = (1 as UInt64, 60_000)
+        private static let (seeds, accesses) = (1 as UInt64, 30_000)
     #else
         private static let (seeds, accesses) = (5 as UInt64, 150_000)
     #endif
@@ -36,14 +36,14 @@ import Testing
         var random = SplitMix64(seed: seed)
         for access in 0..<accesses {
             try read(AdviceRig.popular(&random, of: 5 * frames))
-            if access % 50_000 == 29_999 {
+            if access % 50_000 == 19_999 {
                 for page in 0..<UInt64(frames) { try read(1 << 24 + UInt64(access) << 8 + page) }
             }
         }
     }
 
-    /// Each image has advice of its own. One that fits gains nothing by more memory; one that is scanned again and again
-    /// gains all of it. The sum is that of all.
+    /// Each image has advice of its own. One that fits gains nothing by more memory; one that is scanned again and
+    /// again gains all of it. The sum is that of all.
     @Test func eachImageHasItsOwn() throws {
         let rig = try AdviceRig(frames: AdvisorTests.frames, images: 2)
         for round in 0..<12 {
@@ -83,7 +83,7 @@ import Testing
             let rig = try AdviceRig(frames: AdvisorTests.frames, images: 4)
             for provider in rig.providers { rig.pages.setReserve(.bytes(0), ofImage: provider.image) }
             if reserved { rig.pages.setReserve(.share(0.5), ofImage: rig.providers[0].image) }
-            for round in 0..<6 as Range<UInt64> {
+            for round in 0..<4 as Range<UInt64> {
                 for page in 0..<1600 as Range<UInt64> { try rig.read(page, ofImage: 0) }
                 for page in 0..<2500 as Range<UInt64> {
                     for image in 1...3 { try rig.read(page + round * 2500, ofImage: image) }
@@ -92,7 +92,7 @@ import Testing
             return rig.pages.advice(of: rig.providers[0])!.points[MiniatureSize.present].misses
         }
         #expect(try misses(reserved: true) < 2400)
-        #expect(try misses(reserved: false) > 6000)
+        #expect(try misses(reserved: false) > 4000)
     }
 
     /// Writes take memory and are no reads. What is dropped is gone in miniature too.
@@ -120,7 +120,7 @@ import Testing
         let thread = try AdviceThread(pages: rig.pages)
         Thread.run(4) { number in
             var random = SplitMix64(seed: 5, stream: UInt64(number))
-            for _ in 0..<20_000 {
+            for _ in 0..<8000 {
                 let page = Int64(AdviceRig.popular(&random, of: 9000))
                 try? rig.pagers[number % 3].populate(page * 4096..<(page + 1) * 4096)
             }
@@ -129,7 +129,7 @@ import Testing
         rig.pages.digestSamples()
         let advice = rig.pages.advice()!
         #expect(advice.reads == rig.pages.counters.hits + rig.pages.counters.misses)
-        #expect(advice.samples + rig.pages.droppedSamples > 1000)
+        #expect(advice.samples + rig.pages.droppedSamples > 500)
         rig.checkInvariants()
     }
 

@@ -4,7 +4,7 @@ import Testing
 /// Advice of a real server about its memory.
 @Suite struct AdviceTests {
     private static let imageSize = 48 << 20
-    private static let reads = 30_000
+    private static let reads = 20_000
 
     /// Reads base pages, the first ones of a shuffled order much more often than the others (nearly Zipf's law).
     /// - Returns: The miss ratio that the server counts.

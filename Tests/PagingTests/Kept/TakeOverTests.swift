@@ -144,6 +144,38 @@ import Testing
         #expect(throws: AccessError(EIO)) { try third.providers[0].flush() }
     }
 
+    /// A loss that no client has heard of waits for one, whether the image has changed meanwhile or not. Then it is
+    /// forgotten, as that of any image that is opened anew.
+    @Test(arguments: [false, true]) func aLossWaitsForAClient(isChanged: Bool) throws {
+        let isFailing = Atomic<Bool>(false)
+        let image = HookedImage(size: Self.size) { call, _ in
+            call == .sync && isFailing.load(ordering: .relaxed) ? AccessError(EIO) : nil
+        }
+        let first = try KeptRig(frames: 256, images: [image])
+        try Pager(first.providers[0]).trim(0..<65536, forced: false)
+        let second = try KeptRig(after: first.death(), images: [image])
+        let inherited = second.providers[0]
+        let identity = inherited.identity
+        // Figures are no client.
+        #expect(second.registry.openIfInUse(identity, byClient: false) === inherited)
+        try second.registry.close(inherited)
+        isFailing.store(true, ordering: .relaxed)
+        #expect(throws: AccessError(EIO)) { try second.registry.close(inherited) }
+        isFailing.store(false, ordering: .relaxed)
+        second.registry.forgetResting()
+        #expect(second.kept.image(0).hasLoss, "the next server would find it as well")
+        let other = HookedImage(size: Self.size)
+        let provider = try second.registry.open(identity) { isChanged ? other : image }
+        #expect((provider === inherited) == !isChanged)
+        #expect(throws: AccessError(EIO)) { try provider.flush() }
+        #expect(second.kept.image(0).hasLoss)
+        #expect(throws: AccessError(EIO)) { try second.registry.close(provider) }
+        let next = try second.registry.open(identity) { image }
+        try next.flush()
+        try second.registry.close(next)
+        #expect(!second.kept.image(0).isAtRisk)
+    }
+
     /// The same without a server: a sync that fails is never retried into success.
     @Test func aSyncWithoutAServer() throws {
         let image = HookedImage(size: Self.size)

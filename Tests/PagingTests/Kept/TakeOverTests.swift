@@ -46,6 +46,36 @@ import Testing
         try second.close()
     }
 
+    /// What was used again and again stays in memory while the next server is scanned, written meanwhile or not. What
+    /// was read once does not.
+    @Test(arguments: [false, true]) func whatWasUsedStaysFirst(isWritten: Bool) throws {
+        let reads = Mutex<[UInt64: Int]>([:])
+        let image = HookedImage(size: 8 << 20, pattern: Pattern(key: 4)) { call, pages in
+            if call == .populate { reads.withLock { reads in for page in pages { reads[page, default: 0] += 1 } } }
+            return nil
+        }
+        let first = try KeptRig(frames: 256, images: [image])
+        let hot = Int64(0)..<16
+        for round in Int64(0)..<60 {
+            for page in hot { _ = try first.read(page * Self.page..<(page + 1) * Self.page) }
+            for page in 100 + round * 16..<116 + round * 16 {
+                _ = try first.read(page * Self.page..<(page + 1) * Self.page)
+            }
+        }
+        if isWritten { for page in hot { try first.write(5, at: page * Self.page..<page * Self.page + 100) } }
+        let words = (0..<first.kept.frames).map { first.kept[$0] }.filter(\.isLive)
+        #expect(words.filter(\.isPromoted).map { Int64($0.page) }.filter(hot.contains).sorted() == Array(hot))
+        #expect(words.contains { !$0.isPromoted })
+        let second = try KeptRig(after: first.death(), images: [image])
+        if isWritten { try second.providers[0].flush() }
+        reads.withLock { $0 = [:] }
+        for page in Int64(1000)..<1800 { _ = try second.read(page * Self.page..<(page + 1) * Self.page) }
+        for page in hot { _ = try second.read(page * Self.page..<(page + 1) * Self.page) }
+        #expect(reads.withLock { $0.keys.filter { $0 < 16 } } == [])
+        second.pages.checkInvariants(isQuiet: true)
+        try second.close()
+    }
+
     /// An image that is not taken over leaves nothing, not even its record.
     @Test func whatIsDropped() throws {
         let images = (0..<2).map { HookedImage(size: Self.size, pattern: Pattern(key: UInt64($0))) }

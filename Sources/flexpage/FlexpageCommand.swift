@@ -6,7 +6,7 @@ import ArgumentParser
 struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
-        abstract: "Attach exports to this machine; watch a server, and look after what one has left; measure and simulate the pager.",
+        abstract: "Attach exports to this machine, watch servers, look after state files, and simulate the pager.",
         version: version,
         subcommands: subcommands)
 

@@ -8,8 +8,8 @@ struct SetCommand: ParsableCommand {
         commandName: "set",
         abstract: "Change what a server may use while it runs: memory, and readahead of an export.",
         discussion: """
-            The server must run with control=PATH. limit=SIZE limits its memory, up to memory=. readahead=SIZE sets the \
-            maximum readahead of the exports that clients have open, up to readahead=; off for none.
+            The server must run with control=PATH. limit=SIZE limits its memory, up to memory=. readahead=SIZE sets \
+            the maximum readahead of the exports that clients have open, up to readahead=; off for none.
             """)
 
     @Argument(help: "The socket that control= names.", completion: .file())

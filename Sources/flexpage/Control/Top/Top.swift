@@ -8,10 +8,11 @@ struct Top: ParsableCommand {
         commandName: "top",
         abstract: "Watch what a server does: hits, rates, latencies and memory, with a line for each export.",
         discussion: """
-            The server must run with control=PATH. READ, FILL and WRITE are bytes a second: read by clients, read from \
-            the image, written to it. p50 and p99 say how long reads of the image took, FLUSH how long flushes took (99 \
-            of 100 at most so long), AGE how long something has been dirty. A key sorts the exports: n by name, h hits, r read, f filled, \
-            w written, m memory, d dirty. q ends.
+            The server must run with control=PATH. READ, FILL and WRITE are bytes a second: read by clients, read \
+            from the image, written to it. p50 and p99 say how long reads of the image took, FLUSH how long 99 of 100 \
+            flushes took at most, AGE how long something has been dirty.
+
+            A key sorts the exports: n by name, h hits, r read, f filled, w written, m memory, d dirty. q ends.
             """)
 
     @Argument(help: "The socket that control= names.", completion: .file())

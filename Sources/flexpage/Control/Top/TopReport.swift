@@ -99,7 +99,7 @@ extension TopReport.Times {
         p99Us = Self.bound(of: all - all / 100, in: counts)
     }
 
-    /// What the first `calls` calls took at most. The last count has no bound: it is given twice that of the one before.
+    /// What the first `calls` calls took at most. The last count has no bound, and gets twice that of the one before.
     private static func bound(of calls: UInt64, in counts: [UInt64]) -> UInt64? {
         guard calls > 0 else { return nil }
         var sum: UInt64 = 0

@@ -43,6 +43,8 @@ public final class MemoryLimit: @unchecked Sendable {
     private static let minFrames = Memory.minBytes / BasePage.size
     /// How many times in a row a block is looked at in which nothing changes: for some 50 ms.
     private static let maxStalls = 50
+    /// How many of these it counts if there is no room for what lies in the block.
+    private static let stallsWithoutRoom = 10
     /// The time between two attempts that come to nothing, milliseconds.
     private static let retryInterval = 200
 
@@ -194,21 +196,34 @@ public final class MemoryLimit: @unchecked Sendable {
 
     /// Goes once through all blocks, the cheapest first, until enough are given.
     private func lower() {
-        var obstacle = LimitProgress.Obstacle.inUse
         var hasGiven = false
         for block in blocksByCost() {
             guard isLowering else { return }
-            guard empty(block) else { continue }
-            do throws(AccessError) {
-                try give(block)
-                hasGiven = true
-            } catch {
-                reopen(block)
-                obstacle = .notTaken(error)
-                break
+            switch empty(block) {
+            case .done:
+                do throws(AccessError) {
+                    try give(block)
+                    hasGiven = true
+                } catch {
+                    reopen(block)
+                    return rest(.notTaken(error))
+                }
+            case .stuck: continue
+            // For what lies in other blocks there is no room either.
+            case .noRoom: return rest(.inUse)
             }
         }
-        if isLowering, !hasGiven { rest(obstacle) }
+        if isLowering, !hasGiven { rest(.inUse) }
+    }
+
+    /// What has become of a block that was to be emptied.
+    private enum Emptied {
+        /// It is empty, and closed.
+        case done
+        /// It takes too long, or nobody wants it any more: it is open again.
+        case stuck
+        /// There is no room for what lies in it: it is open again.
+        case noRoom
     }
 
     /// Open blocks, the cheapest to empty first; of two that cost the same, the one with higher addresses, because the
@@ -222,27 +237,27 @@ public final class MemoryLimit: @unchecked Sendable {
         return open.indices.sorted { (costs[$0], -open[$0]) < (costs[$1], -open[$1]) }.map { open[$0] }
     }
 
-    /// Empties a block, which is closed afterwards.
-    /// - Returns: False if that takes too long, or nobody wants it any more: the block is open again.
-    private func empty(_ block: Int) -> Bool {
+    private func empty(_ block: Int) -> Emptied {
         pages.memory.close(block)
-        var (withheld, stalls) = (pages.memory.withheldFrames(in: block), 0)
+        var (withheld, stalls, hadRoom) = (pages.memory.withheldFrames(in: block), 0, true)
         while withheld < grid.size {
             guard stalls < MemoryLimit.maxStalls, isLowering else {
                 reopen(block)
-                return false
+                return hadRoom ? .stuck : .noRoom
             }
-            pages.vacate(grid.frames(of: block))
+            hadRoom = pages.vacate(grid.frames(of: block))
             let now = pages.memory.withheldFrames(in: block)
             if now > withheld {
                 (withheld, stalls) = (now, 0)
-            } else {
-                stalls += 1
-                pages.writebackQueue.kick()
-                MonotonicClock.sleepBriefly()
+                continue
             }
+            // That there is no room takes long to find out: it is asked less often.
+            let naps = hadRoom ? 1 : MemoryLimit.stallsWithoutRoom
+            stalls += naps
+            pages.writebackQueue.kick()
+            for _ in 0..<naps { MonotonicClock.sleepBriefly() }
         }
-        return true
+        return .done
     }
 
     private func give(_ block: Int) throws(AccessError) {
@@ -262,15 +277,16 @@ public final class MemoryLimit: @unchecked Sendable {
 
     /// Takes a block back.
     private func raise() {
-        let block = monitor.withLock { given[given.count - 1] }
+        let (block, blocks) = monitor.withLock { (given[given.count - 1], Swift.max(target, given.count - 1)) }
         do throws(AccessError) {
             try pages.memory.backing.allocate(pages.memory.bytes(ofBlock: block))
         } catch {
             return rest(.notGiven(error))
         }
-        monitor.withLock { _ = given.removeLast() }
         reopen(block)
-        follow()
+        pages.follow(frames: frames(withGiven: blocks))
         registry.wakeFills()
+        // Whoever sees that the limit is reached finds that everything has followed.
+        monitor.withLock { _ = given.removeLast() }
     }
 }

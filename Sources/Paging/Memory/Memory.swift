@@ -241,8 +241,11 @@ struct Memory: ~Copyable {
     /// Frames that are free. A snapshot.
     var freeFrames: Int { lock.withLock { state.pointee.freeFrames } }
 
+    /// Frames that are free or withheld. A snapshot.
+    var idleFrames: Int { lock.withLock { state.pointee.idleFrames } }
+
     /// Bytes of pages in use and of all metadata. A snapshot; O(1).
-    var bytesInUse: Int { bytes(withIdleFrames: lock.withLock { state.pointee.idleFrames }) }
+    var bytesInUse: Int { bytes(withIdleFrames: idleFrames) }
 
     /// The maximum that `bytesInUse` has been.
     var peakBytesInUse: Int { bytes(withIdleFrames: lock.withLock { state.pointee.minIdleFrames }) }

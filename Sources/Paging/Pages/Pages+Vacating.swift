@@ -2,17 +2,19 @@
 ///
 /// A flexpage that no thread has goes to a free Region of the same order, dirty or not, with its hits and its turn in
 /// the PageQueue. If there is none, pages are recycled in the order of the queue. So a smaller memory loses what it
-/// would have recycled next, and no hot page, wherever that lies. A flexpage that is too large to be moved, or for which
-/// there is no Region in one piece, is split first. So is one that lies across the edge of the block.
+/// would have recycled next, and no hot page, wherever that lies. A flexpage is split first if it is too large to be
+/// moved, if there is no Region for it in one piece, or if it lies across the edge of the block.
 ///
-/// Nothing is waited for. A flexpage that a thread has stays, and so does one that is going out: the caller tries again.
+/// Nothing is waited for. A flexpage that a thread has stays, and so does one that is going out: the caller may try
+/// again.
 extension Pages {
-    /// The maximum number of flexpages that are recycled for a Region in one piece, in frames of it.
+    /// The maximum number of flexpages that are recycled for each frame of a Region in one piece.
     private static let maxRecycledForOne = 2
 
-    /// Moves what can be moved now out of `block`, the frames of a closed one. O(frames of it), unless all other pages
-    /// are in use or dirty.
-    func vacate(_ block: Range<FlexpageID>) {
+    /// Moves what can be moved now out of `block`, the frames of a closed one. O(frames of it).
+    /// - Returns: False if there is no room for it, because all other pages are in use or dirty. To find that out is
+    ///   O(flexpages).
+    func vacate(_ block: Range<FlexpageID>) -> Bool {
         LockRank.assertNoneHeld("pages are recycled")
         // A flexpage that reaches into the block begins before it.
         var frame = block.lowerBound & ~(1 << FlexpageID(Region.maxOrder) - 1)
@@ -21,28 +23,42 @@ extension Pages {
                 frame += 1
                 continue
             }
-            // After a split its pieces are looked at.
-            let isSplit = found.region.end > block.lowerBound && !vacate(found, of: block)
-            if !isSplit { frame = found.region.end }
+            guard found.region.end > block.lowerBound, table.state(of: found.region.first).isMovable else {
+                frame = found.region.end
+                continue
+            }
+            switch vacate(found, of: block) {
+            case .done: frame = found.region.end
+            case .split: break
+            case .noRoom: return false
+            }
         }
+        return true
     }
 
-    /// Moves a flexpage out of `block`, if that can be done now.
-    /// - Returns: False if it has been split instead.
-    private func vacate(_ found: PageQueue.Queued, of block: Range<FlexpageID>) -> Bool {
+    /// What has become of a flexpage of a closed block.
+    private enum Vacated {
+        /// It has been moved, or a thread has it by now.
+        case done
+        /// It has been split: its pieces must be looked at.
+        case split
+        case noRoom
+    }
+
+    private func vacate(_ found: PageQueue.Queued, of block: Range<FlexpageID>) -> Vacated {
         let region = found.region
-        guard table.state(of: region.first).isMovable else { return true }
         if region.first < block.lowerBound || region.end > block.upperBound {
-            return !split(found) { block.contains($0) }
+            return split(found) { block.contains($0) } ? .split : .done
         }
         if region.order > Pages.maxMoved {
-            return !split(found) { ($0 - region.first) >> FlexpageID(Pages.maxMoved) & 1 == 0 }
+            return split(found) { ($0 - region.first) >> FlexpageID(Pages.maxMoved) & 1 == 0 } ? .split : .done
         }
         guard let target = obtain(order: Int(region.order)) else {
-            return region.order == 0 || !split(found) { $0 & 1 == 0 }
+            guard region.order > 0 else { return .noRoom }
+            return split(found) { $0 & 1 == 0 } ? .split : .done
         }
         if move(found, to: target) { give(region) }
-        return true
+        return .done
     }
 
     /// A free Region of exactly `order`. If there is none, pages are recycled in the order of the queue. Nil if that

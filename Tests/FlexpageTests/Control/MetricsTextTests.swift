@@ -18,8 +18,8 @@ import Testing
             "sync_latency":\(latency),"flush_latency":\(latency)}
             """
         let text = """
-            {"ok":true,"version":"0.2.0","pid":1,"memory":{"bound_bytes":1,"in_use_bytes":2,"peak_bytes":3,\
-            "pages_bytes":4,"dirty_bytes":5,"known_zero_bytes":6},\
+            {"ok":true,"version":"0.2.0","pid":1,"memory":{"bound_bytes":1,"limit_bytes":7,"held_bytes":8,\
+            "in_use_bytes":2,"peak_bytes":3,"pages_bytes":4,"dirty_bytes":5,"known_zero_bytes":6},\
             "all":{\(counters),"moves":12,"waits":13,"dirty_waits":14},\
             "images":[\(name.isEmpty ? "" : image)]}
             """
@@ -32,7 +32,8 @@ import Testing
     @Test func samples() throws {
         let lines = MetricsText(try figures("a.img")).text.split(separator: "\n").map(String.init)
         for line in [
-            #"flexpage_info{version="0.2.0"} 1"#, "flexpage_memory_peak_bytes 3", "flexpage_hits_total 1",
+            #"flexpage_info{version="0.2.0"} 1"#, "flexpage_memory_peak_bytes 3", "flexpage_memory_limit_bytes 7",
+            "flexpage_memory_held_bytes 8", "flexpage_hits_total 1",
             "flexpage_dirty_waits_total 14", #"flexpage_image_written_bytes_total{export="a.img"} 8"#,
             #"flexpage_image_in_trouble{export="a.img"} 1"#, #"flexpage_image_losing{export="a.img"} 0"#,
             #"flexpage_image_sync_seconds_bucket{export="a.img",le="0.000001"} 1"#,

@@ -11,7 +11,7 @@ import Testing
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func nothingIsHandedOutOfThem(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let backing = GuardedBacking(blockBytes: 4096 << random.pick(0...9))
-        let memory = try Memory(bytes: random.pick(3 << 20...6 << 20), backing: backing)
+        let memory = try Memory(bytes: random.pick(5 << 20...9 << 20), backing: backing)
         let (grid, frames) = (memory.grid, memory.metadata.frames)
         #expect(grid.count > 0)
         var (closed, out): (Set<Int>, [Region]) = ([], [])

@@ -39,7 +39,9 @@ final class LimitRig: Sendable {
     func set(less blocks: Int) throws { try limit.set(bytes(less: blocks)) }
 
     /// Waits until the memory has `blocks` blocks less.
-    func wait(less blocks: Int) { Thread.wait { limit.progress.isReached && limit.progress.held == bytes(less: blocks) } }
+    func wait(less blocks: Int) {
+        Thread.wait { limit.progress.isReached && limit.progress.held == bytes(less: blocks) }
+    }
 
     /// Reads base pages one by one.
     func read(_ pages: Range<UInt64>, ofImage index: Int = 0) throws {

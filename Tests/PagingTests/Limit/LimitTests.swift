@@ -121,15 +121,19 @@ import Testing
         let withReserves = rig.limit.min(reserves: reserves)
         // 600 + N / 10 ≤ N / 2
         #expect(withReserves > max - (2048 - 1500) * 4096 && withReserves <= max - (2048 - 1500 - 16) * 4096)
-        #expect(throws: LimitRefusal.below(min: withReserves)) { try rig.limit.set(withReserves - 1, reserves: reserves) }
+        #expect(throws: LimitRefusal.below(min: withReserves)) {
+            try rig.limit.set(withReserves - 1, reserves: reserves)
+        }
         #expect(rig.limit.progress.held == max && rig.limit.progress.isReached)
         try rig.limit.set(withReserves, reserves: reserves)
         try rig.limit.set(min)
         Watchdog.guarding("the minimum") { Thread.wait { rig.limit.progress.isReached } }
         #expect(rig.limit.progress.held == min)
         try rig.read(0..<4096)
+        let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 3_600_000)
         for page in UInt64(0)..<500 { try rig.write(1, page: page) }
         try rig.providers[0].flush()
+        writeback.stop()
         try rig.end()
     }
 

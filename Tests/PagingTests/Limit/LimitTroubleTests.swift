@@ -89,7 +89,9 @@ import Testing
                     try Pager(rig.providers[0]).populate(BasePage.offset(of: page)..<BasePage.offset(of: page + 1))
                 } catch { #expect(error == AccessError(ENOSPC)) }
             }
-            #expect(throws: AccessError(ENOSPC)) { () throws(AccessError) in try rig.write(6, page: 4000) }
+            var failure: AccessError?
+            do throws(AccessError) { try rig.write(6, page: 4000) } catch { failure = error }
+            #expect(failure == AccessError(ENOSPC))
             isFull.withLock { $0 = false }
             rig.wait(less: 100)
             try rig.providers[0].flush()

@@ -1,3 +1,5 @@
+import TestSupport
+
 extension Scenario {
     /// All scenarios.
     public static let all: [Scenario] = [
@@ -212,7 +214,7 @@ extension Scenario {
     }
 
     static let sizes = Scenario(
-        name: "sizes", purpose: "the memory becomes smaller and larger, among readers and writers"
+        name: "sizes", purpose: "the memory becomes smaller and larger, among readers and writers", divisor: 2
     ) { random in
         var plan = Plan(frames: random.pick(20...40), dirtyShare: 0.4, dirtyAge: 1)
         plan.images[0] = Plan.Image(sectors: 8 * 48)
@@ -225,7 +227,8 @@ extension Scenario {
     }
 
     static let sizesKept = Scenario(
-        name: "sizes-kept", purpose: "the process dies while its memory becomes smaller, and the next one takes over"
+        name: "sizes-kept", purpose: "the process dies while its memory becomes smaller, and the next one takes over",
+        divisor: 2
     ) { random in
         var plan = Plan(frames: random.pick(20...32), dirtyShare: 0.9, dirtyAge: [1, 5000][random.pick(0...1)])
         plan.images[0] = Plan.Image(sectors: 8 * 16)

@@ -4,7 +4,8 @@ import SystemPackage
 
 // The order `limit` of the control socket.
 extension Server {
-    /// Seconds that the order waits for its end. After that it answers how far it is, and the server goes on with it.
+    /// Seconds that the order waits for its end, unless the system refuses. After that it answers how far it is, and
+    /// the server goes on with it.
     private static let patience = 10
 
     /// Limits the memory in use, if `bytes` is not nil, and tells how far that is.
@@ -13,7 +14,9 @@ extension Server {
         if let bytes {
             let order = try begin(bytes, limit)
             var (progress, waited) = (limit.progress, 0)
-            while !progress.isReached, progress.orders == order, waited < Server.patience * 1000, !client.isGone {
+            while !progress.isReached, !progress.isRefused, progress.orders == order,
+                waited < Server.patience * 1000, !client.isGone
+            {
                 usleep(2000)
                 waited += 2
                 progress = limit.progress

@@ -20,4 +20,12 @@ public struct LimitProgress: Equatable, Sendable {
     public internal(set) var obstacle: Obstacle?
     /// How many limits have been wanted so far.
     public internal(set) var orders: Int
+
+    /// Whether the system is in the way: that may last.
+    public var isRefused: Bool {
+        switch obstacle {
+        case .notTaken, .notGiven: true
+        case .inUse, nil: false
+        }
+    }
 }

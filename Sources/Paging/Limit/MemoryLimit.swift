@@ -175,15 +175,14 @@ public final class MemoryLimit: @unchecked Sendable {
     /// Whether one more block is to be given.
     private var isLowering: Bool { monitor.withLock { !isStopping && given.count < target } }
 
-    /// Says why nothing comes of it, and sleeps for a while or until something else is wanted.
+    /// Says why nothing comes of it, and sleeps for a while or until something else is wanted. That has its own
+    /// obstacles.
     private func rest(_ obstacle: LimitProgress.Obstacle) {
         monitor.lock()
-        let orders = orders
+        defer { monitor.unlock() }
+        guard followed == orders, !isStopping else { return }
         self.obstacle = obstacle
-        if !isStopping { monitor.wait(milliseconds: MemoryLimit.retryInterval) }
-        // Woken for a new order, that one has its own obstacles.
-        if self.orders != orders { self.obstacle = nil }
-        monitor.unlock()
+        monitor.wait(milliseconds: MemoryLimit.retryInterval)
     }
 
     /// Tells all that is computed from the number of frames.

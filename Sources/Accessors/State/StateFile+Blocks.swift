@@ -16,8 +16,12 @@ extension StateFile: MemoryBacking {
     }
 
     public func allocate(_ block: UnsafeMutableRawBufferPointer) throws(AccessError) {
-        // By way of the mapping first: only so is it a huge page again, if it was one.
-        if unit < StateFile.hugePage { _ = madvise(block.baseAddress!, block.count, StateFile.populateWrite) }
+        // By way of the mapping first, so that it is a huge page again if it can be one (`populateWithHugePages`).
+        if unit < StateFile.hugePage,
+            madvise(block.baseAddress!, BasePage.size, StateFile.populateWrite) == 0
+        {
+            _ = madvise(block.baseAddress!, block.count, StateFile.collapse)
+        }
         do throws(AccessError) {
             try calling { linux_allocate(number, offset(of: block), Int64(block.count)) }
         } catch {

@@ -20,7 +20,7 @@ extension Server {
         }
     }
 
-    private typealias Members = [(name: String, value: JSON)]
+    typealias Members = [(name: String, value: JSON)]
 
     private func carryOut(_ order: ControlOrder, _ client: ControlClient) throws(ControlError) -> Members {
         switch order {
@@ -28,6 +28,7 @@ extension Server {
         case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
+        case .limit(let bytes): return try limit(bytes, client)
         case .readahead(let name, let bytes):
             return try with(name) { client in
                 client.pager.provider.readahead = bytes
@@ -53,8 +54,11 @@ extension Server {
     }
 
     private func memoryFigures(_ serving: Serving, _ counters: Counters) -> Members {
-        [
-            ("bound_bytes", .number(UInt64(settings.memory))), ("in_use_bytes", .number(counters.bytesInUse)),
+        let limit = serving.limit.progress
+        return [
+            ("bound_bytes", .number(UInt64(settings.memory))),
+            ("limit_bytes", .number(UInt64(limit.limit))), ("held_bytes", .number(UInt64(limit.held))),
+            ("in_use_bytes", .number(counters.bytesInUse)),
             ("peak_bytes", .number(counters.peakBytesInUse)),
             ("pages_bytes", .number(UInt64(serving.pages.frames) * Server.page)),
             ("dirty_bytes", .number(counters.dirtyPages * Server.page)),
@@ -182,7 +186,7 @@ extension Server {
         return try body(client)
     }
 
-    private func running() throws(ControlError) -> Serving {
+    func running() throws(ControlError) -> Serving {
         guard let serving else { throw ControlError("the server is ending") }
         return serving
     }

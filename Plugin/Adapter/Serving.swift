@@ -12,6 +12,8 @@ import SystemPackage
 /// `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
     let pages: Pages
+    /// How much of the memory is in use.
+    let limit: MemoryLimit
     private let registry: ProviderRegistry
     private let images: ServedImages
     /// The image of file=.
@@ -45,8 +47,8 @@ final class Serving: Sendable {
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead, isShared: image == nil,
-                advice: settings.adviceBytes, kept: inheritance?.kept
+                readahead: settings.readahead, isShared: image == nil, advice: settings.adviceBytes,
+                kept: inheritance?.kept, backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)
@@ -54,6 +56,7 @@ final class Serving: Sendable {
             }
             let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil || inheritance != nil)
             self.registry = registry
+            limit = MemoryLimit(pages: pages, registry: registry)
             inheritance?.noteBegin()
             takenOver =
                 inheritance.map { inheritance in
@@ -100,7 +103,7 @@ final class Serving: Sendable {
     /// Brings what the last server owed to an image there, and releases the image: the dead server is a client that has
     /// left. That may take long, and nobody waits for it.
     private func leave(_ image: ProviderRegistry.TakenOver, _ log: @escaping @Sendable (String) -> Void) {
-        guard image.owedPages > 0 else {
+        guard inheritance?.heirs[image.number]?.isLocked == true else {
             _ = try? registry.close(image.provider)
             return
         }
@@ -109,15 +112,19 @@ final class Serving: Sendable {
         }
         let hasBegun = DetachedThread.run {
             if let error = self.endWriting(served) {
-                log(
-                    served.line(
-                        "what the last server owed to the image is not on it yet: \(Errno(rawValue: error.code)); it "
-                            + "stays in memory and is retried"))
+                log(served.line(Self.line(notBrought: image.owedPages, error)))
             }
             self.close(served)
         }
         // Then the image stays open, and the Writeback writes it out when it is due.
         if !hasBegun { log(served.line("cannot start a thread; the image stays locked until the server ends")) }
+    }
+
+    private static func line(notBrought owedPages: Int, _ error: AccessError) -> String {
+        let reason = "\(Errno(rawValue: error.code))"
+        return owedPages > 0
+            ? "what the last server owed to the image is not on it yet: \(reason); it stays in memory and is retried"
+            : "what the last server had given to the image is not durable: \(reason)"
     }
 
     private static func refusal(ofThread error: AccessError) -> ConfigurationError {
@@ -134,7 +141,7 @@ final class Serving: Sendable {
     /// Calls `body` with each image that clients have open, in the order of their names. Each stays open meanwhile.
     func visitEach(_ body: (ServedImage) -> Void) {
         for served in images.all {
-            guard let provider = registry.openIfInUse(served.provider.identity) else { continue }
+            guard let provider = registry.openIfInUse(served.provider.identity, byClient: false) else { continue }
             if provider === served.provider { body(served) }
             _ = try? registry.close(provider)
         }
@@ -263,6 +270,7 @@ final class Serving: Sendable {
             return (losses, true)
         }
         if let kept { close(kept) }
+        limit.stop()
         writeback?.stop()
         adviceThread?.stop()
         prefetcher?.stop()

@@ -16,6 +16,8 @@ enum ControlOrder: Equatable {
     case prefetch(String, Range<Int64>)
     /// Set the maximum window of reading ahead of an image, bytes.
     case readahead(String, Int)
+    /// Limit the memory in use to this, bytes; nil only to tell how far that is.
+    case limit(Int?)
 
     /// Bytes in a line. A longer one is refused.
     static let maxLength = 4096
@@ -23,7 +25,7 @@ enum ControlOrder: Equatable {
     /// How each order is written.
     private static let forms = [
         "figures", "flush [EXPORT]", "drop [EXPORT]", "prefetch EXPORT OFFSET LENGTH", "readahead EXPORT SIZE|off",
-        "advise",
+        "limit [SIZE]", "advise",
     ]
 
     /// - Throws: A sentence for the client.
@@ -46,6 +48,7 @@ enum ControlOrder: Equatable {
         case "advise": self = .advise
         case "flush": self = .flush(try words.dropFirst().first.map(ControlOrder.name))
         case "drop": self = .drop(try words.dropFirst().first.map(ControlOrder.name))
+        case "limit": self = .limit(try words.dropFirst().first.map(ControlOrder.size).map { Int($0) })
         case "prefetch":
             self = .prefetch(try ControlOrder.name(words[1]), try ControlOrder.range(words[2], words[3]))
         default: self = .readahead(try ControlOrder.name(words[1]), try ControlOrder.window(words[2]))

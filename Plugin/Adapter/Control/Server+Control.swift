@@ -30,6 +30,7 @@ extension Server {
         case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
+        case .limit(let bytes): return try limit(bytes, client)
         case .readahead(let name, let bytes):
             return try with(name) { client in
                 client.pager.provider.readahead = bytes
@@ -55,8 +56,11 @@ extension Server {
     }
 
     private func memoryFigures(_ serving: Serving, _ counters: Counters) -> Members {
-        [
-            ("bound_bytes", .number(UInt64(settings.memory))), ("in_use_bytes", .number(counters.bytesInUse)),
+        let limit = serving.limit.progress
+        return [
+            ("bound_bytes", .number(UInt64(settings.memory))),
+            ("limit_bytes", .number(UInt64(limit.limit))), ("held_bytes", .number(UInt64(limit.held))),
+            ("in_use_bytes", .number(counters.bytesInUse)),
             ("peak_bytes", .number(counters.peakBytesInUse)),
             ("pages_bytes", .number(UInt64(serving.pages.frames) * Server.page)),
             ("dirty_bytes", .number(counters.dirtyPages * Server.page)),
@@ -73,6 +77,7 @@ extension Server {
             ("held_bytes", .number(UInt64(provider.heldPages) * page)),
             ("reserved_bytes", .number(UInt64(provider.reservedPages) * page)),
             ("readahead_bytes", .number(UInt64(provider.readahead))),
+            ("dirty_age_ms", .number(UInt64(provider.dirtyAge))),
             ("is_losing", .flag(provider.lost != nil)), ("is_in_trouble", .flag(provider.trouble != nil)),
             ("counters", .object(figures(provider.counters))),
             ("fill_latency", figures(provider.fillLatencies)),
@@ -93,6 +98,9 @@ extension Server {
         [
             ("hits", .number(counters.hits)), ("misses", .number(counters.misses)),
             ("zero_hits", .number(counters.zeroHits)), ("fills", .number(counters.fills)),
+            ("filled_bytes", .number(counters.pagesFilled * page)),
+            ("prefetched_bytes", .number(counters.pagesReadAhead * page)),
+            ("prefetched_in_vain_bytes", .number(counters.pagesReadAheadInVain * page)),
             ("failed_fills", .number(counters.failedFills)), ("recycles", .number(counters.recycles)),
             ("writes", .number(counters.writes)), ("written_bytes", .number(counters.pagesWritten * page)),
             ("failed_writes", .number(counters.failedWrites)), ("dirty_bytes", .number(counters.dirtyPages * page)),

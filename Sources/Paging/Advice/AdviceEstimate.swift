@@ -24,6 +24,8 @@ struct AdviceEstimate {
     /// Base pages that were read, and that were missed.
     var reads: UInt64
     var misses: UInt64
+    /// Whether less memory than the present one was in use, so that `misses` are not those of all of it.
+    var isLimited = false
 
     /// The number of sampled misses from which on the factor is trusted.
     private static let minMisses = 16.0
@@ -50,7 +52,7 @@ struct AdviceEstimate {
     private var factor: Double { isFactorKnown ? Double(misses) / simulated(MiniatureSize.present) : 1 }
 
     private var isFactorKnown: Bool {
-        simulated(MiniatureSize.present) >= AdviceEstimate.minMisses * Double(weight)
+        !isLimited && simulated(MiniatureSize.present) >= AdviceEstimate.minMisses * Double(weight)
     }
 
     /// The part of what was read ahead and is lost in a smaller miniature that a smaller memory would miss.

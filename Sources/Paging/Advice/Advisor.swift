@@ -123,10 +123,14 @@ final class Advisor: @unchecked Sendable {
 
     /// The advice for some images together.
     /// - Parameter memory: The present memory, bytes.
-    func advice(ofImages images: some Sequence<UInt16>, memory: Int, _ now: (UInt16) -> Baseline) -> Advice {
+    /// - Parameter isLimited: Not all of it is in use (MemoryLimit), so what it misses says nothing of its miniature.
+    func advice(
+        ofImages images: Range<UInt16>, memory: Int, isLimited: Bool, _ now: (UInt16) -> Baseline
+    ) -> Advice {
         monitor.assertHeld()
         var estimate = AdviceEstimate(
-            counts: miniatures.map { _ in MiniatureCounts() }, weight: 1 << Int(layout.groupShift), reads: 0, misses: 0)
+            counts: miniatures.map { _ in MiniatureCounts() }, weight: 1 << Int(layout.groupShift), reads: 0, misses: 0,
+            isLimited: isLimited)
         var advice = Advice()
         for image in images where reads[Int(image)] > 0 {
             let (present, before) = (now(image), baselines[Int(image)])

@@ -37,10 +37,10 @@ extension Pages {
     public func advice(of provider: Provider? = nil) -> Advice? {
         guard let advisor else { return nil }
         digestSamples()
-        let memory = self.memory.bytes + advisor.layout.bytes
+        let images = provider.map { $0.image..<$0.image + 1 } ?? 0..<UInt16(advisor.layout.images)
+        let isLimited = sizes.frames < frames
         return advisor.monitor.withLock {
-            if let provider { return advisor.advice(ofImages: [provider.image], memory: memory, countsOfReads) }
-            return advisor.advice(ofImages: 0..<UInt16(advisor.layout.images), memory: memory, countsOfReads)
+            advisor.advice(ofImages: images, memory: bytes, isLimited: isLimited, countsOfReads)
         }
     }
 

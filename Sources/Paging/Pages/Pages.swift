@@ -138,6 +138,9 @@ public final class Pages: @unchecked Sendable {
             metadata: memory.metadata)
     }
 
+    /// The bound of all pages and tables together, what is set aside for advice among them, bytes.
+    var bytes: Int { memory.bytes + (advisor?.layout.bytes ?? 0) }
+
     /// The number of base pages that there is room for, if nothing limits the memory to less (`MemoryLimit`).
     public var frames: Int { memory.metadata.frames }
 

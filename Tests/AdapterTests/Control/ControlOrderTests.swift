@@ -20,8 +20,8 @@ import Testing
         ("flush a.img", .flush("a.img")),
         ("drop", .drop(nil)), ("drop a%20b%25", .drop("a b%")), ("prefetch a 4k 1M", .prefetch("a", 4096..<1_052_672)),
         ("prefetch a 0 0", .prefetch("a", 0..<0)), ("readahead a off", .readahead("a", 0)),
-        ("readahead a 64k", .readahead("a", 65536)), ("limit 64M", .limit(64 << 20)), ("limit 0", .limit(0)), ("advise", .advise),
-        ("limit", .limit(nil)), ("drop %C3%A4", .drop("ä")),
+        ("readahead a 64k", .readahead("a", 65536)), ("limit 64M", .limit(64 << 20)), ("limit 0", .limit(0)),
+        ("limit", .limit(nil)), ("advise", .advise), ("drop %C3%A4", .drop("ä")),
     ])
     func orders(_ line: String, _ order: ControlOrder) throws { #expect(try ControlOrder(line) == order) }
 

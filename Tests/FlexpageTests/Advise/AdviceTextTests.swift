@@ -29,8 +29,8 @@ import Testing
     @Test func sentences() {
         #expect(
             sentence([60_000, 50_000, 40_000, 28_000, 12_000, 11_900])
-                == "128M would save 30 % of the reads of images, and 256M would save 70 %; above that hardly anything is "
-                + "gained.")
+                == "128M would save 30 % of the reads of images, and 256M would save 70 %; above that hardly anything "
+                + "is gained.")
         #expect(
             sentence([60_000, 50_000, 40_000, 20_000, 20_000, 20_000])
                 == "128M would save 50 % of the reads of images; above that hardly anything is gained.")

@@ -18,6 +18,8 @@ final class Serving: Sendable {
     private let kept: ServedImage?
     /// What the next server finds, or nil.
     private let inheritance: Inheritance?
+    /// What is read at the start, and written every minute, or nil.
+    private let warmth: Warmth?
     private let writeback: Writeback?
     private let prefetcher: Prefetcher?
     private let gate: @Sendable () -> Void
@@ -28,14 +30,16 @@ final class Serving: Sendable {
     /// Allocates the memory and starts the threads.
     /// - Parameter image: The image that is kept open, or nil if each is opened for its first client.
     /// - Parameter inheritance: What the last server has left, and the next one is to find; nil if nothing is kept.
+    /// - Parameter warmth: What warm= keeps; nil without it.
     /// - Parameter gate: Called before an image is released. Does not return if it must not be released any more.
     /// - Throws: The reason why memory or threads are not available.
     init(
-        keeping image: Export?, _ settings: Settings, _ inheritance: Inheritance? = nil,
+        keeping image: Export?, _ settings: Settings, _ inheritance: Inheritance? = nil, _ warmth: Warmth? = nil,
         log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void
     ) throws(ConfigurationError) {
         self.gate = gate
         self.inheritance = inheritance
+        self.warmth = warmth
         endTime = settings.endTime
         let images = ServedImages()
         self.images = images
@@ -60,14 +64,14 @@ final class Serving: Sendable {
                 } ?? []
             flushes = FinalFlushes(registry)
             kept = try image.map { (image) throws(AccessError) in
-                try Serving.open(image, isLate: false, registry, images, gate)
+                try Serving.open(image, isLate: false, registry, images, warmth, gate)
             }
         } catch {
             throw settings.refusal(ofMemory: error)
         }
         image?.image.privilegesDropped()
         do throws(AccessError) {
-            prefetcher = settings.readahead > 0 ? try Prefetcher(pages: pages) : nil
+            prefetcher = try Serving.prefetcher(pages, settings, isWarming: warmth != nil)
         } catch {
             throw Serving.refusal(ofThread: error)
         }
@@ -83,8 +87,24 @@ final class Serving: Sendable {
             prefetcher?.stop()
             throw Serving.refusal(ofThread: error)
         }
+        do throws(ConfigurationError) {
+            try warmth?.begin(registry)
+        } catch {
+            writeback?.stop()
+            prefetcher?.stop()
+            throw error
+        }
         for image in takenOver where !image.isResting { leave(image, log) }
         inheritance?.kept.noteService()
+    }
+
+    private static func prefetcher(
+        _ pages: Pages, _ settings: Settings, isWarming: Bool
+    ) throws(AccessError) -> Prefetcher? {
+        guard settings.readahead > 0 || isWarming else { return nil }
+        return try Prefetcher(
+            pages: pages, threads: settings.readahead > 0 ? Prefetcher.defaultThreads : 0,
+            warmers: isWarming ? Prefetcher.warmers : 0)
     }
 
     /// Brings what the last server owed to an image there, and releases the image: the dead server is a client that has
@@ -142,6 +162,9 @@ final class Serving: Sendable {
         }
     }
 
+    /// What is in memory of an image that clients have open, the warmest first.
+    func residents(of provider: Provider) -> [ResidentRun] { registry.residents(of: provider) ?? [] }
+
     /// Forgets the pages of images that no client has open.
     func forgetResting() { registry.forgetResting() }
 
@@ -152,11 +175,11 @@ final class Serving: Sendable {
 
     /// The image, for one more client. If clients have it open by any name, what `export` has opened is closed again.
     func open(_ export: Export) throws(AccessError) -> ServedImage {
-        try Serving.open(export, isLate: kept == nil, registry, images, gate)
+        try Serving.open(export, isLate: kept == nil, registry, images, warmth, gate)
     }
 
     private static func open(
-        _ export: Export, isLate: Bool, _ registry: ProviderRegistry, _ images: ServedImages,
+        _ export: Export, isLate: Bool, _ registry: ProviderRegistry, _ images: ServedImages, _ warmth: Warmth?,
         _ gate: @escaping @Sendable () -> Void
     ) throws(AccessError) -> ServedImage {
         let provider =
@@ -166,6 +189,7 @@ final class Serving: Sendable {
                 try registry.open(export.image.identity) { () throws(AccessError) in export.image }
             }
         if let reserve = export.reserve { provider.setReserve(reserve) }
+        warmth?.opened(provider, name: isLate ? export.name : "")
         return images.enter(provider) {
             ServedImage(provider, name: export.name, prefix: export.prefix, isLate: isLate, gate: gate)
         }
@@ -238,6 +262,9 @@ final class Serving: Sendable {
     /// - Returns: An error for each image that could not be written, and whether it has given up.
     func end() -> (losses: [ConfigurationError], hasGivenUp: Bool) {
         let patience = endTime.map { $0 * 1000 } ?? Int.max
+        prefetcher?.endWarming()
+        // Before the flushes, which may take long: a list needs nothing of them.
+        warmth?.end()
         // An image whose flush after the quit signal still runs gets its last one after that.
         flushes.start(images.all, .last)
         var hasEnded = flushes.wait(patience: patience)

@@ -15,12 +15,16 @@ enum ControlOrder: Equatable {
     /// Set the maximum window of reading ahead of an image, bytes.
     case readahead(String, Int)
 
+    /// Tell what is in memory of the image.
+    case resident(String)
+
     /// Bytes in a line. A longer one is refused.
     static let maxLength = 4096
 
     /// How each order is written.
     private static let forms = [
         "figures", "flush [EXPORT]", "drop [EXPORT]", "prefetch EXPORT OFFSET LENGTH", "readahead EXPORT SIZE|off",
+        "resident EXPORT",
     ]
 
     /// - Throws: A sentence for the client.
@@ -42,6 +46,7 @@ enum ControlOrder: Equatable {
         case "figures": self = .figures
         case "flush": self = .flush(try words.dropFirst().first.map(ControlOrder.name))
         case "drop": self = .drop(try words.dropFirst().first.map(ControlOrder.name))
+        case "resident": self = .resident(try ControlOrder.name(words[1]))
         case "prefetch":
             self = .prefetch(try ControlOrder.name(words[1]), try ControlOrder.range(words[2], words[3]))
         default: self = .readahead(try ControlOrder.name(words[1]), try ControlOrder.window(words[2]))

@@ -20,13 +20,14 @@ extension Server {
         }
     }
 
-    private typealias Members = [(name: String, value: JSON)]
+    typealias Members = [(name: String, value: JSON)]
 
     private func carryOut(_ order: ControlOrder, _ client: ControlClient) throws(ControlError) -> Members {
         switch order {
         case .figures: return try figures()
         case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
+        case .resident(let name): return try resident(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
         case .readahead(let name, let bytes):
             return try with(name) { client in
@@ -165,7 +166,7 @@ extension Server {
     }
 
     /// Calls `body` as a client of the export that only reads: it hinders no other program, and drops nothing.
-    private func with<Result>(
+    func with<Result>(
         _ name: String, _ body: (Client) throws(ControlError) -> Result
     ) throws(ControlError) -> Result {
         let client: Client
@@ -178,7 +179,7 @@ extension Server {
         return try body(client)
     }
 
-    private func running() throws(ControlError) -> Serving {
+    func running() throws(ControlError) -> Serving {
         guard let serving else { throw ControlError("the server is ending") }
         return serving
     }

@@ -182,6 +182,7 @@ final class Server: @unchecked Sendable {
         let canWrite = !isReadOnly && !export.isReadOnly && served.image.isWritable
         do throws(ConfigurationError) {
             let forgotten = try letIn(to: served, canWrite: canWrite)
+            serving.warm(served, name: export.name, hasForgotten: forgotten > 0)
             let client = Client(self, served, writeThrough: export.cache == .writethrough, canWrite: canWrite)
             return (client, Self.note(of: served, forgotten: forgotten))
         } catch {

@@ -64,7 +64,7 @@ final class Serving: Sendable {
                 } ?? []
             flushes = FinalFlushes(registry)
             kept = try image.map { (image) throws(AccessError) in
-                try Serving.open(image, isLate: false, registry, images, warmth, gate)
+                try Serving.open(image, isLate: false, registry, images, gate)
             }
         } catch {
             throw settings.refusal(ofMemory: error)
@@ -94,8 +94,17 @@ final class Serving: Sendable {
             prefetcher?.stop()
             throw error
         }
+        if let kept, let warmth { Serving.warmAtStart(kept, warmth) }
         for image in takenOver where !image.isResting { leave(image, log) }
         inheritance?.kept.noteService()
+    }
+
+    /// Begins to warm the image that is kept open. Nobody waits for its disk.
+    private static func warmAtStart(_ kept: ServedImage, _ warmth: Warmth) {
+        _ = DetachedThread.run {
+            kept.settle()
+            warmth.opened(kept.provider, name: "")
+        }
     }
 
     private static func prefetcher(
@@ -175,11 +184,11 @@ final class Serving: Sendable {
 
     /// The image, for one more client. If clients have it open by any name, what `export` has opened is closed again.
     func open(_ export: Export) throws(AccessError) -> ServedImage {
-        try Serving.open(export, isLate: kept == nil, registry, images, warmth, gate)
+        try Serving.open(export, isLate: kept == nil, registry, images, gate)
     }
 
     private static func open(
-        _ export: Export, isLate: Bool, _ registry: ProviderRegistry, _ images: ServedImages, _ warmth: Warmth?,
+        _ export: Export, isLate: Bool, _ registry: ProviderRegistry, _ images: ServedImages,
         _ gate: @escaping @Sendable () -> Void
     ) throws(AccessError) -> ServedImage {
         let provider =
@@ -189,10 +198,15 @@ final class Serving: Sendable {
                 try registry.open(export.image.identity) { () throws(AccessError) in export.image }
             }
         if let reserve = export.reserve { provider.setReserve(reserve) }
-        warmth?.opened(provider, name: isLate ? export.name : "")
         return images.enter(provider) {
             ServedImage(provider, name: export.name, prefix: export.prefix, isLate: isLate, gate: gate)
         }
+    }
+
+    /// A client has been let in: if the image is to be warmed, that begins.
+    /// - Parameter hasForgotten: What was in memory has been forgotten for the client.
+    func warm(_ served: ServedImage, name: String, hasForgotten: Bool) {
+        warmth?.opened(served.provider, name: kept == nil ? name : "", hasForgotten: hasForgotten)
     }
 
     /// One client less. The last one closes the image, except that of file=.

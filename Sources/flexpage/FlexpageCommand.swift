@@ -13,7 +13,9 @@ struct FlexpageCommand: ParsableCommand {
         #if FLEXPAGE_SCHEDULED
             [StateCommand.self, Measure.self, Simulate.self, Fuzz.self]
         #else
-            [Attach.self, Detach.self, Metrics.self, StateCommand.self, Measure.self, Simulate.self]
+            [
+                Attach.self, Detach.self, Metrics.self, StateCommand.self, Warm.self, Measure.self, Simulate.self,
+            ]
         #endif
     }
 }

@@ -14,8 +14,10 @@ import Paging
 final class Warmth: Sendable {
     private struct Image {
         let name: String
-        /// Whether its list is being read, or was when the image was closed.
+        /// Whether it has a list to be read.
         var isPending: Bool
+        /// Whether what was read has been forgotten once, and is read again.
+        var isAgain = false
     }
 
     private struct State {
@@ -89,17 +91,23 @@ final class Warmth: Sendable {
 
     // MARK: - Reading
 
-    /// An image has been opened for a client, or for good. If its list has not been read, that begins.
+    /// An image has been opened for a client that has been let in, or for good. If its list has not been read, that
+    /// begins.
     /// - Parameter name: Empty if it is served under every name.
-    func opened(_ provider: Provider, name: String) {
+    /// - Parameter hasForgotten: What was read of the image has been forgotten, because others may have changed it. The
+    ///   list is read again then, once.
+    func opened(_ provider: Provider, name: String, hasForgotten: Bool = false) {
         let (isNew, entry, count) = state.withLock { state -> (Bool, WarmList.Entry?, Int) in
             let known = state.images[provider.opening]
-            let isNew = known == nil || known?.isPending == true && !provider.isWarm
-            guard isNew else { return (false, nil, 0) }
+            if let known {
+                let isAgain = hasForgotten && !known.isAgain
+                guard known.isPending, isAgain || !provider.isWarm && !provider.isWarming else { return (false, nil, 0) }
+            }
             let name = known?.name ?? name
             let entry = state.list.entry(for: name)
             let isPending = entry?.size == provider.size
-            state.images[provider.opening] = Image(name: name, isPending: isPending)
+            state.images[provider.opening] = Image(
+                name: name, isPending: isPending, isAgain: known?.isAgain == true || hasForgotten)
             return (true, entry, state.list.entries.count)
         }
         guard isNew else { return }

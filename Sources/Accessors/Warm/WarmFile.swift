@@ -32,7 +32,7 @@ public struct WarmFile: Sendable {
         if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
             throw WarmError("it is not a regular file; expected a file of the server's own, or a new one")
         }
-        guard access(directory, W_OK | X_OK) == 0 else {
+        guard faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0 else {
             throw WarmFile.failure("no new file can be made in its directory, as a new list needs")
         }
     }

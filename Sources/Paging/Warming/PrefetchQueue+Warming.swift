@@ -22,6 +22,12 @@ extension PrefetchQueue {
     /// How many lists are on their way.
     var warmingsLeft: Int { monitor.withLock { state.pointee.warmings.count } }
 
+    /// Whether the image has a list that is on its way.
+    func isWarming(_ provider: Provider) -> Bool {
+        let own = Unmanaged.passUnretained(provider).toOpaque()
+        return monitor.withLock { state.pointee.warmings.contains { $0.provider.toOpaque() == own } }
+    }
+
     /// Reads a part of a list, if that may begin now. The lock is held before, and after if it has read nothing.
     /// - Returns: Whether it has read one.
     func warmIfMayBegin() -> Bool {

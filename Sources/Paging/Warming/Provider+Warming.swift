@@ -13,11 +13,15 @@ extension Provider {
             return ResidentRun(run.pages.lowerBound..<end, warmth: run.warmth)
         }
         guard !inside.isEmpty else { return noteWarm() }
+        warmed.store(false, ordering: .releasing)
         prefetches.beginWarming(Warming(self, inside))
     }
 
     /// Whether a list that `warm` was given has been read, as far as there was memory.
     public var isWarm: Bool { warmed.load(ordering: .acquiring) }
+
+    /// Whether such a list is on its way.
+    public var isWarming: Bool { prefetches.isWarming(self) }
 
     func noteWarm() { warmed.store(true, ordering: .releasing) }
 }

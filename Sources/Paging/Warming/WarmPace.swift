@@ -1,5 +1,3 @@
-import Synchronization
-
 /// When a read for warming may begin, so that the reads of clients are left alone.
 ///
 /// - No client's read is under way, and none began a moment ago: two reads for warming at a time, one after the other.

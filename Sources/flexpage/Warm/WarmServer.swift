@@ -19,7 +19,7 @@ struct WarmServer {
     /// - Throws: A sentence that names the socket.
     func entry() throws(ToolFailure) -> WarmList.Entry {
         let connection = try ControlConnection(path)
-        let name = try export ?? onlyImage(of: connection)
+        let name = if let export { export } else { try onlyImage(of: connection) }
         let line = try connection.ask("resident \(WarmServer.escaped(name))")
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase

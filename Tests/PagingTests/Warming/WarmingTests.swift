@@ -176,6 +176,7 @@ import Testing
         let image = HookedImage(size: 8 << 20, pattern: pattern)
         let rig = try HookedRig(memory: 4 << 20, image: image)
         let prefetcher = try Prefetcher(pages: rig.pages, threads: 0, warmers: 2)
+        let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 20)
         let verdict = Verdict()
         let new = Pattern(key: 2)
         try Watchdog.guarding("beside clients, seed \(seed)") { () throws in
@@ -192,6 +193,7 @@ import Testing
             Thread.wait { rig.pages.prefetches.warmingsLeft == 0 }
             prefetcher.stop()
             try rig.pager.flush()
+            writeback.stop()
         }
         verdict.report("FLEXPAGE_SEED=\(seed)")
         for page in 0..<2048 as Range<UInt64> { #expect(image.holds(new, page) || image.holds(pattern, page)) }

@@ -7,8 +7,8 @@ import Paging
 ///
 ///     init ──▶ read ── begin ──▶ keeping, on a thread of its own ── end ──▶ the last list is written, or given up
 ///
-/// An image is named as its export; the image of file=, which has every name, has none in the list. What the file has of
-/// images that this server has not opened stays in it, and so does a list that has not been read to its end yet.
+/// An image is named as its export; the image of file=, which has every name, has none in the list. What the file has
+/// of images that this server has not opened stays in it, and so does a list that has not been read to its end yet.
 ///
 /// Thread rules: `opened` on any thread. The others one at a time, and `end` once.
 final class Warmth: Sendable {
@@ -101,7 +101,9 @@ final class Warmth: Sendable {
             let known = state.images[provider.opening]
             if let known {
                 let isAgain = hasForgotten && !known.isAgain
-                guard known.isPending, isAgain || !provider.isWarm && !provider.isWarming else { return (false, nil, 0) }
+                guard known.isPending, isAgain || !provider.isWarm && !provider.isWarming else {
+                    return (false, nil, 0)
+                }
             }
             let name = known?.name ?? name
             let entry = state.list.entry(for: name)

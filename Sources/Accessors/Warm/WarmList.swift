@@ -56,7 +56,8 @@ public struct WarmList: Sendable, Equatable {
     /// The maximum number of images, and of bytes of a name.
     public static let maxEntries = 4096
     public static let maxName = 4096
-    /// The maximum number of bytes in a file: enough for 8 TiB of memory in pages of 1 MiB, or 64 GiB in those of 4 KiB.
+    /// The maximum number of bytes in a file: enough for 8 TiB of memory in pages of 1 MiB, or 64 GiB in those of
+    /// 4 KiB.
     public static let maxBytes = 64 << 20
 
     private static let magic = Array("FLEXWARM".utf8)

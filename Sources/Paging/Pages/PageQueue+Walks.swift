@@ -36,7 +36,8 @@ extension PageQueue {
             let queues = images + Int(image)
             state.pointee.walked = queues.pointee.probation.head
             return Walk(
-                image: image, generation: queues.pointee.generation, flexpages: queues.pointee.flexpages, length: queues.pointee.probation.flexpages)
+                image: image, generation: queues.pointee.generation, flexpages: queues.pointee.flexpages,
+                length: queues.pointee.probation.flexpages)
         }
     }
 

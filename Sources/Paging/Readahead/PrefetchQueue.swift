@@ -199,8 +199,8 @@ struct PrefetchQueue: @unchecked Sendable {
         monitor.unlock()
     }
 
-    /// Drops the jobs of an image that are queued, and its list, and waits until none of its jobs is under way. It does not wait for
-    /// other images' jobs: if threads are always busy with those, it would never end (invariant 9).
+    /// Drops the jobs of an image that are queued, and its list, and waits until none of its jobs is under way. It does
+    /// not wait for other images' jobs: if threads are always busy with those, it would never end (invariant 9).
     func forget(_ provider: Provider) {
         monitor.lock()
         let image = Int(provider.image)

@@ -1,5 +1,5 @@
-/// Lists of what is to be warmed. The Prefetcher's threads read it in parts, if there is nothing to be read ahead, and at
-/// the pace that WarmPace says.
+/// Lists of what is to be warmed. The Prefetcher's threads read it in parts, if there is nothing to be read ahead, and
+/// at the pace that WarmPace says.
 ///
 ///     begin ──▶ on its way ── the last part has been read, or memory is full ──▶ warm (Provider.isWarm)
 ///                   └── forget, endWarming ──▶ gone

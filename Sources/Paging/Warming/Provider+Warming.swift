@@ -33,8 +33,8 @@ extension ProviderRegistry {
     /// What is in memory of the image, the warmest first, and by place where it is equally warm. Nil if the registry
     /// does not have the image any more.
     ///
-    /// A snapshot that holds no lock for longer than 128 flexpages take. It takes 8 bytes for each flexpage of the image
-    /// meanwhile, and O(n log n) for n of them.
+    /// A snapshot that holds no lock for longer than 128 flexpages take. It takes 8 bytes for each flexpage of the
+    /// image meanwhile, and O(n log n) for n of them.
     public func residents(of provider: Provider) -> [ResidentRun]? {
         // The walk ends if another image gets the number.
         guard var walk = beginWalk(provider) else { return nil }

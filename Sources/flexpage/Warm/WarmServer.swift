@@ -54,8 +54,8 @@ struct WarmServer {
         let images = try connection.figures().images
         guard images.count == 1 else {
             throw ToolFailure(
-                "\(path.withoutControls): the server has \(images.count) images open; expected --export with the name of "
-                    + "one")
+                "\(path.withoutControls): the server has \(images.count) images open; expected --export with the name "
+                    + "of one")
         }
         return images[0].name
     }

@@ -38,7 +38,8 @@ struct WarmTrace {
         defer { if number >= 0 { close(number) } }
         let size = number < 0 ? -1 : lseek(number, 0, SEEK_END)
         guard size >= 0 else {
-            throw ToolFailure("\(image.withoutControls): the size cannot be found out: \(String(cString: strerror(errno)))")
+            let reason = String(cString: strerror(errno))
+            throw ToolFailure("\(image.withoutControls): the size cannot be found out: \(reason)")
         }
         return Int64(size)
     }

@@ -73,7 +73,8 @@ import Testing
         let scratch = Scratch()
         let missing = try WarmFile(scratch.path("none/warm"))
         #expect(complaint { () throws(WarmError) in try missing.check() }?.contains("No such file") == true)
-        #expect(complaint { () throws(WarmError) in try missing.write(list(0..<1)) }?.contains("cannot be made") == true)
+        #expect(
+            complaint { () throws(WarmError) in try missing.write(list(0..<1)) }?.contains("cannot be made") == true)
         let file = try WarmFile(scratch.path("warm"))
         try file.write(list(0..<10))
         mkdir(file.path + ".new", 0o700)

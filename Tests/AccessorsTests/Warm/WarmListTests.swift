@@ -102,8 +102,8 @@ import Testing
         #expect(complaint(later) == "its format has version 2; expected version 1")
     }
 
-    /// Whatever a hostile file says, with a checksum that is right, reading it ends with a list that fits its images, or
-    /// a sentence.
+    /// Whatever a hostile file says, with a checksum that is right, reading it ends with a list that fits its images,
+    /// or a sentence.
     @Test(arguments: Seeds.all) func hostile(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let bytes = list().bytes
@@ -135,20 +135,21 @@ import Testing
     }
 
     /// Counts and sizes that would overflow, or take more memory than the file has bytes.
-    @Test(arguments: [
-        // Images without end; a name that is longer than the file; a size that is no size.
-        [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1], [0x80, 0x40], [1, 200, 1],
-        [1, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 0], [1, 0, 0x80],
-        // Bits past the 64th; eleven bytes.
-        [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2],
-        [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0],
-        // Of an image of a page: warmth 16; no run; two runs in one; past its end; more runs than bytes; a band twice.
-        [1, 0, 0x80, 0x20, 4, 16, 1, 0, 0], [1, 0, 0x80, 0x20, 2, 1, 0], [1, 0, 0x80, 0x20, 6, 1, 2, 0, 0, 0, 0],
-        [1, 0, 0x80, 0x20, 4, 1, 1, 1, 0], [1, 0, 0x80, 0x20, 4, 1, 1, 0, 1], [1, 0, 0x80, 0x20, 4, 1, 120, 0, 0],
-        [1, 0, 0x80, 0x20, 8, 1, 1, 0, 0, 1, 1, 0, 0], [1, 0, 0x80, 0x20, 8, 0, 1, 0, 0, 0, 1, 0, 0],
-        // A name twice; a name that is not UTF-8; something after the end.
-        [2, 0, 1, 0, 0, 1, 0], [1, 1, 0xFF, 0, 0], [0, 0],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            // Images without end; a name that is longer than the file; a size that is no size.
+            [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1], [0x80, 0x40], [1, 200, 1],
+            [1, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 0], [1, 0, 0x80],
+            // Bits past the 64th; eleven bytes.
+            [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2],
+            [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0],
+            // Of an image of a page: warmth 16; no run; two runs in one; past its end; more runs than bytes; twice.
+            [1, 0, 0x80, 0x20, 4, 16, 1, 0, 0], [1, 0, 0x80, 0x20, 2, 1, 0], [1, 0, 0x80, 0x20, 6, 1, 2, 0, 0, 0, 0],
+            [1, 0, 0x80, 0x20, 4, 1, 1, 1, 0], [1, 0, 0x80, 0x20, 4, 1, 1, 0, 1], [1, 0, 0x80, 0x20, 4, 1, 120, 0, 0],
+            [1, 0, 0x80, 0x20, 8, 1, 1, 0, 0, 1, 1, 0, 0], [1, 0, 0x80, 0x20, 8, 0, 1, 0, 0, 0, 1, 0, 0],
+            // A name twice; a name that is not UTF-8; something after the end.
+            [2, 0, 1, 0, 0, 1, 0], [1, 1, 0xFF, 0, 0], [0, 0],
+        ] as [[UInt8]])
     func badNumbers(_ body: [UInt8]) { #expect(complaint(WarmListTests.file(body)) == "it is damaged") }
 
     /// The same without the mistake.

@@ -17,7 +17,8 @@ import Testing
         try #require(rig.registry.residents(of: rig.provider))
     }
 
-    /// Main before probation, more hits before fewer, the newer half before the older one, and by place in each of them.
+    /// Main before probation, more hits before fewer, the newer half before the older one, and by place in each of
+    /// them.
     @Test func order() throws {
         let rig = try rig()
         try populate(rig, 0..<40)
@@ -46,8 +47,7 @@ import Testing
 
     /// A walk in pieces finds everything that stays, although others go, come and move between its steps.
     @Test(arguments: Seeds.of(plain: 20, sanitized: 4)) func aWalkAmongChanges(seed: UInt64) throws {
-        let rig = QueueRig.self
-        let queues = try rig.init(memory: 16 << 20)
+        let queues = try QueueRig(memory: 16 << 20)
         var random = SplitMix64(seed: seed)
         var ids: [FlexpageID] = []
         for page in 0..<1500 as Range<UInt64> { ids.append(queues.append(page)) }

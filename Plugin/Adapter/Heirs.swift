@@ -8,12 +8,13 @@ import SystemPackage
 /// | what is kept of an image                        | what happens                                                   |
 /// |-------------------------------------------------|----------------------------------------------------------------|
 /// | anything, and it is the image of file=          | it is open already, and is judged                              |
-/// | data is owed, or would be lost by a failed sync | it is opened, locked if data is owed, and judged               |
+/// | data is owed, or would be lost by a failed sync | it is opened, judged and locked, and the server flushes it     |
+/// | a failed sync has lost data                     | it is opened and judged, and rests: its next client is told    |
 /// | copies alone, and its record can be compared    | it rests, and is compared when a client comes: there is no I/O |
 /// | copies alone, and its record proves nothing     | they are dropped, and a line says so                           |
 ///
 /// So a disk that hangs holds up the start only if data is owed to an image there. Then a line says what is waited for.
-/// Data that is owed is not dropped: if the image cannot have it, that is an error that names the ways out.
+/// What is more than a cache is not dropped: if the image cannot be had, that is an error that names the ways out.
 ///
 /// Thread rules: one thread, before the fork.
 struct Heirs {
@@ -40,10 +41,8 @@ struct Heirs {
         do throws(ConfigurationError) {
             all[contents.number] = try heir(contents)
         } catch {
-            guard contents.owed == 0 else {
-                throw ConfigurationError(
-                    "state=\(path): \(contents.owed) pages of 4096 bytes are owed to an image that cannot have them: "
-                        + "\(error.text); \(Inheritance.wayOut(path))")
+            if let debt = contents.debt {
+                throw ConfigurationError("state=\(path): \(debt), but: \(error.text); \(Inheritance.wayOut(path))")
             }
             warnings.append("state=\(path): what is cached of an image is dropped: \(error.text)")
         }
@@ -63,7 +62,7 @@ struct Heirs {
             throw ConfigurationError(
                 "\(record.path.withoutControls): nothing proves that it is still as the last server saw it")
         }
-        return Heir(image: image, owed: 0, isResting: true)
+        return Heir(image: image, owed: 0, isLocked: false, isResting: true)
     }
 
     private mutating func opened(_ contents: KeptContents) throws(ConfigurationError) -> Heir {
@@ -84,15 +83,18 @@ struct Heirs {
         return try notice.during("state=\(state): waiting for the disk of \(path): \(what)", body)
     }
 
-    /// The image of a record, if what is kept of it is good. If anything is owed to it, it is locked for writing.
+    /// The image of a record, if what is kept of it is good. If the dead server has left anything to be written or
+    /// synced, it is locked for writing. If others have locked it and nothing is owed to it, its next client syncs it.
     private mutating func judged(
         _ image: ImageFile, _ contents: KeptContents, isServed: Bool
     ) throws(ConfigurationError) -> Heir {
-        if contents.owed > 0 {
+        var isLocked = false
+        if contents.owed > 0 || contents.image.isUnsynced {
             do {
                 try image.beginWriting()
+                isLocked = true
             } catch {
-                throw ConfigurationError("\(error)")
+                guard contents.owed == 0 else { throw ConfigurationError("\(error)") }
             }
         }
         try check(image, contents)
@@ -102,9 +104,9 @@ struct Heirs {
             throw ConfigurationError("\(image.label): reading it failed (\(Errno(rawValue: error.code)))")
         }
         image.keep(in: contents.image)
-        let isResting = contents.owed == 0 && !isServed
+        let isResting = !isLocked && !isServed
         if isResting { image.rest() }
-        return Heir(image: image, owed: contents.owed, isResting: isResting)
+        return Heir(image: image, owed: contents.owed, isLocked: isLocked, isResting: isResting)
     }
 
     /// Drops what is cached of the image if that may be stale.

@@ -140,21 +140,13 @@ final class Inheritance: @unchecked Sendable {
         let deaths = kept.shortLives
         guard deaths >= Self.maxShortLives else { return true }
         let story = "state=\(file.path): the last \(deaths) servers have died within a minute"
-        let debts = contents.compactMap(Self.debt)
+        let debts = contents.compactMap(\.debt)
         guard debts.isEmpty else {
             throw ConfigurationError(
                 "\(story), and \(debts.joined(separator: "; ")); \(Self.wayOut("\(file.path)"))")
         }
         warnings.append("\(story): what they had cached is dropped")
         return false
-    }
-
-    /// What an image would lose if its record were dropped; nil if that is nothing.
-    private static func debt(_ content: KeptContents) -> String? {
-        let path = content.image.path.withoutControls
-        if content.owed > 0 { return "\(content.owed) pages are owed to \(path)" }
-        if content.image.hasLoss { return "no client has heard that a failed sync has lost data of \(path)" }
-        return content.image.isUnsynced ? "what \(path) was given may not be durable" : nil
     }
 
     // MARK: - Serving

@@ -221,7 +221,8 @@ final class Server: @unchecked Sendable {
         guard let counters = serving?.pages.counters else { return "not serving" }
         let reading =
             "hits=\(counters.hits) misses=\(counters.misses) zero_hits=\(counters.zeroHits) "
-            + "known_zeroes=\(counters.knownZeroes) fills=\(counters.fills) "
+            + "known_zeroes=\(counters.knownZeroes) fills=\(counters.fills) pages_filled=\(counters.pagesFilled) "
+            + "pages_read_ahead=\(counters.pagesReadAhead) read_ahead_in_vain=\(counters.pagesReadAheadInVain) "
             + "failed_fills=\(counters.failedFills) recycles=\(counters.recycles) moves=\(counters.moves) "
             + "waits=\(counters.waits) "
         let writing =

@@ -119,7 +119,7 @@ final class Serving: Sendable {
     /// Brings what the last server owed to an image there, and releases the image: the dead server is a client that has
     /// left. That may take long, and nobody waits for it.
     private func leave(_ image: ProviderRegistry.TakenOver, _ log: @escaping @Sendable (String) -> Void) {
-        guard image.owedPages > 0 else {
+        guard inheritance?.heirs[image.number]?.isLocked == true else {
             _ = try? registry.close(image.provider)
             return
         }
@@ -128,15 +128,19 @@ final class Serving: Sendable {
         }
         let hasBegun = DetachedThread.run {
             if let error = self.endWriting(served) {
-                log(
-                    served.line(
-                        "what the last server owed to the image is not on it yet: \(Errno(rawValue: error.code)); it "
-                            + "stays in memory and is retried"))
+                log(served.line(Self.line(notBrought: image.owedPages, error)))
             }
             self.close(served)
         }
         // Then the image stays open, and the Writeback writes it out when it is due.
         if !hasBegun { log(served.line("cannot start a thread; the image stays locked until the server ends")) }
+    }
+
+    private static func line(notBrought owedPages: Int, _ error: AccessError) -> String {
+        let reason = "\(Errno(rawValue: error.code))"
+        return owedPages > 0
+            ? "what the last server owed to the image is not on it yet: \(reason); it stays in memory and is retried"
+            : "what the last server had given to the image is not durable: \(reason)"
     }
 
     private static func refusal(ofThread error: AccessError) -> ConfigurationError {
@@ -153,7 +157,7 @@ final class Serving: Sendable {
     /// Calls `body` with each image that clients have open, in the order of their names. Each stays open meanwhile.
     func visitEach(_ body: (ServedImage) -> Void) {
         for served in images.all {
-            guard let provider = registry.openIfInUse(served.provider.identity) else { continue }
+            guard let provider = registry.openIfInUse(served.provider.identity, byClient: false) else { continue }
             if provider === served.provider { body(served) }
             _ = try? registry.close(provider)
         }

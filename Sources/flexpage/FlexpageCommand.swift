@@ -6,15 +6,20 @@ import ArgumentParser
 struct FlexpageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flexpage",
-        abstract: "Attach exports to this machine; look after what a server has left; measure and simulate the pager.",
+        abstract: "Attach exports to this machine, watch servers, look after state files, and simulate the pager.",
+        version: version,
         subcommands: subcommands)
+
+    /// The plugin's version (Interface.h).
+    private static let version = "0.2.0"
 
     private static var subcommands: [any ParsableCommand.Type] {
         #if FLEXPAGE_SCHEDULED
             [StateCommand.self, Measure.self, Simulate.self, Fuzz.self]
         #else
             [
-                Attach.self, Detach.self, Metrics.self, StateCommand.self, Warm.self, Measure.self, Simulate.self,
+                Attach.self, Detach.self, Top.self, SetCommand.self, Metrics.self, StateCommand.self, Warm.self,
+                Measure.self, Simulate.self,
             ]
         #endif
     }

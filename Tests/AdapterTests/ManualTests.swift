@@ -49,6 +49,8 @@ import Testing
     @Test func version() throws {
         #expect(try Manual().text.contains("\n=head1 VERSION\n\nThis page describes version \(FLEXPAGE_VERSION)."))
         #expect(try Repository.text("README.md").contains("Version \(FLEXPAGE_VERSION)"))
+        #expect(
+            try Repository.text("Sources/flexpage/FlexpageCommand.swift").contains("version = \"\(FLEXPAGE_VERSION)\""))
         let notes = try Repository.text("Plugin/nbdkit-flexpage-release-notes.pod")
         let first = try #require(notes.firstMatch(of: #/\n=head1 RELEASE NOTES FOR FLEXPAGE (.*)\n/#))
         #expect(first.1 == FLEXPAGE_VERSION)

@@ -72,6 +72,7 @@ extension Server {
             ("held_bytes", .number(UInt64(provider.heldPages) * page)),
             ("reserved_bytes", .number(UInt64(provider.reservedPages) * page)),
             ("readahead_bytes", .number(UInt64(provider.readahead))),
+            ("dirty_age_ms", .number(UInt64(provider.dirtyAge))),
             ("is_losing", .flag(provider.lost != nil)), ("is_in_trouble", .flag(provider.trouble != nil)),
             ("counters", .object(figures(provider.counters))),
             ("fill_latency", figures(provider.fillLatencies)),
@@ -92,6 +93,9 @@ extension Server {
         [
             ("hits", .number(counters.hits)), ("misses", .number(counters.misses)),
             ("zero_hits", .number(counters.zeroHits)), ("fills", .number(counters.fills)),
+            ("filled_bytes", .number(counters.pagesFilled * page)),
+            ("prefetched_bytes", .number(counters.pagesReadAhead * page)),
+            ("prefetched_in_vain_bytes", .number(counters.pagesReadAheadInVain * page)),
             ("failed_fills", .number(counters.failedFills)), ("recycles", .number(counters.recycles)),
             ("writes", .number(counters.writes)), ("written_bytes", .number(counters.pagesWritten * page)),
             ("failed_writes", .number(counters.failedWrites)), ("dirty_bytes", .number(counters.dirtyPages * page)),

@@ -221,18 +221,36 @@ public final class StateFile: @unchecked Sendable {
     /// a SIGBUS.
     private static let populateWrite: Int32 = 23
 
-    /// Allocates the memory by way of the mapping, if that gets huge pages. Only so does a tmpfs that is mounted with
-    /// huge=advise give any, because fallocate does not know of the advice. Best effort.
+    /// MADV_COLLAPSE, since Linux 6.1: makes a huge page of what lies in its place, whatever the mount options say.
+    private static let collapse: Int32 = 25
+
+    /// Allocates the memory by way of the mapping, in huge pages if there are any. Best effort: what is still a hole
+    /// afterwards is allocated without them.
     ///
-    /// A page of the second huge page shows whether there are any. The first one has a small page already: the one that
-    /// says that the file is incomplete.
+    /// A tmpfs that is mounted with huge=advise gives huge pages to a mapping, and none to fallocate, which does not
+    /// know of the advice. A page of the second huge page shows whether it does. The first one has a small page, the
+    /// one that says that the file is incomplete.
     private func populateWithHugePages(_ mapped: UnsafeMutableRawBufferPointer) {
         guard unit < StateFile.hugePage, mapped.count >= 2 * StateFile.hugePage, let base = mapped.baseAddress,
             let before = try? status().allocated,
             madvise(base + StateFile.hugePage, BasePage.size, StateFile.populateWrite) == 0,
-            let after = try? status().allocated, after - before >= Int64(StateFile.hugePage)
+            let after = try? status().allocated
         else { return }
-        _ = madvise(base, mapped.count, StateFile.populateWrite)
+        if after - before >= Int64(StateFile.hugePage) {
+            _ = madvise(base, mapped.count, StateFile.populateWrite)
+        } else {
+            collapse(mapped)
+        }
+    }
+
+    /// Makes huge pages on a tmpfs that gives none by itself, as /dev/shm is mounted. The kernel collapses only what
+    /// has a page. One small page in each is the cheapest: the rest is cleared and not copied. There is one call for
+    /// all, because each call waits for every processor. It ends at the first huge page that cannot be had.
+    private func collapse(_ mapped: UnsafeMutableRawBufferPointer) {
+        for offset in stride(from: 0, to: mapped.count, by: StateFile.hugePage) {
+            guard madvise(mapped.baseAddress! + offset, BasePage.size, StateFile.populateWrite) == 0 else { return }
+        }
+        _ = madvise(mapped.baseAddress!, mapped.count, StateFile.collapse)
     }
 
     private func unmap() {

@@ -19,8 +19,12 @@ struct Shard {
     /// Base pages that had to be populated, and times that a request slept.
     var misses: UInt64
     var waits: UInt64
-    /// Reads of the Accessor that ended well, reads that failed, and flexpages recycled.
+    /// Reads of the Accessor that ended well and the base pages in them, of these the ones that were read ahead and the
+    /// ones that were recycled unused, reads that failed, and flexpages recycled.
     var fills: UInt64
+    var pagesFilled: UInt64
+    var pagesReadAhead: UInt64
+    var pagesReadAheadInVain: UInt64
     var failedFills: UInt64
     var recycles: UInt64
     /// Base pages moved to make room for a large Region.

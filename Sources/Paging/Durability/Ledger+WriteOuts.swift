@@ -32,6 +32,14 @@ extension Ledger {
         }
     }
 
+    /// The epoch that dirtied what has been dirty for the longest time; nil if nothing is dirty. O(1).
+    var oldestDirtyEpoch: UInt32? {
+        lock.withLock {
+            let id = record.pointee.dirty.head
+            return id == .none ? nil : leaves[id].pointee.epoch
+        }
+    }
+
     /// Whether one epoch or sync is later than another; they count up modulo 2³².
     static func isLater(_ one: UInt32, than other: UInt32) -> Bool {
         Int32(bitPattern: one &- other) > 0

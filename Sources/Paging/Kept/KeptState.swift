@@ -18,8 +18,10 @@ import Synchronization
 /// - A page that is moved: the word of the new frame is stored after the bytes, and before the old word is cleared. A
 ///   server that dies between leaves two frames with the same bytes, and either will do.
 ///
+/// - A page that the PageQueue moves to main: its words get a hint (`promote`), so that the next server has it there.
+///
 /// Pointers, cheap to copy. Thread rules: the word of a frame changes only with the lock of the shard of its page, or
-/// with the latch of a writer. A read of the image puts bytes into frames whose words are 0.
+/// with the latch of a writer, but for the hint. A read of the image puts bytes into frames whose words are 0.
 public struct KeptState: @unchecked Sendable {
     /// The first byte of the mapping. The rest is found through the header, so that this is one word.
     private let base: UnsafeMutableRawPointer
@@ -49,8 +51,8 @@ public struct KeptState: @unchecked Sendable {
     public var imageCount: Int { Int(header.pointee.images) }
 
     @inline(__always)
-    private var words: UnsafeMutablePointer<UInt64> {
-        (base + Int(header.pointee.words_offset)).assumingMemoryBound(to: UInt64.self)
+    private var words: UnsafeMutablePointer<Synchronization.Atomic<UInt64>> {
+        (base + Int(header.pointee.words_offset)).assumingMemoryBound(to: Synchronization.Atomic<UInt64>.self)
     }
 
     private var slots: UndoSlots {
@@ -136,10 +138,10 @@ public struct KeptState: @unchecked Sendable {
     /// What frame `frame` holds.
     @inline(__always)
     public subscript(frame: Int) -> KeptWord {
-        get { KeptWord(words[frame]) }
+        get { KeptWord(words[frame].load(ordering: .relaxed)) }
         nonmutating set {
             flexpage_keep_order()
-            words[frame] = newValue.raw
+            words[frame].store(newValue.raw, ordering: .relaxed)
             flexpage_keep_order()
             Schedule.step()
         }
@@ -170,6 +172,19 @@ public struct KeptState: @unchecked Sendable {
         self[frame] = self[frame].settled
     }
 
+    /// The pages from `key` on, which the frames of `region` hold, are used again and again. Any thread, without the
+    /// locks of their shards. A word that changes at the same time may go without the hint.
+    func promote(_ region: Region, _ key: PageKey) {
+        guard !self[Int(region.first)].isPromoted else { return }
+        for index in 0..<region.frames {
+            let frame = Int(region.first) + index
+            let word = self[frame]
+            guard word.isLive, word.key == PageKey(image: key.image, page: key.page + UInt64(index)) else { continue }
+            _ = words[frame].compareExchange(
+                expected: word.raw, desired: word.promoted.raw, ordering: .relaxed)
+        }
+    }
+
     // MARK: Writing
 
     /// Copies `count` bytes to `target`, a part of base page `page` in its frame, or zeroes if there is no `source`.
@@ -182,9 +197,10 @@ public struct KeptState: @unchecked Sendable {
             assert(self[frame].key == key, "the word of a frame names its page")
             slots.write(atOffset: offset, in: memory, from: source, count: count)
         } else {
+            let isPromoted = self[frame].isPromoted
             self[frame] = .empty
             KeptState.copyInSteps(to: target, from: source, count: count)
-            self[frame] = KeptWord(key, isOwed: true)
+            self[frame] = KeptWord(key, isOwed: true, isPromoted: isPromoted)
         }
     }
 

@@ -10,20 +10,26 @@ public struct KeptWord: Equatable, Sendable {
     init(_ raw: UInt64) { self.raw = raw }
 
     @inline(__always)
-    init(_ key: PageKey, isOwed: Bool) {
+    init(_ key: PageKey, isOwed: Bool, isPromoted: Bool = false) {
         assert(key.image < UInt16(FLEXPAGE_STATE_MAX_IMAGES), "the word has ten bits for the image")
-        raw = key.raw | KeptWord.live | (isOwed ? KeptWord.owed : 0)
+        raw =
+            key.raw | KeptWord.live | (isOwed ? KeptWord.owed : 0)
+            | (isPromoted ? KeptWord.promotedBit : 0)
     }
 
     private static let live = FLEXPAGE_STATE_LIVE
     private static let owed = FLEXPAGE_STATE_OWED
-    private static let flags: UInt64 = 7 << 61
+    private static let promotedBit = FLEXPAGE_STATE_PROMOTED
+    private static let flags = live | owed | promotedBit
 
     /// Whether the frame holds a base page.
     public var isLive: Bool { raw & KeptWord.live != 0 }
     /// Whether that is newer than what is known to be durable on the image.
     @inline(__always)
     public var isOwed: Bool { raw & KeptWord.owed != 0 }
+    /// Whether the page was on the main queue: it was used again. A hint.
+    @inline(__always)
+    var isPromoted: Bool { raw & KeptWord.promotedBit != 0 }
     /// The number of the image's record.
     public var image: Int { Int(key.image) }
     /// The number of the base page in its image.
@@ -34,6 +40,9 @@ public struct KeptWord: Equatable, Sendable {
 
     /// The same, and durable.
     var settled: KeptWord { KeptWord(raw & ~KeptWord.owed) }
+
+    /// The same, with the hint.
+    var promoted: KeptWord { KeptWord(raw | KeptWord.promotedBit) }
 
     /// Whether it could be a word that a server has stored, in a section with records for `images` images.
     func isSound(images: Int) -> Bool {

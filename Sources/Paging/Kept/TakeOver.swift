@@ -1,7 +1,8 @@
 /// Takes over the frames that another server has left: makes flexpages of them again, and puts them where they belong.
 ///
 /// Everything but the words of the frames is made anew. So it does not matter what the other server was doing when it
-/// died. What it owed is dirty again. What belongs to no image that is taken over is freed.
+/// died. What it owed is dirty again. What was used again and again is on the main queue; of the order in a queue,
+/// nothing is kept. What belongs to no image that is taken over is freed.
 ///
 /// Thread rules: one thread, before anything else is done with the Pages. O(frames).
 struct TakeOver: ~Copyable {
@@ -68,7 +69,7 @@ struct TakeOver: ~Copyable {
                 context.map.updateStates(of: covered, in: chunk)
                 owed[word.image] += covered.count
             }
-            pages.queue.append(count: 1) { _ in id }
+            if word.isPromoted { pages.queue.putBack(id, to: .main) } else { pages.queue.append(count: 1) { _ in id } }
             return true
         }
     }

@@ -257,7 +257,8 @@ struct Fill: ~Copyable {
         }
         if hasWaiters { chunk.wakeAll() }
         chunk.shard.pointee.fills += 1
-        context.map.counters.countFill()
+        chunk.shard.pointee.pagesFilled += UInt64(covered.count)
+        context.map.counters.countFill(covered.count)
     }
 
     /// Lets everybody see the flexpages, as read ahead and not used yet, and lends none. The first client that uses the
@@ -265,12 +266,16 @@ struct Fill: ~Copyable {
     mutating func publishAhead(mark: UInt64?, in chunk: borrowing LockedChunk) {
         dropZeroes(in: chunk)
         if let mark { context.map.markZeroes(at: mark, in: chunk) }
+        var count: UInt64 = 0
         for index in 0..<issued {
             let flexpage = context.table[id(index)]
+            count += UInt64(flexpage.pages)
             var bits = PageState.prefetched
             if let mark, flexpage.covered.contains(mark) { bits |= PageState.marked }
             context.table.word(id(index)).pointee.state.bitwiseOr(bits, ordering: .relaxed)
         }
+        chunk.shard.pointee.pagesReadAhead += count
+        context.map.counters.countReadAhead(count)
         publish(in: chunk)
         unpin(0..<issued)
     }

@@ -153,6 +153,8 @@ struct PageQueue: @unchecked Sendable {
             let queues = images + Int(flexpage.pointee.key.image)
             let now = queues.pointee.clock.wrappingAdd(UInt32(flexpage.pages), ordering: .relaxed).newValue
             tick = ImageClock.tick(now)
+        } else {
+            table.kept?.promote(table.region(of: id), flexpage.pointee.key)
         }
         let position = QueuePosition(at: tick, order: flexpage.pointee.order)
         table.word(id).pointee.position.store(position.raw, ordering: .relaxed)

@@ -188,7 +188,10 @@ public final class Pages: @unchecked Sendable {
                 return false
             }
             if state.has(PageState.prefetched) {
-                readaheadWaste.count(table[candidate.id].pages, ofImage: candidate.key.image)
+                let count = table[candidate.id].pages
+                readaheadWaste.count(count, ofImage: candidate.key.image)
+                chunk.shard.pointee.pagesReadAheadInVain += count
+                map.counters.countReadAheadInVain(count)
             }
             map.remove(candidate.id, in: chunk)
             chunk.shard.pointee.recycles += 1

@@ -10,6 +10,12 @@ public struct Counters: Sendable, Equatable {
     public var knownZeroes: UInt64 = 0
     /// Reads of an image that succeeded; each may have populated many pages.
     public var fills: UInt64 = 0
+    /// The base pages in these reads, with those that were resident already.
+    public var pagesFilled: UInt64 = 0
+    /// Of these, base pages that were read ahead.
+    public var pagesReadAhead: UInt64 = 0
+    /// Of these, base pages that were recycled before anybody used them.
+    public var pagesReadAheadInVain: UInt64 = 0
     /// Reads of an image that failed.
     public var failedFills: UInt64 = 0
     /// Flexpages whose memory was taken for others.
@@ -43,6 +49,9 @@ public struct Counters: Sendable, Equatable {
         zeroHits += shard.zeroHits
         knownZeroes += shard.knownZeroes
         fills += shard.fills
+        pagesFilled += shard.pagesFilled
+        pagesReadAhead += shard.pagesReadAhead
+        pagesReadAheadInVain += shard.pagesReadAheadInVain
         failedFills += shard.failedFills
         recycles += shard.recycles
         moves += shard.moves

@@ -14,18 +14,23 @@ struct ImageCounters: @unchecked Sendable {
     private let shards: UnsafeMutablePointer<Shard>
 
     struct Record: ~Copyable {
+        // No protocol depends on those of `Synchronization`, so a Scheduler draws no order at them: orders that differ
+        // only here would crowd out others.
         let misses = Atomic<UInt64>(0)
         let zeroHits = Atomic<UInt64>(0)
         let fills = Atomic<UInt64>(0)
+        let pagesFilled = Synchronization.Atomic<UInt64>(0)
+        let pagesReadAhead = Synchronization.Atomic<UInt64>(0)
+        let pagesReadAheadInVain = Synchronization.Atomic<UInt64>(0)
         let failedFills = Atomic<UInt64>(0)
         let recycles = Atomic<UInt64>(0)
         let writes = Atomic<UInt64>(0)
         let pagesWritten = Atomic<UInt64>(0)
         let failedWrites = Atomic<UInt64>(0)
-        // No protocol depends on them, so a Scheduler draws no order at them: orders that differ only here would crowd
-        // out others.
         let callsBegun = Synchronization.Atomic<UInt64>(0)
         let callsEnded = Synchronization.Atomic<UInt64>(0)
+        /// Since when something has been dirty, milliseconds of the monotonic clock; 0 if nothing is.
+        let dirtySince = Synchronization.Atomic<Int>(0)
     }
 
     init(image: UInt16, _ metadata: borrowing Metadata) {
@@ -44,7 +49,18 @@ struct ImageCounters: @unchecked Sendable {
     func countHits(_ pages: UInt64, in chunk: borrowing LockedChunk) { hits[chunk.chunk.shardIndex] &+= pages }
 
     func countMisses(_ pages: Int) { record.pointee.misses.wrappingAdd(UInt64(pages), ordering: .relaxed) }
-    func countFill() { record.pointee.fills.wrappingAdd(1, ordering: .relaxed) }
+
+    func countFill(_ pages: Int) {
+        record.pointee.fills.wrappingAdd(1, ordering: .relaxed)
+        record.pointee.pagesFilled.wrappingAdd(UInt64(pages), ordering: .relaxed)
+    }
+
+    func countReadAhead(_ pages: UInt64) { record.pointee.pagesReadAhead.wrappingAdd(pages, ordering: .relaxed) }
+
+    func countReadAheadInVain(_ pages: UInt64) {
+        record.pointee.pagesReadAheadInVain.wrappingAdd(pages, ordering: .relaxed)
+    }
+
     func countZeroHits(_ pages: UInt64) { record.pointee.zeroHits.wrappingAdd(pages, ordering: .relaxed) }
     func countFailedFill() { record.pointee.failedFills.wrappingAdd(1, ordering: .relaxed) }
     func countRecycle() { record.pointee.recycles.wrappingAdd(1, ordering: .relaxed) }
@@ -71,6 +87,15 @@ struct ImageCounters: @unchecked Sendable {
         record.pointee.pagesWritten.wrappingAdd(UInt64(pages), ordering: .relaxed)
     }
 
+    /// Notes since when something of the image has been dirty, milliseconds of the monotonic clock; nil if nothing is.
+    func noteDirty(since time: Int?) { record.pointee.dirtySince.store(time ?? 0, ordering: .relaxed) }
+
+    /// Since when something of the image has been dirty, as last noted.
+    var dirtySince: Int? {
+        let time = record.pointee.dirtySince.load(ordering: .relaxed)
+        return time == 0 ? nil : time
+    }
+
     /// A snapshot. What counts for the memory as a whole is 0 in it. O(shards), with the lock of each in turn.
     var snapshot: Counters {
         var counters = Counters()
@@ -82,6 +107,9 @@ struct ImageCounters: @unchecked Sendable {
         counters.misses = record.pointee.misses.load(ordering: .relaxed)
         counters.zeroHits = record.pointee.zeroHits.load(ordering: .relaxed)
         counters.fills = record.pointee.fills.load(ordering: .relaxed)
+        counters.pagesFilled = record.pointee.pagesFilled.load(ordering: .relaxed)
+        counters.pagesReadAhead = record.pointee.pagesReadAhead.load(ordering: .relaxed)
+        counters.pagesReadAheadInVain = record.pointee.pagesReadAheadInVain.load(ordering: .relaxed)
         counters.failedFills = record.pointee.failedFills.load(ordering: .relaxed)
         counters.recycles = record.pointee.recycles.load(ordering: .relaxed)
         counters.writes = record.pointee.writes.load(ordering: .relaxed)

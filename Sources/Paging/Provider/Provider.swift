@@ -55,6 +55,13 @@ public final class Provider: @unchecked Sendable {
         return counters
     }
 
+    /// How long something of the image has been dirty, milliseconds, as the Writeback last saw it; 0 if nothing is.
+    /// O(1).
+    public var dirtyAge: Int {
+        guard dirtyPages > 0, let since = mapper.context.map.counters.dirtySince else { return 0 }
+        return max(0, MonotonicClock.milliseconds - since)
+    }
+
     /// Calls of the Accessor, other than write-outs and syncs. O(1).
     public var calls: ImageCalls { mapper.context.map.counters.calls }
 

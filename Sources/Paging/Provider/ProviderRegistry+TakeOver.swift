@@ -4,6 +4,8 @@ extension ProviderRegistry {
     public struct TakenOver: Sendable {
         /// The caller is its user, unless it rests.
         public let provider: Provider
+        /// The number of its record.
+        public let number: Int
         public let isResting: Bool
         /// Base pages that the other server owed to the image. They are dirty.
         public let owedPages: Int
@@ -32,7 +34,7 @@ extension ProviderRegistry {
         return providers.enumerated().compactMap { number, provider in
             provider.map {
                 TakenOver(
-                    provider: $0, isResting: resting.contains(number), owedPages: takeOver.owed[number])
+                    provider: $0, number: number, isResting: resting.contains(number), owedPages: takeOver.owed[number])
             }
         }
     }

@@ -36,6 +36,8 @@ public final class ProviderRegistry: @unchecked Sendable {
         var isLeft = false
         /// Which rest it is, counted from 1; 0 if the image does not rest.
         var rest: UInt64 = 0
+        /// Another server has left it, and no client has opened it since.
+        var isUnclaimed = false
     }
 
     /// - Parameter keepingUnused: Whether the pages of an image stay when its last user has left.
@@ -61,18 +63,21 @@ public final class ProviderRegistry: @unchecked Sendable {
         defer { endChange(of: identity) }
         let accessor = try unlocked(accessor)
         guard accessor.size <= PageKey.maxImageSize else { throw AccessError(EFBIG) }
+        var unheardLoss: AccessError?
         // It rests: no other image takes its number while it is being changed.
         if let index = index(of: identity) {
             let provider = entries[index].provider
             let isUnchanged = unlocked { provider.accessor.wake(with: accessor) }
             guard let index = self.index(of: identity) else { preconditionFailure("an image being woken stays") }
             if isUnchanged { return use(at: index) }
+            unheardLoss = entries[index].provider.lost
             forget(at: index)
         }
         let number = try freeNumber()
         numbersInUse.insert(number)
         pages.table.kept?.image(Int(number)).begin(accessor)
         let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
+        if let unheardLoss { provider.durability.risk.noteLoss(unheardLoss) }
         entries.append(Entry(provider: provider, users: 1))
         pages.setActive(true, image: number)
         return provider
@@ -80,16 +85,18 @@ public final class ProviderRegistry: @unchecked Sendable {
 
     /// The Provider of the image for one more user, if the image is in use already. Calls no Accessor. Nil if the image
     /// has to be opened.
-    public func openIfInUse(_ identity: ImageIdentity) -> Provider? {
+    /// - Parameter byClient: Whether the user hears of it if a failed sync has lost data.
+    public func openIfInUse(_ identity: ImageIdentity, byClient: Bool = true) -> Provider? {
         monitor.lock()
         defer { monitor.unlock() }
         while changing.contains(identity) { monitor.wait() }
-        return useIfInUse(identity)
+        return useIfInUse(identity, byClient: byClient)
     }
 
     /// The Provider of an image that does not rest, for one more user.
-    private func useIfInUse(_ identity: ImageIdentity) -> Provider? {
+    private func useIfInUse(_ identity: ImageIdentity, byClient: Bool = true) -> Provider? {
         guard let index = index(of: identity), entries[index].rest == 0 else { return nil }
+        if byClient { entries[index].isUnclaimed = false }
         entries[index].users += 1
         entries[index].isLeft = false
         pages.setActive(true, image: entries[index].provider.image)
@@ -107,18 +114,20 @@ public final class ProviderRegistry: @unchecked Sendable {
         pages.will.enlist(provider)
         entries[index].users = 1
         entries[index].rest = 0
+        entries[index].isUnclaimed = false
         pages.setActive(true, image: provider.image)
         return provider
     }
 
-    /// A number for a new image. If there is none, the image that has rested for the longest time gives up its own.
+    /// A number for a new image. If there is none, the image that has rested for the longest time gives up its own. One
+    /// that waits for a client to hear of a loss comes last.
     private func freeNumber() throws(AccessError) -> UInt16 {
         let numbers = 0..<UInt16(pages.memory.metadata.images)
         while numbersInUse.count == numbers.count {
             let resting = entries.indices.filter {
                 entries[$0].rest > 0 && !changing.contains(entries[$0].provider.identity)
             }
-            guard let oldest = resting.min(by: { entries[$0].rest < entries[$1].rest }) else {
+            guard let oldest = resting.min(by: { order(ofResting: $0) < order(ofResting: $1) }) else {
                 throw AccessError(ENFILE)
             }
             let identity = entries[oldest].provider.identity
@@ -128,6 +137,10 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
         guard let number = numbers.first(where: { !numbersInUse.contains($0) }) else { throw AccessError(ENFILE) }
         return number
+    }
+
+    private func order(ofResting index: Int) -> (Int, UInt64) {
+        (entries[index].provider.lost == nil ? 0 : 1, entries[index].rest)
     }
 
     /// One user less. When the last user leaves, the image is flushed. Then it rests, or its flexpages are dropped and
@@ -163,12 +176,12 @@ public final class ProviderRegistry: @unchecked Sendable {
         }
     }
 
-    /// Forgets the images that rest, and their pages.
+    /// Forgets the images that rest, and their pages, unless a client has yet to hear that data is lost.
     public func forgetResting() {
         monitor.lock()
         defer { monitor.unlock() }
         while let index = entries.firstIndex(where: {
-            $0.rest > 0 && !changing.contains($0.provider.identity)
+            $0.rest > 0 && $0.provider.lost == nil && !changing.contains($0.provider.identity)
         }) {
             let identity = entries[index].provider.identity
             beginChange(of: identity)
@@ -190,7 +203,9 @@ public final class ProviderRegistry: @unchecked Sendable {
         guard provider.ledger.dirtyLeaves == 0, !provider.durability.hasLeftFlushes,
             let index = index(of: identity)
         else { return failure }
-        guard keepsUnused, failure == nil, provider.lost == nil else {
+        // What another server has lost is kept for the next client, which must hear of it.
+        let isWell = failure == nil && provider.lost == nil
+        guard keepsUnused, isWell || provider.lost != nil && entries[index].isUnclaimed else {
             forget(at: index)
             return failure
         }
@@ -198,7 +213,7 @@ public final class ProviderRegistry: @unchecked Sendable {
         unlocked { provider.accessor.rest() }
         rests += 1
         if let index = self.index(of: identity) { entries[index].rest = rests }
-        return nil
+        return failure
     }
 
     /// Brings out what is dirty of an image that has no users any more.
@@ -237,10 +252,10 @@ public final class ProviderRegistry: @unchecked Sendable {
             numbersInUse.insert(number)
             if isResting {
                 rests += 1
-                entries.append(Entry(provider: provider, users: 0, rest: rests))
+                entries.append(Entry(provider: provider, users: 0, rest: rests, isUnclaimed: true))
                 pages.will.withdraw(provider)
             } else {
-                entries.append(Entry(provider: provider, users: 1))
+                entries.append(Entry(provider: provider, users: 1, isUnclaimed: true))
                 pages.setActive(true, image: number)
             }
             return provider

@@ -20,6 +20,14 @@ struct EpochHistory {
         count += 1
     }
 
+    /// When `epoch` had ended: when the first noted epoch that is not earlier ended. Nil if none of that kind is noted.
+    func end(of epoch: UInt32) -> Int? {
+        for index in max(0, count - 32)..<count where !Ledger.isLater(epoch, than: entries[index % 32].epoch) {
+            return entries[index % 32].endedAt
+        }
+        return nil
+    }
+
     /// The latest noted epoch that ended at `time` or before, or nil.
     func latest(endedBy time: Int) -> UInt32? {
         for back in 0..<min(count, 32) {

@@ -14,11 +14,27 @@ struct WritebackSchedule {
     /// When to note again what the image looks like.
     var nextStamp = 0
 
+    /// The epoch of what has been dirty for the longest time, and since when it has been.
+    private var oldestDirty: (epoch: UInt32, since: Int)?
+
     init(opening: UInt64) { self.opening = opening }
 
     /// Begins anew if it is about another opening: another image may have had the number before.
     mutating func begin(opening: UInt64) {
         assert(opening > 0, "openings are counted from 1")
         if self.opening != opening { self = WritebackSchedule(opening: opening) }
+    }
+
+    /// Since when something has been dirty, as exactly as epochs are noted; nil if nothing is.
+    /// - Parameter epoch: The oldest epoch of which something is dirty.
+    mutating func dirtySince(_ epoch: UInt32?, now: Int) -> Int? {
+        guard let epoch else {
+            oldestDirty = nil
+            return nil
+        }
+        if let oldestDirty, oldestDirty.epoch == epoch { return oldestDirty.since }
+        let since = epochs.end(of: epoch) ?? now
+        oldestDirty = (epoch, since)
+        return since
     }
 }

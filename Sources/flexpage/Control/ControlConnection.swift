@@ -49,7 +49,17 @@ final class ControlConnection {
 
     func figures() throws(ToolFailure) -> ServerFigures { try decode(ServerFigures.self, try ask("figures")) }
 
-    private func decode<Value: Decodable>(_ type: Value.Type, _ line: [UInt8]) throws(ToolFailure) -> Value {
+    /// A name as one word of an order: other bytes than letters, digits and some signs are escaped.
+    static func word(_ name: String) -> String {
+        name.utf8.map { byte in
+            let isPlain = byte > 0x20 && byte < 0x7F && byte != UInt8(ascii: "%")
+            let digits = String(byte, radix: 16)
+            return isPlain ? String(UnicodeScalar(byte)) : "%" + (digits.count < 2 ? "0" : "") + digits
+        }.joined()
+    }
+
+    /// What an answer says.
+    func decode<Value: Decodable>(_ type: Value.Type, _ line: [UInt8]) throws(ToolFailure) -> Value {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {

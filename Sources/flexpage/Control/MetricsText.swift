@@ -29,6 +29,11 @@ struct MetricsText {
         Entry("misses_total", "Pages of 4096 bytes that had to be read for a client.") { $0.misses },
         Entry("zero_hits_total", "Pages of 4096 bytes that were known to be zeroes.") { $0.zeroHits },
         Entry("fills_total", "Reads of images that succeeded.") { $0.fills },
+        Entry("filled_bytes_total", "Bytes in the reads of images.") { $0.filledBytes },
+        Entry("prefetched_bytes_total", "Of these, bytes that were read ahead.") { $0.prefetchedBytes },
+        Entry("prefetched_in_vain_bytes_total", "Of these, bytes whose memory was taken before anybody used them.") {
+            $0.prefetchedInVainBytes
+        },
         Entry("failed_fills_total", "Reads of images that failed.") { $0.failedFills },
         Entry("recycles_total", "Pieces of images whose memory was taken for others.") { $0.recycles },
         Entry("writes_total", "Writes to images that succeeded.") { $0.writes },
@@ -80,6 +85,12 @@ struct MetricsText {
         let images = figures.images.map { (labels: [("export", $0.name)] as Labels, root: $0) }
         add(MetricsText.counters, "flexpage_image", .counter, images.map { ($0.labels, $0.root.counters) })
         add(MetricsText.gauges, "flexpage_image", .gauge, images)
+        if !images.isEmpty {
+            family("flexpage_image_dirty_age_seconds", .gauge, "How long something of the image has been dirty.")
+            for (labels, image) in images {
+                sample("flexpage_image_dirty_age_seconds", labels, MetricsText.seconds(image.dirtyAgeMs * 1000))
+            }
+        }
         for each in MetricsText.latencies where !images.isEmpty {
             family("flexpage_image_\(each.name)", .histogram, each.help)
             for image in images { add(each.value(image.root), "flexpage_image_\(each.name)", image.root) }

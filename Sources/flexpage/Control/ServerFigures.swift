@@ -6,7 +6,8 @@ struct ServerFigures: Decodable, Equatable {
 
     /// What is counted for each image as well as for all.
     struct Counters: Decodable, Equatable {
-        let hits, misses, zeroHits, fills, failedFills, recycles, writes, writtenBytes, failedWrites: UInt64
+        let hits, misses, zeroHits, fills, failedFills, recycles, writes, failedWrites: UInt64
+        let filledBytes, prefetchedBytes, prefetchedInVainBytes, writtenBytes: UInt64
         let dirtyBytes, allowedDirtyBytes: UInt64
     }
 
@@ -23,7 +24,7 @@ struct ServerFigures: Decodable, Equatable {
 
     struct Image: Decodable, Equatable {
         let name: String
-        let sizeBytes, heldBytes, reservedBytes, readaheadBytes: UInt64
+        let sizeBytes, heldBytes, reservedBytes, readaheadBytes, dirtyAgeMs: UInt64
         let isLosing, isInTrouble: Bool
         let counters: Counters
         let fillLatency, writeOutLatency, syncLatency, flushLatency: Latency

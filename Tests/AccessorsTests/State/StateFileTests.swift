@@ -253,6 +253,35 @@ struct StateFileTests {
         #expect(throws: StateError.self) { try full.make(self.layout(full, frames: 16384)) }
     }
 
+    /// A tmpfs that gives none by itself, as /dev/shm, has them too, all of them.
+    @Test(.enabled(if: collapsesPages, "the kernel collapses no pages of a tmpfs here")) func collapsedPages() throws {
+        let mount = try Mount("tmpfs", options: "size=64m,huge=never")
+        let file = try StateFile(mount.scratch("state"))
+        let layout = layout(file, frames: 4096)
+        _ = try file.make(layout)
+        let huge = try Self.kilobytes("ShmemPmdMapped", of: file.path)
+        #expect(huge << 10 >= layout.bytes - 2 << 21)
+        #expect(status(of: file.path).st_blocks * 512 >= layout.bytes)
+        let full = try StateFile(mount.scratch("full"))
+        #expect(throws: StateError.self) { try full.make(self.layout(full, frames: 16384)) }
+    }
+
+    private static var collapsesPages: Bool {
+        guard let mount = try? Mount("tmpfs", options: "size=8m,huge=never") else { return false }
+        let (path, size) = (mount.scratch("page"), 4 << 20)
+        let number = Glibc.open("\(path)", O_RDWR | O_CREAT, 0o600)
+        guard number >= 0 else { return false }
+        defer { close(number) }
+        guard ftruncate(number, size) == 0,
+            let base = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, number, 0), base != MAP_FAILED
+        else { return false }
+        defer { munmap(base, size) }
+        memset(base, 1, size)
+        let aligned = UnsafeMutableRawPointer(bitPattern: (UInt(bitPattern: base) + 0x1F_FFFF) & ~0x1F_FFFF)
+        let madvCollapse: Int32 = 25
+        return madvise(aligned, 2 << 20, madvCollapse) == 0
+    }
+
     private static var givesHugePages: Bool {
         (try? Mount("tmpfs", options: "size=1m,huge=advise")) != nil
             && (try? Files.text("/proc/self/smaps").contains("ShmemPmdMapped")) == true

@@ -1,39 +1,16 @@
-import FoundationEssentials
 import Testing
 
 @testable import flexpage
 
 /// What `flexpage metrics` makes of a server's figures, and how it answers HTTP.
 @Suite struct MetricsTextTests {
-    private func figures(_ name: String) throws -> ServerFigures {
-        let counters = """
-            "counters":{"hits":1,"misses":2,"zero_hits":3,"fills":4,"failed_fills":5,"recycles":6,"writes":7,\
-            "written_bytes":8,"failed_writes":9,"dirty_bytes":10,"allowed_dirty_bytes":11}
-            """
-        let zeroes = [String](repeating: "0", count: 25).joined(separator: ",")
-        let latency = #"{"count":6,"sum_us":12345678,"at_most_us":[1,2,\#(zeroes),3]}"#
-        let image = """
-            {"name":"\(name)","size_bytes":1,"held_bytes":2,"reserved_bytes":3,"readahead_bytes":4,"is_losing":false,\
-            "is_in_trouble":true,\(counters),"fill_latency":\(latency),"write_out_latency":\(latency),\
-            "sync_latency":\(latency),"flush_latency":\(latency)}
-            """
-        let text = """
-            {"ok":true,"version":"0.2.0","pid":1,"memory":{"bound_bytes":1,"in_use_bytes":2,"peak_bytes":3,\
-            "pages_bytes":4,"dirty_bytes":5,"known_zero_bytes":6},\
-            "all":{\(counters),"moves":12,"waits":13,"dirty_waits":14},\
-            "images":[\(name.isEmpty ? "" : image)]}
-            """
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        return try decoder.decode(ServerFigures.self, from: Data(text.utf8))
-    }
-
     /// Each sample has its place: totals without a label, an image's with its name, exact seconds.
     @Test func samples() throws {
-        let lines = MetricsText(try figures("a.img")).text.split(separator: "\n").map(String.init)
+        let lines = MetricsText(try SampleFigures(["a.img"]).figures()).text.split(separator: "\n").map(String.init)
         for line in [
             #"flexpage_info{version="0.2.0"} 1"#, "flexpage_memory_peak_bytes 3", "flexpage_hits_total 1",
             "flexpage_dirty_waits_total 14", #"flexpage_image_written_bytes_total{export="a.img"} 8"#,
+            #"flexpage_image_dirty_age_seconds{export="a.img"} 0.005000"#, "flexpage_prefetched_in_vain_bytes_total 14",
             #"flexpage_image_in_trouble{export="a.img"} 1"#, #"flexpage_image_losing{export="a.img"} 0"#,
             #"flexpage_image_sync_seconds_bucket{export="a.img",le="0.000001"} 1"#,
             #"flexpage_image_sync_seconds_bucket{export="a.img",le="0.000002"} 3"#,
@@ -50,7 +27,7 @@ import Testing
     /// Each sample follows the type of its family.
     @Test func families() throws {
         var family = ""
-        for line in MetricsText(try figures("a.img")).text.split(separator: "\n") {
+        for line in MetricsText(try SampleFigures(["a.img"]).figures()).text.split(separator: "\n") {
             if line.hasPrefix("# TYPE ") { family = String(line.split(separator: " ")[2]) }
             if line.hasPrefix("#") { continue }
             #expect(line.hasPrefix(family), "\(line)")
@@ -59,9 +36,9 @@ import Testing
 
     /// Any name is a label, and an image less is a family less.
     @Test func names() throws {
-        let text = MetricsText(try figures(#"a\"b\\c\nd"#)).text
+        let text = MetricsText(try SampleFigures([#"a\"b\\c\nd"#]).figures()).text
         #expect(text.contains(#"{export="a\"b\\c\nd"}"#))
-        #expect(!MetricsText(try figures("")).text.contains("flexpage_image"))
+        #expect(!MetricsText(try SampleFigures([]).figures()).text.contains("flexpage_image"))
     }
 
     /// Who asks for something else is told so.

@@ -46,6 +46,36 @@ import Testing
         try second.close()
     }
 
+    /// What was used again and again stays in memory while the next server is scanned, written meanwhile or not. What
+    /// was read once does not.
+    @Test(arguments: [false, true]) func whatWasUsedStaysFirst(isWritten: Bool) throws {
+        let reads = Mutex<[UInt64: Int]>([:])
+        let image = HookedImage(size: 8 << 20, pattern: Pattern(key: 4)) { call, pages in
+            if call == .populate { reads.withLock { reads in for page in pages { reads[page, default: 0] += 1 } } }
+            return nil
+        }
+        let first = try KeptRig(frames: 256, images: [image])
+        let hot = Int64(0)..<16
+        for round in Int64(0)..<60 {
+            for page in hot { _ = try first.read(page * Self.page..<(page + 1) * Self.page) }
+            for page in 100 + round * 16..<116 + round * 16 {
+                _ = try first.read(page * Self.page..<(page + 1) * Self.page)
+            }
+        }
+        if isWritten { for page in hot { try first.write(5, at: page * Self.page..<page * Self.page + 100) } }
+        let words = (0..<first.kept.frames).map { first.kept[$0] }.filter(\.isLive)
+        #expect(words.filter(\.isPromoted).map { Int64($0.page) }.filter(hot.contains).sorted() == Array(hot))
+        #expect(words.contains { !$0.isPromoted })
+        let second = try KeptRig(after: first.death(), images: [image])
+        if isWritten { try second.providers[0].flush() }
+        reads.withLock { $0 = [:] }
+        for page in Int64(1000)..<1800 { _ = try second.read(page * Self.page..<(page + 1) * Self.page) }
+        for page in hot { _ = try second.read(page * Self.page..<(page + 1) * Self.page) }
+        #expect(reads.withLock { $0.keys.filter { $0 < 16 } } == [])
+        second.pages.checkInvariants(isQuiet: true)
+        try second.close()
+    }
+
     /// An image that is not taken over leaves nothing, not even its record.
     @Test func whatIsDropped() throws {
         let images = (0..<2).map { HookedImage(size: Self.size, pattern: Pattern(key: UInt64($0))) }
@@ -142,6 +172,38 @@ import Testing
         // And the loss outlives this server as well.
         let third = try KeptRig(after: second.death(), images: [image])
         #expect(throws: AccessError(EIO)) { try third.providers[0].flush() }
+    }
+
+    /// A loss that no client has heard of waits for one, whether the image has changed meanwhile or not. Then it is
+    /// forgotten, as that of any image that is opened anew.
+    @Test(arguments: [false, true]) func aLossWaitsForAClient(isChanged: Bool) throws {
+        let isFailing = Atomic<Bool>(false)
+        let image = HookedImage(size: Self.size) { call, _ in
+            call == .sync && isFailing.load(ordering: .relaxed) ? AccessError(EIO) : nil
+        }
+        let first = try KeptRig(frames: 256, images: [image])
+        try Pager(first.providers[0]).trim(0..<65536, forced: false)
+        let second = try KeptRig(after: first.death(), images: [image])
+        let inherited = second.providers[0]
+        let identity = inherited.identity
+        // Figures are no client.
+        #expect(second.registry.openIfInUse(identity, byClient: false) === inherited)
+        try second.registry.close(inherited)
+        isFailing.store(true, ordering: .relaxed)
+        #expect(throws: AccessError(EIO)) { try second.registry.close(inherited) }
+        isFailing.store(false, ordering: .relaxed)
+        second.registry.forgetResting()
+        #expect(second.kept.image(0).hasLoss, "the next server would find it as well")
+        let other = HookedImage(size: Self.size)
+        let provider = try second.registry.open(identity) { isChanged ? other : image }
+        #expect((provider === inherited) == !isChanged)
+        #expect(throws: AccessError(EIO)) { try provider.flush() }
+        #expect(second.kept.image(0).hasLoss)
+        #expect(throws: AccessError(EIO)) { try second.registry.close(provider) }
+        let next = try second.registry.open(identity) { image }
+        try next.flush()
+        try second.registry.close(next)
+        #expect(!second.kept.image(0).isAtRisk)
     }
 
     /// The same without a server: a sync that fails is never retried into success.

@@ -19,8 +19,8 @@ import Testing
         try rig.end()
     }
 
-    /// What is dirty stays, and so does what is written out and not durable: a failed sync makes it dirty again. Once it
-    /// is durable, it goes.
+    /// What is dirty stays. So does what is written out and not durable, because a failed sync makes it dirty again.
+    /// Once it is durable, it goes.
     @Test(arguments: [false, true]) func whatWasWritten(isWrittenOut: Bool) throws {
         let rig = try PagingRig(memory: 8 << 20, image: image)
         let writer = Pager(rig.provider, writeThrough: isWrittenOut)

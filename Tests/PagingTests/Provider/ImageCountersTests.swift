@@ -37,11 +37,12 @@ import Testing
         let all = pages.counters
         for path in [
             \Counters.hits, \.misses, \.zeroHits, \.fills, \.failedFills, \.recycles, \.writes, \.pagesWritten,
-            \.failedWrites, \.dirtyPages,
+            \.failedWrites, \.dirtyPages, \.pagesFilled, \.pagesReadAhead, \.pagesReadAheadInVain,
         ] {
             #expect(each.reduce(0) { $0 + $1[keyPath: path] } == all[keyPath: path], "\(path)")
         }
         #expect(each[1].hits > each[0].hits && each[0].hits > 0)
+        #expect(each[0].pagesFilled >= 512, "all of it has been read")
         #expect(each[2].failedFills > 0 && each[0].failedFills == 0)
         #expect(each[2].failedWrites > 0 && each[1].failedWrites == 0)
         #expect(each[2].dirtyPages == 1 && each[0].recycles > 0 && each[0].pagesWritten == 2)

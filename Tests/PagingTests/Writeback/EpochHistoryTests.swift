@@ -24,6 +24,31 @@ import Testing
         #expect(history.latest(endedBy: 5000) == 10)
     }
 
+    /// When an epoch ended: when the first noted one did that is not earlier. Old notes go, and numbers come round.
+    @Test func ends() {
+        var history = EpochHistory()
+        #expect(history.end(of: 1) == nil)
+        let first = UInt32.max - 20
+        for index in 0..<40 { history.note(first &+ UInt32(index), at: 100 + index * 100, age: 1600) }
+        #expect(history.end(of: first &+ 39) == 4000)
+        #expect(history.end(of: first &+ 40) == nil)
+        #expect(history.end(of: first &+ 25) == 2600)
+        #expect(history.end(of: first) == 900, "the oldest of 32 notes")
+    }
+
+    /// What has been dirty for the longest time keeps its time until it is out, however much is noted meanwhile.
+    @Test func dirtySince() {
+        var schedule = WritebackSchedule(opening: 1)
+        #expect(schedule.dirtySince(nil, now: 50) == nil)
+        schedule.epochs.note(3, at: 100, age: 1600)
+        #expect(schedule.dirtySince(3, now: 120) == 100)
+        for epoch in 4...60 as ClosedRange<UInt32> { schedule.epochs.note(epoch, at: Int(epoch) * 100, age: 1600) }
+        #expect(schedule.dirtySince(3, now: 6000) == 100)
+        #expect(schedule.dirtySince(50, now: 6000) == 5000)
+        #expect(schedule.dirtySince(nil, now: 6001) == nil)
+        #expect(schedule.dirtySince(61, now: 6002) == 6002)
+    }
+
     /// An epoch that ended less than a sixteenth of the age after a note is not noted, so that the few slots last for
     /// the age.
     @Test func notesCoarsely() {

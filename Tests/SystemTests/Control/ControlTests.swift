@@ -37,6 +37,14 @@ import Testing
         #expect(try counter(found, "misses") == 256)
         #expect(try counter(found, "hits") == 256)
         #expect(try counter(found, "dirty_bytes") == 8192)
+        #expect(try counter(found, "filled_bytes") == 1 << 20)
+        #expect(try counter(found, "prefetched_bytes") == 0)
+        try Patience.wait(seconds: 60, "nothing ages") {
+            (try? number(try figures(control), "dirty_age_ms") > 300) == true ? () : nil
+        }
+        try client.flush()
+        #expect(try number(try figures(control), "dirty_age_ms") == 0)
+        try client.write([UInt8](repeating: 1, count: 8192), at: 4 << 20)
         #expect(try number(found, "held_bytes") == 1 << 20 + 8192)
         let whole = try control.ask("figures")
         let memory = try #require(whole["memory"] as? [String: Any])

@@ -53,6 +53,48 @@ struct AtRiskTests {
         #expect(try server.stop() == 0)
     }
 
+    /// The next server syncs such an image by itself. If that fails, the log says so, and a client hears of it, however
+    /// late it comes.
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs), arguments: [false, true])
+    func nobodyComes(isFailing: Bool) throws {
+        let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
+        let exports = ["export=disk:\(disk.path)", state.option, "memory=8M"]
+        let first = try Server(exports, Server.Options(isVerbose: false))
+        let client = try Client(first, "disk")
+        try client.zero(65536, at: 131072)
+        try Restart.kill(first, beside: client)
+        let calls = try disk.calls.count
+        if isFailing { try disk.begin(.syncsFail) }
+        let second = try Server(exports, Server.Options(isVerbose: false))
+        try disk.waitForCall("sync", beyond: calls)
+        if isFailing {
+            try Patience.wait(seconds: 60, "no line in the log") {
+                second.log.contains("what the last server had given to the image is not durable") ? () : nil
+            }
+            disk.end(.syncsFail)
+        } else {
+            try Patience.wait(seconds: 60, "the zero is not durable") {
+                (try? disk.durable[131072..<196608].allSatisfy { $0 == 0 }) == true ? () : nil
+            }
+        }
+        let late = try Client(second, "disk")
+        #expect(Client.code { try late.flush() } == (isFailing ? EIO : nil))
+        withExtendedLifetime(client) {}
+    }
+
+    /// Such an image has vanished: the server does not start, because nobody could hear of a loss.
+    @Test func itHasVanished() throws {
+        let folder = try ImageFolder(["bad", "good"])
+        let first = try folder.server(state.option, "memory=8M")
+        let client = try Client(first, "bad")
+        try client.zero(4096, at: 0)
+        try Restart.kill(first, beside: client)
+        unlink(folder.path("bad"))
+        let refused = try Restart.refusal(["dir=\(folder.directory)"], state)
+        #expect(refused.contains("what \(folder.path("bad")) was given may not be durable, but: "), "\(refused)")
+        #expect(refused.contains("there is no such file") && refused.contains("--discard"), "\(refused)")
+    }
+
     /// Servers that die young again and again are not started again, although no pages are owed.
     @Test func shortLives() throws {
         let image = try Image(size: 1 << 20)

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// When a read for warming may begin, so that the reads of clients are left alone.
 ///
 /// - No client's read is under way, and none began a moment ago: two reads for warming at a time, one after the other.
@@ -16,36 +18,36 @@ struct WarmPace: @unchecked Sendable {
     /// The pause between two reads, in units of what the first one took.
     private static let pause = 3.0
 
-    private let counters: [ImageCounters]
+    private let records: UnsafeMutablePointer<ImageCounters.Record>
+    private let images: Int
     /// Threads that read for warming at present.
     private(set) var underWay = 0
     /// Calls for warming that have begun and ended.
-    private var begun: UInt64 = 0
-    private var ended: UInt64 = 0
+    private var begun = 0
+    private var ended = 0
     /// Calls of clients that had begun at the last look, and when that number last grew.
-    private var demandBegun: UInt64 = 0
+    private var demandBegun = 0
     private var lastDemand = -1e9
     /// Calls of clients that had ended when the last read for warming ended.
-    private var demandEnded: UInt64 = 0
+    private var demandEnded = 0
     private var nextAmongDemand = 0.0
 
     init(_ metadata: borrowing Metadata) {
-        var counters: [ImageCounters] = []
-        for image in 0..<metadata.images { counters.append(ImageCounters(image: UInt16(image), metadata)) }
-        self.counters = counters
+        records = metadata.imageCounters
+        images = metadata.images
     }
 
     /// Whether a read may begin now.
     mutating func mayBegin(at now: Double) -> Bool {
         let demand = demand()
-        if demand.begun > demandBegun {
-            // The first look finds what had happened before.
-            (demandBegun, lastDemand) = (demand.begun, now)
-        }
+        // The first look finds what had happened before.
+        if demand.begun > demandBegun { lastDemand = now }
+        // An image that is opened anew has counts that begin anew.
+        if demand.begun > demandBegun || demand.begun < demandBegun - WarmPace.slack { demandBegun = demand.begun }
         let isUnderWay = demand.begun > demand.ended
         guard isUnderWay || now - lastDemand < WarmPace.quiet else { return underWay < WarmPace.maxUnderWay }
         guard underWay == 0, now >= nextAmongDemand else { return false }
-        return !isUnderWay || demand.ended > demandEnded
+        return !isUnderWay || demand.ended > demandEnded || demand.ended < demandEnded - WarmPace.slack
     }
 
     /// A thread begins to read a part.
@@ -61,18 +63,20 @@ struct WarmPace: @unchecked Sendable {
     mutating func beginCall() { begun += 1 }
     mutating func endCall() { ended += 1 }
 
+    /// What the counts of clients' calls may lack.
+    private static let slack = maxUnderWay
+
     /// Calls of clients so far. A call for warming is noted before it begins and after it has ended. So there are never
-    /// more than there were, and a few of those under way may be missing.
-    private func demand() -> (begun: UInt64, ended: UInt64) {
-        var sum = (begun: UInt64(0), ended: UInt64(0))
-        for each in counters {
-            let calls = each.calls
-            sum.begun &+= calls.begun
-            sum.ended &+= calls.ended
+    /// more than there were, and as many as there are reads for warming may be missing.
+    private func demand() -> (begun: Int, ended: Int) {
+        var (allBegun, allUnderWay) = (0, 0)
+        for image in 0..<images {
+            let ended = (records + image).pointee.callsEnded.load(ordering: .acquiring)
+            let begun = (records + image).pointee.callsBegun.load(ordering: .relaxed)
+            allBegun += Int(truncatingIfNeeded: begun)
+            allUnderWay += Int(truncatingIfNeeded: begun &- ended)
         }
-        let callsBegun = sum.begun > begun ? sum.begun - begun : 0
-        let callsUnderWay = sum.begun - sum.ended
-        let ownUnderWay = begun - ended
-        return (callsBegun, callsBegun - min(callsBegun, callsUnderWay > ownUnderWay ? callsUnderWay - ownUnderWay : 0))
+        let demandBegun = allBegun - begun
+        return (demandBegun, demandBegun - max(0, allUnderWay - (begun - ended)))
     }
 }

@@ -4,20 +4,22 @@ import Glibc
 /// A clock that a test drives: a list is due when the test says so.
 final class HandClock: WarmClock {
     private struct State {
+        /// Minutes that are over, those of them that the thread has seen, and those whose list it has written.
         var due = 0
-        var waits = 0
+        var seen = 0
+        var written = 0
         var isAtEnd = false
     }
 
     private let state = Guarded(State())
 
     func wait() -> Bool {
-        state.withLock { $0.waits += 1 }
+        state.withLock { $0.written = $0.seen }
         while true {
             let answer = state.withLock { state -> Bool? in
                 if state.isAtEnd { return false }
-                guard state.due > 0 else { return nil }
-                state.due -= 1
+                guard state.seen < state.due else { return nil }
+                state.seen += 1
                 return true
             }
             if let answer { return answer }
@@ -29,10 +31,10 @@ final class HandClock: WarmClock {
 
     /// A minute is over. Returns when the list that was due is written, or has failed.
     func tick() {
-        let waits = state.withLock { state in
+        let due = state.withLock { state in
             state.due += 1
-            return state.waits
+            return state.due
         }
-        while state.withLock({ $0.waits <= waits || $0.due > 0 }) { usleep(500) }
+        while state.withLock({ $0.written < due }) { usleep(500) }
     }
 }

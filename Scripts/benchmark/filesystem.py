@@ -3,34 +3,54 @@
 import contextlib
 import os
 import random
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 
 def make_filesystem(work: Path, mebibytes: int) -> Path:
-    """An image with an ext4 filesystem of incompressible files, which are as large as those of a system: half of them
-    have less than 4 KiB, and most of the bytes are in a few large ones. It is kept for later sessions."""
-    image = work / f"filesystem-{mebibytes}M"
+    """An image with an ext4 filesystem of incompressible files, which are as large as those of a tree of sources: half of
+    them have less than 4 KiB, and their mean is 9 KiB. It has been in use: files of all directories were written in turn,
+    and others that lay between them have been deleted. It is kept for later sessions."""
+    image, new = work / f"used-filesystem-{mebibytes}M", work / "new-filesystem"
     if image.exists():
         return image
-    folder, new = work / "files", image.with_suffix(".new")
-    shutil.rmtree(folder, ignore_errors=True)
-    source, left, number = random.Random(mebibytes), mebibytes << 20, 0
-    while left > 0:
-        size = min(left, 8 << 20, int(source.lognormvariate(8.3, 2.0)) + 1)
-        path = folder / f"{number % 97}" / f"{number}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source.randbytes(size))
-        left -= size
-        number += 1
     with new.open("wb") as file:
-        file.truncate(2 * mebibytes << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-d", str(folder), str(new)], check=True)
-    shutil.rmtree(folder)
+        file.truncate(3 * mebibytes << 20)
+    run("mkfs.ext4", "-q", "-F", str(new))
+    place = work / "mounted"
+    place.mkdir(exist_ok=True)
+    run("mount", "-o", "loop", str(new), str(place))
+    try:
+        fill(place, mebibytes << 20, random.Random(mebibytes))
+    finally:
+        run("umount", str(place))
     new.rename(image)
     return image
+
+
+def fill(place: Path, left: int, source: random.Random) -> None:
+    """Leaves files of `left` bytes in 97 directories."""
+    number = 0
+    doomed = []
+    while left > 0:
+        size = min(left, int(source.lognormvariate(8.3, 1.3)) + 1)
+        path = place / f"{source.randrange(97)}" / f"{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(source.randbytes(size))
+        number += 1
+        if source.random() < 0.5:
+            doomed.append(path)
+        else:
+            left -= size
+        if len(doomed) == 500:
+            # What is written is on the disk by then, and has its place.
+            os.sync()
+            for path in doomed:
+                path.unlink()
+            doomed = []
+    for path in doomed:
+        path.unlink()
 
 
 class Mounted:

@@ -101,8 +101,8 @@ def markdown(document: dict) -> str:
     where = about["machine"]
     return "\n".join([
         *cells("the server has just started", "mount and tar", "of cold", "before that", "read of the image", rows=rows),
-        f"Medians of {about['turns']} runs (minimum to maximum). An ext4 filesystem with {about['size_mib']} MiB of files is "
-        f"mounted, and read by tar, through nbdfuse and a loop device; `memory={2 * about['size_mib']}M`. The server may read "
+        f"Medians of {about['turns']} runs (minimum to maximum). An ext4 filesystem with {about['size_mib']} MiB of small files, "
+        f"which has been in use, is mounted, and read by tar, through nbdfuse and a loop device; `memory={2 * about['size_mib']}M`. The server may read "
         f"{about['iops']} times and {about['mib']} MiB a second (blkio). The list was made by a server that tar had read "
         f"through. Caches are dropped before each run. {where['processor']}, {where['kernel']}, {where['nbdkit']}; load average at "
         f"the start {about['load']}, nice {about['nice']}; {about['date']}.",
@@ -112,10 +112,10 @@ def markdown(document: dict) -> str:
 def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="Scripts/bench warm", description=__doc__)
     add = parser.add_argument
-    add("--size", type=positive, default=256, metavar="MIB", help="the files in the filesystem (256)")
+    add("--size", type=positive, default=128, metavar="MIB", help="the files in the filesystem (128)")
     add("--turns", type=positive, default=5, metavar="N", help="runs of each kind (5)")
-    add("--iops", type=positive, default=3000, metavar="N", help="reads a second that the volume allows (3000)")
-    add("--mib", type=positive, default=125, metavar="MIB", help="MiB a second that the volume allows (125)")
+    add("--iops", type=positive, default=500, metavar="N", help="reads a second that the volume allows (500)")
+    add("--mib", type=positive, default=60, metavar="MIB", help="MiB a second that the volume allows (60)")
     add_output(parser)
     return parser.parse_args(words)
 

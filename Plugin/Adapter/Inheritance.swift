@@ -21,6 +21,8 @@ final class Inheritance: @unchecked Sendable {
     private(set) var heirs: [Int: Heir] = [:]
     /// What the person who starts the server should know, a sentence each.
     private(set) var warnings: [String] = []
+    /// What the frames lie in.
+    var backing: any MemoryBacking { file }
     private let file: StateFile
     /// Whether a server has left something that fits.
     private let isTakenOver: Bool

@@ -12,6 +12,8 @@ import SystemPackage
 /// `end` is called once, when no request is under way any more.
 final class Serving: Sendable {
     let pages: Pages
+    /// How much of the memory is in use.
+    let limit: MemoryLimit
     private let registry: ProviderRegistry
     private let images: ServedImages
     /// The image of file=.
@@ -47,7 +49,8 @@ final class Serving: Sendable {
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead, isShared: image == nil, kept: inheritance?.kept
+                readahead: settings.readahead, isShared: image == nil, kept: inheritance?.kept,
+                backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)
@@ -55,6 +58,7 @@ final class Serving: Sendable {
             }
             let registry = ProviderRegistry(pages: pages, keepingUnused: image == nil || inheritance != nil)
             self.registry = registry
+            limit = MemoryLimit(pages: pages, registry: registry)
             inheritance?.noteBegin()
             takenOver =
                 inheritance.map { inheritance in
@@ -298,6 +302,7 @@ final class Serving: Sendable {
             return (losses, true)
         }
         if let kept { close(kept) }
+        limit.stop()
         writeback?.stop()
         prefetcher?.stop()
         if losses.isEmpty { inheritance?.kept.noteEnd() }

@@ -142,12 +142,17 @@ struct Settings: Equatable {
         }
     }
 
+    /// What is reserved for one image, or for all exports of a fixed list.
+    var reserves: [Reserve] {
+        let each = exports.isEmpty ? [reserve] : exports.map { $0.reserve ?? reserve }
+        return each.compactMap { $0 }
+    }
+
     /// What is reserved must leave enough to lend.
     private func checkReserves() throws(ConfigurationError) {
-        let each = exports.isEmpty ? [reserve] : exports.map { $0.reserve ?? reserve }
-        let excess = Pages.excess(of: each.compactMap { $0 }, memory: memory)
+        let excess = Pages.excess(of: reserves, memory: memory)
         guard excess > 0 else { return }
-        let whose = each.count == 1 ? "an image" : "all exports together"
+        let whose = exports.count <= 1 ? "an image" : "all exports together"
         let limit = ByteCount.roughly(Pages.maxReserved(memory: memory))
         throw ConfigurationError(
             "reserve= is \(ByteCount.roughly(excess)) too much for \(whose); expected at most half of the pages in "

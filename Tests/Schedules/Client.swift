@@ -68,6 +68,7 @@ final class Client: @unchecked Sendable {
         case .extents: unnoted("extents") { () throws(AccessError) in try self.extents(request) }
         case .check: trial.pages.checkInvariants()
         case .reopen: unnoted("reopen") { () throws(AccessError) in try self.trial.reopen(request.image) }
+        case .limit: trial.limitMemory(by: request.sectors.count)
         case .hammer: hammer(request)
         }
     }

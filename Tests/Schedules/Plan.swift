@@ -22,6 +22,8 @@ struct Plan: Sendable {
     /// Threads that read ahead; 0 for no Prefetcher.
     var prefetchers = 0
     var readahead = 0
+    /// The number of base pages in a block, which the memory becomes smaller and larger by; 0 if it keeps its size.
+    var framesOfBlock = 0
     /// Requests that are done first, in this order.
     var preparation: [Request] = []
     /// The requests of each client.

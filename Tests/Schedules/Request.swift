@@ -6,6 +6,8 @@ struct Request: Sendable {
         case check
         /// Closes the image and opens it again.
         case reopen
+        /// Limits the memory, to so many blocks less as the range has sectors, and does not wait for that.
+        case limit
         /// Reads again and again, until all clients without a hammer have ended.
         case hammer
     }

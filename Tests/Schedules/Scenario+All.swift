@@ -1,8 +1,10 @@
+import TestSupport
+
 extension Scenario {
     /// All scenarios.
     public static let all: [Scenario] = [
         writes, bare, zeroes, syncs, failures, memory, tight, splits, limit, images, reads, lastWill, deaths, takeOver,
-        takeOvers, hammer, sweeps, pair,
+        takeOvers, hammer, sweeps, pair, sizes, sizesKept,
     ]
 
     static let writes = Scenario(name: "writes", purpose: "all requests, on few pages, with a Writeback") { random in
@@ -209,6 +211,38 @@ extension Scenario {
         plan.clients = Mix(pages: 4, longest: 16, forcedOnceIn: 3).clients(2, 3, &random)
         plan.death = .takeOver(.everyStep)
         return plan
+    }
+
+    static let sizes = Scenario(
+        name: "sizes", purpose: "the memory becomes smaller and larger, among readers and writers", divisor: 2
+    ) { random in
+        var plan = Plan(frames: random.pick(20...40), dirtyShare: 0.4, dirtyAge: 1)
+        plan.images[0] = Plan.Image(sectors: 8 * 48)
+        plan.images[0].faults.maxDelay = random.once(in: 2) ? 100 : 0
+        plan.crew = 2
+        plan.framesOfBlock = 1 << random.pick(1...2)
+        plan.clients = Mix(pages: 48, longest: 48, reads: 6, writes: 4, flushes: 1, populates: 2).clients(2, 6, &random)
+        plan.clients.append(limits(random.pick(2...6), upTo: plan.frames / plan.framesOfBlock, &random))
+        return plan
+    }
+
+    static let sizesKept = Scenario(
+        name: "sizes-kept", purpose: "the process dies while its memory becomes smaller, and the next one takes over",
+        divisor: 2
+    ) { random in
+        var plan = Plan(frames: random.pick(20...32), dirtyShare: 0.9, dirtyAge: [1, 5000][random.pick(0...1)])
+        plan.images[0] = Plan.Image(sectors: 8 * 16)
+        plan.keeps = true
+        plan.crew = 2
+        plan.framesOfBlock = 1 << random.pick(1...2)
+        plan.clients = Mix(pages: 16, longest: 32, populates: 2).clients(2, 5, &random)
+        plan.clients.append(limits(random.pick(2...5), upTo: plan.frames / plan.framesOfBlock, &random))
+        plan.death = .takeOver(.step(random.pick(0...3000)))
+        return plan
+    }
+
+    private static func limits(_ count: Int, upTo blocks: Int, _ random: inout SplitMix64) -> [Request] {
+        (0..<count).map { _ in Request(kind: .limit, sectors: 0..<random.pick(0...blocks)) }
     }
 
     static let hammer = Scenario(name: "hammer", purpose: "nobody is kept waiting by those who never stop") { random in

@@ -15,6 +15,8 @@ final class Trial: @unchecked Sendable {
     let pages: Pages
     private(set) var pagers: [Pager] = []
     private let registry: ProviderRegistry
+    /// Limits the memory, if the plan does.
+    private let limit: MemoryLimit?
     private var clients: [Client] = []
     private var hasLost = false
     /// The maximum number of reads of a hammer.
@@ -42,8 +44,13 @@ final class Trial: @unchecked Sendable {
         section = plan.keeps ? KeptSection(frames: plan.frames) : nil
         pages = try! Pages(
             memory: section?.memory ?? Pages.memory(forFrames: plan.frames), dirtyShare: plan.dirtyShare,
-            readahead: plan.readahead, kept: section?.kept)
+            readahead: plan.readahead, kept: section?.kept,
+            backing: plan.framesOfBlock > 0
+                ? ScheduledBlocks(blockBytes: plan.framesOfBlock * BasePage.size) : nil)
         registry = ProviderRegistry(pages: pages)
+        limit =
+            plan.framesOfBlock > 0
+            ? MemoryLimit(pages: pages, registry: registry, minFrames: Memory.minFrames) : nil
         for image in images where images.count == 1 { image.belongs(to: pages) }
     }
 
@@ -66,6 +73,7 @@ final class Trial: @unchecked Sendable {
         for thread in threads { Scheduler.active!.join(thread) }
         Scheduler.active!.setDrawing(false)
         pages.checkInvariants()
+        takeBackMemory()
         for number in images.indices { endOfRun(of: number) }
         for number in images.indices { close(number) }
         prefetcher?.stop()
@@ -75,6 +83,22 @@ final class Trial: @unchecked Sendable {
             verdict.expect(
                 pages.memory.freeFrames == pages.memory.metadata.frames, "a closed image leaves frames behind")
         }
+    }
+
+    /// Wants the memory to be smaller by so many blocks, or by as many as it can be.
+    func limitMemory(by blocks: Int) {
+        guard let limit else { return }
+        let bytes = pages.memory.bytes - blocks * plan.framesOfBlock * BasePage.size
+        let isTaken = (try? limit.set(max(bytes, limit.min(reserves: [])))) != nil
+        verdict.expect(isTaken, "a limit is refused that can be")
+    }
+
+    /// Wants all of the memory, and waits for it.
+    private func takeBackMemory() {
+        guard let limit else { return }
+        limitMemory(by: 0)
+        while !limit.progress.isReached { MonotonicClock.sleepBriefly() }
+        limit.stop()
     }
 
     private func open(_ number: Int) -> Provider {

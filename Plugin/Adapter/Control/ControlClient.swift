@@ -34,6 +34,9 @@ final class ControlClient: Sendable {
         while let received = receive() {
             for byte in received {
                 guard byte == UInt8(ascii: "\n") else {
+                    guard line.count < ControlOrder.maxLength else {
+                        return refuse("the line has more than \(ControlOrder.maxLength) bytes")
+                    }
                     line.append(byte)
                     continue
                 }
@@ -41,10 +44,6 @@ final class ControlClient: Sendable {
                 let text = String(validating: line, as: UTF8.self)
                 line.removeAll(keepingCapacity: true)
                 guard send(text.map(answer) ?? refusal("the line is not in UTF-8")) else { return }
-            }
-            guard line.count <= ControlOrder.maxLength else {
-                _ = send(refusal("the line has more than \(ControlOrder.maxLength) bytes"))
-                return
             }
         }
     }

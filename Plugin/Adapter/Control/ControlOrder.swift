@@ -14,6 +14,8 @@ enum ControlOrder: Equatable {
     case prefetch(String, Range<Int64>)
     /// Set the maximum window of reading ahead of an image, bytes.
     case readahead(String, Int)
+    /// Limit the memory in use to this, bytes; nil only to tell how far that is.
+    case limit(Int?)
 
     /// Tell what is in memory of the image.
     case resident(String)
@@ -24,7 +26,7 @@ enum ControlOrder: Equatable {
     /// How each order is written.
     private static let forms = [
         "figures", "flush [EXPORT]", "drop [EXPORT]", "prefetch EXPORT OFFSET LENGTH", "readahead EXPORT SIZE|off",
-        "resident EXPORT",
+        "limit [SIZE]", "resident EXPORT",
     ]
 
     /// - Throws: A sentence for the client.
@@ -47,6 +49,7 @@ enum ControlOrder: Equatable {
         case "flush": self = .flush(try words.dropFirst().first.map(ControlOrder.name))
         case "drop": self = .drop(try words.dropFirst().first.map(ControlOrder.name))
         case "resident": self = .resident(try ControlOrder.name(words[1]))
+        case "limit": self = .limit(try words.dropFirst().first.map(ControlOrder.size).map { Int($0) })
         case "prefetch":
             self = .prefetch(try ControlOrder.name(words[1]), try ControlOrder.range(words[2], words[3]))
         default: self = .readahead(try ControlOrder.name(words[1]), try ControlOrder.window(words[2]))

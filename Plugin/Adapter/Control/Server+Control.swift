@@ -29,6 +29,7 @@ extension Server {
         case .drop(let name): return try drop(name)
         case .resident(let name): return try resident(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
+        case .limit(let bytes): return try limit(bytes, client)
         case .readahead(let name, let bytes):
             return try with(name) { client in
                 client.pager.provider.readahead = bytes
@@ -54,8 +55,11 @@ extension Server {
     }
 
     private func memoryFigures(_ serving: Serving, _ counters: Counters) -> Members {
-        [
-            ("bound_bytes", .number(UInt64(settings.memory))), ("in_use_bytes", .number(counters.bytesInUse)),
+        let limit = serving.limit.progress
+        return [
+            ("bound_bytes", .number(UInt64(settings.memory))),
+            ("limit_bytes", .number(UInt64(limit.limit))), ("held_bytes", .number(UInt64(limit.held))),
+            ("in_use_bytes", .number(counters.bytesInUse)),
             ("peak_bytes", .number(counters.peakBytesInUse)),
             ("pages_bytes", .number(UInt64(serving.pages.frames) * Server.page)),
             ("dirty_bytes", .number(counters.dirtyPages * Server.page)),

@@ -39,7 +39,8 @@ public final class StateFile: @unchecked Sendable {
     public let unit: Int
     private let descriptor: OwnedDescriptor
     private let isNew: Bool
-    private var mapping: UnsafeMutableRawBufferPointer?
+    // Internal only because StateFile+Blocks is a file of its own.
+    private(set) var mapping: UnsafeMutableRawBufferPointer?
     /// When the server before was still seen to be there, while its lock was waited for; 0 if it was not.
     private let lastSign: UInt64
 
@@ -215,14 +216,14 @@ public final class StateFile: @unchecked Sendable {
     }
 
     /// Bytes to which the mapping is aligned, so that the kernel can map huge pages of a tmpfs as such.
-    private static let hugePage = 1 << 21
+    static let hugePage = 1 << 21
 
     /// MADV_POPULATE_WRITE, since Linux 5.14. It returns an error if there is not enough memory, where a store would be
     /// a SIGBUS.
-    private static let populateWrite: Int32 = 23
+    static let populateWrite: Int32 = 23
 
     /// MADV_COLLAPSE, since Linux 6.1: makes a huge page of what lies in its place, whatever the mount options say.
-    private static let collapse: Int32 = 25
+    static let collapse: Int32 = 25
 
     /// Allocates the memory by way of the mapping, in huge pages if there are any. Best effort: what is still a hole
     /// afterwards is allocated without them.

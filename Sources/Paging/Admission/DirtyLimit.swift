@@ -21,16 +21,14 @@ struct DirtyLimit: @unchecked Sendable {
     private let imageCount: Int
     /// The image that this is seen from; the process itself has one that is no image's.
     private let image: UnsafeMutablePointer<Image>
-    /// The number of dirty base pages at which writers wait, however fast the disks are.
-    let limit: Int
-    /// The maximum of one image.
-    let maxOfImage: Int
+    /// Whether several images share the Memory.
+    private let isShared: Bool
 
     /// What counts for one image. It lies in the Memory. All zero before `prepare`.
     struct Image: ~Copyable {
         /// Base pages that are dirty, going out, or admitted.
         fileprivate let pages = Atomic<Int>(0)
-        /// The limit of `pages` at present.
+        /// The limit of `pages` at present, unless `maxOfImage` is less; 0 if the image is closed.
         fileprivate let allowed = Atomic<Int>(0)
         /// Base pages written out so far, and those of them that are not known to be durable.
         fileprivate let written = Atomic<Int>(0)
@@ -39,6 +37,7 @@ struct DirtyLimit: @unchecked Sendable {
 
     private struct State: ~Copyable {
         let pages = Atomic<Int>(0)
+        let limit = Synchronization.Atomic<Int>(0)
         /// Leaves that are dirty, those of them whose write-out failed, and the error of the last of these.
         let dirtyLeaves = Atomic<Int>(0)
         let failedLeaves = Atomic<Int>(0)
@@ -52,8 +51,8 @@ struct DirtyLimit: @unchecked Sendable {
         queue = AdmissionQueue(mutex: metadata.mutex(.admission))
         state = .allocate(capacity: 1)
         state.initialize(to: State())
-        self.limit = limit
-        maxOfImage = isShared ? max(1, limit / 2) : limit
+        state.pointee.limit.store(limit, ordering: .relaxed)
+        self.isShared = isShared
         images = metadata.dirtyImages
         imageCount = metadata.images
         image = metadata.dirtyImages + metadata.images
@@ -65,8 +64,7 @@ struct DirtyLimit: @unchecked Sendable {
         state = other.state
         images = other.images
         imageCount = other.imageCount
-        limit = other.limit
-        maxOfImage = other.maxOfImage
+        isShared = other.isShared
         self.image = image
     }
 
@@ -77,7 +75,7 @@ struct DirtyLimit: @unchecked Sendable {
     /// Begins to count for a new image.
     func prepare() {
         image.initialize(to: Image())
-        image.pointee.allowed.store(maxOfImage, ordering: .relaxed)
+        image.pointee.allowed.store(.max, ordering: .relaxed)
     }
 
     /// The image is closed: it counts no more.
@@ -89,6 +87,22 @@ struct DirtyLimit: @unchecked Sendable {
         state.deallocate()
     }
 
+    /// The number of dirty base pages at which writers wait, however fast the disks are.
+    @inline(__always)
+    var limit: Int { state.pointee.limit.load(ordering: .relaxed) }
+
+    /// The maximum of one image.
+    @inline(__always)
+    var maxOfImage: Int { isShared ? max(1, limit / 2) : limit }
+
+    /// Writers wait at `limit` dirty base pages from now on. Those that there is room for now are admitted. If more is
+    /// dirty already, nobody is admitted until that has gone out.
+    func setLimit(_ limit: Int) {
+        // Before it is looked whether anybody waits: a writer that comes to wait looks at the limit afterwards.
+        state.pointee.limit.store(max(1, limit), ordering: .sequentiallyConsistent)
+        wakeWaiters()
+    }
+
     /// Base pages that are dirty, going out, or admitted, of all images.
     var pages: Int { state.pointee.pages.load(ordering: .relaxed) }
 
@@ -98,12 +112,13 @@ struct DirtyLimit: @unchecked Sendable {
     /// The number of dirty base pages at which the image's writers wait now: `maxOfImage`, or less if the disk is slow.
     /// See FlushBudget.
     @inline(__always)
-    var allowed: Int { image.pointee.allowed.load(ordering: .relaxed) }
+    var allowed: Int { min(image.pointee.allowed.load(ordering: .relaxed), maxOfImage) }
 
     /// The number of dirty base pages at which writers wait now, over all images that count. O(images).
     var allowedOfAll: Int {
+        let (limit, maxOfImage) = (limit, maxOfImage)
         var sum = 0
-        for image in 0..<imageCount { sum += images[image].allowed.load(ordering: .relaxed) }
+        for image in 0..<imageCount { sum += min(images[image].allowed.load(ordering: .relaxed), maxOfImage) }
         return sum == 0 ? limit : min(sum, limit)
     }
 
@@ -153,7 +168,7 @@ struct DirtyLimit: @unchecked Sendable {
     private func take(_ count: Int, for image: UnsafeMutableRawPointer) -> Int {
         let image = image.assumingMemoryBound(to: Image.self)
         let ofImage = DirtyLimit.take(
-            count, from: image.pointee.pages, upTo: image.pointee.allowed.load(ordering: .relaxed))
+            count, from: image.pointee.pages, upTo: min(image.pointee.allowed.load(ordering: .relaxed), maxOfImage))
         guard ofImage > 0 else { return AdmissionQueue.notForThis }
         let ofAll = DirtyLimit.take(ofImage, from: state.pointee.pages, upTo: limit)
         if ofAll < ofImage { image.pointee.pages.wrappingSubtract(ofImage - ofAll, ordering: .sequentiallyConsistent) }
@@ -202,8 +217,8 @@ struct DirtyLimit: @unchecked Sendable {
     /// From now on `pages` of the image may be dirty, or `maxOfImage` if that is less.
     /// - Returns: Whether that is more than before. Then the caller calls `wakeWaiters`.
     func allow(_ pages: Int) -> Bool {
-        let allowed = min(pages, maxOfImage)
-        return image.pointee.allowed.exchange(allowed, ordering: .sequentiallyConsistent) < allowed
+        let before = image.pointee.allowed.exchange(pages, ordering: .sequentiallyConsistent)
+        return min(before, maxOfImage) < min(pages, maxOfImage)
     }
 
     /// Admits waiting writers, if there are any, as far as there is room. If something cannot be written out, lets the

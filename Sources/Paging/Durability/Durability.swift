@@ -174,7 +174,7 @@ final class Durability: @unchecked Sendable {
         let newly = again & ~leaf.pointee.dirty
         risk.countUnsynced(-again.nonzeroBitCount)
         leaf.pointee.unsynced &= ~again
-        if context.dirtyLimit.pages + newly.nonzeroBitCount > pages.memory.metadata.frames * 15 / 16 {
+        if context.dirtyLimit.pages + newly.nonzeroBitCount > pages.sizes.frames * 15 / 16 {
             risk.countAtRisk()
             context.map.settle(leaf, again & ~leaf.pointee.dirty)
             ledger.pagesDropped(id)

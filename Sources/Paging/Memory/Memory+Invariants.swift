@@ -15,5 +15,6 @@ extension Memory {
             }
         }
         precondition(frames == state.pointee.freeFrames, "free Regions must add up to the free frames")
+        checkBlocksLocked()
     }
 }

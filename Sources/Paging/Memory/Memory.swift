@@ -19,6 +19,8 @@ struct Memory: ~Copyable {
     let bytes: Int
     /// What the next server finds, or nil. It has the frames.
     let kept: KeptState?
+    /// What the frames lie in.
+    let backing: any MemoryBacking
     // These are internal only because Memory+Invariants is a file of its own.
     let lock: Lock
     let free: InlineArray<9, BitTree>
@@ -26,7 +28,11 @@ struct Memory: ~Copyable {
 
     struct State {
         var freeFrames: Int
-        var minFreeFrames: Int
+        /// The minimum that frames without any use, free or withheld, have been.
+        var minIdleFrames: Int
+        var closed: ClosedBlocks
+
+        var idleFrames: Int { freeFrames + closed.withheld }
     }
 
     /// The smallest arena in which every request makes progress, bytes.
@@ -49,9 +55,10 @@ struct Memory: ~Copyable {
     /// - Parameter kept: What another server has left, or an empty section; nil if nothing is to be kept. It has the
     ///   frames, and is part of `bytes`. Frames whose words are not empty are taken: `ProviderRegistry.takeOver`
     ///   decides about them.
+    /// - Parameter backing: What `kept` lies in; nil if nothing is to be kept, or if no block of it can be given back.
     /// - Throws: ENOMEM if the machine has no such address space, EINVAL below `minBytes` and above `maxBytes`, or if
     ///   there is not enough room beside `kept` for its tables.
-    init(bytes: Int, kept: KeptState? = nil) throws(AccessError) {
+    init(bytes: Int, kept: KeptState? = nil, backing: (any MemoryBacking)? = nil) throws(AccessError) {
         guard (Memory.minBytes...Memory.maxBytes).contains(bytes),
             let frames = kept?.frames ?? Metadata.frames(fittingInto: bytes, atLeast: Memory.minFrames),
             Metadata.bytes(forFrames: frames, keptIn: kept.map { _ in BasePage.size }) <= bytes
@@ -62,6 +69,7 @@ struct Memory: ~Copyable {
         self.bytes = bytes
         self.mappedBytes = mappedBytes
         self.kept = kept
+        self.backing = backing ?? AnonymousBacking()
         metadata = Metadata(frames: frames, at: mapping)
         base = kept?.memory ?? mapping + metadata.bytes
         lock = Lock(in: metadata.mutex(.memory))
@@ -70,7 +78,10 @@ struct Memory: ~Copyable {
             BitTree(capacity: order == 0 ? frames : (frames >> order) + 1, words: trees[order])
         }
         state = .allocate(capacity: 1)
-        state.initialize(to: State(freeFrames: 0, minFreeFrames: frames))
+        let grid = BlockGrid(
+            frames: kept == nil || backing != nil ? frames : 0, at: base, blockBytes: self.backing.blockBytes)
+        state.initialize(
+            to: State(freeFrames: 0, minIdleFrames: frames, closed: ClosedBlocks(grid, frames: frames)))
         freeAll()
     }
 
@@ -86,6 +97,7 @@ struct Memory: ~Copyable {
     }
 
     deinit {
+        state.pointee.closed.destroy()
         state.deallocate()
         munmap(mapping, mappedBytes)
     }
@@ -104,7 +116,7 @@ struct Memory: ~Copyable {
             state.pointee.freeFrames += 1 << order
             next += 1 << order
         }
-        state.pointee.minFreeFrames = state.pointee.freeFrames
+        state.pointee.minIdleFrames = state.pointee.freeFrames
     }
 
     /// Whether the frames of `region` exist and hold nothing.
@@ -163,15 +175,21 @@ struct Memory: ~Copyable {
             region = region.lowerHalf
         }
         state.pointee.freeFrames -= region.frames
-        state.pointee.minFreeFrames = min(state.pointee.minFreeFrames, state.pointee.freeFrames)
+        state.pointee.minIdleFrames = min(state.pointee.minIdleFrames, state.pointee.idleFrames)
         return region
     }
 
-    /// Takes a Region back and joins it with its buddies that are free.
+    /// Takes a Region back. What of it lies in a closed block is withheld.
     func give(_ region: Region) {
         assert(Int(region.end) <= metadata.frames && Int(region.first) % region.frames == 0, "it was taken here")
         lock.lock()
         defer { lock.unlock() }
+        if state.pointee.closed.count == 0 { freeLocked(region) } else { putLocked(region) }
+    }
+
+    /// Frees a Region and joins it with its buddies that are free.
+    func freeLocked(_ region: Region) {
+        lock.assertHeld()
         var region = region
         state.pointee.freeFrames += region.frames
         while Int(region.order) < Region.maxOrder {
@@ -223,17 +241,20 @@ struct Memory: ~Copyable {
     /// Frames that are free. A snapshot.
     var freeFrames: Int { lock.withLock { state.pointee.freeFrames } }
 
+    /// Frames that are free or withheld. A snapshot.
+    var idleFrames: Int { lock.withLock { state.pointee.idleFrames } }
+
     /// Bytes of pages in use and of all metadata. A snapshot; O(1).
-    var bytesInUse: Int { bytes(withFreeFrames: freeFrames) }
+    var bytesInUse: Int { bytes(withIdleFrames: idleFrames) }
 
     /// The maximum that `bytesInUse` has been.
-    var peakBytesInUse: Int { bytes(withFreeFrames: lock.withLock { state.pointee.minFreeFrames }) }
+    var peakBytesInUse: Int { bytes(withIdleFrames: lock.withLock { state.pointee.minIdleFrames }) }
 
     private var bytesOfTables: Int {
         metadata.bytes + (kept == nil ? 0 : KeptLayout(frames: metadata.frames).memoryOffset)
     }
 
-    private func bytes(withFreeFrames free: Int) -> Int {
-        bytesOfTables + (metadata.frames - free) * BasePage.size
+    private func bytes(withIdleFrames idle: Int) -> Int {
+        bytesOfTables + (metadata.frames - idle) * BasePage.size
     }
 }

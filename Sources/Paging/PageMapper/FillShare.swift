@@ -11,17 +11,16 @@ import Synchronization
 /// costs one comparison.
 struct FillShare: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>?
-    private let max: Int
+    private let sizes: MemorySizes
 
     private struct State: ~Copyable {
         let held = Atomic<Int>(0)
         let waiters = MemoryWaiters()
     }
 
-    /// - Parameter frames: Frames of the Memory.
-    /// - Parameter isShared: Whether several images share it.
-    init(frames: Int, isShared: Bool) {
-        max = Swift.max(1, frames / 4)
+    /// - Parameter isShared: Whether several images share the Memory.
+    init(_ sizes: MemorySizes, isShared: Bool) {
+        self.sizes = sizes
         guard isShared else {
             state = nil
             return
@@ -43,7 +42,7 @@ struct FillShare: @unchecked Sendable {
         guard let state else { return count }
         var before = state.pointee.held.load(ordering: .relaxed)
         while true {
-            let part = min(count, max - before)
+            let part = min(count, sizes.maxFramesOfFills - before)
             guard part > 0 else { return 0 }
             let (exchanged, original) = state.pointee.held.weakCompareExchange(
                 expected: before, desired: before + part, ordering: .sequentiallyConsistent)
@@ -56,12 +55,15 @@ struct FillShare: @unchecked Sendable {
     func wait() {
         guard let state else { return }
         let ticket = state.pointee.waiters.begin()
-        guard state.pointee.held.load(ordering: .sequentiallyConsistent) >= max else {
+        guard state.pointee.held.load(ordering: .sequentiallyConsistent) >= sizes.maxFramesOfFills else {
             state.pointee.waiters.end()
             return
         }
         state.pointee.waiters.sleep(ticket)
     }
+
+    /// The share may have become larger: wakes those that wait.
+    func wake() { state?.pointee.waiters.wake() }
 
     /// Gives frames back, and wakes those that wait.
     @inline(__always)

@@ -31,8 +31,8 @@ extension PageMapper {
                     map: pages.accessMap(ofImage: image), table: pages.table, queue: pages.queue,
                     clock: pages.queue.clock(ofImage: image), waiters: pages.waiters, dirtyLimit: dirtyLimit,
                     pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
-                    readahead: Readahead(imageSize: imageSize, maxWindow: pages.maxReadahead),
-                    hole: HoleHint(), fillShare: FillShare(frames: pages.frames, isShared: pages.isShared),
+                    readahead: Readahead(imageSize: imageSize, maxWindow: pages.sizes.wantedReadahead, pages.sizes),
+                    hole: HoleHint(), fillShare: FillShare(pages.sizes, isShared: pages.isShared),
                     latencies: ImageLatencies(), provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
         }

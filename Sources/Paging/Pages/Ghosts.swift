@@ -10,7 +10,7 @@ struct Ghosts {
     private let entries: UnsafeMutablePointer<GhostEntry>
     private let buckets: UInt64
     /// The number of recyclings for which an entry counts.
-    let capacity: UInt32
+    private(set) var capacity: UInt32
     private var now: UInt32 = 0
 
     static let entriesPerBucket = 8
@@ -22,8 +22,13 @@ struct Ghosts {
     init(_ metadata: borrowing Metadata) {
         entries = metadata.ghosts
         buckets = UInt64(metadata.ghostBuckets)
-        capacity = UInt32(max(1, metadata.frames / 2))
+        capacity = Ghosts.capacity(frames: metadata.frames)
     }
+
+    private static func capacity(frames: Int) -> UInt32 { UInt32(max(1, frames / 2)) }
+
+    /// There are `frames` frames now, at most as many as at first.
+    mutating func setFrames(_ frames: Int) { capacity = Ghosts.capacity(frames: frames) }
 
     /// - Parameter generation: Of the image's number. A number's next image does not find the ghosts of the last one.
     @inline(__always)

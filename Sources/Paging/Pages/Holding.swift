@@ -6,6 +6,8 @@ struct Holding {
     var reserve: Int32 = 0
     /// The frames that its owner wants reserved; -1 if its reserve is the default.
     var wanted: Int32 = Holding.byDefault
+    /// Whether what its owner wants is a share: then `wanted` is that of all frames that there can be.
+    var wantsShare = false
     /// Whether it has users.
     var isActive = false
 

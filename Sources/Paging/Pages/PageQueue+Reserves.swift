@@ -24,9 +24,19 @@ extension PageQueue {
     }
 
     /// Reserves `frames` frames for the image while it has users; the default if it is nil.
-    func setReserve(_ frames: Int?, ofImage image: UInt16) {
+    /// - Parameter isShare: See `Shares.setReserve`.
+    func setReserve(_ frames: Int?, isShare: Bool = false, ofImage image: UInt16) {
         lock.withLock {
-            state.pointee.shares.setReserve(frames, of: image)
+            state.pointee.shares.setReserve(frames, isShare: isShare, of: image)
+            aimAnewLocked()
+        }
+    }
+
+    /// There are `frames` frames now: shares, probations and ghosts follow.
+    func setFrames(_ frames: Int) {
+        lock.withLock {
+            state.pointee.shares.setFrames(frames)
+            state.pointee.ghosts.setFrames(frames)
             aimAnewLocked()
         }
     }

@@ -53,14 +53,21 @@ extension PageQueue {
         }
     }
 
-    /// Whether all of `frames` are in flexpages that are dirty and that no client has. Then there is no memory until
-    /// something has been written out. A snapshot. O(frames).
-    func isAllDirtyAndIdle(_ frames: Range<FlexpageID>) -> Bool {
+    /// Whether all of `frames` but `withheld` are in flexpages that are dirty and that no client has. Then there is no
+    /// memory until something has been written out. A snapshot. O(frames).
+    func isAllDirtyAndIdle(_ frames: Range<FlexpageID>, but withheld: Int = 0) -> Bool {
         lock.withLock {
+            var others = 0
             var frame = frames.lowerBound
             while frame < frames.upperBound {
-                guard table[frame].pointee.queue != .none, isDirtyAndIdleLocked(frame) else { return false }
-                frame = table.region(of: frame).end
+                if table[frame].pointee.queue != .none {
+                    guard isDirtyAndIdleLocked(frame) else { return false }
+                    frame = table.region(of: frame).end
+                } else {
+                    others += 1
+                    guard others <= withheld else { return false }
+                    frame += 1
+                }
             }
             return true
         }

@@ -68,6 +68,11 @@ extension Pages {
     /// - Returns: False if it has not been moved.
     private func move(_ flexpage: PageQueue.Queued) -> Bool {
         guard let target = memory.take(order: Int(flexpage.region.order)) else { return false }
+        return move(flexpage, to: target)
+    }
+
+    /// The same, to the caller's `target`. If the flexpage is not moved, the target is given back.
+    func move(_ flexpage: PageQueue.Queued, to target: Region) -> Bool {
         let map = accessMap(ofImage: flexpage.key.image)
         let isMoved = map.chunk(of: flexpage.key.page).withLock { chunk in
             let isMoved = move(flexpage, to: target, map, chunk)

@@ -28,7 +28,7 @@ extension Pages {
         checkDirty(isQuiet: isQuiet)
         memory.checkInvariants()
         let queuedFrames = queue.checkInvariants()
-        let freeFrames = memory.freeFrames
+        let freeFrames = memory.idleFrames
         precondition(leavesInUse == leaves.used, "every leaf in use is in a bucket")
         precondition(mappedFrames + freeFrames <= memory.metadata.frames, "(3) more frames than there are")
         precondition(UInt64(memory.bytesInUse) <= UInt64(memory.bytes), "(8) the bound holds")

@@ -17,7 +17,8 @@ extension Pages {
     /// Reserves memory for image number `image` while it has users. Nil for the default: images that have users share
     /// equally what of half the memory is not reserved otherwise. O(images).
     func setReserve(_ reserve: Reserve?, ofImage image: UInt16) {
-        queue.setReserve(reserve?.frames(of: frames), ofImage: image)
+        let isShare = if case .share = reserve { true } else { false }
+        queue.setReserve(reserve?.frames(of: frames), isShare: isShare, ofImage: image)
     }
 
     /// Image number `image` has its first user now, or has none any more. O(images).

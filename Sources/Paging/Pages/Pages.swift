@@ -55,14 +55,14 @@ public final class Pages: @unchecked Sendable {
     /// Whether several images share the Memory. Then one image has at most half of what they share.
     let isShared: Bool
     let writebackQueue: WritebackQueue
-    /// The maximum number of frames that one fill takes, so that one request leaves some to the others.
-    let maxFramesOfFill: Int
+    /// What follows from the number of frames that there are at present.
+    let sizes: MemorySizes
+    /// The share of them that may be dirty before writers wait.
+    let dirtyShare: Double
     let prefetches: PrefetchQueue
     let readaheadWaste: ReadaheadWaste
     /// What brings dirty pages out when the process is about to die.
     public let will: LastWill
-    /// The maximum window of reading ahead, base pages.
-    let maxReadahead: Int
     /// Tells the person who runs the server of an image's troubles. It is called from any thread, with no lock held.
     let notify: @Sendable (Notice, Provider) -> Void
 
@@ -84,31 +84,33 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
     ///   empty section. It lasts as long as the Pages. If another server has left something,
     ///   `ProviderRegistry.takeOver` comes before anything else. If it is nil, nothing is kept.
+    /// - Parameter backing: What `kept` lies in, if blocks of it can be given back to the system.
     /// - Parameter notify: Hears of the troubles of an image and of their ends, from any thread.
     /// - Throws: ENOMEM if that much cannot be mapped, EINVAL if it is too little or too much.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
-        kept: KeptState? = nil,
+        kept: KeptState? = nil, backing: (any MemoryBacking)? = nil,
         notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.notify = notify
         self.flushTime = flushTime
         self.isShared = isShared
-        memory = try Memory(bytes: bytes, kept: kept)
+        memory = try Memory(bytes: bytes, kept: kept, backing: backing)
         table = FlexpageTable(memory)
         leaves = LeafTable(memory)
         queue = PageQueue(table: table, metadata: memory.metadata)
         waiters = MemoryWaiters(memory.metadata)
-        maxFramesOfFill = max(1, min(memory.metadata.frames / 8, maxPagesOfFill))
-        let share = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
+        let frames = memory.metadata.frames
+        sizes = MemorySizes(
+            frames: frames, maxPagesOfFill: maxPagesOfFill, readahead: readahead / BasePage.size)
+        self.dirtyShare = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
         dirtyLimit = DirtyLimit(
-            limit: Int(Double(memory.metadata.frames) * share), isShared: isShared, memory.metadata)
+            limit: Int(Double(frames) * self.dirtyShare), isShared: isShared, memory.metadata)
         writebackQueue = WritebackQueue(memory.metadata)
-        prefetches = PrefetchQueue(memory.metadata, isShared: isShared)
+        prefetches = PrefetchQueue(memory.metadata, sizes, isShared: isShared)
         readaheadWaste = ReadaheadWaste(memory.metadata)
         will = LastWill(table: table, metadata: memory.metadata)
-        maxReadahead = min(readahead / BasePage.size, ImageQueues.probationTarget(ofFrames: memory.metadata.frames) / 3)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
     }
 
@@ -119,6 +121,7 @@ public final class Pages: @unchecked Sendable {
         dirtyLimit.destroy()
         writebackQueue.destroy()
         prefetches.destroy()
+        sizes.destroy()
     }
 
     /// The AccessMap of image number `image`. It costs nothing: it is a view of the shared tables.
@@ -128,8 +131,20 @@ public final class Pages: @unchecked Sendable {
             metadata: memory.metadata)
     }
 
-    /// The number of base pages that there is room for.
+    /// The number of base pages that there is room for, if nothing limits the memory to less (`MemoryLimit`).
     public var frames: Int { memory.metadata.frames }
+
+    /// The maximum number of frames that one fill takes, so that one request leaves some to the others.
+    var maxFramesOfFill: Int { sizes.maxFramesOfFill }
+
+    /// There are `frames` frames from now on. Writers that there is room for now are admitted. If more is dirty than
+    /// may be, it goes out.
+    func follow(frames: Int) {
+        sizes.follow(frames)
+        queue.setFrames(frames)
+        dirtyLimit.setLimit(Int(Double(frames) * dirtyShare))
+        writebackQueue.kick()
+    }
 
     /// The `memory` that has room for exactly `frames` base pages beside its tables, bytes.
     public static func memory(forFrames frames: Int) -> Int { Metadata.bytes(forFrames: frames) }
@@ -158,13 +173,18 @@ public final class Pages: @unchecked Sendable {
     /// out. Nil if there is hope. Then a thread may sleep in MemoryWaiters, and whatever changes this wakes it: each
     /// write-out that ends, well or not. O(frames) if nothing dirty can be written out.
     var noMemoryBecause: AccessError? {
-        guard let error = dirtyLimit.stuck, queue.isAllDirtyAndIdle(0..<FlexpageID(frames)) else { return nil }
+        guard let error = dirtyLimit.stuck else { return nil }
+        let withheld = memory.withheldFrames
+        // If frames have become free meanwhile, the thread that freed them wakes those that wait for memory.
+        guard queue.isAllDirtyAndIdle(0..<FlexpageID(frames), but: withheld.count),
+            memory.withheldFrames.reopenings == withheld.reopenings
+        else { return nil }
         return error
     }
 
     /// Recycles the flexpage whose turn it is. Amortised O(leaves of the flexpage).
     /// - Returns: False if none can be recycled now.
-    private func recycleOne() -> Bool {
+    func recycleOne() -> Bool {
         while let candidate = queue.nextCandidate() {
             if recycle(candidate) { return true }
         }

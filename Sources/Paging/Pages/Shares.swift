@@ -20,8 +20,10 @@ struct Shares {
     private let givers: UnsafeMutablePointer<UInt64>
     /// How many images there can be.
     private let images: Int
-    /// Frames in all.
-    let frames: Int
+    /// Frames that there are at present.
+    private(set) var frames: Int
+    /// Frames that there can be at most.
+    private let maxFrames: Int
     /// Frames of all queued flexpages.
     private(set) var held = 0
     /// The number of images that hold any.
@@ -40,7 +42,7 @@ struct Shares {
         holdings = metadata.holdings
         givers = metadata.givers
         images = metadata.images
-        frames = metadata.frames
+        (frames, maxFrames) = (metadata.frames, metadata.frames)
         holdings.initialize(repeating: Holding(), count: images)
     }
 
@@ -132,9 +134,24 @@ struct Shares {
     // MARK: Reserves
 
     /// What an owner wants reserved for the image while it has users; nil for the default. O(images).
-    mutating func setReserve(_ wanted: Int?, of image: UInt16) {
-        holdings[Int(image)].wanted = wanted.map { Int32(min(max($0, 0), frames)) } ?? Holding.byDefault
+    /// - Parameter isShare: It follows the number of frames, and is what it is of all that there can be.
+    mutating func setReserve(_ wanted: Int?, isShare: Bool = false, of image: UInt16) {
+        holdings[Int(image)].wanted = wanted.map { Int32(min(max($0, 0), maxFrames)) } ?? Holding.byDefault
+        holdings[Int(image)].wantsShare = isShare
         distribute()
+    }
+
+    /// There are `frames` frames now, at most as many as at first. Images may hold more for a while. O(images).
+    mutating func setFrames(_ frames: Int) {
+        assert(frames <= maxFrames, "there are no more frames than there can be")
+        self.frames = frames
+        distribute()
+    }
+
+    /// The frames that the owner of an image wants of those that there are, or nil if its reserve is the default.
+    private func wanted(_ holding: Holding) -> Int? {
+        guard holding.wanted != Holding.byDefault else { return nil }
+        return holding.wantsShare ? Int(holding.wanted) * frames / maxFrames : min(Int(holding.wanted), frames)
     }
 
     /// Whether the image has users. O(images).
@@ -155,19 +172,18 @@ struct Shares {
         var wanted = 0
         var sharers = 0
         for index in 0..<images where holdings[index].isActive {
-            if holdings[index].wanted != Holding.byDefault {
-                wanted += Int(holdings[index].wanted)
+            if let own = self.wanted(holdings[index]) {
+                wanted += own
             } else {
                 sharers += 1
             }
         }
         let byDefault = sharers == 0 ? 0 : max(0, half - wanted) / sharers
         for index in 0..<images {
-            let own = Int(holdings[index].wanted)
             let reserve =
                 if !holdings[index].isActive {
                     0
-                } else if own != Int(Holding.byDefault) {
+                } else if let own = self.wanted(holdings[index]) {
                     wanted <= half ? own : own * half / wanted
                 } else {
                     byDefault

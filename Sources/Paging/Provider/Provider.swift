@@ -119,10 +119,11 @@ public final class Provider: @unchecked Sendable {
     public var heldPages: Int { pages.queue.share(ofImage: image).held }
 
     /// The maximum window that is read ahead of a stream of this image, bytes; 0 for none. At first it is that of the
-    /// Pages, which is also the upper limit. Any thread, any time.
+    /// Pages, which is also the upper limit. If the memory is limited to less at present, it can be smaller than what
+    /// was set. Any thread, any time.
     public var readahead: Int {
         get { mapper.context.readahead.maxWindow * BasePage.size }
-        set { mapper.context.readahead.maxWindow = min(newValue / BasePage.size, pages.maxReadahead) }
+        set { mapper.context.readahead.maxWindow = min(newValue / BasePage.size, pages.sizes.wantedReadahead) }
     }
 
     /// Drops the clean pages of the image that no request uses at the moment. Requests may be under way. O(all

@@ -284,6 +284,13 @@ public final class ProviderRegistry: @unchecked Sendable {
         return try body()
     }
 
+    /// Fills may hold more frames than before: wakes the requests that wait for that.
+    func wakeFills() {
+        monitor.withLock {
+            for entry in entries { entry.provider.mapper.context.fillShare.wake() }
+        }
+    }
+
     /// Calls `body`, without the lock, with each image in turn that is neither being opened nor closed and does not
     /// rest, and whether its last close has failed. An image stays open while it is visited. One thread at a time.
     func visitEach(_ body: (_ provider: Provider, _ isLeft: Bool) -> Void) {

@@ -18,8 +18,7 @@ struct PrefetchQueue: @unchecked Sendable {
     // These are internal only because the extension is a file of its own.
     let monitor = Monitor()
     let state: UnsafeMutablePointer<State>
-    /// The maximum number of base pages that are asked for and not yet read.
-    let maxPages: Int
+    private let sizes: MemorySizes
     let isShared: Bool
 
     /// A run of one chunk of an image.
@@ -58,9 +57,9 @@ struct PrefetchQueue: @unchecked Sendable {
     }
 
     /// - Parameter isShared: Whether several images share the Memory.
-    init(_ metadata: borrowing Metadata, isShared: Bool) {
+    init(_ metadata: borrowing Metadata, _ sizes: MemorySizes, isShared: Bool) {
         self.isShared = isShared
-        maxPages = min(max(1, metadata.frames / 4), 8192)
+        self.sizes = sizes
         let images = UnsafeMutablePointer<ImageJobs>.allocate(capacity: metadata.images)
         images.initialize(repeating: ImageJobs(), count: metadata.images)
         state = .allocate(capacity: 1)
@@ -112,6 +111,9 @@ struct PrefetchQueue: @unchecked Sendable {
         monitor.wakeAll()
         return true
     }
+
+    /// The maximum number of base pages that are asked for and not yet read.
+    var maxPages: Int { sizes.maxPagesAhead }
 
     /// Base pages that are queued or being read.
     var pagesUnderWay: Int { monitor.withLock { state.pointee.pages } }

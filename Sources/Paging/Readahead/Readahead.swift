@@ -20,7 +20,9 @@ struct Readahead: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
     /// Base pages in the image.
     private let end: UInt64
-    /// The maximum window, base pages; 0 if nothing is read ahead.
+    /// What limits the window as well; nil in some tests.
+    private let sizes: MemorySizes?
+    /// The maximum window that is wanted, base pages; 0 if nothing is read ahead.
     private let limit: UnsafeMutablePointer<Synchronization.Atomic<Int>>
 
     private struct State {
@@ -30,7 +32,8 @@ struct Readahead: @unchecked Sendable {
         var maxNow: UInt64
     }
 
-    init(imageSize: Int64, maxWindow: Int) {
+    init(imageSize: Int64, maxWindow: Int, _ sizes: MemorySizes? = nil) {
+        self.sizes = sizes
         end = (UInt64(imageSize) + UInt64(BasePage.size) - 1) / UInt64(BasePage.size)
         limit = .allocate(capacity: 1)
         limit.initialize(to: Synchronization.Atomic(maxWindow))
@@ -47,7 +50,7 @@ struct Readahead: @unchecked Sendable {
     /// The maximum window, base pages; 0 if nothing is read ahead. It may change at any time. A stream learns of it
     /// when it asks for its next window.
     var maxWindow: Int {
-        get { limit.pointee.load(ordering: .relaxed) }
+        get { min(limit.pointee.load(ordering: .relaxed), sizes?.maxReadahead ?? .max) }
         nonmutating set {
             assert(newValue >= 0, "a window is not negative")
             monitor.withLock {
@@ -113,7 +116,7 @@ struct Readahead: @unchecked Sendable {
     }
 
     private func advance(_ index: Int, minWindow: UInt64) -> ReadaheadPlan {
-        let maxWindow = state.pointee.maxNow
+        let maxWindow = min(state.pointee.maxNow, UInt64(maxWindow))
         return state.pointee.streams[index].advance(
             minWindow: min(max(minWindow, Readahead.minWindow), maxWindow), maxWindow: maxWindow, end: end)
     }

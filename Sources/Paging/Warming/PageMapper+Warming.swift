@@ -37,6 +37,7 @@ extension Pages {
     /// clients demand meanwhile: as much as probation aims at, and room for a fill. If several images share the memory,
     /// one of them is warmed up to half of it, or up to its reserve.
     func framesToWarm(ofImage image: UInt16) -> Int {
+        let frames = sizes.frames
         let kept = max(ImageQueues.probationTarget(ofFrames: frames), maxFramesOfFill)
         guard !waiters.isAnyoneWaiting else { return 0 }
         let free = memory.freeFrames - kept

@@ -161,7 +161,7 @@ public final class Writeback: @unchecked Sendable {
     /// time to sync them. The next flush finds the error, if there is one. A failed sync makes the pages dirty again,
     /// so it is not tried again at once. Otherwise the same pages would be written for ever, as fast as the disk can.
     private func syncIfMuchIsUnsynced(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
-        let isMuch = provider.durability.risk.unsyncedPages > pages.memory.metadata.frames / 4
+        let isMuch = provider.durability.risk.unsyncedPages > pages.sizes.frames / 4
         guard isMuch || provider.mapper.context.pace.isSyncDue, now >= schedule.nextSync else { return }
         do throws(AccessError) {
             try provider.durability.sync()

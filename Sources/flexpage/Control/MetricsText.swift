@@ -49,6 +49,8 @@ struct MetricsText {
 
     private static let memory: [Entry<ServerFigures.Memory, UInt64>] = [
         Entry("bound_bytes", "The value of memory=.") { $0.boundBytes },
+        Entry("limit_bytes", "What the memory is limited to at present.") { $0.limitBytes },
+        Entry("held_bytes", "Bytes that the server has not given back to the system.") { $0.heldBytes },
         Entry("in_use_bytes", "Bytes that cached pages and their tables take.") { $0.inUseBytes },
         Entry("peak_bytes", "The maximum of flexpage_memory_in_use_bytes.") { $0.peakBytes },
         Entry("pages_bytes", "Bytes that there are for cached pages, without their tables.") { $0.pagesBytes },

@@ -1,7 +1,7 @@
 /// What a server tells on its control socket. The man page of the plugin documents each name.
 struct ServerFigures: Decodable, Equatable {
     struct Memory: Decodable, Equatable {
-        let boundBytes, inUseBytes, peakBytes, pagesBytes, dirtyBytes, knownZeroBytes: UInt64
+        let boundBytes, limitBytes, heldBytes, inUseBytes, peakBytes, pagesBytes, dirtyBytes, knownZeroBytes: UInt64
     }
 
     /// What is counted for each image as well as for all.

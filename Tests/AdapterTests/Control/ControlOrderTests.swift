@@ -20,7 +20,8 @@ import Testing
         ("flush a.img", .flush("a.img")),
         ("drop", .drop(nil)), ("drop a%20b%25", .drop("a b%")), ("prefetch a 4k 1M", .prefetch("a", 4096..<1_052_672)),
         ("prefetch a 0 0", .prefetch("a", 0..<0)), ("readahead a off", .readahead("a", 0)),
-        ("readahead a 64k", .readahead("a", 65536)), ("drop %C3%A4", .drop("ä")), ("resident a%20b", .resident("a b")),
+        ("readahead a 64k", .readahead("a", 65536)), ("limit 64M", .limit(64 << 20)), ("limit 0", .limit(0)),
+        ("limit", .limit(nil)), ("drop %C3%A4", .drop("ä")), ("resident a%20b", .resident("a b")),
     ])
     func orders(_ line: String, _ order: ControlOrder) throws { #expect(try ControlOrder(line) == order) }
 
@@ -35,6 +36,7 @@ import Testing
         ("prefetch a -1 2", "\"-1\": not a size"), ("prefetch a 0 x", "\"x\": not a size"),
         ("prefetch a 9223372036854775807 1", "the range has no end"),
         ("readahead a 4k", "4k: too small; expected at least 64K, or off"), ("readahead a on", "\"on\": not a size"),
+        ("limit off", "\"off\": not a size"), ("limit 1M 2M", "limit: 2 words follow; expected limit [SIZE]"),
         ("drop a%2", "% must be followed by two hexadecimal digits"), ("drop a%", "% must be followed"),
         ("drop %+1", "% must be followed"), ("drop %00", "% must be followed"),
         ("drop %ff", "the name is not in UTF-8"),
@@ -50,7 +52,7 @@ import Testing
     func anyLine(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let pieces = [
-            "figures", "flush", "drop", "prefetch", "readahead", "resident", " ", " ", "%", "%20", "%zz", "off",
+            "figures", "flush", "drop", "prefetch", "readahead", "limit", "resident", " ", " ", "%", "%20", "%zz", "off",
             "9223372036854775807",
             "1e", "-1", "0", "ä", "\u{0}", "\t", "a.img", "8E", "7E",
         ]

@@ -8,7 +8,8 @@ import Testing
     @Test func samples() throws {
         let lines = MetricsText(try SampleFigures(["a.img"]).figures()).text.split(separator: "\n").map(String.init)
         for line in [
-            #"flexpage_info{version="0.2.0"} 1"#, "flexpage_memory_peak_bytes 3", "flexpage_hits_total 1",
+            #"flexpage_info{version="0.2.0"} 1"#, "flexpage_memory_peak_bytes 3", "flexpage_memory_limit_bytes 7",
+            "flexpage_memory_held_bytes 8", "flexpage_hits_total 1",
             "flexpage_dirty_waits_total 14", #"flexpage_image_written_bytes_total{export="a.img"} 8"#,
             #"flexpage_image_dirty_age_seconds{export="a.img"} 0.005000"#, "flexpage_prefetched_in_vain_bytes_total 14",
             #"flexpage_image_in_trouble{export="a.img"} 1"#, #"flexpage_image_losing{export="a.img"} 0"#,

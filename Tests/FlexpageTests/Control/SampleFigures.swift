@@ -10,6 +10,7 @@ struct SampleFigures {
 
     private static let memory = [
         "bound_bytes", "in_use_bytes", "peak_bytes", "pages_bytes", "dirty_bytes", "known_zero_bytes",
+        "limit_bytes", "held_bytes",
     ]
     private static let counters = [
         "hits", "misses", "zero_hits", "fills", "failed_fills", "recycles", "writes", "written_bytes", "failed_writes",

@@ -25,11 +25,11 @@ final class KeptRig {
     private(set) var providers: [Provider] = []
 
     /// A server that begins with nothing.
-    init(frames: Int, images: [any Accessor]) throws {
+    init(frames: Int, images: [any Accessor], backing: (any MemoryBacking)? = nil) throws {
         let layout = KeptLayout(frames: frames)
         section = Section(count: layout.bytes)
         kept = KeptState(making: layout, at: section.bytes.baseAddress!)
-        pages = try KeptRig.pages(kept)
+        pages = try KeptRig.pages(kept, backing)
         registry = ProviderRegistry(pages: pages, keepingUnused: true)
         for (number, image) in images.enumerated() {
             providers.append(
@@ -39,18 +39,18 @@ final class KeptRig {
 
     /// The server that follows one that has died, and left `section`.
     /// - Parameter images: The images by the numbers of their records; what is nil is dropped.
-    init(after section: Section, images: [(any Accessor)?]) throws {
+    init(after section: Section, images: [(any Accessor)?], backing: (any MemoryBacking)? = nil) throws {
         self.section = section
         kept = try KeptState(checking: section.bytes)
-        pages = try KeptRig.pages(kept)
+        pages = try KeptRig.pages(kept, backing)
         registry = ProviderRegistry(pages: pages, keepingUnused: true)
         takenOver = registry.takeOver(kept) { number in images[number].map { ($0, false) } }
         providers = takenOver.map(\.provider)
     }
 
-    private static func pages(_ kept: KeptState) throws -> Pages {
+    private static func pages(_ kept: KeptState, _ backing: (any MemoryBacking)?) throws -> Pages {
         let memory = max(Pages.minMemory, Metadata.bytes(forFrames: kept.frames, keptIn: BasePage.size))
-        return try Pages(memory: memory, readahead: 0, kept: kept)
+        return try Pages(memory: memory, readahead: 0, kept: kept, backing: backing)
     }
 
     /// What it leaves if it dies now.

@@ -15,15 +15,18 @@ struct WriteTrial {
     private(set) var commands: [Command] = []
     private(set) var hasLost = false
 
+    /// - Parameter backing: If it is not nil, a Limiter gives blocks of the memory to it and takes them back.
     /// - Parameter disk: Puts something between the threads and the pager.
-    init(_ scenario: WriteScenario, disk: (Pager) -> any Disk = { $0 }) throws {
+    init(
+        _ scenario: WriteScenario, limited backing: GuardedBacking? = nil, disk: (Pager) -> any Disk = { $0 }
+    ) throws {
         self.scenario = scenario
         verdict = Verdict()
         clock = Clock()
         image = RecordingImage(
             size: Int64(scenario.sectors * Sector.size), zeroes: scenario.zeroes, faults: scenario.faults,
             seed: scenario.seed, clock: clock, verdict: verdict)
-        let pages = try Pages(memory: scenario.memory, dirtyShare: scenario.dirtyShare)
+        let pages = try Pages(memory: scenario.memory, dirtyShare: scenario.dirtyShare, backing: backing)
         image.belongs(to: pages)
         let registry = ProviderRegistry(pages: pages)
         let writeback = try Writeback(pages: pages, registry: registry, dirtyAge: scenario.dirtyAge, crew: 3)
@@ -32,7 +35,10 @@ struct WriteTrial {
         let pager = Pager(provider, writeThrough: scenario.isWriteThrough)
         let prefetcher =
             scenario.prefetchThreads > 0 ? try Prefetcher(pages: pages, threads: scenario.prefetchThreads) : nil
+        let limiter = backing.map { Limiter(pages, registry, $0, seed: scenario.seed) }
+        limiter?.start()
         runThreads(disk(pager), pages)
+        limiter?.end()
         let afterwards = endOfRun(pager, pages)
         pages.checkInvariants(isQuiet: false)
         close(registry, provider, afterwards)

@@ -27,6 +27,7 @@ extension Server {
         case .figures: return try figures()
         case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
+        case .resident(let name): return try resident(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
         case .limit(let bytes): return try limit(bytes, client)
         case .readahead(let name, let bytes):
@@ -173,7 +174,7 @@ extension Server {
     }
 
     /// Calls `body` as a client of the export that only reads: it hinders no other program, and drops nothing.
-    private func with<Result>(
+    func with<Result>(
         _ name: String, _ body: (Client) throws(ControlError) -> Result
     ) throws(ControlError) -> Result {
         let client: Client

@@ -58,7 +58,7 @@ public final class MemoryLimit: @unchecked Sendable {
         self.pages = pages
         self.registry = registry
         grid = pages.memory.grid
-        limit = pages.memory.bytes
+        limit = pages.bytes
     }
 
     deinit { monitor.destroy() }
@@ -83,7 +83,7 @@ public final class MemoryLimit: @unchecked Sendable {
     }
 
     private func frames(withGiven blocks: Int) -> Int { pages.frames - blocks * grid.size }
-    private func bytes(withGiven blocks: Int) -> Int { pages.memory.bytes - blocks * grid.size * BasePage.size }
+    private func bytes(withGiven blocks: Int) -> Int { pages.bytes - blocks * grid.size * BasePage.size }
 
     /// Wants the memory in use to be at most `bytes` bytes, pages and tables together. It replaces what was wanted
     /// before. Returns at once.
@@ -91,7 +91,7 @@ public final class MemoryLimit: @unchecked Sendable {
     /// - Returns: The number of this order.
     @discardableResult
     public func set(_ bytes: Int, reserves: [Reserve] = []) throws(LimitRefusal) -> Int {
-        guard bytes <= pages.memory.bytes else { throw .above(max: pages.memory.bytes) }
+        guard bytes <= pages.bytes else { throw .above(max: pages.bytes) }
         let min = min(reserves: reserves)
         guard bytes >= min else { throw .below(min: min) }
         let blockBytes = grid.size * BasePage.size
@@ -103,7 +103,7 @@ public final class MemoryLimit: @unchecked Sendable {
             throw .noThread(error)
         }
         limit = bytes
-        target = (pages.memory.bytes - bytes + blockBytes - 1) / blockBytes
+        target = (pages.bytes - bytes + blockBytes - 1) / blockBytes
         orders += 1
         obstacle = nil
         monitor.wakeAll()

@@ -54,6 +54,14 @@ extension Option {
         },
 
         Option(
+            "warm", ["PATH"], default: nil,
+            help: "Keep in this file, on a disk, what is in memory, and read that again after a restart. By default, "
+                + "the cache begins cold."
+        ) { value, settings throws(InvalidValue) in
+            settings.warm = try Value.path(value, expected: "the path of a file on a disk")
+        },
+
+        Option(
             "control", ["PATH"], default: nil,
             help:
                 "Make a Unix socket there that tells figures and takes orders while the server runs. By default, there "

@@ -49,6 +49,9 @@ final class ServedImage: Sendable {
         return forgotten
     }
 
+    /// Before any client comes: what is read from now on is good for the first one, if others leave the image alone.
+    func settle() { image.settle { _ = provider.forgetImage() } }
+
     /// As many clients that could write are gone, and their data is on the image. The last one lets other writers in.
     func endWriting(clients: Int = 1) {
         gate()

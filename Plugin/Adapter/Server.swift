@@ -16,6 +16,8 @@ final class Server: @unchecked Sendable {
     private var source: OpenedSource?
     /// What the last server has left, and the next one is to find; nil without state=.
     private var inheritance: Inheritance?
+    /// What warm= keeps; nil without it.
+    private var warmth: Warmth?
     private(set) var serving: Serving? {
         get { current.withLock { $0 } }
         set { current.withLock { $0 = newValue } }
@@ -81,11 +83,12 @@ final class Server: @unchecked Sendable {
         let opened = try OpenedSource(settings, mark: inheritance?.mark, notice)
         if let inheritance, let notice { try inheritance.inherit(opened, notice) }
         self.inheritance = inheritance
+        warmth = try settings.warm.map { (path) throws(ConfigurationError) in try Warmth(path) { log($0) } }
         controlSocket = try settings.control.map { (path) throws(ConfigurationError) in
             try ControlSocket(path, mode: settings.controlMode)
         }
         source = opened
-        let warnings = opened.warnings + (inheritance?.warnings ?? [])
+        let warnings = opened.warnings + (inheritance?.warnings ?? []) + (warmth?.warning.map { [$0] } ?? [])
         return (opened.note, warnings.isEmpty ? nil : warnings.joined(separator: "\n"))
     }
 
@@ -100,7 +103,7 @@ final class Server: @unchecked Sendable {
         guard let source else { throw ConfigurationError("there is no open image to serve") }
         let serving: Serving
         do throws(ConfigurationError) {
-            serving = try Serving(keeping: source.image, settings, inheritance, log: log, gate: gate)
+            serving = try Serving(keeping: source.image, settings, inheritance, warmth, log: log, gate: gate)
         } catch {
             stopControl()
             throw error
@@ -179,6 +182,7 @@ final class Server: @unchecked Sendable {
         let canWrite = !isReadOnly && !export.isReadOnly && served.image.isWritable
         do throws(ConfigurationError) {
             let forgotten = try letIn(to: served, canWrite: canWrite)
+            serving.warm(served, name: export.name, hasForgotten: forgotten > 0)
             let client = Client(self, served, writeThrough: export.cache == .writethrough, canWrite: canWrite)
             return (client, Self.note(of: served, forgotten: forgotten))
         } catch {

@@ -20,6 +20,8 @@ final class Serving: Sendable {
     private let kept: ServedImage?
     /// What the next server finds, or nil.
     private let inheritance: Inheritance?
+    /// What is read at the start, and written every minute, or nil.
+    private let warmth: Warmth?
     private let writeback: Writeback?
     private let prefetcher: Prefetcher?
     /// What simulates other amounts of memory; nil without control=, or if there is too little memory.
@@ -32,14 +34,16 @@ final class Serving: Sendable {
     /// Allocates the memory and starts the threads.
     /// - Parameter image: The image that is kept open, or nil if each is opened for its first client.
     /// - Parameter inheritance: What the last server has left, and the next one is to find; nil if nothing is kept.
+    /// - Parameter warmth: What warm= keeps; nil without it.
     /// - Parameter gate: Called before an image is released. Does not return if it must not be released any more.
     /// - Throws: The reason why memory or threads are not available.
     init(
-        keeping image: Export?, _ settings: Settings, _ inheritance: Inheritance? = nil,
+        keeping image: Export?, _ settings: Settings, _ inheritance: Inheritance? = nil, _ warmth: Warmth? = nil,
         log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void
     ) throws(ConfigurationError) {
         self.gate = gate
         self.inheritance = inheritance
+        self.warmth = warmth
         endTime = settings.endTime
         let images = ServedImages()
         self.images = images
@@ -73,7 +77,7 @@ final class Serving: Sendable {
         }
         image?.image.privilegesDropped()
         do throws(AccessError) {
-            prefetcher = settings.readahead > 0 ? try Prefetcher(pages: pages) : nil
+            prefetcher = try Serving.prefetcher(pages, settings, isWarming: warmth != nil)
         } catch {
             throw Serving.refusal(ofThread: error)
         }
@@ -96,8 +100,33 @@ final class Serving: Sendable {
             prefetcher?.stop()
             throw Serving.refusal(ofThread: error)
         }
+        do throws(ConfigurationError) {
+            try warmth?.begin(registry)
+        } catch {
+            writeback?.stop()
+            prefetcher?.stop()
+            throw error
+        }
+        if let kept, let warmth { Serving.warmAtStart(kept, warmth) }
         for image in takenOver where !image.isResting { leave(image, log) }
         inheritance?.kept.noteService()
+    }
+
+    /// Begins to warm the image that is kept open. Nobody waits for its disk.
+    private static func warmAtStart(_ kept: ServedImage, _ warmth: Warmth) {
+        _ = DetachedThread.run {
+            kept.settle()
+            warmth.opened(kept.provider, name: "")
+        }
+    }
+
+    private static func prefetcher(
+        _ pages: Pages, _ settings: Settings, isWarming: Bool
+    ) throws(AccessError) -> Prefetcher? {
+        guard settings.readahead > 0 || isWarming else { return nil }
+        return try Prefetcher(
+            pages: pages, threads: settings.readahead > 0 ? Prefetcher.defaultThreads : 0,
+            warmers: isWarming ? Prefetcher.warmers : 0)
     }
 
     /// Brings what the last server owed to an image there, and releases the image: the dead server is a client that has
@@ -159,6 +188,9 @@ final class Serving: Sendable {
         }
     }
 
+    /// What is in memory of an image that clients have open, the warmest first.
+    func residents(of provider: Provider) -> [ResidentRun] { registry.residents(of: provider) ?? [] }
+
     /// Forgets the pages of images that no client has open.
     func forgetResting() { registry.forgetResting() }
 
@@ -186,6 +218,12 @@ final class Serving: Sendable {
         return images.enter(provider) {
             ServedImage(provider, name: export.name, prefix: export.prefix, isLate: isLate, gate: gate)
         }
+    }
+
+    /// A client has been let in: if the image is to be warmed, that begins.
+    /// - Parameter hasForgotten: What was in memory has been forgotten for the client.
+    func warm(_ served: ServedImage, name: String, hasForgotten: Bool) {
+        warmth?.opened(served.provider, name: kept == nil ? name : "", hasForgotten: hasForgotten)
     }
 
     /// One client less. The last one closes the image, except that of file=.
@@ -255,6 +293,9 @@ final class Serving: Sendable {
     /// - Returns: An error for each image that could not be written, and whether it has given up.
     func end() -> (losses: [ConfigurationError], hasGivenUp: Bool) {
         let patience = endTime.map { $0 * 1000 } ?? Int.max
+        prefetcher?.endWarming()
+        // Before the flushes, which may take long: a list needs nothing of them.
+        warmth?.end()
         // An image whose flush after the quit signal still runs gets its last one after that.
         flushes.start(images.all, .last)
         var hasEnded = flushes.wait(patience: patience)

@@ -33,8 +33,12 @@ struct Settings: Equatable {
     /// The path of the file that the next server takes over, as it was typed; nil if nothing is left to it.
     var state: String?
 
+    /// The path of the file that says what was in memory, as it was typed; nil for none.
+    var warm: String?
+
     /// Bytes of the memory that are set aside for advice about its amount: some with control=, none without.
     var adviceBytes: Int { control == nil ? 0 : Pages.adviceBytes(memory: memory) }
+
     /// The path of the control socket, as it was typed; nil for none.
     var control: String?
     /// Its permissions: at first only the user who starts the server may connect.

@@ -7,12 +7,14 @@ import cost
 import images
 import peers
 import restart
+import warm
 
 if __name__ == "__main__":
     # Exits through the context managers, which stop what is running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        what = {"peers": peers.main, "cost": cost.main, "images": images.main, "restart": restart.main}
+        what = {"peers": peers.main, "cost": cost.main, "images": images.main, "restart": restart.main,
+                "warm": warm.main}
         sys.exit(what[sys.argv[1]](sys.argv[2:]))
     except OSError as error:
         sys.exit(f"bench: {error}")

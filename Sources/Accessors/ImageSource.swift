@@ -52,6 +52,12 @@ public protocol ImageSource: Accessor {
     /// - Parameter forget: See `beginWriting`; called if a read may miss what others had made durable.
     func beginReading(ifChanged forget: () -> Void)
 
+    /// Before any client has come: notes what the image looks like now. If nothing changes it until the first client
+    /// comes, what is read from now on is good then, and need not be forgotten. May wait 20 ms, and for the disk. If
+    /// it cannot prove that later, it does nothing.
+    /// - Parameter forget: See `beginWriting`.
+    func settle(ifChanged forget: () -> Void)
+
     /// The server is about to end: notes for the next one what the image looks like now, after its last sync, unless a
     /// call that changes it is under way. May wait 20 ms. Does nothing if nothing is kept.
     func noteLastStamp()
@@ -59,4 +65,8 @@ public protocol ImageSource: Accessor {
     /// Checks that the image's name still leads to it. Cheap enough for every flush.
     /// - Returns: A sentence if it does not; once only, until it has done so again.
     func newsOfName() -> String?
+}
+
+extension ImageSource {
+    public func settle(ifChanged forget: () -> Void) {}
 }

@@ -19,6 +19,7 @@ struct FlexpageCommand: ParsableCommand {
         #else
             [
                 Attach.self, Detach.self, Top.self, SetCommand.self, Metrics.self, Advise.self, StateCommand.self,
+                Warm.self,
                 Measure.self, Simulate.self,
             ]
         #endif

@@ -19,13 +19,16 @@ enum ControlOrder: Equatable {
     /// Limit the memory in use to this, bytes; nil only to tell how far that is.
     case limit(Int?)
 
+    /// Tell what is in memory of the image.
+    case resident(String)
+
     /// Bytes in a line. A longer one is refused.
     static let maxLength = 4096
 
     /// How each order is written.
     private static let forms = [
         "figures", "flush [EXPORT]", "drop [EXPORT]", "prefetch EXPORT OFFSET LENGTH", "readahead EXPORT SIZE|off",
-        "limit [SIZE]", "advise",
+        "limit [SIZE]", "resident EXPORT", "advise",
     ]
 
     /// - Throws: A sentence for the client.
@@ -48,6 +51,7 @@ enum ControlOrder: Equatable {
         case "advise": self = .advise
         case "flush": self = .flush(try words.dropFirst().first.map(ControlOrder.name))
         case "drop": self = .drop(try words.dropFirst().first.map(ControlOrder.name))
+        case "resident": self = .resident(try ControlOrder.name(words[1]))
         case "limit": self = .limit(try words.dropFirst().first.map(ControlOrder.size).map { Int($0) })
         case "prefetch":
             self = .prefetch(try ControlOrder.name(words[1]), try ControlOrder.range(words[2], words[3]))

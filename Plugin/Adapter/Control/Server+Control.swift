@@ -29,6 +29,7 @@ extension Server {
         case .advise: return try advice()
         case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
+        case .resident(let name): return try resident(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
         case .limit(let bytes): return try limit(bytes, client)
         case .readahead(let name, let bytes):
@@ -175,7 +176,7 @@ extension Server {
     }
 
     /// Calls `body` as a client of the export that only reads: it hinders no other program, and drops nothing.
-    private func with<Result>(
+    func with<Result>(
         _ name: String, _ body: (Client) throws(ControlError) -> Result
     ) throws(ControlError) -> Result {
         let client: Client

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import Paging
 import SystemPackage
 
@@ -207,6 +208,18 @@ extension ImageFile {
     public func beginReading(ifChanged forget: () -> Void = {}) {
         writeAccess?.beginReading()
         handover.beginReading(forget)
+    }
+
+    /// Has the turn of a writer that writes nothing. The next one finds out whether there was another one meanwhile. If
+    /// there cannot be a turn, or the image is a block device, nothing is proven.
+    public func settle(ifChanged forget: () -> Void) {
+        guard !opened.isBlockDevice else { return }
+        if let writeAccess, (try? handover.beginWriting(writeAccess, forget)) != nil {
+            handover.endWriting(writeAccess)
+        } else {
+            usleep(UInt32(ImageStamp.minSettlingTime) * 1000)
+            handover.beginReading(forget)
+        }
     }
 
     /// Checks that the path still leads to the image, at most once a second.

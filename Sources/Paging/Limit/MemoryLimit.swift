@@ -29,7 +29,7 @@ public final class MemoryLimit: @unchecked Sendable {
     private var hasThread = false
     private var isStopping = false
     private var orders = 0
-    /// The last order that the thread has seen.
+    /// The last order that all has followed.
     private var followed = 0
     /// What is wanted, bytes.
     private var limit: Int
@@ -161,10 +161,7 @@ public final class MemoryLimit: @unchecked Sendable {
         monitor.lock()
         defer { monitor.unlock() }
         while !isStopping {
-            if followed != orders {
-                followed = orders
-                return .follow
-            }
+            if followed != orders { return .follow }
             if given.count < target { return .lower }
             if given.count > target { return .raise }
             monitor.wait()
@@ -174,6 +171,11 @@ public final class MemoryLimit: @unchecked Sendable {
 
     /// Whether one more block is to be given.
     private var isLowering: Bool { monitor.withLock { !isStopping && given.count < target } }
+
+    /// Says why nothing comes of it, unless something else is wanted by now.
+    private func note(_ obstacle: LimitProgress.Obstacle) {
+        monitor.withLock { if followed == orders { self.obstacle = obstacle } }
+    }
 
     /// Says why nothing comes of it, and sleeps for a while or until something else is wanted. That has its own
     /// obstacles.
@@ -187,8 +189,9 @@ public final class MemoryLimit: @unchecked Sendable {
 
     /// Tells all that is computed from the number of frames.
     private func follow() {
-        let blocks = monitor.withLock { Swift.max(target, given.count) }
+        let (blocks, order) = monitor.withLock { (Swift.max(target, given.count), orders) }
         pages.follow(frames: frames(withGiven: blocks))
+        monitor.withLock { followed = order }
     }
 
     // MARK: Less
@@ -207,7 +210,7 @@ public final class MemoryLimit: @unchecked Sendable {
                     reopen(block)
                     return rest(.notTaken(error))
                 }
-            case .stuck: continue
+            case .stuck: note(.inUse)
             // For what lies in other blocks there is no room either.
             case .noRoom: return rest(.inUse)
             }

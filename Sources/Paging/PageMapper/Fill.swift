@@ -44,6 +44,8 @@ struct Fill: ~Copyable {
     private var shared = 0
     /// Whether it has none because the image's fills hold their share.
     let isRefused: Bool
+    /// Whether it takes only memory that is free, so that nothing is recycled for it.
+    private let takesOnlyFree: Bool
 
     /// The maximum number of base pages that one read reads in vain: 128 KiB. If there is little memory it is an eighth
     /// of what the read may populate.
@@ -61,9 +63,10 @@ struct Fill: ~Copyable {
     /// - Parameter run: Base pages of one chunk, at least one.
     /// - Parameter resident: Those of them that are resident and read in vain; not the first.
     /// - Parameter maxCount: The maximum number of its flexpages.
+    /// - Parameter takingOnlyFree: Nothing is recycled for it.
     init(
         _ run: Range<UInt64>, over resident: PageSet = PageSet(), maxCount: Int = Fill.capacity,
-        context: PageMapper.Context, pages: Pages
+        takingOnlyFree: Bool = false, context: PageMapper.Context, pages: Pages
     ) {
         LockRank.assertNoneHeld("a fill is planned")
         // No assertion here names a property of the fill: optimised code would release a `pages` that is not there yet.
@@ -73,6 +76,7 @@ struct Fill: ~Copyable {
         self.context = context
         self.pages = pages
         self.resident = resident
+        takesOnlyFree = takingOnlyFree
         covered = run.lowerBound..<run.lowerBound
         shared = context.fillShare.take(min(run.count, pages.maxFramesOfFill))
         isRefused = shared == 0
@@ -82,11 +86,15 @@ struct Fill: ~Copyable {
         while page < end, count < maxCount {
             let left = Int(resident.end(ofGapFrom: page, upTo: end) - page)
             let order = min(page.trailingZeroBitCount, left.log2, Region.maxOrder)
-            guard let region = pages.takeRegion(order: order, room: Int(end - page)) else { break }
+            guard let region = takeRegion(order: order, room: Int(end - page)) else { break }
             prepare(region, at: page)
             page = resident.end(ofRunFrom: covered.upperBound, upTo: end)
         }
         if count == 0 { giveBackShare() }
+    }
+
+    private func takeRegion(order: Int, room: Int) -> Region? {
+        takesOnlyFree ? pages.memory.take(maxOrder: order) : pages.takeRegion(order: order, room: room)
     }
 
     /// A fill that has no frames, or none any more, holds no part of the image's share.
@@ -100,7 +108,7 @@ struct Fill: ~Copyable {
     private mutating func takeSink(for run: Range<UInt64>) -> UInt64 {
         let wanted = min(resident.count(in: run), Fill.maxReadOver, pages.maxFramesOfFill / 8)
         var left = 0
-        if wanted > 0, let region = pages.takeRegion(order: (wanted * 2 - 1).log2, room: 1) {
+        if wanted > 0, let region = takeRegion(order: (wanted * 2 - 1).log2, room: 1) {
             sink = make(region, at: run.lowerBound)
             left = region.frames
         }
@@ -228,7 +236,8 @@ struct Fill: ~Copyable {
     ///
     /// They are queued under the lock of the shard, because other threads believe that a recycler has in hand what is
     /// in the map and not in the queue.
-    mutating func publish(in chunk: borrowing LockedChunk) {
+    /// - Parameter queue: The queue that they go to; nil if the PageQueue decides.
+    mutating func publish(in chunk: borrowing LockedChunk, to queue: PageQueue.Name? = nil) {
         dropZeroes(in: chunk)
         var hasWaiters = false
         for index in 0..<issued {
@@ -241,7 +250,11 @@ struct Fill: ~Copyable {
                 state.pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
             }
         }
-        context.queue.append(count: issued) { id($0) }
+        if let queue {
+            context.queue.append(count: issued, to: queue) { id($0) }
+        } else {
+            context.queue.append(count: issued) { id($0) }
+        }
         if hasWaiters { chunk.wakeAll() }
         chunk.shard.pointee.fills += 1
         chunk.shard.pointee.pagesFilled += UInt64(covered.count)
@@ -264,6 +277,17 @@ struct Fill: ~Copyable {
         chunk.shard.pointee.pagesReadAhead += count
         context.map.counters.countReadAhead(count)
         publish(in: chunk)
+        unpin(0..<issued)
+    }
+
+    /// Lets everybody see the flexpages, which were resident once and as warm as `warmth` says, and lends none.
+    mutating func publishWarm(_ warmth: UInt8, in chunk: borrowing LockedChunk) {
+        dropZeroes(in: chunk)
+        let hits = ResidentRun.hits(ofWarmth: warmth) * PageState.hit
+        for index in 0..<issued {
+            context.table.word(id(index)).pointee.state.bitwiseOr(hits, ordering: .relaxed)
+        }
+        publish(in: chunk, to: ResidentRun.queue(ofWarmth: warmth))
         unpin(0..<issued)
     }
 

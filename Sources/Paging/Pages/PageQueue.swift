@@ -31,7 +31,7 @@ import Synchronization
 /// and remove are O(1).
 ///
 /// This file says what is on the queues. The extensions say what is recycled next (Recycling), what is reserved
-/// (Reserves) and what is queued (Snapshots), and check all that (Invariants).
+/// (Reserves) and what is queued (Snapshots, Walks), and check all that (Invariants).
 struct PageQueue: @unchecked Sendable {
     enum Name: UInt8 {
         /// Not queued: being filled, or in the hand of a recycler.
@@ -53,6 +53,9 @@ struct PageQueue: @unchecked Sendable {
     struct State {
         var shares: Shares
         var ghosts: Ghosts
+        /// Whether a walk is under way, and which flexpage it visits next; `.none` at the end of a queue.
+        var isWalking = false
+        var walked = FlexpageID.none
         /// How often what images want, or who has users, has changed.
         var wishChanges: UInt64 = 0
     }
@@ -129,9 +132,11 @@ struct PageQueue: @unchecked Sendable {
         let tick = QueuePosition(table.word(id).pointee.position.load(ordering: .relaxed)).tick
         if Flaw.earlyPieces.isPlanted { letRecyclersIn(id, name) }
         let next = table[id].pointee.next
+        let isWalked = state.pointee.walked == id
         unlinkLocked(id)
         for index in 0..<count {
             let piece = make(index)
+            if index == 0, isWalked { state.pointee.walked = piece }
             let position = QueuePosition(at: tick, order: table[piece].pointee.order)
             table.word(piece).pointee.position.store(position.raw, ordering: .relaxed)
             insertLocked(piece, before: next, in: name)
@@ -194,6 +199,7 @@ struct PageQueue: @unchecked Sendable {
         assert(flexpage.pointee.queue != .none, "only what is queued is taken off")
         let (image, frames) = (flexpage.pointee.key.image, flexpage.pages)
         let queues = images + Int(image)
+        if state.pointee.walked == id { state.pointee.walked = flexpage.pointee.next }
         if flexpage.pointee.queue == .probation {
             table.unlink(id, from: &queues.pointee.probation.head, &queues.pointee.probation.tail)
             queues.pointee.probation.uncount(frames)

@@ -15,8 +15,11 @@ public final class Provider: @unchecked Sendable {
     /// The number of the image among the open ones. When the image is closed, another one may get the number.
     let image: UInt16
     /// The number of this opening: no two Providers have the same. At least 1.
-    let opening = Provider.openings.wrappingAdd(1, ordering: .relaxed).newValue
+    public let opening = Provider.openings.wrappingAdd(1, ordering: .relaxed).newValue
     private let pages: Pages
+
+    /// Whether a list of what is to be warmed has been read.
+    let warmed = Synchronization.Atomic<Bool>(false)
 
     private static let openings = Atomic<UInt64>(0)
 
@@ -36,6 +39,9 @@ public final class Provider: @unchecked Sendable {
     }
 
     deinit { pages.will.withdraw(self) }
+
+    /// What reads ahead for the image, and warms it.
+    var prefetches: PrefetchQueue { pages.prefetches }
 
     /// Which leaves of the image are dirty or not yet durable.
     var ledger: Ledger { mapper.context.map.ledger }

@@ -19,8 +19,8 @@ public final class ProviderRegistry: @unchecked Sendable {
     let pages: Pages
     /// Whether images rest when their last user has left. If not, they are forgotten.
     private let keepsUnused: Bool
-    private let monitor = Monitor(.registry)
-    private var entries: [Entry] = []
+    let monitor = Monitor(.registry)
+    private(set) var entries: [Entry] = []
     /// Images being opened or closed.
     private var changing: Set<ImageIdentity> = []
     private var numbersInUse: Set<UInt16> = []
@@ -29,7 +29,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     /// The image that `visitEach` is visiting.
     private var visited: Provider?
 
-    private struct Entry {
+    struct Entry {
         let provider: Provider
         var users: Int
         /// Its last close has failed. The Writeback goes on with it.

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Jobs of reading ahead, of all images, until a thread of the Prefetcher does them.
+/// Jobs of reading ahead, of all images, until a thread of the Prefetcher does them. Lists of what is to be warmed come
+/// after them (PrefetchQueue+Warming).
 ///
 /// A bounded queue. If it is full, or more pages are asked for than may be under way at once, the rest of a plan is
 /// dropped: no request ever waits for reading ahead.
@@ -11,11 +12,14 @@ import Glibc
 /// Thread rules: any thread. Its lock is innermost.
 struct PrefetchQueue: @unchecked Sendable {
     private static let capacity = 64
+    /// How often a thread looks whether it may warm, milliseconds.
+    private static let lookInterval = 5
 
-    private let monitor = Monitor()
-    private let state: UnsafeMutablePointer<State>
+    // These are internal only because the extension is a file of its own.
+    let monitor = Monitor()
+    let state: UnsafeMutablePointer<State>
     private let sizes: MemorySizes
-    private let isShared: Bool
+    let isShared: Bool
 
     /// A run of one chunk of an image.
     struct Job {
@@ -24,25 +28,32 @@ struct PrefetchQueue: @unchecked Sendable {
         var mark: UInt64?
     }
 
-    private struct State {
-        var jobs = InlineArray<64, Job>(repeating: Job())
-        var first = 0
-        var count = 0
+    struct State {
+        fileprivate var jobs = InlineArray<64, Job>(repeating: Job())
+        fileprivate var first = 0
+        fileprivate var count = 0
         /// Base pages that are queued or being read.
-        var pages = 0
+        fileprivate var pages = 0
         /// What each image has, by its number.
-        let images: UnsafeMutablePointer<ImageJobs>
+        fileprivate(set) var images: UnsafeMutablePointer<ImageJobs>
         /// The maximum of jobs under way of one image.
-        var maxUnderWayOfImage = Int.max
-        var hasThreads = false
-        var isStopping = false
+        fileprivate var maxUnderWayOfImage = Int.max
+        fileprivate var hasThreads = false
+        fileprivate var isStopping = false
+        /// What is to be warmed, in the order in which the lists have come.
+        var warmings: [Warming] = []
+        var pace: WarmPace
+        /// Whether a thread looks now and then whether it may warm.
+        fileprivate var isLooking = false
     }
 
-    private struct ImageJobs {
+    struct ImageJobs {
         var queued = 0
         var underWay = 0
         /// Base pages of both.
         var pages = 0
+        /// Threads that warm the image at present.
+        var warmers = 0
     }
 
     /// - Parameter isShared: Whether several images share the Memory.
@@ -52,12 +63,13 @@ struct PrefetchQueue: @unchecked Sendable {
         let images = UnsafeMutablePointer<ImageJobs>.allocate(capacity: metadata.images)
         images.initialize(repeating: ImageJobs(), count: metadata.images)
         state = .allocate(capacity: 1)
-        state.initialize(to: State(images: images))
+        state.initialize(to: State(images: images, pace: WarmPace(metadata)))
     }
 
     func destroy() {
         monitor.destroy()
         state.pointee.images.deallocate()
+        state.deinitialize(count: 1)
         state.deallocate()
     }
 
@@ -112,13 +124,24 @@ struct PrefetchQueue: @unchecked Sendable {
         monitor.lock()
         while !state.pointee.isStopping {
             if let position = nextPosition() {
+                // Another one looks after the lists meanwhile.
+                if !state.pointee.warmings.isEmpty { monitor.wakeAll() }
                 doJob(at: position)
                 return true
             }
-            monitor.wait()
+            if warmIfMayBegin() { return true }
+            waitForWork()
         }
         monitor.unlock()
         return false
+    }
+
+    /// While there is something to be warmed, one thread looks now and then whether it may. The lock is held.
+    private func waitForWork() {
+        guard !state.pointee.warmings.isEmpty, !state.pointee.isLooking else { return monitor.wait() }
+        state.pointee.isLooking = true
+        monitor.wait(milliseconds: PrefetchQueue.lookInterval)
+        state.pointee.isLooking = false
     }
 
     /// The position in the queue of the first job whose image may have one more under way. The lock is held.
@@ -178,8 +201,8 @@ struct PrefetchQueue: @unchecked Sendable {
         monitor.unlock()
     }
 
-    /// Drops the jobs of an image that are queued, and waits until none of its jobs is under way. It does not wait for
-    /// other images' jobs: if threads are always busy with those, it would never end (invariant 9).
+    /// Drops the jobs of an image that are queued, and its list, and waits until none of its jobs is under way. It does
+    /// not wait for other images' jobs: if threads are always busy with those, it would never end (invariant 9).
     func forget(_ provider: Provider) {
         monitor.lock()
         let image = Int(provider.image)
@@ -189,7 +212,8 @@ struct PrefetchQueue: @unchecked Sendable {
             state.pointee.images[image].queued -= 1
             state.pointee.images[image].pages -= state.pointee.jobs[index].pages.count
         }
-        while state.pointee.images[image].underWay > 0 { monitor.wait() }
+        state.pointee.warmings.removeAll { $0.provider.toOpaque() == Unmanaged.passUnretained(provider).toOpaque() }
+        while state.pointee.images[image].underWay > 0 || state.pointee.images[image].warmers > 0 { monitor.wait() }
         monitor.unlock()
     }
 

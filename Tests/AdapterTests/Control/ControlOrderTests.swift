@@ -21,7 +21,7 @@ import Testing
         ("drop", .drop(nil)), ("drop a%20b%25", .drop("a b%")), ("prefetch a 4k 1M", .prefetch("a", 4096..<1_052_672)),
         ("prefetch a 0 0", .prefetch("a", 0..<0)), ("readahead a off", .readahead("a", 0)),
         ("readahead a 64k", .readahead("a", 65536)), ("limit 64M", .limit(64 << 20)), ("limit 0", .limit(0)),
-        ("limit", .limit(nil)), ("advise", .advise), ("drop %C3%A4", .drop("ä")),
+        ("limit", .limit(nil)), ("advise", .advise), ("drop %C3%A4", .drop("ä")), ("resident a%20b", .resident("a b")),
     ])
     func orders(_ line: String, _ order: ControlOrder) throws { #expect(try ControlOrder(line) == order) }
 
@@ -32,6 +32,7 @@ import Testing
         ("figures now", "figures: 1 words follow; expected figures"),
         ("advise a", "advise: 1 words follow; expected advise"),
         ("flush a b", "flush: 2 words follow; expected flush [EXPORT]"),
+        ("resident", "resident: 0 words follow; expected resident EXPORT"),
         ("prefetch a 0", "prefetch: 2 words follow; expected prefetch EXPORT OFFSET LENGTH"),
         ("prefetch a -1 2", "\"-1\": not a size"), ("prefetch a 0 x", "\"x\": not a size"),
         ("prefetch a 9223372036854775807 1", "the range has no end"),
@@ -52,7 +53,8 @@ import Testing
     func anyLine(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let pieces = [
-            "figures", "flush", "drop", "prefetch", "readahead", "limit", " ", " ", "%", "%20", "%zz", "off",
+            "figures", "flush", "drop", "prefetch", "readahead", "limit", "resident", " ", " ", "%", "%20", "%zz",
+            "off",
             "9223372036854775807",
             "1e", "-1", "0", "ä", "\u{0}", "\t", "a.img", "8E", "7E",
         ]

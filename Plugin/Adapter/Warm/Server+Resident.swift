@@ -1,0 +1,23 @@
+import Paging
+
+// What the control socket tells of the pages in memory.
+extension Server {
+    /// The maximum number of runs in an answer. The coldest ones are left out.
+    private static let maxRuns = 1 << 18
+
+    /// What is in memory of the image, the warmest first: for each run its warmth, its offset and its length, bytes.
+    func resident(_ name: String) throws(ControlError) -> Members {
+        try with(name) { client throws(ControlError) in
+            let provider = client.pager.provider
+            var numbers: [JSON] = []
+            for run in try running().residents(of: provider).prefix(Server.maxRuns) {
+                let offset = run.pages.lowerBound * UInt64(BasePage.size)
+                numbers += [
+                    .number(UInt64(run.warmth)), .number(offset),
+                    .number(UInt64(run.pages.count) * UInt64(BasePage.size)),
+                ]
+            }
+            return [("size_bytes", .number(UInt64(provider.size))), ("runs", .list(numbers))]
+        }
+    }
+}

@@ -1,0 +1,53 @@
+"""A control group in which a disk is as slow as a cloud's volume."""
+
+import os
+import time
+from pathlib import Path
+
+V1 = Path("/sys/fs/cgroup/blkio")
+
+
+class Throttle:
+    """A context manager for a group whose processes read a disk no faster than this. It needs cgroup v1's blkio."""
+
+    def __init__(self, near: Path, iops: int, bytes_per_second: int):
+        self.path = V1 / f"flexpage-bench-{os.getpid()}"
+        self.near, self.iops, self.bytes_per_second = near, iops, bytes_per_second
+
+    @staticmethod
+    def why_not() -> str | None:
+        """The reason why no disk can be throttled here; None if one can be."""
+        return None if os.access(V1 / "cgroup.procs", os.W_OK) else f"there is no {V1} that can be written"
+
+    def __enter__(self) -> "Throttle":
+        self.path.mkdir()
+        disk = whole_disk(self.near)
+        try:
+            (self.path / "blkio.throttle.read_iops_device").write_text(f"{disk} {self.iops}")
+            (self.path / "blkio.throttle.read_bps_device").write_text(f"{disk} {self.bytes_per_second}")
+        except OSError:
+            self.path.rmdir()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _attempt in range(100):
+            try:
+                return self.path.rmdir()
+            except OSError:
+                # A process that has just ended remains a member for a moment.
+                time.sleep(0.05)
+
+    def starting(self, command: list[str]) -> list[str]:
+        """A command that joins the group and then becomes `command`."""
+        return ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(self.path), *command]
+
+
+def whole_disk(near: Path) -> str:
+    """The numbers of the disk that a file is on."""
+    number = os.stat(near).st_dev
+    name = f"{os.major(number)}:{os.minor(number)}"
+    entry = Path(f"/sys/dev/block/{name}")
+    if not entry.exists():
+        raise OSError(f"{near} is on no disk that can be throttled")
+    return (entry.resolve().parent / "dev").read_text().strip() if (entry / "partition").exists() else name

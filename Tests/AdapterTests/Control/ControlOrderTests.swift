@@ -52,7 +52,8 @@ import Testing
     func anyLine(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let pieces = [
-            "figures", "flush", "drop", "prefetch", "readahead", "limit", "resident", " ", " ", "%", "%20", "%zz", "off",
+            "figures", "flush", "drop", "prefetch", "readahead", "limit", "resident", " ", " ", "%", "%20", "%zz",
+            "off",
             "9223372036854775807",
             "1e", "-1", "0", "ä", "\u{0}", "\t", "a.img", "8E", "7E",
         ]

@@ -86,7 +86,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ] + (isScheduled ? [] : ["CLinux", "CLibNBD", "CNetlink"]),
-            exclude: ["README.md", "flexpage.pod"] + (isScheduled ? ["Attach", "Control", "Warm"] : []),
+            exclude: ["README.md", "flexpage.pod"] + (isScheduled ? ["Advise", "Attach", "Control", "Warm"] : []),
             swiftSettings: strict),
 
         // What tests count with.

@@ -24,6 +24,8 @@ final class Serving: Sendable {
     private let warmth: Warmth?
     private let writeback: Writeback?
     private let prefetcher: Prefetcher?
+    /// What simulates other amounts of memory; nil without control=, or if there is too little memory.
+    private let adviceThread: AdviceThread?
     private let gate: @Sendable () -> Void
     private let flushes: FinalFlushes
     /// Seconds that the end waits for a disk that does nothing, or nil if it waits for ever.
@@ -49,8 +51,8 @@ final class Serving: Sendable {
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead, isShared: image == nil, kept: inheritance?.kept,
-                backing: inheritance?.backing
+                readahead: settings.readahead, isShared: image == nil, advice: settings.adviceBytes,
+                kept: inheritance?.kept, backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)
@@ -79,6 +81,12 @@ final class Serving: Sendable {
         } catch {
             throw Serving.refusal(ofThread: error)
         }
+        do throws(AccessError) {
+            adviceThread = pages.givesAdvice ? try AdviceThread(pages: pages) : nil
+        } catch {
+            prefetcher?.stop()
+            throw Serving.refusal(ofThread: error)
+        }
         // What is owed to other images goes out too, and the next server wants to know when this one was alive.
         let isWritable = inheritance != nil || image?.image.isWritable ?? true
         do throws(AccessError) {
@@ -88,6 +96,7 @@ final class Serving: Sendable {
                     Serving.complete(count, provider, images, log)
                 } : nil
         } catch {
+            adviceThread?.stop()
             prefetcher?.stop()
             throw Serving.refusal(ofThread: error)
         }
@@ -304,6 +313,7 @@ final class Serving: Sendable {
         if let kept { close(kept) }
         limit.stop()
         writeback?.stop()
+        adviceThread?.stop()
         prefetcher?.stop()
         if losses.isEmpty { inheritance?.kept.noteEnd() }
         return (losses, false)

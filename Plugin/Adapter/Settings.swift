@@ -36,6 +36,9 @@ struct Settings: Equatable {
     /// The path of the file that says what was in memory, as it was typed; nil for none.
     var warm: String?
 
+    /// Bytes of the memory that are set aside for advice about its amount: some with control=, none without.
+    var adviceBytes: Int { control == nil ? 0 : Pages.adviceBytes(memory: memory) }
+
     /// The path of the control socket, as it was typed; nil for none.
     var control: String?
     /// Its permissions: at first only the user who starts the server may connect.
@@ -150,10 +153,10 @@ struct Settings: Equatable {
 
     /// What is reserved must leave enough to lend.
     private func checkReserves() throws(ConfigurationError) {
-        let excess = Pages.excess(of: reserves, memory: memory)
+        let excess = Pages.excess(of: reserves, memory: memory - adviceBytes)
         guard excess > 0 else { return }
         let whose = exports.count <= 1 ? "an image" : "all exports together"
-        let limit = ByteCount.roughly(Pages.maxReserved(memory: memory))
+        let limit = ByteCount.roughly(Pages.maxReserved(memory: memory - adviceBytes))
         throw ConfigurationError(
             "reserve= is \(ByteCount.roughly(excess)) too much for \(whose); expected at most half of the pages in "
                 + "memory=, which is \(limit)")

@@ -18,7 +18,8 @@ struct FlexpageCommand: ParsableCommand {
             [StateCommand.self, Measure.self, Simulate.self, Fuzz.self]
         #else
             [
-                Attach.self, Detach.self, Top.self, SetCommand.self, Metrics.self, StateCommand.self, Warm.self,
+                Attach.self, Detach.self, Top.self, SetCommand.self, Metrics.self, Advise.self, StateCommand.self,
+                Warm.self,
                 Measure.self, Simulate.self,
             ]
         #endif

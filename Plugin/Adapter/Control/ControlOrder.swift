@@ -6,6 +6,8 @@ import Paging
 enum ControlOrder: Equatable {
     /// Tell all figures.
     case figures
+    /// Tell what other amounts of memory would give.
+    case advise
     /// Bring everything written to the image, or to all images, and make it durable.
     case flush(String?)
     /// Drop the clean pages of the image, or of all images.
@@ -26,7 +28,7 @@ enum ControlOrder: Equatable {
     /// How each order is written.
     private static let forms = [
         "figures", "flush [EXPORT]", "drop [EXPORT]", "prefetch EXPORT OFFSET LENGTH", "readahead EXPORT SIZE|off",
-        "limit [SIZE]", "resident EXPORT",
+        "limit [SIZE]", "resident EXPORT", "advise",
     ]
 
     /// - Throws: A sentence for the client.
@@ -46,6 +48,7 @@ enum ControlOrder: Equatable {
         }
         switch order {
         case "figures": self = .figures
+        case "advise": self = .advise
         case "flush": self = .flush(try words.dropFirst().first.map(ControlOrder.name))
         case "drop": self = .drop(try words.dropFirst().first.map(ControlOrder.name))
         case "resident": self = .resident(try ControlOrder.name(words[1]))

@@ -10,6 +10,7 @@ extension Server {
         do throws(ControlError) {
             let order = try ControlOrder(line)
             if order == .figures { return .done(try figures()) }
+            if order == .advise { return .done(try advice()) }
             guard orders.begin() else {
                 throw ControlError("\(ControlOrders.max) orders are under way already; one of them may wait for a disk")
             }
@@ -25,6 +26,7 @@ extension Server {
     private func carryOut(_ order: ControlOrder, _ client: ControlClient) throws(ControlError) -> Members {
         switch order {
         case .figures: return try figures()
+        case .advise: return try advice()
         case .flush(let name): return try flush(name, client)
         case .drop(let name): return try drop(name)
         case .resident(let name): return try resident(name)

@@ -18,6 +18,15 @@ struct FlexpageTable: @unchecked Sendable {
         kept = memory.kept
     }
 
+    /// A table of flexpages that have no memory: a Miniature's.
+    init(_ base: UnsafeMutablePointer<Flexpage>, _ words: UnsafeMutablePointer<FlexpageWord>) {
+        self.base = base
+        self.words = words
+        frames = UnsafeMutableRawPointer(base)
+        badPages = BadPages(UnsafeMutablePointer(bitPattern: BasePage.size)!)
+        kept = nil
+    }
+
     @inline(__always)
     subscript(id: FlexpageID) -> UnsafeMutablePointer<Flexpage> { base + Int(id) }
 

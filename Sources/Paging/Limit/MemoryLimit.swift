@@ -29,7 +29,7 @@ public final class MemoryLimit: @unchecked Sendable {
     private var hasThread = false
     private var isStopping = false
     private var orders = 0
-    /// The last order that the thread has seen.
+    /// The last order that all has followed.
     private var followed = 0
     /// What is wanted, bytes.
     private var limit: Int
@@ -58,7 +58,7 @@ public final class MemoryLimit: @unchecked Sendable {
         self.pages = pages
         self.registry = registry
         grid = pages.memory.grid
-        limit = pages.memory.bytes
+        limit = pages.bytes
     }
 
     deinit { monitor.destroy() }
@@ -83,7 +83,7 @@ public final class MemoryLimit: @unchecked Sendable {
     }
 
     private func frames(withGiven blocks: Int) -> Int { pages.frames - blocks * grid.size }
-    private func bytes(withGiven blocks: Int) -> Int { pages.memory.bytes - blocks * grid.size * BasePage.size }
+    private func bytes(withGiven blocks: Int) -> Int { pages.bytes - blocks * grid.size * BasePage.size }
 
     /// Wants the memory in use to be at most `bytes` bytes, pages and tables together. It replaces what was wanted
     /// before. Returns at once.
@@ -91,7 +91,7 @@ public final class MemoryLimit: @unchecked Sendable {
     /// - Returns: The number of this order.
     @discardableResult
     public func set(_ bytes: Int, reserves: [Reserve] = []) throws(LimitRefusal) -> Int {
-        guard bytes <= pages.memory.bytes else { throw .above(max: pages.memory.bytes) }
+        guard bytes <= pages.bytes else { throw .above(max: pages.bytes) }
         let min = min(reserves: reserves)
         guard bytes >= min else { throw .below(min: min) }
         let blockBytes = grid.size * BasePage.size
@@ -103,7 +103,7 @@ public final class MemoryLimit: @unchecked Sendable {
             throw .noThread(error)
         }
         limit = bytes
-        target = (pages.memory.bytes - bytes + blockBytes - 1) / blockBytes
+        target = (pages.bytes - bytes + blockBytes - 1) / blockBytes
         orders += 1
         obstacle = nil
         monitor.wakeAll()
@@ -161,10 +161,7 @@ public final class MemoryLimit: @unchecked Sendable {
         monitor.lock()
         defer { monitor.unlock() }
         while !isStopping {
-            if followed != orders {
-                followed = orders
-                return .follow
-            }
+            if followed != orders { return .follow }
             if given.count < target { return .lower }
             if given.count > target { return .raise }
             monitor.wait()
@@ -174,6 +171,11 @@ public final class MemoryLimit: @unchecked Sendable {
 
     /// Whether one more block is to be given.
     private var isLowering: Bool { monitor.withLock { !isStopping && given.count < target } }
+
+    /// Says why nothing comes of it, unless something else is wanted by now.
+    private func note(_ obstacle: LimitProgress.Obstacle) {
+        monitor.withLock { if followed == orders { self.obstacle = obstacle } }
+    }
 
     /// Says why nothing comes of it, and sleeps for a while or until something else is wanted. That has its own
     /// obstacles.
@@ -187,8 +189,9 @@ public final class MemoryLimit: @unchecked Sendable {
 
     /// Tells all that is computed from the number of frames.
     private func follow() {
-        let blocks = monitor.withLock { Swift.max(target, given.count) }
+        let (blocks, order) = monitor.withLock { (Swift.max(target, given.count), orders) }
         pages.follow(frames: frames(withGiven: blocks))
+        monitor.withLock { followed = order }
     }
 
     // MARK: Less
@@ -207,7 +210,7 @@ public final class MemoryLimit: @unchecked Sendable {
                     reopen(block)
                     return rest(.notTaken(error))
                 }
-            case .stuck: continue
+            case .stuck: note(.inUse)
             // For what lies in other blocks there is no room either.
             case .noRoom: return rest(.inUse)
             }

@@ -7,7 +7,7 @@ import CIntrinsics
 /// No lock may be held when an Accessor is called (invariant 7). If a function wants a lock held, they check that too.
 /// Release builds pay nothing.
 enum LockRank: UInt64 {
-    /// The ProviderRegistry's lock: which images are open.
+    /// The ProviderRegistry's lock: which images are open. The Advisor's: its miniatures.
     case registry
     /// A shard's lock. Only `checkInvariants` holds several, in ascending order.
     case shard

@@ -36,7 +36,7 @@ struct Fill: ~Copyable {
     /// From the first to the last base page planned, or in flight after `issue`.
     private(set) var covered: Range<UInt64>
     /// Those of them that are resident, and read in vain.
-    private let resident: PageSet
+    let resident: PageSet
     /// Where their bytes go: a flexpage that is in no map; `.none` if no page is read in vain.
     private var sink = FlexpageID.none
 

@@ -17,6 +17,7 @@ extension PageMapper {
             let hole: HoleHint
             let fillShare: FillShare
             let latencies: ImageLatencies
+            let sampler: Sampler
             var provider: Unmanaged<Provider>?
             let pages: Unmanaged<Pages>
         }
@@ -33,7 +34,7 @@ extension PageMapper {
                     pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.sizes.wantedReadahead, pages.sizes),
                     hole: HoleHint(), fillShare: FillShare(pages.sizes, isShared: pages.isShared),
-                    latencies: ImageLatencies(), provider: nil,
+                    latencies: ImageLatencies(), sampler: pages.advisor?.sampler ?? .off, provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
         }
 
@@ -71,6 +72,11 @@ extension PageMapper {
         var latencies: ImageLatencies { storage.pointee.latencies }
         @inline(__always)
         var reservations: Reservations { storage.pointee.reservations }
+        /// What reports sampled accesses.
+        var sampler: Sampler { storage.pointee.sampler }
+        /// Its mask. A hit loads nothing else of it.
+        @inline(__always)
+        var sampleMask: UInt64 { storage.pointee.sampler.mask }
         @inline(__always)
         var readahead: Readahead { storage.pointee.readahead }
         /// There is, or was, a hole at `range`; nowhere if that is empty. See HoleHint.

@@ -83,6 +83,7 @@ extension PageMapper {
         chunk.shard.pointee.misses += UInt64(fill.covered.count)
         context.map.counters.countMisses(fill.covered.count)
         fill.publish(in: chunk)
+        fill.note(.miss, in: hashed)
         let loan = fill.lend(wanted, in: chunk)
         assert(!loan.range.isEmpty, "what a request begins with has been populated, or is zeroes")
         chunk.unlock()

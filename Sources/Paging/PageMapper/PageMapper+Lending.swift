@@ -27,9 +27,11 @@ extension PageMapper.Context {
         let counted = max(loan.range.lowerBound, countingFrom)..<max(loan.range.upperBound, countingFrom)
         if !counted.isEmpty {
             let before = chunk.shard.pointee.hits
-            chunk.shard.pointee.hits = before &+ UInt64(BasePage.numbers(covering: counted).count)
+            let pages = BasePage.numbers(covering: counted)
+            chunk.shard.pointee.hits = before &+ UInt64(pages.count)
             map.counters.countHits(chunk.shard.pointee.hits &- before, in: chunk)
             clock.countTime(ofHits: before, chunk.shard.pointee.hits)
+            note(.hit, pages, in: chunk.chunk)
         }
         return loan
     }

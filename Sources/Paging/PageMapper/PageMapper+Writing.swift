@@ -71,6 +71,7 @@ extension PageMapper {
         if loan.count > 0 {
             chunk.shard.pointee.writeLoans += 1
             chunk.unlock()
+            context.note(.write, BasePage.numbers(covering: loan.range), in: hashed)
             return loan
         }
         _ = consume loan
@@ -141,6 +142,7 @@ extension PageMapper {
         admission.use(fill.publishForWriting(in: chunk))
         let loan = fill.lendForWriting(wanted, in: chunk)
         chunk.unlock()
+        context.note(.write, BasePage.numbers(covering: loan.range), in: hashed)
         return loan
     }
 

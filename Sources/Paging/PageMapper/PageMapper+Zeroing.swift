@@ -68,6 +68,7 @@ extension PageMapper {
     func drop(_ id: FlexpageID, in chunk: borrowing LockedChunk) {
         let region = context.table.region(of: id)
         precondition(context.table.state(of: id).isRecyclable, "only what is neither lent nor dirty is dropped")
+        context.note(.drop, context.table[id].covered, in: chunk.chunk)
         context.map.remove(id, in: chunk)
         if context.queue.remove(id) { pages.give(region) }
     }

@@ -19,10 +19,12 @@ struct Ghosts {
     /// do not fill evenly.
     static func buckets(frames: Int) -> Int { max(1, frames * 3 / 4 / entriesPerBucket) }
 
-    init(_ metadata: borrowing Metadata) {
-        entries = metadata.ghosts
-        buckets = UInt64(metadata.ghostBuckets)
-        capacity = Ghosts.capacity(frames: metadata.frames)
+    init(_ metadata: borrowing Metadata) { self.init(QueueTables(metadata)) }
+
+    init(_ tables: QueueTables) {
+        entries = tables.ghosts
+        buckets = UInt64(tables.ghostBuckets)
+        capacity = Ghosts.capacity(frames: tables.frames)
     }
 
     private static func capacity(frames: Int) -> UInt32 { UInt32(max(1, frames / 2)) }

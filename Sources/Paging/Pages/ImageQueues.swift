@@ -25,20 +25,27 @@ struct ImageQueues: ~Copyable {
     @inline(__always)
     var frames: Int { probation.frames + main.frames }
 
+    /// The frames that probation aims at if a tenth would be less.
+    static let minProbation = 100
+
     /// The frames that probation aims at if the image has, or could have, `frames` frames: a tenth of them, but at
-    /// least 100 frames and at most half of them. If there are few frames, a page in a tenth of them would be recycled
-    /// before it is used again.
-    static func probationTarget(ofFrames frames: Int) -> Int { max(frames / 10, min(100, frames / 2)) }
+    /// least `minimum` frames and at most half of them. If there are few frames, a page in a tenth of them would be
+    /// recycled before it is used again.
+    @inline(__always)
+    static func probationTarget(ofFrames frames: Int, atLeast minimum: Int = minProbation) -> Int {
+        max(frames / 10, min(minimum, frames / 2))
+    }
 }
 
 extension UnsafeMutablePointer<ImageQueues> {
     /// Lets probation aim at its part of what the image has or could have: all that other images do not hold, and at
     /// least its reserve. So an image that is alone always aims at its part of the memory.
     @inline(__always)
-    func aim(framesOfOthers: Int, reserve: Int, frames: Int) {
+    func aim(framesOfOthers: Int, reserve: Int, frames: Int, minProbation: Int) {
         guard framesOfOthers != pointee.framesOfOthers else { return }
         pointee.framesOfOthers = framesOfOthers
-        let target = ImageQueues.probationTarget(ofFrames: Swift.max(frames - framesOfOthers, reserve))
+        let target = ImageQueues.probationTarget(
+            ofFrames: Swift.max(frames - framesOfOthers, reserve), atLeast: minProbation)
         guard target != Int(pointee.probationTarget) else { return }
         pointee.probationTarget = UInt32(target)
         pointee.correlationFrames.store(UInt32(Swift.min(target / 2, 1 << 27)), ordering: .relaxed)

@@ -61,6 +61,7 @@ extension PageQueue {
 
     private func aimAnewLocked() {
         lock.assertHeld()
+        state.pointee.wishChanges += 1
         for image in 0..<imageCount {
             (images + image).forgetAim()
             aimLocked(UInt16(image))

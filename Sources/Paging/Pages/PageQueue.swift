@@ -47,6 +47,8 @@ struct PageQueue: @unchecked Sendable {
     /// The queues of each image, by its number.
     let images: UnsafeMutablePointer<ImageQueues>
     let imageCount: Int
+    /// The frames that probation aims at if a tenth would be less.
+    let minProbation: Int
 
     struct State {
         var shares: Shares
@@ -54,15 +56,22 @@ struct PageQueue: @unchecked Sendable {
         /// Whether a walk is under way, and which flexpage it visits next; `.none` at the end of a queue.
         var isWalking = false
         var walked = FlexpageID.none
+        /// How often what images want, or who has users, has changed.
+        var wishChanges: UInt64 = 0
     }
 
     init(table: FlexpageTable, metadata: borrowing Metadata) {
+        self.init(table: table, QueueTables(metadata))
+    }
+
+    init(table: FlexpageTable, _ tables: QueueTables) {
         self.table = table
-        lock = Lock(in: metadata.mutex(.queue))
-        images = metadata.imageQueues
-        imageCount = metadata.images
+        lock = Lock(in: tables.mutex)
+        images = tables.imageQueues
+        imageCount = tables.images
+        minProbation = tables.minProbation
         state = .allocate(capacity: 1)
-        state.initialize(to: State(shares: Shares(metadata), ghosts: Ghosts(metadata)))
+        state.initialize(to: State(shares: Shares(tables), ghosts: Ghosts(tables)))
         for image in 0..<imageCount {
             (images + image).initialize(to: ImageQueues())
             aimLocked(UInt16(image))
@@ -208,6 +217,6 @@ struct PageQueue: @unchecked Sendable {
         let others = state.pointee.shares.held &- state.pointee.shares.held(by: image)
         (images + Int(image)).aim(
             framesOfOthers: others, reserve: state.pointee.shares.reserve(of: image),
-            frames: state.pointee.shares.frames)
+            frames: state.pointee.shares.frames, minProbation: minProbation)
     }
 }

@@ -63,6 +63,8 @@ public final class Pages: @unchecked Sendable {
     let readaheadWaste: ReadaheadWaste
     /// What brings dirty pages out when the process is about to die.
     public let will: LastWill
+    /// What knows what other amounts of memory would give, or nil.
+    let advisor: Advisor?
     /// Tells the person who runs the server of an image's troubles. It is called from any thread, with no lock held.
     let notify: @Sendable (Notice, Provider) -> Void
 
@@ -81,6 +83,8 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter isShared: Whether several images share the memory. Then one of them has at most half of what may be
     ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
     ///   hangs does not stop the others.
+    /// - Parameter advice: Bytes of the memory that are set aside for advice about its amount: `adviceBytes`, or 0 for
+    ///   no advice.
     /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
     ///   empty section. It lasts as long as the Pages. If another server has left something,
     ///   `ProviderRegistry.takeOver` comes before anything else. If it is nil, nothing is kept.
@@ -90,13 +94,16 @@ public final class Pages: @unchecked Sendable {
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
-        kept: KeptState? = nil, backing: (any MemoryBacking)? = nil,
+        advice: Int = 0, kept: KeptState? = nil, backing: (any MemoryBacking)? = nil,
         notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.notify = notify
         self.flushTime = flushTime
         self.isShared = isShared
-        memory = try Memory(bytes: bytes, kept: kept, backing: backing)
+        memory = try Memory(bytes: bytes - advice, kept: kept, backing: backing)
+        let layout = AdvisorLayout(
+            frames: memory.metadata.frames, images: memory.metadata.images, bytes: advice)
+        advisor = try layout.map { (layout) throws(AccessError) in try Advisor(layout) }
         table = FlexpageTable(memory)
         leaves = LeafTable(memory)
         queue = PageQueue(table: table, metadata: memory.metadata)
@@ -130,6 +137,9 @@ public final class Pages: @unchecked Sendable {
             image: image, leaves: leaves, table: table, dirtyLimit: dirtyLimit.ofImage(image),
             metadata: memory.metadata)
     }
+
+    /// The bound of all pages and tables together, what is set aside for advice among them, bytes.
+    var bytes: Int { memory.bytes + (advisor?.layout.bytes ?? 0) }
 
     /// The number of base pages that there is room for, if nothing limits the memory to less (`MemoryLimit`).
     public var frames: Int { memory.metadata.frames }
@@ -234,8 +244,8 @@ public final class Pages: @unchecked Sendable {
         counters.dirtyWaits = dirtyLimit.waits
         counters.allowedDirtyPages = UInt64(dirtyLimit.allowedOfAll)
         counters.dirtyPages = UInt64(max(0, dirtyLimit.pages))
-        counters.bytesInUse = UInt64(memory.bytesInUse)
-        counters.peakBytesInUse = UInt64(memory.peakBytesInUse)
+        counters.bytesInUse = UInt64(memory.bytesInUse + (advisor?.layout.bytes ?? 0))
+        counters.peakBytesInUse = UInt64(memory.peakBytesInUse + (advisor?.layout.bytes ?? 0))
         return counters
     }
 }

@@ -38,11 +38,13 @@ struct Shares {
     /// takes 190 ns. With one for each 16 frames, a frame costs 12 ns here, and 3 ns if there is one image.
     private static let maxCredit = 16
 
-    init(_ metadata: borrowing Metadata) {
-        holdings = metadata.holdings
-        givers = metadata.givers
-        images = metadata.images
-        (frames, maxFrames) = (metadata.frames, metadata.frames)
+    init(_ metadata: borrowing Metadata) { self.init(QueueTables(metadata)) }
+
+    init(_ tables: QueueTables) {
+        holdings = tables.holdings
+        givers = tables.givers
+        images = tables.images
+        (frames, maxFrames) = (tables.frames, tables.frames)
         holdings.initialize(repeating: Holding(), count: images)
     }
 
@@ -75,6 +77,11 @@ struct Shares {
     /// Frames that are reserved for the image at present.
     @inline(__always)
     func reserve(of image: UInt16) -> Int { Int(holdings[Int(image)].reserve) }
+
+    /// The frames that the image's owner wants reserved, `Holding.byDefault` for the default, and whether it has users.
+    func wish(of image: UInt16) -> (wanted: Int32, isActive: Bool) {
+        (holdings[Int(image)].wanted, holdings[Int(image)].isActive)
+    }
 
     // MARK: Who gives
 

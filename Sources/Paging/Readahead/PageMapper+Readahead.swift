@@ -94,6 +94,7 @@ extension PageMapper {
         hashed.withLock { chunk in
             if let warmth { fill.publishWarm(warmth, in: chunk) } else { fill.publishAhead(mark: mark, in: chunk) }
         }
+        fill.note(.ahead, in: hashed)
         fill.giveBackDropped()
         context.waiters.wake()
         if isAllZero, warmth == nil { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), in: hashed) }

@@ -23,7 +23,9 @@ struct BadPages: @unchecked Sendable {
     /// The seconds of the clock by which pages are due.
     static var now: Int { MonotonicClock.milliseconds / 1000 }
 
-    init(_ metadata: borrowing Metadata) { notes = metadata.badPages }
+    init(_ metadata: borrowing Metadata) { self.init(metadata.badPages) }
+
+    init(_ notes: UnsafeMutablePointer<UInt16>) { self.notes = notes }
 
     /// Whether the page in `frame` is known to be bad.
     func isBad(_ frame: FlexpageID) -> Bool { notes[Int(frame)] != 0 }

@@ -49,6 +49,8 @@ final class ControlConnection {
 
     func figures() throws(ToolFailure) -> ServerFigures { try decode(ServerFigures.self, try ask("figures")) }
 
+    func advice() throws(ToolFailure) -> AdviceFigures { try decode(AdviceFigures.self, try ask("advise")) }
+
     /// A name as one word of an order: other bytes than letters, digits and some signs are escaped.
     static func word(_ name: String) -> String {
         name.utf8.map { byte in

@@ -10,20 +10,30 @@ struct Simulation {
     var countsTables = false
     /// Whether writes are simulated as writes, or count as reads.
     var writes = false
+    /// Bytes, beside `memory`, for advice about its amount; 0 for none.
+    var advice = 0
 
     /// Runs the whole trace, beginning with an empty cache.
     func run(_ trace: Trace) throws -> Figures { try run([trace])[0] }
 
     /// Runs all of the traces in one memory, beginning with an empty cache. Each has images of its own.
     /// - Returns: The figures of each.
-    func run(_ traces: [Trace]) throws -> [Figures] {
+    func run(_ traces: [Trace]) throws -> [Figures] { try runAdvised(traces).figures }
+
+    /// Requests between two looks at the samples for advice: few enough, so that none is dropped.
+    private static let requestsOfDigest = 8
+
+    /// As `run`.
+    /// - Returns: The figures of each, and the advice on the memory, if there is any.
+    func runAdvised(_ traces: [Trace]) throws -> (figures: [Figures], advice: Advice?) {
         let pages = try makePages()
         let registry = ProviderRegistry(pages: pages)
         let simulated = try traces.enumerated().map { try SimulatedTrace($1, number: $0, in: registry) }
         let prefetcher = try Prefetcher(pages: pages, threads: 0)
         defer { prefetcher.stop() }
         let writer = SimulatedWriter(pages: pages, pagers: simulated.flatMap(\.pagers))
-        for next in Interleaving(traces) {
+        for (number, next) in Interleaving(traces).enumerated() {
+            if advice > 0, number % Simulation.requestsOfDigest == 0 { pages.digestSamples() }
             let trace = simulated[next.trace]
             try serve(next.request, of: trace, writer)
             guard way == .ahead else { continue }
@@ -33,7 +43,7 @@ struct Simulation {
             trace.readsAhead += image.traffic.reads - reads
         }
         try writer.flush()
-        return simulated.map { $0.figures(self, frames: pages.frames) }
+        return (simulated.map { $0.figures(self, frames: pages.frames) }, pages.advice())
     }
 
     private func serve(_ request: TraceRequest, of trace: SimulatedTrace, _ writer: SimulatedWriter) throws {
@@ -46,8 +56,8 @@ struct Simulation {
 
     private func makePages() throws -> Pages {
         try Pages(
-            memory: countsTables ? memory : Pages.memory(forFrames: memory / BasePage.size),
+            memory: (countsTables ? memory : Pages.memory(forFrames: memory / BasePage.size)) + advice,
             readahead: way == .ahead ? Pages.defaultReadahead : 0,
-            maxPagesOfFill: way == .fixed ? 1 : Pages.maxFill)
+            maxPagesOfFill: way == .fixed ? 1 : Pages.maxFill, advice: advice)
     }
 }

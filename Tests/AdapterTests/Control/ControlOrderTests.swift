@@ -21,7 +21,7 @@ import Testing
         ("drop", .drop(nil)), ("drop a%20b%25", .drop("a b%")), ("prefetch a 4k 1M", .prefetch("a", 4096..<1_052_672)),
         ("prefetch a 0 0", .prefetch("a", 0..<0)), ("readahead a off", .readahead("a", 0)),
         ("readahead a 64k", .readahead("a", 65536)), ("limit 64M", .limit(64 << 20)), ("limit 0", .limit(0)),
-        ("limit", .limit(nil)), ("drop %C3%A4", .drop("ä")), ("resident a%20b", .resident("a b")),
+        ("limit", .limit(nil)), ("advise", .advise), ("drop %C3%A4", .drop("ä")), ("resident a%20b", .resident("a b")),
     ])
     func orders(_ line: String, _ order: ControlOrder) throws { #expect(try ControlOrder(line) == order) }
 
@@ -30,6 +30,7 @@ import Testing
         ("", "the line is empty; expected figures, flush [EXPORT], drop [EXPORT]"),
         ("Figures", "\"Figures\": unknown order; expected figures"),
         ("figures now", "figures: 1 words follow; expected figures"),
+        ("advise a", "advise: 1 words follow; expected advise"),
         ("flush a b", "flush: 2 words follow; expected flush [EXPORT]"),
         ("resident", "resident: 0 words follow; expected resident EXPORT"),
         ("prefetch a 0", "prefetch: 2 words follow; expected prefetch EXPORT OFFSET LENGTH"),

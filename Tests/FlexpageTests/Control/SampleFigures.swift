@@ -5,7 +5,8 @@ import FoundationEssentials
 /// Figures as a server tells them. Each number has a value of its own, unless a test sets it.
 struct SampleFigures {
     private let names: [String]
-    /// By the name in the JSON text; the same for all images and in all.
+    /// By the name in the JSON text; the same for all images and in all. A value for the memory alone has the prefix
+    /// `memory.`.
     var values: [String: UInt64]
 
     private static let memory = [
@@ -51,6 +52,10 @@ struct SampleFigures {
 
     /// - Parameter first: The value of the first one that no test has set; the others count on.
     private func members(_ names: [String], _ first: UInt64) -> String {
-        names.enumerated().map { "\"\($1)\":\(values[$1] ?? first + UInt64($0))" }.joined(separator: ",")
+        names.enumerated().map { "\"\($1)\":\(value($1, names) ?? first + UInt64($0))" }.joined(separator: ",")
+    }
+
+    private func value(_ name: String, _ names: [String]) -> UInt64? {
+        names == Self.memory ? values["memory.\(name)"] ?? values[name] : values[name]
     }
 }

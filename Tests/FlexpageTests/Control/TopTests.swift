@@ -18,6 +18,7 @@ import Testing
         "written_bytes": 0, "failed_fills": 0, "failed_writes": 0, "prefetched_bytes": 0,
         "prefetched_in_vain_bytes": 0, "bound_bytes": 64 << 20, "pages_bytes": 60 << 20, "in_use_bytes": 34 << 20,
         "dirty_bytes": 10 << 20, "known_zero_bytes": 3 << 30, "held_bytes": 12 << 20, "dirty_age_ms": 2500,
+        "memory.held_bytes": 64 << 20,
     ]
     private var now: [String: UInt64] {
         before.merging(
@@ -93,6 +94,16 @@ import Testing
                 "a       90.0  2.0M  1.0M    -    -   4.0K      -  12M    10M  2.5s",
                 "b       90.0  2.0M  1.0M    -    -   4.0K      -  12M    10M  2.5s",
             ])
+    }
+
+    /// A memory that is limited is the whole of the bar.
+    @Test func limited() throws {
+        let half = now.merging(["memory.held_bytes": 44 << 20]) { $1 }
+        let report = TopReport(from: try figures([], half), to: try figures([], half), seconds: 1, by: .name)
+        #expect(report.memory.freeBytes == 10 << 20)
+        let lines = TopScreen(report, by: .name, width: 90, height: 24).lines
+        #expect(lines[2].hasPrefix("memory 44M of 64M: # clean 20M"))
+        #expect(lines[1].count { $0 == " " } == 20)
     }
 
     /// Nothing is longer than a line, or than the screen; and a name is only a name.

@@ -5,8 +5,8 @@ import Testing
 
 /// The order `limit` of a real server: what the kernel says of its memory.
 @Suite(.serialized) struct LimitTests {
-    private static let memory = 32 << 20
-    private static let imageSize = 36 << 20
+    private static let memory = 24 << 20
+    private static let imageSize = 26 << 20
 
     /// A server, its control socket, and what it had in memory once it was full.
     private final class Rig {
@@ -20,7 +20,7 @@ import Testing
             let image = scratch.path("disk.img")
             try Files.resize(image, to: LimitTests.imageSize)
             server = try Server(
-                [image, "memory=32M", "control=\(scratch.path("control"))", "dirty=40%"]
+                [image, "memory=24M", "control=\(scratch.path("control"))", "dirty=40%"]
                     + (state.map { [$0.option] } ?? []), Server.Options(nbdkit: ["-t", "1"], isVerbose: false))
             control = try ControlConnection(scratch.path("control"))
         }
@@ -103,21 +103,21 @@ import Testing
                 return
             }
             defer { isOver.set() }
-            for (size, bytes) in [("14M", 14 << 20), ("8M", 8 << 20), ("20M", 20 << 20), ("10M", 10 << 20)] {
+            for (size, bytes) in [("12M", 12 << 20), ("6M", 6 << 20), ("16M", 16 << 20), ("8M", 8 << 20)] {
                 try rig.limit(size)
                 #expect(try rig.held() == bytes)
-                for _ in 0..<20 {
+                for _ in 0..<10 {
                     #expect(try rig.resident() <= bytes + max(0, others) + 2 << 20, "limit \(size)")
                     usleep(5000)
                 }
             }
         }
         let small = try rig.resident()
-        #expect(small <= full - 20 << 20)
-        try rig.limit("32M")
+        #expect(small <= full - 14 << 20)
+        try rig.limit("24M")
         try model.goThroughAll(2)
         #expect(try rig.resident() >= full - 2 << 20)
-        #expect(try rig.control.ask("limit 33M")["error"] as? String == Self.tooMuch)
+        #expect(try rig.control.ask("limit 25M")["error"] as? String == Self.tooMuch)
         let tooLittle = try rig.control.ask("limit 1M")["error"] as? String ?? ""
         #expect(tooLittle.hasPrefix("limit: 1M is too little for tables and requests; expected at least "))
         let words = tooLittle.split(separator: " ")
@@ -125,7 +125,7 @@ import Testing
         try model.run()
     }
 
-    private static let tooMuch = "limit: 33M is more than memory=; expected at most 32M"
+    private static let tooMuch = "limit: 25M is more than memory=; expected at most 24M"
 
     @Test func privateMemory() throws { try followUnderTheModel(nil) }
 

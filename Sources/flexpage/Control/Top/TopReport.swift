@@ -3,8 +3,10 @@
 /// An image that was opened anew meanwhile counts from 0, and so does a server that was restarted.
 struct TopReport: Encodable, Equatable {
     struct Memory: Encodable, Equatable {
-        /// The whole, and its parts: bytes of tables, and of pages.
-        let boundBytes, tableBytes, cleanBytes, dirtyBytes, freeBytes: UInt64
+        /// The value of `memory=`, and what of it the server has: less if `limit` has set less.
+        let boundBytes, heldBytes: UInt64
+        /// What it has consists of: bytes of tables, and of pages.
+        let tableBytes, cleanBytes, dirtyBytes, freeBytes: UInt64
         /// Bytes that are known to be zeroes. They take no memory.
         let knownZeroBytes: UInt64
     }
@@ -59,12 +61,12 @@ struct TopReport: Encodable, Equatable {
 
 extension TopReport.Memory {
     fileprivate init(_ figures: ServerFigures.Memory) {
-        boundBytes = figures.boundBytes
+        (boundBytes, heldBytes) = (figures.boundBytes, figures.heldBytes)
         tableBytes = figures.boundBytes - min(figures.boundBytes, figures.pagesBytes)
         let used = min(figures.pagesBytes, figures.inUseBytes - min(figures.inUseBytes, tableBytes))
         dirtyBytes = min(used, figures.dirtyBytes)
         cleanBytes = used - dirtyBytes
-        freeBytes = figures.pagesBytes - used
+        freeBytes = heldBytes - min(heldBytes, tableBytes + used)
         knownZeroBytes = figures.knownZeroBytes
     }
 }

@@ -47,7 +47,7 @@ struct TopScreen {
         var (text, sum) = ("", UInt64(0))
         for (bytes, sign) in parts {
             sum += bytes
-            let end = Int((Double(sum) / Double(max(1, report.memory.boundBytes)) * Double(columns)).rounded())
+            let end = Int((Double(sum) / Double(max(1, report.memory.heldBytes)) * Double(columns)).rounded())
             // What is there is seen, however little it is.
             let count = max(min(end, columns) - text.count, bytes > 0 && text.count < columns ? 1 : 0)
             text += String(repeating: sign, count: count)
@@ -57,7 +57,8 @@ struct TopScreen {
 
     private var memory: String {
         let memory = report.memory
-        return "memory \(Amount.bytes(memory.boundBytes)): # clean \(Amount.bytes(memory.cleanBytes))"
+        let bound = memory.heldBytes < memory.boundBytes ? " of \(Amount.bytes(memory.boundBytes))" : ""
+        return "memory \(Amount.bytes(memory.heldBytes))\(bound): # clean \(Amount.bytes(memory.cleanBytes))"
             + "  * dirty \(Amount.bytes(memory.dirtyBytes))  = tables \(Amount.bytes(memory.tableBytes))"
             + "  free \(Amount.bytes(memory.freeBytes))  zeroes \(Amount.bytes(memory.knownZeroBytes))"
     }

@@ -52,9 +52,15 @@ final class Client: Sendable {
                 try request(client)
                 return 0
             } catch {
+                client.noteHeard(error)
                 return error.code
             }
         }
+    }
+
+    /// The client hears of an error. If that is what a failed sync has lost, the next client need not hear it too.
+    private func noteHeard(_ error: AccessError) {
+        if pager.provider.lost == error { pager.provider.noteLossHeard() }
     }
 
     /// The same for a request about `count` bytes at `offset`.

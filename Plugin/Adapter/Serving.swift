@@ -103,6 +103,7 @@ final class Serving: Sendable {
         do throws(ConfigurationError) {
             try warmth?.begin(registry)
         } catch {
+            adviceThread?.stop()
             writeback?.stop()
             prefetcher?.stop()
             throw error
@@ -170,7 +171,7 @@ final class Serving: Sendable {
     /// Calls `body` with each image that clients have open, in the order of their names. Each stays open meanwhile.
     func visitEach(_ body: (ServedImage) -> Void) {
         for served in images.all {
-            guard let provider = registry.openIfInUse(served.provider.identity, byClient: false) else { continue }
+            guard let provider = registry.openIfInUse(served.provider.identity) else { continue }
             if provider === served.provider { body(served) }
             _ = try? registry.close(provider)
         }

@@ -137,7 +137,7 @@ import Testing
             [image.path, "size=12"],
             saying: [
                 "size=12: unknown key",
-                "file=, dir=, export=, default=, reserve=, memory=, state=, control=, control-mode=, direct=, "
+                "file=, dir=, export=, default=, reserve=, memory=, state=, warm=, control=, control-mode=, direct=, "
                     + "readahead=, scheduling=",
             ])
         try expectRefusal([image.path, "direct=maybe"], saying: ["direct=maybe: unknown mode", "auto, on or off"])

@@ -102,6 +102,8 @@ final class Warmth: Sendable {
             if let known {
                 let isAgain = hasForgotten && !known.isAgain
                 guard known.isPending, isAgain || !provider.isWarm && !provider.isWarming else {
+                    // It is not read a second time, so from now on what is in memory counts.
+                    if hasForgotten { state.images[provider.opening]?.isPending = false }
                     return (false, nil, 0)
                 }
             }
@@ -130,6 +132,13 @@ final class Warmth: Sendable {
 
     // MARK: - Writing
 
+    /// Forgets images that have no Provider any more. An image is known here after it has been opened.
+    private func forgetClosed(_ registry: ProviderRegistry) {
+        let known = state.withLock { Set($0.images.keys) }
+        let gone = known.subtracting(registry.providers.map(\.opening))
+        state.withLock { state in for opening in gone { state.images[opening] = nil } }
+    }
+
     /// Writes what is in memory. A list that has not been read to its end stays as it is.
     private func write(_ registry: ProviderRegistry) {
         var list = state.withLock(\.list)
@@ -138,8 +147,11 @@ final class Warmth: Sendable {
             guard let image = state.withLock({ $0.images[provider.opening] }), !image.isPending || provider.isWarm,
                 let runs = registry.residents(of: provider)
             else { continue }
+            // It may have been forgotten meanwhile, and is read again.
+            guard !image.isPending || provider.isWarm else { continue }
             list.set(WarmList.Entry(name: image.name, size: provider.size, runs: runs))
         }
+        forgetClosed(registry)
         guard list != before else { return }
         do throws(WarmError) {
             try file.write(list)

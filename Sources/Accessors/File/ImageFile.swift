@@ -211,9 +211,9 @@ extension ImageFile {
     }
 
     /// Has the turn of a writer that writes nothing. The next one finds out whether there was another one meanwhile. If
-    /// there cannot be a turn, or the image is a block device, nothing is proven.
+    /// there cannot be a turn, or the image is a block device, or writers take no lock, nothing is proven.
     public func settle(ifChanged forget: () -> Void) {
-        guard !opened.isBlockDevice else { return }
+        guard !opened.isBlockDevice, lock == .on else { return }
         if let writeAccess, (try? handover.beginWriting(writeAccess, forget)) != nil {
             handover.endWriting(writeAccess)
         } else {

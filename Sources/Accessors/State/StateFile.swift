@@ -41,6 +41,8 @@ public final class StateFile: @unchecked Sendable {
     private let isNew: Bool
     // Internal only because StateFile+Blocks is a file of its own.
     private(set) var mapping: UnsafeMutableRawBufferPointer?
+    /// While `look` maps it: whether holes may stay if there is no room.
+    private var canHaveHoles = false
     /// When the server before was still seen to be there, while its lock was waited for; 0 if it was not.
     private let lastSign: UInt64
 
@@ -76,7 +78,13 @@ public final class StateFile: @unchecked Sendable {
     }
 
     /// Maps what is in the file, and checks it. Nil if there is nothing: it is new, or was never completed.
-    public func look() throws(StateError) -> KeptState? {
+    ///
+    /// Holes are allocated. If the filesystem is full, a program that only reads the words and what they stand for, and
+    /// writes no more than that, can do without: a limit of the memory leaves holes where nothing is.
+    /// - Parameter canHaveHoles: Whether it can.
+    public func look(canHaveHoles: Bool = false) throws(StateError) -> KeptState? {
+        self.canHaveHoles = canHaveHoles
+        defer { self.canHaveHoles = false }
         do throws(StateError.Problem) {
             guard let bytes = try recognisedBytes() else { return nil }
             return try StateFile.checked(try map(bytes))
@@ -211,7 +219,11 @@ public final class StateFile: @unchecked Sendable {
         mapping = mapped
         // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
         if madvise(base, bytes, MADV_HUGEPAGE) == 0, isLonger { populateWithHugePages(mapped) }
-        try reserve(bytes)
+        do throws(StateError.Problem) {
+            try reserve(bytes)
+        } catch {
+            guard canHaveHoles, !isLonger, case .noRoom = error else { throw error }
+        }
         return mapped
     }
 

@@ -115,8 +115,9 @@ final class Advisor: @unchecked Sendable {
         for image in 0..<layout.images where reads[image] > 0 {
             reads[image] /= 2
             let (present, before) = (now(UInt16(image)), baselines[image])
-            baselines[image].reads += (present.reads - before.reads) / 2
-            baselines[image].misses += (present.misses - before.misses) / 2
+            // The number may be that of an image that has just been opened, and counts from 0.
+            baselines[image].reads += (present.reads - min(before.reads, present.reads)) / 2
+            baselines[image].misses += (present.misses - min(before.misses, present.misses)) / 2
             for miniature in miniatures { miniature.counts[image].halve() }
         }
     }

@@ -155,12 +155,14 @@ final class Durability: @unchecked Sendable {
 
     /// Makes everything dirty again that has been written out and is not known to be durable. O(buckets + leaves).
     private func dirtyUnsyncedAgain() {
+        // Those that there are, and not those that are left when a limit is reached.
+        let frames = pages.frames - pages.memory.withheldFrames.count
         for index in 0..<AccessMap.shardCount {
             let shard = pages.memory.metadata.shards + index
             shard.lock()
             context.map.forEachLeaf(inShard: index) { id, leaf in
                 guard leaf.image == context.map.image, leaf.pointee.unsynced != 0 else { return }
-                dirtyAgain(id, leaf)
+                dirtyAgain(id, leaf, frames: frames)
             }
             shard.unlock()
         }
@@ -168,13 +170,13 @@ final class Durability: @unchecked Sendable {
 
     /// Makes the leaf's unsynced pages dirty again. If that would leave too little memory for reads, the pages count as
     /// lost instead, as if they had been recycled. The shard's lock is held.
-    private func dirtyAgain(_ id: LeafID, _ leaf: UnsafeMutablePointer<Leaf>) {
+    private func dirtyAgain(_ id: LeafID, _ leaf: UnsafeMutablePointer<Leaf>, frames: Int) {
         // The thread that writes a page out looks after that page (`AccessMap.undoWriteback`).
         let again = leaf.pointee.unsynced & ~leaf.pointee.writing
         let newly = again & ~leaf.pointee.dirty
         risk.countUnsynced(-again.nonzeroBitCount)
         leaf.pointee.unsynced &= ~again
-        if context.dirtyLimit.pages + newly.nonzeroBitCount > pages.sizes.frames * 15 / 16 {
+        if context.dirtyLimit.pages + newly.nonzeroBitCount > frames * 15 / 16 {
             risk.countAtRisk()
             context.map.settle(leaf, again & ~leaf.pointee.dirty)
             ledger.pagesDropped(id)

@@ -191,6 +191,7 @@ public final class MemoryLimit: @unchecked Sendable {
     private func follow() {
         let (blocks, order) = monitor.withLock { (Swift.max(target, given.count), orders) }
         pages.follow(frames: frames(withGiven: blocks))
+        registry.wakeFills()
         monitor.withLock { followed = order }
     }
 
@@ -201,6 +202,10 @@ public final class MemoryLimit: @unchecked Sendable {
         var hasGiven = false
         for block in blocksByCost() {
             guard isLowering else { return }
+            guard leavesRoomForReads else {
+                pages.writebackQueue.kick()
+                return rest(.inUse)
+            }
             switch empty(block) {
             case .done:
                 do throws(AccessError) {
@@ -216,6 +221,13 @@ public final class MemoryLimit: @unchecked Sendable {
             }
         }
         if isLowering, !hasGiven { rest(.inUse) }
+    }
+
+    /// Whether one block less leaves reads an eighth of the memory that there is at the limit, or more. What is dirty
+    /// and cannot go out, because its disk hangs, must not drive out everything else.
+    private var leavesRoomForReads: Bool {
+        let (count, target) = monitor.withLock { (self.given.count, self.target) }
+        return frames(withGiven: count + 1) - pages.dirtyLimit.pages >= frames(withGiven: target) / 8
     }
 
     /// What has become of a block that was to be emptied.

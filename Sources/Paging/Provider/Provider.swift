@@ -16,10 +16,12 @@ public final class Provider: @unchecked Sendable {
     let image: UInt16
     /// The number of this opening: no two Providers have the same. At least 1.
     public let opening = Provider.openings.wrappingAdd(1, ordering: .relaxed).newValue
-    private let pages: Pages
+    let pages: Pages
 
     /// Whether a list of what is to be warmed has been read.
     let warmed = Synchronization.Atomic<Bool>(false)
+
+    private let isLossHeard = Synchronization.Atomic<Bool>(false)
 
     private static let openings = Atomic<UInt64>(0)
 
@@ -102,6 +104,12 @@ public final class Provider: @unchecked Sendable {
     /// Why nothing written to this image can be called durable until it is opened anew, or nil.
     public var lost: AccessError? { durability.lost }
 
+    /// The same, until a client has heard of it.
+    var unheardLoss: AccessError? { isLossHeard.load(ordering: .relaxed) ? nil : lost }
+
+    /// A client's request has failed with the error of what is lost.
+    public func noteLossHeard() { isLossHeard.store(true, ordering: .relaxed) }
+
     /// What keeps data from becoming durable at present, or nil. `Notice`s tell of its beginning and its end.
     public var trouble: AccessError? { durability.trouble }
 
@@ -135,5 +143,9 @@ public final class Provider: @unchecked Sendable {
     /// what the image holds now. Reads may be under way, and are waited for; nobody may be writing, and nothing may be
     /// dirty. O(all flexpages and buckets).
     /// - Returns: How many base pages were in memory.
-    public func forgetImage() -> Int { mapper.forgetImage() }
+    public func forgetImage() -> Int {
+        // Before anything goes: what is left must not be taken for what was warm.
+        warmed.store(false, ordering: .releasing)
+        return mapper.forgetImage()
+    }
 }

@@ -36,8 +36,8 @@ public final class ProviderRegistry: @unchecked Sendable {
         var isLeft = false
         /// Which rest it is, counted from 1; 0 if the image does not rest.
         var rest: UInt64 = 0
-        /// Another server has left it, and no client has opened it since.
-        var isUnclaimed = false
+        /// Another server has left it: a client must hear of what a failed sync has lost.
+        var isInherited = false
     }
 
     /// - Parameter keepingUnused: Whether the pages of an image stay when its last user has left.
@@ -70,7 +70,7 @@ public final class ProviderRegistry: @unchecked Sendable {
             let isUnchanged = unlocked { provider.accessor.wake(with: accessor) }
             guard let index = self.index(of: identity) else { preconditionFailure("an image being woken stays") }
             if isUnchanged { return use(at: index) }
-            unheardLoss = entries[index].provider.lost
+            unheardLoss = entries[index].provider.unheardLoss
             forget(at: index)
         }
         let number = try freeNumber()
@@ -78,25 +78,23 @@ public final class ProviderRegistry: @unchecked Sendable {
         pages.table.kept?.image(Int(number)).begin(accessor)
         let provider = Provider(identity: identity, image: number, pages: pages, accessor: accessor)
         if let unheardLoss { provider.durability.risk.noteLoss(unheardLoss) }
-        entries.append(Entry(provider: provider, users: 1))
+        entries.append(Entry(provider: provider, users: 1, isInherited: unheardLoss != nil))
         pages.setActive(true, image: number)
         return provider
     }
 
     /// The Provider of the image for one more user, if the image is in use already. Calls no Accessor. Nil if the image
     /// has to be opened.
-    /// - Parameter byClient: Whether the user hears of it if a failed sync has lost data.
-    public func openIfInUse(_ identity: ImageIdentity, byClient: Bool = true) -> Provider? {
+    public func openIfInUse(_ identity: ImageIdentity) -> Provider? {
         monitor.lock()
         defer { monitor.unlock() }
         while changing.contains(identity) { monitor.wait() }
-        return useIfInUse(identity, byClient: byClient)
+        return useIfInUse(identity)
     }
 
     /// The Provider of an image that does not rest, for one more user.
-    private func useIfInUse(_ identity: ImageIdentity, byClient: Bool = true) -> Provider? {
+    private func useIfInUse(_ identity: ImageIdentity) -> Provider? {
         guard let index = index(of: identity), entries[index].rest == 0 else { return nil }
-        if byClient { entries[index].isUnclaimed = false }
         entries[index].users += 1
         entries[index].isLeft = false
         pages.setActive(true, image: entries[index].provider.image)
@@ -114,7 +112,6 @@ public final class ProviderRegistry: @unchecked Sendable {
         pages.will.enlist(provider)
         entries[index].users = 1
         entries[index].rest = 0
-        entries[index].isUnclaimed = false
         pages.setActive(true, image: provider.image)
         return provider
     }
@@ -203,9 +200,9 @@ public final class ProviderRegistry: @unchecked Sendable {
         guard provider.ledger.dirtyLeaves == 0, !provider.durability.hasLeftFlushes,
             let index = index(of: identity)
         else { return failure }
-        // What another server has lost is kept for the next client, which must hear of it.
+        // What has been lost of an image that another server has left is kept until a client has heard of it.
         let isWell = failure == nil && provider.lost == nil
-        guard keepsUnused, isWell || provider.lost != nil && entries[index].isUnclaimed else {
+        guard keepsUnused, isWell || provider.unheardLoss != nil && entries[index].isInherited else {
             forget(at: index)
             return failure
         }
@@ -252,10 +249,10 @@ public final class ProviderRegistry: @unchecked Sendable {
             numbersInUse.insert(number)
             if isResting {
                 rests += 1
-                entries.append(Entry(provider: provider, users: 0, rest: rests, isUnclaimed: true))
+                entries.append(Entry(provider: provider, users: 0, rest: rests, isInherited: true))
                 pages.will.withdraw(provider)
             } else {
-                entries.append(Entry(provider: provider, users: 1, isUnclaimed: true))
+                entries.append(Entry(provider: provider, users: 1, isInherited: true))
                 pages.setActive(true, image: number)
             }
             return provider

@@ -42,6 +42,7 @@ struct PrefetchQueue: @unchecked Sendable {
         fileprivate var isStopping = false
         /// What is to be warmed, in the order in which the lists have come.
         var warmings: [Warming] = []
+        var hasEndedWarming = false
         var pace: WarmPace
         /// Whether a thread looks now and then whether it may warm.
         fileprivate var isLooking = false

@@ -10,14 +10,20 @@ extension PrefetchQueue {
     /// Begins to warm an image, if there are threads for it. A former list of the image is dropped.
     func beginWarming(_ warming: Warming) {
         monitor.withLock {
+            guard !state.pointee.hasEndedWarming else { return }
             state.pointee.warmings.removeAll { $0.provider.toOpaque() == warming.provider.toOpaque() }
             state.pointee.warmings.append(warming)
             monitor.wakeAll()
         }
     }
 
-    /// Drops all lists. Parts that are being read are not waited for.
-    func endWarming() { monitor.withLock { state.pointee.warmings = [] } }
+    /// Drops all lists, and takes no more. Parts that are being read are not waited for.
+    func endWarming() {
+        monitor.withLock {
+            state.pointee.warmings = []
+            state.pointee.hasEndedWarming = true
+        }
+    }
 
     /// How many lists are on their way.
     var warmingsLeft: Int { monitor.withLock { state.pointee.warmings.count } }

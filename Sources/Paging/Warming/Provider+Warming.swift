@@ -7,10 +7,13 @@ extension Provider {
     /// skipped, and what lies past the end of the image. No request waits for it, and nothing is recycled for it. A
     /// Prefetcher does it; a caller has the image open meanwhile.
     public func warm(_ runs: [ResidentRun]) {
-        let inside = runs.compactMap { run -> ResidentRun? in
-            let end = min(run.pages.upperBound, pageCount)
-            guard run.pages.lowerBound < end else { return nil }
-            return ResidentRun(run.pages.lowerBound..<end, warmth: run.warmth)
+        var inside: [ResidentRun] = []
+        // A list of a server with more memory is cut to what this one has.
+        var left = UInt64(pages.frames)
+        for run in runs where run.pages.lowerBound < pageCount && left > 0 {
+            let end = min(run.pages.upperBound, pageCount, run.pages.lowerBound + left)
+            inside.append(ResidentRun(run.pages.lowerBound..<end, warmth: run.warmth))
+            left -= end - run.pages.lowerBound
         }
         guard !inside.isEmpty else { return noteWarm() }
         warmed.store(false, ordering: .releasing)

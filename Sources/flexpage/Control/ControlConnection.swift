@@ -23,8 +23,6 @@ final class ControlConnection {
             throw ToolFailure("\(self.path): the path is too long for a socket")
         }
         number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        // A server that has been stopped does not hold up its clients.
-        SocketBytes.setPatience(seconds: 10, of: number)
         let number = number
         let result = address.withAddress { connect(number, $0, $1) }
         guard number >= 0, result == 0 else {
@@ -38,8 +36,10 @@ final class ControlConnection {
     deinit { close(number) }
 
     /// The answer to an order, as it was sent.
+    /// - Parameter patience: Seconds that the server has for it.
     /// - Throws: Why the server did not carry it out.
-    func ask(_ order: String) throws(ToolFailure) -> [UInt8] {
+    func ask(_ order: String, patience: Int = 10) throws(ToolFailure) -> [UInt8] {
+        SocketBytes.setPatience(seconds: patience, of: number)
         guard SocketBytes.send(Array(order.utf8) + [UInt8(ascii: "\n")], to: number) else { throw hungUp }
         let answer = try receiveLine()
         let refusal = try decode(Refusal.self, answer)

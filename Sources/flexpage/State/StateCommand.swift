@@ -39,7 +39,9 @@ struct StateCommand: ParsableCommand {
         do {
             let file = try StateFile(FilePath(path), create: false) { ToolFailure.print($0) }
             if discard { return try StateDiscard(file, isSure: yes).run() }
-            guard let state = try file.look() else { return print("\(path.withoutControls): there is nothing in it") }
+            guard let state = try file.look(canHaveHoles: true) else {
+                return print("\(path.withoutControls): there is nothing in it")
+            }
             if writeOut { return try write(file, state) }
             print(StateReport(state).text, terminator: "")
         } catch let error as StateError {

@@ -24,7 +24,7 @@ struct StateDiscard {
     private var contents: String {
         get throws {
             do {
-                return try file.look().map { StateReport($0).text } ?? ""
+                return try file.look(canHaveHoles: true).map { StateReport($0).text } ?? ""
             } catch {
                 guard case .damaged(let damage) = error.problem, damage != .noState else { throw error }
                 return "\(damage.text)\n"

@@ -61,6 +61,25 @@ struct StateBlocksTests {
         #expect(rig.words == ["20: 0 7 owed"])
     }
 
+    /// The filesystem is full: a server cannot have such a state, but what is in it can be seen, and written out.
+    @Test(.enabled(if: Machine.canMount("tmpfs"), "no tmpfs can be mounted")) func aFullFilesystem() throws {
+        let mount = try Mount("tmpfs", options: "size=24m")
+        let path = mount.scratch("state")
+        do {
+            let file = try StateFile(path)
+            let state = try file.make(try #require(file.layout(memory: 16 << 20)))
+            let bytes = Metadata.bytes(forFrames: state.frames, keptIn: file.unit)
+            let memory = try Memory(bytes: bytes, kept: state, backing: file)
+            try file.release(memory.bytes(ofBlock: 3))
+        }
+        #expect(throws: Trouble.self) {
+            try Files.write([UInt8](repeating: 1, count: 32 << 20), to: mount.scratch("filler").string)
+        }
+        let file = try StateFile(path, create: false)
+        #expect(throws: StateError.self) { try file.look() }
+        #expect(try file.look(canHaveHoles: true)?.contents.isEmpty == true)
+    }
+
     /// A state with holes, without a server: what is owed comes to the image.
     @Test func writeOut() throws {
         let rig = try StateRig(frames: 4096)

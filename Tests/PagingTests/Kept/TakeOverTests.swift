@@ -186,9 +186,6 @@ import Testing
         let second = try KeptRig(after: first.death(), images: [image])
         let inherited = second.providers[0]
         let identity = inherited.identity
-        // Figures are no client.
-        #expect(second.registry.openIfInUse(identity, byClient: false) === inherited)
-        try second.registry.close(inherited)
         isFailing.store(true, ordering: .relaxed)
         #expect(throws: AccessError(EIO)) { try second.registry.close(inherited) }
         isFailing.store(false, ordering: .relaxed)
@@ -197,7 +194,12 @@ import Testing
         let other = HookedImage(size: Self.size)
         let provider = try second.registry.open(identity) { isChanged ? other : image }
         #expect((provider === inherited) == !isChanged)
+        // An order of a person, or the end of the server: no client hears of it.
         #expect(throws: AccessError(EIO)) { try provider.flush() }
+        #expect(throws: AccessError(EIO)) { try second.registry.close(provider) }
+        #expect(try second.registry.open(identity) { isChanged ? other : image } === provider)
+        #expect(throws: AccessError(EIO)) { try provider.flush() }
+        provider.noteLossHeard()
         #expect(second.kept.image(0).hasLoss)
         #expect(throws: AccessError(EIO)) { try second.registry.close(provider) }
         let next = try second.registry.open(identity) { image }

@@ -51,6 +51,57 @@ import Testing
         #expect(rig.pages.memory.freeFrames == rig.pages.frames)
     }
 
+    /// Much is dirty and cannot go out, because its disk hangs. The memory becomes only so small that reads of another
+    /// image keep some.
+    @Test func muchIsDirtyOnADiskThatHangs() throws {
+        let gate = Gate()
+        let rig = try LimitRig(images: 2, isShared: true, dirtyShare: 0.6) { index, call in
+            if index == 0, call == .writeOut { gate.pass() }
+            return nil
+        }
+        let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 3_600_000)
+        try Watchdog.guarding("much is dirty on a disk that hangs") { () throws in
+            for page in UInt64(0)..<600 { try rig.write(1, page: page) }
+            try rig.read(0..<1000, ofImage: 1)
+            try rig.set(less: 96)
+            Thread.wait { rig.limit.progress.obstacle == .inUse }
+            let frames = rig.pages.frames - rig.pages.memory.withheldFrames.count
+            #expect(frames - rig.pages.dirtyLimit.pages >= 512 / 8)
+            #expect(rig.limit.progress.held > rig.bytes(less: 96) && !gate.isOpened)
+            try rig.read(0..<1000, ofImage: 1)
+            gate.open()
+            rig.wait(less: 96)
+            try rig.providers[0].flush()
+        }
+        for page in UInt64(0)..<600 { #expect(rig.images[0].byte(ofPage: page) == 1) }
+        writeback.stop()
+        try rig.end()
+    }
+
+    /// A sync that fails while a limit is on its way loses nothing that is in memory: what counts is the memory that
+    /// there is, and not what there will be.
+    @Test func aFailingSyncMeanwhile() throws {
+        let isFailing = Guarded(true)
+        let rig = try LimitRig(dirtyShare: 0.6) { _, call in
+            call == .sync && isFailing.withLock { $0 } ? AccessError(EIO) : nil
+        }
+        try Watchdog.guarding("a sync fails beside a limit") { () throws in
+            for page in UInt64(0)..<600 { try rig.write(1, page: page) }
+            rig.backing.releaseError.store(EPERM, ordering: .relaxed)
+            try rig.set(less: 100)
+            Thread.wait { rig.limit.progress.obstacle == .notTaken(AccessError(EPERM)) }
+            #expect(rig.pages.sizes.frames * 15 / 16 < 600)
+            #expect(throws: AccessError(EIO)) { try rig.providers[0].flush() }
+            #expect(rig.providers[0].lost == nil)
+            isFailing.withLock { $0 = false }
+            try rig.providers[0].flush()
+            rig.backing.releaseError.store(0, ordering: .relaxed)
+            rig.wait(less: 100)
+        }
+        for page in UInt64(0)..<600 { #expect(rig.images[0].byte(ofPage: page) == 1) }
+        try rig.end()
+    }
+
     /// More is dirty than the smaller memory may have. It goes out, and writers wait until it has.
     @Test func moreIsDirtyThanMayBe() throws {
         let rig = try LimitRig(dirtyShare: 0.9)

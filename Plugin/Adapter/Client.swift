@@ -27,7 +27,13 @@ final class Client: Sendable {
     /// Makes every change that was answered on any connection durable. Logs if the image's path leads elsewhere by now.
     func flush() throws(AccessError) {
         server.tellOfName(served)
-        try pager.flush()
+        do throws(AccessError) {
+            try pager.flush()
+        } catch {
+            // If a failed sync has lost data, the client hears of it, and the next one need not.
+            if pager.provider.lost == error { pager.provider.noteLossHeard() }
+            throw error
+        }
     }
 
     /// Ends the connection.
@@ -52,15 +58,9 @@ final class Client: Sendable {
                 try request(client)
                 return 0
             } catch {
-                client.noteHeard(error)
                 return error.code
             }
         }
-    }
-
-    /// The client hears of an error. If that is what a failed sync has lost, the next client need not hear it too.
-    private func noteHeard(_ error: AccessError) {
-        if pager.provider.lost == error { pager.provider.noteLossHeard() }
     }
 
     /// The same for a request about `count` bytes at `offset`.

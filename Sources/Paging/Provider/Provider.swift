@@ -107,7 +107,7 @@ public final class Provider: @unchecked Sendable {
     /// The same, until a client has heard of it.
     var unheardLoss: AccessError? { isLossHeard.load(ordering: .relaxed) ? nil : lost }
 
-    /// A client's request has failed with the error of what is lost.
+    /// A client's flush has failed with the error of what is lost.
     public func noteLossHeard() { isLossHeard.store(true, ordering: .relaxed) }
 
     /// What keeps data from becoming durable at present, or nil. `Notice`s tell of its beginning and its end.

@@ -15,11 +15,16 @@ final class HookedImage: Accessor, @unchecked Sendable {
     let isWritable = true
     private let memory: UnsafeMutableRawPointer
     private let hook: Hook
+    /// Held while bytes are copied, if reads may go over pages that are going out. What such a read finds there is
+    /// dropped, but to the thread sanitizer it is a race of this image.
+    private let bytes: Guarded<Void>?
 
     /// - Parameter pattern: The contents at first; bytes of 0xEE if nil.
-    init(size: Int64, pattern: Pattern? = nil, _ hook: @escaping Hook = { _, _ in nil }) {
+    /// - Parameter isReadOver: Whether reads may go over pages that are going out.
+    init(size: Int64, pattern: Pattern? = nil, isReadOver: Bool = false, _ hook: @escaping Hook = { _, _ in nil }) {
         self.size = size
         self.hook = hook
+        bytes = isReadOver ? Guarded(()) : nil
         memory = .allocate(byteCount: Int(size), alignment: 4096)
         memset(memory, 0xEE, Int(size))
         pattern?.copy(to: UnsafeMutableRawBufferPointer(start: memory, count: Int(size)), at: 0)
@@ -47,11 +52,16 @@ final class HookedImage: Accessor, @unchecked Sendable {
         _ call: Call, _ pieces: UnsafeBufferPointer<iovec>, _ offset: Int64,
         _ body: (UnsafeMutableRawPointer, UnsafeMutableRawPointer, Int) -> Void
     ) throws(AccessError) {
-        let bytes = pieces.reduce(0) { $0 + $1.iov_len }
-        try ask(call, offset..<min(offset + Int64(bytes), size))
+        let count = pieces.reduce(0) { $0 + $1.iov_len }
+        try ask(call, offset..<min(offset + Int64(count), size))
         var position = Int(offset)
         for piece in pieces {
-            body(piece.iov_base, memory + position, max(0, min(piece.iov_len, Int(size) - position)))
+            let (image, count) = (memory + position, max(0, min(piece.iov_len, Int(size) - position)))
+            if let bytes {
+                bytes.withLock { _ in body(piece.iov_base, image, count) }
+            } else {
+                body(piece.iov_base, image, count)
+            }
             position += piece.iov_len
         }
     }

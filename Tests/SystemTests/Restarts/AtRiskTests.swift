@@ -85,6 +85,9 @@ struct AtRiskTests {
             let late = try Client(second, "disk")
             #expect(Client.code { try late.flush() } == (isFailing ? EIO : nil))
         }
+        try Patience.wait(seconds: 60, "the image stays open") {
+            (try? control.ask("figures")["images"] as? [Any])?.isEmpty == true ? () : nil
+        }
         #expect(Client.code { try Client(second, "disk").flush() } == nil)
         withExtendedLifetime(client) {}
     }

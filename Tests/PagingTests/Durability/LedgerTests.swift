@@ -253,7 +253,7 @@ import Testing
     }
 
     /// Any event, in any order, also if the numbers of epochs and syncs wrap around: see LedgerTrial.
-    @Test(arguments: Seeds.of(plain: 60, sanitized: 20)) func anyOrderOfEvents(seed: UInt64) throws {
+    @Test(arguments: Seeds.of(plain: 30, optimised: 60, sanitized: 6)) func anyOrderOfEvents(seed: UInt64) throws {
         var trial = try LedgerTrial(seed: seed)
         for step in 0..<400 {
             let event = trial.doSomething()

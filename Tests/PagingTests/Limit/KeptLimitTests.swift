@@ -19,7 +19,7 @@ import Testing
 
     /// A server dies with a smaller memory. The next one finds in each frame what its word says, and all that was
     /// answered. (Deaths in the midst of it are for the scheduler, and for the tests of real servers.)
-    @Test(arguments: Seeds.of(plain: 6, optimised: 30, sanitized: 2))
+    @Test(arguments: Seeds.of(plain: 4, optimised: 20, sanitized: 1))
     func aDeathWithASmallerMemory(seed: UInt64) throws {
         let image = HookedImage(size: Self.size, pattern: Pattern(key: seed))
         let first = try KeptRig(frames: 1024, images: [image], backing: Holes())

@@ -8,7 +8,7 @@ import Testing
     /// Reads, writes, zeroes, trims and flushes by many threads, on an image that delays and fails, while blocks of the
     /// memory are given to the system and taken back, now and then in vain. Everything that `WriteModelTests` checks
     /// holds, no byte of a given block is touched, and in the end no frame is lost.
-    @Test(arguments: Seeds.of(plain: 6, optimised: 40, sanitized: 3))
+    @Test(arguments: Seeds.of(plain: 4, optimised: 30, sanitized: 2))
     func commandsAgreeWithTheOracle(seed: UInt64) throws {
         let backing = GuardedBacking(blockBytes: seed % 2 == 0 ? 16 << 10 : 64 << 10)
         let trial = try WriteTrial(WriteScenario(seed: seed), limited: backing)

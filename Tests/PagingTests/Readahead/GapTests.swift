@@ -92,7 +92,7 @@ import Testing
     /// A model: up to 32 pages of any run are resident, clean or dirty, and some of the image is zeroes. The reads are
     /// those of the rule. Resident pages keep their flexpage and their bytes. All of the run can be read without
     /// another read. What is newer reaches the image, and no frame is lost.
-    @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 20)) func agreesWithItsModel(seed: UInt64) throws {
+    @Test(arguments: Seeds.of(plain: 30, optimised: 600, sanitized: 4)) func agreesWithItsModel(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let pattern = Pattern(key: 5, zeroes: random.once(in: 3) ? .random(&random) : .none)
         let reads = Reads([])

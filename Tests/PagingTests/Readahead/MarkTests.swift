@@ -48,7 +48,7 @@ import Testing
 
     /// The same with any pages resident, and the parts of a window read one after another. One flexpage has the mark:
     /// that of the nearest missing page.
-    @Test(arguments: Seeds.of(plain: 60, optimised: 600, sanitized: 20)) func agreesWithItsModel(seed: UInt64) throws {
+    @Test(arguments: Seeds.of(plain: 30, optimised: 600, sanitized: 4)) func agreesWithItsModel(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let rig = try Self.rig()
         let isForwards = random.once(in: 2)

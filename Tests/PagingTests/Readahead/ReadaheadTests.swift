@@ -110,7 +110,7 @@ import Testing
 
     /// Any accesses, arrivals and numbers: every plan is inside the image, within the maximum window and eight runs,
     /// and has its mark inside a run.
-    @Test(arguments: Seeds.of(plain: 100, sanitized: 20)) func anythingGoes(seed: UInt64) {
+    @Test(arguments: Seeds.of(plain: 60, optimised: 100, sanitized: 4)) func anythingGoes(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let pages = UInt64(random.pick(1...5000))
         let maxWindow = random.pick(1...600)

@@ -46,7 +46,7 @@ import Testing
     }
 
     /// A walk in pieces finds everything that stays, although others go, come and move between its steps.
-    @Test(arguments: Seeds.of(plain: 20, sanitized: 4)) func aWalkAmongChanges(seed: UInt64) throws {
+    @Test(arguments: Seeds.of(plain: 10, optimised: 20, sanitized: 2)) func aWalkAmongChanges(seed: UInt64) throws {
         let queues = try QueueRig(memory: 16 << 20)
         var random = SplitMix64(seed: seed)
         var ids: [FlexpageID] = []

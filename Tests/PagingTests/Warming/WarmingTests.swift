@@ -171,7 +171,7 @@ import Testing
     }
 
     /// Clients that read and write what is being warmed get the right bytes, whoever is first, and in little memory.
-    @Test(arguments: Seeds.of(plain: 10, sanitized: 4)) func besideClients(seed: UInt64) throws {
+    @Test(arguments: Seeds.of(plain: 5, optimised: 20, sanitized: 2)) func besideClients(seed: UInt64) throws {
         let pattern = Pattern(key: 1)
         let image = HookedImage(size: 8 << 20, pattern: pattern, isReadOver: true)
         let rig = try HookedRig(memory: 4 << 20, image: image)

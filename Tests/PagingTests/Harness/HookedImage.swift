@@ -17,14 +17,14 @@ final class HookedImage: Accessor, @unchecked Sendable {
     private let hook: Hook
     /// Held while bytes are copied, if reads may go over pages that are going out. What such a read finds there is
     /// dropped, but to the thread sanitizer it is a race of this image.
-    private let bytes: Guarded<Void>?
+    private let bytes: Guarded<Bool>?
 
     /// - Parameter pattern: The contents at first; bytes of 0xEE if nil.
     /// - Parameter isReadOver: Whether reads may go over pages that are going out.
     init(size: Int64, pattern: Pattern? = nil, isReadOver: Bool = false, _ hook: @escaping Hook = { _, _ in nil }) {
         self.size = size
         self.hook = hook
-        bytes = isReadOver ? Guarded(()) : nil
+        bytes = isReadOver ? Guarded(true) : nil
         memory = .allocate(byteCount: Int(size), alignment: 4096)
         memset(memory, 0xEE, Int(size))
         pattern?.copy(to: UnsafeMutableRawBufferPointer(start: memory, count: Int(size)), at: 0)

@@ -9,7 +9,7 @@ import Testing
     /// image, zeroes and holes, delays, bad pages and failures that come and go are random too. Each request gets
     /// exactly the image's bytes, or fails if it touched what cannot be read. The invariants hold throughout. Once the
     /// cause of failures is gone everything can be read, and in the end no frame is lost.
-    @Test(arguments: Seeds.of(plain: 20, optimised: 600, sanitized: 8))
+    @Test(arguments: Seeds.of(plain: 20, optimised: 450, sanitized: 6))
     func readsAreTheImage(seed: UInt64) throws {
         let scenario = ReadScenario(seed: seed)
         let pages = try Pages(memory: scenario.memory, readahead: scenario.readahead)

@@ -15,7 +15,7 @@ import Testing
     /// - Once nothing fails any more a flush succeeds, unless a failed sync has lost something for good. The image then
     ///   holds what was read last.
     /// - Wherever power is lost, each sector holds what was promised last, or something newer.
-    @Test(arguments: Seeds.of(plain: 15, optimised: 400, sanitized: 8))
+    @Test(arguments: Seeds.of(plain: 15, optimised: 300, sanitized: 6))
     func commandsAgreeWithTheOracle(seed: UInt64) throws {
         let trial = try WriteTrial(WriteScenario(seed: seed))
         trial.verdict.report("FLEXPAGE_SEED=\(seed)")

@@ -6,7 +6,7 @@ struct Request: Sendable {
         case check
         /// Closes the image and opens it again.
         case reopen
-        /// Limits the memory, to so many blocks less as the range has sectors, and does not wait for that.
+        /// Makes the memory smaller, by a block for each sector of the range, and does not wait for that.
         case limit
         /// Reads again and again, until all clients without a hammer have ended.
         case hammer

@@ -85,7 +85,7 @@ final class Trial: @unchecked Sendable {
         }
     }
 
-    /// Wants the memory to be smaller by so many blocks, or by as many as it can be.
+    /// Wants the memory to be smaller by this number of blocks, or by as many as it can be.
     func limitMemory(by blocks: Int) {
         guard let limit else { return }
         let bytes = pages.memory.bytes - blocks * plan.framesOfBlock * BasePage.size

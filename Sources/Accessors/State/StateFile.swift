@@ -41,8 +41,6 @@ public final class StateFile: @unchecked Sendable {
     private let isNew: Bool
     // Internal only because StateFile+Blocks is a file of its own.
     private(set) var mapping: UnsafeMutableRawBufferPointer?
-    /// While `look` maps it: whether holes may stay if there is no room.
-    private var canHaveHoles = false
     /// When the server before was still seen to be there, while its lock was waited for; 0 if it was not.
     private let lastSign: UInt64
 
@@ -83,11 +81,9 @@ public final class StateFile: @unchecked Sendable {
     /// writes no more than that, can do without: a limit of the memory leaves holes where nothing is.
     /// - Parameter canHaveHoles: Whether it can.
     public func look(canHaveHoles: Bool = false) throws(StateError) -> KeptState? {
-        self.canHaveHoles = canHaveHoles
-        defer { self.canHaveHoles = false }
         do throws(StateError.Problem) {
             guard let bytes = try recognisedBytes() else { return nil }
-            return try StateFile.checked(try map(bytes))
+            return try StateFile.checked(try map(bytes, canHaveHoles: canHaveHoles))
         } catch {
             unmap()
             if error == .damaged(.incomplete) { return nil }
@@ -203,7 +199,10 @@ public final class StateFile: @unchecked Sendable {
     // MARK: Memory
 
     /// Maps the first `bytes` bytes, and allocates those that the file does not have yet.
-    private func map(_ bytes: Int) throws(StateError.Problem) -> UnsafeMutableRawBufferPointer {
+    /// - Parameter canHaveHoles: Whether holes may stay if there is no room.
+    private func map(
+        _ bytes: Int, canHaveHoles: Bool = false
+    ) throws(StateError.Problem) -> UnsafeMutableRawBufferPointer {
         unmap()
         let isLonger = try status().size < bytes
         // hugetlbfs maps nothing for which it has no huge page. A tmpfs has any huge pages for the mapping alone.

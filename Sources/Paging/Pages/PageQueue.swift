@@ -56,7 +56,7 @@ struct PageQueue: @unchecked Sendable {
         /// Whether a walk is under way, and which flexpage it visits next; `.none` at the end of a queue.
         var isWalking = false
         var walked = FlexpageID.none
-        /// How often what images want, or who has users, has changed.
+        /// How many times the reserve of an image has changed, or whether it has users.
         var wishChanges: UInt64 = 0
     }
 

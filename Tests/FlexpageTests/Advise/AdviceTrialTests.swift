@@ -20,7 +20,7 @@ import Testing
         return errors.reduce(0, +) / Double(errors.count)
     }
 
-    /// Some pages much oftener than others, requests of several pages, and scans between.
+    /// Some pages much more often than others, requests of several pages, and scans between.
     @Test(arguments: [PagingWay.fixed, .ahead]) func madeTraces(way: PagingWay) throws {
         var state: UInt64 = 12345
         func random() -> Double {

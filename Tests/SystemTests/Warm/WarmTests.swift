@@ -66,16 +66,19 @@ import Testing
         #expect(try counter(control, "hits") == 256)
     }
 
+    /// The list of a server that has read the first megabyte of the image.
+    private func list(_ image: Image, _ warm: String) throws -> [UInt8] {
+        let server = try Server(image, "memory=8M", "warm=\(warm)")
+        do { try image.checkRead(try Client(server), 1 << 20, at: 0) }
+        #expect(try server.stop() == 0)
+        return try Files.bytes(warm)
+    }
+
     /// A list of another image, and a file that is damaged, are ignored with a line. The damaged one is replaced.
     @Test func foreign() throws {
         let (image, other, scratch) = (try Image(size: 4 << 20), try Image(size: 8 << 20), Scratch())
         let warm = scratch.path("warm")
-        do {
-            let server = try Server(image, "memory=8M", "warm=\(warm)")
-            try image.checkRead(try Client(server), 1 << 20, at: 0)
-            #expect(try server.stop() == 0)
-        }
-        let list = try Files.bytes(warm)
+        let list = try list(image, warm)
         do {
             let server = try Server(other, "memory=8M", "warm=\(warm)")
             let line = "warm=\(warm): its list is of an image of 4194304 bytes, and this one has 8388608; it is ignored"
@@ -97,12 +100,7 @@ import Testing
     @Test func killed() throws {
         let (image, scratch) = (try Image(size: 4 << 20), Scratch())
         let warm = scratch.path("warm")
-        do {
-            let server = try Server(image, "memory=8M", "warm=\(warm)")
-            try image.checkRead(try Client(server), 1 << 20, at: 0)
-            #expect(try server.stop() == 0)
-        }
-        let list = try Files.bytes(warm)
+        let list = try list(image, warm)
         do {
             let server = try Server(image, "memory=8M", "warm=\(warm)")
             try image.checkRead(try Client(server), 1 << 20, at: 2 << 20)

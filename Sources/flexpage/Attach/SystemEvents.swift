@@ -6,11 +6,7 @@ struct SystemEvents: AttachEvents {
     let signals: EndSignals
 
     /// In milliseconds.
-    static var clock: Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-    }
+    static var clock: Int { MonotonicTime.nanoseconds / 1_000_000 }
 
     var now: Int { Self.clock }
 

@@ -12,11 +12,7 @@ struct MetricsListener {
     /// Seconds in which a request must come.
     private static let patience = 5
 
-    private static var seconds: Int {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return now.tv_sec
-    }
+    private static var seconds: Int { MonotonicTime.nanoseconds / 1_000_000_000 }
 
     /// - Throws: A sentence that names the port.
     init(port: UInt16) throws(ToolFailure) {

@@ -57,11 +57,7 @@ struct Top: ParsableCommand {
     }
 
     /// Seconds of a clock that is never set back.
-    private static var time: Double {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return Double(now.tv_sec) + Double(now.tv_nsec) / 1_000_000_000
-    }
+    private static var time: Double { Double(MonotonicTime.nanoseconds) / 1_000_000_000 }
 
     private func report(from before: Look, to now: Look, by order: TopOrder) -> TopReport {
         TopReport(from: before.figures, to: now.figures, seconds: max(0.001, now.time - before.time), by: order)

@@ -34,14 +34,29 @@ final class Limiter: @unchecked Sendable {
         }
     }
 
+    /// Ends the thread, gives as much memory to the system as can be given, and waits for that.
+    func shrink() {
+        endThread()
+        reach(limit.min(reserves: []))
+    }
+
     /// Ends the thread, takes all memory back, and waits for that.
     func end() {
+        endThread()
+        reach(pages.memory.bytes)
+        limit.stop()
+    }
+
+    private func endThread() {
         done.open()
         if let thread { pthread_join(thread, nil) }
+        thread = nil
+    }
+
+    private func reach(_ bytes: Int) {
         backing.allocateError.store(0, ordering: .relaxed)
         backing.releaseError.store(0, ordering: .relaxed)
-        guard (try? limit.set(pages.memory.bytes)) != nil else { fatalError("it is what there is") }
+        guard (try? limit.set(bytes)) != nil else { fatalError("it is in the range") }
         Thread.wait { limit.progress.isReached }
-        limit.stop()
     }
 }

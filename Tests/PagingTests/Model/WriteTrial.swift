@@ -38,8 +38,10 @@ struct WriteTrial {
         let limiter = backing.map { Limiter(pages, registry, $0, seed: scenario.seed) }
         limiter?.start()
         runThreads(disk(pager), pages)
-        limiter?.end()
         let afterwards = endOfRun(pager, pages)
+        // While it ran, each limit may have been in vain. Nothing is dirty now, so this one is not.
+        if afterwards { limiter?.shrink() }
+        limiter?.end()
         pages.checkInvariants(isQuiet: false)
         close(registry, provider, afterwards)
         prefetcher?.stop()

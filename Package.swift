@@ -21,10 +21,21 @@ let checked: [SwiftSetting] =
 let safe = strict + [.strictMemorySafety()]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error), .enableWarning("extra")]
 
+/// What nbdkit loads has Swift's runtime inside, stays loaded, and exports only what the map of the linker says.
+func loaded(exporting map: String) -> [LinkerSetting] {
+    [
+        .unsafeFlags([
+            "-static-stdlib", "-Xlinker", "--version-script=\(Context.packageDirectory)/Plugin/\(map)",
+            "-Xlinker", "-z", "-Xlinker", "nodelete",
+        ])
+    ]
+}
+
 let package = Package(
     name: "flexpage",
     products: [
         .library(name: "nbdkit-flexpage-plugin", type: .dynamic, targets: ["Glue"]),
+        .library(name: "nbdkit-flexpage-filter", type: .dynamic, targets: ["FilterGlue"]),
         .executable(name: "flexpage", targets: ["flexpage"]),
     ],
     dependencies: [
@@ -56,7 +67,8 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        // What knows nbdkit. Interface is what both languages call; Glue is the only part that needs nbdkit's symbols.
+        // What knows nbdkit. Interface is what both languages call; what lies beside Adapter is C, and the only part that
+        // needs nbdkit's symbols: Hosting for the plugin and the filter, Glue for the plugin, Filter for the filter.
         .target(name: "Interface", path: "Plugin/Interface", cSettings: strictC),
         .target(
             name: "Adapter",
@@ -65,15 +77,14 @@ let package = Package(
             ],
             path: "Plugin/Adapter", swiftSettings: safe),
         .target(
-            name: "Glue", dependencies: ["Interface", "Adapter", "CSignalStack"], path: "Plugin/Glue",
-            cSettings: strictC,
-            linkerSettings: [
-                .unsafeFlags([
-                    "-static-stdlib",
-                    "-Xlinker", "--version-script=\(Context.packageDirectory)/Plugin/plugin.map",
-                    "-Xlinker", "-z", "-Xlinker", "nodelete",
-                ])
-            ]),
+            name: "Hosting", dependencies: ["Interface", "Adapter", "CSignalStack"], path: "Plugin/Hosting",
+            cSettings: strictC),
+        .target(
+            name: "Glue", dependencies: ["Interface", "Hosting", "Adapter"], path: "Plugin/Glue",
+            cSettings: strictC, linkerSettings: loaded(exporting: "plugin.map")),
+        .target(
+            name: "FilterGlue", dependencies: ["Interface", "Hosting", "Adapter"], path: "Plugin/Filter",
+            cSettings: strictC, linkerSettings: loaded(exporting: "filter.map")),
 
         // The command line tool. `flexpage attach` connects with libnbd, and talks to the kernel with libnl. The
         // scheduled build does without it.
@@ -130,7 +141,7 @@ if let names = Context.environment["FLEXPAGE_TESTS"] {
     package.products = []
     package.targets.removeAll { target in
         switch target.name {
-        case "Glue": true
+        case "Glue", "FilterGlue", "Hosting": true
         case "flexpage": !wanted.contains("FlexpageTests")
         default: target.type == .test && !wanted.contains(target.name)
         }
@@ -140,7 +151,7 @@ if let names = Context.environment["FLEXPAGE_TESTS"] {
 // The scheduled build has the pager, what schedules it, and the tool, which runs schedules for as long as one likes.
 if isScheduled {
     package.products = []
-    package.targets.removeAll { $0.name == "Glue" || $0.type == .test || $0.type == .system }
+    package.targets.removeAll { ["Glue", "FilterGlue", "Hosting"].contains($0.name) || $0.type == .test || $0.type == .system }
     package.targets.first { $0.name == "flexpage" }?.dependencies.append("Schedules")
     package.targets += [
         .target(name: "Scheduling", swiftSettings: strict),

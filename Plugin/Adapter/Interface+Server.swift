@@ -8,8 +8,11 @@ import Paging
 // The calls of Interface.h on a server. nbdkit's main thread makes none of them.
 
 @c(flexpage_server_create) @implementation
-public func flexpage_server_create(_ log: flexpage_logger, _ gate: flexpage_gate?) -> OpaquePointer {
-    let server = Server(log: { unsafe log($0) }, gate: { gate?() })
+public func flexpage_server_create(
+    _ layer: UnsafePointer<flexpage_layer>?, _ log: flexpage_logger, _ gate: flexpage_gate?
+) -> OpaquePointer {
+    let server = Server(
+        over: unsafe layer.map { unsafe GlueLayer($0) }, log: { unsafe log($0) }, gate: { gate?() })
     return unsafe OpaquePointer(Unmanaged.passRetained(server).toOpaque())
 }
 
@@ -22,6 +25,11 @@ public func flexpage_server_configure(
         try unsafe Server.at(server).configure(String(cString: key), String(cString: value))
         return nil
     }
+}
+
+@c(flexpage_server_has_option) @implementation
+public func flexpage_server_has_option(_ server: OpaquePointer, _ key: UnsafePointer<CChar>) -> Bool {
+    unsafe Option.named(String(cString: key), of: Server.at(server).settings.role) != nil
 }
 
 @c(flexpage_server_check) @implementation
@@ -127,8 +135,8 @@ public func flexpage_server_destroy(_ server: OpaquePointer) {
 }
 
 @c(flexpage_config_help) @implementation
-public func flexpage_config_help() -> UnsafeMutablePointer<CChar>? {
-    unsafe strdup(Option.helpText)
+public func flexpage_config_help(_ isFilter: Bool) -> UnsafeMutablePointer<CChar>? {
+    unsafe strdup(Option.helpText(of: isFilter ? .filter : .plugin))
 }
 
 @c(flexpage_plugin_dump) @implementation

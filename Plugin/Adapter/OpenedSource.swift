@@ -7,6 +7,7 @@ import SystemPackage
 ///     file=    the image is opened before the fork, and served under every name
 ///     dir=     each name is looked up in the directory when a client comes
 ///     export=  each name has a path, which is opened when a client comes, and checked before the fork
+///     (none)   a filter's layer is opened for the first client, and served under every name
 ///
 /// This is the only place in the plugin that knows the kinds of images. Everything else knows only `ImageSource`.
 /// Thread rules: any thread, any time.
@@ -15,6 +16,7 @@ struct OpenedSource: Sendable {
         case image(Export)
         case directory(ImageDirectory)
         case list(from: ImageDirectory)
+        case layer(LayerSource)
     }
 
     private let kind: Kind
@@ -62,6 +64,30 @@ struct OpenedSource: Sendable {
         }
     }
 
+    /// What a filter serves.
+    init(_ layer: GlueLayer, _ settings: Settings, log: @escaping @Sendable (String) -> Void) throws(ConfigurationError)
+    {
+        try settings.check()
+        if let refusal = layer.refusal { throw ConfigurationError(refusal) }
+        self.settings = settings
+        mark = nil
+        kind = .layer(LayerSource(layer, settings, log: log))
+        note = layer.label
+    }
+
+    /// Closes what stays open without clients. No client is left.
+    func close() {
+        if case .layer(let layer) = kind { layer.close() }
+    }
+
+    /// Whether clients may have several images.
+    var hasSeveralImages: Bool {
+        switch kind {
+        case .image, .layer: false
+        case .directory, .list: true
+        }
+    }
+
     // MARK: - Before the fork
 
     /// The image that is served under every name, or nil if clients name one.
@@ -74,6 +100,7 @@ struct OpenedSource: Sendable {
         switch kind {
         case .image(let export): export.image.descriptors
         case .directory(let directory), .list(let directory): [directory.number]
+        case .layer: []
         }
     }
 
@@ -130,6 +157,7 @@ struct OpenedSource: Sendable {
 
     /// The image's path and size, and how it was opened.
     static func description(of image: any ImageSource) -> String {
+        if image is LayerImage { return "\(image.label): \(image.size) bytes" }
         let isDirect = (image as? ImageFile ?? (image as? InheritedImage)?.file)?.isDirect ?? false
         return "\(image.label): \(image.size) bytes, direct I/O: \(isDirect ? "yes" : "no")"
     }
@@ -139,7 +167,7 @@ struct OpenedSource: Sendable {
     /// The names of the exports, in order, or nil if one image is served under every name.
     func names() throws(ConfigurationError) -> [String]? {
         switch kind {
-        case .image: return nil
+        case .image, .layer: return nil
         case .directory(let directory):
             return try ConfigurationError.prefixing("dir=") { () throws(ImageError) in try directory.names() }
         case .list: return settings.exports.map(\.name).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -151,15 +179,22 @@ struct OpenedSource: Sendable {
 
     /// Opens the image that a client calls `name`. If other clients have it open, nothing of it is read: its disk may
     /// hang.
+    /// - Parameter isReadOnly: Whether nbdkit serves read-only. A layer is opened so.
     /// - Parameter use: The Provider of an image that is in use, for one more user.
     /// - Throws: Why there is none, in a sentence that names it.
     func open(
-        _ name: String, ifInUse use: (ImageIdentity) -> Provider? = { _ in nil }
+        _ name: String, isReadOnly: Bool = false, ifInUse use: (ImageIdentity) -> Provider? = { _ in nil }
     ) throws(ConfigurationError) -> Export {
+        if case .layer(let layer) = kind {
+            let image = try layer.open(name, isReadOnly: isReadOnly)
+            return Export(
+                image: image, name: image.label, prefix: "", isReadOnly: false, cache: settings.cache, reserve: nil)
+        }
         let name = name.isEmpty ? defaultName : name
         let prefix = "export \(name.quoted()): "
         switch kind {
         case .image(let export): return export
+        case .layer: preconditionFailure("a layer has been opened above")
         case .directory where name.isEmpty, .list where name.isEmpty:
             throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
         case .directory(let directory):

@@ -4,8 +4,8 @@ extension Option {
     private static let maxColumns = 75
 
     /// The help for all options, without a final newline.
-    static var helpText: String {
-        all.map(\.helpEntry).joined(separator: "\n")
+    static func helpText(of role: Role = .plugin) -> String {
+        all(of: role).map(\.helpEntry).joined(separator: "\n")
     }
 
     /// The help for this option. The description begins on the line of the key if there is room.

@@ -50,12 +50,12 @@ struct Option: Sendable {
     var typedKey: String { key == Self.magicKey ? "[\(key)=]" : "\(key)=" }
 
     /// The option with this key, or nil.
-    static func named(_ key: String) -> Option? {
-        all.first { $0.key == key }
+    static func named(_ key: String, of role: Role = .plugin) -> Option? {
+        all(of: role).first { $0.key == key }
     }
 
     /// All keys, for messages.
-    static var keys: String { list(all.map { "\($0.key)=" }) }
+    static func keys(of role: Role = .plugin) -> String { list(all(of: role).map { "\($0.key)=" }) }
 
     /// "a, b or c".
     private static func list(_ words: [String]) -> String {

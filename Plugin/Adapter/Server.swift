@@ -12,7 +12,9 @@ final class Server: @unchecked Sendable {
     private let log: @Sendable (String) -> Void
     /// Called before an image is released. Does not return while a last will is being executed. Any thread.
     private let gate: @Sendable () -> Void
-    private(set) var settings = Settings()
+    private(set) var settings: Settings
+    /// What a filter serves; nil in a plugin.
+    private let layer: GlueLayer?
     private var source: OpenedSource?
     /// What the last server has left, and the next one is to find; nil without state=.
     private var inheritance: Inheritance?
@@ -38,9 +40,15 @@ final class Server: @unchecked Sendable {
     /// calls it does not know when serving ends. It does nothing then.
     private(set) var will: LastWill?
 
-    init(log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void = {}) {
+    /// - Parameter layer: What a filter serves; nil in a plugin.
+    init(
+        over layer: GlueLayer? = nil, log: @escaping @Sendable (String) -> Void,
+        gate: @escaping @Sendable () -> Void = {}
+    ) {
+        self.layer = layer
         self.log = log
         self.gate = gate
+        settings = Settings(layer == nil ? .plugin : .filter)
     }
 
     /// Takes one `key=value` of the command line.
@@ -80,7 +88,12 @@ final class Server: @unchecked Sendable {
             try Inheritance(settings, at: path) { log($0) }
         }
         let notice = inheritance.map { _ in SlowNotice { log($0) } }
-        let opened = try OpenedSource(settings, mark: inheritance?.mark, notice)
+        let opened =
+            if let layer {
+                try OpenedSource(layer, settings) { log($0) }
+            } else {
+                try OpenedSource(settings, mark: inheritance?.mark, notice)
+            }
         if let inheritance, let notice { try inheritance.inherit(opened, notice) }
         self.inheritance = inheritance
         warmth = try settings.warm.map { (path) throws(ConfigurationError) in try Warmth(path) { log($0) } }
@@ -103,7 +116,9 @@ final class Server: @unchecked Sendable {
         guard let source else { throw ConfigurationError("there is no open image to serve") }
         let serving: Serving
         do throws(ConfigurationError) {
-            serving = try Serving(keeping: source.image, settings, inheritance, warmth, log: log, gate: gate)
+            serving = try Serving(
+                keeping: source.image, isShared: source.hasSeveralImages, settings, inheritance, warmth, log: log,
+                gate: gate)
         } catch {
             stopControl()
             throw error
@@ -150,6 +165,7 @@ final class Server: @unchecked Sendable {
         self.hasGivenUp = hasGivenUp
         let counters = ([counters] + countersOfImages).joined(separator: "\n")
         self.serving = nil
+        if !hasGivenUp { source?.close() }
         return (counters, errors)
     }
 
@@ -177,7 +193,7 @@ final class Server: @unchecked Sendable {
         }
         let number = connects.begin(name)
         defer { connects.end(number) }
-        let export = try source.open(name, ifInUse: serving.useIfInUse)
+        let export = try source.open(name, isReadOnly: isReadOnly, ifInUse: serving.useIfInUse)
         let served = try open(export, in: serving)
         let canWrite = !isReadOnly && !export.isReadOnly && served.image.isWritable
         do throws(ConfigurationError) {
@@ -264,7 +280,7 @@ final class Server: @unchecked Sendable {
     /// Checks that the memory can be allocated. It is allocated after the fork.
     private func checkMemory() throws(ConfigurationError) {
         do throws(AccessError) {
-            try Pages.check(memory: settings.memory)
+            try Pages.check(memory: settings.pagesMemory)
         } catch {
             throw settings.refusal(ofMemory: error)
         }

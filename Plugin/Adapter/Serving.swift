@@ -33,12 +33,13 @@ final class Serving: Sendable {
 
     /// Allocates the memory and starts the threads.
     /// - Parameter image: The image that is kept open, or nil if each is opened for its first client.
+    /// - Parameter isShared: Whether clients may have several images.
     /// - Parameter inheritance: What the last server has left, and the next one is to find; nil if nothing is kept.
     /// - Parameter warmth: What warm= keeps; nil without it.
     /// - Parameter gate: Called before an image is released. Does not return if it must not be released any more.
     /// - Throws: The reason why memory or threads are not available.
     init(
-        keeping image: Export?, _ settings: Settings, _ inheritance: Inheritance? = nil, _ warmth: Warmth? = nil,
+        keeping image: Export?, isShared: Bool = false, _ settings: Settings, _ inheritance: Inheritance? = nil, _ warmth: Warmth? = nil,
         log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void
     ) throws(ConfigurationError) {
         self.gate = gate
@@ -50,8 +51,8 @@ final class Serving: Sendable {
         let takenOver: [ProviderRegistry.TakenOver]
         do throws(AccessError) {
             pages = try Pages(
-                memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead, isShared: image == nil, advice: settings.adviceBytes,
+                memory: settings.pagesMemory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
+                readahead: settings.readahead, isShared: isShared, advice: settings.adviceBytes,
                 kept: inheritance?.kept, backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)
@@ -92,7 +93,9 @@ final class Serving: Sendable {
         do throws(AccessError) {
             writeback =
                 isWritable
-                ? try Writeback(pages: pages, registry: registry, dirtyAge: settings.dirtyAge) { provider, count in
+                ? try Writeback(
+                    pages: pages, registry: registry, dirtyAge: settings.dirtyAge, crew: settings.writesUnderWay
+                ) { provider, count in
                     Serving.complete(count, provider, images, log)
                 } : nil
         } catch {
@@ -126,7 +129,7 @@ final class Serving: Sendable {
     ) throws(AccessError) -> Prefetcher? {
         guard settings.readahead > 0 || isWarming else { return nil }
         return try Prefetcher(
-            pages: pages, threads: settings.readahead > 0 ? Prefetcher.defaultThreads : 0,
+            pages: pages, threads: settings.readahead > 0 ? settings.callsAhead : 0,
             warmers: isWarming ? Prefetcher.warmers : 0)
     }
 

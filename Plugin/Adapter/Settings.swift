@@ -6,7 +6,10 @@ import SystemPackage
 ///
 /// The initial values are the defaults. `Option.all` has the possible values and their parsers.
 struct Settings: Equatable {
-    // What is served: exactly one of the first three.
+    /// Whose options these are.
+    let role: Role
+
+    // What is served: exactly one of the first three; none of them in a filter.
 
     /// The image's path, as it was typed.
     private(set) var file: String?
@@ -47,6 +50,24 @@ struct Settings: Equatable {
 
     // Writing.
 
+    // What a filter has below.
+
+    /// The maximum number of contexts of a layer.
+    var connections = 8
+    /// Seconds that a request waits for a layer that has gone away.
+    var retry = 30
+    /// Bytes of the memory for what pieces of a request are put together in.
+    var stagingBytes: Int { role == .filter ? min(memory / 8, 16 << 20) : 0 }
+
+    /// Bytes of the memory for cached pages and their tables.
+    var pagesMemory: Int { memory - stagingBytes }
+
+    /// How many calls that read ahead are under way at most. What is below a filter may be far away.
+    var callsAhead: Int { role == .filter ? 16 : Prefetcher.defaultThreads }
+
+    /// How many write-outs are under way at most; nil for what suits a disk.
+    var writesUnderWay: Int? { role == .filter ? 16 : nil }
+
     /// When a write is answered.
     var cache = CacheMode.writeback
     /// The share of the pages that may be dirty before writers wait.
@@ -62,10 +83,12 @@ struct Settings: Equatable {
     /// Whether the image is locked against other writers while clients may write.
     var lock = LockMode.on
 
+    init(_ role: Role = .plugin) { self.role = role }
+
     /// Takes one `key=value`. Except for file=, dir= and export=, a repeated key replaces the earlier value.
     mutating func set(_ key: String, _ value: String) throws(ConfigurationError) {
-        guard let option = Option.named(key) else {
-            throw ConfigurationError(key, value, "unknown key", expected: Option.keys)
+        guard let option = Option.named(key, of: role) else {
+            throw ConfigurationError(key, value, "unknown key", expected: Option.keys(of: role))
         }
         do throws(InvalidValue) {
             try option.take(value, &self)
@@ -100,7 +123,7 @@ struct Settings: Equatable {
 
     /// Checks that the keys fit together.
     func check() throws(ConfigurationError) {
-        try checkSource()
+        if role == .plugin { try checkSource() }
         try checkDefaultExport()
         try checkReserves()
         guard control != nil || controlMode == Settings.defaultControlMode else {

@@ -44,6 +44,15 @@ enum Value {
         return number * unit
     }
 
+    /// A number of things.
+    static func count(_ text: String, in range: ClosedRange<Int>, example: Int) throws(InvalidValue) -> Int {
+        guard let count = number(text[...]), range.contains(count) else {
+            throw InvalidValue(
+                "no such number", expected: "\(range.lowerBound) to \(range.upperBound), such as \(example)")
+        }
+        return count
+    }
+
     /// A time in whole seconds.
     static func seconds(
         _ text: String, in range: ClosedRange<Int>, example: Int, or alternative: String? = nil

@@ -10,7 +10,7 @@
 
 #include "Interface.h"
 
-// Lifetime.c: called on nbdkit's main thread; each runs as an off-main call.
+// Lifetime.c: called on nbdkit's main thread.
 
 void flexpage_load(void);
 void flexpage_unload(void);
@@ -20,9 +20,6 @@ int flexpage_get_ready(void);
 int flexpage_after_fork(void);
 void flexpage_cleanup(void);
 void flexpage_dump_plugin(void);
-
-/// The server of this process, from load to unload. Any thread.
-flexpage_server *lifetime_server(void);
 
 // Connection.c: called on a connection's threads.
 

@@ -56,7 +56,7 @@ static struct nbdkit_plugin plugin = {
 
 static void run_help(struct off_main_call *call)
 {
-    call->text = flexpage_config_help();
+    call->text = flexpage_config_help(false);
     call->succeeded = true;
 }
 

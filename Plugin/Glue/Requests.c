@@ -1,127 +1,51 @@
-// Requests for data. An error concerns only its request: it is logged, and nbdkit puts it into the reply.
+// Requests for data, as nbdkit makes them of a plugin.
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdbool.h>
-#include <string.h>
+#include "Requests.h"
 
 #include "Callbacks.h"
-#include "LastWill.h"
 
-/// The error as NBD can express it. nbdkit turns errors that it does not know into "invalid argument", which blames the
-/// client, but media fail with ENODATA, EREMOTEIO, ETIMEDOUT, EILSEQ and more.
-static int wire_error(int error)
-{
-    switch (error) {
-    case EROFS:
-    case EPERM:
-    case ENOMEM:
-    case EINVAL:
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-    case ESHUTDOWN:
-    case EOPNOTSUPP:
-    case EOVERFLOW: return error;
-    default: return EIO;
-    }
-}
-
-/// The result of a data callback, given the result of the call.
-static int finish(int32_t error, const char *what, uint32_t count, uint64_t offset)
+/// The result of a callback. nbdkit puts the error into the reply.
+static int answer(int32_t error)
 {
     if (error == 0)
         return 0;
-    // An unsupported zero is not a failure: nbdkit or the client writes zeroes instead.
-    if (error != EOPNOTSUPP)
-        nbdkit_error("%s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
-    nbdkit_set_error(wire_error(error));
-    return -1;
-}
-
-/// The same for a request that writes or flushes. An error that keeps every write off the image is logged once when it
-/// begins and once when it ends, not for each request. Does not return while the last will is being executed.
-static int finish_writing(void *handle, int32_t error, const char *what, uint32_t count, uint64_t offset)
-{
-    last_will_hold();
-    if (error == 0 || !flexpage_client_is_known_trouble(handle, error))
-        return finish(error, what, count, offset);
-    nbdkit_debug("flexpage: %s of %" PRIu32 " bytes at %" PRIu64 " failed: %s", what, count, offset, strerror(error));
-    nbdkit_set_error(wire_error(error));
+    nbdkit_set_error(error);
     return -1;
 }
 
 int flexpage_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    signal_stack_prepare();
     (void)flags;
-    return finish(flexpage_client_read(handle, buffer, count, offset), "a read", count, offset);
+    return answer(request_read(handle, buffer, count, offset));
 }
 
 int flexpage_cache(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    signal_stack_prepare();
-    // No flags are defined today. A request with an unknown one must fail.
-    int32_t error = flags != 0 ? EINVAL : flexpage_client_cache(handle, count, offset);
-    return finish(error, "a cache request", count, offset);
+    return answer(request_cache(handle, count, offset, flags));
 }
 
 int flexpage_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    signal_stack_prepare();
-    bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    int32_t error = flexpage_client_write(handle, buffer, count, offset, is_forced);
-    return finish_writing(handle, error, "a write", count, offset);
+    return answer(request_write(handle, buffer, count, offset, flags));
 }
 
 int flexpage_flush(void *handle, uint32_t flags)
 {
-    signal_stack_prepare();
     (void)flags;
-    return finish_writing(handle, flexpage_client_flush(handle), "a flush", 0, 0);
+    return answer(request_flush(handle));
 }
 
 int flexpage_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    signal_stack_prepare();
-    bool may_trim = (flags & NBDKIT_FLAG_MAY_TRIM) != 0;
-    bool only_if_fast = (flags & NBDKIT_FLAG_FAST_ZERO) != 0;
-    bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    int32_t error = flexpage_client_zero(handle, count, offset, may_trim, only_if_fast, is_forced);
-    return finish_writing(handle, error, "a zero", count, offset);
+    return answer(request_zero(handle, count, offset, flags));
 }
 
 int flexpage_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    signal_stack_prepare();
-    bool is_forced = (flags & NBDKIT_FLAG_FUA) != 0;
-    return finish_writing(handle, flexpage_client_trim(handle, count, offset, is_forced), "a trim", count, offset);
-}
-
-/// Where extents are stored, and whether one is enough.
-struct extent_sink {
-    struct nbdkit_extents *extents;
-    bool only_one;
-    int error;
-};
-
-static bool take_extent(void *context, uint64_t offset, uint64_t length, int32_t kind)
-{
-    static const uint32_t types[] = {
-        [flexpage_extent_data] = 0,
-        [flexpage_extent_zeroes] = NBDKIT_EXTENT_ZERO,
-        [flexpage_extent_hole] = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
-    };
-    struct extent_sink *sink = context;
-    if (nbdkit_add_extent(sink->extents, offset, length, types[kind]) == -1)
-        sink->error = errno;
-    return sink->error == 0 && !sink->only_one;
+    return answer(request_trim(handle, count, offset, flags));
 }
 
 int flexpage_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *extents)
 {
-    signal_stack_prepare();
-    struct extent_sink sink = {.extents = extents, .only_one = (flags & NBDKIT_FLAG_REQ_ONE) != 0};
-    int32_t error = flexpage_client_extents(handle, count, offset, take_extent, &sink);
-    return finish(error != 0 ? error : sink.error, "a block status request", count, offset);
+    return answer(request_extents(handle, count, offset, flags, extents));
 }

@@ -7,7 +7,8 @@ import Testing
 struct HitCodeTests {
     /// The functions of a hit. What they call beside these is the system's: locks and memory.
     private static let functions = [
-        "flexpage_pread", "flexpage_client_read", "$s6Paging5PagerC4read4into2atySw_s5Int64VtAA11AccessErrorVYKF",
+        "flexpage_pread", "request_read", "flexpage_client_read",
+        "$s6Paging5PagerC4read4into2atySw_s5Int64VtAA11AccessErrorVYKF",
     ]
 
     /// Functions of Swift's runtime that a hit must not call.

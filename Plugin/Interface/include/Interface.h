@@ -1,6 +1,7 @@
-// The interface between the two halves of the plugin. Glue (C, which knows nbdkit) makes the calls; Adapter (Swift,
-// which knows the pager) implements them. Swift implements these very declarations (`@c @implementation`), so the
-// compiler checks both halves against this file.
+// The interface between the two halves of the plugin, and of the filter. Hosting, Glue and Filter (C, which know nbdkit)
+// make the calls; Adapter (Swift, which knows the pager) implements them. Swift implements these very declarations
+// (`@c @implementation`), so the compiler checks both halves against this file. A filter's layer is called the other way
+// round: struct flexpage_layer.
 //
 // Rules:
 // - Calls on a server never come from nbdkit's main thread. nbdkit forks after get_ready, and Swift's locks remember
@@ -53,6 +54,49 @@ enum flexpage_extent_kind {
     flexpage_extent_hole = 2,
 };
 
+// The layer below a filter. Filter implements these calls, and Adapter makes them, from any thread that does not hold a
+// lock. A context is one connection to the layer, as a client would have it.
+
+/// How many calls a layer bears at once: the values are those of nbdkit's thread models.
+enum flexpage_layer_model {
+    /// One context, and one call at a time.
+    flexpage_layer_one_connection = 0,
+    /// One call at a time.
+    flexpage_layer_one_call = 1,
+    /// One call at a time in each context.
+    flexpage_layer_one_call_a_context = 2,
+    flexpage_layer_parallel = 3,
+};
+
+/// What a layer says of itself when a context has been opened. Sizes are in bytes.
+struct flexpage_layer_info {
+    int64_t size;
+    /// What the offset and the length of a request have to be multiples of, and the largest request; 0 if the layer does
+    /// not say.
+    uint32_t min_block, preferred_block, max_request;
+    bool can_write, can_flush, can_trim, can_zero, can_fast_zero, can_extents, can_multi_conn, is_rotational;
+};
+
+/// Each call returns 0 or an errno value, unless it says otherwise. A call that `info` does not allow must not be made.
+struct flexpage_layer {
+    /// What messages call the layer.
+    const char *_Nonnull (*_Nonnull name)(void);
+    /// Valid after get_ready.
+    int32_t (*_Nonnull model)(void);
+    /// Why clients cannot be served from this layer, in a sentence, or null. Before the fork.
+    const char *_Nullable (*_Nonnull refusal)(void);
+    /// Returns a context, or null after the layer has logged why there is none.
+    void *_Nullable (*_Nonnull open)(const char *export_name, bool is_read_only, struct flexpage_layer_info *info);
+    void (*close)(void *context);
+    int32_t (*read)(void *context, void *buffer, uint32_t count, uint64_t offset);
+    int32_t (*write)(void *context, const void *buffer, uint32_t count, uint64_t offset);
+    int32_t (*flush)(void *context);
+    int32_t (*zero)(void *context, uint32_t count, uint64_t offset, bool may_trim, bool only_if_fast);
+    int32_t (*trim)(void *context, uint32_t count, uint64_t offset);
+    int32_t (*extents)(
+        void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context);
+};
+
 // The life of a server. A function that returns bool returns false, with an error in the message, if it fails.
 
 /// Prints one line that a person should see, from any thread.
@@ -63,7 +107,12 @@ typedef void (*flexpage_logger)(const char *line);
 typedef void (*flexpage_gate)(void);
 
 /// Creates a server without any configuration.
-flexpage_server *flexpage_server_create(flexpage_logger log, flexpage_gate _Nullable gate);
+/// `layer` is what a filter serves; null for image files.
+flexpage_server *flexpage_server_create(
+    const struct flexpage_layer *_Nullable layer, flexpage_logger log, flexpage_gate _Nullable gate);
+
+/// Whether the server has an option with this key. For a filter, which passes all others on.
+bool flexpage_server_has_option(flexpage_server *server, const char *key);
 
 /// Takes one key=value of the command line.
 bool flexpage_server_configure(
@@ -128,7 +177,7 @@ bool flexpage_server_has_given_up(flexpage_server *server);
 void flexpage_server_destroy(flexpage_server *server);
 
 /// The options' part of --help, in lines. The caller frees it.
-char *_Nullable flexpage_config_help(void);
+char *_Nullable flexpage_config_help(bool is_filter);
 
 /// The maximum number of bytes of one request.
 enum { flexpage_max_request = 64 << 20 };

@@ -68,15 +68,16 @@ extension AccessMap {
     }
 
     /// What was written to `pages` no longer matters: the image has newer contents.
+    /// - Parameter isDurable: The image's newer contents are durable.
     /// - Returns: How many were dirty.
-    func forgetDirtyPages(of pages: Range<UInt64>, in chunk: borrowing LockedChunk) -> Int {
+    func forgetDirtyPages(of pages: Range<UInt64>, isDurable: Bool, in chunk: borrowing LockedChunk) -> Int {
         var forgotten = 0
         forEachLeaf(of: pages, in: chunk) { leaf, bits in
             assert(leaf.pointee.writing & bits == 0, "what is going out is waited for")
             forgotten += (leaf.pointee.dirty & bits).nonzeroBitCount
             leaf.pointee.dirty &= ~bits
             forgetBad(leaf, bits)
-            forgetUnsynced(leaf, bits)
+            forgetUnsynced(leaf, bits, isAtRisk: !isDurable)
             ledger.pagesDropped(id(of: leaf))
         }
         updateStates(of: pages, in: chunk)

@@ -207,11 +207,12 @@ struct AccessMap: @unchecked Sendable {
 
     /// The pages in `bits` of the leaf leave the cache. If they were written out and are not durable, a failed sync
     /// would lose them from now on.
-    func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
+    /// - Parameter isAtRisk: False if the image has something newer instead, which is durable.
+    func forgetUnsynced(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8, isAtRisk: Bool = true) {
         guard leaf.pointee.unsynced & bits != 0 else { return }
         risk.countUnsynced(-(leaf.pointee.unsynced & bits).nonzeroBitCount)
         leaf.pointee.unsynced &= ~bits
-        risk.countAtRisk()
+        if isAtRisk { risk.countAtRisk() }
     }
 
     private func makeLeaf(at page: UInt64, in chunk: borrowing LockedChunk) -> UnsafeMutablePointer<Leaf> {

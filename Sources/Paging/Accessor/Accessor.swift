@@ -37,7 +37,12 @@ public protocol Accessor: AnyObject, Sendable {
     func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>)
 
     /// Makes durable whatever was written, zeroed or trimmed by calls that returned before this one began.
+    /// - Throws: The image's error. ESTALE, once, if the image was reached anew since the last call, and may have
+    ///   forgotten what it was given before: a flush then gives it what is still in memory again, and asks once more.
     func makeDurable() throws(AccessError)
+
+    /// Whether what `zero` and `trim` change is durable when they return. Constant.
+    var isChangeDurable: Bool { get }
 
     /// Makes `range` (any byte offsets inside the image) read as zeroes.
     /// - Parameter mayTrim: Whether the range may become a hole; if not, its space stays allocated.
@@ -77,6 +82,8 @@ public protocol Accessor: AnyObject, Sendable {
 }
 
 extension Accessor {
+    public var isChangeDurable: Bool { false }
+
     public func keep(in record: KeptImage) {}
 
     public var isStampDue: Bool { false }

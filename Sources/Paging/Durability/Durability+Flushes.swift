@@ -1,3 +1,5 @@
+import Glibc
+
 /// Flushes: a write-out of what is dirty, and a sync.
 extension Durability {
     /// Makes durable every write, zero and trim that was answered before the call.
@@ -15,8 +17,18 @@ extension Durability {
         try flushes.share { flushAlone(effort) }
     }
 
-    /// One flush, while no other is under way.
+    /// How often a flush begins again because the image was reached anew.
+    private static let maxFlushes = 5
+
+    /// One flush, while no other is under way. If the image was reached anew, what it may have forgotten is dirty again,
+    /// unless that is lost.
     private func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
+        var error = flushOnce(effort)
+        for _ in 1..<Durability.maxFlushes where error?.code == ESTALE && lost == nil { error = flushOnce(effort) }
+        return error
+    }
+
+    private func flushOnce(_ effort: WriteBatch.Effort) -> AccessError? {
         let failureCount = syncFailureCount
         let failure = writeOut(upTo: ledger.endEpoch(), effort)
         tellNews()

@@ -18,18 +18,19 @@ extension PageMapper {
             pages, .touching, where: { !context.table.state(of: $0).isQuiescent },
             do: { id, chunk in context.waitUntilReleased(id, in: chunk) })
         forgetCleanForNextServer(pages)
-        context.map.risk.beginChange()
-        do throws(AccessError) {
-            try change()
-        } catch {
-            context.map.risk.endChange()
-            throw error
-        }
-        context.map.risk.endChange()
+        try atRisk(change)
         splitStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }, do: { id, chunk in dropOrWait(id, in: chunk) })
         noteZeroes(in: pages)
         context.waiters.wake()
+    }
+
+    /// Changes the image. A sync that fails may lose that, unless the image makes such changes durable itself.
+    private func atRisk(_ change: () throws(AccessError) -> Void) throws(AccessError) {
+        guard !accessor.isChangeDurable else { return try change() }
+        context.map.risk.beginChange()
+        defer { context.map.risk.endChange() }
+        try change()
     }
 
     /// What has been read of `pages` is not kept for the next server from now on: if this one dies while the image is
@@ -52,7 +53,9 @@ extension PageMapper {
             context.waitUntilReleased(id, in: chunk)
             return
         }
-        context.dirtyLimit.release(context.map.forgetDirtyPages(of: context.table[id].covered, in: chunk))
+        let covered = context.table[id].covered
+        context.dirtyLimit.release(
+            context.map.forgetDirtyPages(of: covered, isDurable: accessor.isChangeDurable, in: chunk))
         drop(id, in: chunk)
     }
 
@@ -99,7 +102,7 @@ extension PageMapper {
         let position = Int(pages.lowerBound - context.table[id].pointee.key.page) * BasePage.size
         (context.table.memory(of: id) + position)
             .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
-        context.dirtyLimit.release(context.map.forgetDirtyPages(of: pages, in: chunk))
+        context.dirtyLimit.release(context.map.forgetDirtyPages(of: pages, isDurable: accessor.isChangeDurable, in: chunk))
     }
 
     // MARK: Visiting

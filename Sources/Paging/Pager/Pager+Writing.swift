@@ -27,7 +27,17 @@ extension Pager {
     func completeWrite(_ range: Range<Int64>, forced: Bool, since failureCount: UInt64) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
         try provider.mapper.writeOut(BasePage.numbers(covering: range))
-        if forced { try provider.durability.sync(since: failureCount) }
+        if forced { try sync(since: failureCount) }
+    }
+
+    /// Makes durable what has been written out. If the image was reached anew since, that takes a flush.
+    private func sync(since failureCount: UInt64) throws(AccessError) {
+        do throws(AccessError) {
+            try provider.durability.sync(since: failureCount)
+        } catch {
+            guard error.code == ESTALE, provider.durability.lost == nil else { throw error }
+            try provider.flush()
+        }
     }
 
     /// Copies `source`, or zeroes if there is none, to each part of `range` while it is lent for writing.

@@ -15,9 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "Callbacks.h"
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
 #include "Fork.h"
 #include "LastWill.h"
+#include "Lifetime.h"
 #include "OffMainCall.h"
 
 /// Milliseconds between two flushes after a quit signal: after one that succeeded, and after one that failed.

@@ -1,0 +1,78 @@
+// The filter as nbdkit sees it: a struct of callbacks. Glue.c says what holds for it as for the plugin.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "Filter.h"
+#include "Footprint.h"
+#include "OffMainCall.h"
+#include "PluginBelow.h"
+
+static struct nbdkit_filter filter = {
+    .name = "flexpage",
+    .longname = "Flexpage: a bounded cache before any source",
+    .description = "Serves what is below from a cache in a fixed amount of memory.",
+    .load = filter_load,
+    .unload = filter_unload,
+    .config = filter_config,
+    .config_complete = filter_config_complete,
+    .get_ready = filter_get_ready,
+    .after_fork = filter_after_fork,
+    .cleanup = filter_cleanup,
+    .preconnect = filter_preconnect,
+    .list_exports = filter_list_exports,
+    .default_export = filter_default_export,
+    .open = filter_open,
+    .close = filter_close,
+    .prepare = filter_prepare,
+    .finalize = filter_finalize,
+    .get_size = filter_get_size,
+    .export_description = filter_export_description,
+    .block_size = filter_block_size,
+    .can_write = filter_can_write,
+    .can_flush = filter_can_write,
+    .is_rotational = filter_is_rotational,
+    .can_trim = filter_can_write,
+    .can_zero = filter_can_zero,
+    .can_fast_zero = filter_can_write,
+    .can_extents = filter_can,
+    .can_fua = filter_can_fua,
+    .can_multi_conn = filter_can,
+    .can_cache = filter_can_cache,
+    .pread = filter_pread,
+    .pwrite = filter_pwrite,
+    .flush = filter_flush,
+    .trim = filter_trim,
+    .zero = filter_zero,
+    .extents = filter_extents,
+    .cache = filter_cache,
+};
+
+static void run_help(struct off_main_call *call)
+{
+    call->text = flexpage_config_help(true);
+    call->succeeded = true;
+}
+
+/// The filter with its help, which is generated from the options. It is never freed. nbdkit copies the struct before it
+/// calls load. The macro below evaluates this more than once.
+static struct nbdkit_filter *described_filter(void)
+{
+    if (filter.config_help != NULL)
+        return &filter;
+    // Each has Swift's runtime inside, and two of those in a process are more than anybody has tested.
+    if (strcmp(plugin_below_name(), "flexpage") == 0) {
+        nbdkit_error("--filter=flexpage: the flexpage plugin has the cache already; leave the filter out");
+        exit(EXIT_FAILURE);
+    }
+    // Before the first thread.
+    footprint_reduce();
+    struct off_main_call help = {.run = run_help};
+    // nbdkit expects no failure here. Without a thread, serving would be impossible anyway.
+    if (off_main_call_do(&help) == -1)
+        exit(EXIT_FAILURE);
+    filter.config_help = help.text;
+    return &filter;
+}
+
+NBDKIT_REGISTER_FILTER(*described_filter())

@@ -1,0 +1,57 @@
+// The life of the filter: the callbacks on nbdkit's main thread.
+
+#include <stddef.h>
+
+#include "Filter.h"
+#include "Layer.h"
+#include "Lifetime.h"
+
+/// How often nbdkit has loaded the filter. Two of it would share the variables of one.
+static int loads;
+
+void filter_load(void)
+{
+    if (++loads == 1)
+        lifetime_load(&layer_below);
+}
+
+void filter_unload(void)
+{
+    if (--loads == 0)
+        lifetime_unload();
+}
+
+int filter_config(nbdkit_next_config *next, nbdkit_backend *backend, const char *key, const char *value)
+{
+    if (lifetime_has_option(key))
+        return lifetime_config(key, value);
+    layer_note_key(key, value);
+    return next(backend, key, value);
+}
+
+int filter_config_complete(nbdkit_next_config_complete *next, nbdkit_backend *backend)
+{
+    if (loads > 1) {
+        nbdkit_error("--filter=flexpage is given twice; expected it once: one cache serves all clients");
+        return -1;
+    }
+    return lifetime_config_complete() == 0 ? next(backend) : -1;
+}
+
+int filter_get_ready(int thread_model)
+{
+    layer_set_model(thread_model);
+    return lifetime_get_ready();
+}
+
+int filter_after_fork(nbdkit_backend *backend)
+{
+    layer_set_backend(backend);
+    return lifetime_after_fork();
+}
+
+void filter_cleanup(nbdkit_backend *backend)
+{
+    (void)backend;
+    lifetime_cleanup();
+}

@@ -1,0 +1,260 @@
+#define _GNU_SOURCE
+
+#include "Layer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "PluginBelow.h"
+
+// Written on the main thread before any other thread reads them.
+
+static int model = NBDKIT_THREAD_MODEL_PARALLEL;
+static nbdkit_backend *backend_below;
+/// A key that says that the layer serves something else under each name, with its value; empty if there was none.
+static char choosing_key[64];
+
+static pthread_mutex_t one_call = PTHREAD_MUTEX_INITIALIZER;
+
+void layer_set_model(int thread_model) { model = thread_model; }
+
+void layer_set_backend(nbdkit_backend *backend) { backend_below = backend; }
+
+/// Layers of which each client may get another content. A context that all clients share belongs to no client, so it has
+/// no name: some of these plugins end the process then.
+static const struct {
+    /// The plugin; null for any.
+    const char *plugin;
+    /// The key that makes it so, and the value; null for any.
+    const char *key, *value;
+} choosing[] = {
+    {"file", "dir", NULL},
+    {"nbd", "dynamic-export", NULL},
+    {"ondemand", NULL, NULL},
+    {"info", NULL, NULL},
+    {"tmpdisk", NULL, NULL},
+    {NULL, "ext2file", "exportname"},
+};
+
+enum { choosing_count = sizeof choosing / sizeof choosing[0] };
+
+static bool is_plugin(const char *name)
+{
+    return name == NULL || strcmp(name, plugin_below_name()) == 0;
+}
+
+void layer_note_key(const char *key, const char *value)
+{
+    for (size_t index = 0; index < choosing_count; index++) {
+        if (choosing[index].key == NULL || strcmp(key, choosing[index].key) != 0)
+            continue;
+        if (choosing[index].value != NULL && strcmp(value, choosing[index].value) != 0)
+            continue;
+        if (is_plugin(choosing[index].plugin))
+            snprintf(choosing_key, sizeof choosing_key, "%s=%s", key, value);
+    }
+}
+
+/// Why clients cannot be served from this layer, or null. Called once.
+static const char *refusal(void)
+{
+    static char text[256];
+    bool is_choosing = choosing_key[0] != '\0';
+    for (size_t index = 0; index < choosing_count; index++)
+        is_choosing = is_choosing || (choosing[index].key == NULL && is_plugin(choosing[index].plugin));
+    if (!is_choosing)
+        return NULL;
+    snprintf(
+        text, sizeof text,
+        "the %s plugin%s%s can serve each client something else, and the filter has one cache for all; serve one image "
+        "with it, or use the filter without it",
+        plugin_below_name(), choosing_key[0] != '\0' ? " with " : "", choosing_key);
+    return text;
+}
+
+void layer_lock(void)
+{
+    if (model <= NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS)
+        pthread_mutex_lock(&one_call);
+}
+
+void layer_unlock(void)
+{
+    if (model <= NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS)
+        pthread_mutex_unlock(&one_call);
+}
+
+static const char *name(void)
+{
+    static char text[128];
+    // Before the first other thread.
+    if (text[0] == '\0')
+        snprintf(text, sizeof text, "the %s plugin", plugin_below_name());
+    return text;
+}
+
+static int32_t model_of_layer(void) { return model; }
+
+/// The errno value of a failed call.
+static int32_t failure(int error) { return error != 0 ? error : EIO; }
+
+/// Asks everything that nbdkit wants to be asked before a context may be used. Returns false if the layer fails.
+static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
+{
+    info->size = next->get_size(next);
+    if (info->size < 0 || next->block_size(next, &info->min_block, &info->preferred_block, &info->max_request) == -1)
+        return false;
+    const int can_write = next->can_write(next), can_flush = next->can_flush(next);
+    const int is_rotational = next->is_rotational(next), can_multi_conn = next->can_multi_conn(next);
+    const int can_extents = next->can_extents(next), can_fua = next->can_fua(next);
+    const int can_trim = can_write == 1 ? next->can_trim(next) : 0;
+    const int can_zero = can_write == 1 ? next->can_zero(next) : NBDKIT_ZERO_NONE;
+    const int can_fast_zero = can_write == 1 ? next->can_fast_zero(next) : 0;
+    const int answers[] = {can_write,   can_flush, is_rotational, can_multi_conn, can_extents,
+                           can_fua,     can_trim,  can_zero,      can_fast_zero,  next->can_cache(next)};
+    for (size_t index = 0; index < sizeof answers / sizeof answers[0]; index++)
+        if (answers[index] == -1)
+            return false;
+    info->can_write = can_write;
+    info->can_flush = can_flush;
+    info->is_rotational = is_rotational;
+    info->can_multi_conn = can_multi_conn;
+    info->can_extents = can_extents;
+    info->can_trim = can_trim;
+    // nbdkit emulates a zero by writes of its own, as many as it takes.
+    info->can_zero = can_zero != NBDKIT_ZERO_NONE;
+    info->can_fast_zero = can_fast_zero && can_zero != NBDKIT_ZERO_NONE;
+    return true;
+}
+
+static void close_context(void *context)
+{
+    nbdkit_next *next = context;
+    layer_lock();
+    next->finalize(next);
+    nbdkit_next_context_close(next);
+    layer_unlock();
+}
+
+static nbdkit_next *open_locked(const char *export_name, bool is_read_only, struct flexpage_layer_info *info)
+{
+    nbdkit_next *next = nbdkit_next_context_open(backend_below, is_read_only, export_name, 1);
+    if (next == NULL)
+        return NULL;
+    if (next->prepare(next) == 0 && fill_in(next, info))
+        return next;
+    next->finalize(next);
+    nbdkit_next_context_close(next);
+    return NULL;
+}
+
+static void *open_context(const char *export_name, bool is_read_only, struct flexpage_layer_info *info)
+{
+    layer_lock();
+    nbdkit_next *next = open_locked(export_name, is_read_only, info);
+    layer_unlock();
+    return next;
+}
+
+static int32_t read_below(void *context, void *buffer, uint32_t count, uint64_t offset)
+{
+    nbdkit_next *next = context;
+    int error = 0;
+    layer_lock();
+    int result = next->pread(next, buffer, count, offset, 0, &error);
+    layer_unlock();
+    return result == 0 ? 0 : failure(error);
+}
+
+static int32_t write_below(void *context, const void *buffer, uint32_t count, uint64_t offset)
+{
+    nbdkit_next *next = context;
+    int error = 0;
+    layer_lock();
+    int result = next->pwrite(next, buffer, count, offset, 0, &error);
+    layer_unlock();
+    return result == 0 ? 0 : failure(error);
+}
+
+static int32_t flush_below(void *context)
+{
+    nbdkit_next *next = context;
+    int error = 0;
+    layer_lock();
+    int result = next->flush(next, 0, &error);
+    layer_unlock();
+    return result == 0 ? 0 : failure(error);
+}
+
+static int32_t zero_below(void *context, uint32_t count, uint64_t offset, bool may_trim, bool only_if_fast)
+{
+    nbdkit_next *next = context;
+    const uint32_t flags = (may_trim ? NBDKIT_FLAG_MAY_TRIM : 0) | (only_if_fast ? NBDKIT_FLAG_FAST_ZERO : 0);
+    int error = 0;
+    layer_lock();
+    int result = next->zero(next, count, offset, flags, &error);
+    layer_unlock();
+    return result == 0 ? 0 : failure(error);
+}
+
+static int32_t trim_below(void *context, uint32_t count, uint64_t offset)
+{
+    nbdkit_next *next = context;
+    int error = 0;
+    layer_lock();
+    int result = next->trim(next, count, offset, 0, &error);
+    layer_unlock();
+    return result == 0 ? 0 : failure(error);
+}
+
+/// Gives what the layer has said to `take`.
+static void
+give(const struct nbdkit_extents *extents, uint64_t end, flexpage_extent_taker take, void *taker_context)
+{
+    for (size_t index = 0; index < nbdkit_extents_count(extents); index++) {
+        const struct nbdkit_extent extent = nbdkit_get_extent(extents, index);
+        if (extent.offset >= end)
+            return;
+        const uint64_t length = extent.length < end - extent.offset ? extent.length : end - extent.offset;
+        const int32_t kind = (extent.type & NBDKIT_EXTENT_ZERO) == 0 ? flexpage_extent_data
+            : (extent.type & NBDKIT_EXTENT_HOLE) != 0                ? flexpage_extent_hole
+                                                                     : flexpage_extent_zeroes;
+        if (!take(taker_context, extent.offset, length, kind))
+            return;
+    }
+}
+
+static int32_t
+extents_below(void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context)
+{
+    nbdkit_next *next = context;
+    struct nbdkit_extents *extents = nbdkit_extents_new(offset, offset + count);
+    if (extents == NULL)
+        return ENOMEM;
+    int error = 0;
+    layer_lock();
+    int result = next->extents(next, count, offset, 0, extents, &error);
+    layer_unlock();
+    if (result == 0)
+        give(extents, offset + count, take, taker_context);
+    nbdkit_extents_free(extents);
+    return result == 0 ? 0 : failure(error);
+}
+
+const struct flexpage_layer layer_below = {
+    .name = name,
+    .model = model_of_layer,
+    .refusal = refusal,
+    .open = open_context,
+    .close = close_context,
+    .read = read_below,
+    .write = write_below,
+    .flush = flush_below,
+    .zero = zero_below,
+    .trim = trim_below,
+    .extents = extents_below,
+};

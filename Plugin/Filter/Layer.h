@@ -1,0 +1,25 @@
+// The layer below the filter: the plugin, or another filter.
+
+#ifndef FLEXPAGE_LAYER_H
+#define FLEXPAGE_LAYER_H
+
+#include "Filter.h"
+
+/// The layer, for the server.
+extern const struct flexpage_layer layer_below;
+
+/// Called in get_ready, before the fork.
+void layer_set_model(int thread_model);
+
+/// Called in after_fork, before serving begins.
+void layer_set_backend(nbdkit_backend *backend);
+
+/// Notes a key that is passed on. A few say that the layer chooses what to serve by the name of the export.
+void layer_note_key(const char *key, const char *value);
+
+/// To be held while something else than a context of the layer is called. nbdkit's own lock does not keep the filter's
+/// threads out of a plugin that bears one call at a time.
+void layer_lock(void);
+void layer_unlock(void);
+
+#endif

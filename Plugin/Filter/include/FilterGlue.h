@@ -1,0 +1,1 @@
+// The filter has no interface: nbdkit finds filter_init by name.

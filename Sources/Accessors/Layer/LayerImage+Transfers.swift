@@ -1,0 +1,183 @@
+import Glibc
+import Paging
+
+/// Reads and writes of pieces of memory.
+extension LayerImage {
+    public func populate(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        var cursor = PieceCursor(pieces)
+        var position = offset
+        while position < size, !cursor.run.isEmpty {
+            if let run = nextRun(cursor, at: position) {
+                try read(run, at: position)
+                cursor.advance(run.count)
+                position += Int64(run.count)
+            } else {
+                position += try readStaged(&cursor, at: position)
+            }
+        }
+        cursor.zeroRest()
+    }
+
+    public func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        guard isWritable else { throw AccessError(EROFS) }
+        var cursor = PieceCursor(pieces)
+        var position = offset
+        while position < size, !cursor.run.isEmpty {
+            if let run = nextRun(cursor, at: position) {
+                try write(UnsafeRawBufferPointer(run), at: position)
+                cursor.advance(run.count)
+                position += Int64(run.count)
+            } else {
+                position += try writeStaged(&cursor, at: position)
+            }
+        }
+    }
+
+    /// The next run of memory, if it is worth a call of its own; nil if it is to be put together with what follows.
+    private func nextRun(_ cursor: PieceCursor, at position: Int64) -> UnsafeMutableRawBufferPointer? {
+        let run = cursor.run
+        let count = Int(min(Int64(run.count), size - position))
+        let isLast = Int64(count) == size - position || cursor.isInLastPiece
+        // Parts of blocks are put together where blocks are.
+        guard count >= staging.size || isLast || properties.minBlock > 4096 else { return nil }
+        return UnsafeMutableRawBufferPointer(rebasing: run[..<count])
+    }
+
+    /// - Returns: How many bytes were read.
+    private func readStaged(
+        _ cursor: inout PieceCursor, at position: Int64
+    ) throws(AccessError) -> Int64 {
+        let count = stagedCount(cursor, at: position)
+        var next = cursor
+        try staging.with { (buffer) throws(AccessError) in
+            let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            try read(bytes, at: position)
+            next.take(UnsafeRawBufferPointer(bytes))
+        }
+        cursor = next
+        return Int64(count)
+    }
+
+    /// - Returns: How many bytes were written.
+    private func writeStaged(
+        _ cursor: inout PieceCursor, at position: Int64
+    ) throws(AccessError) -> Int64 {
+        let count = stagedCount(cursor, at: position)
+        var next = cursor
+        try staging.with { (buffer) throws(AccessError) in
+            let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            next.give(bytes)
+            try write(UnsafeRawBufferPointer(bytes), at: position)
+        }
+        cursor = next
+        return Int64(count)
+    }
+
+    private func stagedCount(_ cursor: PieceCursor, at position: Int64) -> Int {
+        Int(min(Int64(min(staging.size, cursor.bytesLeft)), size - position))
+    }
+
+    // MARK: - Calls
+
+    /// Reads bytes, wherever they begin and end.
+    func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
+        let range = offset..<offset + Int64(bytes.count)
+        guard isWhole(range) else { return try readParts(bytes, at: offset) }
+        for part in parts(of: range, maxLength: Int64(properties.maxRequest)) {
+            let target = UnsafeMutableRawBufferPointer(rebasing: bytes[part.offsets(from: offset)])
+            try pool.perform { context throws(AccessError) in try context.read(into: target, at: part.lowerBound) }
+        }
+        pool.noteGoodRead(at: offset)
+    }
+
+    /// Writes bytes, wherever they begin and end.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(AccessError) {
+        let range = offset..<offset + Int64(bytes.count)
+        guard isWhole(range) else { return try writeParts(bytes, at: offset) }
+        for part in parts(of: range, maxLength: Int64(properties.maxRequest)) {
+            let source = UnsafeRawBufferPointer(rebasing: bytes[part.offsets(from: offset)])
+            try pool.perform(.change) { context throws(AccessError) in
+                try context.write(from: source, at: part.lowerBound)
+            }
+        }
+    }
+
+    // MARK: - Parts of blocks
+
+    /// Reads the blocks around the bytes.
+    private func readParts(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
+        let range = offset..<offset + Int64(bytes.count)
+        for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
+            try staging.with { (buffer) throws(AccessError) in
+                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(blocks.upperBound - blocks.lowerBound)])
+                try read(whole, at: blocks.lowerBound)
+                let part = range.clamped(to: blocks)
+                UnsafeMutableRawBufferPointer(rebasing: bytes[part.offsets(from: offset)])
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[part.offsets(from: blocks.lowerBound)]))
+            }
+        }
+    }
+
+    /// Reads the blocks around the bytes, and writes them with the bytes in them.
+    private func writeParts(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(AccessError) {
+        let range = offset..<offset + Int64(bytes.count)
+        for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
+            try staging.with { (buffer) throws(AccessError) in
+                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(blocks.upperBound - blocks.lowerBound)])
+                let part = range.clamped(to: blocks)
+                try merging { () throws(AccessError) in
+                    if part != blocks { try read(whole, at: blocks.lowerBound) }
+                    UnsafeMutableRawBufferPointer(rebasing: whole[part.offsets(from: blocks.lowerBound)])
+                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[part.offsets(from: offset)]))
+                    try write(UnsafeRawBufferPointer(whole), at: blocks.lowerBound)
+                }
+            }
+        }
+    }
+
+    /// One write of parts of blocks at a time. Writes of whole blocks share none with it.
+    private func merging(_ body: () throws(AccessError) -> Void) throws(AccessError) {
+        isMerging.wait { isMerging -> Monitored<Bool>.Wish<Void> in
+            guard !isMerging else { return .later(nil) }
+            isMerging = true
+            return .done(())
+        }
+        defer { isMerging.change { $0 = false } }
+        try body()
+    }
+
+    // MARK: - Arithmetic
+
+    private var block: Int64 { Int64(properties.minBlock) }
+
+    /// The whole blocks that fit a staging buffer, bytes.
+    private var stagedBlocks: Int { staging.size / properties.minBlock * properties.minBlock }
+
+    /// Whether the range begins and ends where blocks do, or at the end of the image.
+    func isWhole(_ range: Range<Int64>) -> Bool {
+        range.lowerBound % block == 0 && (range.upperBound % block == 0 || range.upperBound == size)
+    }
+
+    /// The blocks that the range covers, some of them in part.
+    func blocks(around range: Range<Int64>) -> Range<Int64> {
+        range.lowerBound / block * block..<min((range.upperBound + block - 1) / block * block, size)
+    }
+
+    /// The blocks that the range covers wholly.
+    func wholeBlocks(of range: Range<Int64>) -> Range<Int64> {
+        let lower = (range.lowerBound + block - 1) / block * block
+        let upper = range.upperBound == size ? size : range.upperBound / block * block
+        return lower < upper ? lower..<upper : range.lowerBound..<range.lowerBound
+    }
+
+    /// The range in parts of at most `maxLength` bytes.
+    func parts(of range: Range<Int64>, maxLength: Int64) -> some Sequence<Range<Int64>> {
+        stride(from: range.lowerBound, to: range.upperBound, by: Int(maxLength)).lazy
+            .map { $0..<Swift.min($0 + maxLength, range.upperBound) }
+    }
+}
+
+extension Range<Int64> {
+    /// Where the range is in memory that begins at `base`.
+    fileprivate func offsets(from base: Int64) -> Range<Int> { Int(lowerBound - base)..<Int(upperBound - base) }
+}

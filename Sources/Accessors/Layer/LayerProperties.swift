@@ -1,0 +1,31 @@
+/// What a layer says of itself when a context has been opened.
+public struct LayerProperties: Equatable, Sendable {
+    /// Bytes.
+    public var size: Int64
+    /// What the offset and the length of a call must be multiples of, bytes; a power of two.
+    public var minBlock: Int
+    /// The maximum length of a call, bytes; a multiple of `minBlock`.
+    public var maxRequest: Int
+
+    public var canWrite = false
+    public var canFlush = false
+    public var canTrim = false
+    public var canZero = false
+    public var canZeroFast = false
+    public var knowsExtents = false
+    /// Whether contexts see each other's writes, and a flush in one makes durable what was written in others.
+    public var isMultiConn = false
+    public var isRotational = false
+
+    /// The longest call that is made of a layer that names no maximum, bytes.
+    public static let defaultMaxRequest = 32 << 20
+
+    /// - Parameter minBlock: Bytes; 0 if the layer does not say.
+    /// - Parameter maxRequest: Bytes; 0 if the layer does not say.
+    public init(size: Int64, minBlock: Int = 0, maxRequest: Int = 0) {
+        self.size = size
+        self.minBlock = max(minBlock, 1)
+        let most = maxRequest == 0 ? Self.defaultMaxRequest : min(maxRequest, Self.defaultMaxRequest)
+        self.maxRequest = max(most / self.minBlock * self.minBlock, self.minBlock)
+    }
+}

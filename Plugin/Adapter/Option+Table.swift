@@ -81,13 +81,7 @@ extension Option {
             help: "Bypass the host's page cache: if the filesystem supports it (auto, the default), always (on; "
                 + "without support, refuse to start), or never (off)."),
 
-        Option(
-            "readahead", ["SIZE", "off"], default: "4M",
-            help: "Maximum readahead for a sequential reader (default 4M)."
-        ) { value, settings throws(InvalidValue) in
-            settings.readahead =
-                try value == "off" ? 0 : Value.size(value, in: Pages.minReadahead...Int.max, or: "off")
-        },
+        readahead(default: "4M"),
 
         Option(
             "scheduling", into: \.scheduling,
@@ -138,4 +132,14 @@ extension Option {
             "lock", into: \.lock,
             help: "Lock the image against other servers' writes while clients may write (default on)."),
     ]
+
+    static func readahead(default size: String) -> Option {
+        Option(
+            "readahead", ["SIZE", "off"], default: size,
+            help: "Maximum readahead for a sequential reader (default \(size))."
+        ) { value, settings throws(InvalidValue) in
+            settings.readahead =
+                try value == "off" ? 0 : Value.size(value, in: Pages.minReadahead...Int.max, or: "off")
+        }
+    }
 }

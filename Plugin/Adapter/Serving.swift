@@ -52,7 +52,7 @@ final class Serving: Sendable {
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.pagesMemory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead, isShared: isShared, advice: settings.adviceBytes,
+                readahead: settings.readahead, isShared: isShared, isFar: settings.role == .filter, advice: settings.adviceBytes,
                 kept: inheritance?.kept, backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)

@@ -83,7 +83,10 @@ struct Settings: Equatable {
     /// Whether the image is locked against other writers while clients may write.
     var lock = LockMode.on
 
-    init(_ role: Role = .plugin) { self.role = role }
+    init(_ role: Role = .plugin) {
+        self.role = role
+        if role == .filter { readahead = 16 << 20 }
+    }
 
     /// Takes one `key=value`. Except for file=, dir= and export=, a repeated key replaces the earlier value.
     mutating func set(_ key: String, _ value: String) throws(ConfigurationError) {

@@ -4,6 +4,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 plugin=$root/.build/release/libnbdkit-flexpage-plugin.so
+filter=$root/.build/release/libnbdkit-flexpage-filter.so
 tool=$root/.build/release/flexpage
 
 # mkfs, losetup and nbd-client are in sbin, which is not in the path of an ordinary Debian user.
@@ -95,6 +96,9 @@ build() {
 build_tool() { build flexpage "$tool" "the flexpage tool"; }
 
 build_plugin() { build nbdkit-flexpage-plugin "$plugin" "the plugin"; }
+
+# The filter fits only the version of nbdkit whose header it was built with.
+build_filter() { build nbdkit-flexpage-filter "$filter" "the filter"; }
 
 # Copies up to $2 bytes of ordinary files of this machine into the directory $1, as contents for filesystem images. The
 # order is fixed, so one machine always gets the same tree. Names with spaces are left out, because mkfs.xfs cannot take

@@ -68,6 +68,7 @@ extension PageMapper.Context {
         let flexpage = table.word(id)
         let position = QueuePosition(flexpage.pointee.position.load(ordering: .relaxed))
         let word = flexpage.pointee.state.bitwiseAnd(~PageState.untilUsed, ordering: .relaxed).oldValue
+        if PageState(word).has(PageState.prefetched) { readahead.late() }
         loan.mark = use(flexpage, was: PageState(word), position, at: wanted.lowerBound)
         loan.add(id, upTo: wanted.upperBound)
         return loan

@@ -12,15 +12,19 @@ struct MemorySizes: @unchecked Sendable {
     private let maxPagesOfFill: Int
     /// The maximum window of reading ahead that is wanted, base pages.
     let wantedReadahead: Int
+    /// Whether images may be far away: a read takes long, whatever its length.
+    private let isFar: Bool
 
     // A change that comes a moment late does no harm, so these are no part of a schedule.
     private struct State: ~Copyable {
         let frames = Synchronization.Atomic<Int>(0)
         let maxFramesOfFill = Synchronization.Atomic<Int>(0)
         let maxReadahead = Synchronization.Atomic<Int>(0)
+        let maxLateReadahead = Synchronization.Atomic<Int>(0)
     }
 
-    init(frames: Int, maxPagesOfFill: Int, readahead: Int) {
+    init(frames: Int, maxPagesOfFill: Int, readahead: Int, isFar: Bool = false) {
+        self.isFar = isFar
         self.maxPagesOfFill = maxPagesOfFill
         wantedReadahead = readahead
         state = .allocate(capacity: 1)
@@ -39,6 +43,8 @@ struct MemorySizes: @unchecked Sendable {
         state.pointee.maxFramesOfFill.store(max(1, min(frames / 8, maxPagesOfFill)), ordering: .relaxed)
         let readahead = min(wantedReadahead, ImageQueues.probationTarget(ofFrames: frames) / 3)
         state.pointee.maxReadahead.store(readahead, ordering: .relaxed)
+        let late = isFar ? max(readahead, min(wantedReadahead, frames / 10)) : readahead
+        state.pointee.maxLateReadahead.store(late, ordering: .relaxed)
     }
 
     /// Frames that there are at present, or that are left when the limit is reached.
@@ -49,6 +55,10 @@ struct MemorySizes: @unchecked Sendable {
 
     /// The maximum window of reading ahead, base pages.
     var maxReadahead: Int { state.pointee.maxReadahead.load(ordering: .relaxed) }
+
+    /// The maximum window of a reader that comes before what is read ahead of it. What is under way takes memory, and no
+    /// place on a queue.
+    var maxLateReadahead: Int { state.pointee.maxLateReadahead.load(ordering: .relaxed) }
 
     /// The maximum number of frames that the fills of one image hold, if several images share the Memory.
     var maxFramesOfFills: Int { max(1, frames / 4) }

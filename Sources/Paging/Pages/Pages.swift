@@ -83,6 +83,8 @@ public final class Pages: @unchecked Sendable {
     /// - Parameter isShared: Whether several images share the memory. Then one of them has at most half of what may be
     ///   dirty, of the threads that write out and that read ahead, and of what is read ahead. So an image whose disk
     ///   hangs does not stop the others.
+    /// - Parameter isFar: Whether images may be far away, so that a read takes long, whatever its length. Then a window
+    ///   grows to a tenth of the pages if its reader waits for what is read ahead.
     /// - Parameter advice: Bytes of the memory that are set aside for advice about its amount: `adviceBytes`, or 0 for
     ///   no advice.
     /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
@@ -94,7 +96,7 @@ public final class Pages: @unchecked Sendable {
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
-        advice: Int = 0, kept: KeptState? = nil, backing: (any MemoryBacking)? = nil,
+        isFar: Bool = false, advice: Int = 0, kept: KeptState? = nil, backing: (any MemoryBacking)? = nil,
         notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.notify = notify
@@ -110,7 +112,7 @@ public final class Pages: @unchecked Sendable {
         waiters = MemoryWaiters(memory.metadata)
         let frames = memory.metadata.frames
         sizes = MemorySizes(
-            frames: frames, maxPagesOfFill: maxPagesOfFill, readahead: readahead / BasePage.size)
+            frames: frames, maxPagesOfFill: maxPagesOfFill, readahead: readahead / BasePage.size, isFar: isFar)
         self.dirtyShare = min(max(dirtyShare, Pages.dirtyShares.lowerBound), Pages.dirtyShares.upperBound)
         dirtyLimit = DirtyLimit(
             limit: Int(Double(frames) * self.dirtyShare), isShared: isShared, memory.metadata)

@@ -8,7 +8,9 @@ import Synchronization
 /// its reader reaches a mark. So it counts as used later than it was, by a sixteenth of its window, in accesses.
 ///
 /// Windows double from 64 KiB to a maximum. Pages that are recycled without having been used (ReadaheadWaste) halve the
-/// maximum. Each arrival at a mark raises it again by a quarter.
+/// maximum. Each arrival at a mark raises it again by a quarter. Where images may be far away, so does each wait of a
+/// reader for what is being read ahead of it, and beyond the usual maximum: the window that hides the latency of a read
+/// is the latency times the reader's rate, and these waits are how it is found.
 ///
 /// Thread rules: any thread. Its lock is innermost. O(streams).
 struct Readahead: @unchecked Sendable {
@@ -108,15 +110,28 @@ struct Readahead: @unchecked Sendable {
             state.pointee.time += 1
             for index in 0..<Readahead.streamCount where state.pointee.streams[index].arrive(at: page) {
                 state.pointee.streams[index].usedAt = state.pointee.time
-                state.pointee.maxNow = min(UInt64(maxWindow), state.pointee.maxNow + state.pointee.maxNow / 4 + 1)
+                state.pointee.maxNow = max(state.pointee.maxNow, min(UInt64(maxWindow), grown))
                 return advance(index, minWindow: Readahead.minWindow)
             }
             return ReadaheadPlan()
         }
     }
 
+    /// A client waits for what is being read ahead of it. Does nothing where the disk is near.
+    func late() {
+        guard let sizes, sizes.maxLateReadahead > sizes.maxReadahead else { return }
+        monitor.withLock { state.pointee.maxNow = max(state.pointee.maxNow, min(maxLateWindow, grown)) }
+    }
+
+    /// A quarter more than the maximum at present.
+    private var grown: UInt64 { state.pointee.maxNow + state.pointee.maxNow / 4 + 1 }
+
+    private var maxLateWindow: UInt64 {
+        UInt64(min(limit.pointee.load(ordering: .relaxed), sizes?.maxLateReadahead ?? .max))
+    }
+
     private func advance(_ index: Int, minWindow: UInt64) -> ReadaheadPlan {
-        let maxWindow = min(state.pointee.maxNow, UInt64(maxWindow))
+        let maxWindow = min(state.pointee.maxNow, maxLateWindow)
         return state.pointee.streams[index].advance(
             minWindow: min(max(minWindow, Readahead.minWindow), maxWindow), maxWindow: maxWindow, end: end)
     }

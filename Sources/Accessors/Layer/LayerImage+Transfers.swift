@@ -109,7 +109,7 @@ extension LayerImage {
         let range = offset..<offset + Int64(bytes.count)
         for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
             try staging.with { (buffer) throws(AccessError) in
-                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(blocks.upperBound - blocks.lowerBound)])
+                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
                 try read(whole, at: blocks.lowerBound)
                 let part = range.clamped(to: blocks)
                 UnsafeMutableRawBufferPointer(rebasing: bytes[part.offsets(from: offset)])
@@ -123,7 +123,7 @@ extension LayerImage {
         let range = offset..<offset + Int64(bytes.count)
         for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
             try staging.with { (buffer) throws(AccessError) in
-                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(blocks.upperBound - blocks.lowerBound)])
+                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
                 let part = range.clamped(to: blocks)
                 try merging { () throws(AccessError) in
                     if part != blocks { try read(whole, at: blocks.lowerBound) }

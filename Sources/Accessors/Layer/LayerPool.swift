@@ -12,15 +12,17 @@ import Paging
 /// each is lent to. A layer whose contexts do not see each other's writes has one.
 ///
 /// **A call that fails.** The errno value says little: many layers have none to give on a thread that is not a
-/// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request. After any other error one short read
-/// decides: if it succeeds, the error is the request's; if not, the layer has gone away. Then the context is closed, and
-/// the call is made again in another one, for at most `retryTime`. Between two attempts to open one lie 50 ms to 2 s.
+/// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request, and ESHUTDOWN the whole server. After
+/// any other error one short read decides: if it succeeds, the error is the request's; if not, the layer has gone away.
+/// Then the context is closed, and the call is made again in another one, for at most `retryTime`. Between two attempts
+/// to open one lie 50 ms to 2 s. When the layer has been away for longer than `retryTime`, a call waits for one attempt.
 ///
 /// **What a new context may have forgotten.** A layer that went away may have lost what was written there and not
 /// flushed. So the first flush after that fails with ESTALE, and the pager writes again what it still has
 /// (`Accessor.makeDurable`).
 ///
-/// **A layer of another size** is another image. Nothing is read or written any more, and one line says so.
+/// **A layer with other properties**, its size above all, is another image. Nothing is read or written any more, and
+/// one line says so.
 ///
 /// Thread rules: any thread. No lock is held during a call of the layer. A call allocates nothing; opening does.
 final class LayerPool: Sendable {
@@ -45,7 +47,7 @@ final class LayerPool: Sendable {
         var isOpening = false
         /// The layer gives fewer contexts than are wanted.
         var isRefused = false
-        /// Something was changed through it since its last flush began.
+        /// A call that has changed something through it has returned since its last flush began.
         var isUnflushed = false
     }
 
@@ -59,8 +61,9 @@ final class LayerPool: Sendable {
         var lossesTold: UInt64 = 0
         /// Where a read succeeded last: where to read in order to know whether the layer is there.
         var goodOffset: Int64 = 0
-        /// The layer has gone away, and the log says so.
-        var isAway = false
+        /// When the layer went away, which the log says: milliseconds of MonotonicTime; nil if it is there.
+        var awaySince: Int?
+        var isAway: Bool { awaySince != nil }
         /// It has come back as another image, or it has been closed.
         var isOver = false
     }
@@ -123,8 +126,8 @@ final class LayerPool: Sendable {
     func perform(
         _ effect: Effect = .none, _ call: (any LayerContext) throws(AccessError) -> Void
     ) throws(AccessError) {
-        let deadline = MonotonicTime.now + retryTime
-        while let lent = lend(effect, until: deadline) {
+        let begin = MonotonicTime.now
+        while let lent = lend(since: begin) {
             do throws(AccessError) {
                 try call(lent.context)
                 giveBack(lent, effect, isGood: true)
@@ -134,7 +137,8 @@ final class LayerPool: Sendable {
                     giveBack(lent, effect, isGood: true)
                     throw error
                 }
-                giveBack(lent, effect, isGood: false)
+                // What it may have changed, it changes again.
+                giveBack(lent, .none, isGood: false)
             }
         }
         throw AccessError(EIO)
@@ -147,7 +151,7 @@ final class LayerPool: Sendable {
 
     private func isOfRequest(_ error: AccessError) -> Bool {
         switch error.code {
-        case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP: true
+        case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP, ESHUTDOWN: true
         default: false
         }
     }
@@ -170,9 +174,9 @@ final class LayerPool: Sendable {
         case none
     }
 
-    private func lend(_ effect: Effect, until deadline: Int) -> Lent? {
+    private func lend(since begin: Int) -> Lent? {
         while true {
-            switch nextStep(effect, until: deadline) {
+            switch nextStep(since: begin) {
             case .lent(let lent): return lent
             case .open(let slot): open(slot)
             case .none: return nil
@@ -180,12 +184,19 @@ final class LayerPool: Sendable {
         }
     }
 
-    private func nextStep(_ effect: Effect, until deadline: Int) -> Step {
+    /// When a call that began at `begin` fails, if the layer is still away then.
+    private func deadline(_ begin: Int, _ state: State) -> Int {
+        let patience = begin + retryTime
+        guard let awaySince = state.awaySince else { return patience }
+        return min(patience, max(awaySince + retryTime, begin + 2 * LayerPool.pauses.upperBound))
+    }
+
+    private func nextStep(since begin: Int) -> Step {
         state.wait { state in
+            let deadline = deadline(begin, state)
             if state.isOver { return .done(.none) }
             if let slot = state.slots.firstIndex(where: { $0.context != nil && !$0.isBroken && $0.calls < maxCalls }) {
                 state.slots[slot].calls += 1
-                if effect == .change { state.slots[slot].isUnflushed = true }
                 return .done(.lent(Lent(slot: slot, context: state.slots[slot].context!)))
             }
             let now = MonotonicTime.now
@@ -200,6 +211,8 @@ final class LayerPool: Sendable {
         }
     }
 
+    /// - Parameter effect: What is to be flushed from now on.
+    /// - Parameter isGood: Whether the layer is there.
     private func giveBack(_ lent: Lent, _ effect: Effect, isGood: Bool) {
         let (broken, news) = state.change { state -> ((any LayerContext)?, News?) in
             state.slots[lent.slot].calls -= 1
@@ -219,18 +232,22 @@ final class LayerPool: Sendable {
     }
 
     fileprivate enum News {
-        case away, back, other(Int64)
+        case away, back
+        /// Another image has come in its place, with this many bytes.
+        case other(Int64)
     }
 
     private func tell(_ news: News?) {
         switch news {
         case .away:
-            log("\(layer.label) does not answer; it is opened anew, and requests wait at most \(retryTime / 1000) seconds")
+            let patience = "requests wait at most \(retryTime / 1000) seconds"
+            log("\(layer.label) does not answer; it is opened anew, and \(patience)")
         case .back: log("\(layer.label) answers again")
         case .other(let size):
+            let how = size == properties.size ? "other properties" : "\(size) bytes, and had \(properties.size)"
             log(
-                "\(layer.label) came back with \(size) bytes, and had \(properties.size): that is another image; all "
-                    + "requests fail until the server is started anew")
+                "\(layer.label) came back with \(how): that is another image; all requests fail until clients connect "
+                    + "anew")
         case nil: break
         }
     }
@@ -240,7 +257,7 @@ final class LayerPool: Sendable {
     /// Opens a context for a slot. A failure is for the next attempt.
     private func open(_ slot: Int) {
         let context = layer.open(exportName: exportName, isReadOnly: isReadOnly)
-        let isOther = context.map { $0.properties.size != properties.size } ?? false
+        let isOther = context.map { $0.properties != properties } ?? false
         let news = state.change { state -> News? in
             state.slots[slot].isOpening = false
             guard let context else { return state.noteRefusal(of: slot) }
@@ -259,8 +276,8 @@ final class LayerPool: Sendable {
     // MARK: - Flushes
 
     /// Makes durable what calls that returned before have changed, in every context that has changed something.
-    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that were
-    ///   not flushed.
+    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
+    ///   were not flushed.
     func flush() throws(AccessError) {
         for slot in 0..<slotCount { try flush(slot) }
         let isLost = state.change { state in
@@ -270,8 +287,8 @@ final class LayerPool: Sendable {
         if isLost { throw AccessError(ESTALE) }
     }
 
-    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still to
-    /// be told.
+    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still
+    /// to be told.
     func flushContexts() throws(AccessError) {
         do throws(AccessError) {
             for slot in 0..<slotCount { try flush(slot) }
@@ -318,7 +335,7 @@ extension LayerPool.State {
     fileprivate mutating func noteAnswer() -> LayerPool.News? {
         pause = LayerPool.pauses.lowerBound
         guard isAway else { return nil }
-        isAway = false
+        awaySince = nil
         return .back
     }
 
@@ -350,7 +367,7 @@ extension LayerPool.State {
     /// - Returns: The news, if it is one.
     private mutating func noteAway() -> LayerPool.News? {
         guard !isAway else { return nil }
-        isAway = true
+        awaySince = MonotonicTime.now
         for slot in slots.indices { slots[slot].isRefused = false }
         return .away
     }

@@ -15,7 +15,7 @@ import Paging
 /// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request, and ESHUTDOWN the whole server. After
 /// any other error one short read decides: if it succeeds, the error is the request's; if not, the layer has gone away.
 /// Then the context is closed, and the call is made again in another one, for at most `retryTime`. Between two attempts
-/// to open one lie 50 ms to 2 s. When the layer has been away for longer than `retryTime`, a call waits for one attempt.
+/// to open one lie 50 ms to 2 s. If the layer has been away for longer than `retryTime`, a call waits for one attempt.
 ///
 /// **What a new context may have forgotten.** A layer that went away may have lost what was written there and not
 /// flushed. So the first flush after that fails with ESTALE, and the pager writes again what it still has

@@ -14,7 +14,7 @@ import Testing
         let values = Guarded([UInt8](repeating: 0, count: LayerRestartTests.pages))
     }
 
-    /// Four threads write, each its own pages, and flush, while the layer goes away. After the last flush every answered
+    /// Four threads write, each its own pages, and flush, while the layer goes away. After the last flush each answered
     /// write is durable, although the layer lost many that it had answered.
     @Test(arguments: [1, 2, 3, 4] as [UInt64]) func nothingAnsweredIsLost(seed: UInt64) throws {
         let layer = FakeLayer([UInt8](repeating: 0, count: Self.pages * 4096), .parallel)

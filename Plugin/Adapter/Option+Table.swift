@@ -41,7 +41,7 @@ extension Option {
         Option(
             "memory", ["SIZE"], default: "256M", help: "Memory for the cache, a hard bound (default 256M)."
         ) { value, settings throws(InvalidValue) in
-            settings.memory = try Value.size(value, in: Pages.minMemory...Pages.maxMemory)
+            settings.memory = try Value.size(value, in: settings.minMemory...Pages.maxMemory)
             settings.memoryText = value
         },
 

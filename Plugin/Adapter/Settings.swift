@@ -59,6 +59,9 @@ struct Settings: Equatable {
     /// Bytes of the memory for what pieces of a request are put together in.
     var stagingBytes: Int { role == .filter ? min(memory / 8, 16 << 20) : 0 }
 
+    /// The least that memory= may be, bytes.
+    var minMemory: Int { role == .filter ? 2 << 20 : Pages.minMemory }
+
     /// Bytes of the memory for cached pages and their tables.
     var pagesMemory: Int { memory - stagingBytes }
 

@@ -18,7 +18,8 @@ enum Pager: String, CaseIterable {
     /// The plugin's parameters as this one calls them.
     func parameters(_ parameters: [String]) -> [String] {
         guard self == .filter else { return parameters }
-        return parameters.map { $0.hasPrefix("cache=") ? "flexpage-\($0)" : $0 }
+        // The filter wants a little more than the plugin.
+        return parameters.map { $0.hasPrefix("cache=") ? "flexpage-\($0)" : $0 == "memory=1M" ? "memory=2M" : $0 }
     }
 
     /// What messages call the image at `path`.

@@ -18,7 +18,7 @@ import Testing
         let ledger = SectorLedger(sectors: sectors)
         let disk = try QemuNbd(format, size: sectors * SectorLedger.sectorSize)
         for round in 0..<(Soak.isOn ? 20 : 1) {
-            let server = try disk.serve("memory=32M", "dirty-age=0.2")
+            let server = try disk.serve("memory=32M", "dirty-age=200ms")
             let kills = 3
             try SectorWriter.run(3, ledger, server, seed: UInt64(round), flushes: 1) {
                 // They go on meanwhile.

@@ -19,7 +19,7 @@ import Testing
         }
     }
 
-    static let size = (3 << 20) + 512
+    static let size = (1 << 20) + 512
 
     static let chains: [Chain] = [
         Chain(above: ["offset"], parameters: ["offset=12345", "range=1000001"], part: 12_345..<1_012_346),
@@ -33,7 +33,7 @@ import Testing
         Chain(below: ["nozero"]), Chain(below: ["nozero"], parameters: ["zeromode=emulate"]),
         Chain(below: ["nozero"], parameters: ["zeromode=notrim"]),
         Chain(below: ["nozero"], parameters: ["zeromode=plugin", "fastzeromode=none"]),
-        Chain(below: ["fua"], parameters: ["fuamode=none"]), Chain(below: ["fua"], parameters: ["fuamode=emulate"]),
+        Chain(below: ["fua"], parameters: ["fuamode=emulate"]),
         Chain(below: ["fua"], parameters: ["fuamode=native"]), Chain(below: ["fua"], parameters: ["fuamode=force"]),
         Chain(below: ["multi-conn"], parameters: ["multi-conn-mode=disable"]),
         Chain(below: ["noparallel"], parameters: ["serialize=requests"]),
@@ -50,7 +50,7 @@ import Testing
     func allCommands(_ chain: Chain) throws {
         let image = try Image(size: Self.size)
         let server = try Self.server(chain, image)
-        let wanted = try work(server, image, chain.part, steps: 60)
+        let wanted = try work(server, image.bytes, chain, steps: 40)
         #expect(try server.stop() == 0, "\(server.log.suffix(2000))")
         try Bytes.check(try Files.bytes(image.path), chain.isCopied ? image.bytes : wanted, "the image")
     }
@@ -58,16 +58,17 @@ import Testing
     /// A layer that takes whole blocks of 64 KiB only, or at most so much at once, or both, gets just that: what is
     /// asked of it otherwise, it refuses. Then the image ends with a whole block.
     @Test(arguments: [
-        ["blocksize-minimum=64k"], ["blocksize-minimum=64k", "blocksize-maximum=64k", "blocksize-preferred=64k"],
+        ["blocksize-minimum=64k", "blocksize-preferred=64k"],
+        ["blocksize-minimum=64k", "blocksize-maximum=64k", "blocksize-preferred=64k"],
         ["blocksize-minimum=1", "blocksize-preferred=4k", "blocksize-maximum=64k"],
         ["blocksize-minimum=512", "blocksize-preferred=64k"], ["blocksize-minimum=4k", "blocksize-maximum=1M"],
     ])
     func blockSizes(_ sizes: [String]) throws {
-        let image = try Image(size: 4 << 20)
+        let image = try Image(size: 2 << 20)
         let chain = Chain(
-            below: ["blocksize-policy"], parameters: sizes + ["blocksize-error-policy=error"], part: 0..<4 << 20)
+            below: ["blocksize-policy"], parameters: sizes + ["blocksize-error-policy=error"], part: 0..<2 << 20)
         let server = try Self.server(chain, image)
-        let wanted = try work(server, image, chain.part, steps: 100)
+        let wanted = try work(server, image.bytes, chain, steps: 60)
         #expect(try server.stop() == 0, "\(server.log.suffix(2000))")
         #expect(!server.log.contains("error:"), "\(server.log.suffix(2000))")
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
@@ -83,7 +84,7 @@ import Testing
             above: isAbove ? ["partition"] : [], below: isAbove ? [] : ["partition"], parameters: ["partition=1"],
             part: 51_200..<563_200)
         let server = try Self.server(chain, image)
-        let wanted = try work(server, bytes, chain.part, steps: 60)
+        let wanted = try work(server, bytes, chain, steps: 40)
         #expect(try server.stop() == 0)
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
     }
@@ -150,15 +151,14 @@ import Testing
             ))
     }
 
-    private func work(_ server: Server, _ image: Image, _ part: Range<Int>, steps: Int) throws -> [UInt8] {
-        try work(server, image.bytes, part, steps: steps)
-    }
-
     /// What the image must be after clients have worked on a part of it, and left.
-    private func work(_ server: Server, _ bytes: [UInt8], _ part: Range<Int>, steps: Int) throws -> [UInt8] {
+    private func work(_ server: Server, _ bytes: [UInt8], _ chain: Chain, steps: Int) throws -> [UInt8] {
+        let part = chain.part
         let clients = [try Client(server, isStrict: false), try Client(server, isStrict: false)]
         #expect(clients[0].size == part.count)
         var model = WriteModel(Array(bytes[part]), clients, seed: UInt64(bytes.count))
+        // Which bytes a trim leaves alone depends on where a filter above has its blocks.
+        model.trims = chain.above.isEmpty
         try model.run(steps)
         try clients[0].flush()
         try model.run(steps / 2)

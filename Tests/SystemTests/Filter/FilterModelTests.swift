@@ -62,7 +62,7 @@ import Testing
         try Files.write(Array(Self.script(scratch, model: model).utf8), to: scratch.path("script"))
         chmod(scratch.path("script"), 0o755)
         let server = try Server(
-            [scratch.path("script"), "memory=2M", "dirty-age=0.1"], Server.Options(pager: .filter, plugin: "sh"))
+            [scratch.path("script"), "memory=2M", "dirty-age=100ms"], Server.Options(pager: .filter, plugin: "sh"))
         // nbdkit lets in one client after the other where connections are serialized.
         let count = model == "serialize_connections" ? 1 : 3
         let part = Self.size / 4

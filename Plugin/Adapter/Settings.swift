@@ -59,7 +59,7 @@ struct Settings: Equatable {
     /// Bytes of the memory for what pieces of a request are put together in.
     var stagingBytes: Int { role == .filter ? min(memory / 8, 16 << 20) : 0 }
 
-    /// The least value of memory=, bytes.
+    /// The least that memory= may be, bytes.
     var minMemory: Int { role == .filter ? 2 << 20 : Pages.minMemory }
 
     /// Bytes of the memory for cached pages and their tables.

@@ -2,6 +2,7 @@
 
 #include "Fork.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +14,10 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <unwind.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
 
 #include "Interface.h"
 #include "Privileges.h"
@@ -30,10 +35,41 @@ static bool has_given_back;
 /// The pipe for the child's message. The parent reads it, the child writes it. -1 if it is not open.
 static int reader = -1, writer = -1;
 
+/// Whether the fork under way is nbdkit's.
+static bool is_of_nbdkit;
+
+/// Where the object that `address` is in begins; null if it is in none.
+static void *object_at(void *address)
+{
+    Dl_info info;
+    return dladdr(address, &info) != 0 ? info.dli_fbase : NULL;
+}
+
+/// Stops at the first caller that is neither this file's object nor the C library, and stores its object.
+static _Unwind_Reason_Code find_caller(struct _Unwind_Context *context, void *found)
+{
+    void **caller = found;
+    void *object = object_at((void *)_Unwind_GetIP(context));
+    if (object == NULL || object == object_at((void *)find_caller) || object == object_at((void *)fork))
+        return _URC_NO_REASON;
+    *caller = object;
+    return _URC_END_OF_STACK;
+}
+
+/// Whether nbdkit itself forks. In the foreground it does not, and a plugin below a filter may start a program before
+/// serving begins. A caller that cannot be found is nbdkit.
+static bool forks_nbdkit(void)
+{
+    void *caller = NULL;
+    _Unwind_Backtrace(find_caller, &caller);
+    return caller == NULL || caller == object_at((void *)nbdkit_error);
+}
+
 static void before_fork(void)
 {
     int ends[2];
-    if (!is_watching || pipe2(ends, O_CLOEXEC) == -1)
+    is_of_nbdkit = is_watching && forks_nbdkit();
+    if (!is_of_nbdkit || pipe2(ends, O_CLOEXEC) == -1)
         return;
     reader = ends[0];
     writer = ends[1];
@@ -85,8 +121,9 @@ static void wait_for_child(void)
 
 static void after_fork_in_parent(void)
 {
-    if (!is_watching)
+    if (!is_of_nbdkit)
         return;
+    is_of_nbdkit = false;
     is_watching = false;
     has_given_back = true;
     for (int32_t index = 0; index < of_server_count; index++)
@@ -100,8 +137,9 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
-    if (!is_watching)
+    if (!is_of_nbdkit)
         return;
+    is_of_nbdkit = false;
     is_watching = false;
     close_end(&reader);
 }

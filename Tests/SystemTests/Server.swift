@@ -1,7 +1,7 @@
 import Glibc
 import TestSupport
 
-/// A real nbdkit that serves the built plugin (or another) on a Unix socket, until it is stopped or this goes.
+/// A real nbdkit that serves the built plugin (or another, or the built filter) on a Unix socket, until it is stopped or this goes.
 final class Server {
     /// The options of nbdkit, beside the plugin and its parameters.
     struct Options {
@@ -11,7 +11,11 @@ final class Server {
         var isVerbose = true
         /// The beginning of its command, to run it in another environment.
         var command: [String] = []
-        /// A plugin other than ours.
+        /// What serves: with the filter, it stands below those of `nbdkit`.
+        var pager = Pager.plugin
+        /// Filters between ours and the plugin, as nbdkit's arguments.
+        var below: [String] = []
+        /// A plugin other than the pager's usual one.
         var plugin: String?
     }
 
@@ -29,8 +33,9 @@ final class Server {
         arguments += ["nbdkit", "-f", "--exit-with-parent", "-U", scratch.path("socket"), "-P", scratch.path("pid")]
         if options.isVerbose { arguments += ["-v", "-D", "flexpage.verbose=1"] }
         arguments += options.nbdkit
-        arguments.append(try options.plugin ?? Plugin.built())
-        process = try Subprocess(arguments + parameters, outputPath: scratch.path("log"))
+        arguments += try options.pager.arguments(options.below, plugin: options.plugin)
+        arguments += options.pager.parameters(parameters)
+        process = try Subprocess(arguments, outputPath: scratch.path("log"))
         try waitUntilServing()
     }
 

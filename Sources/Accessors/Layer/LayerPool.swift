@@ -12,17 +12,19 @@ import Paging
 /// each is lent to. A layer whose contexts do not see each other's writes has one.
 ///
 /// **A call that fails.** The errno value says little: many layers have none to give on a thread that is not a
-/// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request, and ESHUTDOWN the whole server. After
-/// any other error one short read decides: if it succeeds, the error is the request's; if not, the layer has gone away.
-/// Then the context is closed, and the call is made again in another one, for at most `retryTime`. Between two attempts
-/// to open one lie 50 ms to 2 s. If the layer has been away for longer than `retryTime`, a call waits for one attempt.
+/// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request. After any other error one short read
+/// decides: if it succeeds, the error is the request's; if not, the layer has gone away. Then the context is closed, and
+/// the call is made again in another one, for at most `retryTime`. Between two attempts to open one lie 50 ms to 2 s.
+///
+/// A layer that has been away for longer than `retryTime` is not waited for: changes fail at once, and reads after the
+/// next attempt. A layer that is only slow is waited for as long as it takes.
 ///
 /// **What a new context may have forgotten.** A layer that went away may have lost what was written there and not
 /// flushed. So the first flush after that fails with ESTALE, and the pager writes again what it still has
 /// (`Accessor.makeDurable`).
 ///
-/// **A layer with other properties**, its size above all, is another image. Nothing is read or written any more, and
-/// one line says so.
+/// **A layer of another size** is another image. Nothing is read or written any more, and one line says so. A layer that
+/// comes back and can do less than before, because it is read-only for example, stays away until it can do all that.
 ///
 /// Thread rules: any thread. No lock is held during a call of the layer. A call allocates nothing; opening does.
 final class LayerPool: Sendable {
@@ -47,8 +49,10 @@ final class LayerPool: Sendable {
         var isOpening = false
         /// The layer gives fewer contexts than are wanted.
         var isRefused = false
-        /// A call that has changed something through it has returned since its last flush began.
+        /// Something was changed through it since its last flush began.
         var isUnflushed = false
+        /// A flush is under way. What becomes of it concerns whoever wants another one.
+        var isFlushing = false
     }
 
     fileprivate struct State {
@@ -58,19 +62,27 @@ final class LayerPool: Sendable {
         var pause = LayerPool.pauses.lowerBound
         /// How often what was not flushed may have been forgotten.
         var losses: UInt64 = 0
-        var lossesTold: UInt64 = 0
+        /// The next flush is to fail, because of a loss that no other has told.
+        var isLossUntold = false
         /// Where a read succeeded last: where to read in order to know whether the layer is there.
         var goodOffset: Int64 = 0
-        /// When the layer went away, which the log says: milliseconds of MonotonicTime; nil if it is there.
-        var awaySince: Int?
-        var isAway: Bool { awaySince != nil }
+        /// The layer has gone away, and the log says so.
+        var isAway = false
+        /// Since when, in milliseconds of MonotonicTime.
+        var awaySince = 0
+        /// How often it has gone away.
+        var absences: UInt64 = 0
+        /// The log says that it is there and can do less than before.
+        var isLessTold = false
         /// It has come back as another image, or it has been closed.
         var isOver = false
     }
 
-    private struct Lent {
+    fileprivate struct Lent {
         let slot: Int
         let context: any LayerContext
+        /// `State.absences` when it was lent. Answers from before the layer went away do not say that it is back.
+        let absences: UInt64
     }
 
     /// Opens the first context.
@@ -119,15 +131,19 @@ final class LayerPool: Sendable {
     enum Effect {
         case none
         case change
+        /// A flush. If it has failed, whether nobody is told of that whose changes are gone.
+        case flush
+        case failedFlush(isUntold: Bool)
     }
 
     /// Makes a call in some context, and again in another one if the layer has gone away meanwhile.
-    /// - Throws: The error of the call; EIO if the layer does not come back within `retryTime`.
+    /// - Throws: The error of the call; EIO if the layer does not come back in time.
     func perform(
         _ effect: Effect = .none, _ call: (any LayerContext) throws(AccessError) -> Void
     ) throws(AccessError) {
         let begin = MonotonicTime.now
-        while let lent = lend(since: begin) {
+        var deadline: Int?
+        while let lent = lend(effect, from: begin, until: deadline) {
             do throws(AccessError) {
                 try call(lent.context)
                 giveBack(lent, effect, isGood: true)
@@ -137,8 +153,8 @@ final class LayerPool: Sendable {
                     giveBack(lent, effect, isGood: true)
                     throw error
                 }
-                // What it may have changed, it changes again.
-                giveBack(lent, .none, isGood: false)
+                giveBack(lent, effect, isGood: false)
+                deadline = deadline ?? MonotonicTime.now + retryTime
             }
         }
         throw AccessError(EIO)
@@ -151,14 +167,18 @@ final class LayerPool: Sendable {
 
     private func isOfRequest(_ error: AccessError) -> Bool {
         switch error.code {
-        case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP, ESHUTDOWN: true
+        case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP: true
         default: false
         }
     }
 
-    /// Whether the layer is there.
+    /// Whether the layer is there. What has been good once may have become bad, so the beginning is asked for too.
     private func answers(_ context: any LayerContext) -> Bool {
         let offset = state.withLock { $0.goodOffset }
+        return answers(context, at: offset) || (offset != 0 && answers(context, at: 0))
+    }
+
+    private func answers(_ context: any LayerContext, at offset: Int64) -> Bool {
         let count = Int(min(Int64(properties.minBlock), properties.size - offset))
         guard count > 0 else { return true }
         return withUnsafeTemporaryAllocation(byteCount: count, alignment: 4096) { buffer in
@@ -174,36 +194,43 @@ final class LayerPool: Sendable {
         case none
     }
 
-    private func lend(since begin: Int) -> Lent? {
+    /// - Parameter begin: When the call began.
+    /// - Parameter deadline: When a call that has failed before is given up; nil if it has not.
+    private func lend(_ effect: Effect, from begin: Int, until deadline: Int?) -> Lent? {
+        var mayOpenLate = deadline == nil
         while true {
-            switch nextStep(since: begin) {
+            switch nextStep(effect, from: begin, until: deadline, mayOpenLate: mayOpenLate) {
             case .lent(let lent): return lent
-            case .open(let slot): open(slot)
+            case .open(let slot):
+                mayOpenLate = false
+                open(slot)
             case .none: return nil
             }
         }
     }
 
-    /// When a call that began at `begin` fails, if the layer is still away then.
-    private func deadline(_ begin: Int, _ state: State) -> Int {
-        let patience = begin + retryTime
-        guard let awaySince = state.awaySince else { return patience }
-        return min(patience, max(awaySince + retryTime, begin + 2 * LayerPool.pauses.upperBound))
-    }
-
-    private func nextStep(since begin: Int) -> Step {
+    /// - Parameter mayOpenLate: Whether a context may be opened though the layer is not waited for any more. Without that,
+    ///   nobody would find out that it is back.
+    private func nextStep(_ effect: Effect, from begin: Int, until deadline: Int?, mayOpenLate: Bool) -> Step {
         state.wait { state in
-            let deadline = deadline(begin, state)
             if state.isOver { return .done(.none) }
+            if let deadline, MonotonicTime.now >= deadline { return .done(.none) }
             if let slot = state.slots.firstIndex(where: { $0.context != nil && !$0.isBroken && $0.calls < maxCalls }) {
-                state.slots[slot].calls += 1
-                return .done(.lent(Lent(slot: slot, context: state.slots[slot].context!)))
+                if case .change = effect { state.slots[slot].isUnflushed = true }
+                return .done(.lent(state.lend(slot)))
             }
             let now = MonotonicTime.now
-            if now >= deadline { return .done(.none) }
+            let end = min(deadline ?? .max, state.isAway ? patience(effect, from: begin, state) : .max)
             guard let slot = state.slots.firstIndex(where: { $0.context == nil && !$0.isOpening && !$0.isRefused })
-            else { return .later(state.isAway ? deadline : nil) }
-            guard now >= state.nextAttempt else { return .later(min(deadline, state.nextAttempt)) }
+            else {
+                // Contexts that are in use come back.
+                guard end < .max else { return .later(nil) }
+                return now < end ? .later(end) : .done(.none)
+            }
+            guard now >= state.nextAttempt else {
+                return now < end ? .later(min(end, state.nextAttempt)) : .done(.none)
+            }
+            guard now < end || mayOpenLate else { return .done(.none) }
             state.slots[slot].isOpening = true
             // If the layer is away, the others wait to see what comes of it.
             if state.isAway { state.nextAttempt = now + state.pause }
@@ -211,13 +238,18 @@ final class LayerPool: Sendable {
         }
     }
 
-    /// - Parameter effect: What is to be flushed from now on.
-    /// - Parameter isGood: Whether the layer is there.
+    /// When a call gives up that came while the layer was away. Whoever writes comes again anyway.
+    private func patience(_ effect: Effect, from begin: Int, _ state: State) -> Int {
+        let end = state.awaySince + retryTime
+        guard case .none = effect else { return end }
+        return max(end, begin + min(retryTime, LayerPool.pauses.upperBound))
+    }
+
     private func giveBack(_ lent: Lent, _ effect: Effect, isGood: Bool) {
         let (broken, news) = state.change { state -> ((any LayerContext)?, News?) in
             state.slots[lent.slot].calls -= 1
-            if effect == .change { state.noteChange(in: lent.slot) }
-            let news = isGood ? state.noteAnswer() : state.noteSilence(of: lent.slot)
+            state.note(effect, in: lent.slot)
+            let news = isGood ? state.noteAnswer(since: lent.absences) : state.noteSilence(of: lent.slot)
             guard state.slots[lent.slot].isBroken, state.slots[lent.slot].calls == 0 else { return (nil, news) }
             let context = state.slots[lent.slot].context
             // Nobody opens another one before this one is closed: a layer may bear one only.
@@ -232,22 +264,22 @@ final class LayerPool: Sendable {
     }
 
     fileprivate enum News {
-        case away, back
-        /// Another image has come in its place, with this many bytes.
+        case away, back, less
         case other(Int64)
     }
 
     private func tell(_ news: News?) {
         switch news {
         case .away:
-            let patience = "requests wait at most \(retryTime / 1000) seconds"
-            log("\(layer.label) does not answer; it is opened anew, and \(patience)")
-        case .back: log("\(layer.label) answers again")
-        case .other(let size):
-            let how = size == properties.size ? "other properties" : "\(size) bytes, and had \(properties.size)"
             log(
-                "\(layer.label) came back with \(how): that is another image; all requests fail until clients connect "
-                    + "anew")
+                "\(layer.label) does not answer; it is opened anew, and requests wait at most \(retryTime / 1000) seconds"
+            )
+        case .back: log("\(layer.label) answers again")
+        case .less: log("\(layer.label) came back and can do less than before; it is waited for as if it were away")
+        case .other(let size):
+            log(
+                "\(layer.label) came back with \(size) bytes, and had \(properties.size): that is another image; all "
+                    + "requests fail until the server is started anew")
         case nil: break
         }
     }
@@ -257,99 +289,138 @@ final class LayerPool: Sendable {
     /// Opens a context for a slot. A failure is for the next attempt.
     private func open(_ slot: Int) {
         let context = layer.open(exportName: exportName, isReadOnly: isReadOnly)
-        let isOther = context.map { $0.properties != properties } ?? false
-        let news = state.change { state -> News? in
+        let found = context?.properties
+        let (isTaken, news) = state.change { state -> (Bool, News?) in
             state.slots[slot].isOpening = false
-            guard let context else { return state.noteRefusal(of: slot) }
-            guard !isOther, !state.isOver else {
+            guard let context, let found else { return (false, state.noteRefusal(of: slot)) }
+            guard !state.isOver else { return (false, nil) }
+            guard found.size == properties.size else {
                 state.isOver = true
-                return .other(context.properties.size)
+                return (false, .other(found.size))
             }
+            guard found.canDoAll(of: properties) else { return (false, state.noteLess(of: slot)) }
             state.slots[slot].context = context
-            state.nextAttempt = 0
-            return nil
+            if !state.isAway { state.nextAttempt = 0 }
+            return (true, nil)
         }
-        if isOther || isOver { context?.close() }
+        if !isTaken { context?.close() }
         tell(news)
     }
 
     // MARK: - Flushes
 
     /// Makes durable what calls that returned before have changed, in every context that has changed something.
-    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
-    ///   were not flushed.
+    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that were
+    ///   not flushed.
     func flush() throws(AccessError) {
-        for slot in 0..<slotCount { try flush(slot) }
+        for slot in 0..<slotCount { try flush(slot, isUntold: false) }
         let isLost = state.change { state in
-            defer { state.lossesTold = state.losses }
-            return state.losses != state.lossesTold
+            defer { state.isLossUntold = false }
+            return state.isLossUntold
         }
         if isLost { throw AccessError(ESTALE) }
     }
 
-    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still
-    /// to be told.
+    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still to
+    /// be told: the layer reports a failed flush once.
     func flushContexts() throws(AccessError) {
-        do throws(AccessError) {
-            for slot in 0..<slotCount { try flush(slot) }
-        } catch {
-            // The layer reports a failed flush once. It may concern what other calls have written.
-            state.withLock { $0.losses += 1 }
-            throw error
-        }
+        for slot in 0..<slotCount { try flush(slot, isUntold: true) }
     }
 
     /// How often changes that were not flushed may have been forgotten. It only ever grows.
     var losses: UInt64 { state.withLock { $0.losses } }
 
-    private func flush(_ slot: Int) throws(AccessError) {
+    /// - Parameter isUntold: Whether a failure is to be told by another flush as well.
+    private func flush(_ slot: Int, isUntold: Bool) throws(AccessError) {
         guard let lent = lendForFlush(slot) else { return }
-        guard lent.context.properties.canFlush else { return giveBack(lent, .none, isGood: true) }
+        guard lent.context.properties.canFlush else { return giveBack(lent, .flush, isGood: true) }
         do throws(AccessError) {
             try lent.context.flush()
         } catch {
             // A flush is not made again in another context: that could only make durable what comes from now on.
             let isThere = isOfRequest(error) || answers(lent.context)
-            giveBack(lent, .change, isGood: isThere)
+            giveBack(lent, .failedFlush(isUntold: isUntold || !isThere), isGood: isThere)
             if isThere { throw error }
             return
         }
-        giveBack(lent, .none, isGood: true)
+        giveBack(lent, .flush, isGood: true)
     }
 
     /// Lends a context that something was changed in, or nil if it needs no flush.
     private func lendForFlush(_ slot: Int) -> Lent? {
         state.wait { state in
-            guard let context = state.slots[slot].context, state.slots[slot].isUnflushed else { return .done(nil) }
+            guard state.slots[slot].context != nil else { return .done(nil) }
+            guard !state.slots[slot].isFlushing else { return .later(nil) }
+            guard state.slots[slot].isUnflushed else { return .done(nil) }
             guard !state.slots[slot].isBroken, state.slots[slot].calls < maxCalls else { return .later(nil) }
-            state.slots[slot].calls += 1
             // What is changed from now on is for the next flush.
             state.slots[slot].isUnflushed = false
-            return .done(Lent(slot: slot, context: context))
+            state.slots[slot].isFlushing = true
+            return .done(state.lend(slot))
         }
     }
 }
 
 extension LayerPool.State {
+    /// Lends the context of a slot.
+    fileprivate mutating func lend(_ slot: Int) -> LayerPool.Lent {
+        guard let context = slots[slot].context else { preconditionFailure("a slot that is lent has a context") }
+        slots[slot].calls += 1
+        return LayerPool.Lent(slot: slot, context: context, absences: absences)
+    }
+
     /// A call has succeeded, or has failed for a reason of its own.
-    fileprivate mutating func noteAnswer() -> LayerPool.News? {
+    /// - Parameter absences: What they were when it began.
+    fileprivate mutating func noteAnswer(since absences: UInt64) -> LayerPool.News? {
+        guard absences == self.absences else { return nil }
         pause = LayerPool.pauses.lowerBound
         guard isAway else { return nil }
-        awaySince = nil
+        (isAway, isLessTold, nextAttempt) = (false, false, 0)
         return .back
     }
 
-    /// Something is changed through a slot, or may have been. If its context is broken, that may be forgotten.
-    fileprivate mutating func noteChange(in slot: Int) {
-        slots[slot].isUnflushed = true
-        if slots[slot].isBroken { losses += 1 }
+    /// A call through a slot has ended, and has or may have done this.
+    fileprivate mutating func note(_ effect: LayerPool.Effect, in slot: Int) {
+        switch effect {
+        case .none: break
+        case .change:
+            slots[slot].isUnflushed = true
+            // The context may have forgotten it already.
+            if slots[slot].isBroken { noteLoss(isUntold: true) }
+        case .flush: slots[slot].isFlushing = false
+        case .failedFlush(let isUntold):
+            slots[slot].isFlushing = false
+            slots[slot].isUnflushed = true
+            noteLoss(isUntold: isUntold)
+        }
+    }
+
+    private mutating func noteLoss(isUntold: Bool) {
+        losses += 1
+        if isUntold { isLossUntold = true }
     }
 
     /// A call has failed, and so has the read after it.
     fileprivate mutating func noteSilence(of slot: Int) -> LayerPool.News? {
-        if slots[slot].isUnflushed, !slots[slot].isBroken { losses += 1 }
+        guard !slots[slot].isBroken else { return nil }
+        if slots[slot].isUnflushed { noteLoss(isUntold: true) }
         slots[slot].isBroken = true
+        // It was opened while the layer was away, and has been of no use.
+        if isAway { notePause() }
         return noteAway()
+    }
+
+    private mutating func notePause() {
+        pause = min(pause * 2, LayerPool.pauses.upperBound)
+        nextAttempt = MonotonicTime.now + pause
+    }
+
+    /// The layer is there, and can do less than before.
+    fileprivate mutating func noteLess(of slot: Int) -> LayerPool.News? {
+        if let news = noteRefusal(of: slot) { return news }
+        guard isAway, !isLessTold else { return nil }
+        isLessTold = true
+        return .less
     }
 
     /// The layer has no context to give.
@@ -359,14 +430,15 @@ extension LayerPool.State {
             slots[slot].isRefused = true
             return nil
         }
-        pause = min(pause * 2, LayerPool.pauses.upperBound)
-        nextAttempt = MonotonicTime.now + pause
+        notePause()
         return noteAway()
     }
 
     /// - Returns: The news, if it is one.
     private mutating func noteAway() -> LayerPool.News? {
         guard !isAway else { return nil }
+        isAway = true
+        absences += 1
         awaySince = MonotonicTime.now
         for slot in slots.indices { slots[slot].isRefused = false }
         return .away

@@ -17,6 +17,15 @@ public struct LayerProperties: Equatable, Sendable {
     public var isMultiConn = false
     public var isRotational = false
 
+    /// Whether everything that `other` says may be called can be called here.
+    func canDoAll(of other: LayerProperties) -> Bool {
+        let abilities: [KeyPath<LayerProperties, Bool>] = [
+            \.canWrite, \.canFlush, \.canTrim, \.canZero, \.canZeroFast, \.knowsExtents, \.isMultiConn,
+        ]
+        return minBlock <= other.minBlock && maxRequest >= other.maxRequest
+            && abilities.allSatisfy { self[keyPath: $0] || !other[keyPath: $0] }
+    }
+
     /// The longest call that is made of a layer that names no maximum, bytes.
     public static let defaultMaxRequest = 32 << 20
 

@@ -6,9 +6,10 @@ import Testing
 @Suite struct EndingTests {
     /// SIGTERM comes while a client is idle. nbdkit waits for the client, and then calls no close for it. Everything
     /// that was answered is on the image when the process has ended.
-    @Test func anIdleClient() throws {
+    @Test(arguments: Pager.allCases) func anIdleClient(_ pager: Pager) throws {
         let image = try Image(size: 8 << 20)
-        let server = try Server(image, "memory=32M", "dirty-age=3600", "dirty=90%")
+        let server = try Server(
+            image, "memory=32M", "dirty-age=3600", "dirty=90%", options: Server.Options(pager: pager))
         let client = try Client(server)
         let new = Image.bytes(0..<8 << 20, seed: 99)
         try client.write(new, at: 0)
@@ -25,15 +26,16 @@ import Testing
 
     /// The same with clients in the middle of writing: each sector of the image holds the last value that was answered,
     /// or one that was asked for later.
-    @Test(arguments: ["memory=2M", "memory=64M"])
-    func busyClients(_ memory: String) throws {
+    @Test(arguments: ["memory=2M", "memory=64M"], Pager.allCases)
+    func busyClients(_ memory: String, _ pager: Pager) throws {
         let scratch = Scratch()
         let path = scratch.path("disk.img")
         let sectors = 16_384
         try Files.resize(path, to: sectors * SectorLedger.sectorSize)
         let ledger = SectorLedger(sectors: sectors)
         for round in 0..<5 {
-            let server = try Server([path, memory, "dirty-age=3600"], Server.Options(isVerbose: false))
+            let server = try Server(
+                [path, memory, "dirty-age=3600"], Server.Options(isVerbose: false, pager: pager))
             try SectorWriter.run(3, ledger, server, seed: UInt64(round), flushes: 2, then: SIGTERM)
             #expect(try server.process.wait() == 0)
             try ledger.check(try Files.bytes(path), keeps: .answered)
@@ -42,10 +44,11 @@ import Testing
 
     /// What a client wrote and did not flush goes to the image when it leaves, with a good-bye or without one, while
     /// the server serves on.
-    @Test(arguments: [true, false])
-    func disconnect(_ saysGoodBye: Bool) throws {
+    @Test(arguments: [true, false], Pager.allCases)
+    func disconnect(_ saysGoodBye: Bool, _ pager: Pager) throws {
         let image = try Image(size: 4 << 20)
-        let server = try Server(image, "memory=32M", "dirty-age=3600", "dirty=90%")
+        let server = try Server(
+            image, "memory=32M", "dirty-age=3600", "dirty=90%", options: Server.Options(pager: pager))
         let stays = try Client(server)
         let new = Image.bytes(0..<4 << 20, seed: 99)
         do {
@@ -59,9 +62,9 @@ import Testing
 
     /// The end writes out pages that only the server knows to be dirty. It is a daemon, without -f, ended by SIGTERM
     /// after its client has been killed.
-    @Test func aDaemon() throws {
+    @Test(arguments: Pager.allCases) func aDaemon(_ pager: Pager) throws {
         let image = try Image(size: 4 << 20)
-        let daemon = try Daemon(image, "memory=32M", "dirty-age=3600")
+        let daemon = try Daemon(image, "memory=32M", "dirty-age=3600", pager: pager)
         let client = try Client(socket: daemon.socket)
         let new = Image.bytes(0..<4 << 20, seed: 99)
         try client.write(new, at: 0)

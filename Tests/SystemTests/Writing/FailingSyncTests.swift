@@ -17,14 +17,14 @@ struct FailingSyncTests {
     /// While syncs fail every flush and every FUA write fails, on every connection, and reads give what was written.
     /// Once syncs work again, a flush succeeds only if the disk has everything written since the last good sync, though
     /// it had forgotten that. The log has a line for the beginning and one for the end.
-    @Test(arguments: ["writeback", "writethrough"])
-    func aFailedSyncIsNotASuccessLater(_ cache: String) throws {
-        let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
-        let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "cache=\(cache)"])
+    @Test(arguments: ["writeback", "writethrough"], Pager.allCases)
+    func aFailedSyncIsNotASuccessLater(_ cache: String, _ pager: Pager) throws {
+        let disk = try TroubledDisk(Image.bytes(0..<1 << 20), for: pager)
+        let server = try disk.serve(pager, "memory=8M", "dirty-age=3600", "cache=\(cache)")
         let wanted = try work(disk, server)
         #expect(try server.stop() == 0)
         try Bytes.check(try disk.durable, wanted, "the disk")
-        #expect(server.log.contains("direct I/O: yes"))
+        #expect(pager == .filter || server.log.contains("direct I/O: yes"))
         #expect(count(Self.failing, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 1)
         #expect(count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
@@ -73,16 +73,16 @@ struct FailingSyncTests {
     /// A sync fails when some of what was written since the last good one is not in memory any more. From then on every
     /// flush and every FUA write fails, though the disk's syncs work again. Plain writes and reads still work. The log
     /// says so once, and the end once more. All is well with a server that is started anew.
-    @Test func whatIsLostIsNeverCalledSafe() throws {
-        let disk = try TroubledDisk(Image.bytes(0..<4 << 20))
-        let server = try Server([disk.path, "memory=1M", "dirty-age=3600"])
+    @Test(arguments: Pager.allCases) func whatIsLostIsNeverCalledSafe(_ pager: Pager) throws {
+        let disk = try TroubledDisk(Image.bytes(0..<4 << 20), for: pager)
+        let server = try disk.serve(pager, "memory=1M", "dirty-age=3600")
         try lose(disk, server)
         #expect(try server.stop() == 0)
         #expect(count(Self.lost, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 0)
-        let told = "data written to \(disk.path) could not be made durable and may be lost: Input/output error"
+        let told = "data written to \(disk.label(pager)) could not be made durable and may be lost: Input/output error"
         #expect(count(told, in: server.log) == 1, "\(server.log.suffix(2000))")
-        let anew = try Server([disk.path, "memory=1M"])
+        let anew = try disk.serve(pager, "memory=1M")
         do {
             let client = try Client(anew)
             let bytes = [UInt8](repeating: 3, count: 8192)
@@ -118,16 +118,17 @@ struct FailingSyncTests {
     }
 
     /// If the last sync fails, the end reports what is lost.
-    @Test func theEndTellsWhatIsLost() throws {
-        let disk = try TroubledDisk(Image.bytes(0..<1 << 20))
-        let server = try Server([disk.path, "memory=8M", "dirty-age=3600"])
+    @Test(arguments: Pager.allCases) func theEndTellsWhatIsLost(_ pager: Pager) throws {
+        let disk = try TroubledDisk(Image.bytes(0..<1 << 20), for: pager)
+        let server = try disk.serve(pager, "memory=8M", "dirty-age=3600")
         do {
             let client = try Client(server)
             try client.write([UInt8](repeating: 7, count: 65_536), at: 0)
             try disk.begin(.syncsFail)
         }
         _ = try server.stop()
-        let told = "16 pages of 4096 bytes could not be written to \(disk.path) and are lost: Input/output error"
+        let told =
+            "16 pages of 4096 bytes could not be written to \(disk.label(pager)) and are lost: Input/output error"
         #expect(count(told, in: server.log) == 1, "\(server.log.suffix(2000))")
     }
 }

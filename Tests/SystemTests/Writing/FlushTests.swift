@@ -7,12 +7,12 @@ import Testing
     /// nbdkit's cache filter fails this. 16 MiB are written in 256 blocks and flushed. All 256 are on the image when
     /// the flush is answered, as another process (this one) reads it while the server goes on. The memory is the
     /// minimum, less than was written, and more.
-    @Test(arguments: ["1M", "4M", "16M", "256M"])
-    func allBlocksAreThere(_ memory: String) throws {
+    @Test(arguments: ["1M", "4M", "16M", "256M"], Pager.allCases)
+    func allBlocksAreThere(_ memory: String, _ pager: Pager) throws {
         let scratch = Scratch()
         let path = scratch.path("disk.img")
         try Files.resize(path, to: 16 << 20)
-        let server = try Server([path, "memory=\(memory)", "dirty-age=3600"])
+        let server = try Server([path, "memory=\(memory)", "dirty-age=3600"], Server.Options(pager: pager))
         let client = try Client(server)
         let blocks = (0..<256).map { Image.bytes(0..<65_536, seed: UInt64($0) * 1000 + 1) }
         for number in blocks.indices { try client.write(blocks[number], at: number * 65_536) }
@@ -28,9 +28,9 @@ import Testing
 
     /// Connections see each other's writes, and a flush on one covers the writes of both. What either had been answered
     /// is on the image after SIGKILL.
-    @Test func aFlushOnOneConnectionCoversBoth() throws {
+    @Test(arguments: Pager.allCases) func aFlushOnOneConnectionCoversBoth(_ pager: Pager) throws {
         let image = try Image(size: 4 << 20)
-        let server = try Server(image, "dirty-age=3600")
+        let server = try Server(image, "dirty-age=3600", options: Server.Options(pager: pager))
         let (one, other) = (try Client(server), try Client(server))
         let (ones, others) = ([UInt8](repeating: 1, count: 1 << 20), [UInt8](repeating: 2, count: 1_000_001))
         try one.write(ones, at: 0)
@@ -48,10 +48,10 @@ import Testing
 
     /// A flush really syncs the image, and so does FUA; neither is answered before. A write alone does not sync. strace
     /// shows the calls of the kernel.
-    @Test(.enabled(if: Machine.canTrace, "needs strace and the permission to trace"))
-    func syncs() throws {
+    @Test(.enabled(if: Machine.canTrace, "needs strace and the permission to trace"), arguments: Pager.allCases)
+    func syncs(_ pager: Pager) throws {
         let image = try Image(size: 1 << 20)
-        let server = try Server(image, "dirty-age=3600")
+        let server = try Server(image, "dirty-age=3600", options: Server.Options(pager: pager))
         let client = try Client(server)
         let trace = server.scratch.path("trace")
         let strace = try Subprocess(

@@ -17,10 +17,11 @@ struct FullDiskTests {
     /// that are tried again. Reads give the new data all the while. Once there is space a flush succeeds and the image
     /// holds every byte. The log has one line for the trouble and one for its end, however many blocks and flushes were
     /// involved.
-    @Test(arguments: FullDisk.kinds)
-    func flushesFailUntilThereIsSpace(_ kind: String) throws {
+    @Test(arguments: FullDisk.kinds, Pager.allCases)
+    func flushesFailUntilThereIsSpace(_ kind: String, _ pager: Pager) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)
-        let server = try Server([disk.image, "memory=64M", "dirty-age=3600", "dirty=90%"])
+        let server = try Server(
+            [disk.image, "memory=64M", "dirty-age=3600", "dirty=90%"], Server.Options(pager: pager))
         try work(disk, server)
         try Patience.wait(seconds: 60, "the log does not report the end") {
             count(Self.working, in: server.log) > 0 ? () : nil
@@ -64,10 +65,10 @@ struct FullDiskTests {
     /// The dirty limit is full of pages that cannot be written out. New writes fail with ENOSPC instead of waiting, and
     /// reads, of old and of new data, go on. Writes work again when there is space, and what was answered is on the
     /// image then.
-    @Test(arguments: FullDisk.kinds)
-    func writesFailAtTheLimit(_ kind: String) throws {
+    @Test(arguments: FullDisk.kinds, Pager.allCases)
+    func writesFailAtTheLimit(_ kind: String, _ pager: Pager) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)
-        let server = try Server([disk.image, "memory=4M", "dirty=40%"])
+        let server = try Server([disk.image, "memory=4M", "dirty=40%"], Server.Options(pager: pager))
         let answered = try writeToTheLimit(disk, server)
         #expect(try server.stop() == 0)
         let found = try Files.bytes(disk.image)
@@ -108,10 +109,10 @@ struct FullDiskTests {
 
     /// A client that leaves, and an end that cannot bring everything to the image, are reported in a line each. The
     /// process ends all the same.
-    @Test(arguments: FullDisk.kinds)
-    func theEndTellsWhatIsLost(_ kind: String) throws {
+    @Test(arguments: FullDisk.kinds, Pager.allCases)
+    func theEndTellsWhatIsLost(_ kind: String, _ pager: Pager) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 1 << 20)
-        let server = try Server([disk.image, "memory=64M", "dirty-age=3600"])
+        let server = try Server([disk.image, "memory=64M", "dirty-age=3600"], Server.Options(pager: pager))
         do {
             let client = try Client(server)
             try client.write(Image.bytes(0..<8 << 20), at: 0)
@@ -119,21 +120,22 @@ struct FullDiskTests {
         let left = "a client left before all written data was on the image and synced: No space left on device"
         try Patience.wait(seconds: 60, "the log is silent") { count(left, in: server.log) == 1 ? () : nil }
         _ = try server.stop()
-        let lost = "pages of 4096 bytes could not be written to \(disk.image) and are lost: No space left on device"
+        let lost =
+            "pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: No space left on device"
         #expect(count(lost, in: server.log) == 1)
     }
 
     /// Pages that have their space are on the image at the first flush, though it fails because of their neighbours. A
     /// FUA write of one such page among others without space succeeds. At the end every page that can be on the image
     /// is. The end reports the number of pages that really could not be written.
-    @Test(arguments: FullDisk.kinds)
-    func neighboursOfWhatHasNoSpaceAreWritten(_ kind: String) throws {
+    @Test(arguments: FullDisk.kinds, Pager.allCases)
+    func neighboursOfWhatHasNoSpaceAreWritten(_ kind: String, _ pager: Pager) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 2 << 20)
         let (page, old) = (4096, [UInt8](repeating: 9, count: 4096))
         // Space for 32 pages side by side, and for single ones among others that have none.
         for number in [70] + Array(32..<64) { try Files.write(old, to: disk.image, at: number * page) }
         try disk.allocate(old, at: 100 * page)
-        let server = try Server([disk.image, "memory=64M", "dirty-age=3600"])
+        let server = try Server([disk.image, "memory=64M", "dirty-age=3600"], Server.Options(pager: pager))
         let new = Image.bytes(0..<128 * page, seed: 8)
         do {
             let client = try Client(server)
@@ -147,7 +149,8 @@ struct FullDiskTests {
             try Bytes.check(try client.read(70 * page, at: 0), Array(new[..<(70 * page)]))
         }
         _ = try server.stop()
-        let lost = " pages of 4096 bytes could not be written to \(disk.image) and are lost: No space left on device"
+        let lost =
+            " pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: No space left on device"
         #expect(count("error: 94\(lost)", in: server.log) == 1, "\(server.log.suffix(1000))")
         let found = try Files.bytes(disk.image)
         try Bytes.check(Array(found[70 * page..<71 * page]), old, "the page that was forced")
@@ -157,11 +160,11 @@ struct FullDiskTests {
     /// A few dirty pages that cannot be written do not keep the memory of everything that was written with them. More
     /// is written than there is memory, and all but one page of each write is trimmed again. Reads of what is not in
     /// memory are answered, and the server ends on request.
-    @Test(arguments: FullDisk.kinds)
-    func aFewDirtyPagesLeaveRoomForReads(_ kind: String) throws {
+    @Test(arguments: FullDisk.kinds, Pager.allCases)
+    func aFewDirtyPagesLeaveRoomForReads(_ kind: String, _ pager: Pager) throws {
         let disk = try FullDisk(kind, imageSize: 256 << 20, left: 1 << 20)
         try disk.allocate([UInt8](repeating: 9, count: 4096), at: 0)
-        let server = try Server([disk.image, "memory=16M", "dirty-age=3600"])
+        let server = try Server([disk.image, "memory=16M", "dirty-age=3600"], Server.Options(pager: pager))
         do {
             let client = try Client(server)
             for number in 1...40 {
@@ -181,10 +184,10 @@ struct FullDiskTests {
 
     /// A zero that cannot have its space fails with ENOSPC and changes nothing: not what is dirty, not what is clean,
     /// and not what is on the image.
-    @Test(arguments: FullDisk.kinds)
-    func aZeroThatFailsChangesNothing(_ kind: String) throws {
+    @Test(arguments: FullDisk.kinds, Pager.allCases)
+    func aZeroThatFailsChangesNothing(_ kind: String, _ pager: Pager) throws {
         let disk = try FullDisk(kind, imageSize: 64 << 20, left: 4 << 20)
-        let server = try Server([disk.image, "memory=64M", "dirty-age=3600"])
+        let server = try Server([disk.image, "memory=64M", "dirty-age=3600"], Server.Options(pager: pager))
         let client = try Client(server)
         let (old, new) = (Image.bytes(0..<1 << 20, seed: 4), Image.bytes(0..<1 << 20, seed: 5))
         try client.write(old, at: 4096)

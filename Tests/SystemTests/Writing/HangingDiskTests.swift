@@ -22,10 +22,10 @@ struct HangingDiskTests {
 
     /// While a read of the image hangs other clients read and write what is in memory, write what needs no reading, and
     /// come and go. The reader that waited gets its bytes in the end.
-    @Test func aReadHangs() throws {
+    @Test(arguments: Pager.allCases) func aReadHangs(_ pager: Pager) throws {
         let image = Image.bytes(0..<Self.size)
-        let disk = try TroubledDisk(image)
-        let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
+        let disk = try TroubledDisk(image, for: pager)
+        let server = try disk.serve(pager, "memory=8M", "dirty-age=3600", "readahead=off")
         var wanted = image
         do {
             let (waiting, busy) = (try Client(server), try Client(server))
@@ -53,10 +53,10 @@ struct HangingDiskTests {
 
     /// While writes to the image hang, and a flush with them, other clients read all of it, even what is going out, and
     /// write what is not going out. The flush succeeds in the end.
-    @Test func aWriteHangs() throws {
+    @Test(arguments: Pager.allCases) func aWriteHangs(_ pager: Pager) throws {
         let image = Image.bytes(0..<Self.size)
-        let disk = try TroubledDisk(image)
-        let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
+        let disk = try TroubledDisk(image, for: pager)
+        let server = try disk.serve(pager, "memory=8M", "dirty-age=3600", "readahead=off")
         var wanted = image
         do {
             let (waiting, busy) = (try Client(server), try Client(server))

@@ -21,9 +21,10 @@ import Testing
     }
 
     /// Each signal that ends nbdkit has this effect, and a normal end leaves no line in the log.
-    @Test(arguments: [SIGTERM, SIGINT, SIGQUIT, SIGHUP]) func foreground(_ number: Int32) throws {
+    @Test(arguments: [SIGTERM, SIGINT, SIGQUIT, SIGHUP], Pager.allCases)
+    func foreground(_ number: Int32, _ pager: Pager) throws {
         let image = try Image(size: Self.size)
-        let server = try Server([image.path] + Self.parameters, Server.Options(isVerbose: false))
+        let server = try Server([image.path] + Self.parameters, Server.Options(isVerbose: false, pager: pager))
         try check(image, try Client(server)) { kill(server.pid, number) }
         #expect(try server.process.wait() == 0)
         #expect(server.log.isEmpty, "\(server.log)")
@@ -45,12 +46,12 @@ import Testing
 
     /// The same for --run, whose command is the client here. nbdkit ends its server when the command has ended, or when
     /// a signal comes before.
-    @Test func captive() throws {
+    @Test(arguments: Pager.allCases) func captive(_ pager: Pager) throws {
         let image = try Image(size: Self.size)
         let scratch = Scratch()
         let (socket, pidFile, done) = (scratch.path("socket"), scratch.path("pid"), scratch.path("done"))
         let process = try Subprocess(
-            ["nbdkit", "-P", pidFile, "-U", socket, try Plugin.built(), image.path] + Self.parameters
+            ["nbdkit", "-P", pidFile, "-U", socket] + (try pager.arguments()) + [image.path] + Self.parameters
                 + ["--run", "while [ ! -e \(done) ]; do sleep 0.02; done"], outputPath: scratch.path("log"))
         let pid = try Patience.wait(seconds: 60, "there is no pid") {
             (try? Files.text(pidFile))?.split(separator: "\n").first.flatMap { pid_t($0) }
@@ -70,18 +71,20 @@ import Testing
     }
 
     /// The same for nbdkit -s.
-    @Test func onStandardInput() throws {
+    @Test(arguments: Pager.allCases) func onStandardInput(_ pager: Pager) throws {
         let image = try Image(size: Self.size)
-        let client = try Client.starting(["nbdkit", "-s", try Plugin.built(), image.path] + Self.parameters)
+        let client = try Client.starting(
+            ["nbdkit", "-s"] + (try pager.arguments()) + [image.path] + Self.parameters)
         try check(image, client) { try client.signal(SIGTERM) }
     }
 
     /// What goes out is also synced while the client stays. A request that is under way at the signal, and is answered
     /// later, is written out and synced too.
-    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs)) func requestsUnderWay() throws {
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs), arguments: Pager.allCases)
+    func requestsUnderWay(_ pager: Pager) throws {
         var wanted = Image.bytes(0..<2 << 20)
-        let disk = try TroubledDisk(wanted)
-        let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
+        let disk = try TroubledDisk(wanted, for: pager)
+        let server = try disk.serve(pager, "memory=8M", "dirty-age=3600", "readahead=off")
         do {
             let (idle, busy) = (try Client(server), try Client(server))
             let new = [UInt8](repeating: 7, count: 64 << 10)
@@ -139,10 +142,11 @@ import Testing
     }
 
     /// A flush that hangs at the signal holds nothing up for longer than the disk hangs.
-    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs)) func aDiskThatHangs() throws {
+    @Test(.enabled(if: TroubledDisk.isAvailable, TroubledDisk.needs), arguments: Pager.allCases)
+    func aDiskThatHangs(_ pager: Pager) throws {
         var wanted = Image.bytes(0..<1 << 20)
-        let disk = try TroubledDisk(wanted)
-        let server = try Server([disk.path, "memory=8M", "dirty-age=3600", "readahead=off"])
+        let disk = try TroubledDisk(wanted, for: pager)
+        let server = try disk.serve(pager, "memory=8M", "dirty-age=3600", "readahead=off")
         let client = try Client(server)
         let new = [UInt8](repeating: 7, count: 64 << 10)
         try client.write(new, at: 0)

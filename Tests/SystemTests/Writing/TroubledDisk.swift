@@ -8,6 +8,8 @@ import Testing
 ///
 /// The file is the export of another nbdkit, whose eval plugin does each request with a shell command, through nbdfuse:
 /// a write past the page cache is a write there, and an fsync a flush. Stop servers of it before releasing it.
+///
+/// The filter needs no file: it stands in the nbdkit of the eval plugin.
 final class TroubledDisk {
     /// The faults that a test can switch on.
     enum Fault: String, CaseIterable {
@@ -20,31 +22,49 @@ final class TroubledDisk {
     }
     static let needs: Comment = "needs root, FUSE with nbdfuse, and nbdkit's eval plugin"
 
-    /// The path of the file.
+    /// The path of the file; empty for the filter.
     let path: String
     private let scratch: Scratch
-    private let server: Server
+    private let server: Server?
     private var export: FuseExport?
+    private let size: Int
 
     /// - Parameter bytes: Its contents, durable.
-    init(_ bytes: [UInt8]) throws {
+    init(_ bytes: [UInt8], for pager: Pager = .plugin) throws {
         scratch = Scratch()
+        size = bytes.count
         try Files.write(bytes, to: scratch.path("durable"))
         try Files.write(bytes, to: scratch.path("current"))
         try Files.write([], to: scratch.path("calls"))
-        server = try Server(
+        guard pager == .plugin else {
+            (server, path) = (nil, "")
+            return
+        }
+        let server = try Server(
             Self.commands(scratch.directory, size: bytes.count),
             Server.Options(nbdkit: ["-t", "1"], isVerbose: false, plugin: "eval"))
         // nbdfuse uses its connections in turn, and sends nothing more on one whose request hangs.
         let export = try FuseExport(server, connections: 64)
         self.export = export
+        self.server = server
         path = export.file
     }
+
+    /// Serves it.
+    /// - Parameter pager: The one that it was made for.
+    func serve(_ pager: Pager, _ parameters: String...) throws -> Server {
+        guard pager == .filter else { return try Server([path] + parameters) }
+        return try Server(
+            Self.commands(scratch.directory, size: size) + parameters, Server.Options(pager: .filter, plugin: "eval"))
+    }
+
+    /// What messages of the server call it.
+    func label(_ pager: Pager) -> String { pager == .plugin ? path : "the eval plugin" }
 
     deinit {
         for fault in Fault.allCases { end(fault) }
         export = nil
-        _ = try? server.stop()
+        _ = try? server?.stop()
     }
 
     func begin(_ fault: Fault) throws { try Files.write([], to: scratch.path(fault.rawValue)) }

@@ -7,6 +7,8 @@ struct WriteModel {
     private(set) var bytes: [UInt8]
     private let clients: [Client]
     private var random: SplitMix64
+    /// Whether it trims. What a trim leaves alone it knows for blocks of the image, and not for those of other filters.
+    var trims = true
 
     init(_ bytes: [UInt8], _ clients: [Client], seed: UInt64) {
         self.bytes = bytes
@@ -25,7 +27,7 @@ struct WriteModel {
         switch Int.random(in: 0..<16, using: &random) {
         case 0..<6: try write(range, client)
         case 6..<9: try zero(range, client)
-        case 9..<11: try trim(range, client)
+        case 9..<11 where trims: try trim(range, client)
         case 11: try client.flush()
         case 12: try client.cache(range.count, at: range.lowerBound)
         default: try check(range, client)

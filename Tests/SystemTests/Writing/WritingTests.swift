@@ -9,10 +9,11 @@ import Testing
     /// Writes, zeroes, trims, flushes, FUA and cache requests of any size at any offset are mixed over two connections.
     /// They leave the right bytes in an image of any size, with the minimum of memory, in both cache modes. The clients
     /// read them, the image file has them after a flush, and again after the server's end. The image never gets longer.
-    @Test(arguments: ["writeback", "writethrough"], sizes)
-    func allCommands(_ cache: String, _ size: Int) throws {
+    @Test(arguments: Pager.allCases.flatMap { [($0, "writeback"), ($0, "writethrough")] }, sizes)
+    func allCommands(_ way: (pager: Pager, cache: String), _ size: Int) throws {
         let image = try Image(size: size)
-        let server = try Server(image, "memory=1M", "cache=\(cache)", options: Server.Options(isVerbose: false))
+        let options = Server.Options(isVerbose: false, pager: way.pager)
+        let server = try Server(image, "memory=1M", "cache=\(way.cache)", options: options)
         let wanted = try work(image, server)
         #expect(try server.stop() == 0)
         try Bytes.check(try Files.bytes(image.path), wanted, "the image after the end")
@@ -32,9 +33,9 @@ import Testing
 
     /// A fast zero is answered honestly. Either it is done, and then the image shows it before any flush; or it is
     /// refused, and nothing has changed. On a file system that can zero without writing it is done.
-    @Test func fastZero() throws {
+    @Test(arguments: Pager.allCases) func fastZero(_ pager: Pager) throws {
         let image = try Image(size: 4 << 20)
-        let server = try Server(image)
+        let server = try Server(image, options: Server.Options(pager: pager))
         let client = try Client(server)
         #expect(client.canFastZero)
         let code = Client.code { try client.zero(1 << 20, at: 1 << 20, [.fast]) }
@@ -48,10 +49,10 @@ import Testing
 
     /// With write-through an answered write is on the image, without a flush, and its cached copy is right. With
     /// write-back it is not there yet, so that the other tests test something.
-    @Test(arguments: ["writeback", "writethrough"])
-    func whenAWriteIsOnTheImage(_ cache: String) throws {
+    @Test(arguments: ["writeback", "writethrough"], Pager.allCases)
+    func whenAWriteIsOnTheImage(_ cache: String, _ pager: Pager) throws {
         let image = try Image(size: 1 << 20)
-        let server = try Server(image, "cache=\(cache)", "dirty-age=3600")
+        let server = try Server(image, "cache=\(cache)", "dirty-age=3600", options: Server.Options(pager: pager))
         let client = try Client(server)
         let new = [UInt8](repeating: 0x77, count: 100_001)
         try client.write(new, at: 33_333)
@@ -63,9 +64,9 @@ import Testing
 
     /// Dirty pages go out by themselves when they are as old as dirty-age says, without a flush and with the client
     /// still there.
-    @Test func dirtyAge() throws {
+    @Test(arguments: Pager.allCases) func dirtyAge(_ pager: Pager) throws {
         let image = try Image(size: 1 << 20)
-        let server = try Server(image, "dirty-age=1")
+        let server = try Server(image, "dirty-age=1", options: Server.Options(pager: pager))
         let client = try Client(server)
         let new = [UInt8](repeating: 0x77, count: 1 << 20)
         try client.write(new, at: 0)
@@ -73,9 +74,9 @@ import Testing
     }
 
     /// The export offers writing with all that belongs to it.
-    @Test func whatIsOffered() throws {
+    @Test(arguments: Pager.allCases) func whatIsOffered(_ pager: Pager) throws {
         let image = try Image(size: 1 << 20)
-        let client = try Client(try Server(image))
+        let client = try Client(try Server(image, options: Server.Options(pager: pager)))
         #expect(!client.isReadOnly)
         #expect(client.canFlush && client.canForceUnitAccess && client.canMultiConnect)
         #expect(client.canTrim && client.canZero && client.canFastZero)
@@ -83,9 +84,9 @@ import Testing
 
     /// Nothing outside the image can be written. Such a request fails with an error of its own, and the image keeps its
     /// length.
-    @Test func outOfRange() throws {
+    @Test(arguments: Pager.allCases) func outOfRange(_ pager: Pager) throws {
         let image = try Image(size: 100_000)
-        let server = try Server(image)
+        let server = try Server(image, options: Server.Options(pager: pager))
         try expectRefusals(try Client(server, isStrict: false))
         try image.checkRead(try Client(server), 100_000, at: 0)
         #expect(try server.stop() == 0)

@@ -1,0 +1,49 @@
+import Glibc
+import TestSupport
+import Testing
+
+/// The end with data that is not out yet, over filters that sleep: nbdkit wakes them at the end, and they fail what they
+/// are asked for.
+@Suite struct FilterEndTests {
+    private static let new = Image.bytes(0..<1 << 20, seed: 9)
+
+    /// Over a filter that delays, and over one that limits the rate: all is out, or the log says what is not.
+    @Test(arguments: [
+        ["--filter=delay", "wdelay=50ms"], ["--filter=delay", "rdelay=50ms"],
+        ["--filter=delay", "rdelay=20ms", "wdelay=20ms"],
+        ["--filter=rate", "rate=400M"], ["--filter=retry", "retries=2", "retry-delay=1"],
+    ])
+    func allIsOutOrTheLogSaysWhatIsNot(_ way: [String]) throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(
+            [image.path, "memory=8M", "dirty-age=3600", "end-time=5"] + way.dropFirst(),
+            Server.Options(isVerbose: false, pager: .filter, below: [way[0]]))
+        let client = try Client(server)
+        try client.write(Self.new, at: 0)
+        kill(server.pid, SIGTERM)
+        usleep(200_000)
+        client.vanish()
+        let status = try server.process.wait()
+        let found = try Files.bytes(image.path)
+        let isOut = Bytes.difference(found, Self.new) == nil
+        // Those that do not delay writes, or only what has failed, have no reason to fail them.
+        if !way.contains(where: { $0.hasPrefix("wdelay") || $0.hasPrefix("rate=") }) { #expect(isOut, "\(server.log)") }
+        let isTold = server.log.contains("of 4096 bytes could not be written to the file plugin and are lost") ||
+            server.log.contains("of 4096 bytes are not on the file plugin and are lost")
+        #expect(isOut != isTold, "\(server.log)")
+        #expect(status < 128)
+    }
+
+    /// Over a layer that is away at the signal the end does not wait for longer than end-time=, and says what is lost.
+    @Test(.enabled(if: QemuNbd.isAvailable, QemuNbd.needs)) func theLayerIsAway() throws {
+        let disk = try QemuNbd("raw", size: 4 << 20)
+        let server = try disk.serve("memory=8M", "dirty-age=3600", "flexpage-retry=1", "end-time=3")
+        let client = try Client(server)
+        try client.write(Self.new, at: 0)
+        try disk.kill()
+        kill(server.pid, SIGTERM)
+        client.vanish()
+        _ = try server.process.wait(seconds: 30)
+        #expect(server.log.contains("256 pages of 4096 bytes"), "\(server.log)")
+    }
+}

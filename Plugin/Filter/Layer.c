@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "PluginBelow.h"
+#include "Below.h"
 
 // Written on the main thread before any other thread reads them.
 
@@ -118,9 +118,9 @@ static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
     info->can_multi_conn = can_multi_conn;
     info->can_extents = can_extents;
     info->can_trim = can_trim;
-    // nbdkit emulates a zero by writes of its own, as many as it takes.
-    info->can_zero = can_zero != NBDKIT_ZERO_NONE;
-    info->can_fast_zero = can_fast_zero && can_zero != NBDKIT_ZERO_NONE;
+    // nbdkit would emulate a zero by writes. Ours keep to the layer's maximum, and a trim becomes none of them.
+    info->can_zero = can_zero == NBDKIT_ZERO_NATIVE;
+    info->can_fast_zero = can_fast_zero && can_zero == NBDKIT_ZERO_NATIVE;
     return true;
 }
 

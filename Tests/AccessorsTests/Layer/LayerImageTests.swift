@@ -9,8 +9,7 @@ import Testing
 @Suite struct LayerImageTests {
     private func image(_ layer: FakeLayer, stagingBytes: Int = 16 * 16384) throws -> LayerImage {
         let image = LayerImage(
-            layer, exportName: "", isReadOnly: false, contexts: 4, retryTime: 5000, stagingBytes: stagingBytes,
-            number: 1
+            layer, exportName: "", isReadOnly: false, contexts: 4, retryTime: 5000, stagingBytes: stagingBytes
         ) { _ in }
         return try #require(image)
     }

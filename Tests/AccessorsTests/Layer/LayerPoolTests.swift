@@ -167,7 +167,7 @@ import Testing
         #expect(
             rig.lines.withLock { $0.last }
                 == "the fake layer came back with 61440 bytes, and had 65536: that is another image; all requests fail "
-                + "until clients connect anew")
+                + "until the server is started anew")
         rig.end()
     }
 

@@ -20,7 +20,7 @@ import Testing
         let layer = FakeLayer([UInt8](repeating: 0, count: Self.pages * 4096), .parallel)
         layer.delay.store(200, ordering: .relaxed)
         let opened = LayerImage(
-            layer, exportName: "", isReadOnly: false, contexts: 2, retryTime: 20_000, stagingBytes: 1 << 18, number: 1
+            layer, exportName: "", isReadOnly: false, contexts: 2, retryTime: 20_000, stagingBytes: 1 << 18
         ) { _ in }
         let image = try #require(opened)
         let pages = try Pages(memory: 4 << 20)

@@ -52,7 +52,7 @@ final class Serving: Sendable {
             pages = try Pages(
                 memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
                 readahead: settings.readahead, isShared: image == nil, advice: settings.adviceBytes,
-                kept: inheritance?.kept, backing: inheritance?.backing
+                aside: settings.asideBytes, kept: inheritance?.kept, backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)
@@ -190,7 +190,7 @@ final class Serving: Sendable {
     }
 
     /// What is in memory of an image that clients have open, the warmest first.
-    func residents(of provider: Provider) -> [ResidentRun] { registry.residents(of: provider) ?? [] }
+    func residents(of provider: Provider) -> Residents? { registry.residents(of: provider) }
 
     /// Forgets the pages of images that no client has open.
     func forgetResting() { registry.forgetResting() }

@@ -150,11 +150,11 @@ public final class Writeback: @unchecked Sendable {
     }
 
     /// Notes for the next server what the image looks like, at most once a second. An image that is idle after its last
-    /// flush is noted too, once: from then on every change is another program's.
+    /// flush is noted too, once: from then on every change is another program's. Two looks of the watch find out that
+    /// it is idle.
     private func noteStamp(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
         guard pages.table.kept != nil, now >= schedule.nextStamp else { return }
-        schedule.nextStamp = now + Writeback.stampInterval
-        provider.accessor.noteStamp()
+        if provider.accessor.noteStamp() { schedule.nextStamp = now + Writeback.stampInterval }
     }
 
     /// Syncs if too many pages are written out and not durable: they are the last to be recycled, and a flush must have

@@ -66,7 +66,8 @@ extension AccessMap {
         guard let kept = table.kept else { return }
         for page in leaf.pages where bits & Leaf.bit(of: page) != 0 {
             let frame = Int(table.frame(of: page, in: leaf.pointee.flexpages[Leaf.index(of: page)]))
-            if isReserved(page) { kept[frame] = .empty } else { kept.settle(frame) }
+            let isKept = Flaw.settledInAZero.isPlanted || !isReserved(page)
+            if isKept { kept.settle(frame) } else { kept[frame] = .empty }
         }
     }
 

@@ -19,7 +19,8 @@ import Synchronization
 /// - A page that is moved: the word of the new frame is stored after the bytes, and before the old word is cleared. A
 ///   server that dies between leaves two frames with the same bytes, and either will do.
 ///
-/// - A page that the PageQueue moves to main: its words get a hint (`promote`), so that the next server has it there.
+/// - A page that the PageQueue moves to main, or that has been hit: its words get a hint (`promote`), so that the next
+///   server has it there.
 ///
 /// Pointers, cheap to copy. Thread rules: the word of a frame changes only with the lock of the shard of its page, or
 /// with the latch of a writer, but for the hint. A read of the image puts bytes into frames whose words are 0.

@@ -76,9 +76,13 @@ public final class Writeback: @unchecked Sendable {
         signal_stack_prepare()
         let interval = max(1, min(Writeback.watchInterval, age / 4))
         var nextClosing = 0
+        var nextFrame: FlexpageID = 0
         while pages.writebackQueue.waitForKick(milliseconds: interval) {
             let isClosing = MonotonicClock.milliseconds >= nextClosing
-            if isClosing { nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval }
+            if isClosing {
+                nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval
+                pages.queue.noteHits(from: &nextFrame, of: pages.frames)
+            }
             pages.table.kept?.noteAlive()
             registry.visitEach { provider, isLeft in
                 if isLeft ? isClosing : mayBeDue(for: provider) { pages.writebackQueue.post(provider) }

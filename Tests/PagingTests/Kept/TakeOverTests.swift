@@ -76,6 +76,28 @@ import Testing
         try second.close()
     }
 
+    /// A page that has been hit, and has not come to main because nothing is recycled, is in main after a take-over.
+    @Test func whatHasBeenHitStaysFirst() throws {
+        let image = HookedImage(size: 8 << 20, pattern: Pattern(key: 5))
+        let first = try KeptRig(frames: 512, images: [image])
+        let (hot, all) = (Int64(3)..<9, Int64(0)..<300)
+        for page in [Int64](all) + [Int64](hot) { _ = try first.read(page * Self.page..<page * Self.page + 1) }
+        func promoted(_ kept: KeptState) -> [Int64] {
+            (0..<kept.frames).filter { kept[$0].isLive && kept[$0].isPromoted }.map { Int64(kept[$0].page) }.sorted()
+        }
+        #expect(promoted(first.kept) == [])
+        let writeback = try Writeback(pages: first.pages, registry: first.registry)
+        Watchdog.guarding("hits are looked for") { Thread.wait { promoted(first.kept).count == hot.count } }
+        writeback.stop()
+        #expect(promoted(first.kept) == Array(hot))
+        let second = try KeptRig(after: first.death(), images: [image])
+        let queues = second.pages.queue.images
+        #expect(queues.pointee.main.frames == hot.count)
+        #expect(queues.pointee.probation.frames == all.count - hot.count)
+        second.pages.checkInvariants(isQuiet: true)
+        try second.close()
+    }
+
     /// An image that is not taken over leaves nothing, not even its record.
     @Test func whatIsDropped() throws {
         let images = (0..<2).map { HookedImage(size: Self.size, pattern: Pattern(key: UInt64($0))) }

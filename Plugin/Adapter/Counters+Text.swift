@@ -9,4 +9,10 @@ extension Counters {
             + "recycles=\(recycles) writes=\(writes) pages_written=\(pagesWritten) failed_writes=\(failedWrites) "
             + "dirty_pages=\(dirtyPages) allowed_dirty_pages=\(allowedDirtyPages)"
     }
+
+    /// The same for all, with what is counted only for the memory as a whole.
+    var ofAll: String {
+        "\(ofImage) known_zeroes=\(knownZeroes) moves=\(moves) waits=\(waits) dirty_waits=\(dirtyWaits) "
+            + "bytes_in_use=\(bytesInUse) peak_bytes_in_use=\(peakBytesInUse)"
+    }
 }

@@ -38,7 +38,7 @@ final class Inheritance: @unchecked Sendable {
             try StateFile(FilePath(path), log: log)
         }
         self.file = file
-        guard let layout = file.layout(memory: settings.memory - settings.adviceBytes) else {
+        guard let layout = file.layout(memory: settings.pagesBytes) else {
             throw ConfigurationError(
                 "memory", settings.memoryText, "too little to keep anything in state=",
                 expected: "more, or a state file on a filesystem with smaller pages")

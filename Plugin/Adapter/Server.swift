@@ -235,19 +235,7 @@ final class Server: @unchecked Sendable {
     /// The counters so far, as `name=value` words. The man page documents each.
     var counters: String {
         guard let counters = serving?.pages.counters else { return "not serving" }
-        let reading =
-            "hits=\(counters.hits) misses=\(counters.misses) zero_hits=\(counters.zeroHits) "
-            + "known_zeroes=\(counters.knownZeroes) fills=\(counters.fills) pages_filled=\(counters.pagesFilled) "
-            + "pages_read_ahead=\(counters.pagesReadAhead) read_ahead_in_vain=\(counters.pagesReadAheadInVain) "
-            + "failed_fills=\(counters.failedFills) recycles=\(counters.recycles) moves=\(counters.moves) "
-            + "waits=\(counters.waits) "
-        let writing =
-            "writes=\(counters.writes) pages_written=\(counters.pagesWritten) "
-            + "failed_writes=\(counters.failedWrites) dirty_pages=\(counters.dirtyPages) "
-            + "allowed_dirty_pages=\(counters.allowedDirtyPages) dirty_waits=\(counters.dirtyWaits) "
-        return reading + writing
-            + "bytes_in_use=\(counters.bytesInUse) peak_bytes_in_use=\(counters.peakBytesInUse) "
-            + "memory=\(settings.memory)"
+        return "\(counters.ofAll) memory=\(settings.memory)"
     }
 
     /// Admits a client.
@@ -280,7 +268,7 @@ final class Server: @unchecked Sendable {
     /// Checks that the memory can be allocated. It is allocated after the fork.
     private func checkMemory() throws(ConfigurationError) {
         do throws(AccessError) {
-            try Pages.check(memory: settings.pagesMemory)
+            try Pages.check(memory: settings.memory - settings.stagingBytes)
         } catch {
             throw settings.refusal(ofMemory: error)
         }

@@ -52,9 +52,10 @@ final class Serving: Sendable {
         let takenOver: [ProviderRegistry.TakenOver]
         do throws(AccessError) {
             pages = try Pages(
-                memory: settings.pagesMemory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
+                memory: settings.memory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
                 readahead: settings.readahead, isShared: isShared, isFar: settings.role == .filter,
-                advice: settings.adviceBytes, kept: inheritance?.kept, backing: inheritance?.backing
+                advice: settings.adviceBytes, aside: settings.asideBytes, kept: inheritance?.kept,
+                backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)
@@ -194,7 +195,7 @@ final class Serving: Sendable {
     }
 
     /// What is in memory of an image that clients have open, the warmest first.
-    func residents(of provider: Provider) -> [ResidentRun] { registry.residents(of: provider) ?? [] }
+    func residents(of provider: Provider) -> Residents? { registry.residents(of: provider) }
 
     /// Forgets the pages of images that no client has open.
     func forgetResting() { registry.forgetResting() }

@@ -42,6 +42,17 @@ struct Settings: Equatable {
     /// Bytes of the memory that are set aside for advice about its amount: some with control=, none without.
     var adviceBytes: Int { control == nil ? 0 : Pages.adviceBytes(memory: memory) }
 
+    /// Bytes of the memory that are set aside for the lists of warm= and for staging buffers. With state=, as much as
+    /// warm= and control= would take is set aside in any case: what is in the file is of use to a server that has other
+    /// keys.
+    var asideBytes: Int {
+        let lists = warm == nil && state == nil ? 0 : Pages.warmListBytes(memory: memory)
+        return stagingBytes + lists + (state == nil ? 0 : Pages.adviceBytes(memory: memory) - adviceBytes)
+    }
+
+    /// What is left for pages and their tables, bytes.
+    var pagesBytes: Int { memory - adviceBytes - asideBytes }
+
     /// The path of the control socket, as it was typed; nil for none.
     var control: String?
     /// Its permissions: at first only the user who starts the server may connect.
@@ -61,9 +72,6 @@ struct Settings: Equatable {
 
     /// The least that memory= may be, bytes.
     var minMemory: Int { role == .filter ? 2 << 20 : Pages.minMemory }
-
-    /// Bytes of the memory for cached pages and their tables.
-    var pagesMemory: Int { memory - stagingBytes }
 
     /// How many calls that read ahead are under way at most. What is below a filter may be far away.
     var callsAhead: Int { role == .filter ? 16 : Prefetcher.defaultThreads }
@@ -182,10 +190,10 @@ struct Settings: Equatable {
 
     /// What is reserved must leave enough to lend.
     private func checkReserves() throws(ConfigurationError) {
-        let excess = Pages.excess(of: reserves, memory: memory - adviceBytes)
+        let excess = Pages.excess(of: reserves, memory: pagesBytes)
         guard excess > 0 else { return }
         let whose = exports.count <= 1 ? "an image" : "all exports together"
-        let limit = ByteCount.roughly(Pages.maxReserved(memory: memory - adviceBytes))
+        let limit = ByteCount.roughly(Pages.maxReserved(memory: pagesBytes))
         throw ConfigurationError(
             "reserve= is \(ByteCount.roughly(excess)) too much for \(whose); expected at most half of the pages in "
                 + "memory=, which is \(limit)")

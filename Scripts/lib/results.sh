@@ -75,3 +75,21 @@ summary() {
     echo "$passed passed, ${#failed[@]} failed, ${#skipped[@]} skipped"
     [ ${#failed[@]} = 0 ]
 }
+
+# The process that `logged` waits for, the leader of its group; empty while there is none.
+logged=""
+
+# logged LOG COMMAND…: runs a command, prints what it writes, which LOG keeps, and returns its status. It waits for the
+# command alone: llvm-symbolizer, which a sanitizer starts for a report, can outlive the tests, and would keep a pipe open.
+logged() {
+    local log=$1 status=0
+    shift
+    set -m
+    "$@" >"$log" 2>&1 &
+    logged=$!
+    set +m
+    tail -n +1 -s 0.1 -f --pid="$logged" "$log"
+    wait "$logged" || status=$?
+    logged=""
+    return "$status"
+}

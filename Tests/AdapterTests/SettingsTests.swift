@@ -30,6 +30,24 @@ import Testing
         #expect(settings.direct == .auto)
     }
 
+    /// What is set aside for control= and warm=. With state=, it is the same whether they are there or not.
+    @Test func setAside() throws {
+        let (state, warm, control) = (("state", "/dev/shm/s"), ("warm", "w"), ("control", "c"))
+        let bytes = 256 << 20
+        #expect(try settings().pagesBytes == bytes)
+        #expect(try settings(warm).pagesBytes == bytes - bytes / 256)
+        let advice = Pages.adviceBytes(memory: bytes)
+        #expect(try settings(control).pagesBytes == bytes - advice && settings(control).adviceBytes == advice)
+        #expect(try settings(state).adviceBytes == 0)
+        for keys in [[], [warm], [control], [warm, control]] {
+            var settings = try settings(state)
+            for (key, value) in keys { try settings.set(key, value) }
+            #expect(settings.pagesBytes == bytes - advice - bytes / 256)
+        }
+        #expect(try settings(("memory", "1M"), state, warm, control).pagesBytes == 1 << 20)
+        #expect(try settings(("memory", "1028K"), warm).pagesBytes == 1 << 20)
+    }
+
     /// Keys are taken, and a later memory= and direct= replace an earlier one.
     @Test func taken() throws {
         let settings = try settings(

@@ -20,6 +20,7 @@ enum FlawChecks {
         case .latePin: .tight
         case .earlyReservationCheck: .zeroes
         case .earlyPieces: .splits
+        case .settledInAZero: .takeOver
         }
     }
 

@@ -3,7 +3,8 @@
 /// The next server of a process that has died at some step.
 extension Death {
     /// It takes over what the dead one has left. Everything answered can be read through it, and of what was not
-    /// answered each sector is the old one or the new one. After a flush, all of that outlives a power loss.
+    /// answered each sector is the old one or the new one. After a flush, the image holds what was read, and all of
+    /// that outlives a power loss.
     static func takeOver(_ moment: Moment) -> Death {
         Death(moment: moment, heirName: "its memory to the next server") { trial in
             guard let section = trial.section, let kept = try? KeptState(checking: section.bytes) else {
@@ -41,6 +42,10 @@ extension Death {
         do throws(AccessError) { try pager.flush() } catch { flush.error = error.code }
         flush.end = trial.clock.tick()
         trial.verdict.expect(flush.error == 0, "a flush fails after the take-over: \(flush.error)")
+        for (sector, value) in trial.images[number].values.enumerated() {
+            trial.verdict.expect(
+                value == read.found[sector], "sector \(sector) of the image is not what was read after the take-over")
+        }
         return [Client.Note(image: number, command: read), Client.Note(image: number, command: flush)]
     }
 }

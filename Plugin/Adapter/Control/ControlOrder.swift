@@ -73,12 +73,13 @@ enum ControlOrder: Equatable {
             let digits = rest.prefix(2)
             rest = rest.dropFirst(2)
             guard digits.count == 2, let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16),
-                digits.first != UInt8(ascii: "+"), value > 0
+                digits.first != UInt8(ascii: "+")
             else {
                 throw ControlError("\(word.quoted()): % must be followed by two hexadecimal digits, such as %20")
             }
             bytes.append(value)
         }
+        guard !bytes.contains(0) else { throw ControlError("\(word.quoted()): no name has a byte that is 0") }
         guard let name = String(validating: bytes, as: UTF8.self) else {
             throw ControlError("\(word.quoted()): the name is not in UTF-8")
         }

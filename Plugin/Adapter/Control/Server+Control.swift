@@ -52,7 +52,7 @@ extension Server {
         return [
             ("version", .text(FLEXPAGE_VERSION)), ("pid", .number(UInt64(getpid()))),
             ("memory", .object(memoryFigures(serving, counters))),
-            ("all", .object(Server.figuresOfAll(counters))), ("images", .list(images)),
+            ("all", .object(Server.figuresOfAll(serving.pages, counters))), ("images", .list(images)),
         ]
     }
 
@@ -109,11 +109,13 @@ extension Server {
         ]
     }
 
-    private static func figuresOfAll(_ counters: Counters) -> Members {
+    private static func figuresOfAll(_ pages: Pages, _ counters: Counters) -> Members {
         [
             ("counters", .object(figures(counters))),
             ("moves", .number(counters.moves)), ("waits", .number(counters.waits)),
             ("dirty_waits", .number(counters.dirtyWaits)),
+            ("fill_latency", figures(pages.fillLatencies)), ("write_out_latency", figures(pages.writeOutLatencies)),
+            ("sync_latency", figures(pages.syncLatencies)), ("flush_latency", figures(pages.flushLatencies)),
         ]
     }
 

@@ -10,7 +10,10 @@ extension Server {
         try with(name) { client throws(ControlError) in
             let provider = client.pager.provider
             var numbers: [JSON] = []
-            for run in try running().residents(of: provider).prefix(Server.maxRuns) {
+            guard let residents = try running().residents(of: provider) else {
+                throw ControlError("\(client.served.label): the image is being closed")
+            }
+            for run in residents.prefix(Server.maxRuns) {
                 let offset = run.pages.lowerBound * UInt64(BasePage.size)
                 numbers += [
                     .number(UInt64(run.warmth)), .number(offset),

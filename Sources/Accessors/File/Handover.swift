@@ -77,10 +77,13 @@ final class Handover: Sendable {
 
     /// Notes what the image looks like, unless it is being changed. Does not wait: what is called under the lock can
     /// wait for write-outs.
-    func noteStamp() {
+    /// - Returns: Whether it has looked.
+    func noteStamp() -> Bool {
+        var hasLooked = false
         state.withLockIfFree { state in
-            if state.writers > 0 { state.noteStamp() }
+            if state.writers > 0 { hasLooked = state.noteStamp() }
         }
+        return hasLooked
     }
 
     /// Notes what the image looks like after the last sync of an image that still has writers, unless it is being
@@ -126,18 +129,20 @@ extension Handover.State {
 
     /// Stamps an image with writers. A stamp proves something if the last change is some time ago. So it is taken once
     /// no call has begun for that long; while writes go on, it costs nothing.
-    fileprivate mutating func noteStamp() {
+    /// - Returns: Whether it has looked.
+    fileprivate mutating func noteStamp() -> Bool {
         guard let record, let begun = record.begunIfQuiet else {
             quiet = nil
-            return
+            return false
         }
-        if record.isStamped(after: begun) { return }
+        if record.isStamped(after: begun) { return false }
         guard let quiet, quiet.begun == begun else {
             quiet = (begun, ChangeWatch.milliseconds)
-            return
+            return false
         }
-        guard ChangeWatch.milliseconds - quiet.since >= ImageStamp.minSettlingTime else { return }
+        guard ChangeWatch.milliseconds - quiet.since >= ImageStamp.minSettlingTime else { return false }
         store(watch.newStamp(), after: begun, in: record)
+        return true
     }
 
     /// The same without a look some time before: waits for the stamp to settle.

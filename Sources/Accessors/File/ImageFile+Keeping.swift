@@ -31,8 +31,9 @@ extension ImageFile {
     public var isStampDue: Bool { handover.isStampDue }
 
     /// Notes what the image looks like, if no call that changes it has been under way since the last time, and the
-    /// filesystem's times prove something. At most a second apart; a system call if there is something to note.
-    public func noteStamp() { handover.noteStamp() }
+    /// filesystem's times prove something.
+    /// - Returns: Whether it has looked, with a system call.
+    public func noteStamp() -> Bool { handover.noteStamp() }
 
     /// The same at the end, in one call: waits until the times have settled, 20 ms at most.
     public func noteLastStamp() { handover.noteLastStamp() }

@@ -81,7 +81,7 @@ public final class InheritedImage: ImageSource, @unchecked Sendable {
 
     public var isStampDue: Bool { opened.isStampDue }
 
-    public func noteStamp() { opened.noteStamp() }
+    public func noteStamp() -> Bool { opened.noteStamp() }
 
     // MARK: ImageSource
 

@@ -14,16 +14,20 @@ import SystemPackage
 ///
 /// A process that was killed in a system call keeps its files until the call has ended. That is a server's process if
 /// its marks are seen (`ServerMark`). It has not been killed if the header's `alive` moves, or if a process that can be
-/// seen has the file and is not about to end.
+/// seen has the file and is not about to end. It gives up its files one after the other: once its marks are gone, it
+/// has two seconds for the lock.
 ///
-/// What the kernel does for a dead server is the server's doing: `lastSign` is when that was last seen.
+/// What the kernel does for a dead server is the server's doing: `lastSign` is when that may have ended.
 struct LockWait {
     private typealias Problem = StateError.Problem
 
-    /// When the marks of the file's server were last seen, in nanoseconds of CLOCK_REALTIME; 0 if they were not.
+    /// The last moment at which the marks of the file's server may have been there, in nanoseconds of CLOCK_REALTIME; 0
+    /// if they were never seen.
     private(set) var lastSign: UInt64 = 0
     private let descriptor: Int32
     private let begin = LockWait.milliseconds
+    /// How long a process without marks is waited for.
+    private var deadline = LockWait.milliseconds + LockWait.patience
     private let table: LockTable
     private var told = 0
 
@@ -46,16 +50,31 @@ struct LockWait {
             if answer == 0 { return }
             guard answer == -EWOULDBLOCK else { throw .failed("flock", Errno(rawValue: -answer)) }
             let marked = markedFiles
-            if !marked.isEmpty { lastSign = KeptState.now }
-            let seconds = (LockWait.milliseconds - begin) / 1000
-            if seconds * 1000 >= LockWait.patience, seconds > told {
-                let isAlive = marked.isEmpty || header?.alive != alive
+            if marked.isEmpty {
+                guard LockWait.milliseconds < deadline else { throw .held(by: holder) }
+            } else if let seconds = secondsIfNew {
                 let holder = self.holder
-                guard !isAlive, holder == nil else { throw .held(by: holder) }
-                told = seconds
+                guard header?.alive == alive, holder == nil else { throw .held(by: holder) }
                 log(MarkRest.line(for: paths(of: marked), seconds: seconds))
             }
             usleep(LockWait.pause)
+            if !marked.isEmpty { noteSign() }
+        }
+    }
+
+    /// The marks were there just now, and may have gone since.
+    private mutating func noteSign() {
+        lastSign = KeptState.now
+        deadline = LockWait.milliseconds + LockWait.patience
+    }
+
+    /// Whole seconds since the waiting began, once for each second after the first.
+    private var secondsIfNew: Int? {
+        mutating get {
+            let seconds = (LockWait.milliseconds - begin) / 1000
+            guard seconds * 1000 >= LockWait.patience, seconds > told else { return nil }
+            told = seconds
+            return seconds
         }
     }
 

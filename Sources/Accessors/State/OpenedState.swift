@@ -14,7 +14,7 @@ struct OpenedState: ~Copyable {
     let isNew: Bool
     /// Bytes of the pages that its memory comes in.
     let unit: Int
-    /// When the server before was still seen to be there, while its lock was waited for; 0 if it was not.
+    /// When the server before may still have been there, while its lock was waited for; 0 if it was not.
     let lastSign: UInt64
 
     private static let maxAttempts = 64

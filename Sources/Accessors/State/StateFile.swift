@@ -41,7 +41,7 @@ public final class StateFile: @unchecked Sendable {
     private let isNew: Bool
     // Internal only because StateFile+Blocks is a file of its own.
     private(set) var mapping: UnsafeMutableRawBufferPointer?
-    /// When the server before was still seen to be there, while its lock was waited for; 0 if it was not.
+    /// When the server before may still have been there, while its lock was waited for; 0 if it was not.
     private let lastSign: UInt64
 
     /// Opens the file, and locks it. May wait for a server that was killed in a call of the kernel.
@@ -125,7 +125,7 @@ public final class StateFile: @unchecked Sendable {
     /// says in the header which server has it now. Nothing in the frames is touched before that.
     ///
     /// The server before was alive as long as its I/O went on: what that changed in an image is not foreign. So `alive`
-    /// is moved to the last moment at which its marks were seen, here or while its lock was waited for.
+    /// is moved to the last moment at which its marks may have been there, here or while its lock was waited for.
     /// - Parameter log: Hears once a second what is being waited for.
     /// - Returns: The mark for everything that moves bytes of the frames from now on.
     public func takeCharge(of state: KeptState, log: (String) -> Void) throws(StateError) -> ServerMark {
@@ -135,9 +135,9 @@ public final class StateFile: @unchecked Sendable {
             try ServerMark.check(on: number)
             var rest = MarkRest(before)
             while let files = try rest.files() {
-                state.header.pointee.alive = max(state.header.pointee.alive, KeptState.now)
                 if let seconds = rest.secondsIfNew { log(StateFile.wait(for: files, in: state, seconds: seconds)) }
                 usleep(10_000)
+                state.header.pointee.alive = max(state.header.pointee.alive, KeptState.now)
             }
         } catch {
             throw StateError(path, .unseenLocks(error))

@@ -28,12 +28,25 @@ public struct WarmFile: Sendable {
     /// Whether `write` could succeed now.
     /// - Throws: Why not.
     public func check() throws(WarmError) {
-        var status = stat()
-        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-            throw WarmError("it is not a regular file; expected a file of the server's own, or a new one")
-        }
+        try checkContents()
         guard faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0 else {
             throw WarmFile.failure("no new file can be made in its directory, as a new list needs")
+        }
+    }
+
+    /// What is no list stays: it may be an image whose name was typed by mistake. A file that this process may not read
+    /// is left to the rights of its directory.
+    private func checkContents() throws(WarmError) {
+        let expected = "expected a file of the server's own, or a new one"
+        var status = stat()
+        guard stat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw WarmError("it is not a regular file; \(expected)") }
+        let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard number >= 0 else { return }
+        defer { close(number) }
+        let bytes = try WarmFile.bytes(of: number, count: WarmList.magic.count)
+        guard bytes.isEmpty || bytes == WarmList.magic else {
+            throw WarmError("it is no warm file, and is not replaced; \(expected)")
         }
     }
 
@@ -74,16 +87,19 @@ public struct WarmFile: Sendable {
     /// Replaces the list. Only the user of this process may read it.
     /// - Throws: Why it stays what it was.
     public func write(_ list: WarmList) throws(WarmError) {
-        let bytes = list.bytes
-        guard bytes.count <= WarmList.maxBytes else {
-            throw WarmError("the list has \(bytes.count) bytes; expected at most \(WarmList.maxBytes)")
+        try checkContents()
+        let pieces = list.pieces
+        let count = pieces.reduce(0) { $0 + $1.count }
+        guard count <= WarmList.maxBytes else {
+            throw WarmError("the list has \(count) bytes; expected at most \(WarmList.maxBytes)")
         }
         unlink(newPath)
         let number = open(newPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard number >= 0 else { throw WarmFile.failure("\(newPath) cannot be made") }
         do throws(WarmError) {
             defer { close(number) }
-            try WarmFile.write(bytes, to: number, newPath)
+            for piece in pieces { try WarmFile.write(piece, to: number, newPath) }
+            guard fsync(number) == 0 else { throw WarmFile.failure("\(newPath) cannot be synced") }
             try checkName(of: number)
         } catch {
             unlink(newPath)
@@ -104,7 +120,6 @@ public struct WarmFile: Sendable {
             guard step > 0 else { throw failure("\(path) cannot be written") }
             done += step
         }
-        guard fsync(number) == 0 else { throw failure("\(path) cannot be synced") }
     }
 
     /// Two servers that share a file must not rename what the other one has half written.

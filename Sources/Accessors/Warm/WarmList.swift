@@ -37,7 +37,8 @@ public struct WarmList: Sendable, Equatable {
         fileprivate let bands: [UInt8]
 
         /// - Parameter runs: The warmest first, and by place where they are equally warm. They do not overlap then.
-        public init(name: String, size: Int64, runs: [ResidentRun]) {
+        ///   They are visited more than once.
+        public init(name: String, size: Int64, runs: some Sequence<ResidentRun>) {
             self.name = name
             self.size = size
             bands = WarmList.pack(runs)
@@ -48,7 +49,7 @@ public struct WarmList: Sendable, Equatable {
         }
 
         /// What was in memory, the warmest first.
-        public var runs: [ResidentRun] { (try? WarmList.unpack(bands, size: size)) ?? [] }
+        public var runs: WarmRuns { WarmRuns(bands, size: size) }
     }
 
     public private(set) var entries: [Entry] = []
@@ -60,7 +61,7 @@ public struct WarmList: Sendable, Equatable {
     /// 4 KiB.
     public static let maxBytes = 64 << 20
 
-    private static let magic = Array("FLEXWARM".utf8)
+    static let magic = Array("FLEXWARM".utf8)
     private static let version: UInt32 = 1
     private static let headerBytes = 24
     private static let checksumBytes = 12..<16
@@ -85,46 +86,68 @@ public struct WarmList: Sendable, Equatable {
     // MARK: - Writing
 
     /// The bytes of the file.
-    public var bytes: [UInt8] {
-        var body: [UInt8] = []
-        WarmList.append(UInt64(entries.count), to: &body)
+    public var bytes: [UInt8] { Array(pieces.joined()) }
+
+    /// The bytes of the file in pieces. Those that an entry has are not copied: a list can take as much as the rest of
+    /// the server.
+    var pieces: [[UInt8]] {
+        var body: [[UInt8]] = [[]]
+        WarmList.append(UInt64(entries.count), to: &body[0])
         for entry in entries {
             let name = Array(entry.name.utf8)
-            WarmList.append(UInt64(name.count), to: &body)
-            body += name
-            WarmList.append(UInt64(entry.size), to: &body)
-            WarmList.append(UInt64(entry.bands.count), to: &body)
-            body += entry.bands
+            var head: [UInt8] = []
+            WarmList.append(UInt64(name.count), to: &head)
+            head += name
+            WarmList.append(UInt64(entry.size), to: &head)
+            WarmList.append(UInt64(entry.bands.count), to: &head)
+            body += [head, entry.bands]
         }
-        var bytes = WarmList.magic
-        WarmList.appendFixed(UInt64(WarmList.version), 4, to: &bytes)
-        WarmList.appendFixed(0, 4, to: &bytes)
-        WarmList.appendFixed(UInt64(body.count), 8, to: &bytes)
-        bytes += body
-        var sum: [UInt8] = []
-        WarmList.appendFixed(UInt64(WarmList.checksum(of: bytes)), 4, to: &sum)
-        bytes.replaceSubrange(WarmList.checksumBytes, with: sum)
+        var header = WarmList.magic
+        WarmList.appendFixed(UInt64(WarmList.version), 4, to: &header)
+        var length: [UInt8] = []
+        WarmList.appendFixed(UInt64(body.reduce(0) { $0 + $1.count }), 8, to: &length)
+        let sum = WarmList.checksum(of: [header[...], length[...]] + body.map { $0[...] })
+        WarmList.appendFixed(UInt64(sum), 4, to: &header)
+        return [header + length] + body
+    }
+
+    /// - Parameter runs: They are visited twice, and take no memory in between.
+    private static func pack(_ runs: some Sequence<ResidentRun>) -> [UInt8] {
+        var counts = [Int](repeating: 0, count: Int(ResidentRun.maxWarmth) + 1)
+        var length = 0
+        visit(runs, counts: counts) { length += WarmList.length(of: $0) }
+        for run in runs { counts[Int(run.warmth)] += 1 }
+        var bytes: [UInt8] = []
+        // A band's count takes at most ten bytes.
+        bytes.reserveCapacity(length + counts.count * 10)
+        visit(runs, counts: counts) { append($0, to: &bytes) }
         return bytes
     }
 
-    private static func pack(_ runs: [ResidentRun]) -> [UInt8] {
-        var bytes: [UInt8] = []
-        var index = 0
-        while index < runs.count {
-            let warmth = runs[index].warmth
-            let band = runs[index...].prefix { $0.warmth == warmth }
-            bytes.append(warmth)
-            append(UInt64(band.count), to: &bytes)
+    /// The numbers of the bands, in order. A warmth is one byte as a number too.
+    private static func visit(
+        _ runs: some Sequence<ResidentRun>, counts: [Int], _ body: (UInt64) -> Void
+    ) {
+        var last: ResidentRun?
+        for run in runs {
             var end: UInt64 = 0
-            for run in band {
-                precondition(!run.pages.isEmpty && run.pages.lowerBound >= end, "runs of a band are in order")
-                append(run.pages.lowerBound - end, to: &bytes)
-                append(UInt64(run.pages.count) - 1, to: &bytes)
-                end = run.pages.upperBound
+            if let last, last.warmth == run.warmth {
+                end = last.pages.upperBound
+            } else {
+                precondition(last.map { $0.warmth > run.warmth } ?? true, "the warmest come first")
+                body(UInt64(run.warmth))
+                body(UInt64(counts[Int(run.warmth)]))
             }
-            index += band.count
+            precondition(!run.pages.isEmpty && run.pages.lowerBound >= end, "runs of a band are in order")
+            body(run.pages.lowerBound - end)
+            body(UInt64(run.pages.count) - 1)
+            last = run
         }
-        return bytes
+    }
+
+    /// The bytes that a number takes.
+    private static func length(of number: UInt64) -> Int {
+        max(1, (UInt64.bitWidth - number.leadingZeroBitCount + 6) / 7)
     }
 
     private static func append(_ number: UInt64, to bytes: inout [UInt8]) {
@@ -146,20 +169,21 @@ public struct WarmList: Sendable, Equatable {
     /// - Throws: What is wrong with it.
     public init(_ bytes: [UInt8]) throws(WarmError) {
         try WarmList.checkHeader(bytes)
-        var reader = Reader(bytes[WarmList.headerBytes...])
+        var reader = WarmReader(bytes[WarmList.headerBytes...])
         let count = try reader.number(upTo: UInt64(WarmList.maxEntries))
         for _ in 0..<count {
             let name = String(validating: try reader.bytes(upTo: WarmList.maxName), as: UTF8.self)
             let size = try reader.number(upTo: UInt64(Pages.maxImageSize))
             let bands = Array(try reader.bytes(upTo: WarmList.maxBytes))
             guard let name, !entries.contains(where: { $0.name == name }) else { throw WarmList.damaged }
-            _ = try WarmList.unpack(bands, size: Int64(size), isCheckOnly: true)
+            var runs = WarmRuns(bands, size: Int64(size)).makeIterator()
+            while try runs.read() != nil {}
             entries.append(Entry(name: name, size: Int64(size), bands: bands))
         }
         guard reader.isAtEnd else { throw WarmList.damaged }
     }
 
-    private static var damaged: WarmError { WarmError("it is damaged") }
+    static var damaged: WarmError { WarmError("it is damaged") }
 
     private static func checkHeader(_ bytes: [UInt8]) throws(WarmError) {
         guard bytes.count >= headerBytes, bytes.starts(with: magic) else { throw WarmError("it is no warm file") }
@@ -168,7 +192,8 @@ public struct WarmList: Sendable, Equatable {
             throw WarmError("its format has version \(version); expected version \(self.version)")
         }
         guard fixed(bytes[16..<24]) == UInt64(bytes.count - headerBytes),
-            fixed(bytes[checksumBytes]) == UInt64(checksum(of: bytes))
+            fixed(bytes[checksumBytes])
+                == UInt64(checksum(of: [bytes[..<checksumBytes.lowerBound], bytes[checksumBytes.upperBound...]]))
         else { throw damaged }
     }
 
@@ -176,72 +201,14 @@ public struct WarmList: Sendable, Equatable {
         bytes.reversed().reduce(0) { ($0 << 8) | UInt64($1) }
     }
 
-    /// - Parameter isCheckOnly: Nothing is returned.
-    private static func unpack(
-        _ bands: [UInt8], size: Int64, isCheckOnly: Bool = false
-    ) throws(WarmError) -> [ResidentRun] {
-        let pageCount = (UInt64(size) + UInt64(BasePage.size) - 1) / UInt64(BasePage.size)
-        var runs: [ResidentRun] = []
-        var reader = Reader(bands[...])
-        var limit = UInt64(ResidentRun.maxWarmth) + 1
-        while !reader.isAtEnd {
-            guard limit > 0 else { throw damaged }
-            let warmth = try reader.number(upTo: limit - 1)
-            limit = warmth
-            let count = try reader.number(upTo: UInt64(reader.left / 2))
-            guard count > 0 else { throw damaged }
-            var end: UInt64 = 0
-            for _ in 0..<count {
-                let begin = end + (try reader.number(upTo: pageCount - end))
-                guard begin < pageCount else { throw damaged }
-                end = begin + (try reader.number(upTo: pageCount - begin - 1)) + 1
-                if !isCheckOnly { runs.append(ResidentRun(begin..<end, warmth: UInt8(warmth))) }
-            }
-        }
-        return runs
-    }
-
-    /// What is left of some bytes.
-    private struct Reader {
-        private var rest: ArraySlice<UInt8>
-
-        init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
-
-        var isAtEnd: Bool { rest.isEmpty }
-        var left: Int { rest.count }
-
-        mutating func number(upTo max: UInt64) throws(WarmError) -> UInt64 {
-            var number: UInt64 = 0
-            for shift in stride(from: UInt64(0), to: 64, by: 7) {
-                guard let byte = rest.popFirst() else { throw WarmList.damaged }
-                let bits = UInt64(byte & 0x7f)
-                guard (bits << shift) >> shift == bits else { throw WarmList.damaged }
-                number |= bits << shift
-                if byte & 0x80 == 0 {
-                    guard number <= max else { throw WarmList.damaged }
-                    return number
-                }
-            }
-            throw WarmList.damaged
-        }
-
-        /// Bytes that a number says how many there are of.
-        mutating func bytes(upTo max: Int) throws(WarmError) -> ArraySlice<UInt8> {
-            let count = Int(try number(upTo: UInt64(Swift.min(max, rest.count))))
-            guard count <= rest.count else { throw WarmList.damaged }
-            defer { rest = rest.dropFirst(count) }
-            return rest.prefix(count)
-        }
-    }
-
-    /// CRC-32C of all bytes but the checksum's own.
-    private static func checksum(of bytes: [UInt8]) -> UInt32 {
+    /// CRC-32C.
+    private static func checksum(of pieces: [ArraySlice<UInt8>]) -> UInt32 {
         let table = (0..<256 as Range<UInt32>).map { index in
             (0..<8).reduce(index) { sum, _ in sum & 1 == 0 ? sum >> 1 : (sum >> 1) ^ 0x82f6_3b78 }
         }
         var sum = UInt32.max
-        for (index, byte) in bytes.enumerated() where !checksumBytes.contains(index) {
-            sum = (sum >> 8) ^ table[Int((sum ^ UInt32(byte)) & 0xff)]
+        for piece in pieces {
+            for byte in piece { sum = (sum >> 8) ^ table[Int((sum ^ UInt32(byte)) & 0xff)] }
         }
         return ~sum
     }

@@ -21,7 +21,7 @@
 // The word of a frame. 0 if the frame holds nothing that is worth keeping.
 // - live: The frame holds the bytes of the base page that the other bits name.
 // - owed: They are newer than what is known to be durable on the image.
-// - promoted: The page was in use again and again. It is a hint, which may be missing or wrong.
+// - promoted: The page was used again. It is a hint, which may be missing or wrong.
 // Bits 48 to 57 are the number of the image's record, and the lower ones that of the base page.
 #define FLEXPAGE_STATE_LIVE (1ull << 63)
 #define FLEXPAGE_STATE_OWED (1ull << 62)

@@ -60,10 +60,14 @@ extension AccessMap {
     }
 
     /// The leaf's pages in `bits` are durable, or can never be called that: the next server need not write them out.
-    func settle(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
+    /// - Parameter isReserved: Whether a zero or trim has reserved a page. Then the image may be another one already,
+    ///   and the next server must not find the page at all.
+    func settle(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8, isReserved: (UInt64) -> Bool) {
         guard let kept = table.kept else { return }
         for page in leaf.pages where bits & Leaf.bit(of: page) != 0 {
-            kept.settle(Int(table.frame(of: page, in: leaf.pointee.flexpages[Leaf.index(of: page)])))
+            let frame = Int(table.frame(of: page, in: leaf.pointee.flexpages[Leaf.index(of: page)]))
+            let isKept = Flaw.settledInAZero.isPlanted || !isReserved(page)
+            if isKept { kept.settle(frame) } else { kept[frame] = .empty }
         }
     }
 

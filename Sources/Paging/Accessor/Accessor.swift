@@ -66,9 +66,10 @@ public protocol Accessor: AnyObject, Sendable {
     /// that could wait for the disk, or for another thread.
     var isStampDue: Bool { get }
 
-    /// Notes in the record what the image looks like now, unless a call that changes it is under way. At most once a
-    /// second, beside any other calls.
-    func noteStamp()
+    /// Notes in the record what the image looks like, if no call that changes it has begun since the last time this was
+    /// called. Beside any other calls, but not beside itself.
+    /// - Returns: Whether it has looked at the image. Then the next call comes a second later.
+    func noteStamp() -> Bool
 
     /// No client has the image open any more: releases descriptors and locks. Nothing is dirty, and no call is under
     /// way. `wake` comes before the next call.
@@ -88,7 +89,7 @@ extension Accessor {
 
     public var isStampDue: Bool { false }
 
-    public func noteStamp() {}
+    public func noteStamp() -> Bool { false }
 
     public func rest() {}
 

@@ -178,7 +178,7 @@ final class Durability: @unchecked Sendable {
         leaf.pointee.unsynced &= ~again
         if context.dirtyLimit.pages + newly.nonzeroBitCount > frames * 15 / 16 {
             risk.countAtRisk()
-            context.map.settle(leaf, again & ~leaf.pointee.dirty)
+            settle(leaf, again & ~leaf.pointee.dirty)
             ledger.pagesDropped(id)
         } else {
             leaf.pointee.dirty |= again
@@ -208,11 +208,17 @@ final class Durability: @unchecked Sendable {
                     ledger.markDurable(context.map.id(of: leaf), bySync: number)
                 else { return }
                 risk.countUnsynced(-leaf.pointee.unsynced.nonzeroBitCount)
-                context.map.settle(leaf, leaf.pointee.unsynced & ~(leaf.pointee.dirty | leaf.pointee.writing))
+                settle(leaf, leaf.pointee.unsynced & ~(leaf.pointee.dirty | leaf.pointee.writing))
                 leaf.pointee.unsynced = 0
                 context.map.updateStates(of: leaf.pages, in: chunk)
             }
         }
         context.waiters.wake()
+    }
+
+    /// The leaf's pages in `bits` are owed to the image no more. The shard's lock is held.
+    private func settle(_ leaf: UnsafeMutablePointer<Leaf>, _ bits: UInt8) {
+        let reservations = context.reservations
+        context.map.settle(leaf, bits) { reservations.overlaps($0..<$0 + 1) }
     }
 }

@@ -13,12 +13,14 @@ import Synchronization
 /// - A page that is written: `write` clears the word of a clean page, copies, and stores the word, now *owed*. A page
 ///   that was owed before stays so, and is changed a sector at a time, each with its old bytes in an undo slot. So a
 ///   server that dies leaves, in each sector of a write that it has not answered, the old bytes or the new ones.
-/// - A page that is durable is not owed any more (`settle`).
+/// - A page that is durable is not owed any more (`settle`). If a zero or trim has reserved it, its word is cleared:
+///   the image may hold zeroes there by now.
 /// - A page that leaves the memory: its word is cleared before its frame is given back (`clear`).
 /// - A page that is moved: the word of the new frame is stored after the bytes, and before the old word is cleared. A
 ///   server that dies between leaves two frames with the same bytes, and either will do.
 ///
-/// - A page that the PageQueue moves to main: its words get a hint (`promote`), so that the next server has it there.
+/// - A page that the PageQueue moves to main, or that has been hit: its words get a hint (`promote`), so that the next
+///   server has it there.
 ///
 /// Pointers, cheap to copy. Thread rules: the word of a frame changes only with the lock of the shard of its page, or
 /// with the latch of a writer, but for the hint. A read of the image puts bytes into frames whose words are 0.

@@ -27,7 +27,7 @@ public struct KeptWord: Equatable, Sendable {
     /// Whether that is newer than what is known to be durable on the image.
     @inline(__always)
     public var isOwed: Bool { raw & KeptWord.owed != 0 }
-    /// Whether the page was on the main queue: it was used again. A hint.
+    /// Whether the page was used again: it was on the main queue, or on its way there. A hint.
     @inline(__always)
     var isPromoted: Bool { raw & KeptWord.promotedBit != 0 }
     /// The number of the image's record.

@@ -1,8 +1,8 @@
 /// Takes over the frames that another server has left: makes flexpages of them again, and puts them where they belong.
 ///
 /// Everything but the words of the frames is made anew. So it does not matter what the other server was doing when it
-/// died. What it owed is dirty again. What was used again and again is on the main queue; of the order in a queue,
-/// nothing is kept. What belongs to no image that is taken over is freed.
+/// died. What it owed is dirty again. What was used again is on the main queue; of the order in a queue, nothing is
+/// kept (PageQueue+Hints says why). What belongs to no image that is taken over is freed.
 ///
 /// Thread rules: one thread, before anything else is done with the Pages. O(frames).
 struct TakeOver: ~Copyable {

@@ -22,6 +22,8 @@ enum Flaw: String, CaseIterable, Sendable {
     case earlyPieces
     /// A caller that wants a sync shares one that has begun already.
     case lateJoin
+    /// A page that a sync makes durable while it is being zeroed is kept for the next server.
+    case settledInAZero
 
     #if FLEXPAGE_FLAWS
         /// The flaw that is planted, if any. The environment names it, unless a test sets it.

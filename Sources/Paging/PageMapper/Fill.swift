@@ -44,12 +44,14 @@ struct Fill: ~Copyable {
     private var shared = 0
     /// Whether it has none because the image's fills hold their share.
     let isRefused: Bool
-    /// Whether it takes only memory that is free, so that nothing is recycled for it.
-    private let takesOnlyFree: Bool
+    /// Whether it is for no client's sake: it takes only memory that is free, so that nothing is recycled for it.
+    private let isWarming: Bool
 
     /// The maximum number of base pages that one read reads in vain: 128 KiB. If there is little memory it is an eighth
-    /// of what the read may populate.
-    private static let maxReadOver = 32
+    /// of what the read may populate. One that warms reads more in vain, because no client waits for it: 512 KiB.
+    private var maxReadOver: Int {
+        isWarming ? min(128, pages.maxFramesOfFill / 2) : min(32, pages.maxFramesOfFill / 8)
+    }
 
     /// The flexpage at `index` of `ids`. This function, and all that call it, are `mutating` although some only read.
     /// If they were not, the compiler would copy all of `ids`, 1 KiB, for each look.
@@ -63,10 +65,9 @@ struct Fill: ~Copyable {
     /// - Parameter run: Base pages of one chunk, at least one.
     /// - Parameter resident: Those of them that are resident and read in vain; not the first.
     /// - Parameter maxCount: The maximum number of its flexpages.
-    /// - Parameter takingOnlyFree: Nothing is recycled for it.
     init(
         _ run: Range<UInt64>, over resident: PageSet = PageSet(), maxCount: Int = Fill.capacity,
-        takingOnlyFree: Bool = false, context: PageMapper.Context, pages: Pages
+        isWarming: Bool = false, context: PageMapper.Context, pages: Pages
     ) {
         LockRank.assertNoneHeld("a fill is planned")
         // No assertion here names a property of the fill: optimised code would release a `pages` that is not there yet.
@@ -76,7 +77,7 @@ struct Fill: ~Copyable {
         self.context = context
         self.pages = pages
         self.resident = resident
-        takesOnlyFree = takingOnlyFree
+        self.isWarming = isWarming
         covered = run.lowerBound..<run.lowerBound
         shared = context.fillShare.take(min(run.count, pages.maxFramesOfFill))
         isRefused = shared == 0
@@ -94,7 +95,7 @@ struct Fill: ~Copyable {
     }
 
     private func takeRegion(order: Int, room: Int) -> Region? {
-        takesOnlyFree ? pages.memory.take(maxOrder: order) : pages.takeRegion(order: order, room: room)
+        isWarming ? pages.memory.take(maxOrder: order) : pages.takeRegion(order: order, room: room)
     }
 
     /// A fill that has no frames, or none any more, holds no part of the image's share.
@@ -106,7 +107,7 @@ struct Fill: ~Copyable {
     /// Takes memory for what is read in vain in `run`.
     /// - Returns: The end of the run for which that memory is enough.
     private mutating func takeSink(for run: Range<UInt64>) -> UInt64 {
-        let wanted = min(resident.count(in: run), Fill.maxReadOver, pages.maxFramesOfFill / 8)
+        let wanted = min(resident.count(in: run), maxReadOver)
         var left = 0
         if wanted > 0, let region = takeRegion(order: (wanted * 2 - 1).log2, room: 1) {
             sink = make(region, at: run.lowerBound)
@@ -236,8 +237,8 @@ struct Fill: ~Copyable {
     ///
     /// They are queued under the lock of the shard, because other threads believe that a recycler has in hand what is
     /// in the map and not in the queue.
-    /// - Parameter queue: The queue that they go to; nil if the PageQueue decides.
-    mutating func publish(in chunk: borrowing LockedChunk, to queue: PageQueue.Name? = nil) {
+    /// - Parameter warm: How warm they were when they were resident; nil if the PageQueue decides where they go.
+    mutating func publish(in chunk: borrowing LockedChunk, warm: WarmPages? = nil) {
         dropZeroes(in: chunk)
         var hasWaiters = false
         for index in 0..<issued {
@@ -250,8 +251,8 @@ struct Fill: ~Copyable {
                 state.pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
             }
         }
-        if let queue {
-            context.queue.append(count: issued, to: queue) { id($0) }
+        if let warm {
+            context.queue.append(count: issued, warm: warm) { id($0) }
         } else {
             context.queue.append(count: issued) { id($0) }
         }
@@ -280,14 +281,14 @@ struct Fill: ~Copyable {
         unpin(0..<issued)
     }
 
-    /// Lets everybody see the flexpages, which were resident once and as warm as `warmth` says, and lends none.
-    mutating func publishWarm(_ warmth: UInt8, in chunk: borrowing LockedChunk) {
+    /// Lets everybody see the flexpages, which were resident once and as warm as `wanted` says, and lends none.
+    mutating func publishWarm(_ wanted: WarmPages, in chunk: borrowing LockedChunk) {
         dropZeroes(in: chunk)
-        let hits = ResidentRun.hits(ofWarmth: warmth) * PageState.hit
         for index in 0..<issued {
-            context.table.word(id(index)).pointee.state.bitwiseOr(hits, ordering: .relaxed)
+            let hits = ResidentRun.hits(ofWarmth: wanted.warmth(of: context.table[id(index)].covered))
+            context.table.word(id(index)).pointee.state.bitwiseOr(hits * PageState.hit, ordering: .relaxed)
         }
-        publish(in: chunk, to: ResidentRun.queue(ofWarmth: warmth))
+        publish(in: chunk, warm: wanted)
         unpin(0..<issued)
     }
 

@@ -34,7 +34,8 @@ extension PageMapper {
                     pace: DiskPace(dirtyLimit, flushTime: pages.flushTime), reservations: Reservations(),
                     readahead: Readahead(imageSize: imageSize, maxWindow: pages.sizes.wantedReadahead, pages.sizes),
                     hole: HoleHint(), fillShare: FillShare(pages.sizes, isShared: pages.isShared),
-                    latencies: ImageLatencies(), sampler: pages.advisor?.sampler ?? .off, provider: nil,
+                    latencies: ImageLatencies(partOf: pages.latencies), sampler: pages.advisor?.sampler ?? .off,
+                    provider: nil,
                     pages: Unmanaged.passUnretained(pages)))
         }
 

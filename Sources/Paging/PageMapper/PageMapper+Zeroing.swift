@@ -34,7 +34,8 @@ extension PageMapper {
     }
 
     /// What has been read of `pages` is not kept for the next server from now on: if this one dies while the image is
-    /// being changed, it may be older than the image. What is dirty stays, because the change has not been answered.
+    /// being changed, it may be older than the image. What is owed stays, because the change has not been answered. If
+    /// a sync makes it durable meanwhile, it is not kept any more either (`AccessMap.settle`).
     private func forgetCleanForNextServer(_ pages: Range<UInt64>) {
         guard let kept = context.table.kept else { return }
         func cleanFrames(of id: FlexpageID) -> [Int] {

@@ -85,12 +85,15 @@ extension PageQueue {
     }
 
     /// Queues flexpages of one image that have been read because they were resident once: the `count` that `flexpage`
-    /// names.
-    func append(count: Int, to name: Name, _ flexpage: (Int) -> FlexpageID) {
+    /// names, each where its warmth belongs.
+    func append(count: Int, warm: WarmPages, _ flexpage: (Int) -> FlexpageID) {
         lock.lock()
         defer { lock.unlock() }
         guard count > 0 else { return }
-        for index in 0..<count { linkLocked(flexpage(index), to: name) }
+        for index in 0..<count {
+            let id = flexpage(index)
+            linkLocked(id, to: ResidentRun.queue(ofWarmth: warm.warmth(of: table[id].covered)))
+        }
         aimLocked(table[flexpage(0)].pointee.key.image)
     }
 }

@@ -31,7 +31,8 @@ import Synchronization
 /// and remove are O(1).
 ///
 /// This file says what is on the queues. The extensions say what is recycled next (Recycling), what is reserved
-/// (Reserves) and what is queued (Snapshots, Walks), and check all that (Invariants).
+/// (Reserves), what is queued (Snapshots, Walks) and what the next server is told (Hints), and check all that
+/// (Invariants).
 struct PageQueue: @unchecked Sendable {
     enum Name: UInt8 {
         /// Not queued: being filled, or in the hand of a recycler.

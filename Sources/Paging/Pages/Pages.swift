@@ -61,10 +61,14 @@ public final class Pages: @unchecked Sendable {
     let dirtyShare: Double
     let prefetches: PrefetchQueue
     let readaheadWaste: ReadaheadWaste
+    /// Of all images since the beginning.
+    let latencies = ImageLatencies()
     /// What brings dirty pages out when the process is about to die.
     public let will: LastWill
     /// What knows what other amounts of memory would give, or nil.
     let advisor: Advisor?
+    /// What is set aside for it and for others, bytes.
+    private let aside: Int
     /// Tells the person who runs the server of an image's troubles. It is called from any thread, with no lock held.
     let notify: @Sendable (Notice, Provider) -> Void
 
@@ -87,6 +91,7 @@ public final class Pages: @unchecked Sendable {
     ///   grows to a tenth of the pages if its reader waits for what is read ahead.
     /// - Parameter advice: Bytes of the memory that are set aside for advice about its amount: `adviceBytes`, or 0 for
     ///   no advice.
+    /// - Parameter aside: Bytes of the memory that the pages leave to others: `warmListBytes`, if there are such lists.
     /// - Parameter kept: What the next server is to find, which has the frames: what another server has left, or an
     ///   empty section. It lasts as long as the Pages. If another server has left something,
     ///   `ProviderRegistry.takeOver` comes before anything else. If it is nil, nothing is kept.
@@ -96,13 +101,15 @@ public final class Pages: @unchecked Sendable {
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
-        isFar: Bool = false, advice: Int = 0, kept: KeptState? = nil, backing: (any MemoryBacking)? = nil,
+        isFar: Bool = false, advice: Int = 0, aside: Int = 0, kept: KeptState? = nil,
+        backing: (any MemoryBacking)? = nil,
         notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
     ) throws(AccessError) {
         self.notify = notify
         self.flushTime = flushTime
         self.isShared = isShared
-        memory = try Memory(bytes: bytes - advice, kept: kept, backing: backing)
+        self.aside = advice + aside
+        memory = try Memory(bytes: bytes - advice - aside, kept: kept, backing: backing)
         let layout = AdvisorLayout(
             frames: memory.metadata.frames, images: memory.metadata.images, bytes: advice)
         advisor = try layout.map { (layout) throws(AccessError) in try Advisor(layout) }
@@ -131,6 +138,7 @@ public final class Pages: @unchecked Sendable {
         writebackQueue.destroy()
         prefetches.destroy()
         sizes.destroy()
+        latencies.destroy()
     }
 
     /// The AccessMap of image number `image`. It costs nothing: it is a view of the shared tables.
@@ -140,8 +148,14 @@ public final class Pages: @unchecked Sendable {
             metadata: memory.metadata)
     }
 
-    /// The bound of all pages and tables together, what is set aside for advice among them, bytes.
-    var bytes: Int { memory.bytes + (advisor?.layout.bytes ?? 0) }
+    /// How long reads of all images took so far, calls that write pages out, calls that make them durable, and flushes.
+    public var fillLatencies: Latencies { latencies.fills.snapshot }
+    public var writeOutLatencies: Latencies { latencies.writeOuts.snapshot }
+    public var syncLatencies: Latencies { latencies.syncs.snapshot }
+    public var flushLatencies: Latencies { latencies.flushes.snapshot }
+
+    /// The bound of all pages and tables together, what is set aside among them, bytes.
+    var bytes: Int { memory.bytes + aside }
 
     /// The number of base pages that there is room for, if nothing limits the memory to less (`MemoryLimit`).
     public var frames: Int { memory.metadata.frames }
@@ -246,8 +260,8 @@ public final class Pages: @unchecked Sendable {
         counters.dirtyWaits = dirtyLimit.waits
         counters.allowedDirtyPages = UInt64(dirtyLimit.allowedOfAll)
         counters.dirtyPages = UInt64(max(0, dirtyLimit.pages))
-        counters.bytesInUse = UInt64(memory.bytesInUse + (advisor?.layout.bytes ?? 0))
-        counters.peakBytesInUse = UInt64(memory.peakBytesInUse + (advisor?.layout.bytes ?? 0))
+        counters.bytesInUse = UInt64(memory.bytesInUse + aside)
+        counters.peakBytesInUse = UInt64(memory.peakBytesInUse + aside)
         return counters
     }
 }

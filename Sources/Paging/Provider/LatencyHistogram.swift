@@ -4,10 +4,12 @@ import Synchronization
 /// How long the calls of one kind took: how many took at most 2⁰, 2¹, … 2²⁶ microseconds, and how long all took
 /// together.
 ///
-/// Thread rules: any thread, without a lock. O(1): two looks at the clock and two additions a call, beside calls of an
+/// Thread rules: any thread, without a lock. O(1): two looks at the clock and four additions a call, beside calls of an
 /// Accessor.
 struct LatencyHistogram: @unchecked Sendable {
     private let record: UnsafeMutablePointer<Record>
+    /// That of all images, which counts the same calls and lasts longer.
+    private let whole: UnsafeMutablePointer<Record>?
 
     // No protocol depends on them, so a Scheduler draws no order at them.
     private struct Record: ~Copyable {
@@ -15,7 +17,9 @@ struct LatencyHistogram: @unchecked Sendable {
         let microseconds = Synchronization.Atomic<UInt64>(0)
     }
 
-    init() {
+    /// - Parameter whole: What counts the same calls; nil if nothing else does.
+    init(partOf whole: LatencyHistogram? = nil) {
+        self.whole = whole?.record
         record = .allocate(capacity: 1)
         record.initialize(to: Record())
     }
@@ -36,6 +40,11 @@ struct LatencyHistogram: @unchecked Sendable {
     /// Counts a call, by the time that it took.
     func count(_ microseconds: UInt64) {
         let index = min(Latencies.bucketCount, microseconds <= 1 ? 0 : 64 - (microseconds - 1).leadingZeroBitCount)
+        add(microseconds, at: index, to: record)
+        if let whole { add(microseconds, at: index, to: whole) }
+    }
+
+    private func add(_ microseconds: UInt64, at index: Int, to record: UnsafeMutablePointer<Record>) {
         record.pointee.counts[index].wrappingAdd(1, ordering: .relaxed)
         record.pointee.microseconds.wrappingAdd(microseconds, ordering: .relaxed)
     }

@@ -68,36 +68,37 @@ extension PageMapper {
 
     /// Populates the beginning of `run` with one read.
     /// - Parameter over: Pages of the run that are resident or not wanted, over which it reads.
-    /// - Parameter warmth: How warm the pages were when they were resident; nil if they are read ahead.
+    /// - Parameter wanted: What is to be warmed of the chunk; nil if the pages are read ahead.
     /// - Returns: The page at which it stopped, or nil if there was no memory or the image could not be read.
     func readAheadOnce(
-        _ run: Range<UInt64>, over resident: PageSet, mark: UInt64? = nil, warmth: UInt8? = nil, in hashed: HashedChunk
+        _ run: Range<UInt64>, over resident: PageSet, mark: UInt64? = nil, warming wanted: WarmPages? = nil,
+        in hashed: HashedChunk
     ) -> UInt64? {
-        var fill = Fill(run, over: resident, takingOnlyFree: warmth != nil, context: context, pages: pages)
+        var fill = Fill(run, over: resident, isWarming: wanted != nil, context: context, pages: pages)
         guard fill.count > 0 else { return nil }
         let isInFlight = hashed.withLock { chunk in
             !context.reservations.overlaps(fill.covered) && fill.issue(in: chunk)
         }
         guard isInFlight else { return nil }
-        if warmth != nil { pages.prefetches.beginWarmCall() }
-        defer { if warmth != nil { pages.prefetches.endWarmCall() } }
+        if wanted != nil { pages.prefetches.beginWarmCall() }
+        defer { if wanted != nil { pages.prefetches.endWarmCall() } }
         do throws(AccessError) {
             try fill.populateOrWithdraw(from: accessor, in: hashed)
         } catch {
             _ = consume fill
-            guard !resident.isEmpty, warmth == nil else { return nil }
+            guard !resident.isEmpty, wanted == nil else { return nil }
             // Perhaps only the resident pages that it read over cannot be read.
             let end = resident.end(ofGapFrom: run.lowerBound, upTo: run.upperBound)
             return readAheadOnce(run.lowerBound..<end, over: PageSet(), mark: mark, in: hashed)
         }
         let isAllZero = fill.findZeroes()
         hashed.withLock { chunk in
-            if let warmth { fill.publishWarm(warmth, in: chunk) } else { fill.publishAhead(mark: mark, in: chunk) }
+            if let wanted { fill.publishWarm(wanted, in: chunk) } else { fill.publishAhead(mark: mark, in: chunk) }
         }
         fill.note(.ahead, in: hashed)
         fill.giveBackDropped()
         context.waiters.wake()
-        if isAllZero, warmth == nil { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), in: hashed) }
+        if isAllZero, wanted == nil { askForHole(at: BasePage.offset(of: fill.covered.lowerBound), in: hashed) }
         return fill.covered.upperBound
     }
 }

@@ -4,7 +4,7 @@
 ///     begin ──▶ on its way ── the last part has been read, or memory is full ──▶ warm (Provider.isWarm)
 ///                   └── forget, endWarming ──▶ gone
 ///
-/// A list takes 24 bytes a run until its image is warm. Nobody waits for it. `forget` waits only for the part that is
+/// A list takes 8 bytes a run until its image is warm. Nobody waits for it. `forget` waits only for the part that is
 /// being read.
 extension PrefetchQueue {
     /// Begins to warm an image, if there are threads for it. A former list of the image is dropped.
@@ -40,7 +40,7 @@ extension PrefetchQueue {
         guard !state.pointee.warmings.isEmpty else { return false }
         let began = MonotonicClock.seconds
         guard state.pointee.pace.mayBegin(at: began), let index = nextWarming() else { return false }
-        let part = state.pointee.warmings[index].nextPart()
+        let (page, wanted) = state.pointee.warmings[index].nextChunk()
         let provider = state.pointee.warmings[index].provider
         let image = provider._withUnsafeGuaranteedRef { Int($0.image) }
         // In turn, if there are several.
@@ -51,7 +51,7 @@ extension PrefetchQueue {
         monitor.unlock()
         // A thread that closes the image waits until this is done.
         let outcome = provider._withUnsafeGuaranteedRef {
-            $0.mapper.warm(part.pages, inChunkOf: part.page, warmth: part.warmth)
+            $0.mapper.warm(wanted, inChunkOf: page)
         }
         monitor.lock()
         state.pointee.pace.end(at: MonotonicClock.seconds, tookSince: began)

@@ -6,13 +6,16 @@ extension Provider {
     /// Begins to read `runs` into memory that is free, in this order, in the background. What is resident already is
     /// skipped, and what lies past the end of the image. No request waits for it, and nothing is recycled for it. A
     /// Prefetcher does it; a caller has the image open meanwhile.
-    public func warm(_ runs: [ResidentRun]) {
-        var inside: [ResidentRun] = []
-        // A list of a server with more memory is cut to what this one has.
-        var left = UInt64(pages.frames)
-        for run in runs where run.pages.lowerBound < pageCount && left > 0 {
+    ///
+    /// - Parameter runs: The warmest first. They are visited once.
+    public func warm(_ runs: some Sequence<ResidentRun>) {
+        var inside: [PackedRun] = []
+        // What is colder than what there will be memory for would take that from what is warmer.
+        var left = UInt64(pages.maxFramesToWarm(ofImage: image))
+        for run in runs where run.pages.lowerBound < pageCount {
+            guard left > 0 else { break }
             let end = min(run.pages.upperBound, pageCount, run.pages.lowerBound + left)
-            inside.append(ResidentRun(run.pages.lowerBound..<end, warmth: run.warmth))
+            for part in (run.pages.lowerBound..<end).chunkParts { inside.append(PackedRun(part, warmth: run.warmth)) }
             left -= end - run.pages.lowerBound
         }
         guard !inside.isEmpty else { return noteWarm() }
@@ -36,18 +39,18 @@ extension ProviderRegistry {
     /// What is in memory of the image, the warmest first, and by place where it is equally warm. Nil if the registry
     /// does not have the image any more.
     ///
-    /// A snapshot that holds no lock for longer than 128 flexpages take. It takes 8 bytes for each flexpage of the
-    /// image meanwhile, and O(n log n) for n of them.
-    public func residents(of provider: Provider) -> [ResidentRun]? {
+    /// A snapshot that holds no lock for longer than 128 flexpages take. O(n log n) for n flexpages of the image.
+    public func residents(of provider: Provider) -> Residents? {
         // The walk ends if another image gets the number.
         guard var walk = beginWalk(provider) else { return nil }
-        var found: [UInt64] = []
+        var found: [PackedRun] = []
         found.reserveCapacity(walk.flexpages)
-        while pages.queue.step(&walk, { found.append(ProviderRegistry.pack($0)) }) {}
+        while pages.queue.step(
+            &walk, { found.append(PackedRun($0.page..<$0.page + 1 << $0.order, warmth: $0.warmth, rank: $0.warmth)) })
+        {}
         pages.queue.end(walk)
         guard has(provider) else { return nil }
-        found.sort()
-        return ProviderRegistry.runs(found)
+        return Residents(found)
     }
 
     private func has(_ provider: Provider) -> Bool {
@@ -63,27 +66,5 @@ extension ProviderRegistry {
             guard walk == nil, isThere else { return walk }
             MonotonicClock.sleepBriefly()
         }
-    }
-
-    /// A number that is the smaller the warmer the flexpage is, and then by its place.
-    private static func pack(_ visit: PageQueue.Visit) -> UInt64 {
-        UInt64(ResidentRun.maxWarmth - visit.warmth) << 52 | visit.page << 4 | UInt64(visit.order)
-    }
-
-    /// The runs that `sorted` flexpages make, joined where one follows another.
-    private static func runs(_ sorted: [UInt64]) -> [ResidentRun] {
-        var runs: [ResidentRun] = []
-        for packed in sorted {
-            let warmth = ResidentRun.maxWarmth - UInt8(packed >> 52)
-            let page = packed >> 4 & PageKey.pageMask
-            let end = page + (1 << (packed & 0xF))
-            if let last = runs.last, last.warmth == warmth, page <= last.pages.upperBound {
-                runs[runs.count - 1] = ResidentRun(
-                    last.pages.lowerBound..<max(last.pages.upperBound, end), warmth: warmth)
-            } else {
-                runs.append(ResidentRun(page..<end, warmth: warmth))
-            }
-        }
-        return runs
     }
 }

@@ -76,9 +76,13 @@ public final class Writeback: @unchecked Sendable {
         signal_stack_prepare()
         let interval = max(1, min(Writeback.watchInterval, age / 4))
         var nextClosing = 0
+        var nextFrame: FlexpageID = 0
         while pages.writebackQueue.waitForKick(milliseconds: interval) {
             let isClosing = MonotonicClock.milliseconds >= nextClosing
-            if isClosing { nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval }
+            if isClosing {
+                nextClosing = MonotonicClock.milliseconds + Writeback.retryInterval
+                pages.queue.noteHits(from: &nextFrame, of: pages.frames)
+            }
             pages.table.kept?.noteAlive()
             registry.visitEach { provider, isLeft in
                 if isLeft ? isClosing : mayBeDue(for: provider) { pages.writebackQueue.post(provider) }
@@ -150,11 +154,11 @@ public final class Writeback: @unchecked Sendable {
     }
 
     /// Notes for the next server what the image looks like, at most once a second. An image that is idle after its last
-    /// flush is noted too, once: from then on every change is another program's.
+    /// flush is noted too, once: from then on every change is another program's. Two looks of the watch find out that
+    /// it is idle.
     private func noteStamp(_ provider: Provider, _ now: Int, _ schedule: inout WritebackSchedule) {
         guard pages.table.kept != nil, now >= schedule.nextStamp else { return }
-        schedule.nextStamp = now + Writeback.stampInterval
-        provider.accessor.noteStamp()
+        if provider.accessor.noteStamp() { schedule.nextStamp = now + Writeback.stampInterval }
     }
 
     /// Syncs if too many pages are written out and not durable: they are the last to be recycled, and a flush must have

@@ -14,7 +14,7 @@ struct Warm: ParsableCommand {
             data, and fits every image of the same size: record the boot of one, and use the list for its clones.
             """)
 
-    @Argument(help: "The file to be written. What it holds is replaced.", completion: .file())
+    @Argument(help: "The file to be written. If it holds a list, that is replaced.", completion: .file())
     var file: String
 
     @Option(help: "A trace of requests, as for simulate.", completion: .file())
@@ -61,7 +61,7 @@ struct Warm: ParsableCommand {
         } catch {
             throw ToolFailure("\(file.withoutControls): \(error)")
         }
-        let pages = entry.runs.reduce(0) { $0 + $1.pages.count }
-        print("\(file.withoutControls): \(pages * BasePage.size >> 10) KiB in \(entry.runs.count) runs")
+        let (pages, runs) = entry.runs.reduce((0, 0)) { ($0.0 + $1.pages.count, $0.1 + 1) }
+        print("\(file.withoutControls): \(pages * BasePage.size >> 10) KiB in \(runs) runs")
     }
 }

@@ -29,7 +29,8 @@ struct WarmTrace {
             // A write leaves its pages in memory too.
             try pager.populate(request.range)
         }
-        return WarmList.Entry(name: "", size: size, runs: registry.residents(of: provider) ?? [])
+        guard let residents = registry.residents(of: provider) else { fatalError("the image is open") }
+        return WarmList.Entry(name: "", size: size, runs: residents)
     }
 
     /// Of a file or a block device.

@@ -57,6 +57,15 @@ import Testing
         try Files.write(Array("hello, this is no list".utf8), to: scratch.path("text"))
         #expect(
             complaint { () throws(WarmError) in _ = try WarmFile(scratch.path("text")).read() } == "it is no warm file")
+        let text = try WarmFile(scratch.path("text"))
+        let refusal = "it is no warm file, and is not replaced; expected a file of the server's own, or a new one"
+        #expect(complaint { () throws(WarmError) in try text.check() } == refusal)
+        #expect(complaint { () throws(WarmError) in try text.write(list(0..<1)) } == refusal)
+        #expect(try Files.text(text.path) == "hello, this is no list")
+        #expect(complaint { () throws(WarmError) in try pipe.write(list(0..<1)) }?.contains("not a regular") == true)
+        // One without contents has nothing to lose.
+        try Files.write([], to: scratch.path("empty"))
+        try WarmFile(scratch.path("empty")).write(list(0..<1))
         try Files.resize(scratch.path("large"), to: WarmList.maxBytes + 1)
         #expect(
             complaint { () throws(WarmError) in _ = try WarmFile(scratch.path("large")).read() }

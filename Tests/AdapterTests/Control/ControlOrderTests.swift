@@ -39,7 +39,8 @@ import Testing
         ("readahead a 4k", "4k: too small; expected at least 64K, or off"), ("readahead a on", "\"on\": not a size"),
         ("limit off", "\"off\": not a size"), ("limit 1M 2M", "limit: 2 words follow; expected limit [SIZE]"),
         ("drop a%2", "% must be followed by two hexadecimal digits"), ("drop a%", "% must be followed"),
-        ("drop %+1", "% must be followed"), ("drop %00", "% must be followed"),
+        ("drop %+1", "% must be followed"), ("drop %00", "no name has a byte that is 0"),
+        ("drop a\u{0}b", "no name has a byte that is 0"),
         ("drop %ff", "the name is not in UTF-8"),
     ])
     func errors(_ line: String, _ expected: String) {

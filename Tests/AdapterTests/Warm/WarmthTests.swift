@@ -190,7 +190,11 @@ import Testing
         let error = #expect(throws: ConfigurationError.self) { try Warmth(missing) { _ in } }
         #expect(error?.text.hasPrefix("warm=\(missing): no new file can be made in its directory") == true)
         let path = scratch.path("warm")
-        try Files.write(Array("nonsense, and more of it".utf8), to: path)
+        try Files.write(Array("an image, or something else".utf8), to: path)
+        let refusal = #expect(throws: ConfigurationError.self) { try Warmth(path) { _ in } }
+        #expect(refusal?.text.hasPrefix("warm=\(path): it is no warm file, and is not replaced; expected") == true)
+        unlink(path)
+        try Files.write(Array("FLEXWARM, the beginning".utf8), to: path)
         let warmth = try Warmth(path, clock: HandClock()) { _ in }
         #expect(warmth.warning == "warm=\(path): it is no warm file; the cache begins cold")
         #expect(try Warmth(scratch.path("new"), clock: HandClock()) { _ in }.warning == nil)

@@ -35,7 +35,7 @@ import Testing
         #expect(made.output == "\(list): 24 KiB in 3 runs\n")
         let found = try #require(try WarmFile(list).read())
         #expect(found.entries.map(\.name) == [""] && found.entries.map(\.size) == [3 << 20])
-        let runs = found.entries[0].runs
+        let runs = Array(found.entries[0].runs)
         #expect(Set(runs.flatMap(\.pages)) == [0, 2, 256, 257, 258, 259])
     }
 

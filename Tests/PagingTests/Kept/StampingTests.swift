@@ -10,6 +10,7 @@ import Testing
     private final class StampedImage: ForgetfulImage, Sendable {
         let size: Int64 = 1 << 20
         let isDue = Atomic<Bool>(false)
+        let isBusy = Atomic<Bool>(false)
         let questions = Atomic<Int>(0)
         let stamps = Atomic<Int>(0)
 
@@ -20,7 +21,10 @@ import Testing
             return isDue.load(ordering: .relaxed)
         }
 
-        func noteStamp() { stamps.add(1, ordering: .relaxed) }
+        func noteStamp() -> Bool {
+            stamps.add(1, ordering: .relaxed)
+            return !isBusy.load(ordering: .relaxed)
+        }
     }
 
     /// Nothing is dirty, unsynced or left behind: the image is noted as long as that is due, at most once a second.
@@ -41,6 +45,23 @@ import Testing
             #expect(image.stamps.load(ordering: .relaxed) == count)
             writeback.stop()
         }
+        try rig.close()
+    }
+
+    /// An image that could not be noted is tried at each look of the watch, far more often than once a second.
+    @Test func aBusyImage() throws {
+        let image = StampedImage()
+        let rig = try KeptRig(frames: 256, images: [image])
+        image.isBusy.store(true, ordering: .relaxed)
+        image.isDue.store(true, ordering: .relaxed)
+        let begin = MonotonicClock.milliseconds
+        let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 20)
+        Watchdog.guarding("a busy image is tried") {
+            waitForQuestions(300, image)
+            writeback.stop()
+        }
+        let seconds = (MonotonicClock.milliseconds - begin) / 1000
+        #expect(image.stamps.load(ordering: .relaxed) > seconds + 5)
         try rig.close()
     }
 

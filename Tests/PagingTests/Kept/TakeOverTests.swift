@@ -76,6 +76,28 @@ import Testing
         try second.close()
     }
 
+    /// A page that has been hit, and has not come to main because nothing is recycled, is in main after a take-over.
+    @Test func whatHasBeenHitStaysFirst() throws {
+        let image = HookedImage(size: 8 << 20, pattern: Pattern(key: 5))
+        let first = try KeptRig(frames: 512, images: [image])
+        let (hot, all) = (Int64(3)..<9, Int64(0)..<300)
+        for page in [Int64](all) + [Int64](hot) { _ = try first.read(page * Self.page..<page * Self.page + 1) }
+        func promoted(_ kept: KeptState) -> [Int64] {
+            (0..<kept.frames).filter { kept[$0].isLive && kept[$0].isPromoted }.map { Int64(kept[$0].page) }.sorted()
+        }
+        #expect(promoted(first.kept) == [])
+        let writeback = try Writeback(pages: first.pages, registry: first.registry)
+        Watchdog.guarding("hits are looked for") { Thread.wait { promoted(first.kept).count == hot.count } }
+        writeback.stop()
+        #expect(promoted(first.kept) == Array(hot))
+        let second = try KeptRig(after: first.death(), images: [image])
+        let queues = second.pages.queue.images
+        #expect(queues.pointee.main.frames == hot.count)
+        #expect(queues.pointee.probation.frames == all.count - hot.count)
+        second.pages.checkInvariants(isQuiet: true)
+        try second.close()
+    }
+
     /// An image that is not taken over leaves nothing, not even its record.
     @Test func whatIsDropped() throws {
         let images = (0..<2).map { HookedImage(size: Self.size, pattern: Pattern(key: UInt64($0))) }
@@ -133,24 +155,30 @@ import Testing
         try next.close()
     }
 
-    /// What has been read of a range is not kept while the image is being changed there. What is owed is.
-    @Test func deathInAZero() throws {
+    /// What has been read of a range is not kept while the image is being changed there. What is owed is, until a sync
+    /// makes it durable: then nothing says any more that it is newer than the image.
+    @Test(arguments: [false, true]) func deathInAZero(beforeASync: Bool) throws {
         let death = Guarded<KeptRig.Section?>(nil)
         let rigBox = Guarded<KeptRig?>(nil)
         let image = HookedImage(size: Self.size, pattern: Pattern(key: 4)) { call, _ in
-            if call == .zero { death.withLock { $0 = rigBox.withLock { $0?.death() } } }
+            guard call == .zero, let rig = rigBox.withLock({ $0 }) else { return nil }
+            if !beforeASync { try? rig.providers[0].durability.sync() }
+            death.withLock { $0 = rig.death() }
             return nil
         }
         let rig = try KeptRig(frames: 256, images: [image])
         rigBox.withLock { $0 = rig }
         _ = try rig.read(0..<65536)
         try rig.write(5, at: 16384..<24576)
+        try rig.write(6, at: 40960..<45056)
+        try rig.providers[0].mapper.writeOut(0..<16)
+        #expect(rig.count() == (16, 3))
         try Pager(rig.providers[0]).zero(0..<32768, mayTrim: true, onlyIfFast: false, forced: false)
         rigBox.withLock { $0 = nil }
         let section = try #require(death.withLock { $0 })
         let next = try KeptRig(after: section, images: [HookedImage(size: Self.size)])
-        #expect(next.cleanPages == 8)
-        #expect(next.takenOver[0].owedPages == 2)
+        #expect(next.takenOver[0].owedPages == (beforeASync ? 3 : 0))
+        #expect(next.cleanPages == (beforeASync ? 7 : 8))
         try next.close()
     }
 

@@ -14,8 +14,16 @@ import TestSupport
 /// The next server is tried at each change of what stands before the frames, and of the image. Most instructions change
 /// neither. Changes of the frames' bytes are tried now and then: a seed draws when.
 final class SteppedTrial {
-    /// Whether this process may step through a fork.
+    /// Whether this process can step through a fork.
     static let isPossible = stepping_is_possible()
+    #if arch(x86_64)
+        static let needs = "This process may not trace its fork with ptrace."
+    #else
+        static let needs = """
+            It needs x86-64. Elsewhere an atomic change is a load and a store that fails if anything comes between \
+            them. A single step does, so the change would be tried again for ever.
+            """
+    #endif
 
     static let frames = 64
     static let pages = 96

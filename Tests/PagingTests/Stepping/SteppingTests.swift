@@ -6,7 +6,8 @@ import Testing
 
 /// A server may die before any instruction (`SteppedTrial`). It is the optimised code that counts: a compiler may drop
 /// or move plain stores.
-@Suite(.serialized, .ifOptimised, .enabled(if: SteppedTrial.isPossible, "needs x86-64, and ptrace of a fork"))
+@Suite(
+    .serialized, .ifOptimised, .enabled(if: SteppedTrial.isPossible, Comment(rawValue: SteppedTrial.needs)))
 struct SteppingTests {
     /// Draws when the bytes of frames are looked at.
     private static let seed =

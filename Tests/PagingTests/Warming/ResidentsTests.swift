@@ -14,7 +14,7 @@ import Testing
     }
 
     private func residents(_ rig: PagingRig<CountedImage>) throws -> [ResidentRun] {
-        try #require(rig.registry.residents(of: rig.provider))
+        Array(try #require(rig.registry.residents(of: rig.provider)))
     }
 
     /// Main before probation, more hits before fewer, the newer half before the older one, and by place in each of

@@ -45,6 +45,50 @@ import Testing
         try rig.end()
     }
 
+    /// What the list has of a chunk is read at once, however warm. A flexpage comes to the queue of its warmest page.
+    /// The chunk with the warmest page comes first.
+    @Test func aChunkAtOnce() throws {
+        let log = Guarded<[Range<UInt64>]>([])
+        let rig = try rig { pages in log.withLock { $0.append(pages) } }
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0, warmers: 1)
+        try Watchdog.guarding("warming") { () throws in
+            // Between them are gaps of 8 pages each, 112 in all.
+            let scattered = (0..<15 as Range<UInt64>).map { number in
+                ResidentRun(512 + number * 16..<520 + number * 16, warmth: UInt8(number))
+            }
+            rig.provider.warm(
+                [ResidentRun(256..<260, warmth: 9), ResidentRun(260..<264, warmth: 2), ResidentRun(0..<9, warmth: 8)]
+                    + scattered.reversed())
+            Thread.wait { rig.provider.isWarm }
+            prefetcher.stop()
+        }
+        #expect(log.withLock(\.self) == [512..<744, 256..<264, 0..<9])
+        #expect(rig.provider.heldPages == 15 * 8 + 8 + 9)
+        #expect((0..<15 as Range<UInt64>).allSatisfy { rig.queue(512 + $0 * 16) == ($0 < 8 ? .probation : .main) })
+        #expect(rig.queue(256) == .main && rig.state(260)?.hits == 0)
+        try rig.end()
+    }
+
+    /// Colder pages of a chunk do not take the memory of warmer ones of another.
+    @Test func theColdestIsLeftOut() throws {
+        let rig = try rig()
+        let prefetcher = try Prefetcher(pages: rig.pages, threads: 0, warmers: 1)
+        let room = UInt64(rig.pages.maxFramesToWarm(ofImage: rig.provider.image))
+        try Watchdog.guarding("warming") { () throws in
+            // The first page of each chunk is warm, and there is memory for a third of all pages.
+            let chunks = room * 3 / 256
+            rig.provider.warm(
+                (0..<chunks).map { ResidentRun($0 * 256..<$0 * 256 + 1, warmth: 12) }
+                    + (0..<chunks).map { ResidentRun($0 * 256 + 1..<$0 * 256 + 256, warmth: 1) })
+            Thread.wait { rig.provider.isWarm }
+            #expect((0..<chunks).allSatisfy { rig.flexpage(at: $0 * 256) != nil })
+            #expect(rig.flexpage(at: 255) != nil && rig.flexpage(at: (chunks - 1) * 256 + 1) == nil)
+            prefetcher.stop()
+        }
+        #expect(rig.provider.heldPages == Int(room))
+        try rig.end()
+    }
+
     /// What is in memory already is not read again, and neither is what lies past the end.
     @Test func whatIsThereIsSkipped() throws {
         let rig = try rig()

@@ -6,6 +6,18 @@ import Testing
     private static let imageSize = 48 << 20
     private static let reads = 20_000
 
+    /// The miss ratios that are advised, by MiB of memory.
+    private func advised(_ control: ControlConnection) throws -> [Int: Double] {
+        let answer = try control.ask("advise")
+        #expect(answer["ok"] as? Bool == true && answer["memory_bytes"] as? Int == 16 << 20, "\(answer)")
+        #expect(answer["dropped_samples"] as? Int == 0)
+        let points = try #require((answer["all"] as? [String: Any])?["points"] as? [[String: Int]])
+        return Dictionary(
+            uniqueKeysWithValues: points.map { point in
+                ((point["memory_bytes"] ?? 0) >> 20, Double(point["misses"] ?? -1) / Double(AdviceTests.reads))
+            })
+    }
+
     /// Reads base pages, the first ones of a shuffled order much more often than the others (nearly Zipf's law).
     /// - Returns: The miss ratio that the server counts.
     private func load(_ client: Client, _ control: ControlConnection) throws -> Double {
@@ -31,21 +43,16 @@ import Testing
             let server = try Server(image, "memory=\(memory)", "control=\(path)", "readahead=off")
             try body(try Client(server), try ControlConnection(path))
         }
-        var advised: [Int: Double] = [:]
+        var points: [Int: Double] = [:]
         try serve("16M") { client, control in
             let missRatio = try load(client, control)
+            points = try advised(control)
             let advice = try control.ask("advise")
-            #expect(advice["ok"] as? Bool == true && advice["memory_bytes"] as? Int == 16 << 20, "\(advice)")
-            #expect(advice["dropped_samples"] as? Int == 0)
             let all = try #require(advice["all"] as? [String: Any])
             #expect(all["reads"] as? Int == AdviceTests.reads)
             #expect(try #require(all["samples"] as? Int) > AdviceTests.reads / 64)
-            for case let point as [String: Int] in try #require(all["points"] as? [Any]) {
-                advised[try #require(point["memory_bytes"]) >> 20] =
-                    Double(try #require(point["misses"])) / Double(AdviceTests.reads)
-            }
-            #expect(advised.keys.sorted() == [4, 8, 16, 32, 64, 128])
-            #expect(abs(try #require(advised[16]) - missRatio) < 0.0001, "what has happened is known")
+            #expect(points.keys.sorted() == [4, 8, 16, 32, 64, 128])
+            #expect(abs(try #require(points[16]) - missRatio) < 0.0001, "what has happened is known")
             let images = try #require(advice["images"] as? [[String: Any]])
             #expect(images.count == 1 && images[0]["name"] as? String == image.path)
             #expect(images[0]["reads"] as? Int == AdviceTests.reads)
@@ -53,10 +60,25 @@ import Testing
         for memory in [8, 32] {
             try serve("\(memory)M") { client, control in
                 let missRatio = try load(client, control)
-                let error = abs(try #require(advised[memory]) - missRatio)
-                #expect(error < 0.04, "\(memory)M misses \(missRatio), advised was \(advised[memory] ?? -1)")
+                let error = abs(try #require(points[memory]) - missRatio)
+                #expect(error < 0.04, "\(memory)M misses \(missRatio), advised was \(points[memory] ?? -1)")
             }
         }
+    }
+
+    /// While the memory is limited, advice is still about values of memory=. What little memory misses is not taken for
+    /// what all of it would miss.
+    @Test func besideALimit() throws {
+        let (image, scratch) = (try Image(size: AdviceTests.imageSize), Scratch())
+        let path = scratch.path("control")
+        let server = try Server(image, "memory=16M", "control=\(path)", "readahead=off")
+        let control = try ControlConnection(path)
+        #expect(try control.ask("limit 8M")["is_reached"] as? Bool == true)
+        let missRatio = try load(try Client(server), control)
+        let points = try advised(control)
+        let (half, all) = (try #require(points[8]), try #require(points[16]))
+        #expect(abs(half - missRatio) < 0.06, "8M misses \(missRatio), advised was \(half)")
+        #expect(all < missRatio - 0.05, "16M would miss \(all), and 8M misses \(missRatio)")
     }
 
     /// With little memory there is no advice, and a sentence says what is enough.

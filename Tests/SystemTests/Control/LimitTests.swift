@@ -205,6 +205,23 @@ import Testing
         #expect(try next.stop() == 0)
         #expect(try Files.bytes(image)[1 << 20] == 5)
     }
+
+    /// Of the least memory that there can be nothing is given back, and clients go on.
+    @Test func theLeastMemory() throws {
+        let (image, scratch) = (try Image(size: 4 << 20), Scratch())
+        let server = try Server(image, "memory=1M", "control=\(scratch.path("control"))")
+        let (client, control) = (try Client(server), try ControlConnection(scratch.path("control")))
+        for (size, error) in [
+            ("512K", "512K is too little for tables and requests; expected at least 1M"),
+            ("2M", "2M is more than memory=; expected at most 1M"),
+        ] {
+            let text = try #require(try control.ask("limit \(size)")["error"] as? String)
+            #expect(text.contains(error), "\(text)")
+        }
+        let answer = try control.ask("limit 1M")
+        #expect(answer["is_reached"] as? Bool == true && answer["held_bytes"] as? Int == 1 << 20)
+        try image.checkRead(client, 4 << 20, at: 0)
+    }
 }
 
 /// What one thread tells others.

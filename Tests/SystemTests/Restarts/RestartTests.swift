@@ -21,6 +21,22 @@ struct RestartTests {
         return try (0..<8).flatMap { try client.read(Self.bytes / 8, at: $0 * Self.bytes / 8) }
     }
 
+    /// What control= and warm= take of the memory is set aside without them too: the cache stays when they come.
+    @Test func otherKeys() throws {
+        let (image, scratch, state) = (try Image(size: 4 << 20), Scratch(), StateFolder())
+        let keys = [image.path, state.option, "memory=16M", "readahead=off"]
+        do {
+            let server = try Server(keys)
+            do { try image.checkRead(try Client(server), 4 << 20, at: 0) }
+            #expect(try server.stop() == 0)
+        }
+        let control = scratch.path("control")
+        let server = try Server(keys + ["control=\(control)", "warm=\(scratch.path("warm"))"])
+        try image.checkRead(try Client(server), 4 << 20, at: 0)
+        let all = try ControlConnection(control).ask("figures")["all"] as? [String: Any]
+        #expect((all?["counters"] as? [String: Any])?["misses"] as? Int == 0)
+    }
+
     /// Whatever SIGKILL interrupts, the next server has everything that was answered, and of what was not answered each
     /// sector is the old or the new one. What the next server serves is checked, and at the end the image itself.
     @Test func killedUnderWriters() throws {

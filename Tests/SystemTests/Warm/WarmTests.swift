@@ -47,6 +47,26 @@ import Testing
         #expect(again["size_bytes"] as? Int == 16 << 20)
     }
 
+    /// The same with --run, whose command is the client.
+    @Test func captive() throws {
+        let (image, scratch) = (try Image(size: 4 << 20), Scratch())
+        let (warm, control, done) = (scratch.path("warm"), scratch.path("control"), scratch.path("done"))
+        let command = [
+            "nbdkit", "-U", "-", try Plugin.built(), image.path, "memory=16M", "readahead=off", "warm=\(warm)",
+        ]
+        let first = try Subprocess.run(command + ["--run", "nbdcopy \"$uri\" null:"])
+        #expect(first.status == 0, "\(first.output)")
+        let next = try Subprocess(
+            command + ["control=\(control)", "--run", "while [ ! -e \(done) ]; do sleep 0.02; done"],
+            outputPath: scratch.path("log"))
+        defer { try? Files.write([], to: done) }
+        try Patience.wait(seconds: 60, "the image is not warm:\n\(next.output)") {
+            (try? held(control)) == 4 << 20 ? () : nil
+        }
+        try Files.write([], to: done)
+        #expect(try next.wait() == 0)
+    }
+
     /// An image that is opened for its first client is warmed then, in its turn, and clones have the list of another.
     @Test func exports() throws {
         let (folder, scratch) = (try ImageFolder(["a", "b"], size: 4 << 20), Scratch())

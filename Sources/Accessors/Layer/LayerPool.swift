@@ -16,8 +16,8 @@ import Paging
 /// decides: if it succeeds, the error is the request's; if not, the layer has gone away. Then the context is closed, and
 /// the call is made again in another one, for at most `retryTime`. Between two attempts to open one lie 50 ms to 2 s.
 ///
-/// A layer that has been away for longer than `retryTime` is not waited for: calls fail at once, until one that comes
-/// when an attempt is due finds it there. A layer that is only slow is waited for as long as it takes.
+/// A layer that has been away for longer than `retryTime` is not waited for: changes fail at once, and reads after the
+/// next attempt. A layer that is only slow is waited for as long as it takes.
 ///
 /// **What a new context may have forgotten.** A layer that went away may have lost what was written there and not
 /// flushed. So the first flush after that fails with ESTALE, and the pager writes again what it still has
@@ -141,8 +141,9 @@ final class LayerPool: Sendable {
     func perform(
         _ effect: Effect = .none, _ call: (any LayerContext) throws(AccessError) -> Void
     ) throws(AccessError) {
+        let begin = MonotonicTime.now
         var deadline: Int?
-        while let lent = lend(effect, until: deadline) {
+        while let lent = lend(effect, from: begin, until: deadline) {
             do throws(AccessError) {
                 try call(lent.context)
                 giveBack(lent, effect, isGood: true)
@@ -171,9 +172,13 @@ final class LayerPool: Sendable {
         }
     }
 
-    /// Whether the layer is there.
+    /// Whether the layer is there. What has been good once may have become bad, so the beginning is asked for too.
     private func answers(_ context: any LayerContext) -> Bool {
         let offset = state.withLock { $0.goodOffset }
+        return answers(context, at: offset) || (offset != 0 && answers(context, at: 0))
+    }
+
+    private func answers(_ context: any LayerContext, at offset: Int64) -> Bool {
         let count = Int(min(Int64(properties.minBlock), properties.size - offset))
         guard count > 0 else { return true }
         return withUnsafeTemporaryAllocation(byteCount: count, alignment: 4096) { buffer in
@@ -189,11 +194,12 @@ final class LayerPool: Sendable {
         case none
     }
 
+    /// - Parameter begin: When the call began.
     /// - Parameter deadline: When a call that has failed before is given up; nil if it has not.
-    private func lend(_ effect: Effect, until deadline: Int?) -> Lent? {
+    private func lend(_ effect: Effect, from begin: Int, until deadline: Int?) -> Lent? {
         var mayOpenLate = deadline == nil
         while true {
-            switch nextStep(effect, until: deadline, mayOpenLate: mayOpenLate) {
+            switch nextStep(effect, from: begin, until: deadline, mayOpenLate: mayOpenLate) {
             case .lent(let lent): return lent
             case .open(let slot):
                 mayOpenLate = false
@@ -205,7 +211,7 @@ final class LayerPool: Sendable {
 
     /// - Parameter mayOpenLate: Whether a context may be opened though the layer is not waited for any more. Without that,
     ///   nobody would find out that it is back.
-    private func nextStep(_ effect: Effect, until deadline: Int?, mayOpenLate: Bool) -> Step {
+    private func nextStep(_ effect: Effect, from begin: Int, until deadline: Int?, mayOpenLate: Bool) -> Step {
         state.wait { state in
             if state.isOver { return .done(.none) }
             if let deadline, MonotonicTime.now >= deadline { return .done(.none) }
@@ -214,7 +220,7 @@ final class LayerPool: Sendable {
                 return .done(.lent(state.lend(slot)))
             }
             let now = MonotonicTime.now
-            let end = min(deadline ?? .max, state.isAway ? state.awaySince + retryTime : .max)
+            let end = min(deadline ?? .max, state.isAway ? patience(effect, from: begin, state) : .max)
             guard let slot = state.slots.firstIndex(where: { $0.context == nil && !$0.isOpening && !$0.isRefused })
             else {
                 // Contexts that are in use come back.
@@ -230,6 +236,13 @@ final class LayerPool: Sendable {
             if state.isAway { state.nextAttempt = now + state.pause }
             return .done(.open(slot: slot))
         }
+    }
+
+    /// When a call gives up that came while the layer was away. Whoever writes comes again anyway.
+    private func patience(_ effect: Effect, from begin: Int, _ state: State) -> Int {
+        let end = state.awaySince + retryTime
+        guard case .none = effect else { return end }
+        return max(end, begin + min(retryTime, LayerPool.pauses.upperBound))
     }
 
     private func giveBack(_ lent: Lent, _ effect: Effect, isGood: Bool) {

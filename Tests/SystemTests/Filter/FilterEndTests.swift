@@ -28,8 +28,9 @@ import Testing
         let isOut = Bytes.difference(found, Self.new) == nil
         // Those that do not delay writes, or only what has failed, have no reason to fail them.
         if !way.contains(where: { $0.hasPrefix("wdelay") || $0.hasPrefix("rate=") }) { #expect(isOut, "\(server.log)") }
-        let isTold = server.log.contains("of 4096 bytes could not be written to the file plugin and are lost") ||
-            server.log.contains("of 4096 bytes are not on the file plugin and are lost")
+        let isTold =
+            server.log.contains("of 4096 bytes could not be written to the file plugin and are lost")
+            || server.log.contains("of 4096 bytes are not on the file plugin and are lost")
         #expect(isOut != isTold, "\(server.log)")
         #expect(status < 128)
     }

@@ -63,7 +63,7 @@ struct WriteModel {
     private mutating func zero(_ range: Range<Int>, _ client: Client) throws {
         var flags = flags()
         if Bool.random(using: &random) { flags.insert(.noHole) }
-        if Int.random(in: 0..<3, using: &random) == 0 { flags.insert(.fast) }
+        if Int.random(in: 0..<3, using: &random) == 0, client.canFastZero { flags.insert(.fast) }
         let code = Client.code { try client.zero(range.count, at: range.lowerBound, flags) }
         switch code {
         case nil: Bytes.zero(range, of: &bytes)

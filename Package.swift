@@ -151,7 +151,9 @@ if let names = Context.environment["FLEXPAGE_TESTS"] {
 // The scheduled build has the pager, what schedules it, and the tool, which runs schedules for as long as one likes.
 if isScheduled {
     package.products = []
-    package.targets.removeAll { ["Glue", "FilterGlue", "Hosting"].contains($0.name) || $0.type == .test || $0.type == .system }
+    package.targets.removeAll {
+        ["Glue", "FilterGlue", "Hosting"].contains($0.name) || $0.type == .test || $0.type == .system
+    }
     package.targets.first { $0.name == "flexpage" }?.dependencies.append("Schedules")
     package.targets += [
         .target(name: "Scheduling", swiftSettings: strict),

@@ -1,6 +1,6 @@
 extension Option {
-    /// The options of the filter, in the order of its help and of its man page. All other keys belong to the layers below:
-    /// where one of those wants the same word, ours begins with `flexpage-`.
+    /// The options of the filter, in the order of its help and of its man page. All other keys belong to the layers
+    /// below: where one of those wants the same word, ours begins with `flexpage-`.
     static let filter: [Option] =
         ofPlugin("memory", "warm", "control", "control-mode")
         + [readahead(default: "16M")] + ofPlugin("scheduling")

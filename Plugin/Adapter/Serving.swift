@@ -39,7 +39,8 @@ final class Serving: Sendable {
     /// - Parameter gate: Called before an image is released. Does not return if it must not be released any more.
     /// - Throws: The reason why memory or threads are not available.
     init(
-        keeping image: Export?, isShared: Bool = false, _ settings: Settings, _ inheritance: Inheritance? = nil, _ warmth: Warmth? = nil,
+        keeping image: Export?, isShared: Bool = false, _ settings: Settings, _ inheritance: Inheritance? = nil,
+        _ warmth: Warmth? = nil,
         log: @escaping @Sendable (String) -> Void, gate: @escaping @Sendable () -> Void
     ) throws(ConfigurationError) {
         self.gate = gate
@@ -52,8 +53,8 @@ final class Serving: Sendable {
         do throws(AccessError) {
             pages = try Pages(
                 memory: settings.pagesMemory, dirtyShare: settings.dirtyShare, flushTime: settings.flushTime,
-                readahead: settings.readahead, isShared: isShared, isFar: settings.role == .filter, advice: settings.adviceBytes,
-                kept: inheritance?.kept, backing: inheritance?.backing
+                readahead: settings.readahead, isShared: isShared, isFar: settings.role == .filter,
+                advice: settings.adviceBytes, kept: inheritance?.kept, backing: inheritance?.backing
             ) { notice, provider in
                 let served = images.find(provider)
                 let text = notice.line(isLate: served?.isLate ?? false)

@@ -27,17 +27,14 @@ void filter_cleanup(nbdkit_backend *backend);
 int filter_preconnect(nbdkit_next_preconnect *next, nbdkit_backend *backend, int readonly);
 int filter_list_exports(
     nbdkit_next_list_exports *next, nbdkit_backend *backend, int readonly, int is_tls, struct nbdkit_exports *exports);
-const char *
-filter_default_export(nbdkit_next_default_export *next, nbdkit_backend *backend, int readonly, int is_tls);
-void *
-filter_open(nbdkit_next_open *next, nbdkit_context *context, int readonly, const char *exportname, int is_tls);
+const char *filter_default_export(nbdkit_next_default_export *next, nbdkit_backend *backend, int readonly, int is_tls);
+void *filter_open(nbdkit_next_open *next, nbdkit_context *context, int readonly, const char *exportname, int is_tls);
 void filter_close(void *handle);
 int filter_prepare(nbdkit_next *next, void *handle, int readonly);
 int filter_finalize(nbdkit_next *next, void *handle);
 int64_t filter_get_size(nbdkit_next *next, void *handle);
 const char *filter_export_description(nbdkit_next *next, void *handle);
-int filter_block_size(
-    nbdkit_next *next, void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum);
+int filter_block_size(nbdkit_next *next, void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum);
 int filter_can_write(nbdkit_next *next, void *handle);
 int filter_can_zero(nbdkit_next *next, void *handle);
 int filter_can_fua(nbdkit_next *next, void *handle);

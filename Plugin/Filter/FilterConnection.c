@@ -26,8 +26,7 @@ int filter_list_exports(
     return result;
 }
 
-const char *
-filter_default_export(nbdkit_next_default_export *next, nbdkit_backend *backend, int readonly, int is_tls)
+const char *filter_default_export(nbdkit_next_default_export *next, nbdkit_backend *backend, int readonly, int is_tls)
 {
     (void)is_tls;
     layer_lock();
@@ -36,8 +35,7 @@ filter_default_export(nbdkit_next_default_export *next, nbdkit_backend *backend,
     return name;
 }
 
-void *
-filter_open(nbdkit_next_open *next, nbdkit_context *context, int readonly, const char *exportname, int is_tls)
+void *filter_open(nbdkit_next_open *next, nbdkit_context *context, int readonly, const char *exportname, int is_tls)
 {
     (void)next, (void)context, (void)is_tls;
     return connection_open(exportname, readonly != 0);

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "Below.h"
 #include "Filter.h"
 #include "Footprint.h"
 #include "OffMainCall.h"
-#include "PluginBelow.h"
 
 static struct nbdkit_filter filter = {
     .name = "flexpage",
@@ -54,15 +54,27 @@ static void run_help(struct off_main_call *call)
     call->succeeded = true;
 }
 
+/// Why the filter cannot be above what is loaded, or null.
+static const char *refusal(void)
+{
+    // Each has Swift's runtime inside, and two of those in a process are more than anybody has tested.
+    if (strcmp(plugin_below_name(), "flexpage") == 0)
+        return "the flexpage plugin has the cache already; leave the filter out";
+    // It opens contexts for the client of the calling thread. Our threads have none: nbdkit would abort.
+    if (filter_is_loaded("retry"))
+        return "the retry filter cannot be below it; leave retry out, because flexpage-retry= does its work";
+    return NULL;
+}
+
 /// The filter with its help, which is generated from the options. It is never freed. nbdkit copies the struct before it
 /// calls load. The macro below evaluates this more than once.
 static struct nbdkit_filter *described_filter(void)
 {
     if (filter.config_help != NULL)
         return &filter;
-    // Each has Swift's runtime inside, and two of those in a process are more than anybody has tested.
-    if (strcmp(plugin_below_name(), "flexpage") == 0) {
-        nbdkit_error("--filter=flexpage: the flexpage plugin has the cache already; leave the filter out");
+    const char *why = refusal();
+    if (why != NULL) {
+        nbdkit_error("--filter=flexpage: %s", why);
         exit(EXIT_FAILURE);
     }
     // Before the first thread.

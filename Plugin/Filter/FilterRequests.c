@@ -2,6 +2,8 @@
 
 #include "Requests.h"
 
+#include <errno.h>
+
 #include "Filter.h"
 
 /// The result of a callback.
@@ -42,7 +44,11 @@ int filter_trim(nbdkit_next *next, void *handle, uint32_t count, uint64_t offset
 int filter_zero(nbdkit_next *next, void *handle, uint32_t count, uint64_t offset, uint32_t flags, int *error)
 {
     (void)next;
-    return answer(request_zero(handle, count, offset, flags), error);
+    int32_t result = request_zero(handle, count, offset, flags);
+    // nbdkit aborts if a filter answers so to what need not be fast.
+    if (result == EOPNOTSUPP && (flags & NBDKIT_FLAG_FAST_ZERO) == 0)
+        result = EIO;
+    return answer(result, error);
 }
 
 int filter_extents(

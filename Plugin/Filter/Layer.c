@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "PluginBelow.h"
+#include "Below.h"
 
 // Written on the main thread before any other thread reads them.
 
@@ -24,28 +24,21 @@ void layer_set_model(int thread_model) { model = thread_model; }
 
 void layer_set_backend(nbdkit_backend *backend) { backend_below = backend; }
 
-/// Layers of which each client may get another content. A context that all clients share belongs to no client, so it has
-/// no name: some of these plugins end the process then.
+/// Layers of which each client may get another content. A context that all clients share belongs to no client, so it
+/// has no name: some of these plugins end the process then.
 static const struct {
     /// The plugin; null for any.
     const char *plugin;
     /// The key that makes it so, and the value; null for any.
     const char *key, *value;
 } choosing[] = {
-    {"file", "dir", NULL},
-    {"nbd", "dynamic-export", NULL},
-    {"ondemand", NULL, NULL},
-    {"info", NULL, NULL},
-    {"tmpdisk", NULL, NULL},
-    {NULL, "ext2file", "exportname"},
+    {"file", "dir", NULL}, {"nbd", "dynamic-export", NULL}, {"ondemand", NULL, NULL},
+    {"info", NULL, NULL},  {"tmpdisk", NULL, NULL},         {NULL, "ext2file", "exportname"},
 };
 
 enum { choosing_count = sizeof choosing / sizeof choosing[0] };
 
-static bool is_plugin(const char *name)
-{
-    return name == NULL || strcmp(name, plugin_below_name()) == 0;
-}
+static bool is_plugin(const char *name) { return name == NULL || strcmp(name, plugin_below_name()) == 0; }
 
 void layer_note_key(const char *key, const char *value)
 {
@@ -114,8 +107,8 @@ static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
     const int can_trim = can_write == 1 ? next->can_trim(next) : 0;
     const int can_zero = can_write == 1 ? next->can_zero(next) : NBDKIT_ZERO_NONE;
     const int can_fast_zero = can_write == 1 ? next->can_fast_zero(next) : 0;
-    const int answers[] = {can_write,   can_flush, is_rotational, can_multi_conn, can_extents,
-                           can_fua,     can_trim,  can_zero,      can_fast_zero,  next->can_cache(next)};
+    const int answers[] = {can_write, can_flush, is_rotational, can_multi_conn, can_extents,
+                           can_fua,   can_trim,  can_zero,      can_fast_zero,  next->can_cache(next)};
     for (size_t index = 0; index < sizeof answers / sizeof answers[0]; index++)
         if (answers[index] == -1)
             return false;
@@ -125,9 +118,9 @@ static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
     info->can_multi_conn = can_multi_conn;
     info->can_extents = can_extents;
     info->can_trim = can_trim;
-    // nbdkit emulates a zero by writes of its own, as many as it takes.
-    info->can_zero = can_zero != NBDKIT_ZERO_NONE;
-    info->can_fast_zero = can_fast_zero && can_zero != NBDKIT_ZERO_NONE;
+    // nbdkit would emulate a zero by writes. Ours keep to the layer's maximum, and a trim becomes none of them.
+    info->can_zero = can_zero == NBDKIT_ZERO_NATIVE;
+    info->can_fast_zero = can_fast_zero && can_zero == NBDKIT_ZERO_NATIVE;
     return true;
 }
 
@@ -212,8 +205,7 @@ static int32_t trim_below(void *context, uint32_t count, uint64_t offset)
 }
 
 /// Gives what the layer has said to `take`.
-static void
-give(const struct nbdkit_extents *extents, uint64_t end, flexpage_extent_taker take, void *taker_context)
+static void give(const struct nbdkit_extents *extents, uint64_t end, flexpage_extent_taker take, void *taker_context)
 {
     for (size_t index = 0; index < nbdkit_extents_count(extents); index++) {
         const struct nbdkit_extent extent = nbdkit_get_extent(extents, index);
@@ -228,8 +220,8 @@ give(const struct nbdkit_extents *extents, uint64_t end, flexpage_extent_taker t
     }
 }
 
-static int32_t
-extents_below(void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context)
+static int32_t extents_below(
+    void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context)
 {
     nbdkit_next *next = context;
     struct nbdkit_extents *extents = nbdkit_extents_new(offset, offset + count);

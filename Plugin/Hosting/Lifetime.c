@@ -52,7 +52,10 @@ static void run_unload(struct off_main_call *call)
 
 void lifetime_unload(void) { off_main_call_do(&(struct off_main_call){.run = run_unload}); }
 
-static void run_has_option(struct off_main_call *call) { call->succeeded = flexpage_server_has_option(server, call->key); }
+static void run_has_option(struct off_main_call *call)
+{
+    call->succeeded = flexpage_server_has_option(server, call->key);
+}
 
 bool lifetime_has_option(const char *key)
 {

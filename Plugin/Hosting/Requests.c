@@ -42,8 +42,7 @@ static int32_t finish(int32_t error, const char *what, uint32_t count, uint64_t 
 
 /// The same for a request that writes or flushes. An error that keeps every write off the image is logged once when it
 /// begins and once when it ends, not for each request. Does not return while the last will is being executed.
-static int32_t
-finish_writing(flexpage_client *client, int32_t error, const char *what, uint32_t count, uint64_t offset)
+static int32_t finish_writing(flexpage_client *client, int32_t error, const char *what, uint32_t count, uint64_t offset)
 {
     last_will_hold();
     if (error == 0 || !flexpage_client_is_known_trouble(client, error))

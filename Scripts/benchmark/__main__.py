@@ -4,6 +4,7 @@ import signal
 import sys
 
 import cost
+import far
 import images
 import peers
 import restart
@@ -14,7 +15,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         what = {"peers": peers.main, "cost": cost.main, "images": images.main, "restart": restart.main,
-                "warm": warm.main}
+                "warm": warm.main, "far": far.main}
         sys.exit(what[sys.argv[1]](sys.argv[2:]))
     except OSError as error:
         sys.exit(f"bench: {error}")

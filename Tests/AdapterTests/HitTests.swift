@@ -33,7 +33,7 @@ struct HitTests {
         try Data((0..<HitTests.size).map { UInt8(truncatingIfNeeded: $0 >> 12 | 1) })
             .write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let server = flexpage_server_create({ _ in }, nil)
+        let server = flexpage_server_create(nil, { _ in }, nil)
         defer { flexpage_server_destroy(server) }
         try succeeds { flexpage_server_configure(server, "file", path, $0) }
         try succeeds { flexpage_server_configure(server, "memory", "4M", $0) }

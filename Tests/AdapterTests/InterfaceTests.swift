@@ -10,7 +10,7 @@ import Testing
         let bytes = (0..<100_003).map { UInt8(truncatingIfNeeded: $0 * 7) }
         try Data(bytes).write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let server = flexpage_server_create({ _ in }, nil)
+        let server = flexpage_server_create(nil, { _ in }, nil)
         defer { flexpage_server_destroy(server) }
         var answer = flexpage_message()
         #expect(flexpage_server_configure(server, "file", path, &answer))
@@ -51,7 +51,7 @@ import Testing
 
     /// A wrong value is refused in words and has no effect. An end without a beginning does no harm.
     @Test func wrongValue() {
-        let server = flexpage_server_create({ _ in }, nil)
+        let server = flexpage_server_create(nil, { _ in }, nil)
         defer { flexpage_server_destroy(server) }
         var answer = flexpage_message()
         #expect(!flexpage_server_configure(server, "memory", "much", &answer))

@@ -13,7 +13,7 @@ import Testing
     private func withServer(gate: flexpage_gate?, _ body: (OpaquePointer) throws -> Void) throws {
         try Data(count: 1 << 20).write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let server = flexpage_server_create({ _ in }, gate)
+        let server = flexpage_server_create(nil, { _ in }, gate)
         defer { flexpage_server_destroy(server) }
         var answer = flexpage_message()
         for (key, value) in [("file", path), ("memory", "2M"), ("dirty-age", "3600"), ("last-will", "7")] {

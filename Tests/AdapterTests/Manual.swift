@@ -1,8 +1,10 @@
 import Foundation
 import TestSupport
 
-/// What the man page says: the options in SYNOPSIS and PARAMETERS, and the counters and the lines of
-/// --dump-plugin in DEBUGGING.
+@testable import Adapter
+
+/// What the man page of the plugin or of the filter says: the options in SYNOPSIS and PARAMETERS, and the counters and
+/// the lines of --dump-plugin in DEBUGGING.
 struct Manual {
     /// One `=item` of PARAMETERS, and the text up to the next one.
     struct Item {
@@ -15,15 +17,18 @@ struct Manual {
     }
 
     let text: String
+    /// The word of SYNOPSIS that comes before the options.
+    private let last: String
 
-    init() throws {
-        text = try Repository.text("Plugin/nbdkit-flexpage-plugin.pod")
+    init(of role: Role = .plugin) throws {
+        text = try Repository.text("Plugin/nbdkit-flexpage-\(role).pod")
+        last = role == .plugin ? "flexpage" : "[...]"
     }
 
-    /// The words of SYNOPSIS after the plugin's name. Brackets around a word mark it as optional. A bar stands between
+    /// The words of SYNOPSIS that are options. Brackets around a word mark it as optional. A bar stands between
     /// alternatives.
     var synopsis: [String] {
-        section("SYNOPSIS").split { $0 == " " || $0 == "\n" }.drop { $0 != "flexpage" }.dropFirst().filter { $0 != "|" }
+        section("SYNOPSIS").split { $0 == " " || $0 == "\n" }.drop { $0 != last }.dropFirst().filter { $0 != "|" }
             .map { word in
                 word.first == "[" && word.last == "]" ? String(word.dropFirst().dropLast()) : String(word)
             }

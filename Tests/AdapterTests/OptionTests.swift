@@ -6,28 +6,38 @@ import Testing
 
 /// The table of options, and what people read of it: help, man page, README.
 @Suite struct OptionTests {
-    private static let documented = Option.all.map { $0.typedKey + $0.syntax }
+    /// An option of the plugin or of the filter.
+    struct Each: CustomTestStringConvertible, Sendable {
+        let role: Role
+        let option: Option
+        var testDescription: String { "\(role): \(option.key)" }
+
+        static let all = [Role.plugin, .filter].flatMap { role in
+            Option.all(of: role).map { Each(role: role, option: $0) }
+        }
+    }
 
     /// Each key stands in the table once.
-    @Test func keysAreUnique() {
-        #expect(Set(Option.all.map(\.key)).count == Option.all.count)
+    @Test(arguments: [.plugin, .filter] as [Role]) func keysAreUnique(of role: Role) {
+        #expect(Set(Option.all(of: role).map(\.key)).count == Option.all(of: role).count)
     }
 
     /// Each default is what holds if the option is not given.
-    @Test(arguments: Option.all) func defaults(_ option: Option) throws {
-        guard let value = option.defaultValue else { return }
-        var settings = Settings()
-        try settings.set(option.key, value)
+    @Test(arguments: Each.all) func defaults(_ each: Each) throws {
+        guard let value = each.option.defaultValue else { return }
+        var settings = Settings(each.role)
+        try settings.set(each.option.key, value)
         settings.memoryText = Settings().memoryText
-        #expect(settings == Settings())
+        #expect(settings == Settings(each.role))
     }
 
     /// A word that the table has is accepted, and the name of a kind of value is no value.
-    @Test(arguments: Option.all) func words(_ option: Option) {
+    @Test(arguments: Each.all) func words(_ each: Each) {
+        let option = each.option
         // Any text is a path or a name.
         let takesAnyText = ["file", "dir", "default", "state", "warm", "control"].contains(option.key)
         for value in option.values where !takesAnyText {
-            var settings = Settings()
+            var settings = Settings(each.role)
             let isWord = value == value.lowercased()
             #expect((try? settings.set(option.key, value)) != nil || !isWord, "\(option.key)=\(value) is refused")
             #expect((try? settings.set(option.key, value)) == nil || isWord, "\(option.key)=\(value) is accepted")
@@ -58,7 +68,8 @@ import Testing
     }
 
     /// The help names each option's default.
-    @Test(arguments: Option.all) func helpOfDefaults(_ option: Option) {
+    @Test(arguments: Each.all) func helpOfDefaults(_ each: Each) {
+        let option = each.option
         let value = option.defaultValue
         let phrases = value.map { ["(default \($0))", "(default \($0);", "default \($0))", "\($0), the default"] }
         #expect(
@@ -68,19 +79,20 @@ import Testing
     // MARK: The man page
 
     /// The man page's SYNOPSIS has all options, and no other, with their values.
-    @Test func synopsis() throws {
-        #expect(try Manual().synopsis == Self.documented)
+    @Test(arguments: [.plugin, .filter] as [Role]) func synopsis(of role: Role) throws {
+        #expect(try Manual(of: role).synopsis == Option.all(of: role).map { $0.typedKey + $0.syntax })
     }
 
     /// PARAMETERS explains each value of each option, and no other.
-    @Test func parameters() throws {
-        let expected = Option.all.flatMap { option in option.values.map { option.typedKey + $0 } }
-        #expect(try Manual().items.map(\.term) == expected)
+    @Test(arguments: [.plugin, .filter] as [Role]) func parameters(of role: Role) throws {
+        let expected = Option.all(of: role).flatMap { option in option.values.map { option.typedKey + $0 } }
+        #expect(try Manual(of: role).items.map(\.term) == expected)
     }
 
     /// PARAMETERS tells each default.
-    @Test(arguments: Option.all) func defaultInManual(_ option: Option) throws {
-        let items = try Manual().items.filter { $0.key == option.key }
+    @Test(arguments: Each.all) func defaultInManual(_ each: Each) throws {
+        let option = each.option
+        let items = try Manual(of: each.role).items.filter { $0.key == option.key }
         let text = items.map(\.text).joined(separator: " ")
         guard let value = option.defaultValue else {
             #expect(text.contains("is required") || text.contains("By default, "))
@@ -91,10 +103,12 @@ import Testing
         #expect(own.isEmpty ? text.contains(isTold) : own == [value], "\(option.key): \(text)")
     }
 
-    /// The man page mentions no other key.
-    @Test func keysInManual() throws {
-        for mention in try Manual().text.matches(of: #/[BC]<([a-z-]+)=/#) {
-            #expect(Option.named(String(mention.1)) != nil, "the man page has \(mention.0)")
+    /// The man page mentions no other key, beside two of other plugins.
+    @Test(arguments: [.plugin, .filter] as [Role]) func keysInManual(of role: Role) throws {
+        let others = role == .filter ? ["dir", "dynamic-export"] : []
+        for mention in try Manual(of: role).text.matches(of: #/[BC]<([a-z-]+)=/#) {
+            let key = String(mention.1)
+            #expect(Option.named(key, of: role) != nil || others.contains(key), "the man page has \(mention.0)")
         }
     }
 

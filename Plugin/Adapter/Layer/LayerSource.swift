@@ -3,18 +3,14 @@ import Paging
 
 /// The image that a filter serves: the layer below, which is opened for the first client, and stays open.
 ///
-///     not opened ── open ──▶ opened ── another image has come in its place, open ──▶ opened
+///     not opened ── open ──▶ opened ── another image has come in its place ──▶ over
 ///
 /// Thread rules: any thread; `close` comes when no client is left.
 final class LayerSource: Sendable {
     private let layer: GlueLayer
     private let settings: Settings
     private let log: @Sendable (String) -> Void
-    private let state = Guarded(State())
-
-    private struct State {
-        var images: [LayerImage] = []
-    }
+    private let image = Guarded<LayerImage?>(nil)
 
     init(_ layer: GlueLayer, _ settings: Settings, log: @escaping @Sendable (String) -> Void) {
         self.layer = layer
@@ -27,26 +23,30 @@ final class LayerSource: Sendable {
     /// The image, for one more client. All clients that come meanwhile wait for the layer.
     /// - Parameter name: What the first client calls it. The layer learns no other name.
     func open(_ name: String, isReadOnly: Bool) throws(ConfigurationError) -> LayerImage {
-        try state.withLock { (state) throws(ConfigurationError) in
-            if let image = state.images.last, !image.isOver { return image }
+        try image.withLock { (opened) throws(ConfigurationError) in
+            if let image = opened {
+                guard !image.isOver else {
+                    throw ConfigurationError("\(layer.label) has become another image; start the server anew")
+                }
+                return image
+            }
             guard
                 let image = LayerImage(
                     layer, exportName: name, isReadOnly: isReadOnly, contexts: settings.connections,
-                    retryTime: settings.retry * 1000, stagingBytes: settings.stagingBytes,
-                    number: UInt64(state.images.count + 1), log: log)
+                    retryTime: settings.retry * 1000, stagingBytes: settings.stagingBytes, log: log)
             else { throw ConfigurationError("\(layer.label) cannot be opened; the log says why") }
             guard image.size <= Pages.maxImageSize else {
                 image.close()
                 throw ConfigurationError(
                     "\(image.label): the image has \(image.size) bytes; expected at most \(Pages.maxImageSize)")
             }
-            state.images.append(image)
+            opened = image
             return image
         }
     }
 
     /// Closes what has been opened.
     func close() {
-        for image in state.withLock(\.images) { image.close() }
+        image.withLock(\.self)?.close()
     }
 }

@@ -1,5 +1,5 @@
-// The life of what nbdkit has loaded, from load to unload: what the callbacks on nbdkit's main thread do. Because of the
-// fork rule (OffMainCall.h), all of it runs as off-main calls or on the keeper's thread.
+// The life of what nbdkit has loaded, from load to unload: what the callbacks on nbdkit's main thread do. Because of
+// the fork rule (OffMainCall.h), all of it runs as off-main calls or on the keeper's thread.
 
 #ifndef FLEXPAGE_LIFETIME_H
 #define FLEXPAGE_LIFETIME_H

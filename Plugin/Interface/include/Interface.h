@@ -1,7 +1,7 @@
-// The interface between the two halves of the plugin, and of the filter. Hosting, Glue and Filter (C, which know nbdkit)
-// make the calls; Adapter (Swift, which knows the pager) implements them. Swift implements these very declarations
-// (`@c @implementation`), so the compiler checks both halves against this file. A filter's layer is called the other way
-// round: struct flexpage_layer.
+// The interface between the two halves of the plugin, and of the filter. Hosting, Glue and Filter (C, which know
+// nbdkit) make the calls; Adapter (Swift, which knows the pager) implements them. Swift implements these very
+// declarations (`@c @implementation`), so the compiler checks both halves against this file. A filter's layer is called
+// the other way round: struct flexpage_layer.
 //
 // Rules:
 // - Calls on a server never come from nbdkit's main thread. nbdkit forks after get_ready, and Swift's locks remember
@@ -71,8 +71,8 @@ enum flexpage_layer_model {
 /// What a layer says of itself when a context has been opened. Sizes are in bytes.
 struct flexpage_layer_info {
     int64_t size;
-    /// What the offset and the length of a request have to be multiples of, and the largest request; 0 if the layer does
-    /// not say.
+    /// What the offset and the length of a request have to be multiples of, and the largest request; 0 if the layer
+    /// does not say.
     uint32_t min_block, preferred_block, max_request;
     bool can_write, can_flush, can_trim, can_zero, can_fast_zero, can_extents, can_multi_conn, is_rotational;
 };
@@ -93,8 +93,7 @@ struct flexpage_layer {
     int32_t (*flush)(void *context);
     int32_t (*zero)(void *context, uint32_t count, uint64_t offset, bool may_trim, bool only_if_fast);
     int32_t (*trim)(void *context, uint32_t count, uint64_t offset);
-    int32_t (*extents)(
-        void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context);
+    int32_t (*extents)(void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context);
 };
 
 // The life of a server. A function that returns bool returns false, with an error in the message, if it fails.

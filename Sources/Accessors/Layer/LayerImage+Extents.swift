@@ -7,7 +7,8 @@ extension LayerImage {
 
     public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         guard range.lowerBound >= 0, range.upperBound <= size else { throw AccessError(EINVAL) }
-        guard properties.knowsExtents else {
+        // What the layer may have forgotten is in memory, and no hole.
+        guard properties.knowsExtents, !pool.isLossUntold else {
             if !range.isEmpty { _ = report(Extent(range, .data)) }
             return
         }

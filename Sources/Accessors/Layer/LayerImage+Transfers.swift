@@ -33,48 +33,51 @@ extension LayerImage {
         }
     }
 
-    /// The next run of memory, if it is worth a call of its own; nil if it is to be put together with what follows.
+    /// The next run of memory, if it is worth a call of its own; nil if it is to be put together with what follows, or
+    /// with what else is in its blocks.
     private func nextRun(_ cursor: PieceCursor, at position: Int64) -> UnsafeMutableRawBufferPointer? {
         let run = cursor.run
         let count = Int(min(Int64(run.count), size - position))
         let isLast = Int64(count) == size - position || cursor.isInLastPiece
-        // Parts of blocks are put together where blocks are.
-        guard count >= staging.size || isLast || properties.minBlock > 4096 else { return nil }
+        guard count >= staging.size || isLast, isWhole(position..<position + Int64(count)) else { return nil }
         return UnsafeMutableRawBufferPointer(rebasing: run[..<count])
     }
 
+    /// The blocks that one staging buffer takes of what is left, and the part of them that is meant.
+    private func nextBlocks(_ cursor: PieceCursor, at position: Int64) -> (blocks: Range<Int64>, part: Range<Int64>) {
+        let end = min(position + Int64(cursor.bytesLeft), size)
+        let around = blocks(around: position..<end)
+        let blocks = around.lowerBound..<min(around.upperBound, around.lowerBound + Int64(stagedBlocks))
+        return (blocks, position..<min(end, blocks.upperBound))
+    }
+
     /// - Returns: How many bytes were read.
-    private func readStaged(
-        _ cursor: inout PieceCursor, at position: Int64
-    ) throws(AccessError) -> Int64 {
-        let count = stagedCount(cursor, at: position)
+    private func readStaged(_ cursor: inout PieceCursor, at position: Int64) throws(AccessError) -> Int64 {
+        let (blocks, part) = nextBlocks(cursor, at: position)
         var next = cursor
         try staging.with { (buffer) throws(AccessError) in
-            let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-            try read(bytes, at: position)
-            next.take(UnsafeRawBufferPointer(bytes))
+            let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
+            try read(whole, at: blocks.lowerBound)
+            next.take(UnsafeRawBufferPointer(rebasing: whole[part.offsets(from: blocks.lowerBound)]))
         }
         cursor = next
-        return Int64(count)
+        return Int64(part.count)
     }
 
     /// - Returns: How many bytes were written.
-    private func writeStaged(
-        _ cursor: inout PieceCursor, at position: Int64
-    ) throws(AccessError) -> Int64 {
-        let count = stagedCount(cursor, at: position)
+    private func writeStaged(_ cursor: inout PieceCursor, at position: Int64) throws(AccessError) -> Int64 {
+        let (blocks, part) = nextBlocks(cursor, at: position)
         var next = cursor
         try staging.with { (buffer) throws(AccessError) in
-            let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-            next.give(bytes)
-            try write(UnsafeRawBufferPointer(bytes), at: position)
+            let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
+            try mergingIfPart(part, of: blocks) { () throws(AccessError) in
+                if part != blocks { try read(whole, at: blocks.lowerBound) }
+                next.give(UnsafeMutableRawBufferPointer(rebasing: whole[part.offsets(from: blocks.lowerBound)]))
+                try write(UnsafeRawBufferPointer(whole), at: blocks.lowerBound)
+            }
         }
         cursor = next
-        return Int64(count)
-    }
-
-    private func stagedCount(_ cursor: PieceCursor, at position: Int64) -> Int {
-        Int(min(Int64(min(staging.size, cursor.bytesLeft)), size - position))
+        return Int64(part.count)
     }
 
     // MARK: - Calls
@@ -109,7 +112,7 @@ extension LayerImage {
         let range = offset..<offset + Int64(bytes.count)
         for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
             try staging.with { (buffer) throws(AccessError) in
-                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(blocks.upperBound - blocks.lowerBound)])
+                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
                 try read(whole, at: blocks.lowerBound)
                 let part = range.clamped(to: blocks)
                 UnsafeMutableRawBufferPointer(rebasing: bytes[part.offsets(from: offset)])
@@ -123,9 +126,9 @@ extension LayerImage {
         let range = offset..<offset + Int64(bytes.count)
         for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
             try staging.with { (buffer) throws(AccessError) in
-                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(blocks.upperBound - blocks.lowerBound)])
+                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
                 let part = range.clamped(to: blocks)
-                try merging { () throws(AccessError) in
+                try mergingIfPart(part, of: blocks) { () throws(AccessError) in
                     if part != blocks { try read(whole, at: blocks.lowerBound) }
                     UnsafeMutableRawBufferPointer(rebasing: whole[part.offsets(from: blocks.lowerBound)])
                         .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[part.offsets(from: offset)]))
@@ -136,7 +139,10 @@ extension LayerImage {
     }
 
     /// One write of parts of blocks at a time. Writes of whole blocks share none with it.
-    private func merging(_ body: () throws(AccessError) -> Void) throws(AccessError) {
+    private func mergingIfPart(
+        _ part: Range<Int64>, of blocks: Range<Int64>, _ body: () throws(AccessError) -> Void
+    ) throws(AccessError) {
+        guard part != blocks else { return try body() }
         isMerging.wait { isMerging -> Monitored<Bool>.Wish<Void> in
             guard !isMerging else { return .later(nil) }
             isMerging = true

@@ -6,12 +6,12 @@ import Paging
 /// It has one content for everybody, so there is one of these for a layer, and it keeps its contexts as long as it
 /// lives. Who else changes the layer meanwhile is not seen: nothing here can tell.
 ///
-/// **What a layer takes.** A call is one run of memory, at most `maxRequest` long, at a multiple of `minBlock`. Pieces of
-/// a request that are shorter than a staging buffer are put together in one. Where `minBlock` is larger than a base
+/// **What a layer takes.** A call is one run of memory, at most `maxRequest` long, at a multiple of `minBlock`. Pieces
+/// of a request that are shorter than a staging buffer are put together in one. Where `minBlock` is larger than a base
 /// page, a write begins and ends with a read of what else is in its first and its last block (LayerImage+Transfers).
 ///
-/// **Zeroes and trims are durable when they return**: a flush follows each. So a layer that goes away and comes back can
-/// only have forgotten pages, which the pager writes again.
+/// **Zeroes and trims are durable when they return**: a flush follows each. So a layer that goes away and comes back
+/// can only have forgotten pages, which the pager writes again.
 ///
 /// Thread rules: as `Accessor` and `ImageSource`.
 public final class LayerImage: ImageSource, @unchecked Sendable {
@@ -27,11 +27,10 @@ public final class LayerImage: ImageSource, @unchecked Sendable {
     /// - Parameter contexts: The maximum number of contexts that it opens.
     /// - Parameter retryTime: How long a request waits for a layer that has gone away, milliseconds.
     /// - Parameter stagingBytes: For staging buffers; at least 64 KiB.
-    /// - Parameter number: Tells it from other images of the process.
     /// - Returns: Nil if the layer has no context to give. It has logged why.
     public init?(
         _ layer: any Layer, exportName: String, isReadOnly: Bool, contexts: Int, retryTime: Int, stagingBytes: Int,
-        number: UInt64, log: @escaping @Sendable (String) -> Void
+        log: @escaping @Sendable (String) -> Void
     ) {
         guard
             let pool = LayerPool(
@@ -41,12 +40,12 @@ public final class LayerImage: ImageSource, @unchecked Sendable {
         self.pool = pool
         self.zeroes = zeroes
         label = layer.label
-        // No file has device 0.
-        identity = ImageIdentity(device: 0, inode: number)
-        let count = 16
-        // A block and its neighbours must fit.
-        let least = max(4096, min(pool.properties.minBlock * 2, 1 << 20))
-        staging = StagingBuffers(count: count, size: max(least, min(stagingBytes / count, 1 << 20) / 4096 * 4096))
+        // A process has one, and no file has device 0.
+        identity = ImageIdentity(device: 0, inode: 1)
+        // A block must fit, and its neighbour.
+        let least = max(4096, pool.properties.minBlock * 2)
+        let size = max(least, min(stagingBytes / LayerImage.maxStaged, 1 << 20) / 4096 * 4096)
+        staging = StagingBuffers(count: max(1, min(LayerImage.maxStaged, stagingBytes / size)), size: size)
     }
 
     /// Ends it. No call is under way, and none comes.
@@ -56,6 +55,9 @@ public final class LayerImage: ImageSource, @unchecked Sendable {
     public var isOver: Bool { pool.isOver }
 
     var properties: LayerProperties { pool.properties }
+
+    /// The maximum number of requests that are put together at once.
+    private static let maxStaged = 16
 
     // MARK: - Accessor
 

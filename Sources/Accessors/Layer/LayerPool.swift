@@ -12,9 +12,10 @@ import Paging
 /// each is lent to. A layer whose contexts do not see each other's writes has one.
 ///
 /// **A call that fails.** The errno value says little: many layers have none to give on a thread that is not a
-/// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request. After any other error one short read
-/// decides: if it succeeds, the error is the request's; if not, the layer has gone away. Then the context is closed, and
-/// the call is made again in another one, for at most `retryTime`. Between two attempts to open one lie 50 ms to 2 s.
+/// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request, and ESHUTDOWN the whole server. After
+/// any other error one short read decides: if it succeeds, the error is the request's; if not, the layer has gone away.
+/// Then the context is closed, and the call is made again in another one, for at most `retryTime`. Between two attempts
+/// to open one lie 50 ms to 2 s.
 ///
 /// A layer that has been away for longer than `retryTime` is not waited for: changes fail at once, and reads after the
 /// next attempt. A layer that is only slow is waited for as long as it takes.
@@ -23,8 +24,9 @@ import Paging
 /// flushed. So the first flush after that fails with ESTALE, and the pager writes again what it still has
 /// (`Accessor.makeDurable`).
 ///
-/// **A layer of another size** is another image. Nothing is read or written any more, and one line says so. A layer that
-/// comes back and can do less than before, because it is read-only for example, stays away until it can do all that.
+/// **A layer of another size** is another image. Nothing is read or written any more, and one line says so. A layer
+/// that comes back and can do less than before, because it is read-only for example, stays away until it can do all
+/// that.
 ///
 /// Thread rules: any thread. No lock is held during a call of the layer. A call allocates nothing; opening does.
 final class LayerPool: Sendable {
@@ -49,7 +51,7 @@ final class LayerPool: Sendable {
         var isOpening = false
         /// The layer gives fewer contexts than are wanted.
         var isRefused = false
-        /// Something was changed through it since its last flush began.
+        /// A call that has changed something through it has returned since its last flush began.
         var isUnflushed = false
         /// A flush is under way. What becomes of it concerns whoever wants another one.
         var isFlushing = false
@@ -153,7 +155,8 @@ final class LayerPool: Sendable {
                     giveBack(lent, effect, isGood: true)
                     throw error
                 }
-                giveBack(lent, effect, isGood: false)
+                // What it may have changed, it changes again.
+                giveBack(lent, .none, isGood: false)
                 deadline = deadline ?? MonotonicTime.now + retryTime
             }
         }
@@ -167,7 +170,7 @@ final class LayerPool: Sendable {
 
     private func isOfRequest(_ error: AccessError) -> Bool {
         switch error.code {
-        case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP: true
+        case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP, ESHUTDOWN: true
         default: false
         }
     }
@@ -209,14 +212,13 @@ final class LayerPool: Sendable {
         }
     }
 
-    /// - Parameter mayOpenLate: Whether a context may be opened though the layer is not waited for any more. Without that,
-    ///   nobody would find out that it is back.
+    /// - Parameter mayOpenLate: Whether a context may be opened though the layer is not waited for any more. Without
+    ///   that, nobody would find out that it is back.
     private func nextStep(_ effect: Effect, from begin: Int, until deadline: Int?, mayOpenLate: Bool) -> Step {
         state.wait { state in
             if state.isOver { return .done(.none) }
             if let deadline, MonotonicTime.now >= deadline { return .done(.none) }
             if let slot = state.slots.firstIndex(where: { $0.context != nil && !$0.isBroken && $0.calls < maxCalls }) {
-                if case .change = effect { state.slots[slot].isUnflushed = true }
                 return .done(.lent(state.lend(slot)))
             }
             let now = MonotonicTime.now
@@ -265,15 +267,15 @@ final class LayerPool: Sendable {
 
     fileprivate enum News {
         case away, back, less
+        /// Another image has come in its place, with this many bytes.
         case other(Int64)
     }
 
     private func tell(_ news: News?) {
         switch news {
         case .away:
-            log(
-                "\(layer.label) does not answer; it is opened anew, and requests wait at most \(retryTime / 1000) seconds"
-            )
+            let patience = "requests wait at most \(retryTime / 1000) seconds"
+            log("\(layer.label) does not answer; it is opened anew, and \(patience)")
         case .back: log("\(layer.label) answers again")
         case .less: log("\(layer.label) came back and can do less than before; it is waited for as if it were away")
         case .other(let size):
@@ -310,8 +312,8 @@ final class LayerPool: Sendable {
     // MARK: - Flushes
 
     /// Makes durable what calls that returned before have changed, in every context that has changed something.
-    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that were
-    ///   not flushed.
+    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
+    ///   were not flushed.
     func flush() throws(AccessError) {
         for slot in 0..<slotCount { try flush(slot, isUntold: false) }
         let isLost = state.change { state in
@@ -321,11 +323,14 @@ final class LayerPool: Sendable {
         if isLost { throw AccessError(ESTALE) }
     }
 
-    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still to
-    /// be told: the layer reports a failed flush once.
+    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still
+    /// to be told: the layer reports a failed flush once.
     func flushContexts() throws(AccessError) {
         for slot in 0..<slotCount { try flush(slot, isUntold: true) }
     }
+
+    /// Whether the layer may have forgotten something, and no flush has told that yet.
+    var isLossUntold: Bool { state.withLock { $0.isLossUntold } }
 
     /// How often changes that were not flushed may have been forgotten. It only ever grows.
     var losses: UInt64 { state.withLock { $0.losses } }

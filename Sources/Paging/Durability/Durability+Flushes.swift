@@ -18,10 +18,10 @@ extension Durability {
     }
 
     /// How often a flush begins again because the image was reached anew.
-    private static let maxFlushes = 5
+    private static let maxFlushes = 20
 
-    /// One flush, while no other is under way. If the image was reached anew, what it may have forgotten is dirty again,
-    /// unless that is lost.
+    /// One flush, while no other is under way. If the image was reached anew, what it may have forgotten is dirty
+    /// again, unless that is lost.
     private func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
         var error = flushOnce(effort)
         for _ in 1..<Durability.maxFlushes where error?.code == ESTALE && lost == nil { error = flushOnce(effort) }

@@ -102,7 +102,8 @@ extension PageMapper {
         let position = Int(pages.lowerBound - context.table[id].pointee.key.page) * BasePage.size
         (context.table.memory(of: id) + position)
             .initializeMemory(as: UInt8.self, repeating: 0, count: pages.count * BasePage.size)
-        context.dirtyLimit.release(context.map.forgetDirtyPages(of: pages, isDurable: accessor.isChangeDurable, in: chunk))
+        context.dirtyLimit.release(
+            context.map.forgetDirtyPages(of: pages, isDurable: accessor.isChangeDurable, in: chunk))
     }
 
     // MARK: Visiting

@@ -30,8 +30,9 @@ extension Pager {
         if forced { try sync(since: failureCount) }
     }
 
-    /// Makes durable what has been written out. If the image was reached anew since, that takes a flush.
-    private func sync(since failureCount: UInt64) throws(AccessError) {
+    /// Makes durable what has reached the image. If the image was reached anew since, that takes a flush.
+    /// - Parameter failureCount: See `completeWrite`.
+    func sync(since failureCount: UInt64? = nil) throws(AccessError) {
         do throws(AccessError) {
             try provider.durability.sync(since: failureCount)
         } catch {

@@ -28,7 +28,7 @@ extension Pager {
             try zeroInPlace(edges.1)
             try completeWrite(edges.0, forced: forced, since: failureCount)
             try completeWrite(edges.1, forced: forced, since: failureCount)
-            if forced { try provider.durability.sync() }
+            if forced { try sync() }
         } else {
             try zeroInPlace(range)
             try completeWrite(range, forced: forced, since: failureCount)
@@ -49,7 +49,7 @@ extension Pager {
                 try provider.accessor.trim(inner.bytes(ofImage: provider.size))
             }
         }
-        if forced { try provider.durability.sync() }
+        if forced { try sync() }
     }
 
     private func zeroInPlace(_ range: Range<Int64>) throws(AccessError) {

@@ -56,8 +56,8 @@ struct MemorySizes: @unchecked Sendable {
     /// The maximum window of reading ahead, base pages.
     var maxReadahead: Int { state.pointee.maxReadahead.load(ordering: .relaxed) }
 
-    /// The maximum window of a reader that comes before what is read ahead of it. What is under way takes memory, and no
-    /// place on a queue.
+    /// The maximum window of a reader that comes before what is read ahead of it. What is under way takes memory, and
+    /// no place on a queue.
     var maxLateReadahead: Int { state.pointee.maxLateReadahead.load(ordering: .relaxed) }
 
     /// The maximum number of frames that the fills of one image hold, if several images share the Memory.

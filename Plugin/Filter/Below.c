@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 
-#include "PluginBelow.h"
+#include "Below.h"
 
 #include <link.h>
 #include <stdio.h>
@@ -8,13 +8,19 @@
 
 static char name_below[64];
 
+/// The last part of an object's path.
+static const char *file_of(const struct dl_phdr_info *information)
+{
+    const char *slash = strrchr(information->dlpi_name, '/');
+    return slash != NULL ? slash + 1 : information->dlpi_name;
+}
+
 /// Takes the name out of the path of a loaded object, if it is a plugin's. Returns 1 then, which ends the search.
 static int take_name(struct dl_phdr_info *information, size_t size, void *unused)
 {
     (void)size, (void)unused;
     static const char prefix[] = "nbdkit-", suffix[] = "-plugin.so";
-    const char *file = strrchr(information->dlpi_name, '/');
-    const char *begin = strstr(file != NULL ? file : information->dlpi_name, prefix);
+    const char *begin = strstr(file_of(information), prefix);
     if (begin == NULL)
         return 0;
     begin += strlen(prefix);
@@ -27,8 +33,21 @@ static int take_name(struct dl_phdr_info *information, size_t size, void *unused
 
 const char *plugin_below_name(void)
 {
-    // nbdkit loads the plugin before its filters, and on the same thread.
     if (name_below[0] == '\0' && dl_iterate_phdr(take_name, NULL) == 0)
         strcpy(name_below, "unknown");
     return name_below;
+}
+
+/// Returns 1 if the object is the file `name`.
+static int is_file(struct dl_phdr_info *information, size_t size, void *name)
+{
+    (void)size;
+    return strcmp(file_of(information), name) == 0;
+}
+
+bool filter_is_loaded(const char *name)
+{
+    char file[128];
+    snprintf(file, sizeof file, "nbdkit-%s-filter.so", name);
+    return dl_iterate_phdr(is_file, file) != 0;
 }

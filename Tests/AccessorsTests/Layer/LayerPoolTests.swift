@@ -1,0 +1,219 @@
+import Glibc
+import Paging
+import TestSupport
+import Testing
+
+@testable import Accessors
+
+/// Which contexts calls get, and what becomes of a layer that fails or goes away.
+@Suite struct LayerPoolTests {
+    private static let size = 1 << 16
+
+    /// A pool over a fake layer, and what it logs.
+    private final class Rig: Sendable {
+        let layer: FakeLayer
+        let pool: LayerPool
+        let lines = Guarded<[String]>([])
+
+        init(_ layer: FakeLayer, contexts: Int = 4, retryTime: Int = 5000) throws {
+            self.layer = layer
+            let lines = lines
+            let pool = LayerPool(
+                layer, exportName: "disk", isReadOnly: false, contexts: contexts, retryTime: retryTime
+            ) { line in lines.withLock { $0.append(line) } }
+            self.pool = try #require(pool)
+        }
+
+        func read(_ offset: Int64 = 0) throws(AccessError) {
+            try pool.perform { context throws(AccessError) in
+                try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer throws(AccessError) in
+                    try context.read(into: buffer, at: offset)
+                }
+            }
+        }
+
+        func write(_ byte: UInt8, at offset: Int64 = 0) throws(AccessError) {
+            try pool.perform(.change) { context throws(AccessError) in
+                try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer throws(AccessError) in
+                    buffer.initializeMemory(as: UInt8.self, repeating: byte)
+                    try context.write(from: UnsafeRawBufferPointer(buffer), at: offset)
+                }
+            }
+        }
+
+        /// Closes the pool. The layer has nothing to complain of, and every context is closed.
+        func end() {
+            pool.close()
+            #expect(layer.with { $0.complaints } == [])
+            #expect(layer.with { $0.openContexts } == 0)
+        }
+    }
+
+    private func layer(_ model: LayerModel = .parallel, change: (inout LayerProperties) -> Void = { _ in }) -> FakeLayer
+    {
+        let layer = FakeLayer(pattern(Self.size), model)
+        layer.with { change(&$0.properties) }
+        return layer
+    }
+
+    private func code(_ body: () throws(AccessError) -> Void) -> Int32 {
+        do throws(AccessError) {
+            try body()
+            return 0
+        } catch { return error.code }
+    }
+
+    /// Sixteen threads call at once. The layer is called as often at once as it bears, and through as many contexts as
+    /// that takes.
+    @Test(
+        arguments: [
+            (.parallel, true, 1), (.oneCallAContext, true, 4), (.oneCallAContext, false, 1), (.oneCall, true, 1),
+            (.oneConnection, true, 1),
+        ] as [(LayerModel, Bool, Int)])
+    func callsAtOnce(model: LayerModel, isMultiConn: Bool, contexts: Int) throws {
+        let layer = layer(model) { $0.isMultiConn = isMultiConn }
+        layer.delay.store(2000, ordering: .relaxed)
+        let rig = try Rig(layer)
+        let workers = (0..<16).map { number in
+            Worker { for _ in 0..<5 { try rig.read(Int64(number) * 4096) } }
+        }
+        for worker in workers { worker.start() }
+        for worker in workers { try worker.join() }
+        #expect(layer.with { $0.opens } == contexts)
+        let atOnce = layer.with { $0.maxAtOnce }
+        #expect(model == .parallel ? atOnce > 4 : atOnce == contexts)
+        #expect(layer.with { $0.names }.allSatisfy { $0 == "disk" })
+        rig.end()
+    }
+
+    /// A layer that is only read may have several contexts, even if it does not promise that they see each other.
+    @Test func readersNeedNoMultiConn() throws {
+        let layer = layer(.oneCallAContext) {
+            $0.isMultiConn = false
+            $0.canWrite = false
+        }
+        layer.delay.store(5000, ordering: .relaxed)
+        let rig = try Rig(layer)
+        let workers = (0..<8).map { _ in Worker { try rig.read() } }
+        for worker in workers { worker.start() }
+        for worker in workers { try worker.join() }
+        #expect(layer.with { $0.maxAtOnce } > 1)
+        rig.end()
+    }
+
+    /// A layer that gives fewer contexts than are wanted is not gone.
+    @Test func fewerContexts() throws {
+        let layer = layer(.oneCallAContext)
+        layer.with { $0.maxContexts = 2 }
+        layer.delay.store(2000, ordering: .relaxed)
+        let rig = try Rig(layer, contexts: 8)
+        let workers = (0..<8).map { _ in Worker { for _ in 0..<5 { try rig.read() } } }
+        for worker in workers { worker.start() }
+        for worker in workers { try worker.join() }
+        #expect(layer.with { $0.maxAtOnce } == 2)
+        #expect(rig.lines.withLock { $0 } == [])
+        rig.end()
+    }
+
+    /// An error of the request's own reaches the caller, and the layer is asked no more than it has to be.
+    @Test(arguments: [ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP, EIO, EINVAL])
+    func errorsOfRequests(_ error: Int32) throws {
+        let rig = try Rig(layer())
+        rig.layer.with { $0.failures = [.write: error] }
+        #expect(code { () throws(AccessError) in try rig.write(1) } == error)
+        #expect(rig.layer.with { $0.calls[.write] } == 1)
+        #expect(rig.layer.with { $0.calls[.read] } == (error == EIO || error == EINVAL ? 1 : nil))
+        #expect(rig.layer.with { $0.opens } == 1)
+        #expect(rig.lines.withLock { $0 } == [])
+        rig.end()
+    }
+
+    /// A layer that goes away is opened anew, however often that fails at first. The log has a line of each.
+    @Test func goesAwayAndComesBack() throws {
+        let rig = try Rig(layer())
+        rig.layer.goAway(refusingOpens: 3)
+        try rig.read()
+        #expect(rig.layer.with { $0.opens } == 5)
+        #expect(
+            rig.lines.withLock { $0 } == [
+                "the fake layer does not answer; it is opened anew, and requests wait at most 5 seconds",
+                "the fake layer answers again",
+            ])
+        rig.end()
+    }
+
+    /// Requests do not wait longer than they are told to, and the next ones find it again.
+    @Test func staysAway() throws {
+        let rig = try Rig(layer(), retryTime: 200)
+        rig.layer.goAway(refusingOpens: 1000)
+        let begin = MonotonicTime.now
+        #expect(code { () throws(AccessError) in try rig.read() } == EIO)
+        #expect(MonotonicTime.now - begin >= 200)
+        #expect(code { () throws(AccessError) in try rig.write(1) } == EIO)
+        #expect(rig.lines.withLock { $0.count } == 1)
+        rig.layer.with { $0.refusals = 0 }
+        while code({ () throws(AccessError) in try rig.read() }) != 0 {}
+        #expect(rig.lines.withLock { $0.count } == 2)
+        rig.end()
+    }
+
+    /// What has another size is another image.
+    @Test func comesBackAsAnother() throws {
+        let rig = try Rig(layer())
+        rig.layer.with { $0.properties.size -= 4096 }
+        rig.layer.goAway()
+        #expect(code { () throws(AccessError) in try rig.read() } == EIO)
+        #expect(rig.pool.isOver)
+        #expect(
+            rig.lines.withLock { $0.last }
+                == "the fake layer came back with 61440 bytes, and had 65536: that is another image; all requests fail "
+                + "until the server is started anew")
+        rig.end()
+    }
+
+    /// The first flush after the layer has gone away with something unflushed says so, and the second one does not.
+    @Test func flushAfterLoss() throws {
+        let rig = try Rig(layer())
+        try rig.write(1)
+        try rig.pool.flush()
+        rig.layer.goAway()
+        try rig.read()
+        // Nothing was unflushed.
+        try rig.pool.flush()
+        try rig.write(2)
+        rig.layer.goAway()
+        try rig.read()
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == ESTALE)
+        try rig.write(2)
+        try rig.pool.flush()
+        #expect(rig.layer.with { $0.durable[0] } == 2)
+        rig.end()
+    }
+
+    /// The layer goes away in the flush itself: what was written may be gone.
+    @Test func goesAwayInFlush() throws {
+        let rig = try Rig(layer())
+        try rig.write(1)
+        rig.layer.goAway()
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == ESTALE)
+        try rig.write(1)
+        try rig.pool.flush()
+        #expect(rig.layer.with { $0.durable[0] } == 1)
+        rig.end()
+    }
+
+    /// A flush that fails while the layer is there is an error like any other; so is the one after a change that was
+    /// flushed alone.
+    @Test func failedFlush() throws {
+        let rig = try Rig(layer())
+        try rig.write(1)
+        rig.layer.with { $0.failures = [.flush: ENOSPC] }
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == ENOSPC)
+        #expect(code { () throws(AccessError) in try rig.pool.flushContexts() } == ENOSPC)
+        rig.layer.with { $0.failures = [:] }
+        // The layer has reported that once. Nobody but the caller of flushContexts has heard of it.
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == ESTALE)
+        try rig.pool.flush()
+        rig.end()
+    }
+}

@@ -2,8 +2,8 @@ import Glibc
 import TestSupport
 import Testing
 
-/// The end with data that is not out yet, over filters that sleep: nbdkit wakes them at the end, and they fail what they
-/// are asked for.
+/// The end with data that is not out yet, over filters that sleep: nbdkit wakes them at the end, and they fail what
+/// they are asked for.
 @Suite struct FilterEndTests {
     private static let new = Image.bytes(0..<1 << 20, seed: 9)
 
@@ -11,7 +11,7 @@ import Testing
     @Test(arguments: [
         ["--filter=delay", "wdelay=50ms"], ["--filter=delay", "rdelay=50ms"],
         ["--filter=delay", "rdelay=20ms", "wdelay=20ms"],
-        ["--filter=rate", "rate=400M"], ["--filter=retry", "retries=2", "retry-delay=1"],
+        ["--filter=rate", "rate=400M"],
     ])
     func allIsOutOrTheLogSaysWhatIsNot(_ way: [String]) throws {
         let image = try Image(size: 1 << 20)

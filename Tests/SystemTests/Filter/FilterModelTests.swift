@@ -7,8 +7,8 @@ import Testing
 @Suite(.serialized) struct FilterModelTests {
     private static let size = 4 << 20
 
-    /// The script of an image in a directory. Each call enters a room: the one that all share, or that of its connection.
-    /// Whoever finds it taken leaves a note. The second word of a call is the handle of its connection.
+    /// The script of an image in a directory. Each call enters a room: the one that all share, or that of its
+    /// connection. Whoever finds it taken leaves a note. The second word of a call is the handle of its connection.
     private static func script(_ scratch: Scratch, model: String) -> String {
         let directory = scratch.directory
         let room =

@@ -34,8 +34,8 @@ import Testing
         #expect(server.log.isEmpty, "\(server.log)")
     }
 
-    /// A web server that fails in each of its ways, for a while. Requests wait, and are answered with the right bytes in
-    /// the end; what is in memory is served meanwhile.
+    /// A web server that fails in each of its ways, for a while. Requests wait, and are answered with the right bytes
+    /// in the end; what is in memory is served meanwhile.
     @Test(.enabled(if: WebServer.isAvailable, WebServer.needs), arguments: WebServer.Fault.allCases.dropFirst())
     func aWebServerThatFails(_ fault: WebServer.Fault) throws {
         let image = try Image(size: Self.size)

@@ -39,7 +39,7 @@ import Testing
         Chain(below: ["noparallel"], parameters: ["serialize=requests"]),
         Chain(below: ["noparallel"], parameters: ["serialize=all-requests"]),
         Chain(below: ["noparallel", "multi-conn"], parameters: ["serialize=requests", "multi-conn-mode=disable"]),
-        Chain(above: ["retry"]), Chain(below: ["readahead"]), Chain(below: ["cache"]),
+        Chain(below: ["readahead"]), Chain(below: ["cache"]),
         Chain(below: ["cow"], isCopied: true),
         Chain(below: ["offset"], parameters: ["offset=12345", "range=400001"], part: 12_345..<412_346),
     ]

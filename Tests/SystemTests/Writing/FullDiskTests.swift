@@ -122,7 +122,8 @@ struct FullDiskTests {
         try Patience.wait(seconds: 60, "the log is silent") { count(left, in: server.log) == 1 ? () : nil }
         _ = try server.stop()
         let lost =
-            "pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: No space left on device"
+            "pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: "
+            + "No space left on device"
         #expect(count(lost, in: server.log) == 1)
     }
 
@@ -151,7 +152,8 @@ struct FullDiskTests {
         }
         _ = try server.stop()
         let lost =
-            " pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: No space left on device"
+            " pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: "
+            + "No space left on device"
         #expect(count("error: 94\(lost)", in: server.log) == 1, "\(server.log.suffix(1000))")
         let found = try Files.bytes(disk.image)
         try Bytes.check(Array(found[70 * page..<71 * page]), old, "the page that was forced")

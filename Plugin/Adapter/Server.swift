@@ -223,7 +223,7 @@ final class Server: @unchecked Sendable {
     func disconnect(_ client: Client) {
         guard let serving else { return }
         if client.canWrite, let error = serving.endWriting(client.served) {
-            let lock = settings.lock == .on ? ", and the image stays locked" : ""
+            let lock = settings.role == .plugin && settings.lock == .on ? ", and the image stays locked" : ""
             log(
                 client.served.line(
                     "a client left before all written data was on the image and synced: "

@@ -1,7 +1,8 @@
 import Glibc
 import TestSupport
 
-/// A real nbdkit that serves the built plugin, or the built filter, as a daemon, on a Unix socket. Killed when this goes.
+/// A real nbdkit that serves the built plugin, or the built filter, as a daemon on a Unix socket. Killed when this
+/// goes.
 final class Daemon {
     private let scratch: Scratch
     let pid: pid_t

@@ -1,7 +1,8 @@
 import Glibc
 import TestSupport
 
-/// A real nbdkit that serves the built plugin (or another, or the built filter) on a Unix socket, until it is stopped or this goes.
+/// A real nbdkit that serves the built plugin (or another, or the built filter) on a Unix socket, until it is stopped
+/// or this goes.
 final class Server {
     /// The options of nbdkit, beside the plugin and its parameters.
     struct Options {

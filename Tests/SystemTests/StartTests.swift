@@ -2,8 +2,8 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Five hundred starts of the plugin, several at a time so that threads are held up: each serves a read, none hangs, none
-/// dies. As many of the filter with FLEXPAGE_SOAK=1, and a tenth without.
+/// Five hundred starts of the plugin, several at a time so that threads are held up: each serves a read, none hangs,
+/// none dies. As many of the filter with FLEXPAGE_SOAK=1, and a tenth without.
 ///
 /// They prove the fork rule of Interface.h. When nbdkit's main thread runs Swift after the fork, 1 to 5 of 100 such
 /// starts hang or trap.

@@ -2,7 +2,8 @@
 //
 // nbdkit forks at most once, after get_ready and before after_fork. If it goes into the background, the parent exits.
 // With --run, the parent lives on with all its descriptors and runs the command. With -f, -s and socket activation
-// nbdkit does not fork. What a plugin below a filter forks in its after_fork, in order to start a program, is not meant.
+// nbdkit does not fork. A plugin below a filter may fork in its after_fork, in order to start a program: that is not
+// meant.
 //
 //     get_ready ── fork_watch ──▶ watched ── nbdkit forks ──▶ parent: gives up what only the server may have, and
 //                                    │                   │            waits until the child serves

@@ -45,9 +45,9 @@ import Testing
         try disk.kill()
     }
 
-    /// Requests that need the layer wait for it until it has been away for as long as flexpage-retry= says, and fail then;
-    /// those that do not need it are answered all the while. What was written stays, and a flush succeeds once the layer is back. The log has
-    /// a line for the beginning and one for the end.
+    /// Requests that need the layer wait for it until it has been away for as long as flexpage-retry= says, and fail
+    /// then; those that do not need it are answered all the while. What was written stays, and a flush succeeds once
+    /// the layer is back. The log has a line for the beginning and one for the end.
     @Test(arguments: [0, 1]) func requestsWait(_ seconds: Int) throws {
         let disk = try QemuNbd("raw", size: 4 << 20)
         let server = try disk.serve(
@@ -98,8 +98,8 @@ import Testing
         #expect(count(Self.away, in: server.log) == 1 && count(Self.back, in: server.log) == 1, "\(server.log)")
     }
 
-    /// A layer that comes back with another size is another image. Nothing is read from it or written to it by those who
-    /// had the first one, and one line says so.
+    /// A layer that comes back with another size is another image. Nothing is read from it or written to it by those
+    /// who had the first one, and one line says so.
     @Test func anotherSize() throws {
         let disk = try QemuNbd("raw", size: 4 << 20)
         let server = try disk.serve("memory=8M", "dirty-age=3600", "readahead=off", "flexpage-retry=20")
@@ -144,12 +144,12 @@ import Testing
         #expect(try disk.contents()[..<8192] == .init(repeating: 7, count: 8192)[...])
     }
 
-    /// With the retry filter below, which opens the plugin anew itself, the same: a raw image has everything.
+    /// With the retry filter above, which asks again for what has failed, the same.
     @Test func withTheRetryFilter() throws {
         let disk = try QemuNbd("raw", size: 4 << 20)
         let server = try disk.serve(
             "memory=8M", "dirty-age=3600", "readahead=off", "retries=3", "retry-delay=1", "retry-exponential=no",
-            below: ["--filter=retry"])
+            above: ["--filter=retry"])
         let new = Image.bytes(0..<1 << 20, seed: 4)
         do {
             let client = try Client(server)
@@ -167,8 +167,8 @@ import Testing
         try Bytes.check(Array(try disk.contents()[..<(1 << 20)]), new, "the image")
     }
 
-    /// With shared=true, all connections of the nbd plugin are one, and it never makes another. Requests fail when it is
-    /// gone, and the server ends; it neither hangs nor crashes.
+    /// With shared=true, all connections of the nbd plugin are one, and it never makes another. Requests fail when it
+    /// is gone, and the server ends; it neither hangs nor crashes.
     @Test func oneConnectionForAll() throws {
         let disk = try QemuNbd("raw", size: 4 << 20)
         let server = try disk.serve(

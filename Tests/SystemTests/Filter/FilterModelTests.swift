@@ -7,20 +7,21 @@ import Testing
 @Suite(.serialized) struct FilterModelTests {
     private static let size = 4 << 20
 
-    /// The script of an image in a directory. Each call enters a room: the one that all share, or that of its connection.
-    /// Whoever finds it taken leaves a note. The handle of a connection is $2.
+    /// The script of an image in a directory. Each call enters a room: the one that all share, or that of its
+    /// connection. Whoever finds it taken leaves a note. The second word of a call is the handle of its connection.
     private static func script(_ scratch: Scratch, model: String) -> String {
         let directory = scratch.directory
         let room =
             switch model {
             case "parallel": "/nonexistent/$$"
-            case "serialize_requests": "\(directory)/room.$2"
+            case "serialize_requests": "\(directory)/room.$handle"
             default: "\(directory)/room"
             }
         let isGuarded = model != "parallel"
         return """
             #!/bin/sh
             exec 2>>\(directory)/said
+            handle=$2
             dd="dd bs=64k status=none"
             enter() {
                 echo "$*" >> \(directory)/calls
@@ -62,11 +63,15 @@ import Testing
         try Files.write(Array(Self.script(scratch, model: model).utf8), to: scratch.path("script"))
         chmod(scratch.path("script"), 0o755)
         let server = try Server(
-            [scratch.path("script"), "memory=2M", "dirty-age=100ms"], Server.Options(pager: .filter, plugin: "sh"))
+            [scratch.path("script"), "memory=2M", "dirty-age=100ms"],
+            Server.Options(isVerbose: false, pager: .filter, plugin: "sh"))
         // nbdkit lets in one client after the other where connections are serialized.
         let count = model == "serialize_connections" ? 1 : 3
         let part = Self.size / 4
-        try Threads.run(count) { number in
+        let run = { (body: (Int) throws -> Void) throws in
+            do { try Threads.run(count, body) } catch { throw Trouble("\(error)\n\(server.log.suffix(3000))") }
+        }
+        try run { number in
             if number == 2 { for _ in 0..<5 { try image.checkRead(try Client(server), 65_536, at: 3 * part) } }
             guard number < 2 else { return }
             let client = try Client(server)

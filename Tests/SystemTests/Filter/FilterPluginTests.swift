@@ -63,7 +63,8 @@ import Testing
         Source("random", "1M", "seed=7"),
         Source("sh", "DIR/source.sh"),
         Source("sparse-random", "4M", "seed=7"),
-        Source("split", "file=FILE", "file=DIR/other"),
+        // That of nbdkit 1.32.5 crashes by itself.
+        Source("split", "file=FILE", "file=DIR/other", outcome: .servedIfPossible),
         Source("ssh", "host=127.0.0.1", "port=9", "path=/none", outcome: .absent),
         Source("tmpdisk", "16M", outcome: .refused),
         Source("torrent", "DIR/none.torrent", outcome: .absent),
@@ -76,6 +77,9 @@ import Testing
         let scratch = try Self.files()
         let parameters = source.parameters.map { Self.filled($0, scratch) }
         let (bare, filtered) = (scratch.path("bare"), scratch.path("filtered"))
+        let bareStatus =
+            source.outcome == .servedIfPossible ? try Self.copy([source.plugin] + parameters, to: bare).status : 0
+        if bareStatus >= 128 { return }
         let result = try Self.copy([try Filter.argument(), source.plugin] + parameters + ["memory=4M"], to: filtered)
         #expect(result.status < 128 && !result.output.contains("Assertion"), "\(result.output)")
         switch source.outcome {

@@ -7,8 +7,8 @@ import Testing
 struct FailingSyncTests {
     private static let failing = "syncing the image failed (Input/output error)"
     private static let working = "syncing the image works again"
-    private static let lost =
-        "data written before it may be lost, and every flush fails until the server is restarted"
+    /// For the plugin's one image "… the server is restarted", for the filter's "… all clients of the image have left".
+    private static let lost = "data written before it may be lost, and every flush fails until "
 
     private func count(_ text: String, in log: String) -> Int {
         log.split(separator: "\n").count { $0.contains(text) }
@@ -27,7 +27,8 @@ struct FailingSyncTests {
         #expect(pager == .filter || server.log.contains("direct I/O: yes"))
         #expect(count(Self.failing, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 1)
-        #expect(count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
+        // nbdkit's eval plugin has a line for each of its errors.
+        #expect(pager == .filter || count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
     }
 
     /// Two clients meet syncs that fail, and then some that do not. Returns what the disk must hold then.
@@ -78,7 +79,9 @@ struct FailingSyncTests {
         let server = try disk.serve(pager, "memory=1M", "dirty-age=3600")
         try lose(disk, server)
         #expect(try server.stop() == 0)
-        #expect(count(Self.lost, in: server.log) == 1)
+        #expect(
+            count(Self.lost, in: server.log) == 1,
+            "\(server.log.split(separator: "\n").filter { $0.contains("error:") })")
         #expect(count(Self.working, in: server.log) == 0)
         let told = "data written to \(disk.label(pager)) could not be made durable and may be lost: Input/output error"
         #expect(count(told, in: server.log) == 1, "\(server.log.suffix(2000))")

@@ -29,7 +29,8 @@ struct FullDiskTests {
         #expect(try server.stop() == 0)
         #expect(count(Self.failing, in: server.log) == 1)
         #expect(count(Self.working, in: server.log) == 1)
-        #expect(count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
+        // nbdkit's file plugin has a line for each of its errors.
+        #expect(pager == .filter || count(" error: ", in: server.log) == 2, "\(server.log.suffix(2000))")
     }
 
     /// Two clients meet a full disk, and then space.
@@ -121,7 +122,8 @@ struct FullDiskTests {
         try Patience.wait(seconds: 60, "the log is silent") { count(left, in: server.log) == 1 ? () : nil }
         _ = try server.stop()
         let lost =
-            "pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: No space left on device"
+            "pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: "
+            + "No space left on device"
         #expect(count(lost, in: server.log) == 1)
     }
 
@@ -150,7 +152,8 @@ struct FullDiskTests {
         }
         _ = try server.stop()
         let lost =
-            " pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: No space left on device"
+            " pages of 4096 bytes could not be written to \(pager.label(disk.image)) and are lost: "
+            + "No space left on device"
         #expect(count("error: 94\(lost)", in: server.log) == 1, "\(server.log.suffix(1000))")
         let found = try Files.bytes(disk.image)
         try Bytes.check(Array(found[70 * page..<71 * page]), old, "the page that was forced")
@@ -196,7 +199,10 @@ struct FullDiskTests {
         #expect(Client.code { try client.zero(32 << 20, at: 0, .noHole) } == ENOSPC)
         try Bytes.check(try client.read(1 << 20, at: 8 << 20), new)
         try Bytes.check(try client.read(1 << 20, at: 4096), old)
-        try Bytes.check(Array(try Files.bytes(disk.image)[4096..<(1 << 20) + 4096]), old, "the image")
+        // nbdkit's file plugin makes a hole before it finds out that there is no space.
+        if pager == .plugin {
+            try Bytes.check(Array(try Files.bytes(disk.image)[4096..<(1 << 20) + 4096]), old, "the image")
+        }
         try disk.free()
         try client.flush()
         try Bytes.check(Array(try Files.bytes(disk.image)[8 << 20..<9 << 20]), new, "the image")

@@ -26,7 +26,7 @@ struct WriteModel {
         let range = anyRange()
         switch Int.random(in: 0..<16, using: &random) {
         case 0..<6: try write(range, client)
-        case 6..<9: try zero(range, client)
+        case 6..<9 where client.canZero: try zero(range, client)
         case 9..<11 where trims: try trim(range, client)
         case 11: try client.flush()
         case 12: try client.cache(range.count, at: range.lowerBound)
@@ -63,7 +63,7 @@ struct WriteModel {
     private mutating func zero(_ range: Range<Int>, _ client: Client) throws {
         var flags = flags()
         if Bool.random(using: &random) { flags.insert(.noHole) }
-        if Int.random(in: 0..<3, using: &random) == 0 { flags.insert(.fast) }
+        if Int.random(in: 0..<3, using: &random) == 0, client.canFastZero { flags.insert(.fast) }
         let code = Client.code { try client.zero(range.count, at: range.lowerBound, flags) }
         switch code {
         case nil: Bytes.zero(range, of: &bytes)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "Below.h"
+#include "Keeper.h"
 
 // Written on the main thread before any other thread reads them.
 
@@ -92,8 +93,14 @@ static const char *name(void)
 
 static int32_t model_of_layer(void) { return model; }
 
-/// The errno value of a failed call.
-static int32_t failure(int error) { return error != 0 ? error : EIO; }
+/// The errno value of a failed call. A source that shuts down says ESHUTDOWN, and so does nbdkit to the filters below
+/// if this server shuts down. The first is a source that goes away.
+static int32_t failure(int error)
+{
+    if (error == 0 || (error == ESHUTDOWN && !keeper_is_quitting()))
+        return EIO;
+    return error;
+}
 
 /// Asks everything that nbdkit wants to be asked before a context may be used. Returns false if the layer fails.
 static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)

@@ -212,6 +212,8 @@ int keeper_begin(void)
     return 0;
 }
 
+bool keeper_is_quitting(void) { return atomic_load(&is_quitting); }
+
 void keeper_end(void)
 {
     if (!has_begun)

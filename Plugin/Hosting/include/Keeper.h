@@ -18,8 +18,13 @@
 #ifndef FLEXPAGE_KEEPER_H
 #define FLEXPAGE_KEEPER_H
 
+#include <stdbool.h>
+
 /// Creates the thread and begins serving. Returns 0, or -1 after it has reported a failure.
 int keeper_begin(void);
+
+/// Whether a quit signal has come.
+bool keeper_is_quitting(void);
 
 /// Ends serving and the thread. Does nothing if serving has not begun.
 void keeper_end(void);

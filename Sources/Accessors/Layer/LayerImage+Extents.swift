@@ -7,8 +7,7 @@ extension LayerImage {
 
     public func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         guard range.lowerBound >= 0, range.upperBound <= size else { throw AccessError(EINVAL) }
-        // What the layer may have forgotten is in memory, and no hole.
-        guard properties.knowsExtents, !pool.isLossUntold else {
+        guard properties.knowsExtents else {
             if !range.isEmpty { _ = report(Extent(range, .data)) }
             return
         }
@@ -22,7 +21,8 @@ extension LayerImage {
                 try context.extents(of: blocks) { extent in
                     let part = extent.range.clamped(to: position..<range.upperBound)
                     guard !part.isEmpty else { return true }
-                    isWanted = report(Extent(part, extent.kind))
+                    // What the layer may have forgotten is in memory, and no hole. It may go away in this very call.
+                    isWanted = report(Extent(part, pool.isAnythingForgotten ? .data : extent.kind))
                     position = part.upperBound
                     return isWanted
                 }

@@ -43,14 +43,18 @@ final class LayerPool: Sendable {
     /// The shortest and the longest pause between two attempts to open a context, milliseconds.
     fileprivate static let pauses = 50...2000
 
+    /// How long no further context is asked for if the layer has refused one beside others, milliseconds.
+    fileprivate static let refusalPause = 10_000
+
     fileprivate struct Slot {
         var context: (any LayerContext)?
         var calls = 0
         var isBroken = false
         /// A thread opens a context for it, or closes the one that it had.
         var isOpening = false
-        /// The layer gives fewer contexts than are wanted.
-        var isRefused = false
+        /// The layer gave fewer contexts than are wanted. Until then, no other is asked for: milliseconds of
+        /// MonotonicTime.
+        var refusedUntil = 0
         /// A call that has changed something through it has returned since its last flush began.
         var isUnflushed = false
         /// A flush is under way. What becomes of it concerns whoever wants another one.
@@ -66,6 +70,8 @@ final class LayerPool: Sendable {
         var losses: UInt64 = 0
         /// The next flush is to fail, because of a loss that no other has told.
         var isLossUntold = false
+        /// What `losses` was when the last good flush began: what was forgotten before has been written again.
+        var lossesMended: UInt64 = 0
         /// Where a read succeeded last: where to read in order to know whether the layer is there.
         var goodOffset: Int64 = 0
         /// The layer has gone away, and the log says so.
@@ -175,10 +181,12 @@ final class LayerPool: Sendable {
         }
     }
 
-    /// Whether the layer is there. What has been good once may have become bad, so the beginning is asked for too.
+    /// Whether the layer is there. What has been good once may have become bad, so the first and the last block are
+    /// asked for too.
     private func answers(_ context: any LayerContext) -> Bool {
-        let offset = state.withLock { $0.goodOffset }
-        return answers(context, at: offset) || (offset != 0 && answers(context, at: 0))
+        let last = max(0, properties.size - 1) / Int64(properties.minBlock) * Int64(properties.minBlock)
+        return answers(context, at: state.withLock { $0.goodOffset })
+            || answers(context, at: 0) || answers(context, at: last)
     }
 
     private func answers(_ context: any LayerContext, at offset: Int64) -> Bool {
@@ -223,7 +231,10 @@ final class LayerPool: Sendable {
             }
             let now = MonotonicTime.now
             let end = min(deadline ?? .max, state.isAway ? patience(effect, from: begin, state) : .max)
-            guard let slot = state.slots.firstIndex(where: { $0.context == nil && !$0.isOpening && !$0.isRefused })
+            guard
+                let slot = state.slots.firstIndex(where: {
+                    $0.context == nil && !$0.isOpening && $0.refusedUntil <= now
+                })
             else {
                 // Contexts that are in use come back.
                 guard end < .max else { return .later(nil) }
@@ -280,8 +291,8 @@ final class LayerPool: Sendable {
         case .less: log("\(layer.label) came back and can do less than before; it is waited for as if it were away")
         case .other(let size):
             log(
-                "\(layer.label) came back with \(size) bytes, and had \(properties.size): that is another image; all "
-                    + "requests fail until the server is started anew")
+                "\(layer.label) came back with \(size) bytes, and had \(properties.size): that is another image; "
+                    + "nothing is read from it or written to it until the server is started anew")
         case nil: break
         }
     }
@@ -315,9 +326,11 @@ final class LayerPool: Sendable {
     /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
     ///   were not flushed.
     func flush() throws(AccessError) {
+        let before = losses
         for slot in 0..<slotCount { try flush(slot, isUntold: false) }
         let isLost = state.change { state in
             defer { state.isLossUntold = false }
+            if !state.isLossUntold { state.lossesMended = before }
             return state.isLossUntold
         }
         if isLost { throw AccessError(ESTALE) }
@@ -329,8 +342,8 @@ final class LayerPool: Sendable {
         for slot in 0..<slotCount { try flush(slot, isUntold: true) }
     }
 
-    /// Whether the layer may have forgotten something, and no flush has told that yet.
-    var isLossUntold: Bool { state.withLock { $0.isLossUntold } }
+    /// Whether the layer may have forgotten something that has not been written again yet.
+    var isAnythingForgotten: Bool { state.withLock { $0.losses != $0.lossesMended } }
 
     /// How often changes that were not flushed may have been forgotten. It only ever grows.
     var losses: UInt64 { state.withLock { $0.losses } }
@@ -356,8 +369,10 @@ final class LayerPool: Sendable {
         state.wait { state in
             guard state.slots[slot].context != nil else { return .done(nil) }
             guard !state.slots[slot].isFlushing else { return .later(nil) }
+            // What was unflushed in it counts as lost already. A call in it may hang.
+            if state.slots[slot].isBroken { return .done(nil) }
             guard state.slots[slot].isUnflushed else { return .done(nil) }
-            guard !state.slots[slot].isBroken, state.slots[slot].calls < maxCalls else { return .later(nil) }
+            guard state.slots[slot].calls < maxCalls else { return .later(nil) }
             // What is changed from now on is for the next flush.
             state.slots[slot].isUnflushed = false
             state.slots[slot].isFlushing = true
@@ -432,7 +447,7 @@ extension LayerPool.State {
     fileprivate mutating func noteRefusal(of slot: Int) -> LayerPool.News? {
         if slots.contains(where: { $0.context != nil && !$0.isBroken }) {
             // It is there, and gives no more than these.
-            slots[slot].isRefused = true
+            slots[slot].refusedUntil = MonotonicTime.now + LayerPool.refusalPause
             return nil
         }
         notePause()
@@ -445,7 +460,7 @@ extension LayerPool.State {
         isAway = true
         absences += 1
         awaySince = MonotonicTime.now
-        for slot in slots.indices { slots[slot].isRefused = false }
+        for slot in slots.indices { slots[slot].refusedUntil = 0 }
         return .away
     }
 }

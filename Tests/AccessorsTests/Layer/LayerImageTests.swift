@@ -154,6 +154,33 @@ import Testing
         image.close()
     }
 
+    /// What a layer may have forgotten is no hole, whether it goes away before the question or in it, until it has been
+    /// flushed again.
+    @Test func forgottenIsNoHole() throws {
+        var properties = Self.properties(size: 1 << 16, minBlock: 1, maxRequest: 0)
+        properties.knowsExtents = true
+        let layer = FakeLayer([UInt8](repeating: 0, count: 1 << 16), .parallel, properties)
+        let image = try image(layer)
+        func kinds() throws -> Set<String> {
+            var kinds: Set<String> = []
+            try image.extents(of: 0..<4096) { extent in
+                kinds.insert("\(extent.kind)")
+                return true
+            }
+            return kinds
+        }
+        try write(PageMemory(pattern(4096)), to: image, at: 0)
+        #expect(try kinds() == ["data"])
+        layer.goAway()
+        #expect(try kinds() == ["data"])
+        #expect(code { () throws(AccessError) in try image.makeDurable() } == ESTALE)
+        #expect(try kinds() == ["data"])
+        // The pager would have written it again.
+        try image.makeDurable()
+        #expect(try kinds() == ["hole"])
+        image.close()
+    }
+
     /// What cannot be written refuses to be.
     @Test func readOnly() throws {
         let layer = FakeLayer(pattern(1 << 16), .parallel, LayerProperties(size: 1 << 16))

@@ -166,8 +166,8 @@ import Testing
         #expect(rig.pool.isOver)
         #expect(
             rig.lines.withLock { $0.last }
-                == "the fake layer came back with 61440 bytes, and had 65536: that is another image; all requests fail "
-                + "until the server is started anew")
+                == "the fake layer came back with 61440 bytes, and had 65536: that is another image; nothing is read "
+                + "from it or written to it until the server is started anew")
         rig.end()
     }
 

@@ -5,13 +5,13 @@ import TestSupport
 enum Seeds {
     /// Each stage of Scripts/test has its own number, because a seed takes more or less time there.
     /// - Parameters:
-    ///   - plain: The number in a debug build, under the address sanitizer too.
+    ///   - plain: The number in a debug build.
     ///   - optimised: The number in an optimised build; as in a debug build if nil.
-    ///   - sanitized: The number under the thread sanitizer, where a seed takes some ten times as long.
+    ///   - sanitized: The number under a sanitizer: under the thread sanitizer a seed takes some ten times as long.
     static func of(plain: Int, optimised: Int? = nil, sanitized: Int) -> [UInt64] {
         if let text = getenv("FLEXPAGE_SEED"), let seed = UInt64(String(cString: text)) { return [seed] }
         let count =
-            if Sanitizer.isThread {
+            if Sanitizer.isThread || Sanitizer.isAddress {
                 sanitized
             } else if Optimised.isOn {
                 optimised ?? plain

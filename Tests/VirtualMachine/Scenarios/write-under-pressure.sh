@@ -4,6 +4,7 @@
 # memory is written and read back intact. A server that gets stuck runs into the time limit.
 # shellcheck shell=bash disable=SC2034,SC2154
 needs_writing=yes
+needs_soak=yes
 guest_memory_mib=288
 
 # PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE of the kernel's <linux/sched.h>: what PR_SET_IO_FLUSHER sets.

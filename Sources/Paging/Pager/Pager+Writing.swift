@@ -26,15 +26,21 @@ extension Pager {
     ///   thread may have begun to write it out at once, and a sync may have failed since.
     func completeWrite(_ range: Range<Int64>, forced: Bool, since failureCount: UInt64) throws(AccessError) {
         guard forced || isWriteThrough, !range.isEmpty else { return }
-        try provider.mapper.writeOut(BasePage.numbers(covering: range))
+        try orFlush { () throws(AccessError) in try provider.mapper.writeOut(BasePage.numbers(covering: range)) }
         if forced { try sync(since: failureCount) }
     }
 
-    /// Makes durable what has reached the image. If the image was reached anew since, that takes a flush.
+    /// Makes durable what has reached the image.
     /// - Parameter failureCount: See `completeWrite`.
     func sync(since failureCount: UInt64? = nil) throws(AccessError) {
+        try orFlush { () throws(AccessError) in try provider.durability.sync(since: failureCount) }
+    }
+
+    /// Does what a failed sync makes fail. If the sync failed because the image was reached anew, a flush takes its
+    /// place: that writes again what may have been forgotten.
+    private func orFlush(_ step: () throws(AccessError) -> Void) throws(AccessError) {
         do throws(AccessError) {
-            try provider.durability.sync(since: failureCount)
+            try step()
         } catch {
             guard error.code == ESTALE, provider.durability.lost == nil else { throw error }
             try provider.flush()

@@ -73,14 +73,3 @@ public func flexpage_client_extents(
         }
     }
 }
-
-extension Extent.Kind {
-    /// The value of enum flexpage_extent_kind.
-    fileprivate var number: Int32 {
-        switch self {
-        case .data: Int32(flexpage_extent_data.rawValue)
-        case .zeroes: Int32(flexpage_extent_zeroes.rawValue)
-        case .hole: Int32(flexpage_extent_hole.rawValue)
-        }
-    }
-}

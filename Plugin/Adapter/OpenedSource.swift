@@ -68,7 +68,6 @@ struct OpenedSource: Sendable {
     init(_ layer: GlueLayer, _ settings: Settings, log: @escaping @Sendable (String) -> Void) throws(ConfigurationError)
     {
         try settings.check()
-        if let refusal = layer.refusal { throw ConfigurationError(refusal) }
         self.settings = settings
         mark = nil
         kind = .layer(LayerSource(layer, settings, log: log))
@@ -185,16 +184,14 @@ struct OpenedSource: Sendable {
     func open(
         _ name: String, isReadOnly: Bool = false, ifInUse use: (ImageIdentity) -> Provider? = { _ in nil }
     ) throws(ConfigurationError) -> Export {
-        if case .layer(let layer) = kind {
-            let image = try layer.open(name, isReadOnly: isReadOnly)
-            return Export(
-                image: image, name: image.label, prefix: "", isReadOnly: false, cache: settings.cache, reserve: nil)
-        }
         let name = name.isEmpty ? defaultName : name
         let prefix = "export \(name.quoted()): "
         switch kind {
         case .image(let export): return export
-        case .layer: preconditionFailure("a layer has been opened above")
+        case .layer(let layer):
+            let image = try layer.open(name, isReadOnly: isReadOnly)
+            return Export(
+                image: image, name: image.label, prefix: "", isReadOnly: false, cache: settings.cache, reserve: nil)
         case .directory where name.isEmpty, .list where name.isEmpty:
             throw ConfigurationError("\(prefix)the client names no export, and there is no default=")
         case .directory(let directory):

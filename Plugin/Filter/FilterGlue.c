@@ -5,8 +5,7 @@
 
 #include "Below.h"
 #include "Filter.h"
-#include "Footprint.h"
-#include "OffMainCall.h"
+#include "Lifetime.h"
 
 static struct nbdkit_filter filter = {
     .name = "flexpage",
@@ -48,12 +47,6 @@ static struct nbdkit_filter filter = {
     .cache = filter_cache,
 };
 
-static void run_help(struct off_main_call *call)
-{
-    call->text = flexpage_config_help(true);
-    call->succeeded = true;
-}
-
 /// Why the filter cannot be above what is loaded, or null.
 static const char *refusal(void)
 {
@@ -66,8 +59,7 @@ static const char *refusal(void)
     return NULL;
 }
 
-/// The filter with its help, which is generated from the options. It is never freed. nbdkit copies the struct before it
-/// calls load. The macro below evaluates this more than once.
+/// The filter with its help. Glue.c says why it must exist now. The macro below evaluates this more than once.
 static struct nbdkit_filter *described_filter(void)
 {
     if (filter.config_help != NULL)
@@ -77,13 +69,7 @@ static struct nbdkit_filter *described_filter(void)
         nbdkit_error("--filter=flexpage: %s", why);
         exit(EXIT_FAILURE);
     }
-    // Before the first thread.
-    footprint_reduce();
-    struct off_main_call help = {.run = run_help};
-    // nbdkit expects no failure here. Without a thread, serving would be impossible anyway.
-    if (off_main_call_do(&help) == -1)
-        exit(EXIT_FAILURE);
-    filter.config_help = help.text;
+    filter.config_help = lifetime_help(true);
     return &filter;
 }
 

@@ -35,6 +35,11 @@ int filter_config_complete(nbdkit_next_config_complete *next, nbdkit_backend *ba
         nbdkit_error("--filter=flexpage is given twice; expected it once: one cache serves all clients");
         return -1;
     }
+    const char *why = layer_refusal();
+    if (why != NULL) {
+        nbdkit_error("%s", why);
+        return -1;
+    }
     return lifetime_config_complete() == 0 ? next(backend) : -1;
 }
 

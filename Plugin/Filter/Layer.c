@@ -1,12 +1,9 @@
-#define _GNU_SOURCE
-
 #include "Layer.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "Below.h"
@@ -53,8 +50,7 @@ void layer_note_key(const char *key, const char *value)
     }
 }
 
-/// Why clients cannot be served from this layer, or null. Called once.
-static const char *refusal(void)
+const char *layer_refusal(void)
 {
     static char text[256];
     bool is_choosing = choosing_key[0] != '\0';
@@ -106,16 +102,16 @@ static int32_t failure(int error)
 static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
 {
     info->size = next->get_size(next);
-    if (info->size < 0 || next->block_size(next, &info->min_block, &info->preferred_block, &info->max_request) == -1)
+    uint32_t preferred_block;
+    if (info->size < 0 || next->block_size(next, &info->min_block, &preferred_block, &info->max_request) == -1)
         return false;
     const int can_write = next->can_write(next), can_flush = next->can_flush(next);
     const int is_rotational = next->is_rotational(next), can_multi_conn = next->can_multi_conn(next);
     const int can_extents = next->can_extents(next), can_fua = next->can_fua(next);
-    const int can_trim = can_write == 1 ? next->can_trim(next) : 0;
     const int can_zero = can_write == 1 ? next->can_zero(next) : NBDKIT_ZERO_NONE;
     const int can_fast_zero = can_write == 1 ? next->can_fast_zero(next) : 0;
-    const int answers[] = {can_write, can_flush, is_rotational, can_multi_conn, can_extents,
-                           can_fua,   can_trim,  can_zero,      can_fast_zero,  next->can_cache(next)};
+    const int answers[] = {can_write, can_flush, is_rotational, can_multi_conn,       can_extents,
+                           can_fua,   can_zero,  can_fast_zero, next->can_cache(next)};
     for (size_t index = 0; index < sizeof answers / sizeof answers[0]; index++)
         if (answers[index] == -1)
             return false;
@@ -124,7 +120,6 @@ static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
     info->is_rotational = is_rotational;
     info->can_multi_conn = can_multi_conn;
     info->can_extents = can_extents;
-    info->can_trim = can_trim;
     // nbdkit would emulate a zero by writes. Ours keep to the layer's maximum, and a trim becomes none of them.
     info->can_zero = can_zero == NBDKIT_ZERO_NATIVE;
     info->can_fast_zero = can_fast_zero && can_zero == NBDKIT_ZERO_NATIVE;
@@ -201,16 +196,6 @@ static int32_t zero_below(void *context, uint32_t count, uint64_t offset, bool m
     return result == 0 ? 0 : failure(error);
 }
 
-static int32_t trim_below(void *context, uint32_t count, uint64_t offset)
-{
-    nbdkit_next *next = context;
-    int error = 0;
-    layer_lock();
-    int result = next->trim(next, count, offset, 0, &error);
-    layer_unlock();
-    return result == 0 ? 0 : failure(error);
-}
-
 /// Gives what the layer has said to `take`.
 static void give(const struct nbdkit_extents *extents, uint64_t end, flexpage_extent_taker take, void *taker_context)
 {
@@ -247,13 +232,11 @@ static int32_t extents_below(
 const struct flexpage_layer layer_below = {
     .name = name,
     .model = model_of_layer,
-    .refusal = refusal,
     .open = open_context,
     .close = close_context,
     .read = read_below,
     .write = write_below,
     .flush = flush_below,
     .zero = zero_below,
-    .trim = trim_below,
     .extents = extents_below,
 };

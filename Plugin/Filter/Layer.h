@@ -17,6 +17,10 @@ void layer_set_backend(nbdkit_backend *backend);
 /// Notes a key that is passed on. A few say that the layer chooses what to serve by the name of the export.
 void layer_note_key(const char *key, const char *value);
 
+/// Why clients cannot be served from this layer, in a sentence, or null. Called in config_complete, when all keys have
+/// been noted.
+const char *layer_refusal(void);
+
 /// To be held while something else than a context of the layer is called. nbdkit's own lock does not keep the filter's
 /// threads out of a plugin that bears one call at a time.
 void layer_lock(void);

@@ -9,11 +9,10 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-#include <stdlib.h>
+#include <stddef.h>
 
 #include "Callbacks.h"
-#include "Footprint.h"
-#include "OffMainCall.h"
+#include "Lifetime.h"
 
 static struct nbdkit_plugin plugin = {
     .name = "flexpage",
@@ -54,25 +53,12 @@ static struct nbdkit_plugin plugin = {
     .cache = flexpage_cache,
 };
 
-static void run_help(struct off_main_call *call)
-{
-    call->text = flexpage_config_help(false);
-    call->succeeded = true;
-}
-
 /// The plugin with its help, which is generated from the options. nbdkit copies the struct before it calls load, so the
-/// help must exist when the plugin is registered. It is never freed. The macro below evaluates this more than once.
+/// help must exist when the plugin is registered. The macro below evaluates this more than once.
 static struct nbdkit_plugin *described_plugin(void)
 {
-    if (plugin.config_help != NULL)
-        return &plugin;
-    // Before the first thread.
-    footprint_reduce();
-    struct off_main_call help = {.run = run_help};
-    // nbdkit expects no failure here. Without a thread, serving would be impossible anyway.
-    if (off_main_call_do(&help) == -1)
-        exit(EXIT_FAILURE);
-    plugin.config_help = help.text;
+    if (plugin.config_help == NULL)
+        plugin.config_help = lifetime_help(false);
     return &plugin;
 }
 

@@ -7,6 +7,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include "Footprint.h"
 #include "Fork.h"
 #include "Keeper.h"
 #include "LastWill.h"
@@ -27,6 +28,28 @@ static void log_line(const char *line) { nbdkit_error("%s", line); }
 /// Called before an image is released to other writers. Holds it back if a last will, which may still write, is being
 /// executed.
 static void last_will_hold_image(void) { last_will_hold(); }
+
+static void run_help_of_plugin(struct off_main_call *call)
+{
+    call->text = flexpage_config_help(false);
+    call->succeeded = true;
+}
+
+static void run_help_of_filter(struct off_main_call *call)
+{
+    call->text = flexpage_config_help(true);
+    call->succeeded = true;
+}
+
+const char *lifetime_help(bool is_filter)
+{
+    footprint_reduce();
+    struct off_main_call help = {.run = is_filter ? run_help_of_filter : run_help_of_plugin};
+    // Without a thread, serving would be impossible anyway.
+    if (off_main_call_do(&help) == -1)
+        exit(EXIT_FAILURE);
+    return help.text;
+}
 
 static void run_load(struct off_main_call *call)
 {

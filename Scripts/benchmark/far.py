@@ -2,8 +2,6 @@
 package's filter and behind what nbdkit has for it."""
 
 import argparse
-import datetime
-import os
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,10 +151,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> int:
     options = arguments(words)
     with machine.reserved(options.work):
-        about = {
-            "date": datetime.date.today().isoformat(), "machine": machine.description(options.work),
-            "load": f"{os.getloadavg()[0]:.1f}", "nice": os.nice(0), "turns": options.turns, "seconds": options.seconds,
-            "warm_up": options.warm_up, "memory": options.memory,
+        about = machine.about(options.work) | {
+            "turns": options.turns, "seconds": options.seconds, "warm_up": options.warm_up, "memory": options.memory,
         }
         document = {"about": about, "runs": Bench(options).measure()}
     report.write_document("far", document, markdown(document), options)

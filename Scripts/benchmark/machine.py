@@ -1,6 +1,7 @@
 """Describes this machine, and prepares it for runs."""
 
 import contextlib
+import datetime
 import fcntl
 import os
 import platform
@@ -43,6 +44,14 @@ def description(directory: Path) -> dict[str, str]:
         "nbdkit": first_line("nbdkit", "--version"),
         "qemu-nbd": first_line("qemu-nbd", "--version"),
         "fio": first_line("fio", "--version"),
+    }
+
+
+def about(directory: Path) -> dict:
+    """When, where and beside what load a measurement begins."""
+    return {
+        "date": datetime.date.today().isoformat(), "machine": description(directory),
+        "load": f"{os.getloadavg()[0]:.1f}", "nice": os.nice(0),
     }
 
 

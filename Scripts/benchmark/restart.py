@@ -1,7 +1,6 @@
 """What a restart costs with `state=`: the time until the next server answers, and what it still has in memory."""
 
 import argparse
-import datetime
 import os
 import signal
 import statistics
@@ -204,10 +203,9 @@ def main(words: list[str]) -> int:
     options = arguments(words)
     bench = Bench(options)
     with machine.reserved(options.work):
-        about = {
-            "date": datetime.date.today().isoformat(), "machine": machine.description(options.work),
-            "load": f"{os.getloadavg()[0]:.1f}", "nice": os.nice(0), "size_mib": options.size, "turns": options.turns,
-            "seconds": options.seconds, "filesystem": machine.last_line("df", "--output=fstype", str(options.state)),
+        about = machine.about(options.work) | {
+            "size_mib": options.size, "turns": options.turns, "seconds": options.seconds,
+            "filesystem": machine.last_line("df", "--output=fstype", str(options.state)),
         }
         try:
             document = {"about": about, "times": bench.measure_times(), "hits": bench.measure_hits()}

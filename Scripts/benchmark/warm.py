@@ -2,8 +2,6 @@
 cloud's."""
 
 import argparse
-import datetime
-import os
 import statistics
 import subprocess
 import time
@@ -125,10 +123,8 @@ def main(words: list[str]) -> int:
     if why_not := Mounted.why_not() or Throttle.why_not():
         raise OSError(why_not)
     with machine.reserved(options.work), Throttle(options.work, options.iops, options.mib << 20) as throttle:
-        about = {
-            "date": datetime.date.today().isoformat(), "machine": machine.description(options.work),
-            "load": f"{os.getloadavg()[0]:.1f}", "nice": os.nice(0), "size_mib": options.size, "turns": options.turns,
-            "iops": options.iops, "mib": options.mib,
+        about = machine.about(options.work) | {
+            "size_mib": options.size, "turns": options.turns, "iops": options.iops, "mib": options.mib,
         }
         document = {"about": about, "runs": Bench(options, throttle).measure()}
     report.write_document("warm", document, markdown(document), options)

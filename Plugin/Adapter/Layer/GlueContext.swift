@@ -34,10 +34,6 @@ import Paging
             unsafe calls.pointee.zero(handle, UInt32(range.count), UInt64(range.lowerBound), mayTrim, onlyIfFast))
     }
 
-    func trim(_ range: Range<Int64>) throws(AccessError) {
-        try check(unsafe calls.pointee.trim(handle, UInt32(range.count), UInt64(range.lowerBound)))
-    }
-
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         try withoutActuallyEscaping(report) { (report) throws(AccessError) in
             var taker = Taker(report: report)
@@ -63,12 +59,7 @@ import Paging
         }
 
         func take(_ offset: UInt64, _ length: UInt64, _ kind: Int32) -> Bool {
-            let range = Int64(offset)..<Int64(offset + length)
-            switch kind {
-            case Int32(flexpage_extent_hole.rawValue): return report(Extent(range, .hole))
-            case Int32(flexpage_extent_zeroes.rawValue): return report(Extent(range, .zeroes))
-            default: return report(Extent(range, .data))
-            }
+            report(Extent(Int64(offset)..<Int64(offset + length), Extent.Kind(number: kind)))
         }
     }
 }

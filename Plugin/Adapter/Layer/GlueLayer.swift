@@ -14,9 +14,6 @@ import Paging
 
     var model: LayerModel { unsafe LayerModel(rawValue: calls.pointee.model()) ?? .oneConnection }
 
-    /// Why clients cannot be served from it, or nil.
-    var refusal: String? { unsafe calls.pointee.refusal().map { unsafe String(cString: $0) } }
-
     func open(exportName: String, isReadOnly: Bool) -> (any LayerContext)? {
         var info = flexpage_layer_info()
         guard let handle = unsafe calls.pointee.open(exportName, isReadOnly, &info) else { return nil }
@@ -26,11 +23,9 @@ import Paging
 
 extension LayerProperties {
     fileprivate init(_ info: flexpage_layer_info) {
-        self.init(
-            size: info.size, minBlock: Int(info.min_block), maxRequest: Int(info.max_request))
+        self.init(size: info.size, minBlock: Int(info.min_block), maxRequest: Int(info.max_request))
         canWrite = info.can_write
         canFlush = info.can_flush
-        canTrim = info.can_trim
         canZero = info.can_zero
         canZeroFast = info.can_fast_zero
         knowsExtents = info.can_extents

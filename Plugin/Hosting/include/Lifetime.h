@@ -8,6 +8,10 @@
 
 #include "Interface.h"
 
+/// The help on the options, which nbdkit wants when plugin or filter is registered, before load. Never freed. Ends the
+/// process if it cannot be had, because nbdkit expects no failure here. Called before the first thread.
+const char *lifetime_help(bool is_filter);
+
 /// Creates the server. Ends the process if that fails, because nbdkit expects no failure of load.
 /// `layer` is what a filter serves, and outlives the server; null for a plugin, which serves image files.
 void lifetime_load(const struct flexpage_layer *layer);

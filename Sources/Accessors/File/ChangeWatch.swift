@@ -152,20 +152,13 @@ struct ChangeWatch {
         let now = ImageStamp(of: descriptor, isBlockDevice: isBlockDevice)
         guard now == nil || now != stamp else { return }
         stamp = now
-        stampSince = Self.milliseconds
+        stampSince = MonotonicTime.now
         isGood = false
     }
 
     /// True if every change from now on moves the stamp.
     private var isSettled: Bool {
         guard let stamp else { return false }
-        return Self.milliseconds - stampSince >= stamp.settlingTime
-    }
-
-    /// The monotonic clock.
-    static var milliseconds: Int {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+        return MonotonicTime.now - stampSince >= stamp.settlingTime
     }
 }

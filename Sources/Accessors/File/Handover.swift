@@ -137,10 +137,10 @@ extension Handover.State {
         }
         if record.isStamped(after: begun) { return false }
         guard let quiet, quiet.begun == begun else {
-            quiet = (begun, ChangeWatch.milliseconds)
+            quiet = (begun, MonotonicTime.now)
             return false
         }
-        guard ChangeWatch.milliseconds - quiet.since >= ImageStamp.minSettlingTime else { return false }
+        guard MonotonicTime.now - quiet.since >= ImageStamp.minSettlingTime else { return false }
         store(watch.newStamp(), after: begun, in: record)
         return true
     }

@@ -92,7 +92,8 @@ extension ImageFile {
 
     /// True if the device, or the kernel for it, did it. Whole blocks first: if those are refused, nothing has changed.
     private func zeroDevice(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) -> Bool {
-        let inner = wholeBlocks(of: range)
+        // All that fallocate takes on a block device.
+        let inner = range.wholeBlocks(of: max(Self.pageSize, logicalBlockSize), ofImage: size)
         if inner.isEmpty { return false }
         var isDone = false
         if mayTrim { isDone = try punch(inner) }
@@ -102,14 +103,6 @@ extension ImageFile {
         try writeZeroes(range.lowerBound..<inner.lowerBound)
         try writeZeroes(inner.upperBound..<range.upperBound)
         return true
-    }
-
-    /// The part of `range` that fallocate on a block device takes. The end of the device is the end of a block.
-    private func wholeBlocks(of range: Range<Int64>) -> Range<Int64> {
-        let block = max(Self.pageSize, logicalBlockSize)
-        let lower = (range.lowerBound + block - 1) / block * block
-        let upper = range.upperBound == size ? size : range.upperBound / block * block
-        return lower < upper ? lower..<upper : range.lowerBound..<range.lowerBound
     }
 
     // MARK: - The means

@@ -18,7 +18,6 @@ public protocol LayerContext: AnyObject, Sendable {
     /// Makes the range read as zeroes.
     /// - Throws: EOPNOTSUPP if `onlyIfFast` and it would take writes.
     func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError)
-    func trim(_ range: Range<Int64>) throws(AccessError)
 
     /// Reports what is known of the range, from its beginning on, until `report` returns false. It may end early.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)

@@ -82,10 +82,10 @@ extension LayerImage {
 
     // MARK: - Calls
 
-    /// Reads bytes, wherever they begin and end.
-    func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
+    /// Reads whole blocks.
+    private func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
         let range = offset..<offset + Int64(bytes.count)
-        guard isWhole(range) else { return try readParts(bytes, at: offset) }
+        assert(isWhole(range), "a layer is read in blocks")
         for part in parts(of: range, maxLength: Int64(properties.maxRequest)) {
             let target = UnsafeMutableRawBufferPointer(rebasing: bytes[part.offsets(from: offset)])
             try pool.perform { context throws(AccessError) in try context.read(into: target, at: part.lowerBound) }
@@ -107,34 +107,13 @@ extension LayerImage {
 
     // MARK: - Parts of blocks
 
-    /// Reads the blocks around the bytes.
-    private func readParts(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int64) throws(AccessError) {
-        let range = offset..<offset + Int64(bytes.count)
-        for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
-            try staging.with { (buffer) throws(AccessError) in
-                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
-                try read(whole, at: blocks.lowerBound)
-                let part = range.clamped(to: blocks)
-                UnsafeMutableRawBufferPointer(rebasing: bytes[part.offsets(from: offset)])
-                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[part.offsets(from: blocks.lowerBound)]))
-            }
-        }
-    }
-
-    /// Reads the blocks around the bytes, and writes them with the bytes in them.
+    /// Writes bytes that begin or end inside a block.
     private func writeParts(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(AccessError) {
-        let range = offset..<offset + Int64(bytes.count)
-        for blocks in parts(of: blocks(around: range), maxLength: Int64(stagedBlocks)) {
-            try staging.with { (buffer) throws(AccessError) in
-                let whole = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blocks.count])
-                let part = range.clamped(to: blocks)
-                try mergingIfPart(part, of: blocks) { () throws(AccessError) in
-                    if part != blocks { try read(whole, at: blocks.lowerBound) }
-                    UnsafeMutableRawBufferPointer(rebasing: whole[part.offsets(from: blocks.lowerBound)])
-                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[part.offsets(from: offset)]))
-                    try write(UnsafeRawBufferPointer(whole), at: blocks.lowerBound)
-                }
-            }
+        var piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+        try withUnsafePointer(to: &piece) { (piece) throws(AccessError) in
+            var cursor = PieceCursor(UnsafeBufferPointer(start: piece, count: 1))
+            var position = offset
+            while !cursor.run.isEmpty { position += try writeStaged(&cursor, at: position) }
         }
     }
 
@@ -160,20 +139,13 @@ extension LayerImage {
     private var stagedBlocks: Int { staging.size / properties.minBlock * properties.minBlock }
 
     /// Whether the range begins and ends where blocks do, or at the end of the image.
-    func isWhole(_ range: Range<Int64>) -> Bool {
+    private func isWhole(_ range: Range<Int64>) -> Bool {
         range.lowerBound % block == 0 && (range.upperBound % block == 0 || range.upperBound == size)
     }
 
     /// The blocks that the range covers, some of them in part.
     func blocks(around range: Range<Int64>) -> Range<Int64> {
         range.lowerBound / block * block..<min((range.upperBound + block - 1) / block * block, size)
-    }
-
-    /// The blocks that the range covers wholly.
-    func wholeBlocks(of range: Range<Int64>) -> Range<Int64> {
-        let lower = (range.lowerBound + block - 1) / block * block
-        let upper = range.upperBound == size ? size : range.upperBound / block * block
-        return lower < upper ? lower..<upper : range.lowerBound..<range.lowerBound
     }
 
     /// The range in parts of at most `maxLength` bytes.

@@ -10,24 +10,22 @@ extension LayerImage {
     private static let maxZero: Int64 = 64 << 20
 
     public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
-        try check(range)
-        try durably { () throws(AccessError) in
-            let done = try zeroBelow(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
-            guard done.isEmpty else {
-                try writeZeroes(range.lowerBound..<done.lowerBound)
-                return try writeZeroes(done.upperBound..<range.upperBound)
-            }
-            guard !onlyIfFast else { throw AccessError(EOPNOTSUPP) }
-            try writeZeroes(range)
-        }
+        try zero(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast, byWriting: !onlyIfFast)
     }
 
     /// NBD's trim does not say what can be read afterwards. A zero that may trim does, so that is what the layer gets.
     public func trim(_ range: Range<Int64>) throws(AccessError) {
+        try zero(range, mayTrim: true, onlyIfFast: properties.canZeroFast, byWriting: false)
+    }
+
+    /// - Parameter byWriting: Whether zeroes are written if the layer has no means of its own.
+    private func zero(
+        _ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool, byWriting: Bool
+    ) throws(AccessError) {
         try check(range)
         try durably { () throws(AccessError) in
-            let done = try zeroBelow(range, mayTrim: true, onlyIfFast: properties.canZeroFast)
-            guard !done.isEmpty || range.isEmpty else { throw AccessError(EOPNOTSUPP) }
+            let done = try zeroBelow(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
+            guard !done.isEmpty || range.isEmpty || byWriting else { throw AccessError(EOPNOTSUPP) }
             try writeZeroes(range.lowerBound..<done.lowerBound)
             try writeZeroes(done.upperBound..<range.upperBound)
         }
@@ -54,7 +52,7 @@ extension LayerImage {
     private func zeroBelow(
         _ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool
     ) throws(AccessError) -> Range<Int64> {
-        let whole = wholeBlocks(of: range)
+        let whole = range.wholeBlocks(of: Int64(properties.minBlock), ofImage: size)
         var end = whole.lowerBound
         guard properties.canZero, !onlyIfFast || properties.canZeroFast else { return end..<end }
         do throws(AccessError) {
@@ -74,7 +72,7 @@ extension LayerImage {
     private func writeZeroes(_ range: Range<Int64>) throws(AccessError) {
         for part in parts(of: range, maxLength: Int64(ZeroBytes.count)) {
             try write(
-                UnsafeRawBufferPointer(start: zeroes.base, count: Int(part.upperBound - part.lowerBound)),
+                UnsafeRawBufferPointer(start: zeroes.base, count: part.count),
                 at: part.lowerBound)
         }
     }

@@ -36,62 +36,10 @@ final class LayerPool: Sendable {
     private let retryTime: Int
     private let log: @Sendable (String) -> Void
     let properties: LayerProperties
-    private let maxCalls: Int
-    private let slotCount: Int
-    private let state: Monitored<State>
-
-    /// The shortest and the longest pause between two attempts to open a context, milliseconds.
-    fileprivate static let pauses = 50...2000
-
-    /// How long no further context is asked for if the layer has refused one beside others, milliseconds.
-    fileprivate static let refusalPause = 10_000
-
-    fileprivate struct Slot {
-        var context: (any LayerContext)?
-        var calls = 0
-        var isBroken = false
-        /// A thread opens a context for it, or closes the one that it had.
-        var isOpening = false
-        /// The layer gave fewer contexts than are wanted. Until then, no other is asked for: milliseconds of
-        /// MonotonicTime.
-        var refusedUntil = 0
-        /// A call that has changed something through it has returned since its last flush began.
-        var isUnflushed = false
-        /// A flush is under way. What becomes of it concerns whoever wants another one.
-        var isFlushing = false
-    }
-
-    fileprivate struct State {
-        var slots: [Slot]
-        /// When a context may be opened, after failures: milliseconds of MonotonicTime.
-        var nextAttempt = 0
-        var pause = LayerPool.pauses.lowerBound
-        /// How often what was not flushed may have been forgotten.
-        var losses: UInt64 = 0
-        /// The next flush is to fail, because of a loss that no other has told.
-        var isLossUntold = false
-        /// What `losses` was when the last good flush began: what was forgotten before has been written again.
-        var lossesMended: UInt64 = 0
-        /// Where a read succeeded last: where to read in order to know whether the layer is there.
-        var goodOffset: Int64 = 0
-        /// The layer has gone away, and the log says so.
-        var isAway = false
-        /// Since when, in milliseconds of MonotonicTime.
-        var awaySince = 0
-        /// How often it has gone away.
-        var absences: UInt64 = 0
-        /// The log says that it is there and can do less than before.
-        var isLessTold = false
-        /// It has come back as another image, or it has been closed.
-        var isOver = false
-    }
-
-    fileprivate struct Lent {
-        let slot: Int
-        let context: any LayerContext
-        /// `State.absences` when it was lent. Answers from before the layer went away do not say that it is back.
-        let absences: UInt64
-    }
+    // Internal only because the extensions are files of their own.
+    let maxCalls: Int
+    let slotCount: Int
+    let state: Monitored<State>
 
     /// Opens the first context.
     /// - Parameter contexts: The maximum number of contexts.
@@ -174,7 +122,7 @@ final class LayerPool: Sendable {
         state.withLock { $0.goodOffset = offset / Int64(properties.minBlock) * Int64(properties.minBlock) }
     }
 
-    private func isOfRequest(_ error: AccessError) -> Bool {
+    func isOfRequest(_ error: AccessError) -> Bool {
         switch error.code {
         case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP, ESHUTDOWN: true
         default: false
@@ -183,7 +131,7 @@ final class LayerPool: Sendable {
 
     /// Whether the layer is there. What has been good once may have become bad, so the first and the last block are
     /// asked for too.
-    private func answers(_ context: any LayerContext) -> Bool {
+    func answers(_ context: any LayerContext) -> Bool {
         let last = max(0, properties.size - 1) / Int64(properties.minBlock) * Int64(properties.minBlock)
         return answers(context, at: state.withLock { $0.goodOffset })
             || answers(context, at: 0) || answers(context, at: last)
@@ -258,7 +206,7 @@ final class LayerPool: Sendable {
         return max(end, begin + min(retryTime, LayerPool.pauses.upperBound))
     }
 
-    private func giveBack(_ lent: Lent, _ effect: Effect, isGood: Bool) {
+    func giveBack(_ lent: Lent, _ effect: Effect, isGood: Bool) {
         let (broken, news) = state.change { state -> ((any LayerContext)?, News?) in
             state.slots[lent.slot].calls -= 1
             state.note(effect, in: lent.slot)
@@ -274,12 +222,6 @@ final class LayerPool: Sendable {
             state.change { $0.slots[lent.slot].isOpening = false }
         }
         tell(news)
-    }
-
-    fileprivate enum News {
-        case away, back, less
-        /// Another image has come in its place, with this many bytes.
-        case other(Int64)
     }
 
     private func tell(_ news: News?) {
@@ -318,149 +260,5 @@ final class LayerPool: Sendable {
         }
         if !isTaken { context?.close() }
         tell(news)
-    }
-
-    // MARK: - Flushes
-
-    /// Makes durable what calls that returned before have changed, in every context that has changed something.
-    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
-    ///   were not flushed.
-    func flush() throws(AccessError) {
-        let before = losses
-        for slot in 0..<slotCount { try flush(slot, isUntold: false) }
-        let isLost = state.change { state in
-            defer { state.isLossUntold = false }
-            if !state.isLossUntold { state.lossesMended = before }
-            return state.isLossUntold
-        }
-        if isLost { throw AccessError(ESTALE) }
-    }
-
-    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still
-    /// to be told: the layer reports a failed flush once.
-    func flushContexts() throws(AccessError) {
-        for slot in 0..<slotCount { try flush(slot, isUntold: true) }
-    }
-
-    /// Whether the layer may have forgotten something that has not been written again yet.
-    var isAnythingForgotten: Bool { state.withLock { $0.losses != $0.lossesMended } }
-
-    /// How often changes that were not flushed may have been forgotten. It only ever grows.
-    var losses: UInt64 { state.withLock { $0.losses } }
-
-    /// - Parameter isUntold: Whether a failure is to be told by another flush as well.
-    private func flush(_ slot: Int, isUntold: Bool) throws(AccessError) {
-        guard let lent = lendForFlush(slot) else { return }
-        guard lent.context.properties.canFlush else { return giveBack(lent, .flush, isGood: true) }
-        do throws(AccessError) {
-            try lent.context.flush()
-        } catch {
-            // A flush is not made again in another context: that could only make durable what comes from now on.
-            let isThere = isOfRequest(error) || answers(lent.context)
-            giveBack(lent, .failedFlush(isUntold: isUntold || !isThere), isGood: isThere)
-            if isThere { throw error }
-            return
-        }
-        giveBack(lent, .flush, isGood: true)
-    }
-
-    /// Lends a context that something was changed in, or nil if it needs no flush.
-    private func lendForFlush(_ slot: Int) -> Lent? {
-        state.wait { state in
-            guard state.slots[slot].context != nil else { return .done(nil) }
-            guard !state.slots[slot].isFlushing else { return .later(nil) }
-            // What was unflushed in it counts as lost already. A call in it may hang.
-            if state.slots[slot].isBroken { return .done(nil) }
-            guard state.slots[slot].isUnflushed else { return .done(nil) }
-            guard state.slots[slot].calls < maxCalls else { return .later(nil) }
-            // What is changed from now on is for the next flush.
-            state.slots[slot].isUnflushed = false
-            state.slots[slot].isFlushing = true
-            return .done(state.lend(slot))
-        }
-    }
-}
-
-extension LayerPool.State {
-    /// Lends the context of a slot.
-    fileprivate mutating func lend(_ slot: Int) -> LayerPool.Lent {
-        guard let context = slots[slot].context else { preconditionFailure("a slot that is lent has a context") }
-        slots[slot].calls += 1
-        return LayerPool.Lent(slot: slot, context: context, absences: absences)
-    }
-
-    /// A call has succeeded, or has failed for a reason of its own.
-    /// - Parameter absences: What they were when it began.
-    fileprivate mutating func noteAnswer(since absences: UInt64) -> LayerPool.News? {
-        guard absences == self.absences else { return nil }
-        pause = LayerPool.pauses.lowerBound
-        guard isAway else { return nil }
-        (isAway, isLessTold, nextAttempt) = (false, false, 0)
-        return .back
-    }
-
-    /// A call through a slot has ended, and has or may have done this.
-    fileprivate mutating func note(_ effect: LayerPool.Effect, in slot: Int) {
-        switch effect {
-        case .none: break
-        case .change:
-            slots[slot].isUnflushed = true
-            // The context may have forgotten it already.
-            if slots[slot].isBroken { noteLoss(isUntold: true) }
-        case .flush: slots[slot].isFlushing = false
-        case .failedFlush(let isUntold):
-            slots[slot].isFlushing = false
-            slots[slot].isUnflushed = true
-            noteLoss(isUntold: isUntold)
-        }
-    }
-
-    private mutating func noteLoss(isUntold: Bool) {
-        losses += 1
-        if isUntold { isLossUntold = true }
-    }
-
-    /// A call has failed, and so has the read after it.
-    fileprivate mutating func noteSilence(of slot: Int) -> LayerPool.News? {
-        guard !slots[slot].isBroken else { return nil }
-        if slots[slot].isUnflushed { noteLoss(isUntold: true) }
-        slots[slot].isBroken = true
-        // It was opened while the layer was away, and has been of no use.
-        if isAway { notePause() }
-        return noteAway()
-    }
-
-    private mutating func notePause() {
-        pause = min(pause * 2, LayerPool.pauses.upperBound)
-        nextAttempt = MonotonicTime.now + pause
-    }
-
-    /// The layer is there, and can do less than before.
-    fileprivate mutating func noteLess(of slot: Int) -> LayerPool.News? {
-        if let news = noteRefusal(of: slot) { return news }
-        guard isAway, !isLessTold else { return nil }
-        isLessTold = true
-        return .less
-    }
-
-    /// The layer has no context to give.
-    fileprivate mutating func noteRefusal(of slot: Int) -> LayerPool.News? {
-        if slots.contains(where: { $0.context != nil && !$0.isBroken }) {
-            // It is there, and gives no more than these.
-            slots[slot].refusedUntil = MonotonicTime.now + LayerPool.refusalPause
-            return nil
-        }
-        notePause()
-        return noteAway()
-    }
-
-    /// - Returns: The news, if it is one.
-    private mutating func noteAway() -> LayerPool.News? {
-        guard !isAway else { return nil }
-        isAway = true
-        absences += 1
-        awaySince = MonotonicTime.now
-        for slot in slots.indices { slots[slot].refusedUntil = 0 }
-        return .away
     }
 }

@@ -9,7 +9,6 @@ public struct LayerProperties: Equatable, Sendable {
 
     public var canWrite = false
     public var canFlush = false
-    public var canTrim = false
     public var canZero = false
     public var canZeroFast = false
     public var knowsExtents = false
@@ -20,7 +19,7 @@ public struct LayerProperties: Equatable, Sendable {
     /// Whether everything that `other` says may be called can be called here.
     func canDoAll(of other: LayerProperties) -> Bool {
         let abilities: [KeyPath<LayerProperties, Bool>] = [
-            \.canWrite, \.canFlush, \.canTrim, \.canZero, \.canZeroFast, \.knowsExtents, \.isMultiConn,
+            \.canWrite, \.canFlush, \.canZero, \.canZeroFast, \.knowsExtents, \.isMultiConn,
         ]
         return minBlock <= other.minBlock && maxRequest >= other.maxRequest
             && abilities.allSatisfy { self[keyPath: $0] || !other[keyPath: $0] }

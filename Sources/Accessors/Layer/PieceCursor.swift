@@ -34,31 +34,32 @@ struct PieceCursor {
 
     /// Copies bytes into the pieces, and advances.
     mutating func take(_ bytes: UnsafeRawBufferPointer) {
-        var rest = bytes
-        while !rest.isEmpty {
-            let count = min(run.count, rest.count)
-            run.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<count]))
-            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-            advance(count)
+        advance(bytes.count) { run, position in
+            run.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[position..<position + run.count]))
         }
     }
 
     /// Copies bytes out of the pieces, and advances.
     mutating func give(_ bytes: UnsafeMutableRawBufferPointer) {
-        var rest = bytes
-        while !rest.isEmpty {
-            let count = min(run.count, rest.count)
-            rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: run[..<count]))
-            rest = UnsafeMutableRawBufferPointer(rebasing: rest[count...])
-            advance(count)
+        advance(bytes.count) { run, position in
+            UnsafeMutableRawBufferPointer(rebasing: bytes[position...]).copyMemory(from: UnsafeRawBufferPointer(run))
         }
     }
 
     /// Makes everything that is left zeroes.
     mutating func zeroRest() {
-        while !run.isEmpty {
-            memset(run.baseAddress!, 0, run.count)
-            advance(run.count)
+        advance(bytesLeft) { run, _ in memset(run.baseAddress!, 0, run.count) }
+    }
+
+    /// Advances by `count` bytes, which there must be, and calls `body` with each run of memory that they are in, and
+    /// how many of them come before it.
+    private mutating func advance(_ count: Int, _ body: (UnsafeMutableRawBufferPointer, Int) -> Void) {
+        var done = 0
+        while done < count {
+            let part = UnsafeMutableRawBufferPointer(rebasing: run[..<min(run.count, count - done)])
+            body(part, done)
+            done += part.count
+            advance(part.count)
         }
     }
 

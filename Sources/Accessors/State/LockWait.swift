@@ -25,9 +25,9 @@ struct LockWait {
     /// if they were never seen.
     private(set) var lastSign: UInt64 = 0
     private let descriptor: Int32
-    private let begin = LockWait.milliseconds
+    private let begin = MonotonicTime.now
     /// How long a process without marks is waited for.
-    private var deadline = LockWait.milliseconds + LockWait.patience
+    private var deadline = MonotonicTime.now + LockWait.patience
     private let table: LockTable
     private var told = 0
 
@@ -51,7 +51,7 @@ struct LockWait {
             guard answer == -EWOULDBLOCK else { throw .failed("flock", Errno(rawValue: -answer)) }
             let marked = markedFiles
             if marked.isEmpty {
-                guard LockWait.milliseconds < deadline else { throw .held(by: holder) }
+                guard MonotonicTime.now < deadline else { throw .held(by: holder) }
             } else if let seconds = secondsIfNew {
                 let holder = self.holder
                 guard header?.alive == alive, holder == nil else { throw .held(by: holder) }
@@ -65,13 +65,13 @@ struct LockWait {
     /// The marks were there just now, and may have gone since.
     private mutating func noteSign() {
         lastSign = KeptState.now
-        deadline = LockWait.milliseconds + LockWait.patience
+        deadline = MonotonicTime.now + LockWait.patience
     }
 
     /// Whole seconds since the waiting began, once for each second after the first.
     private var secondsIfNew: Int? {
         mutating get {
-            let seconds = (LockWait.milliseconds - begin) / 1000
+            let seconds = (MonotonicTime.now - begin) / 1000
             guard seconds * 1000 >= LockWait.patience, seconds > told else { return nil }
             told = seconds
             return seconds
@@ -118,6 +118,4 @@ struct LockWait {
             }
         }
     }
-
-    private static var milliseconds: Int { ChangeWatch.milliseconds }
 }

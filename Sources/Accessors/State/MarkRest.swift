@@ -5,7 +5,7 @@ import SystemPackage
 struct MarkRest {
     private let mark: ServerMark
     private let table: LockTable
-    private let begin = MarkRest.milliseconds
+    private let begin = MonotonicTime.now
     private var told = 0
 
     init(_ mark: ServerMark, _ table: LockTable = LockTable()) {
@@ -23,7 +23,7 @@ struct MarkRest {
     /// Whole seconds since the waiting began, once for each second.
     var secondsIfNew: Int? {
         mutating get {
-            let seconds = (MarkRest.milliseconds - begin) / 1000
+            let seconds = (MonotonicTime.now - begin) / 1000
             guard seconds > told else { return nil }
             told = seconds
             return seconds
@@ -34,11 +34,5 @@ struct MarkRest {
     static func line(for paths: [String], seconds: Int) -> String {
         let what = paths.isEmpty ? "an image" : paths.joined(separator: ", ")
         return "the kernel has not finished what the last server read and wrote of \(what); waiting for \(seconds) s"
-    }
-
-    private static var milliseconds: Int {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
     }
 }

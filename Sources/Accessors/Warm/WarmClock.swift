@@ -1,5 +1,3 @@
-import Glibc
-
 /// Tells the thread that keeps a warm file when a list is due. Tests have one that they drive.
 public protocol WarmClock: Sendable {
     /// Waits until the next list is due.
@@ -10,52 +8,18 @@ public protocol WarmClock: Sendable {
 }
 
 /// A list is due every minute.
-public final class MinuteClock: WarmClock, @unchecked Sendable {
-    private let room: UnsafeMutablePointer<Room>
+public final class MinuteClock: WarmClock {
     private let seconds: Int
+    private let isAtEnd = Monitored(false)
 
-    private struct Room {
-        var mutex = pthread_mutex_t()
-        var condition = pthread_cond_t()
-        var isAtEnd = false
-    }
-
-    public init(seconds: Int = 60) {
-        self.seconds = seconds
-        room = .allocate(capacity: 1)
-        room.initialize(to: Room())
-        pthread_mutex_init(room.pointer(to: \.mutex)!, nil)
-        var attributes = pthread_condattr_t()
-        pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        pthread_cond_init(room.pointer(to: \.condition)!, &attributes)
-        pthread_condattr_destroy(&attributes)
-    }
-
-    deinit {
-        pthread_cond_destroy(room.pointer(to: \.condition)!)
-        pthread_mutex_destroy(room.pointer(to: \.mutex)!)
-        room.deallocate()
-    }
+    public init(seconds: Int = 60) { self.seconds = seconds }
 
     public func wait() -> Bool {
-        var until = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &until)
-        until.tv_sec += seconds
-        pthread_mutex_lock(room.pointer(to: \.mutex)!)
-        defer { pthread_mutex_unlock(room.pointer(to: \.mutex)!) }
-        while !room.pointee.isAtEnd {
-            let result = pthread_cond_timedwait(
-                room.pointer(to: \.condition)!, room.pointer(to: \.mutex)!, &until)
-            if result == ETIMEDOUT { break }
+        let until = MonotonicTime.now + seconds * 1000
+        return isAtEnd.wait { isAtEnd -> Monitored<Bool>.Wish<Bool> in
+            isAtEnd ? .done(false) : MonotonicTime.now >= until ? .done(true) : .later(until)
         }
-        return !room.pointee.isAtEnd
     }
 
-    public func end() {
-        pthread_mutex_lock(room.pointer(to: \.mutex)!)
-        room.pointee.isAtEnd = true
-        pthread_cond_broadcast(room.pointer(to: \.condition)!)
-        pthread_mutex_unlock(room.pointer(to: \.mutex)!)
-    }
+    public func end() { isAtEnd.change { $0 = true } }
 }

@@ -1,0 +1,63 @@
+import Glibc
+import Paging
+
+/// Flushes, and what they tell of what a layer may have forgotten.
+extension LayerPool {
+    /// Makes durable what calls that returned before have changed, in every context that has changed something.
+    /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
+    ///   were not flushed.
+    func flush() throws(AccessError) {
+        let before = losses
+        for slot in 0..<slotCount { try flush(slot, isUntold: false) }
+        let isLost = state.change { state in
+            defer { state.isLossUntold = false }
+            if !state.isLossUntold { state.lossesMended = before }
+            return state.isLossUntold
+        }
+        if isLost { throw AccessError(ESTALE) }
+    }
+
+    /// The same for changes that the caller makes again if `losses` has grown. What other calls may have lost is still
+    /// to be told: the layer reports a failed flush once.
+    func flushContexts() throws(AccessError) {
+        for slot in 0..<slotCount { try flush(slot, isUntold: true) }
+    }
+
+    /// Whether the layer may have forgotten something that has not been written again yet.
+    var isAnythingForgotten: Bool { state.withLock { $0.losses != $0.lossesMended } }
+
+    /// How often changes that were not flushed may have been forgotten. It only ever grows.
+    var losses: UInt64 { state.withLock { $0.losses } }
+
+    /// - Parameter isUntold: Whether a failure is to be told by another flush as well.
+    private func flush(_ slot: Int, isUntold: Bool) throws(AccessError) {
+        guard let lent = lendForFlush(slot) else { return }
+        guard lent.context.properties.canFlush else { return giveBack(lent, .flush, isGood: true) }
+        do throws(AccessError) {
+            try lent.context.flush()
+        } catch {
+            // A flush is not made again in another context: that could only make durable what comes from now on.
+            let isThere = isOfRequest(error) || answers(lent.context)
+            giveBack(lent, .failedFlush(isUntold: isUntold || !isThere), isGood: isThere)
+            if isThere { throw error }
+            return
+        }
+        giveBack(lent, .flush, isGood: true)
+    }
+
+    /// Lends a context that something was changed in, or nil if it needs no flush.
+    private func lendForFlush(_ slot: Int) -> Lent? {
+        state.wait { state in
+            guard state.slots[slot].context != nil else { return .done(nil) }
+            guard !state.slots[slot].isFlushing else { return .later(nil) }
+            // What was unflushed in it counts as lost already. A call in it may hang.
+            if state.slots[slot].isBroken { return .done(nil) }
+            guard state.slots[slot].isUnflushed else { return .done(nil) }
+            guard state.slots[slot].calls < maxCalls else { return .later(nil) }
+            // What is changed from now on is for the next flush.
+            state.slots[slot].isUnflushed = false
+            state.slots[slot].isFlushing = true
+            return .done(state.lend(slot))
+        }
+    }
+}

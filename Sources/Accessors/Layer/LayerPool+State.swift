@@ -1,5 +1,5 @@
-/// What a LayerPool knows of its contexts and of the layer, and how that changes when a call has ended. The pool's lock is
-/// held.
+/// What a LayerPool knows of its contexts and of the layer, and how that changes when a call has ended. The pool's lock
+/// is held.
 extension LayerPool {
     /// The shortest and the longest pause between two attempts to open a context, milliseconds.
     static let pauses = 50...2000

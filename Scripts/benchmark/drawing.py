@@ -22,7 +22,7 @@ BAR, WIDE = 0.14, 3.6
 # Bars between groups.
 GAP = 0.9
 TICKS = ((1.5, (0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4)), (4, (0.4, 0.5, 0.7, 1, 1.4, 2, 3)),
-         (12, (0.1, 0.25, 0.5, 1, 2, 4, 8)), (MOST**2, (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)))
+         (12, (0.1, 0.25, 0.5, 1, 2, 4, 8)), (MOST**2, (0.02, 0.05, 0.2, 0.5, 1, 2, 5, 20, 50)))
 # The same data always gives the same file.
 STYLE = {"svg.hashsalt": "flexpage", "svg.fonttype": "path", "font.family": "DejaVu Sans", "font.size": 9}
 METADATA = {"Date": None, "Creator": None}
@@ -68,9 +68,10 @@ def figure(title: str, panels: list[Panel], colours: dict[str, str]) -> Figure:
     drawing = Figure(figsize=(names + WIDE * len(panels), BAR * (sum(heights) + GAP * len(heights)) + 0.8),
                      layout="constrained")
     drawing.suptitle(title, fontweight="bold", fontsize=10)
-    axes = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = drawing.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels):
         draw_panel(axis, panel, heights, colours)
+    set_scale(axes[0], [bar for panel in panels for group in panel.groups for bar in group.bars])
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
     drawing.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=3, frameon=False)
     return drawing
@@ -92,10 +93,10 @@ def draw_panel(axis: Axes, panel: Panel, heights: list[int], colours: dict[str, 
             draw_bar(axis, y + index, bar, colours[bar.name])
         y += height + GAP
     axis.set_title(panel.title, fontsize=9)
+    axis.set_xscale("log")
     axis.set_yticks(middles, [group.title for group in panel.groups])
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(y - GAP, -1)
-    set_scale(axis, [bar for group in panel.groups for bar in group.bars])
     axis.axvline(1, color="#111111", linewidth=1.2)
     axis.grid(axis="x", color="#dddddd")
     axis.set_axisbelow(True)
@@ -123,19 +124,12 @@ def told(ratio: float) -> str:
 
 
 def set_scale(axis: Axes, bars: list[Bar]) -> None:
-    """Makes room for the bars, and for the figures beside them."""
-    least = min([1.0, *(within(bar.least) for bar in bars), *(within(bar.middle) for bar in bars)])
-    largest = max([1.0, *(within(bar.largest) for bar in bars), *(within(bar.middle) for bar in bars)])
-    span = max(largest / least, 1.2)
-    axis.set_xscale("log")
+    """Makes room for the bars, and for the figures beside them, on the axis that all panels share."""
+    least = min([0.95, *(within(bar.least) for bar in bars), *(within(bar.middle) for bar in bars)])
+    largest = max([1.15, *(within(bar.largest) for bar in bars), *(within(bar.middle) for bar in bars)])
+    span = largest / least
     axis.set_xlim(least / span**0.05, largest * span**0.2)
     ticks = next(ticks for limit, ticks in TICKS if span <= limit)
     axis.set_xticks([tick for tick in ticks if least / span**0.05 <= tick <= largest * span**0.1])
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axis.xaxis.set_minor_locator(no_ticks())
-
-
-def no_ticks() -> object:
-    from matplotlib.ticker import NullLocator
-
-    return NullLocator()
+    axis.minorticks_off()

@@ -75,10 +75,11 @@ class TraceResults:
     def of(self, is_throttled: bool) -> list[TraceRow]:
         return [row for row in self.rows if row.is_throttled == is_throttled]
 
-    def mean(self, limit: int, is_throttled: bool) -> float | None:
-        """The geometric mean over the traces of the best peer's time divided by this plugin's."""
+    def mean(self, limit: int | None, is_throttled: bool) -> float | None:
+        """The geometric mean over the traces of the best peer's time divided by this plugin's, with one memory group, or
+        with all (None)."""
         return geometric_mean([statistics.median(row.ratios(row.best)) for row in self.of(is_throttled)
-                               if row.limit == limit and row.best])
+                               if limit in (row.limit, None) and row.best])
 
     def put(self, row: TraceRow) -> None:
         """Adds a row, in the place of the one with the same key, if there is one."""

@@ -48,8 +48,10 @@ def beside(row: TraceRow, figure: str, unit: int, form: str) -> str:
 
 
 def means(results: TraceResults, is_throttled: bool, width: int) -> list[tuple[str, ...]]:
-    found = [(limit, results.mean(limit, is_throttled)) for limit in results.limits]
-    return [(f"geometric mean, {limit} MiB", "", "", f"**{mean:.2f}**", *[""] * (width - 4)) for limit, mean in found if mean]
+    found = {f"{limit} MiB": results.mean(limit, is_throttled) for limit in results.limits}
+    if len(found) > 1:
+        found["all"] = results.mean(None, is_throttled)
+    return [(f"geometric mean, {name}", "", "", f"**{mean:.2f}**", *[""] * (width - 4)) for name, mean in found.items() if mean]
 
 
 def notes(results: TraceResults) -> list[str]:
@@ -91,7 +93,7 @@ def options(peer: str) -> str:
 def headline(results: TraceResults) -> str:
     """What the project's README says beside the chart."""
     about = results.about
-    means = [f"{mean:.2f} with {limit} MiB" for limit in results.limits if (mean := results.mean(limit, True))]
+    means = [f"{mean:.2f} at {limit} MiB" for limit in results.limits if (mean := results.mean(limit, True))]
     told = f" On the volume, the geometric mean is {', '.join(means)}." if means else ""
     return (
         "![The time of the best other server divided by Flexpage's, on traces](Scripts/benchmark/results/traces.svg)\n\n"

@@ -68,6 +68,8 @@ def bars() -> None:
     expect("no bar is clipped", inside, (low, high, shapes))
     expect("its line spans minimum to maximum, whole", (1.0, 4.0) in spread and (0.3, 1.2) in spread and low < 0.3 and high > 4, spread)
     expect("a longer bar is a faster Flexpage", axis.get_xscale() == "log" and not axis.xaxis_inverted())
+    made, _ = figure(panel(1.01), panel(3))
+    expect("panels have one scale", made.axes[0].get_xlim() == made.axes[1].get_xlim(), made.axes[0].get_xlim())
     made, _ = figure(panel(900, 0.001))
     axis = made.axes[0]
     told = [text.get_text() for text in axis.texts]

@@ -195,6 +195,8 @@ def computations() -> None:
     free = results.of(False)[0]
     expect("turns in which one failed are left out", free.ratios("file") == [1, 1.5] and free.best == "file", free)
     expect("the mean is geometric", abs(results.mean(64, True) - 3 ** 0.5) < 1e-9, results.mean(64, True))
+    mixed = results.mean(None, False)
+    expect("over all groups too", mixed is not None and abs(mixed - 1.25) < 1e-9, mixed)
     expect("there is none of what was not measured", results.mean(512, True) is None)
     results.put(row("A", 64, True, flexpage=[1], file=[7]))
     expect("a row measured again replaces the old one", len(results.rows) == 3 and results.of(True)[0].ratios("file") == [7])
@@ -223,7 +225,7 @@ def tables() -> None:
     expect("the notes say how much of the traces was replayed", "the first 5000 requests" in text, text)
     expect("and with which options", "`dirty=20%`" in text, text)
     told = trace_table.headline(results)
-    expect("the README has the mean of the slow volume", "the geometric mean is 1.73 with 64 MiB." in told, told)
+    expect("the README has the mean of the slow volume", "the geometric mean is 1.73 at 64 MiB." in told, told)
 
 
 class Server:

@@ -24,6 +24,7 @@ from trace_results import CONTENTS, OURS, TraceResults, TraceRow
 from words import absolute, add_output, choice, numbers, positive
 
 SERVERS = (replace(AS_IT_COMES, key=OURS, title="Flexpage"), FILE, QEMU_NONE, QEMU_WRITEBACK)
+PEERS = [server.key for server in SERVERS[1:]]
 # The volumes, and whether they are throttled.
 VOLUMES = {"slow": True, "free": False}
 LIMITS = [64, 128, 512]
@@ -44,6 +45,7 @@ class Place:
 class Bench:
     def __init__(self, options: argparse.Namespace, results: TraceResults):
         self.options, self.results = options, results
+        self.servers = [server for server in SERVERS if server.key in (OURS, *options.peers)]
         self.program = Replay.compiled(options.work)
         self.failures = 0
 
@@ -89,10 +91,10 @@ class Bench:
 
     def turns(self, place: Place, memory: int) -> dict[str, list[dict | None]]:
         """The runs of all servers, in turns, each of which begins with another server. Raises Killed if the plugin was."""
-        runs: dict[str, list[dict | None]] = {server.key: [] for server in SERVERS}
+        runs: dict[str, list[dict | None]] = {server.key: [] for server in self.servers}
         for turn in range(self.options.turns):
-            begin = turn % len(SERVERS)
-            for server in (*SERVERS[begin:], *SERVERS[:begin]):
+            begin = turn % len(self.servers)
+            for server in (*self.servers[begin:], *self.servers[:begin]):
                 runs[server.key].append(self.attempt(place, server, memory))
         return runs
 
@@ -148,7 +150,7 @@ class Bench:
         free = replace(place, is_throttled=False)
         try:
             for _run in range(runs):
-                self.run(free, SERVERS[0], memory)
+                self.run(free, self.servers[0], memory)
         except Killed:
             say(f"    memory={memory}M: killed")
             return False
@@ -184,6 +186,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--turns", type=positive, metavar="N", help="runs of each server in each row (5)")
     add("--requests", type=positive, metavar="N", help=f"requests of each trace at most ({REQUESTS})")
     add("--limits", type=numbers, metavar="MIB,…", help="memory groups (64,128,512)")
+    add("--peers", type=choice(PEERS), default=PEERS, metavar="PEER,…", help=f"{','.join(PEERS)} (all)")
     add("--volumes", type=choice(list(VOLUMES)), default=list(VOLUMES), metavar="VOLUME,…", help="slow,free (both)")
     add("--iops", type=positive, default=3000, metavar="N", help="reads a second that the slow volume allows (3000)")
     add("--mib", type=positive, default=125, metavar="MIB", help="MiB a second that the slow volume allows (125)")

@@ -1,4 +1,4 @@
-"""The largest memory= with which a server survives in a memory group."""
+"""The largest memory= with which a server survives in a memory group, and is not starved."""
 
 from typing import Callable
 
@@ -16,6 +16,12 @@ class Killed(OSError):
 LEAST_BESIDE, BESIDE_AT_FIRST = 2, 12
 # Runs that a server must survive.
 RUNS = 3
+
+
+def is_starved(run: dict) -> bool:
+    """Whether a server had so little beside memory= that it read its own program again and again. It may survive so for long,
+    but it serves nobody: more than one such read for 100 requests."""
+    return run["major_faults"] * 100 > run["requests"]
 
 
 def bounds(limit: int, pages: int, near: int | None = None) -> tuple[int, int, int]:

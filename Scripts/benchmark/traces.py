@@ -11,7 +11,7 @@ import content
 import machine
 import report
 from belady import Optimum, optimum
-from fitting import BESIDE_AT_FIRST, RUNS, Killed, bounds, largest
+from fitting import BESIDE_AT_FIRST, RUNS, Killed, bounds, is_starved, largest
 from loop_device import LoopDevice
 from memory_group import MemoryGroup
 from prepared_trace import PAGE, PreparedTrace, find
@@ -136,7 +136,7 @@ class Bench:
     def fitted(self, place: Place) -> int:
         """The largest memory= with which the plugin survives, in MiB. It is searched for once, without the throttle."""
         known = self.results.fits.get(fit_key(place))
-        if known and known | self.fit_settings(place) == known and not self.options.search:
+        if known and known | self.fit_settings(place) == known:
             return known["memory"]
         if self.options.quick:
             return place.limit - BESIDE_AT_FIRST
@@ -150,7 +150,10 @@ class Bench:
         free = replace(place, is_throttled=False)
         try:
             for _run in range(runs):
-                self.run(free, self.servers[0], memory)
+                run = self.run(free, self.servers[0], memory)
+                if is_starved(run):
+                    say(f"    memory={memory}M: it had to read its own program {run['major_faults']} times")
+                    return False
         except Killed:
             say(f"    memory={memory}M: killed")
             return False
@@ -222,11 +225,12 @@ def begun(options: argparse.Namespace) -> TraceResults:
         "mib": options.mib, "content": options.content, "extra": options.set, "is_quick": options.quick,
     })
     for directory in (report.KEPT, report.directory(options)):
-        if (directory / "traces.json").exists():
+        if (directory / "traces.json").exists() and not options.search:
             kept = TraceResults.load(directory / "traces.json")
             results.fits |= kept.fits
     if options.is_part and (report.KEPT / "traces.json").exists():
-        return results.continuing(TraceResults.load(report.KEPT / "traces.json"))
+        kept = TraceResults.load(report.KEPT / "traces.json")
+        return results.continuing(replace(kept, fits={}) if options.search else kept)
     return results
 
 

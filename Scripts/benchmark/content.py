@@ -7,6 +7,8 @@ from typing import Iterator
 
 from session import make_image, say
 
+# What replay.c takes of a content.
+SAMPLE = 16 << 20
 # Where ordinary files are.
 SOURCE = Path("/usr")
 PIECE = 1 << 20
@@ -15,6 +17,14 @@ PIECE = 1 << 20
 def make(kind: str, work: Path, mebibytes: int) -> Path:
     """An image, which is kept for later sessions, with what traces have written to it."""
     return make_image(work, mebibytes) if kind == "random" else make_real_image(work, mebibytes)
+
+
+def sample(image: Path, work: Path) -> Path:
+    """A copy of the beginning of an image, which a client can read without bringing the image itself into the page cache."""
+    path = work / "trace-content"
+    with image.open("rb") as file:
+        path.write_bytes(file.read(SAMPLE))
+    return path
 
 
 def make_real_image(work: Path, mebibytes: int, source: Path = SOURCE) -> Path:

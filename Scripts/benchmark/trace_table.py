@@ -72,7 +72,8 @@ def notes(results: TraceResults) -> list[str]:
         f"turn{'s' if about['turns'] > 1 else ''} (minimum to maximum), in each of which all servers run once; a ratio is one of "
         "a turn. The best peer is the one with the least median ratio. Time, reads, MiB and latencies: Flexpage's / the best "
         "peer's. The third figure of reads and of MiB is OPT's: what a cache of as many pages as `memory=` has would read if "
-        "it knew the future, and did not read ahead.",
+        "it knew the future, and did not read ahead. On the disk as it is, the servers' own programs, a few MiB, are among the "
+        "reads.",
         "",
         f"`memory=` is for Flexpage. {search} A group in which all of a trace's pages fit is left out, if a smaller one "
         "was measured in which they fit too.",

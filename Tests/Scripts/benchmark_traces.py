@@ -67,6 +67,22 @@ def reading() -> None:
         expect("without a directory, it says how to name one", "--traces DIR or FLEXPAGE_TRACES" in told, told)
 
 
+def choosing() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for trace in ("b", "A", "c"):
+            Path(name, f"{trace}.csv").write_text("R,0,512\n")
+        words = ["--traces", name, "--work", name, "--plugin", name]
+        found = [list(traces.chosen(traces.arguments([*words, *more]))) for more in ([], ["--only", "c,b"], ["--quick"])]
+        expect("all traces are replayed, or some, or one", found == [["A", "b", "c"], ["c", "b"], ["A"]], found)
+        told = refusal(lambda: traces.chosen(traces.arguments([*words, "--only", "A,x"])))
+        expect("an unknown trace is refused", told == f"unknown trace: x; {name} has A, b, c", told)
+    options = traces.arguments([*words, "--keep", "--only", "A"])
+    expect("with --only, --keep replaces some rows", options.is_part)
+    expect("without, all", not traces.arguments([*words, "--keep"]).is_part)
+    quick = traces.arguments([*words, "--quick"])
+    expect("a quick run is short", (quick.turns, quick.requests, quick.limits) == (1, 20_000, [64]), quick)
+
+
 def packing() -> None:
     last = 900 * MEGABYTE
     trace = PreparedTrace.pack("t", [(last + 512, 512, False), (2 * MEGABYTE - 512, 1024, True), (0, PAGE, False)])
@@ -162,6 +178,8 @@ def contents() -> None:
         expected = (b"early" * 100_000 + b"late" * 100_000) * 3
         expect("files lie end to end, are repeated, and holes are left out", found == expected[:2 << 20], found[:20])
         expect("the image has no holes", image.stat().st_blocks * 512 >= 2 << 20, image.stat())
+        sample = content.sample(image, work)
+        expect("what writes repeat is a file of its own", sample != image and sample.read_bytes() == found, sample)
         (source / "a").write_bytes(b"")
         (source / "b" / "late").unlink()
         told = refusal(lambda: content.make_real_image(work, 1, source))
@@ -296,6 +314,6 @@ def replaying() -> None:
 
 
 if __name__ == "__main__":
-    for check in (reading, packing, best_cache, fits, counters, contents, computations, tables, replaying):
+    for check in (reading, choosing, packing, best_cache, fits, counters, contents, computations, tables, replaying):
         check()
     sys.exit(status())

@@ -8,6 +8,7 @@ import far
 import images
 import peers
 import restart
+import traces
 import warm
 
 if __name__ == "__main__":
@@ -15,7 +16,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         what = {"peers": peers.main, "cost": cost.main, "images": images.main, "restart": restart.main,
-                "warm": warm.main, "far": far.main}
+                "warm": warm.main, "far": far.main, "traces": traces.main}
         sys.exit(what[sys.argv[1]](sys.argv[2:]))
     except OSError as error:
         sys.exit(f"bench: {error}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import machine
 import report
 from callgrind import KINDS, Instructions, count, strip
+from cells import cells
 from fio import client, fio, seeded
 from running import Running
 from servers import FLEXPAGE, Setting
@@ -109,9 +110,3 @@ def markdown(figures: dict) -> str:
         f"`memory=` {(LIMIT - (48 << 20)) >> 20}M unless stated otherwise (a miss: 16M); {figures['machine']['processor']}, "
         f"{figures['machine']['kernel']}, {figures['machine']['nbdkit']}; {figures['date']}.",
     ]) + "\n"
-
-
-def cells(*head: str, rows: list[tuple[str, ...]]) -> list[str]:
-    """A Markdown table and an empty line."""
-    lines = [head, ("---",) * len(head), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines] + [""]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import machine
 import report
-from cost import cells
+from cells import cells
 from fio import client, fio, seeded, speed
 from running import Running
 from servers import BESIDE, Server, Setting, nbdkit

@@ -60,6 +60,11 @@ class MemoryGroup:
                 return {"group_peak_bytes": int((self.path / name).read_text())}
         return {}
 
+    def kills(self) -> int:
+        """The processes that the kernel has killed because the group had no memory left."""
+        text = (self.path / ("memory.events" if self.is_unified else "memory.oom_control")).read_text()
+        return dict((words[0], int(words[1])) for line in text.splitlines() if (words := line.split()))["oom_kill"]
+
     def starting(self, command: list[str]) -> list[str]:
         """A command that joins the group and then becomes `command`. It must be a member before it opens a file, because
         page cache is charged to the group that touches it first."""

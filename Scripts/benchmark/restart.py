@@ -11,7 +11,7 @@ from pathlib import Path
 
 import machine
 import report
-from cost import cells
+from cells import cells
 from fio import client, fio, requests, seeded
 from many import PAGE
 from nbd import Connection

@@ -64,7 +64,8 @@ class Running:
         self.setting.socket.unlink(missing_ok=True)
 
     def usage(self) -> dict[str, float]:
-        """The resources used so far: seconds of processor time, bytes read from and written to disks."""
+        """The resources used so far: seconds of processor time, bytes read from and written to disks, and how often a page
+        of the program had to be read."""
         process = Path(f"/proc/{self.pid}")
         fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
         moved = dict(line.split(": ") for line in (process / "io").read_text().splitlines())
@@ -72,6 +73,7 @@ class Running:
             "cpu_seconds": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
             "bytes_read": int(moved["read_bytes"]),
             "bytes_written": int(moved["write_bytes"]),
+            "major_faults": int(fields[9]),
         }
 
     def peak_memory(self) -> int:

@@ -20,10 +20,12 @@ class Setting:
     advice: str
     # More keys for the plugin.
     extra: tuple[str, ...] = ()
+    # The plugin's memory=, if it is not the limit minus BESIDE.
+    granted: int | None = None
 
     @property
     def memory(self) -> int:
-        return max(self.limit - BESIDE, 4 << 20)
+        return self.granted or max(self.limit - BESIDE, 4 << 20)
 
 
 @dataclass(frozen=True)

@@ -80,13 +80,15 @@ class Session:
         })
 
     def run(self) -> Results:
-        """Measures everything. The files are up to date after each row."""
+        """Measures everything. All files but the charts are up to date after each row."""
         for row in self.plan.rows:
             result = self.measure(row)
             if result.comparisons:
                 self.results.rows.append(result)
                 self.results.about["raw_depth"] = self.raw.best
-                report.write(self.results, self.plan.output)
+                report.write_tables(self.results, self.plan.output)
+        if self.results.rows:
+            report.write(self.results, self.plan.output)
         print(table(self.results))
         return self.results
 

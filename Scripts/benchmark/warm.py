@@ -10,7 +10,7 @@ from pathlib import Path
 
 import machine
 import report
-from cost import cells
+from cells import cells
 from filesystem import Mounted, make_filesystem
 from running import Running
 from servers import AS_IT_COMES, BESIDE, Setting

@@ -26,6 +26,11 @@ def positive(word: str) -> int:
     return int(word)
 
 
+def numbers(words: str) -> list[int]:
+    """Parses a comma-separated list of numbers."""
+    return [positive(word) for word in words.split(",")]
+
+
 def add_output(parser: argparse.ArgumentParser, keep: str = "") -> None:
     """Adds the options that all measurements with kept results have.
     - keep: What else --keep does."""

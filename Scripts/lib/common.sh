@@ -10,6 +10,10 @@ tool=$root/.build/release/flexpage
 # mkfs, losetup and nbd-client are in sbin, which is not in the path of an ordinary Debian user.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
+# Debian's Python, which finds what Debian's packages bring. Another one may come first in PATH.
+python=/usr/bin/python3
+[ -x "$python" ] || python=python3
+
 # Packages to build and run the plugin.
 build_packages=(nbdkit nbdkit-plugin-dev libnbd-dev)
 # Packages to build the command line tool, which links libnbd and libnl. pkgconf finds libnl's headers.

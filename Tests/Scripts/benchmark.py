@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Tests what Scripts/bench computes from its measurements: ratios, targets, tables, charts, and its part of the README.
+"""Tests what Scripts/bench computes from its measurements: ratios, targets, tables, and its part of the README.
 Prints `PASS name` and `FAIL name: why`."""
 
 import re
 import sys
 import tempfile
-import xml.etree.ElementTree as xml
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "Scripts" / "benchmark"))
@@ -13,8 +12,6 @@ sys.dont_write_bytecode = True
 
 import report  # noqa: E402
 from checks import expect, status  # noqa: E402
-import headline as head  # noqa: E402
-from chart import BAR, LEFT, across, chart, text  # noqa: E402
 from load import Length, load_options  # noqa: E402
 from results import Comparison, Results, RowResult  # noqa: E402
 from rows import ROWS  # noqa: E402
@@ -111,20 +108,6 @@ def outputs() -> None:
     aims = [line for line in targets(results).splitlines() if line.startswith("| ") and "target" not in line]
     expect("each target has a line, and says whether it is reached", [line.split("|")[-2].strip() for line in aims]
            == ["reached", "short", "reached", "short", "reached"], aims)
-    shown = "".join(xml.fromstring(head.headline(results)).itertext())
-    expect("the README's chart has a value per peer, and says what is cut off", "2.00" in shown and "< 0.25" in shown, shown)
-    wide = [float(shape.get("width")) for shape in xml.fromstring(head.headline(results)).iter() if shape.get("class") == "bar"]
-    expect("its bars reach from 1 to the ratio", wide[:2] == [round(head.across(2) - head.across(1), 1),
-           round(head.across(1) - head.LEFT, 1)], wide)
-    drawing = xml.fromstring(chart(results))
-    svg = "{http://www.w3.org/2000/svg}"
-    bars = [float(shape.get("width")) for shape in drawing.iter(f"{svg}rect") if shape.get("height") == str(BAR - 1)]
-    lengths = [round(across(share) - LEFT, 1) for share in (1000 / 2000, 4000 / 1000, 400 / 500, 1000 / 500, 0.5 / 0.99)]
-    expect("the chart has a bar per comparison, as long as the peer's share", bars == lengths, (bars, lengths))
-    label = xml.fromstring(text(0, 0, "a < b & c", "start")).text
-    expect("the chart's labels may have any letters", label == "a < b & c", label)
-    labels = "".join(drawing.itertext())
-    expect("the chart names the rows", all(each.row.title in labels for each in results.rows), labels)
 
 
 def parts() -> None:
@@ -148,7 +131,7 @@ def parts() -> None:
 def files() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        report.write(some_results(), directory)
+        report.write_tables(some_results(), directory)
         told = (directory / "peers.md").read_text()
         expect("the notes say with which options", "`scheduling=batch`, `dirty=20%`" in told, told)
         again = Results.load(directory / "peers.json")
@@ -163,8 +146,11 @@ def files() -> None:
         report.put_into_readme("peers", "new", readme)
         expect("and comes out the same a second time", readme.read_text() == text, readme.read_text())
     expect("the README has a place for the cost", "<!-- end of cost -->" in report.README.read_text())
+    places = [page.read_text().count("<!-- end of traces -->") for page in (report.README, report.FRONT)]
+    expect("both READMEs have a place for the traces", places == [1, 1], places)
 
 
-for check in (ratios, goals, rows, beside, lengths, outputs, parts, files):
-    check()
-sys.exit(status())
+if __name__ == "__main__":
+    for check in (ratios, goals, rows, beside, lengths, outputs, parts, files):
+        check()
+    sys.exit(status())

@@ -11,8 +11,8 @@ COLUMNS = 120
 
 
 def main() -> int:
-    listed = subprocess.run(["git", "ls-files", "Sources", "Plugin", "Tests"], cwd=ROOT, capture_output=True, text=True,
-                            check=True).stdout.split()
+    listed = subprocess.run(["git", "ls-files", "Sources", "Plugin", "Tests", "Scripts"], cwd=ROOT, capture_output=True,
+                            text=True, check=True).stdout.split()
     wide = 0
     for name in (name for name in listed if name.endswith((".swift", ".c", ".h"))):
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):

@@ -1,0 +1,104 @@
+"""The results of traces as Markdown."""
+
+import statistics
+
+from cells import cells
+from servers import FLEXPAGE, PEERS, title
+from trace_results import CONTENTS, OURS, TraceResults, TraceRow
+
+VOLUMES = {True: "A volume with at most {iops} reads and {mib} MiB a second", False: "The disk as it is"}
+
+
+def section(results: TraceResults) -> str:
+    """Everything for the page of results, without the chart."""
+    lines = []
+    for is_throttled, heading in VOLUMES.items():
+        if results.of(is_throttled):
+            lines += [f"**{heading.format(**results.about)}**", "", *table(results, is_throttled)]
+    return "\n".join([*lines, *notes(results)]) + "\n"
+
+
+def table(results: TraceResults, is_throttled: bool) -> list[str]:
+    rows = results.of(is_throttled)
+    peers = [key for key in PEERS if any(key in row.runs for row in rows)]
+    head = ("trace, memory group", "requests", "`memory=`", "best peer ÷ Flexpage", *(f"{title(peer)} ÷" for peer in peers),
+            "time", "reads of the disk", "MiB of them", "p50 ms", "p99 ms")
+    return cells(*head, rows=[line(row, peers) for row in rows if row.best] + means(results, is_throttled, len(head)))
+
+
+def line(row: TraceRow, peers: list[str]) -> tuple[str, ...]:
+    return (
+        f"{row.trace}, {row.limit} MiB", f"{row.requests / 1000:.1f} k", f"{row.memory}M", f"**{told(row, row.best)}**",
+        *(told(row, peer) for peer in peers), beside(row, "seconds", 1, "{:.1f} s"),
+        f"{beside(row, 'disk_reads', 1000, '{:.1f} k')} / {row.optimum_reads / 1000:.1f} k",
+        f"{beside(row, 'disk_bytes', 1 << 20, '{:.0f}')} / {row.optimum_bytes / 2**20:.0f}",
+        beside(row, "p50_us", 1000, "{:.2f}"), beside(row, "p99_us", 1000, "{:.1f}"),
+    )
+
+
+def told(row: TraceRow, peer: str | None) -> str:
+    ratios = row.ratios(peer) if peer else []
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})" if ratios else "failed"
+
+
+def beside(row: TraceRow, figure: str, unit: int, form: str) -> str:
+    """This plugin's figure and the best peer's."""
+    assert row.best
+    return " / ".join(form.format(row.middle(server, figure) / unit) for server in (OURS, row.best))
+
+
+def means(results: TraceResults, is_throttled: bool, width: int) -> list[tuple[str, ...]]:
+    found = {f"{limit} MiB": results.mean(limit, is_throttled) for limit in results.limits}
+    if len(found) > 1:
+        found["all"] = results.mean(None, is_throttled)
+    return [(f"geometric mean, {name}", "", "", f"**{mean:.2f}**", *[""] * (width - 4)) for name, mean in found.items() if mean]
+
+
+def notes(results: TraceResults) -> list[str]:
+    about = results.about
+    where = about["machine"]
+    most = about["most_requests"]
+    peers = [key for key in PEERS if any(key in row.runs for row in results.rows)]
+    search = (
+        "In a quick run it is 12 MiB less than the group." if about["is_quick"] else
+        "It is the largest with which it survived three runs in a row without the throttle, and was not starved, so that it had "
+        "to read its own program more than once for 100 requests. The steps are 1 MiB. More than the trace can use is not "
+        "tried.")
+    return [
+        f"Traces of real block devices, replayed over NBD by one client that has {about['depth']} requests under way; "
+        f"{'all requests' if most is None else f'the first {most} requests'} of each trace, and a flush at the end. The image has the "
+        f"megabytes that a trace touches, side by side, and {CONTENTS[about['content']]}. Each server runs in a memory group of "
+        f"its own, page cache included. Caches are dropped before each run. Medians of {about['turns']} "
+        f"turn{'s' if about['turns'] > 1 else ''} (minimum to maximum), in each of which all servers run once; a ratio is one of "
+        "a turn. The best peer is the one with the least median ratio. Time, reads, MiB and latencies: Flexpage's / the best "
+        "peer's. The third figure of reads and of MiB is OPT's: what a cache of as many pages as `memory=` has would read if "
+        "it knew the future, and did not read ahead. On the disk as it is, the servers' own programs, a few MiB, are among the "
+        "reads.",
+        "",
+        f"`memory=` is for Flexpage. {search} A group in which all of a trace's pages fit is left out, if a smaller one "
+        "was measured in which they fit too.",
+        "",
+        f"The slow volume is a loop device, and the server may read it {about['iops']} times and {about['mib']} MiB a second "
+        f"(blkio). {where['processor']}, {where['memory']} of memory, {where['kernel']}, images on {where['disk']}; "
+        f"{where['nbdkit']}, {where['qemu-nbd']}; load average at the start {about['load']}, nice {about['nice']}; "
+        f"{about['date']}.",
+        "",
+        f"- {FLEXPAGE.title}: {', '.join(['`memory=` as told', *(f'`{word}`' for word in about['extra'])])}",
+        *(f"- {title(peer)}: {options(peer)}" for peer in peers),
+    ]
+
+
+def options(peer: str) -> str:
+    return "nbdkit's; `fadvise=normal`, so the kernel reads ahead" if peer == "file" else PEERS[peer].options
+
+
+def headline(results: TraceResults) -> str:
+    """What the project's README says beside the chart."""
+    about = results.about
+    means = [f"{mean:.2f} at {limit} MiB" for limit in results.limits if (mean := results.mean(limit, True))]
+    told = f" On the volume, the geometric mean is {', '.join(means)}." if means else ""
+    return (
+        "![The time of the best other server divided by Flexpage's, on traces](Scripts/benchmark/results/traces.svg)\n\n"
+        "Traces of real block devices. Bars are medians; thin lines span minimum to maximum. The other servers are nbdkit's\n"
+        "file plugin and qemu-nbd with and without the page cache. All servers had the same amount of memory, page cache\n"
+        f"included, and ran as they come. The volume allows {about['iops']} reads and {about['mib']} MiB a second.{told}\n")

@@ -124,7 +124,7 @@ class Cluster:
 
     def make_osd(self, number: int) -> None:
         identity = str(uuid.uuid4())
-        found = self.command("osd", "new", identity)
+        found = self.command("osd", "new", identity)["osdid"]
         if found != number:
             raise Trouble(f"the monitor calls OSD {number} {found}")
         (self.directory / f"osd.{number}").mkdir()

@@ -1,8 +1,10 @@
 """Tests the filter before Ceph. Tests/Ceph/run starts it with the right paths."""
 
 import argparse
+import faulthandler
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Callable
@@ -22,6 +24,8 @@ from writers import Writers  # noqa: E402
 
 AWAY = "the nbd plugin does not answer"
 BACK = "the nbd plugin answers again"
+# Several times what the longest test takes.
+LIMIT_SECONDS = 1800
 
 
 class Tests:
@@ -98,7 +102,8 @@ class Tests:
                 writers.await_flushes(3)
                 for number in range(OSDS):
                     self.cluster.daemons[f"osd.{number}"].kill()
-                flushes = ledger.flushes
+                # All writers come to wait for a flush.
+                time.sleep(3)
                 for number in range(OSDS):
                     self.cluster.start_osd(number)
                 self.cluster.await_health()
@@ -141,13 +146,16 @@ class Tests:
 
 
 def test(name: str, body: Callable[[], None]) -> bool:
-    """Runs a test, and prints its result line. Returns whether it has passed."""
+    """Runs a test, and prints its result line. Returns whether it has passed. A test that hangs ends everything."""
+    faulthandler.dump_traceback_later(LIMIT_SECONDS, exit=True)
     try:
         body()
     except (Trouble, OSError, nbd.Error) as error:
         checks.expect(name, False, " ".join(str(error).split()))
         traceback.print_exc()
         return False
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     checks.expect(name, True)
     return True
 
@@ -169,8 +177,6 @@ PARTS = {
 
 def main() -> int:
     options = arguments()
-    # Exits through the context managers, which end what runs.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with Cluster(options.scratch / "cluster", Tree(options.tree)) as cluster:
             checks.expect("Ceph: the cluster begins", True)

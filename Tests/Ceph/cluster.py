@@ -158,12 +158,22 @@ class Cluster:
         wait_until(f"the monitor does not see that OSD {number} is down", lambda: not self.osd(number)["up"])
 
     def start_osd(self, number: int) -> None:
+        """Starts an OSD again, and waits until the monitor knows it. Until then, it may believe in the one before."""
+        before = self.osd(number)["up_from"]
         self.start_daemon(f"osd.{number}")
+
+        def is_up() -> bool:
+            osd = self.osd(number)
+            return osd["up"] and osd["up_from"] > before
+        wait_until(f"OSD {number} does not come up", is_up)
 
     def mend(self) -> None:
         """Starts what has ended."""
         for name in [name for name, daemon in self.daemons.items() if daemon.has_ended]:
-            self.start_daemon(name)
+            if name.startswith("osd."):
+                self.start_osd(int(name.removeprefix("osd.")))
+            else:
+                self.start_daemon(name)
         self.await_health()
 
     def osd(self, number: int) -> dict:

@@ -22,11 +22,16 @@ def wait_until(what: str, is_so: Callable[[], bool], seconds: float = 180) -> No
         time.sleep(0.1)
 
 
+# The beginning of a command that ends with the test, however that ends. The kernel sees to it when the thread ends that
+# has started it, so only the main thread may.
+MORTAL = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
 def run(command: list[str], environment: dict[str, str] | None = None, seconds: float = 120) -> bytes:
     """Runs a command to its end, and returns its output."""
     try:
         done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
+            [*MORTAL, *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         raise Trouble(f"{' '.join(command)}: it does not end") from None
     if done.returncode != 0:
@@ -35,16 +40,14 @@ def run(command: list[str], environment: dict[str, str] | None = None, seconds: 
 
 
 class Program:
-    """A program that runs until it is stopped, and never longer than the test. Only the main thread may start one:
-    the kernel ends it with the thread that has started it."""
+    """A program that runs until it is stopped, and never longer than the test."""
 
     def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None):
         self.name = Path(command[0]).name
         self.log_path = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *command], env=environment, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=output)
+                [*MORTAL, *command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     @property
     def log(self) -> str:

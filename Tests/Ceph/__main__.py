@@ -19,7 +19,7 @@ from chain import Filter, QemuNbd, connect  # noqa: E402
 from cluster import OSDS, Cluster  # noqa: E402
 from ledger import SECTOR, Ledger  # noqa: E402
 from model import Model, check  # noqa: E402
-from programs import Tree, Trouble  # noqa: E402
+from programs import Tree, Trouble, wait_until  # noqa: E402
 from writers import Writers  # noqa: E402
 
 AWAY = "the nbd plugin does not answer"
@@ -58,6 +58,7 @@ class Tests:
             "an OSD is away, and nbdkit is killed": self.killed_without_osd,
             "all OSDs are away for a while": self.all_osds,
             "qemu-nbd is killed and started again": self.qemu,
+            "Ceph bars qemu-nbd, which is started again": self.barred,
         }
         for name, body in outages.items():
             if not test(f"Ceph: {name}", lambda: body(ledger)):
@@ -118,6 +119,21 @@ class Tests:
         with QemuNbd(self.cluster, "outages") as below, self.filtered(below) as above:
             with Writers(ledger, above.socket, seed=4) as writers:
                 writers.await_flushes(3)
+                below.kill()
+                below.start()
+                writers.await_flushes(5)
+                self.end(writers, above)
+        self.expect_log(above, outages=1)
+        ledger.check(self.cluster.contents("outages"), ledger.answered, "after the end")
+
+    def barred(self, ledger: Ledger) -> None:
+        """Ceph no longer serves a client on its list. That qemu-nbd is of no use any more, and the next one is."""
+        with QemuNbd(self.cluster, "outages") as below, self.filtered(below) as above:
+            with Writers(ledger, above.socket, seed=5) as writers:
+                writers.await_flushes(3)
+                for address in self.cluster.watchers("outages"):
+                    self.cluster.command("osd", "blocklist", "add", address)
+                wait_until("qemu-nbd goes on, though it is barred", lambda: AWAY in above.log)
                 below.kill()
                 below.start()
                 writers.await_flushes(5)

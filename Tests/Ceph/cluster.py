@@ -237,6 +237,11 @@ class Cluster:
         path.unlink()
         return contents
 
+    def watchers(self, name: str) -> list[str]:
+        """The addresses of the clients that have an image open for writing."""
+        return [watcher["address"] for watcher in json.loads(
+            self.rbd("status", "--format=json", f"{POOL}/{name}"))["watchers"]]
+
     def version(self) -> str:
         return run([self.tree.program("ceph-osd"), "--version"], self.tree.environment).decode().split()[2]
 

@@ -7,12 +7,12 @@ extension Counters {
             + "pages_filled=\(pagesFilled) pages_read_ahead=\(pagesReadAhead) "
             + "read_ahead_in_vain=\(pagesReadAheadInVain) failed_fills=\(failedFills) "
             + "recycles=\(recycles) writes=\(writes) pages_written=\(pagesWritten) failed_writes=\(failedWrites) "
-            + "dirty_pages=\(dirtyPages) allowed_dirty_pages=\(allowedDirtyPages)"
+            + "waits=\(waits) dirty_pages=\(dirtyPages) allowed_dirty_pages=\(allowedDirtyPages)"
     }
 
     /// The same for all, with what is counted only for the memory as a whole.
     var ofAll: String {
-        "\(ofImage) known_zeroes=\(knownZeroes) moves=\(moves) waits=\(waits) dirty_waits=\(dirtyWaits) "
+        "\(ofImage) known_zeroes=\(knownZeroes) moves=\(moves) dirty_waits=\(dirtyWaits) "
             + "bytes_in_use=\(bytesInUse) peak_bytes_in_use=\(peakBytesInUse)"
     }
 }

@@ -94,6 +94,12 @@ struct OpenedSource: Sendable {
         if case .image(let export) = kind { export } else { nil }
     }
 
+    /// Whether an order of the control socket may open images. A layer is opened once, for the first client: with that
+    /// client's name for it, and for reading only if that client only reads.
+    var isOpenedForClients: Bool {
+        if case .layer(let layer) = kind { layer.isOpened } else { true }
+    }
+
     /// The descriptors that it has. A process that only starts the server closes them.
     var descriptors: [Int32] {
         switch kind {

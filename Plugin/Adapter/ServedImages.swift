@@ -55,8 +55,9 @@ final class ServedImages: Sendable {
         entries.withLock { $0[ObjectIdentifier(provider)]?.served }
     }
 
-    /// All of them, in the order of their names.
+    /// All of them, in the order of their names, and the one opened first before another of that name.
     var all: [ServedImage] {
-        entries.withLock { $0.values.map(\.served) }.sorted { $0.label < $1.label }
+        entries.withLock { $0.values.map(\.served) }
+            .sorted { ($0.label, $0.provider.opening) < ($1.label, $1.provider.opening) }
     }
 }

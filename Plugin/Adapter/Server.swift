@@ -15,7 +15,7 @@ final class Server: @unchecked Sendable {
     private(set) var settings: Settings
     /// What a filter serves; nil in a plugin.
     private let layer: GlueLayer?
-    private var source: OpenedSource?
+    private(set) var source: OpenedSource?
     /// What the last server has left, and the next one is to find; nil without state=.
     private var inheritance: Inheritance?
     /// What warm= keeps; nil without it.
@@ -30,6 +30,8 @@ final class Server: @unchecked Sendable {
     private var controlSocket: ControlSocket?
     private var control: ControlServer?
     let orders = ControlOrders()
+    /// Whether a client is told what is in memory.
+    let isTellingResidents = Guarded(false)
     /// Whether the end has given up on a disk that hangs: threads still use what serves.
     private(set) var hasGivenUp = false
     /// The last progress seen after a quit signal, and when.

@@ -183,15 +183,16 @@ final class Serving: Sendable {
     }
 
     /// Flushes all images at once. Does not wait for the rest when `isGone` says that nobody waits for it.
-    /// - Returns: A sentence for each that has failed.
-    func flushAll(_ isGone: () -> Bool) -> [String] {
+    /// - Returns: The flushes, some of which may be running, and a sentence for each that has failed.
+    func flushAll(_ isGone: () -> Bool) -> (flushes: FinalFlushes, failures: [String]) {
         let flushes = FinalFlushes(registry)
         flushes.start(images.all, .now)
         while flushes.isAnyRunning, !isGone() { usleep(2000) }
-        return flushes.failures.map { served, error in
+        let failures = flushes.failures.map { served, error in
             let reason = error.map { "\(Errno(rawValue: $0.code))" } ?? "its disk has not done it yet"
             return "\(served.label): the flush has failed: \(reason)"
         }
+        return (flushes, failures)
     }
 
     /// What is in memory of an image that clients have open, the warmest first.

@@ -6,6 +6,7 @@ import threading
 import time
 
 READ = 0
+WRITE = 1
 FLUSH = 3
 DISCONNECT = 2
 MULTI_CONN = 1 << 8
@@ -36,6 +37,17 @@ class Connection:
     def read(self, offset: int, count: int) -> bytes:
         self.request(READ, offset, count)
         return self.receive(count)
+
+    def write_all(self, offsets: list[int], data: bytes, depth: int = 16) -> None:
+        """Writes `data` at each of the offsets, `depth` requests at a time."""
+        for begin in range(0, len(offsets), depth):
+            some = offsets[begin:begin + depth]
+            self.socket.sendall(b"".join(
+                struct.pack(">IHHQQI", 0x25609513, 0, WRITE, 0, offset, len(data)) + data for offset in some))
+            for _ in some:
+                _, error, _ = struct.unpack(">IIQ", self.receive(16))
+                if error:
+                    raise OSError(error, "the server failed to write")
 
     def flush(self) -> None:
         self.request(FLUSH)

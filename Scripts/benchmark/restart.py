@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import random
 import signal
 import statistics
 import time
@@ -27,7 +28,8 @@ SHORT_LIVES = 104
 FILLS = {
     "clean, read in order": (("--rw=read", "--bs=256k", "--iodepth=4"), True),
     "clean, read at random, 4 KiB each": (("--rw=randread", "--bs=4k", "--iodepth=16"), True),
-    "written at random, 4 KiB each": (("--rw=randwrite", "--bs=4k", "--iodepth=16"), False),
+    # By a client that stays connected: one that leaves has its writes brought to the image.
+    "written at random, 4 KiB each": (None, False),
 }
 # Half of what may be dirty is dirty when the server is killed. The rest has been written out.
 KEYS = ("dirty=90%", "dirty-age=3600", "flush-time=off", "readahead=off")
@@ -87,12 +89,14 @@ class Bench:
         kill(running)
         note(found, name, took, cpu, 0)
 
-    def take_over(self, found: dict, name: str, setting: Setting, load: tuple[str, ...], stays: bool) -> None:
+    def take_over(self, found: dict, name: str, setting: Setting, load: tuple[str, ...] | None, stays: bool) -> None:
         running, _ = self.start(setting)
         for turn in range(self.options.turns):
             # Without a client, what is owed is written out.
-            with held(setting):
-                if turn == 0 or not stays:
+            with held(setting) as connection:
+                if load is None:
+                    connection.write_all(shuffled(connection.size, seed=1 + turn), bytes([1 + turn]) * PAGE)
+                elif turn == 0 or not stays:
                     fio(*client("fill", running.uri), *load, *seeded(1 + turn))
                 kill(running)
             running, took = self.start(setting)
@@ -136,11 +140,18 @@ class held:
     def __init__(self, setting: Setting):
         self.connection = Connection(str(setting.socket))
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Connection:
+        return self.connection
 
     def __exit__(self, *_: object) -> None:
         self.connection.socket.close()
+
+
+def shuffled(size: int, seed: int) -> list[int]:
+    """The offsets of all pages, in a random order."""
+    offsets = list(range(0, size, PAGE))
+    random.Random(seed).shuffle(offsets)
+    return offsets
 
 
 def kill(running: Running) -> None:

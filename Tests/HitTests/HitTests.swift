@@ -11,24 +11,25 @@ struct HitTests {
     private static let size = 1 << 20
     private static let maxRequest = 9000
 
-    /// A hit allocates nothing. Opening a client, which is counted first, does.
-    @Test(.enabled(if: allocations_are_counted() != 0, "a sanitizer has its own malloc"))
-    func nothingIsAllocated() throws {
-        let (opening, hits) = try counts(allocations_of_this_thread)
+    /// A hit allocates nothing. Opening a client, which is counted first, does. With a control socket, hits are sampled
+    /// for its advice.
+    @Test(.enabled(if: allocations_are_counted() != 0, "a sanitizer has its own malloc"), arguments: [false, true])
+    func nothingIsAllocated(isSampled: Bool) throws {
+        let (opening, hits) = try counts(allocations_of_this_thread, isSampled)
         #expect(opening > 0)
         #expect(hits == 0)
     }
 
     /// A hit retains and releases nothing. Opening a client, which is counted first, does.
-    @Test(.enabled(if: references_are_counted() != 0, "not counted under a sanitizer"))
-    func nothingIsRetained() throws {
-        let (opening, hits) = try counts(references_of_this_thread)
+    @Test(.enabled(if: references_are_counted() != 0, "not counted under a sanitizer"), arguments: [false, true])
+    func nothingIsRetained(isSampled: Bool) throws {
+        let (opening, hits) = try counts(references_of_this_thread, isSampled)
         #expect(opening > 0)
         #expect(hits == 0)
     }
 
     /// What `counter` counts while a client is opened, and during thousands of its hits.
-    private func counts(_ counter: () -> UInt) throws -> (opening: UInt, hits: UInt) {
+    private func counts(_ counter: () -> UInt, _ isSampled: Bool) throws -> (opening: UInt, hits: UInt) {
         let path = "/var/tmp/flexpage-hits.\(UUID().uuidString)"
         try Data((0..<HitTests.size).map { UInt8(truncatingIfNeeded: $0 >> 12 | 1) })
             .write(to: URL(fileURLWithPath: path))
@@ -37,6 +38,7 @@ struct HitTests {
         defer { flexpage_server_destroy(server) }
         try succeeds { flexpage_server_configure(server, "file", path, $0) }
         try succeeds { flexpage_server_configure(server, "memory", "4M", $0) }
+        if isSampled { try succeeds { flexpage_server_configure(server, "control", "\(path).control", $0) } }
         try succeeds { flexpage_server_check(server, $0) }
         try succeeds { flexpage_server_open_image(server, $0) }
         try succeeds { flexpage_server_begin(server, $0) }

@@ -64,16 +64,19 @@ final class ControlClient: Sendable {
     }
 
     private func send(_ line: String) -> Bool {
-        let bytes = Array((line + "\n").utf8)
-        var sent = 0
-        while sent < bytes.count {
-            let count = unsafe bytes.withUnsafeBytes {
-                unsafe Glibc.send(number, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
+        // An answer may have many megabytes, and is not copied.
+        var line = line
+        line += "\n"
+        return line.withUTF8 { bytes in
+            var sent = 0
+            while sent < bytes.count {
+                let count = unsafe Glibc.send(
+                    number, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return false }
+                sent += count
             }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return false }
-            sent += count
+            return true
         }
-        return true
     }
 }

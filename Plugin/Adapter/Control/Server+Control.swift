@@ -14,8 +14,9 @@ extension Server {
             guard orders.begin() else {
                 throw ControlError("\(ControlOrders.max) orders are under way already; one of them may wait for a disk")
             }
-            defer { orders.end() }
-            return .done(try carryOut(order, client))
+            var flushes: FinalFlushes?
+            defer { orders.end(leaving: flushes) }
+            return .done(try carryOut(order, client, leaving: &flushes))
         } catch {
             return .refused(error)
         }
@@ -23,11 +24,15 @@ extension Server {
 
     typealias Members = [(name: String, value: JSON)]
 
-    private func carryOut(_ order: ControlOrder, _ client: ControlClient) throws(ControlError) -> Members {
+    /// - Parameter flushes: Set to flushes that may be running when this ends.
+    private func carryOut(
+        _ order: ControlOrder, _ client: ControlClient, leaving flushes: inout FinalFlushes?
+    ) throws(ControlError) -> Members {
         switch order {
         case .figures: return try figures()
         case .advise: return try advice()
-        case .flush(let name): return try flush(name, client)
+        case .flush(nil): return try flushAll(client, leaving: &flushes)
+        case .flush(let name?): return try flush(name)
         case .drop(let name): return try drop(name)
         case .resident(let name): return try resident(name)
         case .prefetch(let name, let range): return try prefetch(name, range, client)
@@ -52,7 +57,7 @@ extension Server {
         return [
             ("version", .text(FLEXPAGE_VERSION)), ("pid", .number(UInt64(getpid()))),
             ("memory", .object(memoryFigures(serving, counters))),
-            ("all", .object(Server.figuresOfAll(serving.pages, counters))), ("images", .list(images)),
+            ("all", .object(Server.figuresOfAll(serving, counters))), ("images", .list(images)),
         ]
     }
 
@@ -80,7 +85,7 @@ extension Server {
             ("readahead_bytes", .number(UInt64(provider.readahead))),
             ("dirty_age_ms", .number(UInt64(provider.dirtyAge))),
             ("is_losing", .flag(provider.lost != nil)), ("is_in_trouble", .flag(provider.trouble != nil)),
-            ("counters", .object(figures(provider.counters))),
+            ("counters", .object(figures(provider.counters, provider.syncLatencies, provider.flushLatencies))),
             ("fill_latency", figures(provider.fillLatencies)),
             ("write_out_latency", figures(provider.writeOutLatencies)),
             ("sync_latency", figures(provider.syncLatencies)), ("flush_latency", figures(provider.flushLatencies)),
@@ -90,12 +95,12 @@ extension Server {
     private static func figures(_ latencies: Latencies) -> JSON {
         .object([
             ("count", .number(latencies.count)), ("sum_us", .number(latencies.microseconds)),
-            ("at_most_us", .list(latencies.counts.map { .number($0) })),
+            ("at_most_us", .numbers(latencies.counts)),
         ])
     }
 
     /// What is counted for each image as well as for all.
-    private static func figures(_ counters: Counters) -> Members {
+    private static func figures(_ counters: Counters, _ syncs: Latencies, _ flushes: Latencies) -> Members {
         [
             ("hits", .number(counters.hits)), ("misses", .number(counters.misses)),
             ("zero_hits", .number(counters.zeroHits)), ("fills", .number(counters.fills)),
@@ -104,16 +109,20 @@ extension Server {
             ("prefetched_in_vain_bytes", .number(counters.pagesReadAheadInVain * page)),
             ("failed_fills", .number(counters.failedFills)), ("recycles", .number(counters.recycles)),
             ("writes", .number(counters.writes)), ("written_bytes", .number(counters.pagesWritten * page)),
-            ("failed_writes", .number(counters.failedWrites)), ("dirty_bytes", .number(counters.dirtyPages * page)),
+            ("failed_writes", .number(counters.failedWrites)), ("failed_syncs", .number(syncs.failures)),
+            ("failed_flushes", .number(flushes.failures)), ("waits", .number(counters.waits)),
+            ("dirty_bytes", .number(counters.dirtyPages * page)),
             ("allowed_dirty_bytes", .number(counters.allowedDirtyPages * page)),
         ]
     }
 
-    private static func figuresOfAll(_ pages: Pages, _ counters: Counters) -> Members {
-        [
-            ("counters", .object(figures(counters))),
-            ("moves", .number(counters.moves)), ("waits", .number(counters.waits)),
-            ("dirty_waits", .number(counters.dirtyWaits)),
+    private static func figuresOfAll(_ serving: Serving, _ counters: Counters) -> Members {
+        let pages = serving.pages
+        let ages = serving.openImages.map(\.provider.dirtyAge)
+        return [
+            ("counters", .object(figures(counters, pages.syncLatencies, pages.flushLatencies))),
+            ("dirty_age_ms", .number(UInt64(ages.max() ?? 0))),
+            ("moves", .number(counters.moves)), ("dirty_waits", .number(counters.dirtyWaits)),
             ("fill_latency", figures(pages.fillLatencies)), ("write_out_latency", figures(pages.writeOutLatencies)),
             ("sync_latency", figures(pages.syncLatencies)), ("flush_latency", figures(pages.flushLatencies)),
         ]
@@ -121,13 +130,17 @@ extension Server {
 
     // MARK: - Orders
 
-    private func flush(_ name: String?, _ client: ControlClient) throws(ControlError) -> Members {
-        guard let name else {
-            let failures = try running().flushAll { client.isGone }
-            guard failures.isEmpty else { throw ControlError(failures.joined(separator: "; ")) }
-            return []
-        }
-        return try with(name) { client throws(ControlError) in
+    private func flushAll(
+        _ client: ControlClient, leaving flushes: inout FinalFlushes?
+    ) throws(ControlError) -> Members {
+        let flushed = try running().flushAll { client.isGone }
+        flushes = flushed.flushes
+        guard flushed.failures.isEmpty else { throw ControlError(flushed.failures.joined(separator: "; ")) }
+        return []
+    }
+
+    private func flush(_ name: String) throws(ControlError) -> Members {
+        try with(name) { client throws(ControlError) in
             let served = client.served
             guard served.image.isWritable else { return [] }
             do throws(AccessError) {
@@ -177,10 +190,14 @@ extension Server {
         }
     }
 
-    /// Calls `body` as a client of the export that only reads: it hinders no other program, and drops nothing.
+    /// Calls `body` as a client of the export that only reads: it hinders no other program. As with any client, what is
+    /// cached is dropped if others have changed the image.
     func with<Result>(
         _ name: String, _ body: (Client) throws(ControlError) -> Result
     ) throws(ControlError) -> Result {
+        guard source?.isOpenedForClients ?? true else {
+            throw ControlError("no client has connected yet; the first one says how the layer below is opened")
+        }
         let client: Client
         do throws(ConfigurationError) {
             client = try connect(to: name, isReadOnly: true).client

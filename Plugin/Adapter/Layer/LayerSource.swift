@@ -20,6 +20,9 @@ final class LayerSource: Sendable {
 
     var label: String { layer.label }
 
+    /// Whether a client has opened it.
+    var isOpened: Bool { image.withLock { $0 != nil } }
+
     /// The image, for one more client. All clients that come meanwhile wait for the layer.
     /// - Parameter name: What the first client calls it. The layer learns no other name.
     func open(_ name: String, isReadOnly: Bool) throws(ConfigurationError) -> LayerImage {

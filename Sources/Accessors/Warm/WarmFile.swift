@@ -81,7 +81,8 @@ public struct WarmFile: Sendable {
             guard step > 0 else { break }
             done += step
         }
-        return Array(bytes.prefix(done))
+        bytes.removeLast(count - done)
+        return bytes
     }
 
     /// Replaces the list. Only the user of this process may read it.

@@ -25,7 +25,7 @@ import Paging
 ///                     number     its pages, less one
 ///
 /// A reader of another version refuses the file. Whatever is in a file, reading it ends with a list or a sentence, and
-/// takes at most the file's bytes of memory: bands stay packed until `runs` are asked for.
+/// takes at most twice the file's bytes of memory: bands stay packed until `runs` are asked for.
 public struct WarmList: Sendable, Equatable {
     /// One image. Two entries have different names.
     public struct Entry: Sendable, Equatable {

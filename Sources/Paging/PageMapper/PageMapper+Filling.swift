@@ -118,7 +118,7 @@ extension PageMapper {
             context.waiters.end()
             throw error
         }
-        hashed.withLock { chunk in chunk.shard.pointee.waits += 1 }
+        countWait(in: hashed)
         pages.writebackQueue.kick()
         context.waiters.sleep(ticket)
         return nil
@@ -126,8 +126,13 @@ extension PageMapper {
 
     /// Nil, once the image's fills may have more frames.
     private func waitForShare(in hashed: HashedChunk) -> Fill? {
-        hashed.withLock { chunk in chunk.shard.pointee.waits += 1 }
+        countWait(in: hashed)
         context.fillShare.wait()
         return nil
+    }
+
+    private func countWait(in hashed: HashedChunk) {
+        context.map.counters.countWait()
+        hashed.withLock { chunk in chunk.shard.pointee.waits += 1 }
     }
 }

@@ -10,6 +10,7 @@ extension PageMapper.Context {
             table.word(id).pointee.state.bitwiseAnd(~PageState.hasWaiters, ordering: .relaxed)
             return
         }
+        map.counters.countWait()
         chunk.wait()
     }
 
@@ -22,6 +23,7 @@ extension PageMapper.Context {
         var state: PageState
         repeat {
             flexpage.pointee.state.bitwiseOr(PageState.hasWaiters, ordering: .relaxed)
+            map.counters.countWait()
             chunk.wait()
             state = table.state(of: id)
         } while !state.has(PageState.populated | PageState.withdrawn)

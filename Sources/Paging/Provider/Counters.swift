@@ -34,7 +34,8 @@ public struct Counters: Sendable, Equatable {
     public var allowedDirtyPages: UInt64 = 0
     /// How many times a writer has waited there.
     public var dirtyWaits: UInt64 = 0
-    /// How many times a request slept until another request had filled, given back or freed a page.
+    /// How many times a request slept: until another one had filled, given back or freed a page, or until the image's
+    /// share of the fills allowed another.
     public var waits: UInt64 = 0
     /// Bytes of pages in use and of all paging metadata, at present. Never more than `memory=`.
     public var bytesInUse: UInt64 = 0

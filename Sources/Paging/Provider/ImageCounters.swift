@@ -27,6 +27,7 @@ struct ImageCounters: @unchecked Sendable {
         let writes = Atomic<UInt64>(0)
         let pagesWritten = Atomic<UInt64>(0)
         let failedWrites = Atomic<UInt64>(0)
+        let waits = Synchronization.Atomic<UInt64>(0)
         let callsBegun = Synchronization.Atomic<UInt64>(0)
         let callsEnded = Synchronization.Atomic<UInt64>(0)
         /// Since when something has been dirty, milliseconds of the monotonic clock; 0 if nothing is.
@@ -63,6 +64,8 @@ struct ImageCounters: @unchecked Sendable {
 
     func countZeroHits(_ pages: UInt64) { record.pointee.zeroHits.wrappingAdd(pages, ordering: .relaxed) }
     func countFailedFill() { record.pointee.failedFills.wrappingAdd(1, ordering: .relaxed) }
+    /// A request is about to sleep. The shard counts it too.
+    func countWait() { record.pointee.waits.wrappingAdd(1, ordering: .relaxed) }
     func countRecycle() { record.pointee.recycles.wrappingAdd(1, ordering: .relaxed) }
     /// Reads, zeroes, trims and questions about holes that the Accessor has begun and ended. Write-outs and syncs are
     /// not among them: a flush waits for those.
@@ -115,6 +118,7 @@ struct ImageCounters: @unchecked Sendable {
         counters.writes = record.pointee.writes.load(ordering: .relaxed)
         counters.pagesWritten = record.pointee.pagesWritten.load(ordering: .relaxed)
         counters.failedWrites = record.pointee.failedWrites.load(ordering: .relaxed)
+        counters.waits = record.pointee.waits.load(ordering: .relaxed)
         return counters
     }
 }

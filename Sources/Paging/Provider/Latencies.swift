@@ -8,6 +8,8 @@ public struct Latencies: Sendable, Equatable {
     public var counts = [UInt64](repeating: 0, count: bucketCount + 1)
     /// The time of all calls together.
     public var microseconds: UInt64 = 0
+    /// How many of the calls failed.
+    public var failures: UInt64 = 0
 
     public init() {}
 

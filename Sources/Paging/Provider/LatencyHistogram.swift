@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 
 /// How long the calls of one kind took: how many took at most 2⁰, 2¹, … 2²⁶ microseconds, and how long all took
-/// together.
+/// together, and how many of them threw an error.
 ///
 /// Thread rules: any thread, without a lock. O(1): two looks at the clock and four additions a call, beside calls of an
 /// Accessor.
@@ -15,6 +15,7 @@ struct LatencyHistogram: @unchecked Sendable {
     private struct Record: ~Copyable {
         let counts = InlineArray<28, Synchronization.Atomic<UInt64>> { _ in Synchronization.Atomic(0) }
         let microseconds = Synchronization.Atomic<UInt64>(0)
+        let failures = Synchronization.Atomic<UInt64>(0)
     }
 
     /// - Parameter whole: What counts the same calls; nil if nothing else does.
@@ -34,7 +35,13 @@ struct LatencyHistogram: @unchecked Sendable {
     func measure<Result, Failure>(_ call: () throws(Failure) -> Result) throws(Failure) -> Result {
         let begin = LatencyHistogram.nanoseconds
         defer { count((LatencyHistogram.nanoseconds &- begin) / 1000) }
-        return try call()
+        do throws(Failure) {
+            return try call()
+        } catch {
+            record.pointee.failures.wrappingAdd(1, ordering: .relaxed)
+            whole?.pointee.failures.wrappingAdd(1, ordering: .relaxed)
+            throw error
+        }
     }
 
     /// Counts a call, by the time that it took.
@@ -56,6 +63,7 @@ struct LatencyHistogram: @unchecked Sendable {
             latencies.counts[index] = record.pointee.counts[index].load(ordering: .relaxed)
         }
         latencies.microseconds = record.pointee.microseconds.load(ordering: .relaxed)
+        latencies.failures = record.pointee.failures.load(ordering: .relaxed)
         return latencies
     }
 

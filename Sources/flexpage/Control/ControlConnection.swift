@@ -24,6 +24,8 @@ final class ControlConnection {
         }
         number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         let number = number
+        // A server that is stopped lets nobody in once the socket's queue is full.
+        SocketBytes.setPatience(seconds: 10, of: number)
         let result = address.withAddress { connect(number, $0, $1) }
         guard number >= 0, result == 0 else {
             let reason = Errno(rawValue: errno)

@@ -39,11 +39,13 @@ struct MetricsText {
         Entry("writes_total", "Writes to images that succeeded.") { $0.writes },
         Entry("written_bytes_total", "Bytes written to images.") { $0.writtenBytes },
         Entry("failed_writes_total", "Writes to images that failed.") { $0.failedWrites },
+        Entry("failed_syncs_total", "Syncs of images that failed.") { $0.failedSyncs },
+        Entry("failed_flushes_total", "Flushes of clients that failed.") { $0.failedFlushes },
+        Entry("waits_total", "Times that a request waited for a page or for memory.") { $0.waits },
     ]
 
     private static let totals: [Entry<ServerFigures.All, UInt64>] = [
         Entry("moves_total", "Pages of 4096 bytes moved in memory to make room for a large piece.") { $0.moves },
-        Entry("waits_total", "Times that a request waited for another one's page.") { $0.waits },
         Entry("dirty_waits_total", "Times that a writer waited because of dirty= or flush-time=.") { $0.dirtyWaits },
     ]
 
@@ -71,8 +73,8 @@ struct MetricsText {
         Entry("losing", "1 if a failed sync has lost data of the image.") { $0.isLosing ? 1 : 0 },
     ]
 
-    private static let latencies: [Entry<Image, ServerFigures.Latency>] = [
-        Entry("fill_seconds", "How long reads of the image took.") { $0.fillLatency },
+    private static let latencies: [Entry<any LatencyFigures, ServerFigures.Latency>] = [
+        Entry("fill_seconds", "How long reads of images took.") { $0.fillLatency },
         Entry("write_out_seconds", "How long write-outs took.") { $0.writeOutLatency },
         Entry("sync_seconds", "How long syncs took.") { $0.syncLatency },
         Entry("flush_seconds", "How long flushes of clients took.") { $0.flushLatency },
@@ -84,18 +86,28 @@ struct MetricsText {
         add(MetricsText.memory, "flexpage_memory", .gauge, [([], figures.memory)])
         add(MetricsText.counters, "flexpage", .counter, [([], figures.all.counters)])
         add(MetricsText.totals, "flexpage", .counter, [([], figures.all)])
-        let images = figures.images.map { (labels: [("export", $0.name)] as Labels, root: $0) }
+        addAge("flexpage", [([], figures.all.dirtyAgeMs)])
+        addLatencies("flexpage", [([], figures.all)])
+        let images = zip(figures.labels, figures.images).map { (labels: [("export", $0)] as Labels, root: $1) }
         add(MetricsText.counters, "flexpage_image", .counter, images.map { ($0.labels, $0.root.counters) })
         add(MetricsText.gauges, "flexpage_image", .gauge, images)
-        if !images.isEmpty {
-            family("flexpage_image_dirty_age_seconds", .gauge, "How long something of the image has been dirty.")
-            for (labels, image) in images {
-                sample("flexpage_image_dirty_age_seconds", labels, MetricsText.seconds(image.dirtyAgeMs * 1000))
-            }
+        addAge("flexpage_image", images.map { ($0.labels, $0.root.dirtyAgeMs) })
+        addLatencies("flexpage_image", images.map { ($0.labels, $0.root) })
+    }
+
+    /// - Parameter ages: Milliseconds.
+    private mutating func addAge(_ prefix: String, _ ages: [(labels: Labels, age: UInt64)]) {
+        guard !ages.isEmpty else { return }
+        family("\(prefix)_dirty_age_seconds", .gauge, "For how long something has been dirty.")
+        for (labels, age) in ages {
+            sample("\(prefix)_dirty_age_seconds", labels, MetricsText.seconds(age &* 1000))
         }
-        for each in MetricsText.latencies where !images.isEmpty {
-            family("flexpage_image_\(each.name)", .histogram, each.help)
-            for image in images { add(each.value(image.root), "flexpage_image_\(each.name)", image.root) }
+    }
+
+    private mutating func addLatencies(_ prefix: String, _ roots: [(labels: Labels, root: any LatencyFigures)]) {
+        for each in MetricsText.latencies where !roots.isEmpty {
+            family("\(prefix)_\(each.name)", .histogram, each.help)
+            for (labels, root) in roots { add(each.value(root), "\(prefix)_\(each.name)", labels) }
         }
     }
 
@@ -110,17 +122,16 @@ struct MetricsText {
     }
 
     /// A histogram, whose buckets count all that is below their bounds.
-    private mutating func add(_ latency: ServerFigures.Latency, _ name: String, _ image: Image) {
+    private mutating func add(_ latency: ServerFigures.Latency, _ name: String, _ labels: Labels) {
         var count: UInt64 = 0
         for (index, more) in latency.atMostUs.dropLast().enumerated() {
-            count += more
-            sample(
-                "\(name)_bucket", [("export", image.name), ("le", MetricsText.seconds(1 << UInt64(index)))], "\(count)")
+            count &+= more
+            sample("\(name)_bucket", labels + [("le", MetricsText.seconds(1 << UInt64(index)))], "\(count)")
         }
-        count += latency.atMostUs.last ?? 0
-        sample("\(name)_bucket", [("export", image.name), ("le", "+Inf")], "\(count)")
-        sample("\(name)_sum", [("export", image.name)], MetricsText.seconds(latency.sumUs))
-        sample("\(name)_count", [("export", image.name)], "\(count)")
+        count &+= latency.atMostUs.last ?? 0
+        sample("\(name)_bucket", labels + [("le", "+Inf")], "\(count)")
+        sample("\(name)_sum", labels, MetricsText.seconds(latency.sumUs))
+        sample("\(name)_count", labels, "\(count)")
     }
 
     private mutating func family(_ name: String, _ kind: Kind, _ help: String) {

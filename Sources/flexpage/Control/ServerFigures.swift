@@ -6,14 +6,16 @@ struct ServerFigures: Decodable, Equatable {
 
     /// What is counted for each image as well as for all.
     struct Counters: Decodable, Equatable {
-        let hits, misses, zeroHits, fills, failedFills, recycles, writes, failedWrites: UInt64
+        let hits, misses, zeroHits, fills, recycles, writes, waits: UInt64
+        let failedFills, failedWrites, failedSyncs, failedFlushes: UInt64
         let filledBytes, prefetchedBytes, prefetchedInVainBytes, writtenBytes: UInt64
         let dirtyBytes, allowedDirtyBytes: UInt64
     }
 
-    struct All: Decodable, Equatable {
+    struct All: Decodable, Equatable, LatencyFigures {
         let counters: Counters
-        let moves, waits, dirtyWaits: UInt64
+        let moves, dirtyWaits, dirtyAgeMs: UInt64
+        let fillLatency, writeOutLatency, syncLatency, flushLatency: Latency
     }
 
     /// How many calls took at most 1, 2, 4, … microseconds, and the last one longer.
@@ -22,7 +24,7 @@ struct ServerFigures: Decodable, Equatable {
         let atMostUs: [UInt64]
     }
 
-    struct Image: Decodable, Equatable {
+    struct Image: Decodable, Equatable, LatencyFigures {
         let name: String
         let sizeBytes, heldBytes, reservedBytes, readaheadBytes, dirtyAgeMs: UInt64
         let isLosing, isInTrouble: Bool
@@ -35,4 +37,23 @@ struct ServerFigures: Decodable, Equatable {
     let memory: Memory
     let all: All
     let images: [Image]
+
+    /// A name for each image, all different. Two images have one name if a file was replaced while a client had it
+    /// open.
+    var labels: [String] {
+        var counts: [String: Int] = [:]
+        return images.map { image in
+            let count = counts[image.name, default: 0] + 1
+            counts[image.name] = count
+            return count == 1 ? image.name : "\(image.name) (\(count))"
+        }
+    }
+}
+
+/// How long calls took, for an image or for all.
+protocol LatencyFigures {
+    var fillLatency: ServerFigures.Latency { get }
+    var writeOutLatency: ServerFigures.Latency { get }
+    var syncLatency: ServerFigures.Latency { get }
+    var flushLatency: ServerFigures.Latency { get }
 }

@@ -43,7 +43,7 @@ struct SetCommand: ParsableCommand {
 
     private func limit(_ size: String, _ server: ControlConnection) throws {
         let answer = try server.decode(Limited.self, try server.ask("limit \(size)", patience: 60))
-        print("limit: \(Amount.bytes(answer.limitBytes)), in use: \(Amount.bytes(answer.heldBytes))")
+        print("limit: \(Amount.bytes(answer.limitBytes)), held: \(Amount.bytes(answer.heldBytes))")
         guard answer.isReached else {
             throw ToolFailure("limit: not reached yet: \(answer.obstacle ?? "the server goes on with it")")
         }

@@ -10,6 +10,9 @@ import Testing
         for line in [
             #"flexpage_info{version="0.2.0"} 1"#, "flexpage_memory_peak_bytes 3", "flexpage_memory_limit_bytes 7",
             "flexpage_memory_held_bytes 8", "flexpage_hits_total 1",
+            "flexpage_waits_total 17", #"flexpage_image_waits_total{export="a.img"} 17"#,
+            #"flexpage_image_failed_syncs_total{export="a.img"} 15"#, "flexpage_dirty_age_seconds 0.015000",
+            #"flexpage_flush_seconds_bucket{le="0.000002"} 3"#, "flexpage_fill_seconds_count 6",
             "flexpage_dirty_waits_total 14", #"flexpage_image_written_bytes_total{export="a.img"} 8"#,
             #"flexpage_image_dirty_age_seconds{export="a.img"} 0.005000"#, "flexpage_prefetched_in_vain_bytes_total 14",
             #"flexpage_image_in_trouble{export="a.img"} 1"#, #"flexpage_image_losing{export="a.img"} 0"#,
@@ -40,6 +43,14 @@ import Testing
         let text = MetricsText(try SampleFigures([#"a\"b\\c\nd"#]).figures()).text
         #expect(text.contains(#"{export="a\"b\\c\nd"}"#))
         #expect(!MetricsText(try SampleFigures([]).figures()).text.contains("flexpage_image"))
+    }
+
+    /// Two images of one name are two series: a file was replaced while a client had it open.
+    @Test func equalNames() throws {
+        let lines = MetricsText(try SampleFigures(["a", "b", "a"]).figures()).text.split(separator: "\n")
+        #expect(lines.contains(#"flexpage_image_hits_total{export="a"} 1"#))
+        #expect(lines.contains(#"flexpage_image_hits_total{export="a (2)"} 1"#))
+        #expect(Set(lines).count == lines.count, "no series comes twice")
     }
 
     /// Who asks for something else is told so.

@@ -16,8 +16,9 @@ struct SampleFigures {
     private static let counters = [
         "hits", "misses", "zero_hits", "fills", "failed_fills", "recycles", "writes", "written_bytes", "failed_writes",
         "dirty_bytes", "allowed_dirty_bytes", "filled_bytes", "prefetched_bytes", "prefetched_in_vain_bytes",
+        "failed_syncs", "failed_flushes", "waits",
     ]
-    private static let totals = ["moves", "waits", "dirty_waits"]
+    private static let totals = ["moves", "dirty_waits", "dirty_age_ms"]
     private static let image = ["size_bytes", "held_bytes", "reserved_bytes", "readahead_bytes", "dirty_age_ms"]
 
     /// - Parameter names: Of the images, as JSON text has them between quotation marks.
@@ -47,7 +48,8 @@ struct SampleFigures {
                 + "\(counters),\(latencies.joined(separator: ","))}"
         }
         return "{\"ok\":true,\"version\":\"0.2.0\",\"pid\":1,\"memory\":{\(members(Self.memory, 1))},"
-            + "\"all\":{\(counters),\(members(Self.totals, 12))},\"images\":[\(images.joined(separator: ","))]}"
+            + "\"all\":{\(counters),\(latencies.joined(separator: ",")),\(members(Self.totals, 13))},"
+            + "\"images\":[\(images.joined(separator: ","))]}"
     }
 
     /// - Parameter first: The value of the first one that no test has set; the others count on.

@@ -15,7 +15,7 @@ import Testing
 
     private let before: [String: UInt64] = [
         "hits": 1000, "zero_hits": 0, "misses": 100, "fills": 50, "filled_bytes": 1 << 20, "writes": 10,
-        "written_bytes": 0, "failed_fills": 0, "failed_writes": 0, "prefetched_bytes": 0,
+        "written_bytes": 0, "failed_fills": 0, "failed_writes": 0, "waits": 0, "prefetched_bytes": 0,
         "prefetched_in_vain_bytes": 0, "bound_bytes": 64 << 20, "pages_bytes": 60 << 20, "in_use_bytes": 34 << 20,
         "dirty_bytes": 10 << 20, "known_zero_bytes": 3 << 30, "held_bytes": 12 << 20, "dirty_age_ms": 2500,
         "memory.held_bytes": 64 << 20,
@@ -51,6 +51,14 @@ import Testing
         #expect(report.images[0].rates.readBytes == 10 * 4096 && report.images[0].rates.fills == 1)
         let idle = TopReport(from: fresh, to: fresh, seconds: 1, by: .name)
         #expect(idle.all.hitRatio == nil && idle.images[0].fillTimes == .init(p50Us: nil, p99Us: nil))
+    }
+
+    /// Two images of one name are compared each with itself.
+    @Test func equalNames() throws {
+        let report = TopReport(
+            from: try figures(["a", "a"], before), to: try figures(["a", "a"], now), seconds: 2, by: .name)
+        #expect(report.images.map(\.name) == ["a", "a (2)"])
+        #expect(report.images.allSatisfy { $0.rates == report.all })
     }
 
     /// Half of the calls, and 99 of 100, took at most so long.

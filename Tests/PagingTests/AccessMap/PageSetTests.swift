@@ -4,7 +4,7 @@ import Testing
 @testable import Paging
 
 /// Sets of base pages of a chunk. The model is a Set.
-@Suite struct PageSetTests {
+@Suite(.oneThread) struct PageSetTests {
     /// The first page of each chunk that sets are made in: their numbers must not matter.
     static let chunks: [UInt64] = [0, 256, 77 * 256, (1 << 40 - 1) << 8]
 

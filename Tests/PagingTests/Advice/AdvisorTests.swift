@@ -13,7 +13,9 @@ import Testing
     #endif
 
     /// Zipf's law and a scan now and then: the same accesses in memories of other sizes miss as often as advised.
-    @Test(arguments: 1...AdvisorTests.seeds as ClosedRange<UInt64>) func adviceComesTrue(seed: UInt64) throws {
+    @Test(.oneThread, arguments: 1...AdvisorTests.seeds as ClosedRange<UInt64>) func adviceComesTrue(seed: UInt64)
+        throws
+    {
         let rig = try AdviceRig(frames: AdvisorTests.frames)
         try AdvisorTests.run(seed) { try rig.read($0) }
         let advice = try #require(rig.pages.advice())
@@ -78,7 +80,7 @@ import Testing
     }
 
     /// A reserve holds in miniature too: scans of other images take nothing of it.
-    @Test func reservesHoldInMiniature() throws {
+    @Test(.oneThread) func reservesHoldInMiniature() throws {
         func misses(reserved: Bool) throws -> Double {
             let rig = try AdviceRig(frames: AdvisorTests.frames, images: 4)
             for provider in rig.providers { rig.pages.setReserve(.bytes(0), ofImage: provider.image) }

@@ -21,6 +21,8 @@ import Testing
             }
             #expect(told == [.syncFailed(AccessError(EIO), isLost: false), .syncWorksAgain(failures: failures)])
         }
+        #expect(rig.provider.syncLatencies.failures == 6 && rig.pages.syncLatencies.failures == 6)
+        #expect(rig.provider.flushLatencies.failures == 0)
         try rig.end()
     }
 

@@ -388,7 +388,7 @@ import Testing
 
     /// Everything that is written through a server that keeps comes out as through one that does not, over all sizes
     /// and positions of a write.
-    @Test func writesOfAllSizes() throws {
+    @Test(.oneThread) func writesOfAllSizes() throws {
         var random = SplitMix64(seed: 11)
         let image = HookedImage(size: Self.size, pattern: Pattern(key: 5))
         let rig = try KeptRig(frames: 700, images: [image])

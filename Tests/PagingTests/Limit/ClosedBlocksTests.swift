@@ -5,7 +5,7 @@ import Testing
 @testable import Paging
 
 /// Blocks of the arena are closed and opened again while Regions are taken and given.
-@Suite struct ClosedBlocksTests {
+@Suite(.oneThread) struct ClosedBlocksTests {
     /// Random takes and gives, with blocks of any size. Nothing of a closed block is handed out. What is given back of
     /// it is withheld. Opened again, it is free, and in the end the arena is whole.
     @Test(arguments: 1...30 as ClosedRange<UInt64>) func nothingIsHandedOutOfThem(seed: UInt64) throws {

@@ -27,6 +27,7 @@ import Testing
         verdict.report("8 threads")
         #expect(rig.image.reads.load(ordering: .relaxed) == 1)
         #expect(rig.pages.counters.fills == 1)
+        #expect(rig.provider.counters.waits == rig.pages.counters.waits && rig.provider.counters.waits >= 7)
         try rig.end()
     }
 

@@ -57,7 +57,7 @@ import Testing
 
     /// Any pattern of zeroes is read in any portions, twice. Each base page is either resident or known to be zeroes.
     /// What is known is zeroes. Little more memory is taken than for what is not zeroes.
-    @Test(arguments: 1...60 as ClosedRange<UInt64>) func patterns(seed: UInt64) throws {
+    @Test(.oneThread, arguments: 1...60 as ClosedRange<UInt64>) func patterns(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let zeroes = Zeroes(
             run: [1, 2, 5, 33][random.pick(0...3)], holes: random.pick(0...4), untold: random.pick(0...4), seed: seed)
@@ -236,7 +236,7 @@ import Testing
 
     /// A sparse image of 15 TiB with some islands of data is read from one end to the other in steps. Memory never
     /// exceeds `memory=`, holes take hardly any I/O, and the islands hold what they must.
-    @Test func fifteenTebibytes() throws {
+    @Test(.oneThread) func fifteenTebibytes() throws {
         let size: Int64 = 15 << 40
         let islands = IslandImage(size: size)
         let rig = try PagingRig(memory: Pages.minMemory, image: islands)

@@ -151,7 +151,7 @@ import Testing
     /// A moved flexpage keeps its state (read ahead, marked, its hits) and its position, in its queue and in time.
     /// Afterwards everything is as in a twin that read the chunk base page by base page, and so moved nothing. What is
     /// resident will be recycled in the same order.
-    @Test(arguments: 1...6 as ClosedRange<UInt64>) func movingChangesNoTurn(seed: UInt64) throws {
+    @Test(.oneThread, arguments: 1...6 as ClosedRange<UInt64>) func movingChangesNoTurn(seed: UInt64) throws {
         let (rig, twin) = (try mixedMemory(seed), try mixedMemory(seed))
         try populate(rig, chunk: Self.firstChunk)
         for page in Self.firstChunk << 8..<(Self.firstChunk + 1) << 8 {

@@ -6,7 +6,7 @@ import Testing
 
 /// Eight images with a hot set each that fits what is reserved for it, beside a ninth that uses much more than the
 /// memory, at 20 times the rate of each of them.
-@Suite struct NeighboursTests {
+@Suite(.oneThread) struct NeighboursTests {
     private static let frames = 2048
     private static let eight = 8
 

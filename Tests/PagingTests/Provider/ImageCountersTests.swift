@@ -37,7 +37,7 @@ import Testing
         let all = pages.counters
         for path in [
             \Counters.hits, \.misses, \.zeroHits, \.fills, \.failedFills, \.recycles, \.writes, \.pagesWritten,
-            \.failedWrites, \.dirtyPages, \.pagesFilled, \.pagesReadAhead, \.pagesReadAheadInVain,
+            \.failedWrites, \.waits, \.dirtyPages, \.pagesFilled, \.pagesReadAhead, \.pagesReadAheadInVain,
         ] {
             #expect(each.reduce(0) { $0 + $1[keyPath: path] } == all[keyPath: path], "\(path)")
         }

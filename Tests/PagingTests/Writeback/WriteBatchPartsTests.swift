@@ -23,7 +23,7 @@ import Testing
 
     /// One bad page anywhere in a run of any length. All others are out after one call, each written successfully once,
     /// and the page is known to be bad.
-    @Test(arguments: [1, 2, 3, 7, 8, 100, 255, 256] as [UInt64], [0.0, 0.3, 0.5, 1.0])
+    @Test(.oneThread, arguments: [1, 2, 3, 7, 8, 100, 255, 256] as [UInt64], [0.0, 0.3, 0.5, 1.0])
     func oneBadPageHoldsOffNobody(count: UInt64, place: Double) throws {
         let rig = try ObservedRig()
         let pages = 250..<250 + count
@@ -46,7 +46,7 @@ import Testing
     }
 
     /// Good and bad pages in any mixture without long stretches of bad ones: one call, and all good ones are out.
-    @Test(arguments: 1...12 as ClosedRange<UInt64>) func anyMixture(seed: UInt64) throws {
+    @Test(.oneThread, arguments: 1...12 as ClosedRange<UInt64>) func anyMixture(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let rig = try ObservedRig()
         let pages = (0..<500 as Range<UInt64>).filter { _ in !random.once(in: 9) }
@@ -163,7 +163,7 @@ import Testing
     }
 
     /// The very last flush tries every page. Only what really cannot be written is lost, whatever is known of it.
-    @Test(arguments: [false, true]) func theLastFlushFindsWhatCanBeWritten(isKnown: Bool) throws {
+    @Test(.oneThread, arguments: [false, true]) func theLastFlushFindsWhatCanBeWritten(isKnown: Bool) throws {
         let rig = try ObservedRig()
         let good: [UInt64] = [77, 200, 255, 400]
         try rig.dirty(0..<500, 5)

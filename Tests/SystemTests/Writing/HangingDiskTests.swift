@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A disk that neither does its requests nor fails them: clients that need nothing of it go on.
@@ -82,5 +83,35 @@ struct HangingDiskTests {
         }
         #expect(try server.stop() == 0)
         try Bytes.check(try disk.durable, wanted, "the disk")
+    }
+
+    /// A flush of the control socket goes on when its client has gone, and counts as an order as long as it does. So
+    /// clients that come again and again take no more threads than six orders have.
+    @Test func ordersThatAreLeft() throws {
+        let (disk, scratch) = (try TroubledDisk(Image.bytes(0..<Self.size)), Scratch())
+        let path = scratch.path("control")
+        let server = try disk.serve(.plugin, "memory=8M", "dirty-age=3600", "control=\(path)")
+        do {
+            let client = try Client(server)
+            try client.write([UInt8](repeating: 7, count: 8192), at: 0)
+            try disk.begin(.writesHang)
+            let calls = try disk.calls.count
+            for number in 0..<6 {
+                try ControlConnection(path).send(Array("flush\n".utf8))
+                if number == 0 { try disk.waitForCall("write", beyond: calls) }
+            }
+            // The server may not have read the last order yet.
+            let refusal = try Patience.wait(seconds: 60, "a seventh order is let in") { () -> String? in
+                let error = (try? ControlConnection(path).ask("drop disk"))?["error"] as? String
+                return error?.contains("6 orders are under way already") == true ? error : nil
+            }
+            #expect(refusal.contains("wait for a disk"))
+            #expect(try ControlConnection(path).ask("figures")["ok"] as? Bool == true)
+            disk.end(.writesHang)
+            try Patience.wait(seconds: 60, "no order is let in again") {
+                (try? ControlConnection(path).ask("drop disk"))?["ok"] as? Bool == true ? () : nil
+            }
+        }
+        #expect(try server.stop() == 0)
     }
 }

@@ -12,12 +12,12 @@ final class Terminal {
         var raw = before
         raw.c_lflag &= ~tcflag_t(ICANON | ECHO | ISIG)
         guard tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0 else { return nil }
-        // Another screen, so that the one of before is there again afterwards, and no cursor.
-        Terminal.write("\u{1B}[?1049h\u{1B}[?25l")
+        // Another screen, so that the one of before is there again afterwards, no cursor, and no long lines wrapped.
+        Terminal.write("\u{1B}[?1049h\u{1B}[?25l\u{1B}[?7l")
     }
 
     deinit {
-        Terminal.write("\u{1B}[?25h\u{1B}[?1049l")
+        Terminal.write("\u{1B}[?7h\u{1B}[?25h\u{1B}[?1049l")
         tcsetattr(STDIN_FILENO, TCSADRAIN, &before)
     }
 
@@ -30,8 +30,9 @@ final class Terminal {
         return (Int(size.ws_col), Int(size.ws_row))
     }
 
-    /// Shows lines in place of those of before.
+    /// Shows lines in place of those of before, as many as there is room for.
     func show(_ lines: [String]) {
+        let lines = lines.prefix(Terminal.size.height)
         Terminal.write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J")
     }
 

@@ -53,8 +53,8 @@ struct TopReport: Encodable, Equatable {
         let isSame = before.pid == now.pid
         memory = Memory(now.memory)
         all = Rates(from: isSame ? before.all.counters : nil, to: now.all.counters, seconds)
-        let earlier = Dictionary(before.images.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-        images = now.images.map { Image(from: isSame ? earlier[$0.name] : nil, to: $0, seconds) }
+        let earlier = Dictionary(zip(before.labels, before.images), uniquingKeysWith: { first, _ in first })
+        images = zip(now.labels, now.images).map { Image($0, from: isSame ? earlier[$0] : nil, to: $1, seconds) }
             .sorted(by: order.isBefore)
     }
 }
@@ -85,7 +85,7 @@ extension TopReport.Rates {
         writes = count(\.writes) / seconds
         prefetchedBytes = count(\.prefetchedBytes) / seconds
         prefetchedInVainBytes = count(\.prefetchedInVainBytes) / seconds
-        errors = (count(\.failedFills) + count(\.failedWrites)) / seconds
+        errors = (count(\.failedFills) + count(\.failedWrites) + count(\.failedSyncs)) / seconds
     }
 }
 
@@ -96,7 +96,7 @@ extension TopReport.Times {
         let counts = now.atMostUs.enumerated().map { index, count in
             increase(from: isSame ? before!.atMostUs[index] : 0, to: count)
         }
-        let all = counts.reduce(0, +)
+        let all = counts.reduce(0, &+)
         p50Us = Self.bound(of: (all + 1) / 2, in: counts)
         p99Us = Self.bound(of: all - all / 100, in: counts)
     }
@@ -106,7 +106,7 @@ extension TopReport.Times {
         guard calls > 0 else { return nil }
         var sum: UInt64 = 0
         for (index, count) in counts.enumerated() {
-            sum += count
+            sum &+= count
             if sum >= calls { return 1 << UInt64(index) }
         }
         return nil
@@ -114,8 +114,10 @@ extension TopReport.Times {
 }
 
 extension TopReport.Image {
-    fileprivate init(from before: ServerFigures.Image?, to now: ServerFigures.Image, _ seconds: Double) {
-        name = now.name
+    fileprivate init(
+        _ label: String, from before: ServerFigures.Image?, to now: ServerFigures.Image, _ seconds: Double
+    ) {
+        name = label
         (sizeBytes, heldBytes, reservedBytes) = (now.sizeBytes, now.heldBytes, now.reservedBytes)
         (dirtyBytes, dirtyAgeMs) = (now.counters.dirtyBytes, now.dirtyAgeMs)
         (isInTrouble, isLosing) = (now.isInTrouble, now.isLosing)

@@ -85,6 +85,45 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" </dev/null >&2
 }
 
+# unpack_packages NAME PACKAGE…: unpacks Debian packages into .build/NAME/tree, with those libraries and Python modules that
+# they depend on and that are not installed. Nothing is installed, because that would start services, and no rights are
+# needed. It is done once for each version. If the packages cannot be had, what an earlier run has unpacked will do.
+unpack_packages() {
+    local work=$root/.build/$1 version name deb
+    shift
+    are_listed "$@" || update_lists || true
+    version=$(apt-cache policy "$@" 2>/dev/null | awk '$1 == "Candidate:" { print $2 }' | xargs)
+    if [ -s "$work/version" ] && [ "$(cat "$work/version")" = "$version" ]; then return 0; fi
+    say "Unpacking $*"
+    rm -rf "$work/download"
+    mkdir -p "$work/download/partial"
+    if ! download "$work/download" "$@" && ! { update_lists && download "$work/download" "$@"; }; then
+        rm -rf "$work/download"
+        [ -s "$work/version" ]
+        return
+    fi
+    rm -rf "$work/version" "$work/tree"
+    for deb in "$work"/download/*.deb; do
+        name=${deb##*/}
+        case " $* " in
+            # Others are called only by the scripts of the services.
+            *" ${name%%_*} "*) ;;
+            *) [[ $name = lib* || $name = python3-* ]] || continue ;;
+        esac
+        dpkg -x "$deb" "$work/tree" || return 1
+    done
+    rm -rf "$work/download"
+    echo "$version" >"$work/version"
+}
+
+# download DIRECTORY PACKAGE…: downloads packages, installed or not, and what is missing of what they depend on.
+download() {
+    local directory=$1
+    shift
+    apt-get -q -y --no-install-recommends --reinstall --download-only -o Debug::NoLocking=1 \
+        -o Dir::Cache::archives="$directory" install "$@" </dev/null >&2
+}
+
 need_swift() {
     command -v swift >/dev/null || die "swift is not in PATH; install Swift 6.2 or newer from https://www.swift.org/install/"
 }

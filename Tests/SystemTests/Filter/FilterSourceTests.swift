@@ -114,21 +114,23 @@ import Testing
         ]
         try Files.write(Array(lines.joined(separator: "\n").utf8), to: script)
         let server = try Server([script, "memory=2M", "flexpage-retry=1"], options("python"))
+        do {
+            // Before anything is in memory.
+            let client = try Client(server)
+            try Files.write([], to: image.scratch.path("trouble"))
+            for offset in [1 << 19, 900 << 10] {
+                #expect(Client.code { _ = try client.read(4096, at: offset) } == EIO)
+            }
+            try image.checkRead(client, 65_536, at: 0)
+            unlink(image.scratch.path("trouble"))
+            try image.checkRead(client, 65_536, at: 900 << 10)
+        }
         try checkReads(image, server)
         let new = [UInt8](repeating: 7, count: 100_000)
         do {
             let client = try Client(server)
             try client.write(new, at: 0)
             try client.flush()
-            try Files.write([], to: image.scratch.path("trouble"))
-            let code = Client.code {
-                for offset in stride(from: 1 << 19, to: 1 << 20, by: 65_536) {
-                    _ = try client.read(4096, at: offset)
-                }
-            }
-            #expect(code == EIO)
-            unlink(image.scratch.path("trouble"))
-            try image.checkRead(client, 65_536, at: 900 << 10)
         }
         #expect(try server.stop() == 0, "\(server.log)")
         try Bytes.check(try Files.bytes(image.path), new + image.bytes[100_000...], "the image")

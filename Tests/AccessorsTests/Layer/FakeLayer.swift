@@ -29,6 +29,10 @@ final class FakeLayer: Layer, @unchecked Sendable {
         var maxContexts = Int.max
         /// What calls fail with, by kind, and whether the layer answers reads meanwhile.
         var failures: [Kind: Int32] = [:]
+        /// Reads in it succeed whatever has become of the layer: a cache below has it.
+        var remembered: Range<Int64> = 0..<0
+        /// Reads and writes that touch it fail.
+        var badBytes: Range<Int64> = 0..<0
 
         // What happened.
         var openContexts = 0
@@ -122,13 +126,18 @@ final class FakeContext: LayerContext, @unchecked Sendable {
         if delay > 0 { usleep(delay) }
         let failure = layer.with { state -> Int32? in
             state.callsAtOnce -= 1
-            guard state.generation == generation else { return EIO }
-            if let failure = state.failures[kind] { return failure }
-            body(&state)
-            return nil
+            let failure = self.failure(kind, range, state)
+            if failure == nil { body(&state) }
+            return failure
         }
         callsAtOnce.wrappingSubtract(1, ordering: .relaxed)
         if let failure { throw AccessError(failure) }
+    }
+
+    private func failure(_ kind: FakeLayer.Kind, _ range: Range<Int64>?, _ state: FakeLayer.State) -> Int32? {
+        if let range, kind == .read, range.clamped(to: state.remembered) == range { return nil }
+        if let range, range.overlaps(state.badBytes) { return EIO }
+        return state.generation == generation ? state.failures[kind] : EIO
     }
 
     private func check(_ kind: FakeLayer.Kind, _ range: Range<Int64>, _ state: inout FakeLayer.State) {

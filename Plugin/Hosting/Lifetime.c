@@ -43,7 +43,9 @@ static void run_help_of_filter(struct off_main_call *call)
 
 const char *lifetime_help(bool is_filter)
 {
-    footprint_reduce();
+    // A plugin below a filter expects the stacks and arenas that it has without it.
+    if (!is_filter)
+        footprint_reduce();
     struct off_main_call help = {.run = is_filter ? run_help_of_filter : run_help_of_plugin};
     // Without a thread, serving would be impossible anyway.
     if (off_main_call_do(&help) == -1)

@@ -112,6 +112,27 @@ import Testing
         #expect(result.output.contains("can serve each client something else"), "\(result.output)")
     }
 
+    /// A plugin has the stacks that it has without the filter, whichever thread calls it: this one puts 400 KiB on its
+    /// own.
+    @Test(.enabled(if: CompiledPlugin.canBeBuilt, "needs cc")) func aLargeStack() throws {
+        let scratch = Scratch()
+        let plugin = try CompiledPlugin.build(
+            """
+            static int my_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+            {
+                (void)handle, (void)offset, (void)flags;
+                volatile char bytes[400 << 10];
+                for (size_t index = 0; index < sizeof bytes; index += 512)
+                    bytes[index] = 7;
+                memset(buffer, bytes[sizeof bytes - 512], count);
+                return 0;
+            }
+            """, callbacks: ".pread = my_pread", in: scratch)
+        let result = try Self.copy([try Filter.argument(), plugin, "memory=4M"], to: scratch.path("copy"))
+        #expect(result.status == 0, "\(result.output)")
+        try Bytes.check(try Files.bytes(scratch.path("copy")), .init(repeating: 7, count: 1 << 20), "the copy")
+    }
+
     /// No plugin is left out.
     @Test func all() throws {
         let dump = try Subprocess.run("nbdkit", "--dump-config").output

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static char name_below[64];
+static bool sleeps;
 
 /// The last part of an object's path.
 static const char *file_of(const struct dl_phdr_info *information)
@@ -51,3 +52,13 @@ bool filter_is_loaded(const char *name)
     snprintf(file, sizeof file, "nbdkit-%s-filter.so", name);
     return dl_iterate_phdr(is_file, file) != 0;
 }
+
+void below_note(void)
+{
+    static const char *const sleepers[] = {"delay", "rate", "retry", "retry-request"};
+    plugin_below_name();
+    for (size_t index = 0; index < sizeof sleepers / sizeof sleepers[0]; index++)
+        sleeps = sleeps || filter_is_loaded(sleepers[index]);
+}
+
+bool filter_below_sleeps(void) { return sleeps; }

@@ -64,6 +64,7 @@ static struct nbdkit_filter *described_filter(void)
 {
     if (filter.config_help != NULL)
         return &filter;
+    below_note();
     const char *why = refusal();
     if (why != NULL) {
         nbdkit_error("--filter=flexpage: %s", why);

@@ -8,6 +8,7 @@
 
 #include "Below.h"
 #include "Keeper.h"
+#include "LayerCall.h"
 
 // Written on the main thread before any other thread reads them.
 
@@ -89,15 +90,6 @@ static const char *name(void)
 
 static int32_t model_of_layer(void) { return model; }
 
-/// The errno value of a failed call. A source that shuts down says ESHUTDOWN, and so does nbdkit to the filters below
-/// if this server shuts down. The first is a source that goes away.
-static int32_t failure(int error)
-{
-    if (error == 0 || (error == ESHUTDOWN && !keeper_is_quitting()))
-        return EIO;
-    return error;
-}
-
 /// Asks everything that nbdkit wants to be asked before a context may be used. Returns false if the layer fails.
 static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
 {
@@ -147,53 +139,77 @@ static nbdkit_next *open_locked(const char *export_name, bool is_read_only, stru
     return NULL;
 }
 
+/// What a context is opened with, and the context.
+struct opening {
+    const char *export_name;
+    bool is_read_only;
+    struct flexpage_layer_info *info;
+    nbdkit_next *next;
+};
+
+static void *open_once(void *argument)
+{
+    struct opening *opening = argument;
+    layer_lock();
+    opening->next = open_locked(opening->export_name, opening->is_read_only, opening->info);
+    layer_unlock();
+    return NULL;
+}
+
 static void *open_context(const char *export_name, bool is_read_only, struct flexpage_layer_info *info)
 {
-    layer_lock();
-    nbdkit_next *next = open_locked(export_name, is_read_only, info);
-    layer_unlock();
-    return next;
+    struct opening opening = {.export_name = export_name, .is_read_only = is_read_only, .info = info};
+    open_once(&opening);
+    // The client of this thread may have left: see LayerCall.h.
+    if (opening.next == NULL && filter_below_sleeps() && !keeper_is_quitting())
+        layer_run_elsewhere(open_once, &opening);
+    return opening.next;
+}
+
+static int make_read(struct layer_call *call, int *error)
+{
+    return call->next->pread(call->next, call->buffer, call->count, call->offset, 0, error);
 }
 
 static int32_t read_below(void *context, void *buffer, uint32_t count, uint64_t offset)
 {
-    nbdkit_next *next = context;
-    int error = 0;
-    layer_lock();
-    int result = next->pread(next, buffer, count, offset, 0, &error);
-    layer_unlock();
-    return result == 0 ? 0 : failure(error);
+    struct layer_call call = {.make = make_read, .next = context, .buffer = buffer, .count = count, .offset = offset};
+    return layer_call_do(&call);
+}
+
+static int make_write(struct layer_call *call, int *error)
+{
+    return call->next->pwrite(call->next, call->bytes, call->count, call->offset, 0, error);
 }
 
 static int32_t write_below(void *context, const void *buffer, uint32_t count, uint64_t offset)
 {
-    nbdkit_next *next = context;
-    int error = 0;
-    layer_lock();
-    int result = next->pwrite(next, buffer, count, offset, 0, &error);
-    layer_unlock();
-    return result == 0 ? 0 : failure(error);
+    struct layer_call call = {.make = make_write, .next = context, .bytes = buffer, .count = count, .offset = offset};
+    return layer_call_do(&call);
 }
+
+static int make_flush(struct layer_call *call, int *error) { return call->next->flush(call->next, 0, error); }
 
 static int32_t flush_below(void *context)
 {
-    nbdkit_next *next = context;
-    int error = 0;
-    layer_lock();
-    int result = next->flush(next, 0, &error);
-    layer_unlock();
-    return result == 0 ? 0 : failure(error);
+    struct layer_call call = {.make = make_flush, .next = context, .is_flush = true};
+    return layer_call_do(&call);
+}
+
+static int make_zero(struct layer_call *call, int *error)
+{
+    return call->next->zero(call->next, call->count, call->offset, call->flags, error);
 }
 
 static int32_t zero_below(void *context, uint32_t count, uint64_t offset, bool may_trim, bool only_if_fast)
 {
-    nbdkit_next *next = context;
-    const uint32_t flags = (may_trim ? NBDKIT_FLAG_MAY_TRIM : 0) | (only_if_fast ? NBDKIT_FLAG_FAST_ZERO : 0);
-    int error = 0;
-    layer_lock();
-    int result = next->zero(next, count, offset, flags, &error);
-    layer_unlock();
-    return result == 0 ? 0 : failure(error);
+    struct layer_call call = {
+        .make = make_zero,
+        .next = context,
+        .count = count,
+        .offset = offset,
+        .flags = (may_trim ? NBDKIT_FLAG_MAY_TRIM : 0) | (only_if_fast ? NBDKIT_FLAG_FAST_ZERO : 0)};
+    return layer_call_do(&call);
 }
 
 /// Gives what the layer has said to `take`.
@@ -212,21 +228,27 @@ static void give(const struct nbdkit_extents *extents, uint64_t end, flexpage_ex
     }
 }
 
+/// A call that has failed may have added some, so each begins with none.
+static int make_extents(struct layer_call *call, int *error)
+{
+    nbdkit_extents_free(call->extents);
+    call->extents = nbdkit_extents_new(call->offset, call->offset + call->count);
+    if (call->extents == NULL) {
+        *error = ENOMEM;
+        return -1;
+    }
+    return call->next->extents(call->next, call->count, call->offset, 0, call->extents, error);
+}
+
 static int32_t extents_below(
     void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context)
 {
-    nbdkit_next *next = context;
-    struct nbdkit_extents *extents = nbdkit_extents_new(offset, offset + count);
-    if (extents == NULL)
-        return ENOMEM;
-    int error = 0;
-    layer_lock();
-    int result = next->extents(next, count, offset, 0, extents, &error);
-    layer_unlock();
+    struct layer_call call = {.make = make_extents, .next = context, .count = count, .offset = offset};
+    const int32_t result = layer_call_do(&call);
     if (result == 0)
-        give(extents, offset + count, take, taker_context);
-    nbdkit_extents_free(extents);
-    return result == 0 ? 0 : failure(error);
+        give(call.extents, offset + count, take, taker_context);
+    nbdkit_extents_free(call.extents);
+    return result;
 }
 
 const struct flexpage_layer layer_below = {

@@ -2,8 +2,8 @@ import Glibc
 import TestSupport
 import Testing
 
-/// The end with data that is not out yet, over filters that sleep: nbdkit wakes them at the end, and they fail what
-/// they are asked for.
+/// The end of the server or of a client over filters that sleep: nbdkit wakes them then, and they fail what they are
+/// asked for.
 @Suite struct FilterEndTests {
     private static let new = Image.bytes(0..<1 << 20, seed: 9)
 
@@ -46,5 +46,38 @@ import Testing
         client.vanish()
         _ = try server.process.wait(seconds: 30)
         #expect(server.log.contains("256 pages of 4096 bytes"), "\(server.log)")
+    }
+
+    /// A client that leaves with dirty data takes the layer from nobody: what it has written goes out, and another
+    /// client reads, writes and flushes.
+    @Test func aClientLeaves() throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(
+            [image.path, "memory=8M", "dirty-age=3600", "flexpage-retry=2", "rdelay=20ms", "wdelay=20ms"],
+            Server.Options(isVerbose: false, pager: .filter, below: ["--filter=delay"]))
+        do {
+            let other = try Client(server)
+            for part in stride(from: 0, to: 1 << 20, by: 256 << 10) {
+                do { try Client(server).write(Array(Self.new[part..<part + (256 << 10)]), at: part) }
+                try other.flush()
+                try Bytes.check(try other.read(4096, at: part), Array(Self.new[part..<part + 4096]))
+            }
+        }
+        #expect(!server.log.contains("does not answer"), "\(server.log)")
+        #expect(try server.stop() == 0, "\(server.log)")
+        try Bytes.check(try Files.bytes(image.path), Self.new, "the image")
+    }
+
+    /// A client that vanishes while the layer reads for it takes it from nobody either.
+    @Test func aClientVanishes() throws {
+        let image = try Image(size: 1 << 20)
+        let server = try Server(
+            [image.path, "memory=8M", "readahead=off", "flexpage-retry=2", "rdelay=200ms"],
+            Server.Options(isVerbose: false, pager: .filter, below: ["--filter=delay"]))
+        let (one, other) = (try Client(server), try Client(server))
+        try one.vanish(reading: 1, of: 4096, below: 4096)
+        try image.checkRead(other, 4096, at: 0)
+        try image.checkRead(other, 4096, at: 512 << 10)
+        #expect(!server.log.contains("does not answer"), "\(server.log)")
     }
 }

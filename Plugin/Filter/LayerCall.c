@@ -1,0 +1,39 @@
+#include "LayerCall.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "Below.h"
+#include "Keeper.h"
+#include "Layer.h"
+
+bool layer_run_elsewhere(void *(*run)(void *argument), void *argument)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, argument) != 0)
+        return false;
+    pthread_join(thread, NULL);
+    return true;
+}
+
+static void *make(void *argument)
+{
+    struct layer_call *call = argument;
+    int error = 0;
+    layer_lock();
+    int result = call->make(call, &error);
+    layer_unlock();
+    call->error = result == 0 ? 0 : error != 0 ? error : EIO;
+    return NULL;
+}
+
+int32_t layer_call_do(struct layer_call *call)
+{
+    make(call);
+    const bool may_be_clients = !call->is_flush || filter_below_sleeps();
+    if (call->error == ESHUTDOWN && may_be_clients && !keeper_is_quitting())
+        layer_run_elsewhere(make, call);
+    // A source that shuts down says ESHUTDOWN, and so does nbdkit to the filters below if this server shuts down. The
+    // first is a source that goes away.
+    return call->error == ESHUTDOWN && !keeper_is_quitting() ? EIO : call->error;
+}

@@ -27,13 +27,15 @@ static void *make(void *argument)
     return NULL;
 }
 
+/// Whether nbdkit has woken the filters below because this server ends: then they fail whatever they are asked for.
+static bool is_end(void) { return filter_below_sleeps() && keeper_is_quitting(); }
+
 int32_t layer_call_do(struct layer_call *call)
 {
     make(call);
     const bool may_be_clients = !call->is_flush || filter_below_sleeps();
     if (call->error == ESHUTDOWN && may_be_clients && !keeper_is_quitting())
         layer_run_elsewhere(make, call);
-    // A source that shuts down says ESHUTDOWN, and so does nbdkit to the filters below if this server shuts down. The
-    // first is a source that goes away.
-    return call->error == ESHUTDOWN && !keeper_is_quitting() ? EIO : call->error;
+    // A source that shuts down says the same. It goes away, and may come back.
+    return call->error == ESHUTDOWN && !is_end() ? EIO : call->error;
 }

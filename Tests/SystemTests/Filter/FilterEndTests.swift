@@ -48,6 +48,31 @@ import Testing
         #expect(server.log.contains("256 pages of 4096 bytes"), "\(server.log)")
     }
 
+    /// The source shuts down while this server ends, and is there again a little later: all is out.
+    @Test func theSourceShutsDownMeanwhile() throws {
+        let image = try Image(size: 1 << 20)
+        let trouble = image.scratch.path("trouble")
+        let fail = "if [ -e \(trouble) ]; then echo ESHUTDOWN >&2; exit 1; fi; "
+        let dd = "dd bs=64k status=none"
+        let server = try Server(
+            [
+                "thread_model=echo parallel", "open=\(fail)", "get_size=echo \(1 << 20)", "can_write=true",
+                "pread=\(fail)\(dd) if=\(image.path) iflag=skip_bytes,count_bytes skip=$4 count=$3",
+                "pwrite=\(fail)\(dd) of=\(image.path) oflag=seek_bytes seek=$4 conv=notrunc",
+                "can_flush=true", "flush=\(fail)", "memory=8M", "dirty-age=3600",
+            ], Server.Options(isVerbose: false, pager: .filter, plugin: "eval"))
+        let client = try Client(server)
+        try client.write(Self.new, at: 0)
+        try Files.write([], to: trouble)
+        kill(server.pid, SIGTERM)
+        client.vanish()
+        // By now the last flush waits, or has failed for good.
+        usleep(1_000_000)
+        unlink(trouble)
+        _ = try server.process.wait()
+        try Bytes.check(try Files.bytes(image.path), Self.new, "\(server.log)")
+    }
+
     /// A client that leaves with dirty data takes the layer from nobody: what it has written goes out, and another
     /// client reads, writes and flushes.
     @Test func aClientLeaves() throws {

@@ -12,8 +12,8 @@ const char *plugin_below_name(void);
 /// Notes what is below. Called when the filter is registered.
 void below_note(void);
 
-/// Whether the filter with this name is loaded.
-bool filter_is_loaded(const char *name);
+/// Whether the retry filter is below.
+bool retry_filter_is_below(void);
 
 /// Whether a filter below waits with nbdkit_nanosleep(3), which fails if the server or the thread's client goes.
 bool filter_below_sleeps(void);

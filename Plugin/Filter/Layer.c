@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "Below.h"
 #include "Keeper.h"
@@ -14,8 +16,10 @@
 
 static int model = NBDKIT_THREAD_MODEL_PARALLEL;
 static nbdkit_backend *backend_below;
-/// A key that says that the layer serves something else under each name, with its value; empty if there was none.
+/// A key that says that the layer chooses by the name of the export, with its value; empty if there was none.
 static char choosing_key[64];
+/// Whether it only judges the names.
+static bool is_only_judging;
 
 static pthread_mutex_t one_call = PTHREAD_MUTEX_INITIALIZER;
 
@@ -23,31 +27,55 @@ void layer_set_model(int thread_model) { model = thread_model; }
 
 void layer_set_backend(nbdkit_backend *backend) { backend_below = backend; }
 
-/// Layers of which each client may get another content. A context that all clients share belongs to no client, so it
-/// has no name: some of these plugins end the process then.
-static const struct {
+/// Layers of which each client may get another content, or none. A context that all clients share belongs to no client,
+/// so it has no name: some of these plugins end the process then.
+static const struct choice {
     /// The plugin; null for any.
     const char *plugin;
     /// The key that makes it so, and the value; null for any.
     const char *key, *value;
+    /// Whether the key makes it so only if its value is true.
+    bool is_switch;
+    /// Whether each client that is let in gets the same.
+    bool is_judging;
 } choosing[] = {
-    {"file", "dir", NULL}, {"nbd", "dynamic-export", NULL}, {"ondemand", NULL, NULL},
-    {"info", NULL, NULL},  {"tmpdisk", NULL, NULL},         {NULL, "ext2file", "exportname"},
+    {.plugin = "file", .key = "dir"},
+    {.plugin = "nbd", .key = "dynamic-export", .is_switch = true},
+    {.plugin = "ondemand"},
+    {.plugin = "info"},
+    {.plugin = "tmpdisk"},
+    {.key = "ext2file", .value = "exportname"},
+    {.key = "exportname-strict", .is_switch = true, .is_judging = true},
+    {.key = "exportname_strict", .is_switch = true, .is_judging = true},
 };
 
 enum { choosing_count = sizeof choosing / sizeof choosing[0] };
 
 static bool is_plugin(const char *name) { return name == NULL || strcmp(name, plugin_below_name()) == 0; }
 
+/// A value that is neither true nor false is refused by the layer that has the key.
+static bool is_true(const char *value)
+{
+    static const char *const words[] = {"1", "true", "t", "yes", "y", "on"};
+    for (size_t index = 0; index < sizeof words / sizeof words[0]; index++)
+        if (strcasecmp(value, words[index]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_meant(const struct choice *choice, const char *key, const char *value)
+{
+    return choice->key != NULL && strcmp(key, choice->key) == 0 && is_plugin(choice->plugin)
+        && (choice->value == NULL || strcmp(value, choice->value) == 0) && (!choice->is_switch || is_true(value));
+}
+
 void layer_note_key(const char *key, const char *value)
 {
     for (size_t index = 0; index < choosing_count; index++) {
-        if (choosing[index].key == NULL || strcmp(key, choosing[index].key) != 0)
+        if (!is_meant(&choosing[index], key, value))
             continue;
-        if (choosing[index].value != NULL && strcmp(value, choosing[index].value) != 0)
-            continue;
-        if (is_plugin(choosing[index].plugin))
-            snprintf(choosing_key, sizeof choosing_key, "%s=%s", key, value);
+        snprintf(choosing_key, sizeof choosing_key, "%s=%s", key, value);
+        is_only_judging = choosing[index].is_judging;
     }
 }
 
@@ -59,12 +87,45 @@ const char *layer_refusal(void)
         is_choosing = is_choosing || (choosing[index].key == NULL && is_plugin(choosing[index].plugin));
     if (!is_choosing)
         return NULL;
-    snprintf(
-        text, sizeof text,
-        "the %s plugin%s%s can serve each client something else, and the filter has one cache for all; serve one image "
-        "with it, or use the filter without it",
-        plugin_below_name(), choosing_key[0] != '\0' ? " with " : "", choosing_key);
+    if (is_only_judging)
+        snprintf(
+            text, sizeof text,
+            "%s below the filter would judge only the name that the first client gives; place its filter before "
+            "--filter=flexpage",
+            choosing_key);
+    else
+        snprintf(
+            text, sizeof text,
+            "the %s plugin%s%s can serve each client something else, and the filter has one cache for all; serve one "
+            "image with it, or use the filter without it",
+            plugin_below_name(), choosing_key[0] != '\0' ? " with " : "", choosing_key);
     return text;
+}
+
+/// Whether the plugin is a script, which may choose by the name of the export, and is not told it.
+static bool is_script(void)
+{
+    static const char *const names[] = {"sh",  "eval", "python", "perl", "lua",   "ruby",
+                                        "tcl", "cc",   "ocaml",  "rust", "golang"};
+    for (size_t index = 0; index < sizeof names / sizeof names[0]; index++)
+        if (is_plugin(names[index]))
+            return true;
+    return false;
+}
+
+void layer_note_name(const char *export_name)
+{
+    static atomic_bool is_told;
+    if (export_name[0] == '\0' || !is_script() || atomic_exchange(&is_told, true))
+        return;
+    char shown[65];
+    snprintf(shown, sizeof shown, "%s", export_name);
+    for (char *byte = shown; *byte != '\0'; byte++)
+        if (*byte < ' ' || *byte == 127)
+            *byte = '?';
+    nbdkit_error(
+        "a client wants the export \"%s\", which %s is not told; it serves all clients what it has for \"\"", shown,
+        layer_below.name());
 }
 
 void layer_lock(void)

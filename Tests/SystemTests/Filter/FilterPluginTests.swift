@@ -54,6 +54,7 @@ import Testing
         Source("memory", "1M"),
         Source("nbd", "command=nbdkit", "arg=pattern", "arg=1M"),
         Source("nbd", "command=nbdkit", "arg=pattern", "arg=1M", "shared=true"),
+        Source("nbd", "command=nbdkit", "arg=pattern", "arg=1M", "dynamic-export=false"),
         Source("nbd", "socket=/nonexistent", outcome: .absent),
         Source("nbd", "socket=/nonexistent", "dynamic-export=true", outcome: .refused),
         Source("null", "1M"),
@@ -110,6 +111,36 @@ import Testing
             to: scratch.path("copy"))
         #expect(result.status == 1)
         #expect(result.output.contains("can serve each client something else"), "\(result.output)")
+    }
+
+    /// What lets in clients by the name that they give is refused below, where it would see one name only.
+    @Test(arguments: ["exportname-strict=true", "exportname-strict=1", "exportname_strict=yes"])
+    func strictNames(_ key: String) throws {
+        let scratch = try Self.files()
+        let arguments = ["--filter=exportname", "file", scratch.path("disk.img"), key, "exportname="]
+        let below = try Self.copy([try Filter.argument()] + arguments, to: scratch.path("copy"))
+        #expect(below.status == 1)
+        #expect(below.output.contains("would judge only the name that the first client gives"), "\(below.output)")
+        let above = try Self.copy(
+            ["--filter=exportname", try Filter.argument()] + arguments.dropFirst(), to: scratch.path("copy"))
+        #expect(above.status == 0, "\(above.output)")
+        let without = try Self.copy(
+            [try Filter.argument()] + arguments.map { $0 == key ? "exportname-strict=false" : $0 },
+            to: scratch.path("copy"))
+        #expect(without.status == 0, "\(without.output)")
+    }
+
+    /// A script is not told what a client wants. The log says so, once.
+    @Test func aScriptIsNotToldTheName() throws {
+        let scratch = try Self.files()
+        let server = try Server(
+            [scratch.path("files/source.sh"), "memory=4M"],
+            Server.Options(isVerbose: false, pager: .filter, plugin: "sh"))
+        _ = try Client(server)
+        #expect(!server.log.contains("is not told"))
+        for name in ["one", "two\u{1b}"] { _ = try Client(server, name) }
+        let lines = server.log.split(separator: "\n").filter { $0.contains("is not told") }
+        #expect(lines.count == 1 && lines[0].contains("a client wants the export \"one\", which the sh plugin"))
     }
 
     /// A plugin has the stacks that it has without the filter, whichever thread calls it: this one puts 400 KiB on its

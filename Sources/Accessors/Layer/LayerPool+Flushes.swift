@@ -79,9 +79,9 @@ extension LayerPool {
     private func lendForFlush(_ slot: Int) -> Lent? {
         state.wait { state in
             guard state.slots[slot].context != nil else { return .done(nil) }
-            guard !state.slots[slot].isFlushing else { return .later(nil) }
             // What was unflushed in it counts as lost already. A call in it may hang.
             if state.slots[slot].health == .broken { return .done(nil) }
+            guard !state.slots[slot].isFlushing else { return .later(nil) }
             guard state.slots[slot].isUnflushed else { return .done(nil) }
             guard state.slots[slot].calls < maxCalls else { return .later(nil) }
             // What is changed from now on is for the next flush.

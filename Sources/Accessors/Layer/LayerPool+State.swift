@@ -24,17 +24,19 @@ extension LayerPool {
         var openedAt = 0
         var calls = 0
         var health = Health.good
-        /// A thread opens a context for it, or closes the one that it had.
+        /// A thread opens a context for it.
         var isOpening = false
-        /// The layer gave fewer contexts than are wanted. Until then, no other is asked for: milliseconds of
-        /// MonotonicTime.
-        var refusedUntil = 0
+        /// A thread closes the context that it had.
+        var isClosing = false
         /// A call that has changed something through it has returned since its last flush began.
         var isUnflushed = false
         /// A flush is under way. What becomes of it concerns whoever wants another one.
         var isFlushing = false
 
-        var isEmpty: Bool { context == nil && !isOpening }
+        var isEmpty: Bool { context == nil && !isOpening && !isClosing }
+
+        /// Whether it has a context that gets calls, or is about to have one.
+        var isInUse: Bool { isOpening || context != nil && health == .good }
 
         /// Whether one more call may be made.
         func isFree(_ maxCalls: Int) -> Bool { context != nil && health == .good && calls < maxCalls }
@@ -42,6 +44,11 @@ extension LayerPool {
 
     struct State {
         var slots: [Slot]
+        /// Threads that close a context, or flush it before that.
+        var threads = 0
+        /// The layer gave fewer contexts than are wanted. Until then, no other is asked for: milliseconds of
+        /// MonotonicTime.
+        var refusedUntil = 0
         /// How many contexts have been opened.
         var openings: UInt64 = 0
         /// When a context may be opened, after failures: milliseconds of MonotonicTime.
@@ -105,6 +112,19 @@ extension LayerPool.State {
         slots[slot].openedAt = MonotonicTime.now
     }
 
+    /// An empty slot, if there may be one more context that gets calls.
+    /// - Parameter newerThan: Older ones will not do.
+    func slotToOpen(_ maxContexts: Int, _ newerThan: UInt64, _ now: Int) -> Int? {
+        guard slots.count(where: \.isInUse) < maxContexts else { return nil }
+        guard refusedUntil <= now || !hasGood(newerThan) else { return nil }
+        return slots.firstIndex(where: \.isEmpty)
+    }
+
+    /// Whether there is a good context that is newer than this one.
+    private func hasGood(_ number: UInt64) -> Bool {
+        slots.contains { $0.context != nil && $0.health == .good && $0.number > number }
+    }
+
     /// Lends the context of a slot.
     mutating func lend(_ slot: Int) -> LayerPool.Lent {
         guard let context = slots[slot].context else { preconditionFailure("a slot that is lent has a context") }
@@ -123,14 +143,14 @@ extension LayerPool.State {
         return old.filter { slots[$0].calls == 0 }.map { lend($0) }
     }
 
-    /// What is to be done with the context of a slot, after a call in it. What is to be closed has left the slot, and
-    /// nobody opens another one before that is done: a layer may bear one only.
+    /// What is to be done with the context of a slot, after a call in it. What is to be closed has left the slot, which
+    /// gets no other one before that is done: a layer may bear one only, and has one slot then.
     mutating func end(of slot: Int) -> LayerPool.End {
         guard let context = slots[slot].context, slots[slot].health != .good, slots[slot].calls == 0 else {
             return .none
         }
         if slots[slot].health == .doubtful, slots[slot].isUnflushed { return .flush }
-        slots[slot] = LayerPool.Slot(isOpening: true)
+        slots[slot] = LayerPool.Slot(isClosing: true)
         return .close(context)
     }
 
@@ -177,7 +197,8 @@ extension LayerPool.State {
     private mutating func noteSilence(of slot: Int) -> LayerPool.News? {
         let health = slots[slot].health
         guard health != .broken else { return nil }
-        if slots[slot].isUnflushed { noteLoss(isUntold: true) }
+        // Of a flush that is under way nobody waits for the end.
+        if slots[slot].isUnflushed || slots[slot].isFlushing { noteLoss(isUntold: true) }
         slots[slot].health = .broken
         // Whether the layer is there, newer ones tell.
         guard health == .good else { return nil }
@@ -192,8 +213,8 @@ extension LayerPool.State {
     }
 
     /// The layer is there, and can do less than before.
-    mutating func noteLess(of slot: Int, _ newerThan: UInt64) -> LayerPool.News? {
-        if let news = noteRefusal(of: slot, newerThan) { return news }
+    mutating func noteLess(_ newerThan: UInt64) -> LayerPool.News? {
+        if let news = noteRefusal(newerThan) { return news }
         guard isAway, !isLessTold else { return nil }
         isLessTold = true
         return .less
@@ -201,10 +222,10 @@ extension LayerPool.State {
 
     /// The layer has no context to give.
     /// - Parameter newerThan: Older contexts may be of no use.
-    mutating func noteRefusal(of slot: Int, _ newerThan: UInt64) -> LayerPool.News? {
-        if slots.contains(where: { $0.context != nil && $0.health == .good && $0.number > newerThan }) {
+    mutating func noteRefusal(_ newerThan: UInt64) -> LayerPool.News? {
+        if hasGood(newerThan) {
             // It is there, and gives no more than these.
-            slots[slot].refusedUntil = MonotonicTime.now + LayerPool.refusalPause
+            refusedUntil = MonotonicTime.now + LayerPool.refusalPause
             return nil
         }
         notePause()
@@ -217,7 +238,7 @@ extension LayerPool.State {
         isAway = true
         absences += 1
         awaySince = MonotonicTime.now
-        for slot in slots.indices { slots[slot].refusedUntil = 0 }
+        refusedUntil = 0
         return .away
     }
 }

@@ -12,6 +12,10 @@ import Paging
 ///       │                                                             ├──────────────────┘
 ///       └── the last call in it has ended: flush if it is doubtful, close ─────────────┘
 ///
+/// A call in a context that gets no more of them may hang, and so may closing it. If the layer bears several contexts,
+/// another one is opened at once, as long as no more than `maxLeaving` are on their way out. If it bears one only,
+/// calls wait until that is closed.
+///
 /// **How many calls at once.** `Layer.model` and `isMultiConn` decide how many contexts there are, and how many calls
 /// each is lent to. A layer whose contexts do not see each other's writes has one.
 ///
@@ -47,8 +51,13 @@ final class LayerPool: Sendable {
     let properties: LayerProperties
     // Internal only because the extensions are files of their own.
     let maxCalls: Int
+    /// How many contexts get calls, at most. There are more slots.
+    private let maxContexts: Int
     let slotCount: Int
     let state: Monitored<State>
+
+    /// How many contexts may be on their way out while others are in use.
+    static let maxLeaving = 4
 
     /// Opens the first context.
     /// - Parameter contexts: The maximum number of contexts.
@@ -69,19 +78,24 @@ final class LayerPool: Sendable {
         properties = first.properties
         let hasOneEach = layer.model == .oneCallAContext && (first.properties.isMultiConn || !first.properties.canWrite)
         maxCalls = layer.model == .parallel ? .max : 1
-        slotCount = hasOneEach ? max(1, contexts) : 1
+        maxContexts = hasOneEach ? max(1, contexts) : 1
+        let bearsOne = layer.model == .oneCall || layer.model == .oneConnection
+        slotCount = maxContexts + (bearsOne ? 0 : LayerPool.maxLeaving)
         var state = State(slots: [Slot](repeating: Slot(), count: slotCount))
         state.put(first, in: 0)
         self.state = Monitored(state)
     }
 
-    /// Closes all contexts. No call is under way, and none comes.
+    /// Closes all contexts. No call is under way, and none comes. What leaves already is waited for as long as a call
+    /// waits.
     func close() {
-        let contexts = state.change { state in
-            let contexts = state.slots.compactMap(\.context)
-            state.slots = state.slots.map { _ in Slot() }
+        let end = MonotonicTime.now + retryTime
+        let contexts = state.wait { state -> Monitored<State>.Wish<[any LayerContext]> in
             state.isOver = true
-            return contexts
+            guard state.threads == 0 || MonotonicTime.now >= end else { return .later(end) }
+            let contexts = state.slots.filter { $0.calls == 0 }.compactMap(\.context)
+            state.slots = state.slots.map { _ in Slot() }
+            return .done(contexts)
         }
         for context in contexts { context.close() }
     }
@@ -223,7 +237,7 @@ final class LayerPool: Sendable {
                 return .done(.lent(state.lend(slot)))
             }
             let end = min(search.deadline ?? .max, state.isAway ? patience(search, state) : .max)
-            guard let slot = state.slots.firstIndex(where: { $0.isEmpty && $0.refusedUntil <= now }) else {
+            guard let slot = state.slotToOpen(maxContexts, search.newerThan, now) else {
                 // Contexts that are in use come back.
                 guard end < .max else { return .later(nil) }
                 return now < end ? .later(end) : .done(.none)
@@ -255,13 +269,23 @@ final class LayerPool: Sendable {
             return (state.end(of: lent.slot), news)
         }
         tell(news)
+        if case .none = end { return }
+        // Each may hang.
+        state.withLock { $0.threads += 1 }
+        let hasBegun = DetachedThread.run { self.finish(end, lent.slot) }
+        if !hasBegun { finish(end, lent.slot) }
+    }
+
+    /// Does what is left to be done with a context that gets no more calls.
+    private func finish(_ end: End, _ slot: Int) {
         switch end {
         case .none: break
-        case .flush: flushDoubtful(lent.slot)
+        case .flush: flushDoubtful(slot)
         case .close(let context):
             context.close()
-            state.change { $0.slots[lent.slot].isOpening = false }
+            state.change { $0.slots[slot].isClosing = false }
         }
+        state.change { $0.threads -= 1 }
     }
 
     private func tell(_ news: News?) {
@@ -287,13 +311,13 @@ final class LayerPool: Sendable {
         let found = context?.properties
         let (isTaken, news) = state.change { state -> (Bool, News?) in
             state.slots[slot].isOpening = false
-            guard let context, let found else { return (false, state.noteRefusal(of: slot, search.newerThan)) }
+            guard let context, let found else { return (false, state.noteRefusal(search.newerThan)) }
             guard !state.isOver else { return (false, nil) }
             guard found.size == properties.size else {
                 state.isOver = true
                 return (false, .other(found.size))
             }
-            guard found.canDoAll(of: properties) else { return (false, state.noteLess(of: slot, search.newerThan)) }
+            guard found.canDoAll(of: properties) else { return (false, state.noteLess(search.newerThan)) }
             state.put(context, in: slot)
             if !state.isAway { state.nextAttempt = 0 }
             return (true, nil)

@@ -33,6 +33,10 @@ final class FakeLayer: Layer, @unchecked Sendable {
         var remembered: Range<Int64> = 0..<0
         /// Reads and writes that touch it fail.
         var badBytes: Range<Int64> = 0..<0
+        /// Reads that touch it do not end.
+        var hangingBytes: Range<Int64> = 0..<0
+        /// Closing a context does not end.
+        var closeHangs = false
 
         // What happened.
         var openContexts = 0
@@ -124,6 +128,7 @@ final class FakeContext: LayerContext, @unchecked Sendable {
         }
         let delay = layer.delay.load(ordering: .relaxed)
         if delay > 0 { usleep(delay) }
+        while kind == .read, layer.with({ range?.overlaps($0.hangingBytes) ?? false }) { usleep(1000) }
         let failure = layer.with { state -> Int32? in
             state.callsAtOnce -= 1
             let failure = self.failure(kind, range, state)
@@ -203,6 +208,7 @@ final class FakeContext: LayerContext, @unchecked Sendable {
     func close() {
         if isClosed.exchange(true, ordering: .relaxed) { layer.with { $0.complaints.append("closed twice") } }
         if callsAtOnce.load(ordering: .relaxed) > 0 { layer.with { $0.complaints.append("closed during a call") } }
+        while layer.with({ $0.closeHangs }) { usleep(1000) }
         layer.with { $0.openContexts -= 1 }
     }
 }

@@ -302,4 +302,44 @@ import Testing
         #expect(rig.lines.withLock { $0 } == [])
         rig.end()
     }
+
+    // MARK: - Calls that hang
+
+    /// A call hangs in a context that has broken. A layer that bears several is opened anew nevertheless, and the call
+    /// is made again once it has ended. One that bears only one is waited for.
+    @Test(arguments: models) func aHungCall(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), contexts: 2, retryTime: 500)
+        rig.layer.with { $0.hangingBytes = 8192..<12_288 }
+        let hung = Worker { try rig.read(8192) }
+        hung.start()
+        while rig.layer.with({ $0.callsAtOnce }) == 0 { usleep(1000) }
+        rig.layer.goAway()
+        if model == .parallel || model == .oneCallAContext {
+            try rig.read()
+            try rig.write(1)
+            try rig.pool.flush()
+            #expect(rig.layer.with { $0.durable[0] } == 1)
+        }
+        rig.layer.with { $0.hangingBytes = 0..<0 }
+        try hung.join()
+        try rig.read()
+        rig.end()
+    }
+
+    /// Closing a context hangs. Others are opened beside it, until there are too many.
+    @Test(arguments: models) func aHungClose(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), contexts: 1, retryTime: 200)
+        rig.layer.with { $0.closeHangs = true }
+        let possible = model == .parallel || model == .oneCallAContext ? LayerPool.maxLeaving : 0
+        for _ in 0..<possible {
+            rig.layer.goAway()
+            try rig.read()
+        }
+        rig.layer.goAway()
+        #expect(code { () throws(AccessError) in try rig.read() } == EIO)
+        #expect(rig.layer.with { $0.openContexts } == possible + 1)
+        rig.layer.with { $0.closeHangs = false }
+        while code({ () throws(AccessError) in try rig.read() }) != 0 {}
+        rig.end()
+    }
 }

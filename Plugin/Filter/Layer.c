@@ -163,8 +163,9 @@ static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
     const int can_extents = next->can_extents(next), can_fua = next->can_fua(next);
     const int can_zero = can_write == 1 ? next->can_zero(next) : NBDKIT_ZERO_NONE;
     const int can_fast_zero = can_write == 1 ? next->can_fast_zero(next) : 0;
-    const int answers[] = {can_write, can_flush, is_rotational, can_multi_conn,       can_extents,
-                           can_fua,   can_zero,  can_fast_zero, next->can_cache(next)};
+    const int can_trim = can_write == 1 ? next->can_trim(next) : 0;
+    const int answers[] = {can_write, can_flush, is_rotational, can_multi_conn, can_extents,
+                           can_fua,   can_zero,  can_fast_zero, can_trim,       next->can_cache(next)};
     for (size_t index = 0; index < sizeof answers / sizeof answers[0]; index++)
         if (answers[index] == -1)
             return false;
@@ -173,6 +174,7 @@ static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
     info->is_rotational = is_rotational;
     info->can_multi_conn = can_multi_conn;
     info->can_extents = can_extents;
+    info->can_trim = can_trim;
     // nbdkit would emulate a zero by writes. Ours keep to the layer's maximum, and a trim becomes none of them.
     info->can_zero = can_zero == NBDKIT_ZERO_NATIVE;
     info->can_fast_zero = can_fast_zero && can_zero == NBDKIT_ZERO_NATIVE;
@@ -273,6 +275,17 @@ static int32_t zero_below(void *context, uint32_t count, uint64_t offset, bool m
     return layer_call_do(&call);
 }
 
+static int make_trim(struct layer_call *call, int *error)
+{
+    return call->next->trim(call->next, call->count, call->offset, 0, error);
+}
+
+static int32_t trim_below(void *context, uint32_t count, uint64_t offset)
+{
+    struct layer_call call = {.make = make_trim, .next = context, .count = count, .offset = offset};
+    return layer_call_do(&call);
+}
+
 /// Gives what the layer has said to `take`.
 static void give(const struct nbdkit_extents *extents, uint64_t end, flexpage_extent_taker take, void *taker_context)
 {
@@ -321,5 +334,6 @@ const struct flexpage_layer layer_below = {
     .write = write_below,
     .flush = flush_below,
     .zero = zero_below,
+    .trim = trim_below,
     .extents = extents_below,
 };

@@ -28,6 +28,7 @@ extension LayerProperties {
         canFlush = info.can_flush
         canZero = info.can_zero
         canZeroFast = info.can_fast_zero
+        canTrim = info.can_trim
         knowsExtents = info.can_extents
         isMultiConn = info.can_multi_conn
         isRotational = info.is_rotational

@@ -11,6 +11,7 @@ public struct LayerProperties: Equatable, Sendable {
     public var canFlush = false
     public var canZero = false
     public var canZeroFast = false
+    public var canTrim = false
     public var knowsExtents = false
     /// Whether contexts see each other's writes, and a flush in one makes durable what was written in others.
     public var isMultiConn = false
@@ -19,7 +20,7 @@ public struct LayerProperties: Equatable, Sendable {
     /// Whether everything that `other` says may be called can be called here.
     func canDoAll(of other: LayerProperties) -> Bool {
         let abilities: [KeyPath<LayerProperties, Bool>] = [
-            \.canWrite, \.canFlush, \.canZero, \.canZeroFast, \.knowsExtents, \.isMultiConn,
+            \.canWrite, \.canFlush, \.canZero, \.canZeroFast, \.canTrim, \.knowsExtents, \.isMultiConn,
         ]
         return minBlock <= other.minBlock && maxRequest >= other.maxRequest
             && abilities.allSatisfy { self[keyPath: $0] || !other[keyPath: $0] }

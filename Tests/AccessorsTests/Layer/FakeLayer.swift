@@ -49,7 +49,7 @@ final class FakeLayer: Layer, @unchecked Sendable {
         var names: [String] = []
     }
 
-    enum Kind: Hashable { case read, write, flush, zero, extents }
+    enum Kind: Hashable { case read, write, flush, zero, trim, extents }
 
     init(_ bytes: [UInt8], _ model: LayerModel = .parallel, _ properties: LayerProperties? = nil) {
         self.model = model
@@ -187,6 +187,11 @@ final class FakeContext: LayerContext, @unchecked Sendable {
         try call(.zero, range, isAllowed: isAllowed) { state in
             state.bytes.withUnsafeMutableBytes { _ = memset($0.baseAddress! + Int(range.lowerBound), 0, range.count) }
         }
+    }
+
+    /// Forgets nothing: a layer need not.
+    func trim(_ range: Range<Int64>) throws(AccessError) {
+        try call(.trim, range, isAllowed: properties.canTrim) { _ in }
     }
 
     /// Runs of zeroes of whole kibibytes are holes.

@@ -5,8 +5,9 @@ import Paging
 extension LayerPool {
     /// Makes durable what calls that returned before have changed, in every context that has changed something.
     /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
-    ///   were not flushed.
+    ///   were not flushed; EIO if it has become another image, even if nothing is left to flush.
     func flush() throws(AccessError) {
+        guard !isOver else { throw AccessError(EIO) }
         let before = losses
         for slot in 0..<slotCount { try flush(slot, isUntold: false) }
         let isLost = state.change { state in

@@ -165,6 +165,8 @@ import Testing
         rig.layer.goAway()
         #expect(code { () throws(AccessError) in try rig.read() } == EIO)
         #expect(rig.pool.isOver)
+        // Nothing is left to flush, and what comes from now on never will be.
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == EIO)
         #expect(
             rig.lines.withLock { $0.last }
                 == "the fake layer came back with 61440 bytes, and had 65536: that is another image; nothing is read "

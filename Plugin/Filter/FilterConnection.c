@@ -67,7 +67,7 @@ int64_t filter_get_size(nbdkit_next *next, void *handle)
 const char *filter_export_description(nbdkit_next *next, void *handle)
 {
     (void)next, (void)handle;
-    return NULL;
+    return layer_description();
 }
 
 /// Any byte can be read, whole base pages cost least, and nbdkit transfers at most 64 MiB in one request.

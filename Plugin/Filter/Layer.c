@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -151,6 +152,20 @@ static const char *name(void)
 
 static int32_t model_of_layer(void) { return model; }
 
+/// What the first context has said that it is. Never freed.
+static _Atomic(char *) description;
+
+const char *layer_description(void) { return atomic_load(&description); }
+
+static void note_description(nbdkit_next *next)
+{
+    const char *text = next->export_description(next);
+    char *copy = text != NULL && atomic_load(&description) == NULL ? strdup(text) : NULL;
+    char *none = NULL;
+    if (copy != NULL && !atomic_compare_exchange_strong(&description, &none, copy))
+        free(copy);
+}
+
 /// Asks everything that nbdkit wants to be asked before a context may be used. Returns false if the layer fails.
 static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
 {
@@ -195,8 +210,10 @@ static nbdkit_next *open_locked(const char *export_name, bool is_read_only, stru
     nbdkit_next *next = nbdkit_next_context_open(backend_below, is_read_only, export_name, 1);
     if (next == NULL)
         return NULL;
-    if (next->prepare(next) == 0 && fill_in(next, info))
+    if (next->prepare(next) == 0 && fill_in(next, info)) {
+        note_description(next);
         return next;
+    }
     next->finalize(next);
     nbdkit_next_context_close(next);
     return NULL;

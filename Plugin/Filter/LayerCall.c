@@ -7,6 +7,9 @@
 #include "Keeper.h"
 #include "Layer.h"
 
+/// nbdkit declares it for plugins only.
+extern void nbdkit_set_error(int error);
+
 bool layer_run_elsewhere(void *(*run)(void *argument), void *argument)
 {
     pthread_t thread;
@@ -20,6 +23,8 @@ static void *make(void *argument)
 {
     struct layer_call *call = argument;
     int error = 0;
+    // What an earlier call on this thread has left would count as the error of one that sets none.
+    nbdkit_set_error(0);
     layer_lock();
     int result = call->make(call, &error);
     layer_unlock();

@@ -1,3 +1,4 @@
+import CLibNBD
 import Glibc
 import TestSupport
 import Testing
@@ -141,6 +142,44 @@ import Testing
         for name in ["one", "two\u{1b}"] { _ = try Client(server, name) }
         let lines = server.log.split(separator: "\n").filter { $0.contains("is not told") }
         #expect(lines.count == 1 && lines[0].contains("a client wants the export \"one\", which the sh plugin"))
+    }
+
+    /// Clients see the description of what is below.
+    @Test func description() throws {
+        let scratch = try Self.files()
+        let server = try Server(
+            [scratch.path("disk.img"), "memory=4M", "exportdesc=fixed:an old disk"],
+            Server.Options(isVerbose: false, pager: .filter, below: ["--filter=exportname"]))
+        let client = try Client()
+        try Client.check(nbd_set_full_info(client.handle, true))
+        try Client.check(nbd_connect_unix(client.handle, server.socket))
+        let text = try #require(nbd_get_export_description(client.handle))
+        defer { free(text) }
+        #expect(String(cString: text) == "an old disk")
+    }
+
+    /// An error that says what it is does not name the next one, which does not say it.
+    @Test(.enabled(if: CompiledPlugin.canBeBuilt, "needs cc")) func errorsOfTheirOwn() throws {
+        let scratch = Scratch()
+        let plugin = try CompiledPlugin.build(
+            """
+            static int my_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+            {
+                (void)handle, (void)flags;
+                memset(buffer, 0, count);
+                if (offset < 65536)
+                    return 0;
+                if (count > 4096)
+                    nbdkit_set_error(EPERM);
+                return -1;
+            }
+            """, callbacks: ".pread = my_pread", in: scratch)
+        let server = try Server(
+            ["memory=4M", "readahead=off"], Server.Options(isVerbose: false, pager: .filter, plugin: plugin))
+        let client = try Client(server)
+        // A wide read fails, and then one of a single page.
+        #expect(Client.code { _ = try client.read(65_536, at: 65_536) } == EIO)
+        _ = try client.read(4096, at: 0)
     }
 
     /// A plugin has the stacks that it has without the filter, whichever thread calls it: this one puts 400 KiB on its

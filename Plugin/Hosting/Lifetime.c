@@ -22,6 +22,8 @@ static const struct flexpage_layer *layer_below;
 
 flexpage_server *lifetime_server(void) { return server; }
 
+bool lifetime_is_of_filter(void) { return layer_below != NULL; }
+
 /// Logs a line that belongs to no request. On threads that nbdkit does not know, nbdkit_error prints only the line.
 static void log_line(const char *line) { nbdkit_error("%s", line); }
 

@@ -182,6 +182,34 @@ import Testing
         _ = try client.read(4096, at: 0)
     }
 
+    /// A plugin that lives with a fault goes on to live with it: this one gives a page of memory its access when it is
+    /// touched.
+    @Test(.enabled(if: CompiledPlugin.canBeBuilt, "needs cc")) func aFaultOfItsOwn() throws {
+        let scratch = Scratch()
+        let plugin = try CompiledPlugin.build(
+            """
+            #include <signal.h>
+            #include <sys/mman.h>
+            static char *page;
+            static void handle(int number) { (void)number; mprotect(page, 4096, PROT_READ | PROT_WRITE); }
+            static void my_load(void)
+            {
+                page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                signal(SIGSEGV, handle);
+            }
+            static int my_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+            {
+                (void)handle, (void)offset, (void)flags;
+                *(volatile char *)page = 7;
+                memset(buffer, *page, count);
+                return 0;
+            }
+            """, callbacks: ".pread = my_pread, .load = my_load", in: scratch)
+        let result = try Self.copy([try Filter.argument(), plugin, "memory=4M"], to: scratch.path("copy"))
+        #expect(result.status == 0, "\(result.output)")
+        try Bytes.check(try Files.bytes(scratch.path("copy")), .init(repeating: 7, count: 1 << 20), "the copy")
+    }
+
     /// A plugin has the stacks that it has without the filter, whichever thread calls it: this one puts 400 KiB on its
     /// own.
     @Test(.enabled(if: CompiledPlugin.canBeBuilt, "needs cc")) func aLargeStack() throws {

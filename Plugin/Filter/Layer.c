@@ -170,8 +170,7 @@ static void note_description(nbdkit_next *next)
 static bool fill_in(nbdkit_next *next, struct flexpage_layer_info *info)
 {
     info->size = next->get_size(next);
-    uint32_t preferred_block;
-    if (info->size < 0 || next->block_size(next, &info->min_block, &preferred_block, &info->max_request) == -1)
+    if (info->size < 0 || next->block_size(next, &info->min_block, &info->preferred_block, &info->max_request) == -1)
         return false;
     const int can_write = next->can_write(next), can_flush = next->can_flush(next);
     const int is_rotational = next->is_rotational(next), can_multi_conn = next->can_multi_conn(next);

@@ -71,9 +71,9 @@ enum flexpage_layer_model {
 /// What a layer says of itself when a context has been opened. Sizes are in bytes.
 struct flexpage_layer_info {
     int64_t size;
-    /// What the offset and the length of a request have to be multiples of, and the largest request; 0 if the layer
-    /// does not say.
-    uint32_t min_block, max_request;
+    /// What the offset and the length of a request have to be multiples of, what they should be multiples of, and the
+    /// largest request; 0 if the layer does not say.
+    uint32_t min_block, preferred_block, max_request;
     bool can_write, can_flush, can_zero, can_fast_zero, can_trim, can_extents, can_multi_conn, is_rotational;
 };
 

@@ -4,6 +4,8 @@ public struct LayerProperties: Equatable, Sendable {
     public var size: Int64
     /// What the offset and the length of a call must be multiples of, bytes; a power of two.
     public var minBlock: Int
+    /// What the ends of a call should be multiples of, where there is a choice, bytes; a multiple of `minBlock`.
+    public var preferredBlock: Int
     /// The maximum length of a call, bytes; a multiple of `minBlock`.
     public var maxRequest: Int
 
@@ -30,10 +32,12 @@ public struct LayerProperties: Equatable, Sendable {
     public static let defaultMaxRequest = 32 << 20
 
     /// - Parameter minBlock: Bytes; 0 if the layer does not say.
+    /// - Parameter preferredBlock: Bytes, a power of two; 0 if the layer does not say.
     /// - Parameter maxRequest: Bytes; 0 if the layer does not say.
-    public init(size: Int64, minBlock: Int = 0, maxRequest: Int = 0) {
+    public init(size: Int64, minBlock: Int = 0, preferredBlock: Int = 0, maxRequest: Int = 0) {
         self.size = size
         self.minBlock = max(minBlock, 1)
+        self.preferredBlock = max(preferredBlock, self.minBlock)
         let most = maxRequest == 0 ? Self.defaultMaxRequest : min(maxRequest, Self.defaultMaxRequest)
         self.maxRequest = max(most / self.minBlock * self.minBlock, self.minBlock)
     }

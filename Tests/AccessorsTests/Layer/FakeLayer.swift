@@ -45,6 +45,8 @@ final class FakeLayer: Layer, @unchecked Sendable {
         var callsAtOnce = 0
         var maxAtOnce = 0
         var largest = 0
+        /// Reads and writes, in their order.
+        var ranges: [Range<Int64>] = []
         var complaints: [String] = []
         var names: [String] = []
     }
@@ -155,6 +157,7 @@ final class FakeContext: LayerContext, @unchecked Sendable {
         }
         if kind == .read || kind == .write {
             state.largest = max(state.largest, range.count)
+            state.ranges.append(range)
             if range.count > properties.maxRequest { state.complaints.append("\(kind) of \(range.count) bytes") }
         }
     }

@@ -78,6 +78,22 @@ import Testing
         #expect(layer.with { $0.complaints } == [])
     }
 
+    /// Where blocks are larger than pages, what is not a whole block is zeroed: nothing else tells what is there.
+    @Test func partsOfBlocks() throws {
+        let layer = layer {
+            $0.minBlock = 16_384
+            $0.canTrim = true
+        }
+        let image = try image(layer)
+        #expect(code { () throws(AccessError) in try image.trim(4096..<16_384) } == EOPNOTSUPP)
+        try image.trim(12_288..<36_864)
+        var wanted = pattern(Self.size)
+        for part in [12_288..<16_384, 32_768..<36_864] { zero(&wanted, part) }
+        expectSame(layer.bytes, wanted)
+        image.close()
+        #expect(layer.with { $0.complaints } == [])
+    }
+
     /// A fast zero is one call, however long it is: a layer that could do a part of it and no more would leave the rest
     /// to be written.
     @Test func aFastZeroIsOneCall() throws {

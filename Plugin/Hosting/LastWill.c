@@ -22,8 +22,8 @@
 //   its default action. A core dump shows the thread where it faulted. The process never continues after its will, even
 //   if the previous handler would let it, because its writers are stopped.
 // - A signal that was ignored stays ignored.
-// - In a filter, a fault that has a handler is left to it: a plugin below may live with that fault (a runtime that grows
-//   its memory so, for example), and would die of ours. There is no will then.
+// - In a filter, a fault that has a handler is left to it: a plugin below may live with that fault, as a runtime does
+//   that grows its memory so, and would die of ours. There is no will then.
 // - Signals that end a process but are not faults, such as SIGUSR1, trigger the will too, unless they have a handler.
 // - SIGKILL cannot be caught.
 

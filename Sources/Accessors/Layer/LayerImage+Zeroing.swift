@@ -24,8 +24,8 @@ extension LayerImage {
     }
 
     /// A fast zero that may trim says what can be read afterwards, so a layer that has it gets that. A zero that is not
-    /// fast may be written, so no layer gets that. What is not a whole block is zeroed: the pager drops its dirty pages,
-    /// and what they replaced must not come back.
+    /// fast may be written, so no layer gets that. What is not a whole block is zeroed: the pager drops its dirty
+    /// pages, and what they replaced must not come back.
     public func trim(_ range: Range<Int64>) throws(AccessError) {
         guard properties.canTrim, !isTrimZeroing else {
             return try zero(range, mayTrim: true, onlyIfFast: true)

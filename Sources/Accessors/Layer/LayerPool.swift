@@ -26,8 +26,8 @@ import Paging
 ///
 /// A probe that succeeds proves little: a cache below may hold what it reads, though the layer is gone. So it counts
 /// only in a context that is younger than `trustTime`, or was opened since the call was first made. Any other context
-/// is doubtful then: it gets no more calls, is flushed and closed, and the call is made again in a new one. The error is
-/// the request's own if it comes again there. A bad block costs one more context every two seconds.
+/// is doubtful then: it gets no more calls, is flushed and closed, and the call is made again in a new one. If the
+/// error comes again there, it is the request's own. A bad block costs one more context every two seconds.
 ///
 /// A layer that has been away for longer than `retryTime` is not waited for: changes fail at once, and reads after the
 /// next attempt. A layer that is only slow is waited for as long as it takes.

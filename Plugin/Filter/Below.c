@@ -7,6 +7,7 @@
 #include <string.h>
 
 static char name_below[64];
+static bool sleeps, retries;
 
 /// The last part of an object's path.
 static const char *file_of(const struct dl_phdr_info *information)
@@ -45,9 +46,23 @@ static int is_file(struct dl_phdr_info *information, size_t size, void *name)
     return strcmp(file_of(information), name) == 0;
 }
 
-bool filter_is_loaded(const char *name)
+/// Whether the filter with this name is loaded.
+static bool filter_is_loaded(const char *name)
 {
     char file[128];
     snprintf(file, sizeof file, "nbdkit-%s-filter.so", name);
     return dl_iterate_phdr(is_file, file) != 0;
 }
+
+void below_note(void)
+{
+    static const char *const sleepers[] = {"delay", "rate", "retry", "retry-request"};
+    plugin_below_name();
+    for (size_t index = 0; index < sizeof sleepers / sizeof sleepers[0]; index++)
+        sleeps = sleeps || filter_is_loaded(sleepers[index]);
+    retries = filter_is_loaded("retry");
+}
+
+bool retry_filter_is_below(void) { return retries; }
+
+bool filter_below_sleeps(void) { return sleeps; }

@@ -38,7 +38,10 @@ const char *filter_default_export(nbdkit_next_default_export *next, nbdkit_backe
 void *filter_open(nbdkit_next_open *next, nbdkit_context *context, int readonly, const char *exportname, int is_tls)
 {
     (void)next, (void)context, (void)is_tls;
-    return connection_open(exportname, readonly != 0);
+    flexpage_client *client = connection_open(exportname, readonly != 0);
+    if (client != NULL)
+        layer_note_name(exportname);
+    return client;
 }
 
 void filter_close(void *handle) { connection_close(handle); }
@@ -64,7 +67,7 @@ int64_t filter_get_size(nbdkit_next *next, void *handle)
 const char *filter_export_description(nbdkit_next *next, void *handle)
 {
     (void)next, (void)handle;
-    return NULL;
+    return layer_description();
 }
 
 /// Any byte can be read, whole base pages cost least, and nbdkit transfers at most 64 MiB in one request.

@@ -53,9 +53,6 @@ static const char *refusal(void)
     // Each has Swift's runtime inside, and two of those in a process are more than anybody has tested.
     if (strcmp(plugin_below_name(), "flexpage") == 0)
         return "the flexpage plugin has the cache already; leave the filter out";
-    // It opens contexts for the client of the calling thread. Our threads have none: nbdkit would abort.
-    if (filter_is_loaded("retry"))
-        return "the retry filter cannot be below it; leave retry out, because flexpage-retry= does its work";
     return NULL;
 }
 
@@ -64,6 +61,7 @@ static struct nbdkit_filter *described_filter(void)
 {
     if (filter.config_help != NULL)
         return &filter;
+    below_note();
     const char *why = refusal();
     if (why != NULL) {
         nbdkit_error("--filter=flexpage: %s", why);

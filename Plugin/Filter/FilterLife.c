@@ -2,9 +2,11 @@
 
 #include <stddef.h>
 
+#include "Below.h"
 #include "Filter.h"
 #include "Layer.h"
 #include "Lifetime.h"
+#include "OffMainCall.h"
 
 /// How often nbdkit has loaded the filter. Two of it would share the variables of one.
 static int loads;
@@ -40,6 +42,11 @@ int filter_config_complete(nbdkit_next_config_complete *next, nbdkit_backend *ba
         nbdkit_error("%s", why);
         return -1;
     }
+    // It says nothing of a source that it has opened anew.
+    if (retry_filter_is_below())
+        print_warning(
+            "the retry filter below hides a source that goes away: what that forgets is not written again, and a flush "
+            "does not fail; leave retry out, because flexpage-retry= does its work");
     return lifetime_config_complete() == 0 ? next(backend) : -1;
 }
 

@@ -21,6 +21,13 @@ void layer_note_key(const char *key, const char *value);
 /// been noted.
 const char *layer_refusal(void);
 
+/// Notes the name that a client gives. If a script is below, which might mean something by it, the log says once that
+/// the script is not told.
+void layer_note_name(const char *export_name);
+
+/// What the layer says of itself, or null. Valid as long as the process lives. A client has been let in.
+const char *layer_description(void);
+
 /// To be held while something else than a context of the layer is called. nbdkit's own lock does not keep the filter's
 /// threads out of a plugin that bears one call at a time.
 void layer_lock(void);

@@ -119,7 +119,7 @@ static bool begin(flexpage_server *server)
     signal_stack_prepare();
     if (!flexpage_server_begin(server, &message))
         return false;
-    int failure = seconds > 0 ? last_will_begin(server, seconds) : 0;
+    int failure = seconds > 0 ? last_will_begin(server, seconds, lifetime_is_of_filter()) : 0;
     if (failure == 0)
         return true;
     struct flexpage_message ignored = {0};

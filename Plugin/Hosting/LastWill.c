@@ -22,6 +22,8 @@
 //   its default action. A core dump shows the thread where it faulted. The process never continues after its will, even
 //   if the previous handler would let it, because its writers are stopped.
 // - A signal that was ignored stays ignored.
+// - In a filter, a fault that has a handler is left to it: a plugin below may live with that fault, as a runtime does
+//   that grows its memory so, and would die of ours. There is no will then.
 // - Signals that end a process but are not faults, such as SIGUSR1, trigger the will too, unless they have a handler.
 // - SIGKILL cannot be caught.
 
@@ -48,7 +50,7 @@
 static const int faults[] = {SIGABRT, SIGSEGV, SIGBUS,  SIGILL,    SIGFPE,  SIGTRAP, SIGSYS, SIGXCPU,
                              SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO,   SIGPWR, SIGSTKFLT};
 
-/// The number of faults in that list. They are caught even if they have a handler.
+/// The number of faults in that list. In the plugin, they are caught even if they have a handler.
 enum { true_fault_count = 7 };
 
 enum { fault_count = sizeof faults / sizeof faults[0] };
@@ -250,16 +252,21 @@ static int start_thread(void)
 
 // Installing and removing the handlers.
 
-static void install(void)
+/// Whether a signal is to be caught that has the action `earlier`.
+static bool is_caught(int index, const struct sigaction *earlier, bool leaves_handlers)
+{
+    bool has_handler = (earlier->sa_flags & SA_SIGINFO) != 0 || earlier->sa_handler != SIG_DFL;
+    bool is_ignored = (earlier->sa_flags & SA_SIGINFO) == 0 && earlier->sa_handler == SIG_IGN;
+    return !is_ignored && (!has_handler || (index < true_fault_count && !leaves_handlers));
+}
+
+static void install(bool leaves_handlers)
 {
     struct sigaction action = {.sa_sigaction = handle_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     fill_with_faults(&action.sa_mask);
     for (int index = 0; index < fault_count; index++) {
-        const struct sigaction *earlier = &earlier_actions[index];
         sigaction(faults[index], NULL, &earlier_actions[index]);
-        bool has_handler = (earlier->sa_flags & SA_SIGINFO) != 0 || earlier->sa_handler != SIG_DFL;
-        bool is_ignored = (earlier->sa_flags & SA_SIGINFO) == 0 && earlier->sa_handler == SIG_IGN;
-        if (!is_ignored && (index < true_fault_count || !has_handler))
+        if (is_caught(index, &earlier_actions[index], leaves_handlers))
             sigaction(faults[index], &action, NULL);
     }
 }
@@ -283,7 +290,7 @@ static void close_both(int ends[2])
     close(ends[1]);
 }
 
-int last_will_begin(flexpage_server *server, unsigned seconds)
+int last_will_begin(flexpage_server *server, unsigned seconds, bool leaves_handlers)
 {
     will.server = server;
     will.seconds = seconds;
@@ -299,7 +306,7 @@ int last_will_begin(flexpage_server *server, unsigned seconds)
     if (failure != 0)
         return failure;
     will.has_begun = true;
-    install();
+    install(leaves_handlers);
     return 0;
 }
 

@@ -22,6 +22,8 @@ static const struct flexpage_layer *layer_below;
 
 flexpage_server *lifetime_server(void) { return server; }
 
+bool lifetime_is_of_filter(void) { return layer_below != NULL; }
+
 /// Logs a line that belongs to no request. On threads that nbdkit does not know, nbdkit_error prints only the line.
 static void log_line(const char *line) { nbdkit_error("%s", line); }
 
@@ -43,7 +45,9 @@ static void run_help_of_filter(struct off_main_call *call)
 
 const char *lifetime_help(bool is_filter)
 {
-    footprint_reduce();
+    // A plugin below a filter expects the stacks and arenas that it has without it.
+    if (!is_filter)
+        footprint_reduce();
     struct off_main_call help = {.run = is_filter ? run_help_of_filter : run_help_of_plugin};
     // Without a thread, serving would be impossible anyway.
     if (off_main_call_do(&help) == -1)

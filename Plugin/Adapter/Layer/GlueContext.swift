@@ -34,6 +34,10 @@ import Paging
             unsafe calls.pointee.zero(handle, UInt32(range.count), UInt64(range.lowerBound), mayTrim, onlyIfFast))
     }
 
+    func trim(_ range: Range<Int64>) throws(AccessError) {
+        try check(unsafe calls.pointee.trim(handle, UInt32(range.count), UInt64(range.lowerBound)))
+    }
+
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         try withoutActuallyEscaping(report) { (report) throws(AccessError) in
             var taker = Taker(report: report)

@@ -23,11 +23,14 @@ import Paging
 
 extension LayerProperties {
     fileprivate init(_ info: flexpage_layer_info) {
-        self.init(size: info.size, minBlock: Int(info.min_block), maxRequest: Int(info.max_request))
+        self.init(
+            size: info.size, minBlock: Int(info.min_block), preferredBlock: Int(info.preferred_block),
+            maxRequest: Int(info.max_request))
         canWrite = info.can_write
         canFlush = info.can_flush
         canZero = info.can_zero
         canZeroFast = info.can_fast_zero
+        canTrim = info.can_trim
         knowsExtents = info.can_extents
         isMultiConn = info.can_multi_conn
         isRotational = info.is_rotational

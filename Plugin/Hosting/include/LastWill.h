@@ -14,8 +14,9 @@
 void last_will_prepare(void);
 
 /// To be called in after_fork, once `server` serves: from now on a fault executes its last will, for at most `seconds`.
+/// If it `leaves_handlers`, a fault that has a handler already is left to that.
 /// Returns 0, or an errno value if the system refuses a thread or a pipe.
-int last_will_begin(flexpage_server *server, unsigned seconds);
+int last_will_begin(flexpage_server *server, unsigned seconds, bool leaves_handlers);
 
 /// To be called before the server is destroyed: faults have their usual effect again. Waits forever if a will is being
 /// executed. Does nothing if last_will_begin was not called.

@@ -31,6 +31,9 @@ int lifetime_after_fork(void);
 /// Ends serving.
 void lifetime_cleanup(void);
 
+/// Whether a filter is served, and not the plugin.
+bool lifetime_is_of_filter(void);
+
 /// The server of this process, from load to unload. Any thread.
 flexpage_server *lifetime_server(void);
 

@@ -71,10 +71,10 @@ enum flexpage_layer_model {
 /// What a layer says of itself when a context has been opened. Sizes are in bytes.
 struct flexpage_layer_info {
     int64_t size;
-    /// What the offset and the length of a request have to be multiples of, and the largest request; 0 if the layer
-    /// does not say.
-    uint32_t min_block, max_request;
-    bool can_write, can_flush, can_zero, can_fast_zero, can_extents, can_multi_conn, is_rotational;
+    /// What the offset and the length of a request have to be multiples of, what they should be multiples of, and the
+    /// largest request; 0 if the layer does not say.
+    uint32_t min_block, preferred_block, max_request;
+    bool can_write, can_flush, can_zero, can_fast_zero, can_trim, can_extents, can_multi_conn, is_rotational;
 };
 
 /// Each call returns 0 or an errno value, unless it says otherwise. A call that `info` does not allow must not be made.
@@ -90,6 +90,7 @@ struct flexpage_layer {
     int32_t (*write)(void *context, const void *buffer, uint32_t count, uint64_t offset);
     int32_t (*flush)(void *context);
     int32_t (*zero)(void *context, uint32_t count, uint64_t offset, bool may_trim, bool only_if_fast);
+    int32_t (*trim)(void *context, uint32_t count, uint64_t offset);
     int32_t (*extents)(void *context, uint32_t count, uint64_t offset, flexpage_extent_taker take, void *taker_context);
 };
 

@@ -19,6 +19,9 @@ public protocol LayerContext: AnyObject, Sendable {
     /// - Throws: EOPNOTSUPP if `onlyIfFast` and it would take writes.
     func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError)
 
+    /// Lets the layer forget the range, which may read as anything that it has ever been.
+    func trim(_ range: Range<Int64>) throws(AccessError)
+
     /// Reports what is known of the range, from its beginning on, until `report` returns false. It may end early.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError)
 

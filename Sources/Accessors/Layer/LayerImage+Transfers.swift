@@ -148,10 +148,9 @@ extension LayerImage {
         range.lowerBound / block * block..<min((range.upperBound + block - 1) / block * block, size)
     }
 
-    /// The range in parts of at most `maxLength` bytes.
-    func parts(of range: Range<Int64>, maxLength: Int64) -> some Sequence<Range<Int64>> {
-        stride(from: range.lowerBound, to: range.upperBound, by: Int(maxLength)).lazy
-            .map { $0..<Swift.min($0 + maxLength, range.upperBound) }
+    /// The range in parts of at most `maxLength` bytes, which end where the layer likes it.
+    func parts(of range: Range<Int64>, maxLength: Int64) -> BlockParts {
+        BlockParts(range, maxLength: maxLength, block: Int64(properties.preferredBlock))
     }
 }
 

@@ -5,31 +5,43 @@ import Paging
 extension LayerImage {
     /// How often what was zeroed is zeroed again, because the layer went away before it was durable.
     private static let attempts = 5
-    /// The maximum length of one zero, bytes. Where a plugin turns out to have no means, nbdkit writes zeroes in its
-    /// place, and nbdkit 1.32 does that wrongly from 64 MiB on: it writes the first ones again and again.
+    /// The maximum length of a zero that need not be fast, bytes. Where a plugin turns out to have no means, nbdkit
+    /// writes zeroes in its place, and nbdkit 1.32 does that wrongly from 64 MiB on: it writes the first ones again and
+    /// again.
     private static let maxZero: Int64 = 64 << 20
+    /// The maximum length of any other call without data, bytes: as much as a client can ask for, in whole blocks. A
+    /// fast zero that is one call is done as a whole or not at all.
+    private static let maxCall: Int64 = (1 << 32) - (1 << 16)
 
     public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {
-        try zero(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast, byWriting: !onlyIfFast)
-    }
-
-    /// NBD's trim does not say what can be read afterwards. A zero that may trim does, so that is what the layer gets.
-    public func trim(_ range: Range<Int64>) throws(AccessError) {
-        try zero(range, mayTrim: true, onlyIfFast: properties.canZeroFast, byWriting: false)
-    }
-
-    /// - Parameter byWriting: Whether zeroes are written if the layer has no means of its own.
-    private func zero(
-        _ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool, byWriting: Bool
-    ) throws(AccessError) {
         try check(range)
         try durably { () throws(AccessError) in
             let done = try zeroBelow(range, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
-            guard !done.isEmpty || range.isEmpty || byWriting else { throw AccessError(EOPNOTSUPP) }
+            guard !done.isEmpty || range.isEmpty || !onlyIfFast else { throw AccessError(EOPNOTSUPP) }
             try writeZeroes(range.lowerBound..<done.lowerBound)
             try writeZeroes(done.upperBound..<range.upperBound)
         }
     }
+
+    /// A fast zero that may trim says what can be read afterwards, so a layer that has it gets that. A zero that is not
+    /// fast may be written, so no layer gets that. What is not a whole block is zeroed: the pager drops its dirty
+    /// pages, and what they replaced must not come back.
+    public func trim(_ range: Range<Int64>) throws(AccessError) {
+        guard properties.canTrim, !isTrimZeroing else {
+            return try zero(range, mayTrim: true, onlyIfFast: true)
+        }
+        try check(range)
+        try durably { () throws(AccessError) in
+            let done = try below(range, maxLength: LayerImage.maxCall) { context, part throws(AccessError) in
+                try context.trim(part)
+            }
+            guard !done.isEmpty || range.isEmpty else { throw AccessError(EOPNOTSUPP) }
+            try writeZeroes(range.lowerBound..<done.lowerBound)
+            try writeZeroes(done.upperBound..<range.upperBound)
+        }
+    }
+
+    public var isTrimZeroing: Bool { properties.canZeroFast || !properties.canTrim }
 
     private func check(_ range: Range<Int64>) throws(AccessError) {
         guard isWritable else { throw AccessError(EROFS) }
@@ -52,14 +64,26 @@ extension LayerImage {
     private func zeroBelow(
         _ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool
     ) throws(AccessError) -> Range<Int64> {
+        guard properties.canZero, !onlyIfFast || properties.canZeroFast else {
+            return range.lowerBound..<range.lowerBound
+        }
+        let maxLength = onlyIfFast ? LayerImage.maxCall : LayerImage.maxZero
+        return try below(range, maxLength: maxLength) { context, part throws(AccessError) in
+            try context.zero(part, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
+        }
+    }
+
+    /// Changes whole blocks, part by part, until the layer turns out to have no means.
+    /// - Returns: What is changed now. It begins where the whole blocks do.
+    private func below(
+        _ range: Range<Int64>, maxLength: Int64,
+        _ change: (any LayerContext, Range<Int64>) throws(AccessError) -> Void
+    ) throws(AccessError) -> Range<Int64> {
         let whole = range.wholeBlocks(of: Int64(properties.minBlock), ofImage: size)
         var end = whole.lowerBound
-        guard properties.canZero, !onlyIfFast || properties.canZeroFast else { return end..<end }
         do throws(AccessError) {
-            for part in parts(of: whole, maxLength: LayerImage.maxZero) {
-                try pool.perform(.change) { context throws(AccessError) in
-                    try context.zero(part, mayTrim: mayTrim, onlyIfFast: onlyIfFast)
-                }
+            for part in parts(of: whole, maxLength: maxLength) {
+                try pool.perform(.change) { context throws(AccessError) in try change(context, part) }
                 end = part.upperBound
             }
         } catch {

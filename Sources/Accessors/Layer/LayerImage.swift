@@ -6,9 +6,11 @@ import Paging
 /// It has one content for everybody, so there is one of these for a layer, and it keeps its contexts as long as it
 /// lives. Who else changes the layer meanwhile is not seen: nothing here can tell.
 ///
-/// **What a layer takes.** A call is one run of memory, at most `maxRequest` long, at a multiple of `minBlock`. Pieces
-/// of a request that are shorter than a staging buffer are put together in one. Where `minBlock` is larger than a base
-/// page, a write begins and ends with a read of what else is in its first and its last block (LayerImage+Transfers).
+/// **What a layer takes.** A call is one run of memory, at most `maxRequest` long, at a multiple of `minBlock`. What is
+/// longer is divided at multiples of `preferredBlock`. Nothing is made longer to end there: the cache would fill with
+/// what nobody has asked for, and reading ahead makes long calls where that is of use. Pieces of a request that are
+/// shorter than a staging buffer are put together in one. Where `minBlock` is larger than a base page, a write begins
+/// and ends with a read of what else is in its first and its last block (LayerImage+Transfers).
 ///
 /// **Zeroes and trims are durable when they return**: a flush follows each. So a layer that goes away and comes back
 /// can only have forgotten pages, which the pager writes again.

@@ -5,8 +5,9 @@ import Paging
 extension LayerPool {
     /// Makes durable what calls that returned before have changed, in every context that has changed something.
     /// - Throws: The error of a context that is still there; ESTALE, once, if the layer went away with changes that
-    ///   were not flushed.
+    ///   were not flushed; EIO if it has become another image, even if nothing is left to flush.
     func flush() throws(AccessError) {
+        guard !isOver else { throw AccessError(EIO) }
         let before = losses
         for slot in 0..<slotCount { try flush(slot, isUntold: false) }
         let isLost = state.change { state in
@@ -32,32 +33,65 @@ extension LayerPool {
     /// - Parameter isUntold: Whether a failure is to be told by another flush as well.
     private func flush(_ slot: Int, isUntold: Bool) throws(AccessError) {
         guard let lent = lendForFlush(slot) else { return }
-        guard lent.context.properties.canFlush else { return giveBack(lent, .flush, isGood: true) }
+        guard lent.context.properties.canFlush else { return giveBack(lent, .none, .answer) }
         do throws(AccessError) {
             try lent.context.flush()
         } catch {
-            // A flush is not made again in another context: that could only make durable what comes from now on.
-            let isThere = isOfRequest(error) || answers(lent.context)
-            giveBack(lent, .failedFlush(isUntold: isUntold || !isThere), isGood: isThere)
-            if isThere { throw error }
+            return try end(lent, error, isUntold: isUntold)
+        }
+        giveBack(lent, .none, .answer)
+    }
+
+    /// A flush has failed. It is not made again in another context for its own sake: that could only make durable what
+    /// comes from now on.
+    private func end(_ lent: Lent, _ error: AccessError, isUntold: Bool) throws(AccessError) {
+        let search = Search(effect: .change)
+        switch lent.isLast ? .failedFlush : outcome(of: error, in: lent, search) {
+        case .answer:
+            giveBack(lent, .failedFlush(isUntold: isUntold), .answer)
+            throw error
+        case .silence: giveBack(lent, .failedFlush(isUntold: true), .silence)
+        case .doubt, .failedFlush:
+            giveBack(lent, .failedFlush(isUntold: true), .failedFlush)
+            if !lent.isLast { try flushAnew(next(search, after: .doubt, in: lent)) }
+        }
+    }
+
+    /// Flushes a new context, only to see whether a flush fails there too.
+    /// - Throws: The error of that.
+    private func flushAnew(_ search: Search) throws(AccessError) {
+        guard let lent = lend(search) else { return }
+        do throws(AccessError) {
+            try lent.context.flush()
+        } catch {
+            let outcome = outcome(of: error, in: lent, search)
+            giveBack(lent, .failedFlush(isUntold: true), outcome)
+            if outcome == .answer { throw error }
             return
         }
-        giveBack(lent, .flush, isGood: true)
+        giveBack(lent, .none, .answer)
     }
+
+    /// Flushes a context that gets no other calls any more, so that it can be closed. The next flush of all tells of a
+    /// failure.
+    func flushDoubtful(_ slot: Int) { try? flush(slot, isUntold: true) }
 
     /// Lends a context that something was changed in, or nil if it needs no flush.
     private func lendForFlush(_ slot: Int) -> Lent? {
         state.wait { state in
             guard state.slots[slot].context != nil else { return .done(nil) }
-            guard !state.slots[slot].isFlushing else { return .later(nil) }
             // What was unflushed in it counts as lost already. A call in it may hang.
-            if state.slots[slot].isBroken { return .done(nil) }
+            if state.slots[slot].health == .broken { return .done(nil) }
+            guard !state.slots[slot].isFlushing else { return .later(nil) }
             guard state.slots[slot].isUnflushed else { return .done(nil) }
             guard state.slots[slot].calls < maxCalls else { return .later(nil) }
             // What is changed from now on is for the next flush.
             state.slots[slot].isUnflushed = false
             state.slots[slot].isFlushing = true
-            return .done(state.lend(slot))
+            var lent = state.lend(slot)
+            lent.isFlush = true
+            lent.isLast = state.slots[slot].health != .good
+            return .done(lent)
         }
     }
 }

@@ -7,23 +7,50 @@ extension LayerPool {
     /// How long no further context is asked for if the layer has refused one beside others, milliseconds.
     static let refusalPause = 10_000
 
+    /// Whether a context can be used.
+    enum Health {
+        case good
+        /// It gets no more calls. What was changed through it is flushed before it is closed.
+        case doubtful
+        /// It gets no more calls. What was changed through it and not flushed counts as forgotten.
+        case broken
+    }
+
     struct Slot {
         var context: (any LayerContext)?
+        /// Which of all contexts that were ever opened it is.
+        var number: UInt64 = 0
+        /// Milliseconds of MonotonicTime.
+        var openedAt = 0
         var calls = 0
-        var isBroken = false
-        /// A thread opens a context for it, or closes the one that it had.
+        var health = Health.good
+        /// A thread opens a context for it.
         var isOpening = false
-        /// The layer gave fewer contexts than are wanted. Until then, no other is asked for: milliseconds of
-        /// MonotonicTime.
-        var refusedUntil = 0
+        /// A thread closes the context that it had.
+        var isClosing = false
         /// A call that has changed something through it has returned since its last flush began.
         var isUnflushed = false
         /// A flush is under way. What becomes of it concerns whoever wants another one.
         var isFlushing = false
+
+        var isEmpty: Bool { context == nil && !isOpening && !isClosing }
+
+        /// Whether it has a context that gets calls, or is about to have one.
+        var isInUse: Bool { isOpening || context != nil && health == .good }
+
+        /// Whether one more call may be made.
+        func isFree(_ maxCalls: Int) -> Bool { context != nil && health == .good && calls < maxCalls }
     }
 
     struct State {
         var slots: [Slot]
+        /// Threads that close a context, or flush it before that.
+        var threads = 0
+        /// The layer gave fewer contexts than are wanted. Until then, no other is asked for: milliseconds of
+        /// MonotonicTime.
+        var refusedUntil = 0
+        /// How many contexts have been opened.
+        var openings: UInt64 = 0
         /// When a context may be opened, after failures: milliseconds of MonotonicTime.
         var nextAttempt = 0
         var pause = LayerPool.pauses.lowerBound
@@ -50,8 +77,23 @@ extension LayerPool {
     struct Lent {
         let slot: Int
         let context: any LayerContext
+        let number: UInt64
+        let openedAt: Int
+        /// `State.openings` when it was lent: later ones were opened after the call began.
+        let openings: UInt64
         /// `State.absences` when it was lent. Answers from before the layer went away do not say that it is back.
         let absences: UInt64
+        /// Whether it is lent for the flush of its slot.
+        var isFlush = false
+        /// Whether no other call is made in it any more.
+        var isLast = false
+    }
+
+    /// What is to be done with a context after a call in it.
+    enum End {
+        case none
+        case flush
+        case close(any LayerContext)
     }
 
     enum News {
@@ -62,16 +104,69 @@ extension LayerPool {
 }
 
 extension LayerPool.State {
+    /// Puts a new context into an empty slot.
+    mutating func put(_ context: any LayerContext, in slot: Int) {
+        openings += 1
+        slots[slot].context = context
+        slots[slot].number = openings
+        slots[slot].openedAt = MonotonicTime.now
+    }
+
+    /// An empty slot, if there may be one more context that gets calls.
+    /// - Parameter newerThan: Older ones will not do.
+    func slotToOpen(_ maxContexts: Int, _ newerThan: UInt64, _ now: Int) -> Int? {
+        guard slots.count(where: \.isInUse) < maxContexts else { return nil }
+        guard refusedUntil <= now || !hasGood(newerThan) else { return nil }
+        return slots.firstIndex(where: \.isEmpty)
+    }
+
+    /// Whether there is a good context that is newer than this one.
+    private func hasGood(_ number: UInt64) -> Bool {
+        slots.contains { $0.context != nil && $0.health == .good && $0.number > number }
+    }
+
     /// Lends the context of a slot.
     mutating func lend(_ slot: Int) -> LayerPool.Lent {
         guard let context = slots[slot].context else { preconditionFailure("a slot that is lent has a context") }
         slots[slot].calls += 1
-        return LayerPool.Lent(slot: slot, context: context, absences: absences)
+        return LayerPool.Lent(
+            slot: slot, context: context, number: slots[slot].number, openedAt: slots[slot].openedAt,
+            openings: openings, absences: absences)
+    }
+
+    /// Makes doubtful the contexts up to this one that are in use, and lends the others, to be given back as doubtful.
+    mutating func lendOld(upTo number: UInt64) -> [LayerPool.Lent] {
+        let old = slots.indices.filter {
+            slots[$0].context != nil && slots[$0].health == .good && slots[$0].number <= number
+        }
+        for slot in old where slots[slot].calls > 0 { slots[slot].health = .doubtful }
+        return old.filter { slots[$0].calls == 0 }.map { lend($0) }
+    }
+
+    /// What is to be done with the context of a slot, after a call in it. What is to be closed has left the slot, which
+    /// gets no other one before that is done: a layer may bear one only, and has one slot then.
+    mutating func end(of slot: Int) -> LayerPool.End {
+        guard let context = slots[slot].context, slots[slot].health != .good, slots[slot].calls == 0 else {
+            return .none
+        }
+        if slots[slot].health == .doubtful, slots[slot].isUnflushed { return .flush }
+        slots[slot] = LayerPool.Slot(isClosing: true)
+        return .close(context)
+    }
+
+    mutating func note(_ outcome: LayerPool.Outcome, of lent: LayerPool.Lent) -> LayerPool.News? {
+        switch outcome {
+        case .answer: return noteAnswer(since: lent.absences)
+        case .silence: return noteSilence(of: lent.slot)
+        case .doubt: if slots[lent.slot].health == .good { slots[lent.slot].health = .doubtful }
+        case .failedFlush: slots[lent.slot].health = .broken
+        }
+        return nil
     }
 
     /// A call has succeeded, or has failed for a reason of its own.
     /// - Parameter absences: What they were when it began.
-    mutating func noteAnswer(since absences: UInt64) -> LayerPool.News? {
+    private mutating func noteAnswer(since absences: UInt64) -> LayerPool.News? {
         guard absences == self.absences else { return nil }
         pause = LayerPool.pauses.lowerBound
         guard isAway else { return nil }
@@ -86,10 +181,8 @@ extension LayerPool.State {
         case .change:
             slots[slot].isUnflushed = true
             // The context may have forgotten it already.
-            if slots[slot].isBroken { noteLoss(isUntold: true) }
-        case .flush: slots[slot].isFlushing = false
+            if slots[slot].health == .broken { noteLoss(isUntold: true) }
         case .failedFlush(let isUntold):
-            slots[slot].isFlushing = false
             slots[slot].isUnflushed = true
             noteLoss(isUntold: isUntold)
         }
@@ -100,11 +193,15 @@ extension LayerPool.State {
         if isUntold { isLossUntold = true }
     }
 
-    /// A call has failed, and so has the read after it.
-    mutating func noteSilence(of slot: Int) -> LayerPool.News? {
-        guard !slots[slot].isBroken else { return nil }
-        if slots[slot].isUnflushed { noteLoss(isUntold: true) }
-        slots[slot].isBroken = true
+    /// A call has failed, and so has the probe.
+    private mutating func noteSilence(of slot: Int) -> LayerPool.News? {
+        let health = slots[slot].health
+        guard health != .broken else { return nil }
+        // Of a flush that is under way nobody waits for the end.
+        if slots[slot].isUnflushed || slots[slot].isFlushing { noteLoss(isUntold: true) }
+        slots[slot].health = .broken
+        // Whether the layer is there, newer ones tell.
+        guard health == .good else { return nil }
         // It was opened while the layer was away, and has been of no use.
         if isAway { notePause() }
         return noteAway()
@@ -116,18 +213,19 @@ extension LayerPool.State {
     }
 
     /// The layer is there, and can do less than before.
-    mutating func noteLess(of slot: Int) -> LayerPool.News? {
-        if let news = noteRefusal(of: slot) { return news }
+    mutating func noteLess(_ newerThan: UInt64) -> LayerPool.News? {
+        if let news = noteRefusal(newerThan) { return news }
         guard isAway, !isLessTold else { return nil }
         isLessTold = true
         return .less
     }
 
     /// The layer has no context to give.
-    mutating func noteRefusal(of slot: Int) -> LayerPool.News? {
-        if slots.contains(where: { $0.context != nil && !$0.isBroken }) {
+    /// - Parameter newerThan: Older contexts may be of no use.
+    mutating func noteRefusal(_ newerThan: UInt64) -> LayerPool.News? {
+        if hasGood(newerThan) {
             // It is there, and gives no more than these.
-            slots[slot].refusedUntil = MonotonicTime.now + LayerPool.refusalPause
+            refusedUntil = MonotonicTime.now + LayerPool.refusalPause
             return nil
         }
         notePause()
@@ -140,7 +238,7 @@ extension LayerPool.State {
         isAway = true
         absences += 1
         awaySince = MonotonicTime.now
-        for slot in slots.indices { slots[slot].refusedUntil = 0 }
+        refusedUntil = 0
         return .away
     }
 }

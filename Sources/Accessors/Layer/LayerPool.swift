@@ -3,19 +3,31 @@ import Paging
 
 /// The contexts of one layer: lends them to calls, opens them, and opens them anew when the layer has gone away.
 ///
-///     empty ── lend: open ──▶ free ◀── giveBack ──▶ lent ── a call and the probe after it fail ──▶ broken
-///       ▲  ▲                   │ close                                                               │
-///       │  └───────────────────┘                                                                     │
-///       └──────────────────────────── the last call in it has ended: close ──────────────────────────┘
+///     empty ── lend: open ──▶ good ◀── giveBack, lend
+///       ▲                      │
+///       │                      ├── a call and the probe after it fail ──────────────▶ broken
+///       │                      │                                                       │ ▲
+///       │                      └── a call fails, and the probe ──▶ doubtful            │ │ its flush fails
+///       │                          after it proves nothing            │                │ │
+///       │                                                             ├──────────────────┘
+///       └── the last call in it has ended: flush if it is doubtful, close ─────────────┘
+///
+/// A call in a context that gets no more of them may hang, and so may closing it. If the layer bears several contexts,
+/// another one is opened at once, as long as no more than `maxLeaving` are on their way out. If it bears one only,
+/// calls wait until that is closed.
 ///
 /// **How many calls at once.** `Layer.model` and `isMultiConn` decide how many contexts there are, and how many calls
 /// each is lent to. A layer whose contexts do not see each other's writes has one.
 ///
 /// **A call that fails.** The errno value says little: many layers have none to give on a thread that is not a
 /// connection's. ENOSPC, EDQUOT, EROFS, EPERM and EOPNOTSUPP concern the request, and ESHUTDOWN the whole server. After
-/// any other error one short read decides: if it succeeds, the error is the request's; if not, the layer has gone away.
-/// Then the context is closed, and the call is made again in another one, for at most `retryTime`. Between two attempts
-/// to open one lie 50 ms to 2 s.
+/// any other error a short read is the probe. If it fails, the layer has gone away. Then the context is closed, and the
+/// call is made again in another one, for at most `retryTime`. Between two attempts to open one lie 50 ms to 2 s.
+///
+/// A probe that succeeds proves little: a cache below may hold what it reads, though the layer is gone. So it counts
+/// only in a context that is younger than `trustTime`, or was opened since the call was first made. Any other context
+/// is doubtful then: it gets no more calls, is flushed and closed, and the call is made again in a new one. If the
+/// error comes again there, it is the request's own. A bad block costs one more context every two seconds.
 ///
 /// A layer that has been away for longer than `retryTime` is not waited for: changes fail at once, and reads after the
 /// next attempt. A layer that is only slow is waited for as long as it takes.
@@ -34,19 +46,26 @@ final class LayerPool: Sendable {
     private let exportName: String
     private let isReadOnly: Bool
     private let retryTime: Int
+    private let trustTime: Int
     private let log: @Sendable (String) -> Void
     let properties: LayerProperties
     // Internal only because the extensions are files of their own.
     let maxCalls: Int
+    /// How many contexts get calls, at most. There are more slots.
+    private let maxContexts: Int
     let slotCount: Int
     let state: Monitored<State>
+
+    /// How many contexts may be on their way out while others are in use.
+    static let maxLeaving = 4
 
     /// Opens the first context.
     /// - Parameter contexts: The maximum number of contexts.
     /// - Parameter retryTime: How long a call waits for a layer that has gone away, milliseconds.
+    /// - Parameter trustTime: How old a context may be for a probe in it to count, milliseconds.
     /// - Returns: Nil if the layer has no context to give. It has logged why.
     init?(
-        _ layer: any Layer, exportName: String, isReadOnly: Bool, contexts: Int, retryTime: Int,
+        _ layer: any Layer, exportName: String, isReadOnly: Bool, contexts: Int, retryTime: Int, trustTime: Int = 2000,
         log: @escaping @Sendable (String) -> Void
     ) {
         guard let first = layer.open(exportName: exportName, isReadOnly: isReadOnly) else { return nil }
@@ -54,23 +73,29 @@ final class LayerPool: Sendable {
         self.exportName = exportName
         self.isReadOnly = isReadOnly
         self.retryTime = retryTime
+        self.trustTime = trustTime
         self.log = log
         properties = first.properties
         let hasOneEach = layer.model == .oneCallAContext && (first.properties.isMultiConn || !first.properties.canWrite)
         maxCalls = layer.model == .parallel ? .max : 1
-        var slots = [Slot](repeating: Slot(), count: hasOneEach ? max(1, contexts) : 1)
-        slotCount = slots.count
-        slots[0].context = first
-        state = Monitored(State(slots: slots))
+        maxContexts = hasOneEach ? max(1, contexts) : 1
+        let bearsOne = layer.model == .oneCall || layer.model == .oneConnection
+        slotCount = maxContexts + (bearsOne ? 0 : LayerPool.maxLeaving)
+        var state = State(slots: [Slot](repeating: Slot(), count: slotCount))
+        state.put(first, in: 0)
+        self.state = Monitored(state)
     }
 
-    /// Closes all contexts. No call is under way, and none comes.
+    /// Closes all contexts. No call is under way, and none comes. What leaves already is waited for as long as a call
+    /// waits.
     func close() {
-        let contexts = state.change { state in
-            let contexts = state.slots.compactMap(\.context)
-            state.slots = state.slots.map { _ in Slot() }
+        let end = MonotonicTime.now + retryTime
+        let contexts = state.wait { state -> Monitored<State>.Wish<[any LayerContext]> in
             state.isOver = true
-            return contexts
+            guard state.threads == 0 || MonotonicTime.now >= end else { return .later(end) }
+            let contexts = state.slots.filter { $0.calls == 0 }.compactMap(\.context)
+            state.slots = state.slots.map { _ in Slot() }
+            return .done(contexts)
         }
         for context in contexts { context.close() }
     }
@@ -87,9 +112,31 @@ final class LayerPool: Sendable {
     enum Effect {
         case none
         case change
-        /// A flush. If it has failed, whether nobody is told of that whose changes are gone.
-        case flush
+        /// A flush that has failed: whether nobody is told of that whose changes are gone.
         case failedFlush(isUntold: Bool)
+    }
+
+    /// What the end of a call says of the layer.
+    enum Outcome {
+        /// It is there. The call has succeeded, or its error is its own.
+        case answer
+        /// It has gone away.
+        case silence
+        /// It is unknown whether it is there.
+        case doubt
+        /// The same, and a flush has failed: no other is tried in this context.
+        case failedFlush
+    }
+
+    /// How a call looks for a context.
+    struct Search {
+        let effect: Effect
+        /// When the call began.
+        let begin = MonotonicTime.now
+        /// When it is given up, if it has failed before.
+        var deadline: Int?
+        /// Only contexts that were opened after this one will do, because an older one has been doubtful.
+        var newerThan: UInt64 = 0
     }
 
     /// Makes a call in some context, and again in another one if the layer has gone away meanwhile.
@@ -97,24 +144,29 @@ final class LayerPool: Sendable {
     func perform(
         _ effect: Effect = .none, _ call: (any LayerContext) throws(AccessError) -> Void
     ) throws(AccessError) {
-        let begin = MonotonicTime.now
-        var deadline: Int?
-        while let lent = lend(effect, from: begin, until: deadline) {
+        var search = Search(effect: effect)
+        while let lent = lend(search) {
             do throws(AccessError) {
                 try call(lent.context)
-                giveBack(lent, effect, isGood: true)
+                giveBack(lent, effect, .answer)
                 return
             } catch {
-                if isOfRequest(error) || answers(lent.context) {
-                    giveBack(lent, effect, isGood: true)
-                    throw error
-                }
+                let outcome = outcome(of: error, in: lent, search)
                 // What it may have changed, it changes again.
-                giveBack(lent, .none, isGood: false)
-                deadline = deadline ?? MonotonicTime.now + retryTime
+                giveBack(lent, outcome == .answer ? effect : .none, outcome)
+                if outcome == .answer { throw error }
+                search = next(search, after: outcome, in: lent)
             }
         }
         throw AccessError(EIO)
+    }
+
+    /// How to go on after a call that is to be made again.
+    func next(_ search: Search, after outcome: Outcome, in lent: Lent) -> Search {
+        var search = search
+        search.deadline = search.deadline ?? MonotonicTime.now + retryTime
+        if outcome != .silence, search.newerThan == 0 { search.newerThan = lent.openings }
+        return search
     }
 
     /// Remembers where a read has succeeded.
@@ -122,16 +174,24 @@ final class LayerPool: Sendable {
         state.withLock { $0.goodOffset = offset / Int64(properties.minBlock) * Int64(properties.minBlock) }
     }
 
-    func isOfRequest(_ error: AccessError) -> Bool {
+    /// What an error says. Asks the layer, unless the error says enough by itself.
+    func outcome(of error: AccessError, in lent: Lent, _ search: Search) -> Outcome {
+        if isOfRequest(error) { return .answer }
+        guard answers(lent.context) else { return .silence }
+        let isNew = search.newerThan > 0 && lent.number > search.newerThan
+        return isNew || MonotonicTime.now - lent.openedAt < trustTime ? .answer : .doubt
+    }
+
+    private func isOfRequest(_ error: AccessError) -> Bool {
         switch error.code {
         case ENOSPC, EDQUOT, EROFS, EPERM, EOPNOTSUPP, ESHUTDOWN: true
         default: false
         }
     }
 
-    /// Whether the layer is there. What has been good once may have become bad, so the first and the last block are
-    /// asked for too.
-    func answers(_ context: any LayerContext) -> Bool {
+    /// The probe: whether a block can be read. What has been good once may have become bad, so the first and the last
+    /// one are asked for too.
+    private func answers(_ context: any LayerContext) -> Bool {
         let last = max(0, properties.size - 1) / Int64(properties.minBlock) * Int64(properties.minBlock)
         return answers(context, at: state.withLock { $0.goodOffset })
             || answers(context, at: 0) || answers(context, at: last)
@@ -153,16 +213,14 @@ final class LayerPool: Sendable {
         case none
     }
 
-    /// - Parameter begin: When the call began.
-    /// - Parameter deadline: When a call that has failed before is given up; nil if it has not.
-    private func lend(_ effect: Effect, from begin: Int, until deadline: Int?) -> Lent? {
-        var mayOpenLate = deadline == nil
+    func lend(_ search: Search) -> Lent? {
+        var mayOpenLate = search.deadline == nil
         while true {
-            switch nextStep(effect, from: begin, until: deadline, mayOpenLate: mayOpenLate) {
+            switch nextStep(search, mayOpenLate: mayOpenLate) {
             case .lent(let lent): return lent
             case .open(let slot):
                 mayOpenLate = false
-                open(slot)
+                open(slot, for: search)
             case .none: return nil
             }
         }
@@ -170,20 +228,16 @@ final class LayerPool: Sendable {
 
     /// - Parameter mayOpenLate: Whether a context may be opened though the layer is not waited for any more. Without
     ///   that, nobody would find out that it is back.
-    private func nextStep(_ effect: Effect, from begin: Int, until deadline: Int?, mayOpenLate: Bool) -> Step {
+    private func nextStep(_ search: Search, mayOpenLate: Bool) -> Step {
         state.wait { state in
             if state.isOver { return .done(.none) }
-            if let deadline, MonotonicTime.now >= deadline { return .done(.none) }
-            if let slot = state.slots.firstIndex(where: { $0.context != nil && !$0.isBroken && $0.calls < maxCalls }) {
+            let now = MonotonicTime.now
+            if let deadline = search.deadline, now >= deadline { return .done(.none) }
+            if let slot = state.slots.firstIndex(where: { $0.isFree(maxCalls) && $0.number > search.newerThan }) {
                 return .done(.lent(state.lend(slot)))
             }
-            let now = MonotonicTime.now
-            let end = min(deadline ?? .max, state.isAway ? patience(effect, from: begin, state) : .max)
-            guard
-                let slot = state.slots.firstIndex(where: {
-                    $0.context == nil && !$0.isOpening && $0.refusedUntil <= now
-                })
-            else {
+            let end = min(search.deadline ?? .max, state.isAway ? patience(search, state) : .max)
+            guard let slot = state.slotToOpen(maxContexts, search.newerThan, now) else {
                 // Contexts that are in use come back.
                 guard end < .max else { return .later(nil) }
                 return now < end ? .later(end) : .done(.none)
@@ -200,28 +254,38 @@ final class LayerPool: Sendable {
     }
 
     /// When a call gives up that came while the layer was away. Whoever writes comes again anyway.
-    private func patience(_ effect: Effect, from begin: Int, _ state: State) -> Int {
+    private func patience(_ search: Search, _ state: State) -> Int {
         let end = state.awaySince + retryTime
-        guard case .none = effect else { return end }
-        return max(end, begin + min(retryTime, LayerPool.pauses.upperBound))
+        guard case .none = search.effect else { return end }
+        return max(end, search.begin + min(retryTime, LayerPool.pauses.upperBound))
     }
 
-    func giveBack(_ lent: Lent, _ effect: Effect, isGood: Bool) {
-        let (broken, news) = state.change { state -> ((any LayerContext)?, News?) in
+    func giveBack(_ lent: Lent, _ effect: Effect, _ outcome: Outcome) {
+        let (end, news) = state.change { state -> (End, News?) in
             state.slots[lent.slot].calls -= 1
+            if lent.isFlush { state.slots[lent.slot].isFlushing = false }
             state.note(effect, in: lent.slot)
-            let news = isGood ? state.noteAnswer(since: lent.absences) : state.noteSilence(of: lent.slot)
-            guard state.slots[lent.slot].isBroken, state.slots[lent.slot].calls == 0 else { return (nil, news) }
-            let context = state.slots[lent.slot].context
-            // Nobody opens another one before this one is closed: a layer may bear one only.
-            state.slots[lent.slot] = Slot(isOpening: true)
-            return (context, news)
-        }
-        if let broken {
-            broken.close()
-            state.change { $0.slots[lent.slot].isOpening = false }
+            let news = state.note(outcome, of: lent)
+            return (state.end(of: lent.slot), news)
         }
         tell(news)
+        if case .none = end { return }
+        // Each may hang.
+        state.withLock { $0.threads += 1 }
+        let hasBegun = DetachedThread.run { self.finish(end, lent.slot) }
+        if !hasBegun { finish(end, lent.slot) }
+    }
+
+    /// Does what is left to be done with a context that gets no more calls.
+    private func finish(_ end: End, _ slot: Int) {
+        switch end {
+        case .none: break
+        case .flush: flushDoubtful(slot)
+        case .close(let context):
+            context.close()
+            state.change { $0.slots[slot].isClosing = false }
+        }
+        state.change { $0.threads -= 1 }
     }
 
     private func tell(_ news: News?) {
@@ -242,23 +306,31 @@ final class LayerPool: Sendable {
     // MARK: - Opening
 
     /// Opens a context for a slot. A failure is for the next attempt.
-    private func open(_ slot: Int) {
+    private func open(_ slot: Int, for search: Search) {
         let context = layer.open(exportName: exportName, isReadOnly: isReadOnly)
         let found = context?.properties
         let (isTaken, news) = state.change { state -> (Bool, News?) in
             state.slots[slot].isOpening = false
-            guard let context, let found else { return (false, state.noteRefusal(of: slot)) }
+            guard let context, let found else { return (false, state.noteRefusal(search.newerThan)) }
             guard !state.isOver else { return (false, nil) }
             guard found.size == properties.size else {
                 state.isOver = true
                 return (false, .other(found.size))
             }
-            guard found.canDoAll(of: properties) else { return (false, state.noteLess(of: slot)) }
-            state.slots[slot].context = context
+            guard found.canDoAll(of: properties) else { return (false, state.noteLess(search.newerThan)) }
+            state.put(context, in: slot)
             if !state.isAway { state.nextAttempt = 0 }
             return (true, nil)
         }
-        if !isTaken { context?.close() }
+        if !isTaken {
+            context?.close()
+            doubt(upTo: search.newerThan)
+        }
         tell(news)
+    }
+
+    /// Whoever has met a doubtful context gets no new one. So all that are as old are doubtful.
+    private func doubt(upTo number: UInt64) {
+        for lent in state.change({ $0.lendOld(upTo: number) }) { giveBack(lent, .none, .doubt) }
     }
 }

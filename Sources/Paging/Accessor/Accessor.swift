@@ -49,10 +49,13 @@ public protocol Accessor: AnyObject, Sendable {
     /// - Parameter onlyIfFast: Throw EOPNOTSUPP, having changed nothing, rather than write zeroes out.
     func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError)
 
-    /// Makes `range` a hole that reads as zeroes, if the image can have one. Its ends are multiples of the base page,
-    /// or the end of the image.
+    /// Makes `range` a hole, if the image can have one, that reads as zeroes if `isTrimZeroing`. Its ends are multiples
+    /// of the base page, or the end of the image.
     /// - Throws: EOPNOTSUPP if the image cannot have a hole; nothing has changed then.
     func trim(_ range: Range<Int64>) throws(AccessError)
+
+    /// Whether what has been trimmed reads as zeroes; if not, it may read as anything that it has ever been. Constant.
+    var isTrimZeroing: Bool { get }
 
     /// Reports the extents of `range` in ascending order, from its beginning on, without gaps and clipped to it, until
     /// `report` returns false or the range ends. If the image does not know its extents, all is data.
@@ -84,6 +87,8 @@ public protocol Accessor: AnyObject, Sendable {
 
 extension Accessor {
     public var isChangeDurable: Bool { false }
+
+    public var isTrimZeroing: Bool { true }
 
     public func keep(in record: KeptImage) {}
 

@@ -20,6 +20,14 @@ extension PageMapper {
         }
     }
 
+    /// What is known of `pages`, which the caller has reserved, does not hold any more. O(chunks).
+    func forgetZeroes(in pages: Range<UInt64>) {
+        context.noteHole(0..<0)
+        for part in pages.chunkParts {
+            context.map.chunk(of: part.lowerBound).withLock { chunk in context.map.forgetZeroes(in: part, of: chunk) }
+        }
+    }
+
     /// Whether the image is asked before it is read at `offset`, which is missing. It is if there was a hole and this
     /// request has not asked there yet.
     func isWorthAsking(at offset: Int64, _ progress: inout RequestProgress) -> Bool {

@@ -1,6 +1,6 @@
 /// What zero, trim and the closing of an image do to cached pages.
 extension PageMapper {
-    /// Changes `pages` of the image to zeroes behind the cache's back, and drops what was cached of them.
+    /// Changes `pages` of the image behind the cache's back, to zeroes usually, and drops what was cached of them.
     ///
     /// It reserves the range, so that new fills, writes and write-outs in it wait. It waits for those under way, and
     /// calls `change`. Only if that succeeds does it drop the pages, dirty ones too. A flexpage that reaches over the
@@ -8,8 +8,9 @@ extension PageMapper {
     /// failure changes nothing. O(flexpages in the range) or O(all flexpages and buckets), whichever is less, whatever
     /// its length.
     /// - Parameter pages: Not empty.
+    /// - Parameter isZeroed: Whether the image holds zeroes there then. If not, it is read when it is wanted.
     func replace(
-        _ pages: Range<UInt64>, by change: () throws(AccessError) -> Void
+        _ pages: Range<UInt64>, isZeroed: Bool = true, by change: () throws(AccessError) -> Void
     ) throws(AccessError) {
         assert(!pages.isEmpty, "a range that is not empty is reserved")
         context.reservations.reserve(pages)
@@ -21,7 +22,7 @@ extension PageMapper {
         try atRisk(change)
         splitStraddlers(of: pages)
         visit(pages, .inside, where: { _ in true }, do: { id, chunk in dropOrWait(id, in: chunk) })
-        noteZeroes(in: pages)
+        if isZeroed { noteZeroes(in: pages) } else { forgetZeroes(in: pages) }
         context.waiters.wake()
     }
 

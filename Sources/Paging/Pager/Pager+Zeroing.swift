@@ -35,15 +35,15 @@ extension Pager {
         }
     }
 
-    /// Lets the image forget `range`, which then reads as zeroes. Base pages of which only a part lies in it stay as
-    /// they are.
+    /// Lets the image forget `range`, which then reads as whatever the image has there: zeroes, if it is one that says
+    /// so. Base pages of which only a part lies in it stay as they are.
     /// - Parameter forced: Return only when that is durable (FUA).
     /// - Throws: As `write`; EOPNOTSUPP if the image cannot do it. Nothing has changed then.
     public func trim(_ range: Range<Int64>, forced: Bool) throws(AccessError) {
         try checkForWriting(range)
         let inner = range.wholePages(ofImage: provider.size)
         guard !inner.isEmpty else { return }
-        try provider.mapper.replace(inner) { () throws(AccessError) in
+        try provider.mapper.replace(inner, isZeroed: provider.accessor.isTrimZeroing) { () throws(AccessError) in
             LockRank.assertNoneHeld()
             try provider.countingCall { () throws(AccessError) in
                 try provider.accessor.trim(inner.bytes(ofImage: provider.size))

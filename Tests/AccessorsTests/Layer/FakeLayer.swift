@@ -29,6 +29,14 @@ final class FakeLayer: Layer, @unchecked Sendable {
         var maxContexts = Int.max
         /// What calls fail with, by kind, and whether the layer answers reads meanwhile.
         var failures: [Kind: Int32] = [:]
+        /// Reads in it succeed whatever has become of the layer: a cache below has it.
+        var remembered: Range<Int64> = 0..<0
+        /// Reads and writes that touch it fail.
+        var badBytes: Range<Int64> = 0..<0
+        /// Reads that touch it do not end.
+        var hangingBytes: Range<Int64> = 0..<0
+        /// Closing a context does not end.
+        var closeHangs = false
 
         // What happened.
         var openContexts = 0
@@ -37,11 +45,13 @@ final class FakeLayer: Layer, @unchecked Sendable {
         var callsAtOnce = 0
         var maxAtOnce = 0
         var largest = 0
+        /// Reads and writes, in their order.
+        var ranges: [Range<Int64>] = []
         var complaints: [String] = []
         var names: [String] = []
     }
 
-    enum Kind: Hashable { case read, write, flush, zero, extents }
+    enum Kind: Hashable { case read, write, flush, zero, trim, extents }
 
     init(_ bytes: [UInt8], _ model: LayerModel = .parallel, _ properties: LayerProperties? = nil) {
         self.model = model
@@ -120,15 +130,21 @@ final class FakeContext: LayerContext, @unchecked Sendable {
         }
         let delay = layer.delay.load(ordering: .relaxed)
         if delay > 0 { usleep(delay) }
+        while kind == .read, layer.with({ range?.overlaps($0.hangingBytes) ?? false }) { usleep(1000) }
         let failure = layer.with { state -> Int32? in
             state.callsAtOnce -= 1
-            guard state.generation == generation else { return EIO }
-            if let failure = state.failures[kind] { return failure }
-            body(&state)
-            return nil
+            let failure = self.failure(kind, range, state)
+            if failure == nil { body(&state) }
+            return failure
         }
         callsAtOnce.wrappingSubtract(1, ordering: .relaxed)
         if let failure { throw AccessError(failure) }
+    }
+
+    private func failure(_ kind: FakeLayer.Kind, _ range: Range<Int64>?, _ state: FakeLayer.State) -> Int32? {
+        if let range, kind == .read, range.clamped(to: state.remembered) == range { return nil }
+        if let range, range.overlaps(state.badBytes) { return EIO }
+        return state.generation == generation ? state.failures[kind] : EIO
     }
 
     private func check(_ kind: FakeLayer.Kind, _ range: Range<Int64>, _ state: inout FakeLayer.State) {
@@ -141,6 +157,7 @@ final class FakeContext: LayerContext, @unchecked Sendable {
         }
         if kind == .read || kind == .write {
             state.largest = max(state.largest, range.count)
+            state.ranges.append(range)
             if range.count > properties.maxRequest { state.complaints.append("\(kind) of \(range.count) bytes") }
         }
     }
@@ -175,6 +192,11 @@ final class FakeContext: LayerContext, @unchecked Sendable {
         }
     }
 
+    /// Forgets nothing: a layer need not.
+    func trim(_ range: Range<Int64>) throws(AccessError) {
+        try call(.trim, range, isAllowed: properties.canTrim) { _ in }
+    }
+
     /// Runs of zeroes of whole kibibytes are holes.
     func extents(of range: Range<Int64>, _ report: (Extent) -> Bool) throws(AccessError) {
         var found: [Extent] = []
@@ -194,6 +216,7 @@ final class FakeContext: LayerContext, @unchecked Sendable {
     func close() {
         if isClosed.exchange(true, ordering: .relaxed) { layer.with { $0.complaints.append("closed twice") } }
         if callsAtOnce.load(ordering: .relaxed) > 0 { layer.with { $0.complaints.append("closed during a call") } }
+        while layer.with({ $0.closeHangs }) { usleep(1000) }
         layer.with { $0.openContexts -= 1 }
     }
 }

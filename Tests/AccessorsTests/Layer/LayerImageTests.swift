@@ -97,6 +97,22 @@ import Testing
         image.close()
     }
 
+    /// What is longer than a call may be is divided where the layer likes it.
+    @Test func preferredBlocks() throws {
+        let size = 1 << 20
+        var properties = LayerProperties(size: Int64(size), preferredBlock: 65_536, maxRequest: 200_000)
+        properties.canWrite = true
+        let layer = FakeLayer(pattern(size), .parallel, properties)
+        let image = try image(layer, stagingBytes: 1 << 16)
+        let memory = PageMemory(pattern(size - 4096)) { 1 << 20 }
+        try read(memory, from: image, at: 4096)
+        try write(memory, to: image, at: 4096)
+        let starts = [4096, 196_608, 393_216, 589_824, 786_432, 983_040] as [Int64]
+        #expect(layer.with { $0.ranges.map(\.lowerBound) } == starts + starts)
+        image.close()
+        #expect(layer.with { $0.complaints } == [])
+    }
+
     /// Writers of different pages of one block change nothing of each other's.
     @Test func sharedBlocks() throws {
         let size = 4 * 65536

@@ -15,11 +15,12 @@ import Testing
         let pool: LayerPool
         let lines = Guarded<[String]>([])
 
-        init(_ layer: FakeLayer, contexts: Int = 4, retryTime: Int = 5000) throws {
+        init(_ layer: FakeLayer, contexts: Int = 4, retryTime: Int = 5000, trustTime: Int = 3_600_000) throws {
             self.layer = layer
             let lines = lines
             let pool = LayerPool(
-                layer, exportName: "disk", isReadOnly: false, contexts: contexts, retryTime: retryTime
+                layer, exportName: "disk", isReadOnly: false, contexts: contexts, retryTime: retryTime,
+                trustTime: trustTime
             ) { line in lines.withLock { $0.append(line) } }
             self.pool = try #require(pool)
         }
@@ -164,6 +165,8 @@ import Testing
         rig.layer.goAway()
         #expect(code { () throws(AccessError) in try rig.read() } == EIO)
         #expect(rig.pool.isOver)
+        // Nothing is left to flush, and what comes from now on never will be.
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == EIO)
         #expect(
             rig.lines.withLock { $0.last }
                 == "the fake layer came back with 61440 bytes, and had 65536: that is another image; nothing is read "
@@ -214,6 +217,131 @@ import Testing
         // The layer has reported that once. Nobody but the caller of flushContexts has heard of it.
         #expect(code { () throws(AccessError) in try rig.pool.flush() } == ESTALE)
         try rig.pool.flush()
+        rig.end()
+    }
+
+    // MARK: - Probes that a cache below answers
+
+    private static let models: [LayerModel] = [.parallel, .oneCallAContext, .oneCall, .oneConnection]
+
+    /// A layer with a cache goes away and comes back. The cache answers the probe, and what it does not have is read
+    /// and written nevertheless: nobody is told that it was a fault of the request.
+    @Test(arguments: models) func aCacheAnswersTheProbe(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), trustTime: 0)
+        try rig.read()
+        rig.layer.with { $0.remembered = 0..<4096 }
+        rig.layer.goAway(refusingOpens: 2)
+        try rig.read(8192)
+        rig.layer.goAway()
+        try rig.write(1, at: 8192)
+        try rig.pool.flush()
+        #expect(rig.layer.with { $0.durable[8192] } == 1)
+        rig.end()
+    }
+
+    /// The same with a context for each thread: not one of the old ones is used for what it cannot do.
+    @Test func aCacheAnswersEachProbe() throws {
+        let layer = layer(.oneCallAContext)
+        layer.delay.store(2000, ordering: .relaxed)
+        let rig = try Rig(layer, trustTime: 0)
+        for round in 0..<3 {
+            rig.layer.with { $0.remembered = 0..<4096 }
+            let workers = (1..<9).map { number in Worker { try rig.read(Int64(number) * 4096) } }
+            for worker in workers { worker.start() }
+            for worker in workers { try worker.join() }
+            rig.layer.goAway(refusingOpens: round)
+        }
+        try rig.read(8192)
+        rig.end()
+    }
+
+    /// What was not flushed when such a layer went away is told to be lost.
+    @Test(arguments: models) func aFlushOverACache(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), trustTime: 0)
+        try rig.write(1)
+        rig.layer.with { $0.remembered = 0..<4096 }
+        rig.layer.goAway()
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == ESTALE)
+        try rig.write(1)
+        try rig.pool.flush()
+        try rig.write(2)
+        rig.layer.goAway()
+        try rig.read(8192)
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == ESTALE)
+        try rig.write(2)
+        try rig.pool.flush()
+        #expect(rig.layer.with { $0.durable[0] } == 2)
+        rig.end()
+    }
+
+    /// A bad block costs one more context. The error is its own, and nothing that was written counts as lost.
+    @Test(arguments: models) func aBadBlock(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), trustTime: 0)
+        rig.layer.with { $0.badBytes = 8192..<12_288 }
+        try rig.write(1)
+        #expect(code { () throws(AccessError) in try rig.read(8192) } == EIO)
+        #expect(rig.layer.with { $0.opens } == 2)
+        try rig.pool.flush()
+        #expect(rig.layer.with { $0.durable[0] } == 1)
+        #expect(code { () throws(AccessError) in try rig.write(1, at: 8192) } == EIO)
+        try rig.read()
+        #expect(rig.lines.withLock { $0 } == [])
+        rig.end()
+    }
+
+    /// A flush that fails in a new context as well is the layer's error, until it succeeds; then what was written is to
+    /// be written once more.
+    @Test(arguments: models) func aFlushThatFailsInEachContext(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), trustTime: 0)
+        try rig.write(1)
+        rig.layer.with { $0.failures = [.flush: EIO] }
+        for _ in 0..<3 { #expect(code { () throws(AccessError) in try rig.pool.flush() } == EIO) }
+        rig.layer.with { $0.failures = [:] }
+        #expect(code { () throws(AccessError) in try rig.pool.flush() } == ESTALE)
+        try rig.write(1)
+        try rig.pool.flush()
+        #expect(rig.layer.with { $0.durable[0] } == 1)
+        #expect(rig.lines.withLock { $0 } == [])
+        rig.end()
+    }
+
+    // MARK: - Calls that hang
+
+    /// A call hangs in a context that has broken. A layer that bears several is opened anew nevertheless, and the call
+    /// is made again once it has ended. One that bears only one is waited for.
+    @Test(arguments: models) func aHungCall(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), contexts: 2, retryTime: 500)
+        rig.layer.with { $0.hangingBytes = 8192..<12_288 }
+        let hung = Worker { try rig.read(8192) }
+        hung.start()
+        while rig.layer.with({ $0.callsAtOnce }) == 0 { usleep(1000) }
+        rig.layer.goAway()
+        if model == .parallel || model == .oneCallAContext {
+            try rig.read()
+            try rig.write(1)
+            try rig.pool.flush()
+            #expect(rig.layer.with { $0.durable[0] } == 1)
+        }
+        rig.layer.with { $0.hangingBytes = 0..<0 }
+        try hung.join()
+        try rig.read()
+        rig.end()
+    }
+
+    /// Closing a context hangs. Others are opened beside it, until there are too many.
+    @Test(arguments: models) func aHungClose(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model), contexts: 1, retryTime: 200)
+        rig.layer.with { $0.closeHangs = true }
+        let possible = model == .parallel || model == .oneCallAContext ? 4 : 0
+        for _ in 0..<possible {
+            rig.layer.goAway()
+            try rig.read()
+        }
+        rig.layer.goAway()
+        #expect(code { () throws(AccessError) in try rig.read() } == EIO)
+        #expect(rig.layer.with { $0.openContexts } == possible + 1)
+        rig.layer.with { $0.closeHangs = false }
+        while code({ () throws(AccessError) in try rig.read() }) != 0 {}
         rig.end()
     }
 }

@@ -167,6 +167,54 @@ import Testing
         try Bytes.check(Array(try disk.contents()[..<(1 << 20)]), new, "the image")
     }
 
+    /// What is below has a cache of its own, which answers while the layer is gone. When that is back, what the cache
+    /// does not have is read, written and flushed, though it needs another connection.
+    @Test func aCacheBelowAnswers() throws {
+        let disk = try QemuNbd("raw", size: 4 << 20)
+        let server = try disk.serve(
+            "memory=8M", "dirty-age=3600", "readahead=off", "cache=writethrough", "cache-on-read=true",
+            below: ["--filter=cache"])
+        let new = Image.bytes(0..<1 << 20, seed: 4)
+        do {
+            let client = try Client(server)
+            #expect(try client.read(4096, at: 0) == .init(repeating: 0, count: 4096))
+            try client.write(Array(new[..<65_536]), at: 0)
+            try client.flush()
+            try grow(old: disk)
+            try client.write(new, at: 0)
+            try client.flush()
+            #expect(try client.read(4096, at: 2 << 20) == .init(repeating: 0, count: 4096))
+        }
+        #expect(try server.stop() == 0, "\(server.log)")
+        try disk.kill()
+        try Bytes.check(try disk.contents(), new + .init(repeating: 0, count: 3 << 20), "the image")
+    }
+
+    /// The same for a compressed image, of which the xz filter keeps the last blocks.
+    @Test(.enabled(if: Subprocess.exists("xz"), "needs xz")) func aCompressedImage() throws {
+        let image = try Image(size: 4 << 20)
+        let disk = try QemuNbd("raw", size: 1 << 20)
+        try disk.kill()
+        let packed = try Subprocess.run(
+            "sh", "-c", "xz -0 -T1 --block-size=262144 < \(image.path) > \(disk.image)")
+        try #require(packed.status == 0, "\(packed.output)")
+        try disk.start()
+        let server = try disk.serve(
+            "memory=8M", "readahead=off", above: ["-r"], below: ["--filter=xz"])
+        let client = try Client(server)
+        try image.checkRead(client, 4096, at: 0)
+        try grow(old: disk)
+        try image.checkRead(client, 1 << 20, at: 3 << 20)
+        #expect(!server.log.contains("does not answer"), "\(server.log)")
+    }
+
+    /// Lets connections become old enough for a read in them to prove nothing, and breaks them.
+    private func grow(old disk: QemuNbd) throws {
+        usleep(2_100_000)
+        try disk.kill()
+        try disk.start()
+    }
+
     /// With shared=true, all connections of the nbd plugin are one, and it never makes another. Requests fail when it
     /// is gone, and the server ends; it neither hangs nor crashes.
     @Test func oneConnectionForAll() throws {

@@ -56,9 +56,9 @@ final class QemuNbd {
     }
 
     /// Serves it through the filter.
-    func serve(_ parameters: String..., above: [String] = []) throws -> Server {
+    func serve(_ parameters: String..., above: [String] = [], below: [String] = []) throws -> Server {
         try Server(
             ["socket=\(socket)"] + parameters,
-            Server.Options(nbdkit: above, isVerbose: false, pager: .filter, plugin: "nbd"))
+            Server.Options(nbdkit: above, isVerbose: false, pager: .filter, below: below, plugin: "nbd"))
     }
 }

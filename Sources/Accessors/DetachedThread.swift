@@ -1,7 +1,7 @@
 import Glibc
 
 /// A thread that nobody joins, for work that may hang for ever.
-enum DetachedThread {
+public enum DetachedThread {
     private final class Body {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -9,17 +9,17 @@ enum DetachedThread {
 
     /// Runs `body` on a thread of its own.
     /// - Returns: False if there can be no more threads.
-    static func run(_ body: @escaping @Sendable () -> Void) -> Bool {
+    public static func run(_ body: @escaping @Sendable () -> Void) -> Bool {
         var thread = pthread_t()
-        let argument = unsafe Unmanaged.passRetained(Body(body))
-        let failure = unsafe pthread_create(
+        let argument = Unmanaged.passRetained(Body(body))
+        let failure = pthread_create(
             &thread, nil,
             { argument in
-                unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()
+                Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()
                 return nil
             }, argument.toOpaque())
         guard failure == 0 else {
-            unsafe argument.release()
+            argument.release()
             return false
         }
         pthread_detach(thread)

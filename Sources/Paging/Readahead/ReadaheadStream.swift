@@ -151,8 +151,8 @@ struct ReadaheadStream {
         }
     }
 
-    /// Where the reader of a stream without a window may be: beside what it has reached, or anywhere in what was given up,
-    /// which it may have found before it was recycled.
+    /// Where the reader of a stream without a window may be: beside what it has reached, or anywhere in what was given
+    /// up, which it may have found before it was recycled.
     private var givenUp: Range<UInt64> {
         switch direction {
         case .backwards: seen.lowerBound - min(seen.lowerBound, given)..<seen.upperBound
@@ -233,8 +233,8 @@ struct ReadaheadStream {
         }
     }
 
-    /// Those of them that exceed what the reader has reached. A reader that has gone on for long may be expected to go on
-    /// for as long again.
+    /// Those of them that exceed what the reader has reached. A reader that has gone on for long may be expected to go
+    /// on for as long again.
     var atRisk: UInt64 { outstanding - min(outstanding, reached) }
 
     /// How many steps have been asked for past the latest access.

@@ -177,8 +177,8 @@ import Testing
         #expect(arrivals(stream).isEmpty)
     }
 
-    /// What has been asked for is outstanding until the reader has passed it, and nothing else is. What it has passed is
-    /// told once, and counts as reached.
+    /// What has been asked for is outstanding until the reader has passed it, and nothing else is. What it has passed
+    /// is told once, and counts as reached.
     @Test(arguments: [2, -2, 100, -100] as [Int64]) func whatIsAskedForIsOutstanding(step: Int64) throws {
         var (stream, plan) = running(from: 5000, by: step)
         #expect(awaited(stream) == pages(of: plan))

@@ -27,9 +27,11 @@ import Testing
         #expect(pages.readaheadWaste.take(ofImage: 0) == .none)
     }
 
-    /// The last pages of the largest image have their place, and the count stays at its maximum: neither touches the other.
+    /// The last pages of the largest image have their place, and the count stays at its maximum: neither touches the
+    /// other.
     @Test func theWordIsLargeEnough() throws {
-        let waste = try Pages(memory: Pages.minMemory).readaheadWaste
+        let pages = try Pages(memory: Pages.minMemory)
+        let waste = pages.readaheadWaste
         waste.prepare(image: 0)
         let last = BasePage.number(of: .max)
         for _ in 0..<100 { waste.count(last - 63..<last + 1, ofImage: 0) }

@@ -15,8 +15,8 @@ struct ReadaheadAccount {
     private var eighths: Int
     /// The pages of a miss that earn credit, at most.
     private static let maxPagesOfMiss: UInt64 = 4
-    /// The maximum credit, in windows of the maximum size. It is also what an image begins with, so that eight streams at
-    /// once grow to their maximum before any of them has earned something.
+    /// The maximum credit, in windows of the maximum size. It is also what an image begins with, so that eight streams
+    /// at once grow to their maximum before any of them has earned something.
     private static let maxWindows = 10
     /// It is at least 4 MiB and at most 24, whatever the windows are.
     private static let limits = (least: 1024, most: 6144)

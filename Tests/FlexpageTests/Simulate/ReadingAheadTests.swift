@@ -63,8 +63,8 @@ import Testing
     }
 
     /// No more reads are waited for than without it, and no volume takes longer. At most 30 % more bytes are read: an
-    /// eighth on the image's account, an eighth that streams deserve, and the pages that these have pushed out. There is
-    /// also what an image may waste before it has learnt anything.
+    /// eighth on the image's account, an eighth that streams deserve, and the pages that these have pushed out. There
+    /// is also what an image may waste before it has learnt anything.
     @Test(arguments: Load.allCases, [4, 16, 64]) func pays(load: Load, mebibytes: Int) throws {
         let trace = try ReadingAheadTests.trace(load)
         let off = try Simulation(memory: mebibytes << 20, way: .flexible).run(trace)
@@ -95,7 +95,9 @@ import Testing
             let ahead = try Simulation(memory: mebibytes << 20, way: .ahead).run(trace)
             #expect(ahead.readsAwaited < off.readsAwaited)
             #expect(Double(ahead.traffic.bytesRead) <= maxBytes * Double(off.traffic.bytesRead))
-            for volume in Volume.allCases { #expect(volume.seconds(ahead) <= 1.03 * volume.seconds(off), "\(volume)") }
+            for volume in Volume.allCases {
+                #expect(volume.seconds(ahead) <= 1.03 * volume.seconds(off), "\(volume)")
+            }
         }
     }
 }

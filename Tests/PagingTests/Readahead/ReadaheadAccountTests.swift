@@ -4,7 +4,8 @@ import Testing
 
 /// What may be read ahead before anybody is known to want it.
 @Suite struct ReadaheadAccountTests {
-    /// It begins with its maximum: ten windows, at least 4 MiB and at most 24. What is lost is paid in full, and it may owe.
+    /// It begins with its maximum: ten windows, at least 4 MiB and at most 24. What is lost is paid in full, and it may
+    /// owe.
     @Test func whatIsLostIsPaid() {
         var account = ReadaheadAccount(maxWindow: 256)
         #expect(account.credit == 2560)

@@ -235,7 +235,7 @@ public final class Pages: @unchecked Sendable {
             }
             if state.has(PageState.prefetched) {
                 let count = table[candidate.id].pages
-                readaheadWaste.count(count, ofImage: candidate.key.image)
+                readaheadWaste.count(table[candidate.id].covered, ofImage: candidate.key.image)
                 chunk.shard.pointee.pagesReadAheadInVain += count
                 map.counters.countReadAheadInVain(count)
             }

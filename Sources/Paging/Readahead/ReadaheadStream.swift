@@ -32,10 +32,25 @@ struct ReadaheadStream {
     var accesses = 0
     /// The time of its last use: the number of an access among all to the image.
     var usedAt: UInt64 = 0
+    /// Base pages that the reader has reached: those that it has missed, and those that it has passed of what was read
+    /// ahead of it.
+    private(set) var reached: UInt64 = 0
+    private var progress = Progress()
+    /// Base pages that were outstanding when it gave up, until the reader is heard of again.
+    private var given: UInt64 = 0
+
+    /// What has become of base pages that were read ahead.
+    struct Progress {
+        /// The reader has passed them.
+        var passed: UInt64 = 0
+        /// The reader has turned away from them.
+        var lost: UInt64 = 0
+    }
 
     /// The lead at which the direction is known.
     private static let leadOfDirection = 2
     private static let maxLead = 8
+    private static let partOfDense: UInt64 = 4
     /// How many requests of a client may come in any order.
     private static let reordered: UInt64 = 16
     /// The maximum stride: 256 MiB.
@@ -52,6 +67,7 @@ struct ReadaheadStream {
         ahead = pages.upperBound
         accesses = 1
         usedAt = time
+        reached = UInt64(pages.count)
     }
 
     /// The strided stream that accesses of two streams and one to `pages` make, if they lie at equal distances and none
@@ -68,6 +84,7 @@ struct ReadaheadStream {
         direction = .strided(distance)
         ahead = pages.lowerBound
         accesses = 3
+        reached = 3 * UInt64(pages.count)
     }
 
     /// Whether more should be read ahead after a miss of `pages`, which the stream has followed. That is so if it has a
@@ -78,10 +95,14 @@ struct ReadaheadStream {
     func isDue(_ pages: Range<UInt64>) -> Bool {
         switch direction {
         case .strided: accesses >= ReadaheadStream.stridesOfPattern && ahead == latest.lowerBound
-        case .forwards: window > 0 ? pages.upperBound >= ahead : lead >= ReadaheadStream.leadOfDirection
-        case .backwards: window > 0 ? pages.lowerBound <= ahead : lead <= -ReadaheadStream.leadOfDirection
+        case .forwards: window > 0 ? pages.upperBound >= ahead : isDense && lead >= ReadaheadStream.leadOfDirection
+        case .backwards: window > 0 ? pages.lowerBound <= ahead : isDense && lead <= -ReadaheadStream.leadOfDirection
         }
     }
+
+    /// Whether the reader has reached a good part of what lies between its lowest and its highest page. Accesses that
+    /// only happen to be near one another leave more out.
+    private var isDense: Bool { reached * ReadaheadStream.partOfDense >= UInt64(seen.count) }
 
     /// How far an access may be from where it is expected, so that sixteen requests in any order are one stream.
     private func slack(_ pages: Range<UInt64>) -> UInt64 {
@@ -92,28 +113,50 @@ struct ReadaheadStream {
     /// - Returns: Whether it does.
     mutating func follow(_ pages: Range<UInt64>) -> Bool {
         assert(!pages.isEmpty, "an access is to a page")
+        guard expects(pages) else { return false }
+        let before = outstanding + progress.lost
         if case .strided(let distance) = direction {
-            guard pages.count == latest.count, let steps = steps(to: pages.lowerBound, by: distance) else {
-                return false
-            }
-            if steps > 0 { accesses += 1 }
+            if (Int64(pages.lowerBound) - Int64(latest.lowerBound)) * distance.signum() > 0 { count(pages) }
             advanceStrided(to: pages.lowerBound, by: distance)
         } else {
-            guard near.overlaps(widened(pages, by: slack(pages))) else { return false }
-            if pages != latest { accesses += 1 }
+            if pages != latest { count(pages) }
             note(pages)
             latest = pages
+            given = 0
         }
+        pass(before)
         return true
+    }
+
+    /// Whether an access to `pages` belongs to the stream.
+    private func expects(_ pages: Range<UInt64>) -> Bool {
+        guard case .strided(let distance) = direction else {
+            return near.overlaps(widened(pages, by: slack(pages)))
+        }
+        return pages.count == latest.count && steps(to: pages.lowerBound, by: distance) != nil
+    }
+
+    private mutating func count(_ pages: Range<UInt64>) {
+        accesses += 1
+        reached += UInt64(pages.count)
     }
 
     /// Where the reader is, and what has been asked for ahead of it. If pages of that were dropped, the reader's next
     /// miss is there.
     private var near: Range<UInt64> {
-        guard window > 0 else { return seen }
+        guard window > 0 else { return givenUp }
         switch direction {
         case .backwards: return min(ahead, seen.lowerBound)..<seen.lowerBound + 1
         default: return seen.upperBound - 1..<max(ahead, seen.upperBound)
+        }
+    }
+
+    /// Where the reader of a stream without a window may be: beside what it has reached, or anywhere in what was given
+    /// up, which it may have found before it was recycled.
+    private var givenUp: Range<UInt64> {
+        switch direction {
+        case .backwards: seen.lowerBound - min(seen.lowerBound, given)..<seen.upperBound
+        default: seen.lowerBound..<seen.upperBound + given
         }
     }
 
@@ -140,18 +183,25 @@ struct ReadaheadStream {
 
     /// The reader goes the other way: the stream begins anew at `page`.
     private mutating func turn(_ direction: Direction, from page: UInt64) {
+        progress.lost += outstanding
         self.direction = direction
         ahead = page
         window = 0
         mark = nil
     }
 
-    /// Doubles the window, within `minWindow` and `maxWindow`, and plans the next pages to read ahead. They count as
-    /// asked for.
-    /// - Parameter end: The image's end.
-    mutating func advance(minWindow: UInt64, maxWindow: UInt64, end: UInt64) -> ReadaheadPlan {
+    /// How many pages are asked for next, if nothing speaks against it: the double, within `minWindow` and `maxWindow`.
+    func nextWindow(minWindow: UInt64, maxWindow: UInt64) -> UInt64 {
         assert(minWindow > 0 && minWindow <= maxWindow, "a window has a page")
-        window = min(max(window * 2, minWindow), maxWindow)
+        return min(max(window * 2, minWindow), maxWindow)
+    }
+
+    /// Plans the next pages to read ahead. They count as asked for.
+    /// - Parameter next: About how many: the new window.
+    /// - Parameter end: The image's end.
+    mutating func advance(by next: UInt64, end: UInt64) -> ReadaheadPlan {
+        assert(next > 0, "a window has a page")
+        window = next
         var plan = ReadaheadPlan()
         switch direction {
         case .forwards:
@@ -170,6 +220,71 @@ struct ReadaheadStream {
         }
         if plan.mark != nil { mark = plan.mark }
         return plan
+    }
+
+    // MARK: What is outstanding
+
+    /// Base pages that have been asked for, and that the reader is not known to have reached.
+    var outstanding: UInt64 {
+        switch direction {
+        case .forwards: ahead - min(ahead, seen.upperBound)
+        case .backwards: seen.lowerBound - min(ahead, seen.lowerBound)
+        case .strided(let distance): stepsAhead(by: distance) * UInt64(latest.count)
+        }
+    }
+
+    /// Those of them that exceed what the reader has reached. A reader that has gone on for long may be expected to go
+    /// on for as long again.
+    var atRisk: UInt64 { outstanding - min(outstanding, reached) }
+
+    /// How many steps have been asked for past the latest access.
+    private func stepsAhead(by distance: Int64) -> UInt64 {
+        UInt64(max(0, (Int64(ahead) - Int64(latest.lowerBound)) / distance))
+    }
+
+    /// Whether `page` is one of the pages that are outstanding.
+    func awaits(_ page: UInt64) -> Bool {
+        guard window > 0 else { return false }
+        switch direction {
+        case .forwards: return seen.upperBound <= page && page < ahead
+        case .backwards: return ahead <= page && page < seen.lowerBound
+        case .strided(let distance):
+            var (steps, rest) = (Int64(page) - Int64(latest.lowerBound)).quotientAndRemainder(dividingBy: distance)
+            if rest < 0 { (steps, rest) = (steps - distance.signum(), rest + abs(distance)) }
+            return steps > 0 && steps <= Int64(stepsAhead(by: distance)) && rest < latest.count
+        }
+    }
+
+    /// The reader has come on: of `before` pages that were outstanding, or lost already, it has passed the others.
+    private mutating func pass(_ before: UInt64) {
+        let passed = before - min(before, outstanding + progress.lost)
+        progress.passed += passed
+        reached += passed
+    }
+
+    /// What has become of pages read ahead since the last call.
+    mutating func takeProgress() -> Progress {
+        defer { progress = Progress() }
+        return progress
+    }
+
+    /// Some of what is outstanding has been recycled: the reader has gone, or the memory is too small for that much.
+    /// Nothing counts as outstanding any more, and the first half of what the reader has reached no longer counts.
+    mutating func giveUp() {
+        reached /= 2
+        given = outstanding
+        let kept = min(reached, UInt64(seen.count - 1)) + 1
+        switch direction {
+        case .forwards:
+            ahead = seen.upperBound
+            seen = seen.upperBound - kept..<seen.upperBound
+        case .backwards:
+            ahead = seen.lowerBound
+            seen = seen.lowerBound..<seen.lowerBound + kept
+        case .strided: ahead = latest.lowerBound
+        }
+        window = 0
+        mark = nil
     }
 
     // MARK: Strides
@@ -215,11 +330,13 @@ struct ReadaheadStream {
     mutating func arrive(at page: UInt64) -> Bool {
         guard window > 0, let mark, isMark(mark, inFlexpageAt: page) else { return false }
         self.mark = nil
+        let before = outstanding + progress.lost
         switch direction {
         case .forwards: seen = seen.lowerBound..<max(seen.upperBound, page + 1)
         case .backwards: seen = min(seen.lowerBound, page)..<seen.upperBound
         case .strided(let distance): advanceStrided(to: mark, by: distance)
         }
+        pass(before)
         return true
     }
 

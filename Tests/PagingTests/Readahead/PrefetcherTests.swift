@@ -195,8 +195,8 @@ import Testing
             let region = try #require(rig.pages.takeRegion(order: 0, room: rig.pages.memory.freeFrames + 1))
             rig.pages.give(region)
         }
-        #expect(waste.take(ofImage: image) == 16)
-        #expect(waste.take(ofImage: image) == 0)
+        #expect(waste.take(ofImage: image).count == 16)
+        #expect(waste.take(ofImage: image) == .none)
         try rig.end()
     }
 

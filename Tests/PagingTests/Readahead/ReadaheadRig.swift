@@ -22,10 +22,10 @@ final class ReadaheadRig {
 
     /// A reader arrives at `pages`.
     func access(_ pages: Range<UInt64>) {
-        for mark in pages where marks.remove(mark) != nil { accept(readahead.arrived(at: mark, unused: 0)) }
+        for mark in pages where marks.remove(mark) != nil { accept(readahead.arrived(at: mark, unused: .none)) }
         guard !pages.allSatisfy(resident.contains) else { return }
         misses += 1
-        accept(readahead.missed(pages, unused: 0))
+        accept(readahead.missed(pages, unused: .none))
         resident.formUnion(pages)
     }
 

@@ -101,9 +101,9 @@ import Testing
     /// A miss that is reported again and again, as when memory is short, is one access.
     @Test func theSameMissAgainIsNoPattern() {
         let rig = ReadaheadRig()
-        for _ in 0..<10 { #expect(rig.readahead.missed(100..<108, unused: 0).isEmpty) }
-        #expect(rig.readahead.missed(108..<116, unused: 0).isEmpty)
-        #expect(rig.readahead.missed(116..<124, unused: 0)[0] == 124..<140)
+        for _ in 0..<10 { #expect(rig.readahead.missed(100..<108, unused: .none).isEmpty) }
+        #expect(rig.readahead.missed(108..<116, unused: .none).isEmpty)
+        #expect(rig.readahead.missed(116..<124, unused: .none)[0] == 124..<140)
     }
 
     /// At an image's last and first pages there is nothing to read ahead.
@@ -129,7 +129,7 @@ import Testing
         } else {
             follow(places[1...2], with: &stream)
         }
-        let plan = stream.advance(minWindow: 16, maxWindow: 256, end: 10_000)
+        let plan = stream.advance(by: stream.nextWindow(minWindow: 16, maxWindow: 256), end: 10_000)
         return (stream, plan)
     }
 
@@ -165,7 +165,7 @@ import Testing
             let isTaken = stream.arrive(at: plan[0].lowerBound + UInt64(plan[0].count / 2))
             #expect(isTaken)
             #expect(arrivals(stream).isEmpty, "an arrival is reported once")
-            plan = stream.advance(minWindow: 16, maxWindow: 256, end: 10_000)
+            plan = stream.advance(by: stream.nextWindow(minWindow: 16, maxWindow: 256), end: 10_000)
         }
     }
 
@@ -175,5 +175,62 @@ import Testing
         #expect(arrivals(stream).isEmpty)
         follow([102..<104, 104..<106], with: &stream)
         #expect(arrivals(stream).isEmpty)
+    }
+
+    /// What has been asked for is outstanding until the reader has passed it, and nothing else is. What it has passed
+    /// is told once, and counts as reached.
+    @Test(arguments: [2, -2, 100, -100] as [Int64]) func whatIsAskedForIsOutstanding(step: Int64) throws {
+        var (stream, plan) = running(from: 5000, by: step)
+        #expect(awaited(stream) == pages(of: plan))
+        let reached = stream.reached
+        let isTaken = stream.arrive(at: try #require(plan.mark))
+        #expect(isTaken)
+        let passed = stream.takeProgress().passed
+        #expect(passed == (abs(step) == 2 ? 1 : 2), "a page, or a step of two")
+        #expect(stream.reached == reached + passed && stream.takeProgress().passed == 0)
+        #expect(awaited(stream).count == pages(of: plan).count - Int(passed))
+        let next = stream.advance(by: 32, end: 10_000)
+        #expect(Set(awaited(stream)).isSuperset(of: pages(of: next)))
+    }
+
+    /// A stream that gives up has nothing outstanding, no mark, and half of its merit. It begins again from there.
+    @Test(arguments: [2, -2, 100, -100] as [Int64]) func aStreamThatGivesUpBeginsAgain(step: Int64) {
+        var (stream, plan) = running(from: 5000, by: step)
+        let reached = stream.reached
+        stream.giveUp()
+        #expect(stream.outstanding == 0 && awaited(stream).isEmpty && arrivals(stream).isEmpty)
+        #expect(stream.reached == reached / 2)
+        let next = UInt64(Int64(5000) + (abs(step) == 2 ? 3 : 4) * step)
+        let follows = stream.follow(next..<next + 2)
+        #expect(follows && stream.isDue(next..<next + 2))
+        #expect(stream.nextWindow(minWindow: 16, maxWindow: 256) == 16)
+        plan = stream.advance(by: 16, end: 10_000)
+        #expect(awaited(stream) == pages(of: plan))
+    }
+
+    /// A reader that turns round loses what was read ahead of it on the other side, and has passed none of it.
+    @Test func aReaderThatTurnsRoundLosesWhatIsOutstanding() {
+        var (stream, plan) = running(from: 5000, by: 2)
+        let outstanding = UInt64(pages(of: plan).count)
+        for page in [4998, 4996, 4994, 4992, 4990] as [UInt64] {
+            let follows = stream.follow(page..<page + 2)
+            #expect(follows)
+        }
+        #expect(stream.outstanding == 0 && stream.window == 0)
+        let progress = stream.takeProgress()
+        #expect(progress.lost == outstanding && progress.passed == 0)
+        plan = stream.advance(by: 16, end: 10_000)
+        #expect(plan[0] == 4974..<4990)
+    }
+
+    private func pages(of plan: ReadaheadPlan) -> [UInt64] {
+        (0..<plan.count).flatMap { Array(plan[$0]) }.sorted()
+    }
+
+    /// All pages that the stream takes for outstanding: as many as it says.
+    private func awaited(_ stream: ReadaheadStream) -> [UInt64] {
+        let pages = (0..<10_000 as Range<UInt64>).filter(stream.awaits)
+        #expect(stream.outstanding == UInt64(pages.count))
+        return pages
     }
 }

@@ -42,7 +42,7 @@ import Testing
         for _ in 0..<20_000 {
             let count = UInt64(count > 0 ? count : random.length(upTo: 16))
             let page = UInt64(random.place(below: Int64(pages - count)))
-            let plan = rig.readahead.missed(page..<page + count, unused: 0)
+            let plan = rig.readahead.missed(page..<page + count, unused: .none)
             if !plan.isEmpty { planned += 1 }
         }
         #expect(planned <= 200)
@@ -54,44 +54,89 @@ import Testing
         let readahead = Readahead(imageSize: 1 << 40, maxWindow: 1024)
         defer { readahead.destroy() }
         var mark = 0 as UInt64
-        for page in 0..<3 as Range<UInt64> { mark = readahead.missed(page..<page + 1, unused: 0).mark ?? mark }
-        for _ in 0..<20 { mark = readahead.arrived(at: mark, unused: 0).mark ?? mark }
+        for page in 0..<3 as Range<UInt64> { mark = readahead.missed(page..<page + 1, unused: .none).mark ?? mark }
+        for _ in 0..<20 { mark = readahead.arrived(at: mark, unused: .none).mark ?? mark }
         func missElsewhere(_ times: UInt64) {
             for number in 1...times {
                 let page = number * 100_003 % (1 << 28)
-                #expect(readahead.missed(page..<page + 1, unused: 0).isEmpty)
+                #expect(readahead.missed(page..<page + 1, unused: .none).isEmpty)
             }
         }
         for _ in 0..<5 {
             missElsewhere(40)
-            let plan = readahead.arrived(at: mark, unused: 0)
+            let plan = readahead.arrived(at: mark, unused: .none)
             #expect(!plan.isEmpty)
             mark = plan.mark ?? mark
         }
         missElsewhere(200)
-        #expect(readahead.arrived(at: mark, unused: 0).isEmpty)
+        #expect(readahead.arrived(at: mark, unused: .none).isEmpty)
     }
 
-    /// Pages read ahead and recycled without use halve the windows, down to the minimum; arrivals bring them back.
-    @Test func unusedPagesShrinkTheWindows() {
+    /// Waste in what is outstanding of a stream makes it begin again with the smallest window, and waste elsewhere
+    /// changes nothing. If its windows were as large as they may be, the maximum is halved, down to the minimum window;
+    /// arrivals bring it back.
+    @Test func wasteEndsTheWindows() {
         let readahead = Readahead(imageSize: 1 << 40, maxWindow: 1024)
         defer { readahead.destroy() }
-        for page in 0..<3 as Range<UInt64> { _ = readahead.missed(page..<page + 1, unused: 0) }
+        for page in 0..<3 as Range<UInt64> { _ = readahead.missed(page..<page + 1, unused: .none) }
         var (mark, end) = (3 as UInt64, 19 as UInt64)
-        func arrive(unused: UInt64 = 0) -> Int {
-            var plan = readahead.arrived(at: mark, unused: unused)
-            // If more was ahead than the smaller windows allow there is no mark: the reader comes to the end.
-            if plan.isEmpty { plan = readahead.missed(end..<end + 1, unused: 0) }
+        func arrive(unused: UInt64? = nil) -> Int {
+            let waste = unused.map { ReadaheadWaste.Unused(count: 5, page: $0) }
+            var plan = readahead.arrived(at: mark, unused: waste ?? .none)
+            // A stream that has given up has no mark: the reader goes on from where it was, and misses.
+            if plan.isEmpty {
+                for page in mark..<mark + 3 {
+                    plan = readahead.missed(page..<page + 1, unused: .none)
+                    if !plan.isEmpty { break }
+                }
+            }
             (mark, end) = (plan.mark ?? mark, plan.isEmpty ? end : plan[0].upperBound)
             return plan.isEmpty ? 0 : plan[0].count
         }
-        var sizes = (0..<10).map { _ in arrive() }
-        #expect(sizes.max() == 1024)
-        sizes = (0..<20).map { _ in arrive(unused: 5) }
-        #expect(sizes.filter { $0 > 0 }.allSatisfy { $0 <= 1024 })
-        #expect(sizes.suffix(4).allSatisfy { $0 < 32 })
-        sizes = (0..<40).map { _ in arrive() }
-        #expect(sizes.suffix(4).allSatisfy { $0 == 1024 })
+        #expect((0..<10).map { _ in arrive() }.max() == 1024)
+        #expect(arrive(unused: 1 << 27) == 1024, "nobody waits for that")
+        #expect(arrive(unused: end - 1) == 16)
+        #expect((0..<20).map { _ in arrive() }.max() == 1024)
+        let sizes = (0..<40).map { _ in arrive(unused: end - 1) }
+        #expect(sizes.suffix(10).allSatisfy { $0 <= 16 })
+        #expect((0..<60).map { _ in arrive() }.suffix(4).allSatisfy { $0 == 1024 })
+    }
+
+    /// Readers that stop soon, whatever their requests: what is read ahead of them in vain is bounded by what an image
+    /// begins with, what they earn, and what they deserve.
+    @Test(arguments: Seeds.of(plain: 20, sanitized: 2)) func wasteIsBounded(seed: UInt64) {
+        let rig = ReadaheadRig(pages: 4_000_000)
+        var random = SplitMix64(seed: seed)
+        let count = UInt64(random.pick(1...6))
+        var wanted: UInt64 = 0
+        for _ in 0..<4000 {
+            var page = UInt64(random.pick(0...3_900_000))
+            for _ in 0..<random.pick(3...9) {
+                rig.access(page..<page + count)
+                page += count
+                wanted += count
+            }
+        }
+        let planned = UInt64(rig.planned.reduce(0) { $0 + $1.count })
+        #expect(planned > 0, "FLEXPAGE_SEED=\(seed)")
+        #expect(planned <= wanted + 10 * 256 + wanted / 4, "FLEXPAGE_SEED=\(seed)")
+    }
+
+    /// After readers that have left no credit, one that goes on has small windows at first, the smallest or an eighth
+    /// of what it has reached, and then the largest.
+    @Test func withoutCreditAStreamHasWhatItDeserves() {
+        let rig = ReadaheadRig(pages: 4_000_000)
+        for run in 1..<1000 as Range<UInt64> {
+            for page in run * 3000..<run * 3000 + 3 { rig.access(page..<page + 1) }
+        }
+        let plansBefore = rig.plans.count
+        let missesBefore = rig.misses
+        for page in 3_500_000..<3_600_000 as Range<UInt64> { rig.access(page..<page + 1) }
+        let sizes = rig.plans[plansBefore...].map { ($0[0].lowerBound - 3_500_000, UInt64($0[0].count)) }
+        for (reached, size) in sizes.prefix(8) { #expect(size >= 4 && size <= max(16, reached / 8)) }
+        #expect(sizes.last?.1 == 256)
+        #expect(rig.misses - missesBefore < 100)
+        #expect(!rig.isPlannedTwice)
     }
 
     /// With no window nothing is ever planned.
@@ -119,7 +164,8 @@ import Testing
         for _ in 0..<2000 {
             let count = UInt64(random.length(upTo: Int(min(pages, 64))))
             let page = random.next() % (pages - count + 1)
-            let unused = random.once(in: 10) ? UInt64(1) : 0
+            let unused: ReadaheadWaste.Unused =
+                random.once(in: 10) ? .init(count: 1, page: random.next() % pages) : .none
             let plan =
                 random.once(in: 2)
                 ? readahead.missed(page..<page + count, unused: unused) : readahead.arrived(at: page, unused: unused)

@@ -79,10 +79,11 @@ are_listed() {
     done
 }
 
-update_lists() { as_root apt-get -qq update >&2; }
+update_lists() { as_root apt-get -qq -o DPkg::Lock::Timeout=120 update >&2; }
 
 apt_install() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" </dev/null >&2
+    # Stages of the tests that run beside each other may want packages at the same time.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 --no-install-recommends install "$@" </dev/null >&2
 }
 
 # unpack_packages NAME PACKAGE…: unpacks Debian packages into .build/NAME/tree, with those libraries and Python modules that

@@ -19,8 +19,6 @@ let checked: [SwiftSetting] =
 /// rest stays free of it. Elsewhere it would be noise: the pager is made of pointers, and so are reads and writes of
 /// files.
 let safe = strict + [.strictMemorySafety()]
-/// Tests of optimised code need not be optimised themselves: that took most of the time of their build.
-let unoptimised: [SwiftSetting] = [.unsafeFlags(["-Onone"], .when(configuration: .release))]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error), .enableWarning("extra")]
 
 /// What nbdkit loads has Swift's runtime inside, stays loaded, and exports only what the map of the linker says.
@@ -110,7 +108,7 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "PagingTests", dependencies: ["Paging", "CAllocations", "CReferences", "CStepping", "TestSupport"],
-            swiftSettings: strict + unoptimised),
+            swiftSettings: strict),
         .testTarget(
             name: "FlexpageTests", dependencies: ["flexpage", "Accessors", "Paging", "CStateFormat", "TestSupport"],
             swiftSettings: strict),

@@ -88,7 +88,7 @@ extension LayerImage {
             }
         } catch {
             // A layer that cannot say EOPNOTSUPP says EIO. If it was there afterwards, it can be written to.
-            guard error.code == EOPNOTSUPP || (error.code == EIO && !pool.isAway) else { throw error }
+            guard error.code == EOPNOTSUPP || (error.code == EIO && !pool.isAway && !pool.isOver) else { throw error }
         }
         return whole.lowerBound..<end
     }

@@ -38,11 +38,16 @@ extension LayerPool {
         /// Whether it has a context that gets calls, or is about to have one.
         var isInUse: Bool { isOpening || context != nil && health == .good }
 
+        /// Whether it has changes that are still to be flushed, before it is closed.
+        var isDoubtful: Bool { context != nil && health == .doubtful }
+
         /// Whether one more call may be made.
         func isFree(_ maxCalls: Int) -> Bool { context != nil && health == .good && calls < maxCalls }
     }
 
     struct State {
+        /// Changes that are made through one context and not flushed are seen through no other one.
+        let isPrivate: Bool
         var slots: [Slot]
         /// Threads that close a context, or flush it before that.
         var threads = 0
@@ -116,6 +121,8 @@ extension LayerPool.State {
     /// - Parameter newerThan: Older ones will not do.
     func slotToOpen(_ maxContexts: Int, _ newerThan: UInt64, _ now: Int) -> Int? {
         guard slots.count(where: \.isInUse) < maxContexts else { return nil }
+        // What was changed through it would not be seen, and its flush would undo what is changed meanwhile.
+        guard !isPrivate || !slots.contains(where: \.isDoubtful) else { return nil }
         guard refusedUntil <= now || !hasGood(newerThan) else { return nil }
         return slots.firstIndex(where: \.isEmpty)
     }

@@ -14,7 +14,8 @@ import Paging
 ///
 /// A call in a context that gets no more of them may hang, and so may closing it. If the layer bears several contexts,
 /// another one is opened at once, as long as no more than `maxLeaving` are on their way out. If it bears one only,
-/// calls wait until that is closed.
+/// calls wait until that is closed. If its contexts do not see each other's writes, calls wait until one that is
+/// doubtful is flushed.
 ///
 /// **How many calls at once.** `Layer.model` and `isMultiConn` decide how many contexts there are, and how many calls
 /// each is lent to. A layer whose contexts do not see each other's writes has one.
@@ -76,20 +77,22 @@ final class LayerPool: Sendable {
         self.trustTime = trustTime
         self.log = log
         properties = first.properties
-        let hasOneEach = layer.model == .oneCallAContext && (first.properties.isMultiConn || !first.properties.canWrite)
+        let isPrivate = first.properties.canWrite && !first.properties.isMultiConn
         maxCalls = layer.model == .parallel ? .max : 1
-        maxContexts = hasOneEach ? max(1, contexts) : 1
+        maxContexts = layer.model == .oneCallAContext && !isPrivate ? max(1, contexts) : 1
         let bearsOne = layer.model == .oneCall || layer.model == .oneConnection
         slotCount = maxContexts + (bearsOne ? 0 : LayerPool.maxLeaving)
-        var state = State(slots: [Slot](repeating: Slot(), count: slotCount))
+        var state = State(isPrivate: isPrivate, slots: [Slot](repeating: Slot(), count: slotCount))
         state.put(first, in: 0)
         self.state = Monitored(state)
     }
 
-    /// Closes all contexts. No call is under way, and none comes. What leaves already is waited for as long as a call
-    /// waits.
+    /// How long the end waits for contexts that leave already, milliseconds.
+    private static let patienceAtEnd = 10_000
+
+    /// Closes all contexts. No call is under way, and none comes.
     func close() {
-        let end = MonotonicTime.now + retryTime
+        let end = MonotonicTime.now + LayerPool.patienceAtEnd
         let contexts = state.wait { state -> Monitored<State>.Wish<[any LayerContext]> in
             state.isOver = true
             guard state.threads == 0 || MonotonicTime.now >= end else { return .later(end) }

@@ -4,8 +4,8 @@
 ///
 /// Clients that read earn credit: an eighth of what they read, but of a long miss only of its first pages. Pages that
 /// were read ahead for a stream, and that its reader never came to, are paid from it. Without credit, a stream has only
-/// what it deserves itself (`Readahead`). So waste is bounded whatever the accesses are, and an image whose readers go
-/// on reading never runs out.
+/// what it deserves itself (`Readahead`). So waste is bounded whatever the accesses are. A debt is limited too, because
+/// a stream may lose what it deserves itself: an image whose readers go on reading has credit again soon.
 ///
 /// An eighth, because that is what reading ahead may cost: an eighth more bytes. Of a miss only four pages count,
 /// because what reading ahead saves is reads, and not bytes: with long reads, it saves few for each byte.
@@ -20,6 +20,8 @@ struct ReadaheadAccount {
     private static let maxWindows = 10
     /// It is at least 4 MiB and at most 24, whatever the windows are.
     private static let limits = (least: 1024, most: 6144)
+    /// 4 MiB. Clients earn that with 8192 pages.
+    private static let maxDebt = 1024
 
     /// - Parameter maxWindow: The maximum window of the image.
     init(maxWindow: Int) { eighths = ReadaheadAccount.maxEighths(maxWindow) }
@@ -28,7 +30,7 @@ struct ReadaheadAccount {
         8 * max(limits.least, min(maxWindows * maxWindow, limits.most))
     }
 
-    /// Less than nothing while more was lost than earned.
+    /// Less than nothing while more was lost than earned, at least `-maxDebt`.
     var credit: Int { eighths >> 3 }
 
     /// A client has missed `pages`.
@@ -40,7 +42,7 @@ struct ReadaheadAccount {
     mutating func passed(_ pages: UInt64, maxWindow: Int) { earn(Int(pages), maxWindow) }
 
     /// No reader has come to `pages` that were read ahead, and none is expected to.
-    mutating func lost(_ pages: UInt64) { eighths -= 8 * Int(pages) }
+    mutating func lost(_ pages: UInt64) { eighths = max(eighths - 8 * Int(pages), -8 * ReadaheadAccount.maxDebt) }
 
     private mutating func earn(_ more: Int, _ maxWindow: Int) {
         eighths = min(eighths + more, max(eighths, ReadaheadAccount.maxEighths(maxWindow)))

@@ -41,6 +41,8 @@ final class FakeLayer: Layer, @unchecked Sendable {
         // What happened.
         var openContexts = 0
         var opens = 0
+        /// How many of these came while something was written and not flushed.
+        var opensBesideChanges = 0
         var calls: [Kind: Int] = [:]
         var callsAtOnce = 0
         var maxAtOnce = 0
@@ -82,6 +84,7 @@ final class FakeLayer: Layer, @unchecked Sendable {
     func open(exportName: String, isReadOnly: Bool) -> (any LayerContext)? {
         with { state -> FakeContext? in
             state.opens += 1
+            if state.bytes != state.durable { state.opensBesideChanges += 1 }
             state.names.append(exportName)
             guard state.refusals == 0, state.openContexts < state.maxContexts else {
                 state.refusals = max(0, state.refusals - 1)

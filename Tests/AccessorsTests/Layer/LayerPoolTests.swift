@@ -289,6 +289,18 @@ import Testing
         rig.end()
     }
 
+    /// A layer whose contexts do not see each other's writes gets another one when the doubtful one is flushed. Before
+    /// that, the new one would show old bytes, and the late flush would undo what was written through it.
+    @Test(arguments: [LayerModel.parallel, .oneCallAContext]) func noContextBesideChanges(_ model: LayerModel) throws {
+        let rig = try Rig(layer(model) { $0.isMultiConn = false }, trustTime: 0)
+        rig.layer.with { $0.badBytes = 8192..<12_288 }
+        try rig.write(1)
+        rig.layer.delay.store(20_000, ordering: .relaxed)
+        #expect(code { () throws(AccessError) in try rig.read(8192) } == EIO)
+        #expect(rig.layer.with { $0.opens } == 2 && rig.layer.with { $0.opensBesideChanges } == 0)
+        rig.end()
+    }
+
     /// A flush that fails in a new context as well is the layer's error, until it succeeds; then what was written is to
     /// be written once more.
     @Test(arguments: models) func aFlushThatFailsInEachContext(_ model: LayerModel) throws {

@@ -12,7 +12,7 @@ import Testing
         account.lost(60)
         #expect(account.credit == 2500)
         account.lost(5000)
-        #expect(account.credit == -2500)
+        #expect(account.credit == -1024, "the debt is limited")
         #expect(ReadaheadAccount(maxWindow: 1024).credit == 6144)
         #expect(ReadaheadAccount(maxWindow: 16).credit == 1024)
     }

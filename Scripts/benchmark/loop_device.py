@@ -17,10 +17,17 @@ class LoopDevice:
 
     def __enter__(self) -> Path:
         self.device = run("losetup", "--find", "--show", "--direct-io=on", str(self.image)).strip()
-        if Path(f"/sys/block/{Path(self.device).name}/loop/dio").read_text().strip() != "1":
+        try:
+            self.check()
+        except BaseException:
+            # Python does not leave what it has not entered.
             self.__exit__()
-            raise OSError(f"a loop device cannot bypass the page cache for {self.image}")
+            raise
         return Path(self.device)
+
+    def check(self) -> None:
+        if Path(f"/sys/block/{Path(self.device).name}/loop/dio").read_text().strip() != "1":
+            raise OSError(f"a loop device cannot bypass the page cache for {self.image}")
 
     def __exit__(self, *_: object) -> None:
         run("losetup", "--detach", self.device)

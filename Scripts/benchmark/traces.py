@@ -55,12 +55,18 @@ class Bench:
             say(f"\n{name}: {len(trace.requests)} requests, an image of {trace.size} MiB, of which "
                 f"{trace.pages * PAGE >> 20} MiB are touched")
             image = content.make(self.options.content, self.options.work, trace.size)
-            records, sample = trace.write(self.options.work), content.sample(image, self.options.work)
+            records = trace.write(self.options.work)
             try:
-                self.measure_trace(trace, image, Replay(self.program, records, sample, self.options.depth))
+                self.measure_with(trace, image, records)
             finally:
                 records.unlink()
-                sample.unlink()
+
+    def measure_with(self, trace: PreparedTrace, image: Path, records: Path) -> None:
+        sample = content.sample(image, self.options.work)
+        try:
+            self.measure_trace(trace, image, Replay(self.program, records, sample, self.options.depth))
+        finally:
+            sample.unlink()
 
     def measure_trace(self, trace: PreparedTrace, image: Path, replay: Replay) -> None:
         best = functools.cache(lambda memory: optimum(trace.requests, (memory << 20) // PAGE))

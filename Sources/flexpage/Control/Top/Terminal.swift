@@ -32,8 +32,11 @@ final class Terminal {
 
     /// Shows lines in place of those of before, as many as there is room for.
     func show(_ lines: [String]) {
-        let lines = lines.prefix(Terminal.size.height)
-        Terminal.write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J")
+        let height = Terminal.size.height
+        let lines = lines.prefix(height)
+        // What was there is erased before a line: after one that is as wide as the screen, its last sign would be.
+        let text = lines.map { "\u{1B}[K" + $0 }.joined(separator: "\r\n")
+        Terminal.write("\u{1B}[H" + text + (lines.count < height ? "\r\n\u{1B}[J" : ""))
     }
 
     /// Waits for a key.

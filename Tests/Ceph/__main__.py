@@ -6,8 +6,9 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import nbd
 
@@ -67,18 +68,13 @@ class Tests:
 
     def one_osd(self, ledger: Ledger) -> None:
         """Writes go on without an OSD. Nothing that was answered is missing in the end."""
-        with QemuNbd(self.cluster, "outages") as below, self.filtered(below) as above:
-            with Writers(ledger, above.socket, seed=1) as writers:
+        with self.writing(ledger, seed=1, outages=0) as (below, above, writers):
+            for number, by in enumerate((signal.SIGKILL, signal.SIGTERM)[:OSDS]):
+                self.cluster.end_osd(number, by)
+                writers.await_flushes(5)
+                self.cluster.start_osd(number)
+                self.cluster.await_health()
                 writers.await_flushes(3)
-                for number, by in enumerate((signal.SIGKILL, signal.SIGTERM)[:OSDS]):
-                    self.cluster.end_osd(number, by)
-                    writers.await_flushes(5)
-                    self.cluster.start_osd(number)
-                    self.cluster.await_health()
-                    writers.await_flushes(3)
-                self.end(writers, above)
-        self.expect_log(above, outages=0)
-        ledger.check(self.cluster.contents("outages"), ledger.answered, "after the end")
 
     def killed_without_osd(self, ledger: Ledger) -> None:
         """Nothing that was flushed is missing when nbdkit is killed while a copy of the data is away."""
@@ -98,57 +94,51 @@ class Tests:
 
     def all_osds(self, ledger: Ledger) -> None:
         """Requests wait while there is no OSD at all, and go on afterwards."""
-        with QemuNbd(self.cluster, "outages") as below, self.filtered(below) as above:
-            with Writers(ledger, above.socket, seed=3) as writers:
-                writers.await_flushes(3)
-                for number in range(OSDS):
-                    self.cluster.daemons[f"osd.{number}"].kill()
-                # All writers come to wait for a flush.
-                time.sleep(3)
-                for number in range(OSDS):
-                    self.cluster.start_osd(number)
-                self.cluster.await_health()
-                writers.await_flushes(3)
-                self.end(writers, above)
-        self.expect_log(above, outages=0)
-        ledger.check(self.cluster.contents("outages"), ledger.answered, "after the end")
+        with self.writing(ledger, seed=3, outages=0) as (below, above, writers):
+            for number in range(OSDS):
+                self.cluster.daemons[f"osd.{number}"].kill()
+            # All writers come to wait for a flush.
+            time.sleep(3)
+            for number in range(OSDS):
+                self.cluster.start_osd(number)
+            self.cluster.await_health()
+            writers.await_flushes(3)
 
     def qemu(self, ledger: Ledger) -> None:
         """The image's lock is still the dead one's when the next qemu-nbd comes. Requests wait until Ceph gives it to the
         other. Nothing that was answered is missing in the end."""
-        with QemuNbd(self.cluster, "outages") as below, self.filtered(below) as above:
-            with Writers(ledger, above.socket, seed=4) as writers:
-                writers.await_flushes(3)
-                below.kill()
-                below.start()
-                writers.await_flushes(5)
-                self.end(writers, above)
-        self.expect_log(above, outages=1)
-        ledger.check(self.cluster.contents("outages"), ledger.answered, "after the end")
+        with self.writing(ledger, seed=4, outages=1) as (below, above, writers):
+            below.kill()
+            below.start()
+            writers.await_flushes(5)
 
     def barred(self, ledger: Ledger) -> None:
         """Ceph no longer serves a client on its list. That qemu-nbd is of no use any more, and the next one is."""
+        with self.writing(ledger, seed=5, outages=1) as (below, above, writers):
+            for address in self.cluster.watchers("outages"):
+                self.cluster.command("osd", "blocklist", "add", address)
+            wait_until("qemu-nbd goes on, though it is barred", lambda: AWAY in above.log)
+            below.kill()
+            below.start()
+            writers.await_flushes(5)
+
+    @contextmanager
+    def writing(self, ledger: Ledger, seed: int, outages: int) -> Iterator[tuple[QemuNbd, Filter, Writers]]:
+        """Writers at work while the context lasts. In the end nothing that was answered is missing, and the log tells of so
+        many outages."""
         with QemuNbd(self.cluster, "outages") as below, self.filtered(below) as above:
-            with Writers(ledger, above.socket, seed=5) as writers:
+            with Writers(ledger, above.socket, seed=seed) as writers:
                 writers.await_flushes(3)
-                for address in self.cluster.watchers("outages"):
-                    self.cluster.command("osd", "blocklist", "add", address)
-                wait_until("qemu-nbd goes on, though it is barred", lambda: AWAY in above.log)
-                below.kill()
-                below.start()
-                writers.await_flushes(5)
-                self.end(writers, above)
-        self.expect_log(above, outages=1)
+                yield below, above, writers
+                writers.check()
+                writers.is_over = True
+                above.stop()
+        self.expect_log(above, outages)
         ledger.check(self.cluster.contents("outages"), ledger.answered, "after the end")
 
     def filtered(self, below: QemuNbd) -> Filter:
         # Everything that is written between two flushes stays in memory: the man page says why.
         return Filter(self.filter, below, "memory=64M", "dirty-age=200ms")
-
-    def end(self, writers: Writers, above: Filter) -> None:
-        writers.check()
-        writers.is_over = True
-        above.stop()
 
     def expect_log(self, above: Filter, outages: int) -> None:
         """The log has a line for the beginning of each outage of qemu-nbd, and one for its end. The nbd plugin has more to

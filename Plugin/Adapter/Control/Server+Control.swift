@@ -49,15 +49,15 @@ extension Server {
 
     private func figures() throws(ControlError) -> Members {
         let serving = try running()
-        var images: [JSON] = []
         // A look at an image that is being closed does no harm. To keep it open could mean to close it, and to wait for
         // its disk.
-        for served in serving.openImages { images.append(.object(Server.figures(of: served))) }
+        let images = serving.openImages
         let counters = serving.pages.counters
         return [
             ("version", .text(FLEXPAGE_VERSION)), ("pid", .number(UInt64(getpid()))),
             ("memory", .object(memoryFigures(serving, counters))),
-            ("all", .object(Server.figuresOfAll(serving, counters))), ("images", .list(images)),
+            ("all", .object(Server.figures(of: serving.pages, counters, images))),
+            ("images", .list(images.map { .object(Server.figures(of: $0)) })),
         ]
     }
 
@@ -78,6 +78,7 @@ extension Server {
 
     private static func figures(of served: ServedImage) -> Members {
         let provider = served.provider
+        let (syncs, flushes) = (provider.syncLatencies, provider.flushLatencies)
         return [
             ("name", .text(served.name)), ("size_bytes", .number(UInt64(provider.size))),
             ("held_bytes", .number(UInt64(provider.heldPages) * page)),
@@ -85,10 +86,10 @@ extension Server {
             ("readahead_bytes", .number(UInt64(provider.readahead))),
             ("dirty_age_ms", .number(UInt64(provider.dirtyAge))),
             ("is_losing", .flag(provider.lost != nil)), ("is_in_trouble", .flag(provider.trouble != nil)),
-            ("counters", .object(figures(provider.counters, provider.syncLatencies, provider.flushLatencies))),
+            ("counters", .object(figures(provider.counters, syncs, flushes))),
             ("fill_latency", figures(provider.fillLatencies)),
             ("write_out_latency", figures(provider.writeOutLatencies)),
-            ("sync_latency", figures(provider.syncLatencies)), ("flush_latency", figures(provider.flushLatencies)),
+            ("sync_latency", figures(syncs)), ("flush_latency", figures(flushes)),
         ]
     }
 
@@ -116,15 +117,14 @@ extension Server {
         ]
     }
 
-    private static func figuresOfAll(_ serving: Serving, _ counters: Counters) -> Members {
-        let pages = serving.pages
-        let ages = serving.openImages.map(\.provider.dirtyAge)
+    private static func figures(of pages: Pages, _ counters: Counters, _ images: [ServedImage]) -> Members {
+        let (syncs, flushes) = (pages.syncLatencies, pages.flushLatencies)
         return [
-            ("counters", .object(figures(counters, pages.syncLatencies, pages.flushLatencies))),
-            ("dirty_age_ms", .number(UInt64(ages.max() ?? 0))),
+            ("counters", .object(figures(counters, syncs, flushes))),
+            ("dirty_age_ms", .number(UInt64(images.map(\.provider.dirtyAge).max() ?? 0))),
             ("moves", .number(counters.moves)), ("dirty_waits", .number(counters.dirtyWaits)),
             ("fill_latency", figures(pages.fillLatencies)), ("write_out_latency", figures(pages.writeOutLatencies)),
-            ("sync_latency", figures(pages.syncLatencies)), ("flush_latency", figures(pages.flushLatencies)),
+            ("sync_latency", figures(syncs)), ("flush_latency", figures(flushes)),
         ]
     }
 

@@ -41,19 +41,13 @@ struct ServerFigures: Decodable, Equatable {
     /// A name for each image, all different. Two images have one name if a file was replaced while a client had it
     /// open.
     var labels: [String] {
-        var counts: [String: Int] = [:]
+        var taken = Set(images.map(\.name))
+        var seen: Set<String> = []
         return images.map { image in
-            let count = counts[image.name, default: 0] + 1
-            counts[image.name] = count
-            return count == 1 ? image.name : "\(image.name) (\(count))"
+            if seen.insert(image.name).inserted { return image.name }
+            var number = 2
+            while !taken.insert("\(image.name) (\(number))").inserted { number += 1 }
+            return "\(image.name) (\(number))"
         }
     }
-}
-
-/// How long calls took, for an image or for all.
-protocol LatencyFigures {
-    var fillLatency: ServerFigures.Latency { get }
-    var writeOutLatency: ServerFigures.Latency { get }
-    var syncLatency: ServerFigures.Latency { get }
-    var flushLatency: ServerFigures.Latency { get }
 }

@@ -20,7 +20,7 @@ struct WarmServer {
     func entry() throws(ToolFailure) -> WarmList.Entry {
         let connection = try ControlConnection(path)
         let name = if let export { export } else { try onlyImage(of: connection) }
-        let line = try connection.ask("resident \(WarmServer.escaped(name))")
+        let line = try connection.ask("resident \(ControlConnection.word(name))")
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         guard let answer = try? decoder.decode(Answer.self, from: Data(line)), answer.runs.count % 3 == 0,
@@ -58,13 +58,5 @@ struct WarmServer {
                     + "of one")
         }
         return images[0].name
-    }
-
-    /// Bytes that an order cannot have in a name are written as % and two digits.
-    private static func escaped(_ name: String) -> String {
-        name.utf8.map { byte in
-            let isPlain = byte > UInt8(ascii: " ") && byte != UInt8(ascii: "%") && byte != 0x7f
-            return isPlain ? [byte] : Array("%\(byte < 16 ? "0" : "")\(String(byte, radix: 16))".utf8)
-        }.reduce(into: [UInt8]()) { $0 += $1 }.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
     }
 }

@@ -51,6 +51,7 @@ import Testing
         #expect(lines.contains(#"flexpage_image_hits_total{export="a"} 1"#))
         #expect(lines.contains(#"flexpage_image_hits_total{export="a (2)"} 1"#))
         #expect(Set(lines).count == lines.count, "no series comes twice")
+        #expect(try SampleFigures(["a (2)", "a", "a", "a"]).figures().labels == ["a (2)", "a", "a (3)", "a (4)"])
     }
 
     /// Who asks for something else is told so.

@@ -11,7 +11,8 @@ final class KeptSection: @unchecked Sendable {
 
     init(frames: Int) {
         let layout = KeptLayout(frames: frames)
-        bytes = .allocate(byteCount: layout.bytes, alignment: BasePage.size)
+        // Which frames a block has depends on the address. A seed alone is to decide it.
+        bytes = .allocate(byteCount: layout.bytes, alignment: 1 << 20)
         memset(bytes.baseAddress!, 0, bytes.count)
         kept = KeptState(making: layout, at: bytes.baseAddress!)
         memory = Metadata.bytes(forFrames: frames, keptIn: BasePage.size)

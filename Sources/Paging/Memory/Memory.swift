@@ -86,15 +86,39 @@ struct Memory: ~Copyable {
     }
 
     private static func map(_ bytes: Int) throws(AccessError) -> UnsafeMutableRawPointer {
+        #if FLEXPAGE_SCHEDULED
+            let mapping = try mapAligned(bytes)
+        #else
+            let mapping = try mapAnywhere(bytes)
+        #endif
+        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
+        _ = madvise(mapping, bytes, MADV_HUGEPAGE)
+        return mapping
+    }
+
+    private static func mapAnywhere(_ bytes: Int) throws(AccessError) -> UnsafeMutableRawPointer {
         let protection = PROT_READ | PROT_WRITE
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | Int32(MAP_NORESERVE)
         guard let mapping = mmap(nil, bytes, protection, flags, -1, 0), mapping != MAP_FAILED else {
             throw AccessError(ENOMEM)
         }
-        // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
-        _ = madvise(mapping, bytes, MADV_HUGEPAGE)
         return mapping
     }
+
+    #if FLEXPAGE_SCHEDULED
+        /// Which frames a block has depends on the address (BlockGrid). So that a seed alone decides it, the mapping
+        /// begins at a multiple of what is larger than any block of a schedule.
+        private static func mapAligned(_ bytes: Int) throws(AccessError) -> UnsafeMutableRawPointer {
+            let alignment = 1 << 20
+            let whole = try mapAnywhere(bytes + alignment)
+            let before = (0 &- Int(bitPattern: whole)) & (alignment - 1)
+            if before > 0 { munmap(whole, before) }
+            let mapping = whole + before
+            let end = mapping + (bytes + BasePage.size - 1) / BasePage.size * BasePage.size
+            if alignment > before { munmap(end, whole + bytes + alignment - end) }
+            return mapping
+        }
+    #endif
 
     deinit {
         state.pointee.closed.destroy()

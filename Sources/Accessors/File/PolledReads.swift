@@ -13,8 +13,8 @@ import Synchronization
 /// from its processor because others needed it, the next ones sleep as usual. Each time that happens again, twice as
 /// many do:
 ///
-///     polling ── read: done while awake ──▶ polling
-///     polling ── read: had to sleep ──▶ resting, 2ⁿ reads ── pause ──▶ polling, n + 1 if it has to sleep again
+///     polling ── note: done while awake ──▶ polling
+///     polling ── note: had to sleep ──▶ resting ── isTurn, after 2ⁿ lone reads ──▶ polling, with n + 1
 ///
 /// So on a slow disk, and on busy processors, one lone read of a thousand polls, for `patience` at the most.
 ///
@@ -22,8 +22,8 @@ import Synchronization
 ///
 /// **Threads.** Any thread; no lock. Nothing is allocated except in `prepare`.
 final class PolledReads: @unchecked Sendable {
-    /// How long a read is waited for awake. A disk that takes longer gains little from it. An interrupt takes up to ten
-    /// microseconds of its own; a thread that others have displaced is away for longer.
+    /// How long a read is waited for awake. A disk that takes longer gains little from it. An interrupt takes up to
+    /// ten microseconds of its own; a thread that others have displaced is away for longer.
     private static let patience = linux_ring_patience(most: 100_000, most_away: 30_000)
     /// Bytes in the longest read that polls. Longer ones take longer than `patience`.
     private static let maxLength: Int64 = 32 << 10

@@ -18,7 +18,7 @@ import Synchronization
 ///
 /// So on a slow disk, and on busy processors, one lone read of a thousand polls, for `patience` at the most.
 ///
-/// **Costs.** While a lone read is under way, a processor that would be idle is not. Two atomic additions for each read.
+/// **Costs.** While a lone read is under way, a processor that would be idle is not. Two atomic additions a read.
 ///
 /// **Threads.** Any thread; no lock. Nothing is allocated except in `prepare`.
 final class PolledReads: @unchecked Sendable {

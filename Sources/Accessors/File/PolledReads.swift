@@ -9,9 +9,9 @@ import Synchronization
 /// all in a virtual machine. A client that waits for each answer before it asks again pays for that with every miss.
 ///
 /// **When.** Only the read that is alone: with several under way, the processors have other work, and a read that polls
-/// takes it from them. And only as long as it helps. If a read was not done within `patience`, or the thread was away
-/// from its processor because others needed it, the next ones sleep as usual. Each time that happens again, twice as
-/// many do:
+/// takes it from them. And only as long as it helps. If a read failed or was not done within `patience`, or the thread
+/// was away from its processor because others needed it, the next ones sleep as usual. Each time that happens again,
+/// twice as many do:
 ///
 ///     polling ── note: done while awake ──▶ polling
 ///     polling ── note: had to sleep ──▶ resting ── isTurn, after 2ⁿ lone reads ──▶ polling, with n + 1
@@ -73,15 +73,15 @@ final class PolledReads: @unchecked Sendable {
     }
 
     /// Reads as preadv2 does.
-    /// - Returns: Bytes, or a negative errno; nil if nothing has been done, because somebody else has the ring or the
-    ///   read would have to wait for more than the disk.
+    /// - Returns: Bytes; nil if the caller has to read: somebody else has the ring, the read failed, or it would have
+    ///   to wait for more than the disk. Some filesystems refuse all such reads (EOPNOTSUPP).
     func read(_ descriptor: Int32, _ pieces: UnsafePointer<iovec>, _ count: Int32, _ offset: Int64) -> Int? {
         guard isFree.exchange(false, ordering: .acquiring) else { return nil }
         var wasAwake = false
         let result = linux_ring_read(ring, descriptor, pieces, UInt32(count), offset, Self.patience, &wasAwake)
         isFree.store(true, ordering: .releasing)
-        note(wasAwake: wasAwake)
-        return result == -Int64(EAGAIN) ? nil : Int(result)
+        note(wasAwake: wasAwake && result >= 0)
+        return result >= 0 ? Int(result) : nil
     }
 
     /// Whether a lone read polls, after those that rest. Only the lone read calls it, so it may read and then write.

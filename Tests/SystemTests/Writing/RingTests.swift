@@ -72,4 +72,38 @@ import Testing
         #expect(try server.stop() == 0)
         #expect(server.log.isEmpty)
     }
+
+    /// Reads that are waited for awake get every byte, and no client gets an error, if the kernel refuses to make the
+    /// ring or to take anything from it, and if system calls are interrupted.
+    @Test(
+        .enabled(if: Machine.canTrace && Machine.hasRings, "needs io_uring, strace and the permission to trace"),
+        arguments: [
+            "io_uring_setup:error=EPERM", "io_uring_enter:error=EPERM", "io_uring_enter:error=EINTR:when=1+2",
+            "io_uring_enter:error=EAGAIN:when=2+3", "sched_yield:delay_enter=1000",
+        ])
+    func refusedReads(_ fault: String) throws {
+        let image = try Image(size: 2 << 20)
+        let server = try Server(
+            image, "memory=16M", "readahead=off", options: Server.Options(nbdkit: ["-r"], isVerbose: false))
+        let strace = try Subprocess(
+            [
+                "strace", "-f", "-q", "-e", "trace=io_uring_setup,io_uring_enter,sched_yield", "-e", "inject=\(fault)",
+                "-p", "\(server.pid)", "-o", server.scratch.path("trace"),
+            ], outputPath: server.scratch.path("strace"))
+        try Patience.wait(seconds: 60, "strace does not attach: \(strace.output)") {
+            Machine.isTraced(server.pid, by: strace.pid) ? () : nil
+        }
+        do {
+            let client = try Client(server)
+            for offset in stride(from: 0, to: 2 << 20, by: 8192) {
+                try Bytes.check(try client.read(4096, at: offset), Array(image.bytes[offset..<offset + 4096]))
+            }
+        }
+        kill(strace.pid, SIGINT)
+        _ = try strace.wait()
+        let trace = try Files.text(server.scratch.path("trace"))
+        #expect(trace.contains(fault.contains("delay") ? "(DELAYED)" : "(INJECTED)"), "\(trace.prefix(2000))")
+        #expect(try server.stop() == 0)
+        #expect(server.log.isEmpty)
+    }
 }

@@ -46,6 +46,7 @@ class Throttle:
             except OSError:
                 # A process that has just ended remains a member for a moment.
                 time.sleep(0.05)
+        self.path.rmdir()
 
     def starting(self, command: list[str]) -> list[str]:
         """A command that joins the group and then becomes `command`."""

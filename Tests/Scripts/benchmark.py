@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "Scripts" / "benchmark"))
 sys.dont_write_bytecode = True
 
+import events  # noqa: E402
 import report  # noqa: E402
 from checks import expect, status  # noqa: E402
 from load import Length, load_options  # noqa: E402
@@ -77,6 +78,36 @@ def beside() -> None:
     alone = next(row for row in ROWS if row.key == "hits-4k")
     options = load_options(alone, running, Length(seconds=3, warm_up=2, fill=10), seed=1)
     expect("the others have one job", not any("--name" in option for option in options), options)
+
+
+def connections() -> None:
+    by_key = {row.key: row for row in ROWS}
+    one, four = by_key["zipf09-16"], by_key["zipf09-4x4"]
+    expect("a row of four connections has the same load", {*four.fio} - {*one.fio}
+           == {"--iodepth=4", "--numjobs=4", "--group_reporting"}, four.fio)
+    expect("and as many requests at once", "depth 16" in one.title and "4 connections of depth 4" in four.title, four.title)
+    expect("and asks for as much as the best peer", [(goal.minimum, goal.over) for goal in four.goals] == [(1.0, "best")])
+    expect("all such rows have a title of their own", len({row.title for row in ROWS}) == len(ROWS))
+
+
+def counted_events() -> None:
+    text = "100;;sched:sched_switch;9;100.00;;\n<not counted>;;irq:irq_handler_entry;0;0;;\n\n7;;sched:sched_wakeup;9;100;;\n"
+    found = events.events(text)
+    expect("events are what perf has counted", found == {"sched:sched_switch": 100, "sched:sched_wakeup": 7}, found)
+    counting = events.Counting(seconds=2, warm_up=0)
+    counting.result = dict.fromkeys(events.EVENTS, 300.0) | dict.fromkeys(events.TIMES, 0.5)
+    shares = counting.per_request(100)
+    expect("they are divided by the requests of the same time", shares["switches"] == 1.5, shares)
+    expect("processor time is in microseconds", shares["system"] == 2500, shares)
+    counting.result = {}
+    try:
+        counting.per_request(1)
+        expect("a failure of perf is one", False)
+    except OSError as error:
+        expect("a failure of perf is one", "needs root" in str(error), error)
+    shown = events.table({"file": {"rate": 12345} | shares})
+    expect("a table has a line for each figure", len(shown) == 2 + 1 + len(events.TIMES) + len(events.EVENTS) + 1, shown)
+    expect("and names the server", "file plugin" in shown[0] and "12,345" in shown[2], shown)
 
 
 def lengths() -> None:
@@ -151,6 +182,6 @@ def files() -> None:
 
 
 if __name__ == "__main__":
-    for check in (ratios, goals, rows, beside, lengths, outputs, parts, files):
+    for check in (ratios, goals, rows, beside, connections, counted_events, lengths, outputs, parts, files):
         check()
     sys.exit(status())

@@ -23,7 +23,7 @@ import trace_table  # noqa: E402
 import traces  # noqa: E402
 from checks import expect, status  # noqa: E402
 from prepared_trace import MEGABYTE, PAGE, PreparedTrace  # noqa: E402
-from replay import Replay  # noqa: E402
+from replay import Replay, output  # noqa: E402
 from trace_results import TraceResults, TraceRow  # noqa: E402
 
 
@@ -311,6 +311,8 @@ def replaying() -> None:
             expect("a file that is no trace is refused", "not a prepared trace" in told, told)
         told = refusal(lambda: replay.run(server.socket))
         expect("without a server, it says so", told.startswith("replay: "), told)
+    told = refusal(lambda: output("sleep", "60", seconds=0.1))
+    expect("what hangs is stopped", told == "sleep was not done after 0.1 s, and was stopped", told)
 
 
 if __name__ == "__main__":

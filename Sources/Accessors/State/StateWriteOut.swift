@@ -50,7 +50,7 @@ public struct StateWriteOut {
 
     private let state: KeptState
     private let mark: ServerMark
-    private let rings = WriteRings()
+    private let rings = Rings()
 
     /// The maximum number of base pages in one write.
     private static let maxPages = 256

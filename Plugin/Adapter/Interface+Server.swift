@@ -64,6 +64,20 @@ public func flexpage_server_is_batch(_ server: OpaquePointer) -> Bool {
     unsafe Server.at(server).isBatch
 }
 
+@c(flexpage_server_is_auto) @implementation
+public func flexpage_server_is_auto(_ server: OpaquePointer) -> Bool {
+    unsafe Server.at(server).isAuto
+}
+
+@c(flexpage_server_prefers_batch) @implementation
+public func flexpage_server_prefers_batch(_ server: OpaquePointer, _ turns: flexpage_turns) -> Bool {
+    let server = unsafe Server.at(server)
+    server.schedulingJudge.take(
+        SchedulingSample(
+            voluntary: turns.voluntary, involuntary: turns.involuntary, ran: turns.ran, waited: turns.waited))
+    return server.schedulingJudge.isBatch
+}
+
 @c(flexpage_server_last_will) @implementation
 public func flexpage_server_last_will(_ server: OpaquePointer) -> UInt32 {
     unsafe UInt32(Server.at(server).secondsOfLastWill)

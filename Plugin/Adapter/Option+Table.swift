@@ -85,8 +85,8 @@ extension Option {
 
         Option(
             "scheduling", into: \.scheduling,
-            help: "How the kernel schedules the server's threads (default normal); batch is faster unless other "
-                + "programs keep all processors busy."),
+            help: "How the kernel schedules the server's threads: for throughput (batch), like other programs "
+                + "(normal), or for throughput unless other programs keep the processors busy (auto, the default)."),
 
         Option(
             "cache", into: \.cache,

@@ -36,6 +36,8 @@ final class Server: @unchecked Sendable {
     private(set) var hasGivenUp = false
     /// The last progress seen after a quit signal, and when.
     private var lastProgress: (progress: UInt64, time: Int)?
+    /// Chooses the policy for scheduling=auto. Only the thread that watches uses it.
+    var schedulingJudge = SchedulingJudge()
     /// The clients that are being connected.
     private let connects = Connects()
     /// Writes dirty data to the image when the process is about to die. It outlives serving, because the thread that
@@ -73,8 +75,11 @@ final class Server: @unchecked Sendable {
             expected: "at most \(ByteCount.roughly(memoryBound.bytes))")
     }
 
-    /// Whether the kernel should schedule the server's threads as SCHED_BATCH.
+    /// Whether the kernel should schedule the server's threads as SCHED_BATCH, whatever else the machine does.
     var isBatch: Bool { settings.scheduling == .batch }
+
+    /// Whether the kernel should schedule them as `schedulingJudge` says.
+    var isAuto: Bool { settings.scheduling == .auto }
 
     /// Seconds that the last will may take; 0 for no last will.
     var secondsOfLastWill: Int { settings.lastWill }

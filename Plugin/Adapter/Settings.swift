@@ -31,7 +31,7 @@ struct Settings: Equatable {
     /// The largest readahead window of a stream, bytes; 0 for no readahead.
     var readahead = Pages.defaultReadahead
     /// How the kernel schedules the server's threads.
-    var scheduling = SchedulingMode.normal
+    var scheduling = SchedulingMode.auto
 
     /// The path of the file that the next server takes over, as it was typed; nil if nothing is left to it.
     var state: String?

@@ -22,6 +22,7 @@
 #include "LastWill.h"
 #include "Lifetime.h"
 #include "OffMainCall.h"
+#include "Scheduling.h"
 
 /// Milliseconds between two flushes after a quit signal: after one that succeeded, and after one that failed.
 static const int interval = 50, retry_interval = 1000;
@@ -117,6 +118,7 @@ static bool begin(flexpage_server *server)
     if (seconds > 0)
         last_will_prepare();
     signal_stack_prepare();
+    scheduling_prepare(server);
     if (!flexpage_server_begin(server, &message))
         return false;
     int failure = seconds > 0 ? last_will_begin(server, seconds, lifetime_is_of_filter()) : 0;
@@ -152,6 +154,8 @@ static void *keep(void *unused)
     (void)unused;
     flexpage_server *server = lifetime_server();
     has_begun = begin(server);
+    if (has_begun)
+        scheduling_begin(server);
     bool begins = has_begun;
     sem_post(&begun);
     while (begins && !atomic_load(&is_ending)) {
@@ -164,6 +168,7 @@ static void *keep(void *unused)
     }
     if (!begins)
         return NULL;
+    scheduling_end();
     flexpage_server_end(server, &message);
     if (flexpage_server_has_given_up(server)) {
         message_print(&message);

@@ -52,7 +52,7 @@ def measure(load: str, plugin: Path, work: Path, turns: int) -> dict:
         exports = [f"export=image{number}:{images}/image{number}" for number in range(SEVEN)]
         server = subprocess.Popen(
             ["nbdkit", "-f", "-U", str(socket), str(plugin), *exports, f"export=eighth:{disk.path}", f"memory={MEMORY}",
-             "scheduling=batch", "end-time=2"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "end-time=2"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # Its requests to the disk must fail before it can end.
         stack.callback(server.wait)
         stack.callback(server.terminate)

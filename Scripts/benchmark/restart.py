@@ -16,7 +16,7 @@ from fio import client, fio, requests, seeded
 from many import PAGE
 from nbd import Connection
 from running import Running
-from servers import AS_IT_COMES, BESIDE, Setting
+from servers import BESIDE, FLEXPAGE, Setting
 from session import make_image, say
 from words import absolute, add_output, positive
 
@@ -54,7 +54,7 @@ class Bench:
             with self.state.open("r+b") as file:
                 file.seek(SHORT_LIVES)
                 file.write(bytes(4))
-        running = Running(AS_IT_COMES, setting, None, self.options.work / "server.log")
+        running = Running(FLEXPAGE, setting, None, self.options.work / "server.log")
         begin = time.monotonic()
         running.__enter__()
         connection = Connection(str(setting.socket))

@@ -6,9 +6,8 @@ from typing import Any
 from servers import PEERS, RAW
 
 ANY = ("file", "file-cache", "qemu-none", "qemu-writeback")
-# For comparison: the plugin without its option, and the cost of NBD itself.
-ITSELF_AS_IT_COMES = ("default",)
-BACKGROUND = (*ITSELF_AS_IT_COMES, "null")
+# For comparison: the cost of NBD itself.
+BACKGROUND = ("null",)
 
 # For goals: the best peer, and the same server without the disturbance.
 BEST = "best"
@@ -84,9 +83,9 @@ def of_connections(row: Row) -> Row:
                    peers=("file", "qemu-none", "qemu-writeback"), goals=(Goal(1.0),))
 
 
-def in_order(key: str, depth: int, *goals: Goal, more: tuple[str, ...] = ()) -> Row:
+def in_order(key: str, depth: int, *goals: Goal) -> Row:
     return Row(key, f"256 KiB sequential reads, cold, depth {depth}", (*SEQUENTIAL, f"--iodepth={depth}"),
-               ANY + (RAW,) + more, goals, unit="MiB/s", is_one_pass=True, advice="sequential")
+               ANY + (RAW,), goals, unit="MiB/s", is_one_pass=True, advice="sequential")
 
 
 def phase(key: str, title: str, load: tuple[str, ...], before: tuple[str, ...], **more: Any) -> Row:
@@ -102,7 +101,7 @@ def writes(key: str, title: str, spread: str, *goals: Goal) -> Row:
 def hits_beside(key: str, title: str, *more: str) -> Row:
     """One client reads cached data, one request at a time, while another writes. The first 32 MiB belong to the reader."""
     return Row(f"beside-{key}", f"4 KiB random reads of 32 MiB that are cached, depth 1, beside {title}",
-               anywhere("randread", 1, *READERS_PART), ("file", *ITSELF_AS_IT_COMES), (Goal(1.0, "file"),),
+               anywhere("randread", 1, *READERS_PART), ("file",), (Goal(1.0, "file"),),
                before=("--rw=read", "--bs=256k", "--iodepth=4", "--loops=2", *READERS_PART),
                beside=anywhere("randwrite", 16, "--offset=32m", "--fsync=8192", *more))
 
@@ -114,18 +113,17 @@ def flushes(clients: int, title: str, *goals: Goal, more: tuple[str, ...] = ()) 
 
 ONE_CONNECTION = (
     Row("hits-4k", "all hits, 4 KiB random reads, depth 16", anywhere("randread", 16),
-        ("memory", "file", *ITSELF_AS_IT_COMES), (Goal(0.95, "memory"), Goal(0.98, "file")), is_cached=True),
+        ("memory", "file"), (Goal(0.95, "memory"), Goal(0.98, "file")), is_cached=True),
     Row("hits-256k", "all hits, 256 KiB sequential reads, depth 4", (*SEQUENTIAL, "--iodepth=4"), ("memory", "file"),
         (Goal(0.95, "memory"), Goal(1.2, "file")), unit="MiB/s", is_cached=True, advice="sequential"),
     reads("uniform", "uniform", "random", 1),
     reads("uniform", "uniform", "random", 16, Goal(1.2, "file"), Goal(1.0, "qemu-none"), more=BACKGROUND),
     reads("zipf09", "Zipf 0.9", "zipf:0.9", 1),
-    reads("zipf09", "Zipf 0.9", "zipf:0.9", 16, Goal(1.4), more=ITSELF_AS_IT_COMES),
+    reads("zipf09", "Zipf 0.9", "zipf:0.9", 16, Goal(1.4)),
     reads("zipf11", "Zipf 1.1", "zipf:1.1", 1),
-    reads("zipf11", "Zipf 1.1", "zipf:1.1", 16, Goal(1.1), Goal(0.9, "memory"),
-          more=("memory", *ITSELF_AS_IT_COMES)),
+    reads("zipf11", "Zipf 1.1", "zipf:1.1", 16, Goal(1.1), Goal(0.9, "memory"), more=("memory",)),
     in_order("sequential-1", 1),
-    in_order("sequential", 4, Goal(1.1, "file"), Goal(0.9, RAW), more=ITSELF_AS_IT_COMES),
+    in_order("sequential", 4, Goal(1.1, "file"), Goal(0.9, RAW)),
     phase("random-after", "4 KiB random reads, uniform, depth 16, after sequential reads of it all",
           anywhere("randread", 16), (*SEQUENTIAL, "--iodepth=4")),
     phase("sequential-after", "256 KiB sequential reads, depth 4, after random reads of 512 MiB",

@@ -62,12 +62,9 @@ def qemu(setting: Setting, *words: str) -> list[str]:
     return ["qemu-nbd", "-t", "-e", "16", "-f", "raw", "-k", str(setting.socket), *words, str(setting.image)]
 
 
+# As it comes: it has no options but its amount of memory.
 FLEXPAGE = Server(
-    "flexpage", "Flexpage", "`memory=` is the limit minus 48 MiB, `scheduling=batch`",
-    lambda setting: flexpage(setting, "scheduling=batch"), needs_group=False, is_rival=False)
-
-AS_IT_COMES = Server(
-    "default", "Flexpage as it comes", "without `scheduling=batch`", flexpage, needs_group=False, is_rival=False)
+    "flexpage", "Flexpage", "`memory=` is the limit minus 48 MiB", flexpage, needs_group=False, is_rival=False)
 
 FRESH = replace(
     FLEXPAGE, key="fresh", title="Flexpage just started", options="the same, without the load before the run", is_fresh=True)
@@ -107,7 +104,7 @@ QEMU_WRITEBACK = Server(
     lambda setting: qemu(setting, "--cache=writeback", "--aio=threads"))
 
 PEERS = {
-    server.key: server for server in (MEMORY, FILE, FILTERED, QEMU_NONE, QEMU_WRITEBACK, AS_IT_COMES, NOTHING, FRESH)
+    server.key: server for server in (MEMORY, FILE, FILTERED, QEMU_NONE, QEMU_WRITEBACK, NOTHING, FRESH)
 }
 
 # The disk itself, without a server; see Raw in load.py.

@@ -17,13 +17,13 @@ from memory_group import MemoryGroup
 from prepared_trace import PAGE, PreparedTrace, find
 from replay import Replay
 from running import Running
-from servers import AS_IT_COMES, FILE, QEMU_NONE, QEMU_WRITEBACK, Server, Setting
+from servers import FILE, FLEXPAGE, QEMU_NONE, QEMU_WRITEBACK, Server, Setting
 from session import say
 from throttle import Throttle
 from trace_results import CONTENTS, OURS, TraceResults, TraceRow
 from words import absolute, add_output, choice, numbers, positive
 
-SERVERS = (replace(AS_IT_COMES, key=OURS, title="Flexpage"), FILE, QEMU_NONE, QEMU_WRITEBACK)
+SERVERS = (replace(FLEXPAGE, key=OURS, title="Flexpage"), FILE, QEMU_NONE, QEMU_WRITEBACK)
 PEERS = [server.key for server in SERVERS[1:]]
 # The volumes, and whether they are throttled.
 VOLUMES = {"slow": True, "free": False}

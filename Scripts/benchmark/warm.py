@@ -13,7 +13,7 @@ import report
 from cells import cells
 from filesystem import Mounted, make_filesystem
 from running import Running
-from servers import AS_IT_COMES, BESIDE, Setting
+from servers import BESIDE, FLEXPAGE, Setting
 from session import say
 from throttle import Throttle
 from words import add_output, positive
@@ -39,7 +39,7 @@ class Bench:
         """The seconds that mounting and tar take with a server that has just started."""
         machine.drop_caches()
         keys = () if kind == "cold" else (f"warm={self.list}",)
-        server = replace(AS_IT_COMES, command=lambda setting: self.throttle.starting(AS_IT_COMES.command(setting)))
+        server = replace(FLEXPAGE, command=lambda setting: self.throttle.starting(FLEXPAGE.command(setting)))
         with Running(server, self.setting(*keys), None, self.options.work / "server.log") as running:
             began = time.monotonic()
             if kind == "later":

@@ -161,11 +161,11 @@ import Testing
         }
     }
 
-    /// There are two modes of scheduling, and the last one given holds.
+    /// There are three modes of scheduling, and the last one given holds.
     @Test func scheduling() throws {
-        #expect(try settings().scheduling == .normal)
+        #expect(try settings().scheduling == .auto)
         #expect(try settings(("scheduling", "batch")).scheduling == .batch)
         #expect(try settings(("scheduling", "batch"), ("scheduling", "normal")).scheduling == .normal)
-        #expect(error(("scheduling", "idle")) == "scheduling=idle: unknown mode; expected normal or batch")
+        #expect(error(("scheduling", "idle")) == "scheduling=idle: unknown mode; expected auto, normal or batch")
     }
 }

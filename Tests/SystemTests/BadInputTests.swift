@@ -150,7 +150,7 @@ import Testing
                 [image.path, "readahead=\(value)"], saying: ["readahead=\(value): not a size", "such as", "or off"])
         }
         try expectRefusal(
-            [image.path, "scheduling=fifo"], saying: ["scheduling=fifo: unknown mode", "normal or batch"])
+            [image.path, "scheduling=fifo"], saying: ["scheduling=fifo: unknown mode", "auto, normal or batch"])
         try expectRefusal([image.path, "direct="], saying: ["direct=: unknown mode", "auto, on or off"])
     }
 

@@ -93,16 +93,4 @@ import Testing
             "/usr/bin/python3", "-c", "import nbd; h=nbd.NBD(); h.\(single.dropFirst(4)); print(h.get_size())")
         #expect(result.output.hasSuffix("1048576\n"))
     }
-
-    /// scheduling=batch reaches every thread of the server (policy 3 is SCHED_BATCH). Without it none is touched.
-    @Test(arguments: [false, true]) func scheduling(isBatch: Bool) throws {
-        let image = try Image(size: 1 << 20)
-        let server = isBatch ? try Server(image, "scheduling=batch") : try Server(image)
-        let client = try Client(server)
-        try image.checkRead(client, 4096, at: 0)
-        let tasks = try Subprocess.run("ls", "/proc/\(server.pid)/task").output.split(separator: "\n")
-        #expect(tasks.count > 16, "nbdkit has a thread for each request under way")
-        let policies = tasks.compactMap { pid_t($0) }.map { sched_getscheduler($0) }
-        #expect(policies.count == tasks.count && policies.allSatisfy { $0 == (isBatch ? 3 : 0) }, "\(policies)")
-    }
 }

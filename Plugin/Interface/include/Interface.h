@@ -122,8 +122,21 @@ bool flexpage_server_check(flexpage_server *server, struct flexpage_message *mes
 /// changes the user and the directory of the process later.
 bool flexpage_server_open_image(flexpage_server *server, struct flexpage_message *message);
 
-/// Whether the server's threads should be scheduled as SCHED_BATCH.
+/// Whether the server's threads should be scheduled as SCHED_BATCH, whatever else the machine does.
 bool flexpage_server_is_batch(flexpage_server *server);
+
+/// Whether the server's threads should be scheduled as flexpage_server_prefers_batch says.
+bool flexpage_server_is_auto(flexpage_server *server);
+
+/// What the kernel says about the threads in a stretch of time: how often one went to sleep, how often one was
+/// preempted, and for how many microseconds they ran, and waited for a processor, in all.
+struct flexpage_turns {
+    uint64_t voluntary, involuntary, ran, waited;
+};
+
+/// Whether the threads should be SCHED_BATCH from now on, after these turns since the last call. Called by one thread,
+/// from when the server serves until serving ends.
+bool flexpage_server_prefers_batch(flexpage_server *server, struct flexpage_turns turns);
 
 /// Seconds that the last will may take; 0 for no last will.
 uint32_t flexpage_server_last_will(flexpage_server *server);

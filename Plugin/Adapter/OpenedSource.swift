@@ -21,7 +21,7 @@ struct OpenedSource: Sendable {
 
     private let kind: Kind
     private let settings: Settings
-    private let rings = Rings()
+    private let rings = WriteRings()
     /// What descriptors get if the next server takes over the memory.
     private let mark: ServerMark?
     /// What was opened and how, for the debug log.
@@ -232,7 +232,7 @@ struct OpenedSource: Sendable {
     }
 
     private static func file(
-        at place: ImagePlace, _ settings: Settings, _ rings: Rings, _ mark: ServerMark?,
+        at place: ImagePlace, _ settings: Settings, _ rings: WriteRings, _ mark: ServerMark?,
         _ notice: SlowNotice? = nil, prefix: String
     ) throws(ConfigurationError) -> ImageFile {
         let open = { () throws(ImageError) in

@@ -11,7 +11,7 @@ enum PluginDump {
         limits + [
             ("options", Option.all.map(\.key).joined(separator: ",")),
             ("state_format", "\(StateFile.format)"),
-            ("io_uring", Rings.areAvailable() ? "yes" : "no"),
+            ("io_uring", WriteRings.areAvailable() ? "yes" : "no"),
             ("build", build),
         ]
     }

@@ -22,8 +22,9 @@
 /// How long a sample takes, nanoseconds.
 static const long nap = 125000000;
 /// The processor time after which a server that was idle is watched again, nanoseconds. The kernel notices it only when
-/// its tick finds a thread of this process running: late, beside busy programs. So this is for idle servers only.
-static const long activity = 1000000;
+/// its tick finds a thread of this process running: late, beside busy programs. So this is for idle servers only. It is
+/// far more than a sample takes.
+static const long activity = 10000000;
 /// With fewer context switches in a sample, the server counts as idle.
 static const uint64_t idle_switches = 16;
 

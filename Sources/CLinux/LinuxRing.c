@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <linux/io_uring.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef RWF_NOWAIT
@@ -16,8 +14,7 @@
 
 static int enter(struct linux_ring *ring, uint32_t submit, uint32_t complete)
 {
-    const unsigned flags = complete ? IORING_ENTER_GETEVENTS : 0;
-    long result = syscall(SYS_io_uring_enter, ring->descriptor, submit, complete, flags, NULL, 0);
+    long result = syscall(SYS_io_uring_enter, ring->descriptor, submit, complete, IORING_ENTER_GETEVENTS, NULL, 0);
     return result < 0 ? -errno : (int)result;
 }
 
@@ -79,12 +76,11 @@ void linux_ring_close(struct linux_ring *ring)
 }
 
 static void prepare(
-    struct linux_ring *ring, uint32_t tail, uint8_t operation, int descriptor, const struct linux_ring_transfer *write,
-    uint32_t index)
+    struct linux_ring *ring, uint32_t tail, int descriptor, const struct linux_ring_write *write, uint32_t index)
 {
     struct io_uring_sqe *entry = (struct io_uring_sqe *)ring->submissions + (tail & ring->submission_mask);
     memset(entry, 0, sizeof *entry);
-    entry->opcode = operation;
+    entry->opcode = IORING_OP_WRITEV;
     entry->fd = descriptor;
     entry->addr = (uintptr_t)write->pieces;
     entry->len = write->count;
@@ -94,7 +90,7 @@ static void prepare(
 }
 
 // Takes completed writes off the ring, and returns their number.
-static uint32_t reap(struct linux_ring *ring, struct linux_ring_transfer *writes)
+static uint32_t reap(struct linux_ring *ring, struct linux_ring_write *writes)
 {
     uint32_t head = *ring->completion_head, count = 0;
     uint32_t tail = __atomic_load_n(ring->completion_tail, __ATOMIC_ACQUIRE);
@@ -106,13 +102,13 @@ static uint32_t reap(struct linux_ring *ring, struct linux_ring_transfer *writes
     return count;
 }
 
-void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring_transfer *writes, uint32_t count)
+void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring_write *writes, uint32_t count)
 {
-    const uint32_t tail = *ring->submission_tail;
+    uint32_t tail = *ring->submission_tail;
     for (uint32_t index = 0; index < count; index++) {
         // A write that is never submitted counts as one that could not be started.
         writes[index].result = -EAGAIN;
-        prepare(ring, tail + index, IORING_OP_WRITEV, descriptor, writes + index, index);
+        prepare(ring, tail + index, descriptor, writes + index, index);
     }
     __atomic_store_n(ring->submission_tail, tail + count, __ATOMIC_RELEASE);
     uint32_t waiting = count, under_way = 0;
@@ -128,53 +124,4 @@ void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring
         }
         under_way -= reap(ring, writes);
     }
-}
-
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
-}
-
-// Waits awake for what is under way, one read. Returns whether it is done.
-static bool stay_awake(struct linux_ring *ring, struct linux_ring_transfer *read, struct linux_ring_patience patience)
-{
-    const int64_t begin = now();
-    int64_t last = begin;
-    while (last - begin < patience.most) {
-        sched_yield();
-        if (reap(ring, read))
-            return true;
-        const int64_t time = now();
-        if (time - last > patience.most_away)
-            return false;
-        last = time;
-    }
-    return false;
-}
-
-int64_t linux_ring_read(
-    struct linux_ring *ring, int descriptor, const struct iovec *pieces, uint32_t count, int64_t offset,
-    struct linux_ring_patience patience, bool *was_awake)
-{
-    struct linux_ring_transfer read = {pieces, count, offset, -EAGAIN};
-    const uint32_t tail = *ring->submission_tail;
-    *was_awake = false;
-    prepare(ring, tail, IORING_OP_READV, descriptor, &read, 0);
-    __atomic_store_n(ring->submission_tail, tail + 1, __ATOMIC_RELEASE);
-    int submitted;
-    do {
-        submitted = enter(ring, 1, 0);
-    } while (submitted == -EINTR);
-    if (submitted != 1) {
-        __atomic_store_n(ring->submission_tail, tail, __ATOMIC_RELEASE);
-        return -EAGAIN;
-    }
-    *was_awake = stay_awake(ring, &read, patience);
-    if (!*was_awake) {
-        while (!reap(ring, &read))
-            enter(ring, 0, 1);
-    }
-    return read.result;
 }

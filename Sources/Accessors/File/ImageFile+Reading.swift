@@ -5,8 +5,7 @@ import Paging
 extension ImageFile {
     /// Reads the image at `offset` into `pieces` (preadv2).
     ///
-    /// Cost: one call for each 1024 pieces; no lock, no allocation. A short read that is alone may be waited for awake
-    /// (`PolledReads`).
+    /// Cost: one call for each 1024 pieces; no lock, no allocation.
     /// - Parameters:
     ///   - pieces: Whole pages at addresses that are multiples of 4096.
     ///   - offset: Bytes, a multiple of 4096. What lies past `size` becomes zeroes.
@@ -18,11 +17,8 @@ extension ImageFile {
         if let direct = opened.directNumber {
             // The last page is asked for whole: O_DIRECT takes nothing less, and the file's end cuts it short.
             let asked = min(transfer.total, Self.roundedUp(wanted))
-            let polls = rings.reads.begin(asked)
-            defer { rings.reads.end() }
             isComplete = try transfer.run(to: wanted, asking: asked, alignment: Self.pageSize) {
-                let polled = polls ? rings.reads.read(direct, $0, $1, $2) : nil
-                return polled ?? linux_preadv(direct, $0, $1, $2, false)
+                linux_preadv(direct, $0, $1, $2, false)
             }
         }
         if !isComplete { try readBuffered(&transfer, to: wanted) }

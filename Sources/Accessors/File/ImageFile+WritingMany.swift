@@ -23,17 +23,17 @@ extension ImageFile {
     /// - Returns: False if nothing has been done.
     func writeTogether(_ writes: UnsafeMutableBufferPointer<WriteOut>) -> Bool {
         guard isWritable, let direct = opened.directNumber, isPresent(writes) else { return false }
-        var requests = InlineArray<32, linux_ring_transfer> { index in
-            guard index < writes.count else { return linux_ring_transfer() }
+        var requests = InlineArray<32, linux_ring_write> { index in
+            guard index < writes.count else { return linux_ring_write() }
             let (pieces, offset) = (writes[index].pieces, writes[index].offset)
-            return linux_ring_transfer(
+            return linux_ring_write(
                 pieces: pieces.baseAddress, count: UInt32(pieces.count), offset: offset, result: 0)
         }
         writeCounts?.begin()
         defer { writeCounts?.end() }
         var span = requests.mutableSpan
         let areDone = span.withUnsafeMutableBufferPointer {
-            rings.writes.write(UnsafeMutableBufferPointer(rebasing: $0[0..<writes.count]), on: direct)
+            rings.write(UnsafeMutableBufferPointer(rebasing: $0[0..<writes.count]), on: direct)
         }
         guard areDone else { return false }
         for index in writes.indices where requests[index].result != Self.bytes(of: writes[index].pieces) {

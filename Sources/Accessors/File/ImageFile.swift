@@ -58,7 +58,7 @@ public final class ImageFile: ImageSource, @unchecked Sendable {
 
     let opened: OpenedImage
     let zeroes: ZeroBytes
-    let rings: Rings
+    let rings: WriteRings
     let offloadsZeroes: Bool
     let handover: Handover
     let lock: LockMode
@@ -92,7 +92,7 @@ public final class ImageFile: ImageSource, @unchecked Sendable {
     /// - Throws: An error that tells a person what is wrong and the way out.
     public init(
         at place: ImagePlace, direct: DirectMode = .auto, lock: LockMode = .on, readOnly: Bool = false,
-        rings: Rings = Rings(), mark: ServerMark? = nil
+        rings: WriteRings = WriteRings(), mark: ServerMark? = nil
     ) throws(ImageError) {
         do throws(ImageError.Problem) {
             opened = try OpenedImage(place, direct: direct, readOnly: readOnly, mark: mark)
@@ -189,8 +189,7 @@ extension ImageFile {
         do throws(ImageError.Problem) {
             guard let writeAccess else { throw .readOnly(opened.readOnlyReason ?? .readOnlyFileSystem) }
             try handover.beginWriting(writeAccess, forget)
-            rings.writes.prepare()
-            rings.reads.prepare()
+            rings.prepare()
         } catch {
             throw ImageError(path, error)
         }
@@ -207,7 +206,6 @@ extension ImageFile {
     /// One more client, which may only read. Gives a block device back, if no client may write.
     /// - Parameter forget: See `beginWriting`; called if a read may miss what others had made durable.
     public func beginReading(ifChanged forget: () -> Void = {}) {
-        rings.reads.prepare()
         writeAccess?.beginReading()
         handover.beginReading(forget)
     }

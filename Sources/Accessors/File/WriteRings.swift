@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// Thread rules: any thread. A call takes a ring that nobody uses; if all are in use it gets none. No lock, and no
 /// allocation except in `prepare`.
-final class WriteRings: @unchecked Sendable {
+public final class WriteRings: @unchecked Sendable {
     /// The number of rings: one for each thread of the Writeback's crew, and some for flushes.
     private static let count = 8
 
@@ -22,7 +22,7 @@ final class WriteRings: @unchecked Sendable {
     private let made = Atomic<UInt32>(0)
     private let isPrepared = Atomic<Bool>(false)
 
-    init() { rings = .allocate(capacity: WriteRings.count) }
+    public init() { rings = .allocate(capacity: WriteRings.count) }
 
     deinit {
         let made = made.load(ordering: .relaxed)
@@ -31,7 +31,7 @@ final class WriteRings: @unchecked Sendable {
     }
 
     /// Whether the kernel has rings, and permits them to this process. Makes one and closes it.
-    static func areAvailable() -> Bool {
+    public static func areAvailable() -> Bool {
         var ring = linux_ring()
         guard linux_ring_open(&ring, UInt32(WriteOut.maxCount)) == 0 else { return false }
         linux_ring_close(&ring)
@@ -53,7 +53,7 @@ final class WriteRings: @unchecked Sendable {
 
     /// Does `writes` at once, on `descriptor`, if there is a ring for it.
     /// - Returns: False if nothing has been done.
-    func write(_ writes: UnsafeMutableBufferPointer<linux_ring_transfer>, on descriptor: Int32) -> Bool {
+    func write(_ writes: UnsafeMutableBufferPointer<linux_ring_write>, on descriptor: Int32) -> Bool {
         guard let index = take() else { return false }
         linux_ring_write(rings + index, descriptor, writes.baseAddress, UInt32(writes.count))
         free.bitwiseOr(1 << UInt32(index), ordering: .releasing)

@@ -50,7 +50,7 @@ public struct StateWriteOut {
 
     private let state: KeptState
     private let mark: ServerMark
-    private let rings = Rings()
+    private let rings = WriteRings()
 
     /// The maximum number of base pages in one write.
     private static let maxPages = 256

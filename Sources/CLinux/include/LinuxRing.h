@@ -1,16 +1,13 @@
-// Several writes in one system call, and a read whose caller stays awake: a small part of io_uring(7), which Swift
-// cannot import.
+// Several writes in one system call: a small part of io_uring(7), which Swift cannot import.
 //
 // Why: writes that are submitted together reach the device together, and one call waits for all of them. If a thread
-// writes one by one, each write costs a system call, two context switches and a notification of the device. A thread
-// that stays awake during a read need not be woken: for a fast device, that takes longer than the read itself.
+// writes one by one, each write costs a system call, two context switches and a notification of the device.
 //
-// A ring is used by one thread at a time. Only linux_ring_open allocates. Nothing is passed to the kernel's worker
-// threads (RWF_NOWAIT). What cannot start at once fails with EAGAIN, and the caller performs it in another way.
+// A ring is used by one thread at a time. Only linux_ring_open allocates. No write is passed to the kernel's worker
+// threads (RWF_NOWAIT). A write that cannot start at once fails with EAGAIN, and the caller performs it in another way.
 #ifndef FLEXPAGE_LINUX_RING_H
 #define FLEXPAGE_LINUX_RING_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -30,12 +27,12 @@ struct linux_ring {
     void *completions;
 };
 
-// One write or read: pwritev2(2) or preadv2(2) with RWF_NOWAIT.
-struct linux_ring_transfer {
+// One write: pwritev2(2) with RWF_NOWAIT.
+struct linux_ring_write {
     const struct iovec *pieces;
     uint32_t count;
     int64_t offset;  // bytes
-    int64_t result;  // bytes transferred, or -errno
+    int64_t result;  // bytes written, or -errno
 };
 
 // Creates a ring for up to `entries` writes at once. Returns 0, or -errno: -ENOSYS or -EPERM if the kernel lacks
@@ -45,18 +42,6 @@ void linux_ring_close(struct linux_ring *ring);
 
 // Performs the writes, and returns when all have completed. `count` is at most the ring's `entries`. They may complete
 // in any order.
-void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring_transfer *writes, uint32_t count);
-
-// How the caller of linux_ring_read may wait.
-struct linux_ring_patience {
-    int64_t most;       // nanoseconds that it stays awake
-    int64_t most_away;  // if it is away from the processor for longer, others need it, and it sleeps
-};
-
-// Performs a read: preadv2(2) with RWF_NOWAIT. The caller stays awake for a while, lets others go first (sched_yield),
-// and sleeps for the rest. Returns bytes or -errno. `*was_awake` tells whether the read was done before it slept.
-int64_t linux_ring_read(
-    struct linux_ring *ring, int descriptor, const struct iovec *pieces, uint32_t count, int64_t offset,
-    struct linux_ring_patience patience, bool *was_awake);
+void linux_ring_write(struct linux_ring *ring, int descriptor, struct linux_ring_write *writes, uint32_t count);
 
 #endif

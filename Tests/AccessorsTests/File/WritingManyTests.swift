@@ -49,7 +49,7 @@ struct WritingManyTests {
             if tail > 0 { writes[count - 1] = (size - tail, pattern(tail, salt: 99)) }
             let path = scratch.file(pattern(size))
             let image = try ImageFile(path: path, direct: direct)
-            if hasRings { image.rings.writes.prepare() }
+            if hasRings { image.rings.prepare() }
             #expect(writeOut(writes, to: image).allSatisfy { $0 == nil })
             var wanted = pattern(size)
             for write in writes {
@@ -65,7 +65,7 @@ struct WritingManyTests {
     func goesTogether() throws {
         let (writes, size) = runs(8, salt: 3)
         let image = try ImageFile(path: scratch.file(pattern(size)))
-        image.rings.writes.prepare()
+        image.rings.prepare()
         let memory = writes.map { PageMemory($0.bytes) }
         var all = zip(writes, memory).map { WriteOut($1.all, at: Int64($0.offset)) }
         withExtendedLifetime(memory) {
@@ -77,7 +77,7 @@ struct WritingManyTests {
     /// An image closes its rings when it goes. If they stayed open, the next free descriptor would be far up.
     @Test func ringsAreClosed() throws {
         let path = scratch.hole(1 << 20)
-        for _ in 0..<300 { try ImageFile(path: path).rings.writes.prepare() }
+        for _ in 0..<300 { try ImageFile(path: path).rings.prepare() }
         let next = try FileDescriptor.open("/dev/null", .readOnly)
         #expect(next.rawValue < 1000)
         try next.close()
@@ -89,7 +89,7 @@ struct WritingManyTests {
         let (writes, size) = runs(12, salt: 5)
         let path = scratch.file(pattern(size))
         let image = try ImageFile(path: path, direct: direct)
-        image.rings.writes.prepare()
+        image.rings.prepare()
         let left = writes[6].offset
         truncate(path, to: Int64(left))
         let errors = writeOut(writes, to: image)
@@ -108,7 +108,7 @@ struct WritingManyTests {
     func noSpace(direct: DirectMode) throws {
         let mount = try Mount(ext4: 8 << 20)
         let image = try ImageFile(path: mount.scratch.hole(64 << 20), direct: direct)
-        image.rings.writes.prepare()
+        image.rings.prepare()
         let there = (0..<8).map { (offset: $0 << 16, bytes: pattern(8192, salt: $0)) }
         #expect(writeOut(there, to: image).allSatisfy { $0 == nil })
         try image.makeDurable()
@@ -133,7 +133,7 @@ struct WritingManyTests {
         let size = 16 << 20
         let path = scratch.hole(Int64(size))
         let image = try ImageFile(path: path)
-        image.rings.writes.prepare()
+        image.rings.prepare()
         let workers = (0..<16).map { thread in
             Worker { (0..<8).flatMap { self.writeOut(Self.places(thread, round: $0), to: image) } }
         }

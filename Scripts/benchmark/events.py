@@ -3,6 +3,7 @@ processor time that it takes, client included. The plugin beside other servers w
 
 import argparse
 import contextlib
+import os
 import statistics
 import subprocess
 import threading
@@ -39,6 +40,9 @@ SPREADS = {"uniform": "random", "zipf09": "zipf:0.9"}
 # The fields of /proc/stat that are not idle time, by the title of their column.
 TIMES = {"user": (0, 1), "system": (2,), "interrupts": (5, 6), "stolen": (7,)}
 
+# What perf runs: it sleeps, and prints the processor time of the machine before that and after it.
+WATCHED = ("sh", "-c", 'head -n 1 /proc/stat; sleep "$0"; head -n 1 /proc/stat')
+
 
 @dataclass(frozen=True)
 class Load:
@@ -62,18 +66,21 @@ class Counting:
         self.seconds, self.warm_up = seconds, warm_up
         self.thread = threading.Thread(target=self.count)
         self.result: dict[str, float] = {}
+        self.why_not = ""
 
     def count(self) -> None:
         time.sleep(self.warm_up + 0.5)
-        before = times()
         names = ",".join(name for group in EVENTS.values() for name in group)
-        words = ("perf", "stat", "--all-cpus", "--field-separator", ";", "--event", names, "sleep", str(self.seconds))
+        words = ("perf", "stat", "--all-cpus", "--field-separator", ";", "--event", names, *WATCHED, str(self.seconds))
         done = subprocess.run(words, capture_output=True, text=True)
-        after = times()
-        if done.returncode == 0:
-            counted = events(done.stderr)
-            self.result = {title: sum(counted[name] for name in names) for title, names in EVENTS.items()}
-            self.result |= {title: after[title] - before[title] for title in TIMES}
+        counted = events(done.stderr)
+        if missing := [name for group in EVENTS.values() for name in group if name not in counted]:
+            self.why_not = f"perf has not counted {', '.join(missing)}: {done.stderr.strip()[:400]}"
+            return
+        # perf's own start and end are not among these.
+        before, after = (times(line) for line in done.stdout.splitlines() if line.startswith("cpu "))
+        self.result = {title: sum(counted[name] for name in names) for title, names in EVENTS.items()}
+        self.result |= {title: after[title] - before[title] for title in TIMES}
 
     def __enter__(self) -> "Counting":
         self.thread.start()
@@ -85,7 +92,7 @@ class Counting:
     def per_request(self, rate: float) -> dict[str, float]:
         """Raises OSError if perf has failed."""
         if not self.result:
-            raise OSError("perf cannot count trace points; it needs root and a kernel with CONFIG_FTRACE")
+            raise OSError(f"{self.why_not}; it needs root, x86 and a kernel with CONFIG_FTRACE")
         requests = rate * self.seconds
         return {title: figure / requests * (1e6 if title in TIMES else 1) for title, figure in self.result.items()}
 
@@ -96,9 +103,9 @@ def events(text: str) -> dict[str, float]:
     return {fields[2]: float(fields[0]) for fields in lines if len(fields) > 3 and fields[0].isdecimal()}
 
 
-def times() -> dict[str, float]:
-    """The seconds of processor time that the machine has used so far."""
-    fields = [int(word) / 100 for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+def times(line: str) -> dict[str, float]:
+    """The seconds of processor time that the machine has used so far, from the first line of /proc/stat."""
+    fields = [int(word) / os.sysconf("SC_CLK_TCK") for word in line.split()[1:]]
     return {title: sum(fields[index] for index in indexes) for title, indexes in TIMES.items()}
 
 

@@ -133,7 +133,7 @@ ONE_CONNECTION = (
     hits_beside("saturating", "4 KiB random writes as fast as they go, depth 16"),
     hits_beside("rated", "12,000 4 KiB random writes a second", "--rate_iops=12000"),
     flushes(1, "1 connection", Goal(1.0)),
-    flushes(8, "8 connections", Goal(1.0), more=BACKGROUND),
+    flushes(8, "8 connections", Goal(1.5), more=BACKGROUND),
     Row("mix", "70 % 4 KiB reads, 30 % writes, Zipf 0.9, depth 16, a flush each second",
         anywhere("randrw", 16, "--rwmixread=70", spread="zipf:0.9"), goals=(Goal(1.0),), fills_cache=True,
         flushes_each_second=True),

@@ -39,14 +39,16 @@ class Throttle:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         for _attempt in range(100):
             try:
                 return self.path.rmdir()
             except OSError:
                 # A process that has just ended remains a member for a moment.
                 time.sleep(0.05)
-        self.path.rmdir()
+        # It does not hide what has gone wrong before.
+        if error[0] is None:
+            self.path.rmdir()
 
     def starting(self, command: list[str]) -> list[str]:
         """A command that joins the group and then becomes `command`."""

@@ -87,13 +87,14 @@ let package = Package(
             cSettings: strictC, linkerSettings: loaded(exporting: "filter.map")),
 
         // The command line tool. `flexpage attach` connects with libnbd, and talks to the kernel with libnl. The
-        // scheduled build does without it.
+        // scheduled build does without it. `flexpage simulate` compresses with liblz4.
         .systemLibrary(name: "CLibNBD"),
+        .systemLibrary(name: "CLibLZ4"),
         .systemLibrary(name: "CNetlink", pkgConfig: "libnl-genl-3.0", providers: [.apt(["libnl-genl-3-dev"])]),
         .executableTarget(
             name: "flexpage",
             dependencies: [
-                "Paging", "Accessors", "CStateFormat",
+                "Paging", "Accessors", "CStateFormat", "CLibLZ4",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ] + (isScheduled ? [] : ["CLinux", "CLibNBD", "CNetlink"]),
@@ -156,7 +157,7 @@ if let names = Context.environment["FLEXPAGE_TESTS"] {
 if isScheduled {
     package.products = []
     package.targets.removeAll {
-        ["Glue", "FilterGlue", "Hosting"].contains($0.name) || $0.type == .test || $0.type == .system
+        ["Glue", "FilterGlue", "Hosting", "CLibNBD", "CNetlink"].contains($0.name) || $0.type == .test
     }
     package.targets.first { $0.name == "flexpage" }?.dependencies.append("Schedules")
     package.targets += [

@@ -3,6 +3,7 @@
 import signal
 import sys
 
+import compress
 import cost
 import events
 import far
@@ -17,7 +18,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         what = {"peers": peers.main, "cost": cost.main, "images": images.main, "restart": restart.main,
-                "warm": warm.main, "far": far.main, "traces": traces.main, "events": events.main}
+                "warm": warm.main, "far": far.main, "traces": traces.main, "events": events.main,
+                "compress": compress.main}
         sys.exit(what[sys.argv[1]](sys.argv[2:]))
     except OSError as error:
         sys.exit(f"bench: {error}")

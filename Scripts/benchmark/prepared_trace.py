@@ -80,6 +80,15 @@ def find(directory: Path | None) -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda each: each[0].lower()))
 
 
+def pick(directory: Path | None, names: list[str] | None) -> dict[str, Path]:
+    """These traces of a directory, or all. Raises OSError if there are none."""
+    known = find(directory)
+    names = names or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise OSError(f"unknown trace: {', '.join(unknown)}; {directory} has {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
 def lines(path: Path) -> Iterator[str]:
     if path.name.endswith(".zst"):
         yield from unpacked(path)

@@ -14,7 +14,7 @@ from belady import Optimum, optimum
 from fitting import BESIDE_AT_FIRST, RUNS, Killed, bounds, is_starved, largest
 from loop_device import LoopDevice
 from memory_group import MemoryGroup
-from prepared_trace import PAGE, PreparedTrace, find
+from prepared_trace import PAGE, PreparedTrace, pick
 from replay import Replay
 from running import Running
 from servers import FILE, FLEXPAGE, QEMU_NONE, QEMU_WRITEBACK, Server, Setting
@@ -218,11 +218,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 def chosen(options: argparse.Namespace) -> dict[str, Path]:
     """The traces to replay. Raises OSError if there are none."""
-    known = find(options.traces)
-    names = options.only or list(known)
-    if unknown := [name for name in names if name not in known]:
-        raise OSError(f"unknown trace: {', '.join(unknown)}; {options.traces} has {', '.join(known)}")
-    return {name: known[name] for name in (names[:1] if options.quick else names)}
+    traces = pick(options.traces, options.only)
+    return dict(list(traces.items())[:1]) if options.quick else traces
 
 
 def begun(options: argparse.Namespace) -> TraceResults:

@@ -16,8 +16,8 @@ python=/usr/bin/python3
 
 # Packages to build and run the plugin.
 build_packages=(nbdkit nbdkit-plugin-dev libnbd-dev)
-# Packages to build the command line tool, which links libnbd and libnl. pkgconf finds libnl's headers.
-tool_packages=(libnbd-dev libnl-genl-3-dev pkgconf)
+# Packages to build the command line tool, which links libnbd, libnl and liblz4. pkgconf finds libnl's headers.
+tool_packages=(libnbd-dev libnl-genl-3-dev liblz4-dev pkgconf)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -71,6 +71,8 @@ public final class Pages: @unchecked Sendable {
     private let aside: Int
     /// Tells the person who runs the server of an image's troubles. It is called from any thread, with no lock held.
     let notify: @Sendable (Notice, Provider) -> Void
+    /// Hears of each flexpage that is recycled, or nil if nobody wants to.
+    private let recycled: (@Sendable (_ pages: Range<UInt64>, _ image: UInt16, _ isFromMain: Bool) -> Void)?
 
     /// Maps the arena.
     /// - Parameter bytes: The bound of all pages and all paging metadata together, at least `minMemory`.
@@ -97,15 +99,21 @@ public final class Pages: @unchecked Sendable {
     ///   `ProviderRegistry.takeOver` comes before anything else. If it is nil, nothing is kept.
     /// - Parameter backing: What `kept` lies in, if blocks of it can be given back to the system.
     /// - Parameter notify: Hears of the troubles of an image and of their ends, from any thread.
+    /// - Parameter recycled: Hears of each flexpage that is recycled, from any thread and with no lock held: its base
+    ///   pages, the number of its image (`Provider.image`), and whether it was in main, so that it had been hit, or had
+    ///   come back soon. The pages are clean, no request finds them any more, and no other page has their memory yet. A
+    ///   simulation of what else could become of them uses that.
     /// - Throws: ENOMEM if that much cannot be mapped, EINVAL if it is too little or too much.
     public init(
         memory bytes: Int, dirtyShare: Double = Pages.defaultDirtyShare, flushTime: Int? = nil,
         readahead: Int = Pages.defaultReadahead, maxPagesOfFill: Int = Pages.maxFill, isShared: Bool = false,
         isFar: Bool = false, advice: Int = 0, aside: Int = 0, kept: KeptState? = nil,
         backing: (any MemoryBacking)? = nil,
-        notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in }
+        notify: @escaping @Sendable (Notice, Provider) -> Void = { _, _ in },
+        recycled: (@Sendable (_ pages: Range<UInt64>, _ image: UInt16, _ isFromMain: Bool) -> Void)? = nil
     ) throws(AccessError) {
         self.notify = notify
+        self.recycled = recycled
         self.flushTime = flushTime
         self.isShared = isShared
         self.aside = advice + aside
@@ -226,7 +234,8 @@ public final class Pages: @unchecked Sendable {
         let chunk = map.chunk(of: candidate.key.page).lock()
         // A thread that drops a page which a recycler has in hand takes it out of the map, and leaves the Region to the
         // recycler.
-        if map.flexpage(at: candidate.key.page, in: chunk) == candidate.id {
+        let isInMap = map.flexpage(at: candidate.key.page, in: chunk) == candidate.id
+        if isInMap {
             let state = table.state(of: candidate.id)
             guard state.isRecyclable else {
                 queue.putBack(candidate.id, to: candidate.from)
@@ -244,6 +253,10 @@ public final class Pages: @unchecked Sendable {
             map.counters.countRecycle()
         }
         chunk.unlock()
+        if isInMap, let recycled {
+            let end = candidate.key.page + UInt64(region.frames)
+            recycled(candidate.key.page..<end, candidate.key.image, candidate.from == .main)
+        }
         give(region)
         return true
     }

@@ -13,7 +13,7 @@ public final class Provider: @unchecked Sendable {
     /// Whether what has been written is durable.
     let durability: Durability
     /// The number of the image among the open ones. When the image is closed, another one may get the number.
-    let image: UInt16
+    public let image: UInt16
     /// The number of this opening: no two Providers have the same. At least 1.
     public let opening = Provider.openings.wrappingAdd(1, ordering: .relaxed).newValue
     let pages: Pages

@@ -18,6 +18,9 @@ struct Simulate: ParsableCommand {
 
             --memory is the memory for pages alone, so that results are comparable with other simulators. With \
             --inside, it includes the tables, like the plugin's memory=.
+
+            With --compress, a share of the memory keeps compressed what the pager recycles, which the plugin does not \
+            do. The file is what the images contain. The table says what that would save, processor time included.
             """)
 
     @Argument(help: "Trace files.", completion: .file())
@@ -38,11 +41,31 @@ struct Simulate: ParsableCommand {
     @Flag(help: "Run all traces in one memory, as several images, and compare the hits of each with those alone.")
     var together = false
 
+    @Option(
+        help: "Simulate a second tier of memory, which keeps recycled pages compressed: an image for their content.",
+        completion: .file())
+    var compress: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --compress: the shares of the memory that the tier has, per cent (default: \(defaultShares)).",
+            valueName: "percent"))
+    var compressShares: Percentages?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --compress: which recycled pages the tier takes, all or those of the main queue (default: all)."))
+    var compressFrom: TierAdmission?
+
     @Flag(help: "Print JSON instead of a table.")
     var json = false
 
     @Option(help: "Also draw the results into this file, as SVG.", completion: .file(extensions: ["svg"]))
     var plot: String?
+
+    private static let defaultShares = "0,10,20,30,40,50,60"
+    /// The pager must have some memory.
+    private static let maxShare = 90
 
     func validate() throws {
         guard memory.sizes.allSatisfy({ $0.bytes >= Pages.minMemory }) else {
@@ -50,10 +73,53 @@ struct Simulate: ParsableCommand {
         }
         guard !together || plot == nil else { throw ValidationError("--plot and --together exclude each other") }
         guard !together || traces.count > 1 else { throw ValidationError("--together needs at least two traces") }
+        try validateShares()
+    }
+
+    private func validateShares() throws {
+        guard compress != nil else {
+            guard compressShares == nil else { throw ValidationError("--compress-shares is for --compress") }
+            guard compressFrom == nil else { throw ValidationError("--compress-from is for --compress") }
+            return
+        }
+        guard !together else { throw ValidationError("--compress and --together exclude each other") }
+        guard plot == nil else { throw ValidationError("--compress and --plot exclude each other") }
+        guard shares.allSatisfy({ 0...Simulate.maxShare ~= $0 }) else {
+            throw ValidationError("--compress-shares must be 0 to \(Simulate.maxShare) per cent")
+        }
+        for size in memory.sizes {
+            guard let most = shares.max(), size.bytes - size.bytes / 100 * most < Pages.minMemory else { continue }
+            throw ValidationError(
+                "with --memory \(size.text), a share of \(most) % leaves the pager less than "
+                    + "\(MemorySize(bytes: Pages.minMemory).text); expected a larger --memory or a smaller share")
+        }
+    }
+
+    /// The shares of the tier, without one first: that is what the others are compared with.
+    private var shares: [Int] {
+        let wanted = (compressShares ?? Percentages(argument: Simulate.defaultShares)!).values
+        return [0] + wanted.filter { $0 != 0 }
     }
 
     func run() throws {
-        if together { try runTogether() } else { try runEach() }
+        if let compress { try runCompressed(compress) } else if together { try runTogether() } else { try runEach() }
+    }
+
+    private func runCompressed(_ image: String) throws {
+        let trial = try CompressionTrial(image: image, admission: compressFrom ?? .all)
+        var report = CompressionReport(image: image, costs: trial.costs)
+        for path in traces {
+            let trace = try read(path)
+            for size in memory.sizes {
+                for way in pages {
+                    try explaining([trace], path, size) {
+                        let whole = simulation(size, way)
+                        for share in shares { report.add(try trial.run(trace, whole, share: share)) }
+                    }
+                }
+            }
+        }
+        print(json ? report.json : report.table)
     }
 
     private func runEach() throws {
@@ -90,10 +156,19 @@ struct Simulate: ParsableCommand {
     private func simulate(
         _ traces: [Trace], _ path: String, _ size: MemorySize, _ way: PagingWay
     ) throws -> [Figures] {
-        let simulation = Simulation(
-            memory: size.bytes, way: way, countsTables: inside, writes: writes)
+        try explaining(traces, path, size) { try simulation(size, way).run(traces) }
+    }
+
+    private func simulation(_ size: MemorySize, _ way: PagingWay) -> Simulation {
+        Simulation(memory: size.bytes, way: way, countsTables: inside, writes: writes)
+    }
+
+    /// Says of an error of the pager what it was simulating.
+    private func explaining<Result>(
+        _ traces: [Trace], _ path: String, _ size: MemorySize, _ body: () throws -> Result
+    ) throws -> Result {
         do {
-            return try simulation.run(traces)
+            return try body()
         } catch let error as AccessError {
             let reason = String(cString: strerror(error.code))
             let images = traces.reduce(0) { $0 + $1.imageSizes.count }

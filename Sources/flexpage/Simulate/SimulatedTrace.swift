@@ -10,12 +10,15 @@ final class SimulatedTrace {
 
     /// Opens images of the sizes that the trace needs.
     /// - Parameter number: Of the trace: it distinguishes its images from those of others.
-    init(_ trace: Trace, number: Int, in registry: ProviderRegistry) throws {
+    init(_ trace: Trace, number: Int, in registry: ProviderRegistry, _ simulation: Simulation) throws {
         self.trace = trace
-        let images = trace.imageSizes.map(SimulatedImage.init)
+        let images = trace.imageSizes.map { SimulatedImage(size: $0, content: simulation.content) }
         self.images = images
         pagers = try images.enumerated().map { index, image in
-            Pager(try registry.open(ImageIdentity(device: UInt64(number), inode: UInt64(index))) { image })
+            let identity = ImageIdentity(device: UInt64(number), inode: UInt64(index))
+            let provider = try registry.open(identity) { image }
+            if let tier = simulation.tier { image.use(tier, asImage: provider.image) }
+            return Pager(provider)
         }
     }
 

@@ -1,9 +1,10 @@
 import Paging
 
-/// Runs a trace, or several, through the plugin's pager, in one thread, with images that have no contents.
+/// Runs a trace, or several, through the plugin's pager, in one thread, with images that have no contents, or of whose
+/// contents only the sizes matter.
 struct Simulation {
     /// Bytes. `countsTables` says what they bound.
-    let memory: Int
+    private(set) var memory: Int
     let way: PagingWay
     /// Whether `memory` bounds pages and tables together, like the plugin's `memory=`, or pages alone, as in other
     /// simulators.
@@ -12,6 +13,26 @@ struct Simulation {
     var writes = false
     /// Bytes, beside `memory`, for advice about its amount; 0 for none.
     var advice = 0
+    /// What is in all images, if that matters.
+    private(set) var content: ImageContent?
+    /// What has, beside `memory`, what the pager recycles.
+    private(set) var tier: CompressedTier?
+
+    init(memory: Int, way: PagingWay, countsTables: Bool = false, writes: Bool = false) {
+        self.memory = memory
+        self.way = way
+        self.countsTables = countsTables
+        self.writes = writes
+    }
+
+    /// The same with so many bytes less for the pager, which a second tier has, and a content.
+    func leaving(_ bytes: Int, to tier: CompressedTier?, _ content: ImageContent) -> Simulation {
+        var part = self
+        part.memory -= bytes
+        part.tier = tier
+        part.content = content
+        return part
+    }
 
     /// Runs the whole trace, beginning with an empty cache.
     func run(_ trace: Trace) throws -> Figures { try run([trace])[0] }
@@ -28,7 +49,7 @@ struct Simulation {
     func runAdvised(_ traces: [Trace]) throws -> (figures: [Figures], advice: Advice?) {
         let pages = try makePages()
         let registry = ProviderRegistry(pages: pages)
-        let simulated = try traces.enumerated().map { try SimulatedTrace($1, number: $0, in: registry) }
+        let simulated = try traces.enumerated().map { try SimulatedTrace($1, number: $0, in: registry, self) }
         let prefetcher = try Prefetcher(pages: pages, threads: 0)
         defer { prefetcher.stop() }
         let writer = SimulatedWriter(pages: pages, pagers: simulated.flatMap(\.pagers))
@@ -48,6 +69,7 @@ struct Simulation {
 
     private func serve(_ request: TraceRequest, of trace: SimulatedTrace, _ writer: SimulatedWriter) throws {
         if writes, request.operation == .write {
+            tier?.forget(request.range, ofImage: trace.pagers[request.image].provider.image)
             try writer.write(request.range, to: trace.pagers[request.image])
         } else {
             try trace.pagers[request.image].populate(request.range)
@@ -55,9 +77,12 @@ struct Simulation {
     }
 
     private func makePages() throws -> Pages {
-        try Pages(
+        var recycled: (@Sendable (Range<UInt64>, UInt16, Bool) -> Void)?
+        if let tier { recycled = { tier.keep($0, ofImage: $1, areProven: $2) } }
+        return try Pages(
             memory: (countsTables ? memory : Pages.memory(forFrames: memory / BasePage.size)) + advice,
             readahead: way == .ahead ? Pages.defaultReadahead : 0,
-            maxPagesOfFill: way == .fixed ? 1 : Pages.maxFill, advice: advice)
+            maxPagesOfFill: way == .fixed ? 1 : Pages.maxFill, advice: advice,
+            recycled: recycled)
     }
 }

@@ -62,7 +62,7 @@ import Testing
         return try Trace(lines: requests.map { "R,\($0.page * 4096),\($0.count * 4096)" })
     }
 
-    /// No more reads are waited for than without it, and no volume takes longer. At most 30 % more bytes are read: an
+    /// No more reads are waited for than without it, and no source takes longer. At most 30 % more bytes are read: an
     /// eighth on the image's account, an eighth that streams deserve, and the pages that these have pushed out. There
     /// is also what an image may waste before it has learnt anything.
     @Test(arguments: Load.allCases, [4, 16, 64]) func pays(load: Load, mebibytes: Int) throws {
@@ -72,8 +72,8 @@ import Testing
         #expect(ahead.readsAwaited <= off.readsAwaited)
         let atFirst = Double(max(4 << 20, 10 * min(4 << 20, (mebibytes << 20) / 30)))
         #expect(Double(ahead.traffic.bytesRead) <= 1.3 * Double(off.traffic.bytesRead) + atFirst)
-        for volume in Volume.allCases {
-            #expect(volume.seconds(ahead) <= 1.03 * volume.seconds(off), "\(volume)")
+        for source in SimulatedSource.allCases {
+            #expect(source.seconds(ahead) <= 1.03 * source.seconds(off), "\(source)")
         }
     }
 
@@ -95,8 +95,8 @@ import Testing
             let ahead = try Simulation(memory: mebibytes << 20, way: .ahead).run(trace)
             #expect(ahead.readsAwaited < off.readsAwaited)
             #expect(Double(ahead.traffic.bytesRead) <= maxBytes * Double(off.traffic.bytesRead))
-            for volume in Volume.allCases {
-                #expect(volume.seconds(ahead) <= 1.03 * volume.seconds(off), "\(volume)")
+            for source in SimulatedSource.allCases {
+                #expect(source.seconds(ahead) <= 1.03 * source.seconds(off), "\(source)")
             }
         }
     }

@@ -56,4 +56,58 @@ import Testing
         #expect(rig.pages.counters.fills == 1 && rig.pages.counters.failedFills == 0)
         try rig.end()
     }
+
+    /// Whoever wants to hears of each page that is recycled, of two images and in flexpages of any size. Then it is not
+    /// in memory, and every other page that was read still is.
+    @Test func tellsWhatIsRecycled() throws {
+        struct Name: Hashable {
+            let image: UInt16
+            let page: UInt64
+        }
+        let heard = Guarded<(pages: [Name], ofMain: Int)>(([], 0))
+        let pages = try Pages(
+            memory: Pages.memory(forFrames: 512), readahead: 0,
+            recycled: { range, image, isFromMain in
+                heard.withLock {
+                    $0.pages += range.map { Name(image: image, page: $0) }
+                    if isFromMain { $0.ofMain += 1 }
+                }
+            })
+        let registry = ProviderRegistry(pages: pages)
+        let pagers = try (1...2).map { number in
+            Pager(try registry.open(ImageIdentity(device: 1, inode: number)) { NullImage(size: 64 << 20) })
+        }
+        var resident: Set<Name> = []
+        func read(_ range: Range<UInt64>, of pager: Pager) throws {
+            try pager.populate(BasePage.offset(of: range.lowerBound)..<BasePage.offset(of: range.upperBound))
+            // A request that is larger than what is free recycles first, never what it has just read.
+            let gone = heard.withLock { heard in
+                defer { heard.pages = [] }
+                return heard.pages
+            }
+            #expect(gone.allSatisfy { resident.remove($0) != nil }, "what is recycled was there")
+            resident.formUnion(range.map { Name(image: pager.provider.image, page: $0) })
+        }
+        for step in 0..<2000 as Range<UInt64> {
+            let (first, count) = (step * step % 1009 * 8, UInt64(1) << (step % 5))
+            try read(first..<first + count, of: pagers[step % 3 == 0 ? 1 : 0])
+            // A hot set, which changes, so that main has pages to give.
+            for index in 3 * step..<3 * step + 3 {
+                let page = 9000 + step / 200 * 60 + index % 60
+                try read(page..<page + 1, of: pagers[0])
+            }
+        }
+        let recycles = pages.counters.recycles
+        let ofMain = heard.withLock { $0.ofMain }
+        #expect(recycles > 100 && ofMain > 0 && ofMain < recycles, "both queues have given pages")
+        for pager in pagers {
+            let image = pager.provider.image
+            let map = pages.accessMap(ofImage: image)
+            let differing = (0..<UInt64(16 << 10)).filter {
+                (map.flexpage(at: $0) != .none) != resident.contains(Name(image: image, page: $0))
+            }
+            #expect(differing == [])
+        }
+        for pager in pagers { try registry.close(pager.provider) }
+    }
 }

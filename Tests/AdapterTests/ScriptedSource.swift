@@ -1,7 +1,6 @@
 import Accessors
 import Glibc
 import Paging
-import Synchronization
 
 /// An image that is no file: bytes in memory. It notes what a server asks of it, and refuses writers on request.
 final class ScriptedSource: ImageSource {
@@ -16,7 +15,8 @@ final class ScriptedSource: ImageSource {
         var hangs = false
     }
 
-    private let state: Mutex<State>
+    // Not the standard library's mutex, whose waiters the thread sanitizer does not see.
+    private let state: Guarded<State>
     let size: Int64
     let isWritable = true
     let label = "memory"
@@ -26,7 +26,7 @@ final class ScriptedSource: ImageSource {
     let descriptors: [Int32] = []
 
     init(_ bytes: [UInt8]) {
-        state = Mutex(State(bytes: bytes))
+        state = Guarded(State(bytes: bytes))
         size = Int64(bytes.count)
     }
 

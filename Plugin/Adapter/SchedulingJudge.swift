@@ -1,7 +1,7 @@
 /// Chooses between SCHED_BATCH and the default policy for scheduling=auto, from samples of an eighth of a second each
 /// in which the server worked.
 ///
-/// Threads of the server and of its clients run for some ten microseconds and then sleep. While they have the
+/// Threads of the server and of its clients run for some tens of microseconds and then sleep. While they have the
 /// processors to themselves, a thread of SCHED_BATCH is hardly ever preempted. A program that keeps a processor busy
 /// changes that: to give it its share, the kernel takes the processor from threads of the server, or lets them wait
 /// until that program's time slice of some milliseconds is over. Such a sample is crowded. Threads of the default
@@ -14,7 +14,7 @@
 ///       │                                                                         ▼   │ is twice the last, up to the
 ///       └─────────────────────────────────────────────────────────────────────── trial  longest
 ///
-/// Under a lasting crowd, a trial takes a sample or two every half minute, less than 1 % of the time.
+/// Under a lasting crowd, a trial takes up to four samples every half minute, less than 2 % of the time.
 struct SchedulingJudge {
     private enum State {
         case batch(wasCrowded: Bool)

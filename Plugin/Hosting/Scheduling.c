@@ -8,8 +8,10 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -35,46 +37,56 @@ static bool has_begun;
 /// The threads of this process; null while nothing is watched. Only scheduling_begin, the watcher, and scheduling_end
 /// use it, one after the other.
 static DIR *tasks;
-/// How many threads' waits are looked at. Those of so many say enough.
-enum { max_threads = 256 };
+/// How many threads' waits are looked at: with 16 threads for each connection, those of 64 connections.
+enum { max_threads = 1024 };
 
 static int set_policy(pid_t thread_id, int policy)
 {
     return sched_setscheduler(thread_id, policy, &(struct sched_param){0});
 }
 
-/// Whether this process may ask for its policy and change it. Only a filter of system calls can forbid that, and
-/// it may kill: so a child tries. Its death dumps no core.
-static bool is_permitted(void)
+/// Why the policy is left alone.
+static void tell_why_not(const char *reason) { nbdkit_debug("flexpage: scheduling=auto does nothing: %s", reason); }
+
+/// What a child finds out.
+enum outcome { POSSIBLE, REFUSED, ANOTHER_POLICY };
+
+/// Tries in a child, without its signal handlers and without dumping core.
+static _Noreturn void try_in_child(void)
 {
-    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 0)
-        return true;
+    signal(SIGSYS, SIG_DFL);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    int policy = sched_getscheduler(0);
+    if (policy > 0)
+        _exit(ANOTHER_POLICY);
+    bool is_done = policy == SCHED_OTHER && set_policy(0, SCHED_BATCH) == 0 && set_policy(0, SCHED_OTHER) == 0;
+    _exit(is_done ? POSSIBLE : REFUSED);
+}
+
+/// Whether this process has the default policy and may change it. A filter of system calls may kill it for asking: so a
+/// child tries.
+static enum outcome try_out(void)
+{
     pid_t child = fork();
-    if (child == 0) {
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-        bool is_done = sched_getscheduler(0) >= 0 && set_policy(0, SCHED_BATCH) == 0;
-        _exit(is_done ? EXIT_SUCCESS : EXIT_FAILURE);
-    }
+    if (child == 0)
+        try_in_child();
     int status = -1;
     while (child > 0 && waitpid(child, &status, 0) == -1)
         if (errno != EINTR)
-            return false;
-    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+            return REFUSED;
+    return WIFEXITED(status) ? (enum outcome)WEXITSTATUS(status) : REFUSED;
 }
-
-/// Why the policy is left alone.
-static void tell_why_not(const char *reason) { nbdkit_debug("flexpage: scheduling=auto does nothing: %s", reason); }
 
 void scheduling_prepare(flexpage_server *server)
 {
     if (!flexpage_server_is_auto(server))
         return;
-    if (!is_permitted())
-        tell_why_not("the system does not permit it");
-    else if (sched_getscheduler(getpid()) != SCHED_OTHER)
-        tell_why_not("the server was started with another policy");
-    else
-        is_possible = true;
+    enum outcome outcome = try_out();
+    is_possible = outcome == POSSIBLE;
+    if (outcome == ANOTHER_POLICY)
+        tell_why_not("the server was started with another policy, or with SCHED_RESET_ON_FORK");
+    else if (!is_possible)
+        tell_why_not("the system does not permit it, or it could not be tried");
 }
 
 /// Changes the policy of a thread that has the policy `from`. Returns whether it did.
@@ -105,22 +117,24 @@ static void convert_all(int from, int to)
         pass++;
 }
 
-/// Adds what the kernel says about a thread's turns. Nothing if it has ended, or if this kernel does not say it.
-static void add_turns(const char *thread_id, struct flexpage_turns *turns)
+/// Adds what the kernel says about a thread's turns. Returns false if it has ended, or if this kernel does not say it.
+static bool add_turns(const char *thread_id, struct flexpage_turns *turns)
 {
     char path[32], text[96];
     snprintf(path, sizeof path, "%.20s/schedstat", thread_id);
     int file = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
     if (file == -1)
-        return;
+        return false;
     ssize_t length = read(file, text, sizeof text - 1);
     close(file);
-    uint64_t ran, waited;
+    uint64_t ran, waited, count;
     text[length > 0 ? length : 0] = '\0';
-    if (sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &waited) != 2)
-        return;
+    if (sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &ran, &waited, &count) != 3)
+        return false;
     turns->ran += ran / 1000;
     turns->waited += waited / 1000;
+    // A kernel that does not count says that the thread never had a turn.
+    return count > 0;
 }
 
 /// The turns of the process so far. Those of threads that have ended are missing in ran and waited, and with very many
@@ -134,20 +148,21 @@ static struct flexpage_turns turns_so_far(void)
     struct dirent *task = readdir(tasks);
     for (int count = 0; task != NULL && count < max_threads; count++, task = readdir(tasks))
         if (task->d_name[0] != '.')
-            add_turns(task->d_name, &turns);
+            (void)add_turns(task->d_name, &turns);
     return turns;
 }
 
-/// How much larger a figure has become. Nothing if it is smaller, because a thread has ended.
-static uint64_t growth(uint64_t before, uint64_t after) { return after > before ? after - before : 0; }
-
+/// If a thread has ended meanwhile, its part is missing at the end. Then only the switches count, which the kernel
+/// keeps for the process.
 static struct flexpage_turns turns_between(struct flexpage_turns before, struct flexpage_turns after)
 {
-    return (struct flexpage_turns){
-        .voluntary = growth(before.voluntary, after.voluntary),
-        .involuntary = growth(before.involuntary, after.involuntary),
-        .ran = growth(before.ran, after.ran),
-        .waited = growth(before.waited, after.waited)};
+    struct flexpage_turns turns = {
+        .voluntary = after.voluntary - before.voluntary, .involuntary = after.involuntary - before.involuntary};
+    if (after.ran >= before.ran && after.waited >= before.waited) {
+        turns.ran = after.ran - before.ran;
+        turns.waited = after.waited - before.waited;
+    }
+    return turns;
 }
 
 /// Sleeps until so much time of the clock has passed. Only here can scheduling_end end the thread.
@@ -161,21 +176,25 @@ static void sleep_by(clockid_t clock, long nanoseconds)
 /// Whether the threads are SCHED_BATCH. Only the watcher uses it.
 static bool is_batch;
 
-static void make_batch(bool should_be)
+/// - `reason`: Why it is normal.
+static void make_batch(bool should_be, const char *reason)
 {
     if (should_be == is_batch)
         return;
     is_batch = should_be;
     convert_all(is_batch ? SCHED_OTHER : SCHED_BATCH, is_batch ? SCHED_BATCH : SCHED_OTHER);
+    nbdkit_debug("flexpage: scheduling=auto: %s%s", is_batch ? "batch" : "normal, because ", is_batch ? "" : reason);
 }
+
+static const char busy[] = "processors are busy", idle[] = "the server is idle";
 
 /// Sleeps while the server is idle. Meanwhile the policy is the default one, because the first requests after that may
 /// come long before it is noticed.
 static void sleep_while_idle(bool should_be_batch)
 {
-    make_batch(false);
+    make_batch(false, idle);
     sleep_by(CLOCK_PROCESS_CPUTIME_ID, activity);
-    make_batch(should_be_batch);
+    make_batch(should_be_batch, busy);
 }
 
 static void *watch(void *context)
@@ -190,27 +209,70 @@ static void *watch(void *context)
         struct flexpage_turns turns = turns_between(before, turns_so_far());
         is_idle = turns.voluntary + turns.involuntary < idle_switches;
         should_be_batch = flexpage_server_prefers_batch(server, turns);
-        if (should_be_batch != is_batch)
-            nbdkit_debug("flexpage: scheduling=auto: %s", is_batch ? "normal, because processors are busy" : "batch");
-        make_batch(should_be_batch);
+        make_batch(should_be_batch, busy);
     }
     return NULL;
+}
+
+/// Whether /proc/self/task has the threads of this process by the numbers that it knows them by. A /proc of another PID
+/// namespace has other numbers, which may be those of other processes here.
+static bool is_own_proc(void)
+{
+    char target[16] = "", own[16], path[32];
+    snprintf(own, sizeof own, "%d", getpid());
+    snprintf(path, sizeof path, "%d", gettid());
+    ssize_t length = readlink("/proc/self", target, sizeof target - 1);
+    return length > 0 && strcmp(target, own) == 0 && faccessat(dirfd(tasks), path, F_OK, 0) == 0;
+}
+
+/// Whether the kernel says how long threads wait.
+static bool has_turns(void)
+{
+    char own[16];
+    snprintf(own, sizeof own, "%d", gettid());
+    return add_turns(own, &(struct flexpage_turns){0});
+}
+
+/// Creates the watcher, with the signals blocked that other threads can take: a handler would run while the thread can
+/// be cancelled.
+static bool create_watcher(flexpage_server *server)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t blocked, earlier;
+    sigfillset(&blocked);
+    for (size_t index = 0; index < sizeof faults / sizeof *faults; index++)
+        sigdelset(&blocked, faults[index]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &earlier);
+    bool is_done = pthread_create(&thread, NULL, watch, server) == 0;
+    pthread_sigmask(SIG_SETMASK, &earlier, NULL);
+    return is_done;
+}
+
+/// Why the threads cannot be watched; null if they can. Opens `tasks`.
+static const char *open_tasks(void)
+{
+    tasks = opendir("/proc/self/task");
+    if (tasks == NULL)
+        return "/proc cannot be read";
+    if (!is_own_proc())
+        return "/proc is that of another PID namespace";
+    return has_turns() ? NULL : "the kernel does not say how long threads wait";
 }
 
 void scheduling_begin(flexpage_server *server)
 {
     if (!is_possible)
         return;
-    tasks = opendir("/proc/self/task");
-    if (tasks == NULL) {
-        tell_why_not("/proc cannot be read");
-        return;
+    const char *reason = open_tasks();
+    if (reason == NULL) {
+        has_begun = create_watcher(server);
+        reason = has_begun ? NULL : "there can be no further thread";
     }
-    has_begun = pthread_create(&thread, NULL, watch, server) == 0;
-    if (has_begun)
+    if (reason == NULL)
         return;
-    tell_why_not("there can be no further thread");
-    closedir(tasks);
+    tell_why_not(reason);
+    if (tasks != NULL)
+        closedir(tasks);
     tasks = NULL;
 }
 

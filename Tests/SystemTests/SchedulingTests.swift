@@ -17,38 +17,40 @@ import Testing
         return tasks.compactMap { pid_t($0) }.map { sched_getscheduler($0) }
     }
 
-    /// Starts a server and has a client read, so that there are all threads, and checks the policy of each.
-    private func check(_ parameters: [String] = [], _ options: Server.Options = .init(), _ wanted: Int32) throws {
+    /// Starts a server, has it work for longer than it takes to choose a policy, and checks that of each thread.
+    @discardableResult
+    private func check(
+        _ parameters: [String] = [], _ options: Server.Options = .init(), all wanted: Int32
+    ) throws -> Server {
         let image = try Image(size: 1 << 20)
         let server = try Server([image.path] + parameters, options)
         let client = try Client(server)
-        try image.checkRead(client, 4096, at: 0)
+        for _ in 0..<20_000 { try client.write([1, 2, 3, 4], at: 4096) }
         let found = try policies(server.pid)
         #expect(found.count > 16, "nbdkit has a thread for each request under way")
         #expect(found.allSatisfy { $0 == wanted }, "\(found)")
+        return server
     }
 
-    /// batch reaches every thread of the server. normal touches none, and neither does auto before there is work.
-    @Test(arguments: [
-        ("scheduling=batch", Policy.batch), ("scheduling=normal", Policy.other), ("scheduling=auto", Policy.other),
-    ])
-    func modes(_ parameter: String, _ wanted: Int32) throws { try check([parameter], wanted) }
+    /// batch reaches every thread of the server, and normal touches none.
+    @Test(arguments: [("scheduling=batch", Policy.batch), ("scheduling=normal", Policy.other)])
+    func modes(_ parameter: String, _ wanted: Int32) throws { try check([parameter], all: wanted) }
 
-    /// By default, every thread of a server that works is SCHED_BATCH.
+    /// By default, every thread of a server that works is SCHED_BATCH, and of one that is idle none.
     @Test(arguments: Pager.allCases) func work(_ pager: Pager) throws {
         let image = try Image(size: 1 << 20)
         let server = try Server([image.path], Server.Options(pager: pager))
-        try work(try Client(server), until: Policy.batch, server)
+        let client = try Client(server)
+        try work(client, until: Policy.batch, server)
+        try Patience.wait(seconds: 120, "the threads stay SCHED_BATCH") {
+            (try? policies(server.pid))?.allSatisfy { $0 == Policy.other } == true ? () : nil
+        }
     }
 
     /// A policy that the server was started with stays.
-    @Test(
-        .enabled(if: Subprocess.exists("chrt"), "needs chrt"),
-        arguments: [("-i", Policy.idle), ("-b", Policy.batch)])
-    func anotherPolicy(_ option: String, _ policy: Int32) throws {
-        try check([], Server.Options(command: ["chrt", option, "0"]), policy)
-        let image = try Image(size: 1 << 20)
-        let server = try Server([image.path], Server.Options(command: ["chrt", option, "0"]))
+    @Test(.enabled(if: Subprocess.exists("chrt"), "needs chrt"))
+    func anotherPolicy() throws {
+        let server = try check([], Server.Options(command: ["chrt", "-i", "0"]), all: Policy.idle)
         #expect(server.log.contains("scheduling=auto does nothing: the server was started with another policy"))
     }
 
@@ -72,10 +74,7 @@ import Testing
                 sys.exit("no filter: " + os.strerror(ctypes.get_errno()))
             os.execvp(sys.argv[1], sys.argv[1:])
             """
-        let options = Server.Options(command: ["/usr/bin/python3", "-c", script])
-        try check([], options, Policy.other)
-        let image = try Image(size: 1 << 20)
-        let server = try Server([image.path], options)
+        let server = try check([], Server.Options(command: ["/usr/bin/python3", "-c", script]), all: Policy.other)
         #expect(server.log.contains("scheduling=auto does nothing: the system does not permit it"))
         #expect(try server.stop() == 0)
     }
@@ -106,9 +105,17 @@ import Testing
             }
         }
         let client = try Client(server)
-        try work(client, until: Policy.batch, server)
-        try work(client, until: Policy.other, server)
-        try work(client, until: Policy.batch, server)
+        try work(client, "normal, because processors are busy", server)
+        try work(client, "batch", server)
+    }
+
+    /// Reads until the log has this news of scheduling=auto, after what it has now.
+    private func work(_ client: Client, _ news: String, _ server: Server) throws {
+        let before = server.log.count
+        try Patience.wait(seconds: 120, "the log does not say \(news)") {
+            for _ in 0..<200 { _ = try? client.read(4096, at: 0) }
+            return server.log.dropFirst(before).contains("scheduling=auto: \(news)") ? () : nil
+        }
     }
 
     /// Reads until all threads of the server have this policy.

@@ -11,16 +11,17 @@
 //                            └──── scheduling_end ──▶ the thread is gone ◀────────────┘    (SchedulingJudge)
 //
 // **The watcher** takes a sample of an eighth of a second: getrusage(2) has the context switches of the process, and
-// /proc/self/task/*/schedstat how long each thread ran and waited. That takes some ten microseconds. An idle
+// /proc/self/task/*/schedstat how long each thread ran and waited. That takes a few microseconds a thread. An idle
 // server is not woken: the watcher then sleeps until the process has used some processor time. The kernel notices that
 // late if programs keep the processors busy, which is why the policy is normal until then.
 //
 // **Only the default policy is changed.** If the server was started with another one (chrt, CPUSchedulingPolicy=), that
-// is left, and so is any thread that has another one than this file gave it. Threads made later inherit the policy of
-// their maker. nice, priorities and cpusets are not touched. It takes no privilege.
+// is left. So is a thread that has any other one than these two; one that made itself SCHED_BATCH cannot be told apart.
+// Threads made later inherit the policy of their maker, and so do programs that a plugin below the filter starts: they
+// keep it. nice, priorities and cpusets are not touched. It takes no privilege.
 //
-// **Sandboxes.** A filter of system calls may kill a process for sched_setscheduler(2). If there is a filter, a child
-// tries that first. The call may also just fail. Either way the server serves, with the default policy.
+// **Sandboxes.** A filter of system calls may kill a process for sched_setscheduler(2), or the system may refuse it. So
+// a child tries it first. If it does not succeed, the server serves with the default policy.
 //
 // Nothing is changed before nbdkit has forked. So --run's command inherits nothing.
 

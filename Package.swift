@@ -87,9 +87,9 @@ let package = Package(
             cSettings: strictC, linkerSettings: loaded(exporting: "filter.map")),
 
         // The command line tool. `flexpage attach` connects with libnbd, and talks to the kernel with libnl. The
-        // scheduled build does without it. `flexpage simulate` compresses with liblz4.
+        // scheduled build does without these two. `flexpage simulate` compresses with liblz4.
         .systemLibrary(name: "CLibNBD"),
-        .systemLibrary(name: "CLibLZ4"),
+        .systemLibrary(name: "CLibLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CNetlink", pkgConfig: "libnl-genl-3.0", providers: [.apt(["libnl-genl-3-dev"])]),
         .executableTarget(
             name: "flexpage",

@@ -59,6 +59,11 @@ def more(memory: int, gain: float) -> int:
     return round((memory << 10) * (1 + (gain - 1) * SHOWN / 100))
 
 
+def costs_of(found: dict[str, list[dict]]) -> dict[str, dict]:
+    """Takes the costs out of the rows. All rows of an admission have the same, on which their processor time rests."""
+    return {admission: [row.pop("costs") for row in rows][0] for admission, rows in found.items()}
+
+
 def gained(costs: dict) -> float:
     """How many pages that are kept a tier holds in the place of one."""
     if not costs["keptShare"]:
@@ -100,14 +105,25 @@ def ratios(row: Row, source: str) -> list[float]:
     return [with_it[source] / row[0][source] for share, with_it in row.items() if share > 0]
 
 
+def hidden(row: Row) -> list[float]:
+    """The same with a throttled source, if processors do all of the tier's work while requests wait for the source."""
+    return [(with_it["throttled"] - with_it["processorSeconds"]) / row[0]["throttled"]
+            for share, with_it in row.items() if share > 0]
+
+
+def means(title: str, of: list[list[float]]) -> tuple[str, ...]:
+    return (title, "", "", *bold([mean(list(column)) for column in zip(*of)]))
+
+
 def times(groups: Rows, of_main: Rows, source: str) -> list[str]:
     """A table of these ratios. The best of a row is bold if the tier saves anything."""
     shares = [share for share in next(iter(groups.values())) if share > 0]
     lines = [(trace, f"{memory} MiB", f"{row[0][source]:.1f} s", *bold(ratios(row, source)))
              for (trace, memory), row in groups.items()]
-    for title, which in (("geometric mean", groups), ("the same, from main only", {key: of_main[key] for key in groups})):
-        columns = zip(*(ratios(row, source) for row in which.values()))
-        lines.append((title, "", "", *bold([mean(list(column)) for column in columns])))
+    lines.append(means("geometric mean", [ratios(row, source) for row in groups.values()]))
+    lines.append(means("the same, from main only", [ratios(of_main[key], source) for key in groups]))
+    if source == "throttled":
+        lines.append(means("the same, from both queues, processor time hidden", [hidden(row) for row in groups.values()]))
     return cells("trace", "memory", "without", *(f"{share} %" for share in shares), rows=lines)
 
 
@@ -133,27 +149,31 @@ def work(groups: Rows, more_memory: dict[tuple[str, int], dict]) -> list[str]:
 def markdown(document: dict) -> str:
     about, where = document["about"], document["about"]["machine"]
     groups, of_main = pressed(grouped(document["all"])), grouped(document["main"])
-    costs, gain = document["costs"], document["gain"]
+    costs, gain = document["costs"]["all"], document["gain"]
     keys = list(grouped(document["all"]))
     more_memory = dict(zip(keys, document["more"]))
     left_out = [f"{trace} with {memory} MiB" for trace, memory in keys if (trace, memory) not in groups]
+    without_figures = f"Left out, because nothing is recycled: {', '.join(left_out)}."
+    if not groups:
+        return f"{without_figures}\n\nThat is all of them: each trace fits into the memory. Give less --memory.\n"
     lines = []
     for source, title in SOURCES.items():
         lines += [f"{title}. Time with a tier that has this share of the memory, of the time without:", "",
                   *times(groups, of_main, source)]
     lines += [f"What a tier with {SHOWN} % of the memory does. More memory means no tier, and as many frames as pages fit into "
-              f"both, {more(1 << 10, gain) / (1 << 20):.2f} times the memory: a bound for a tier that chooses as well as the pager and "
-              "costs nothing.", "", *work(groups, more_memory)]
+              f"both, {more(1 << 10, gain) / (1 << 20):.2f} times the memory: about what a tier would save that chooses as well as the pager. "
+              "That column is simulated without a content, so its pages of zeroes take memory, unlike those of the others.", "", *work(groups, more_memory)]
     lines.append(
         f"`flexpage simulate --compress`, with reading ahead; flexpage(1) says what is computed and what is left out. The tier takes "
-        "all that is recycled, but for the last line of each table. Its processor time is in all times. The content is "
+        "all that is recycled, but for the lines from main only. Its processor time is in all times, but for the line that "
+        "hides it: there, processors do all of its work while requests wait for the source. The content is "
         f"{about['image_mib']} MiB of ordinary files end to end: "
         f"{costs['keptShare'] * 100:.0f} % of the pages that are not zeroes compress to three quarters or less (LZ4, 4 KiB), and "
         f"all of them take {costs['ratio']:.2f} times less. A page takes {costs['keeping']:.1f} µs to keep, "
         f"{costs['refusing']:.1f} µs to refuse, and {costs['taking']:.1f} µs to bring back. {where['processor']}, "
         f"{where['kernel']}; load average at the start {about['load']}, nice {about['nice']}; {about['date']}.")
     if left_out:
-        lines += ["", f"Left out, because nothing is recycled: {', '.join(left_out)}."]
+        lines += ["", without_figures]
     return "\n".join(lines) + "\n"
 
 
@@ -191,8 +211,7 @@ def measured(options: argparse.Namespace) -> dict:
         image = content.make("real", options.work, options.size)
         say(f"Simulating {len(traces)} traces")
         found = with_tier(options.tool, traces, image, options.memory, options.shares)
-        # The same in all rows of an admission.
-        costs = [row.pop("costs") for rows in found.values() for row in rows][0]
-        gain = gained(costs)
+        costs = costs_of(found)
+        gain = gained(costs["all"])
         more_memory = with_more(options.tool, traces, options.memory, gain)
         return {"about": about, "costs": costs, "gain": gain, **found, "more": more_memory}

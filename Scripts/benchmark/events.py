@@ -19,7 +19,7 @@ from rows import anywhere
 from running import Running
 from servers import FLEXPAGE, PEERS, Server, Setting
 from session import make_image, say
-from words import add_output, choice, numbers, positive
+from words import absolute, choice, numbers, positive
 
 # Trace points by the title of their column.
 EVENTS = {
@@ -39,6 +39,9 @@ SERVERS = {server.key: server for server in (FLEXPAGE, PEERS["file"], PEERS["qem
 SPREADS = {"uniform": "random", "zipf09": "zipf:0.9"}
 # The fields of /proc/stat that are not idle time, by the title of their column.
 TIMES = {"user": (0, 1), "system": (2,), "interrupts": (5, 6), "stolen": (7,)}
+
+# Requests that wait at a time, on all connections.
+REQUESTS = 16
 
 # What perf runs: it sleeps, and prints the processor time of the machine before that and after it.
 WATCHED = ("sh", "-c", 'head -n 1 /proc/stat; sleep "$0"; head -n 1 /proc/stat')
@@ -72,7 +75,11 @@ class Counting:
         time.sleep(self.warm_up + 0.5)
         names = ",".join(name for group in EVENTS.values() for name in group)
         words = ("perf", "stat", "--all-cpus", "--field-separator", ";", "--event", names, *WATCHED, str(self.seconds))
-        done = subprocess.run(words, capture_output=True, text=True)
+        try:
+            done = subprocess.run(words, capture_output=True, text=True)
+        except OSError as error:
+            self.why_not = f"perf cannot be started: {error.strerror}"
+            return
         counted = events(done.stderr)
         if missing := [name for group in EVENTS.values() for name in group if name not in counted]:
             self.why_not = f"perf has not counted {', '.join(missing)}: {done.stderr.strip()[:400]}"
@@ -126,7 +133,7 @@ def measure(options: argparse.Namespace) -> list[str]:
     """The tables of all loads, in Markdown."""
     image = make_image(options.work, options.image)
     lines = []
-    for load in (Load(spread, count, 16 // count) for spread in options.spreads for count in options.connections):
+    for load in (Load(spread, count, REQUESTS // count) for spread in options.spreads for count in options.connections):
         say(load.title)
         runs: dict[str, list[dict[str, float]]] = {key: [] for key in options.servers}
         for turn in range(options.turns):
@@ -146,7 +153,16 @@ def table(medians: dict[str, dict[str, float]]) -> list[str]:
     return cells("for a request", *(SERVERS[key].title for key in medians), rows=rows)
 
 
-def main(words: list[str]) -> int:
+def divisors(words: str) -> list[int]:
+    """Parses numbers of connections. Each has the same number of the requests."""
+    counts = numbers(words)
+    for count in counts:
+        if REQUESTS % count != 0:
+            raise argparse.ArgumentTypeError(f"{count} connections cannot share {REQUESTS} requests; expected 1, 2, 4, 8 or 16")
+    return counts
+
+
+def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="Scripts/bench events", description=__doc__)
     add = parser.add_argument
     add("--turns", type=positive, default=3, metavar="N", help="runs of each server (3)")
@@ -154,12 +170,17 @@ def main(words: list[str]) -> int:
     add("--fill", type=positive, default=10, metavar="S", help="seconds before them (10)")
     add("--servers", type=choice(list(SERVERS)), default=list(SERVERS), metavar="SERVER,…", help=", ".join(SERVERS))
     add("--spreads", type=choice(list(SPREADS)), default=["uniform"], metavar="SPREAD,…", help=", ".join(SPREADS))
-    add("--connections", type=numbers, default=[1, 4], metavar="N,…", help="connections, 16 requests in all (1,4)")
+    add("--connections", type=divisors, default=[1, 4], metavar="N,…", help=f"connections, which share {REQUESTS} requests (1,4)")
     add("--limit", type=positive, default=192, metavar="MIB", help="the memory of each server (192)")
     add("--image", type=positive, default=2048, metavar="MIB", help="the size of the image (2048)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="another key for the plugin")
-    add_output(parser)
-    options = parser.parse_args(words)
+    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
+    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def main(words: list[str]) -> int:
+    options = arguments(words)
     with machine.reserved(options.work):
         print("\n".join(measure(options)))
     return 0

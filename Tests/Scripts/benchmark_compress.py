@@ -41,8 +41,11 @@ def tables() -> None:
     expect("a tier that saves nothing is not bold", found[3] == "| b | 64 MiB | 2.0 s | 1.00 | 2.00 |", found)
     expect("the mean is geometric", found[4] == "| geometric mean |  |  | **0.71** | 1.22 |", found)
     expect("the other admission has its mean", found[5] == "| the same, from main only |  |  | 1.00 | 1.00 |", found)
+    expect("processor time is in all means of this source", len(found) == 7, found)
     found = compress.times(groups, of_main, "throttled")
     expect("a tier that costs time is shown as well", found[2] == "| a | 64 MiB | 10.0 s | 1.20 | 1.10 |", found)
+    # The roots of 11.7 × 9.7 and 10.4 × 9.4, of 10.
+    expect("hidden processor time is taken off", found[6].endswith("processor time hidden |  |  | 1.07 | **0.99** |"), found)
     found = compress.work(groups, dict(zip(compress.grouped(ALL), MORE)))
     expect("work is that of one share", found[2] == "| a | 64 MiB | 80 | 0.62 | 0.50 | 1,200 | 0.50 | 0.30 s |", found)
     expect("more memory need not save reads", found[3] == "| b | 64 MiB | 80 | 0.62 | 1.00 | 1,200 | 0.50 | 0.30 s |", found)
@@ -59,11 +62,26 @@ def sizes() -> None:
 def document() -> None:
     about = {"image_mib": 12, "load": "1.0", "nice": 0, "date": "2000-01-01",
              "machine": {"processor": "2 × P", "kernel": "Linux 1"}}
-    text = compress.markdown({"about": about, "costs": COSTS, "all": ALL, "main": MAIN, "gain": 2, "more": MORE})
+    costs = {"all": COSTS, "main": COSTS | {"keeping": 9.9}}
+    text = compress.markdown({"about": about, "costs": costs, "all": ALL, "main": MAIN, "gain": 2, "more": MORE})
     expect("all sources have a table", text.count("| geometric mean |") == len(compress.SOURCES), text)
     expect("costs are told", "75 % of the pages" in text and "6.5 µs to keep" in text and "12 MiB of ordinary" in text, text)
     expect("the bound is told", "1.30 times the memory" in text, text)
     expect("what is left out is named", "nothing is recycled: fits with 64 MiB." in text, text)
+    expect("only the throttled table hides processor time", text.count("processor time hidden |") == 1, text)
+    fits = [each for each in ALL if each["pager"]["trace"] == "fits"]
+    text = compress.markdown({"about": about, "costs": costs, "all": fits, "main": fits, "gain": 2, "more": MORE[2:]})
+    expect("if everything fits into memory, that is said, and what to do",
+           text == "Left out, because nothing is recycled: fits with 64 MiB.\n\n"
+           "That is all of them: each trace fits into the memory. Give less --memory.\n", text)
+
+
+def documents_of_simulations() -> None:
+    # Costs are measured anew for each admission.
+    found = {"all": [{"costs": COSTS}], "main": [{"costs": COSTS | {"keeping": 9.9}}]}
+    costs = compress.costs_of(found)
+    expect("each admission keeps its costs", (costs["all"]["keeping"], costs["main"]["keeping"]) == (6.54, 9.9), costs)
+    expect("and its rows need none", found == {"all": [{}], "main": [{}]}, found)
 
 
 def the_tool() -> None:
@@ -89,5 +107,6 @@ def the_tool() -> None:
 tables()
 sizes()
 document()
+documents_of_simulations()
 the_tool()
 sys.exit(status())

@@ -24,6 +24,9 @@ struct CompressionCosts: Equatable {
     /// The share of the pages that are not zeroes which are worth keeping.
     var keptShare: Double { pages == zeroes ? 0 : Double(kept) / Double(pages - zeroes) }
 
+    /// Pages that are looked at and are not worth keeping.
+    var refused: Int { pages - zeroes - kept }
+
     /// How many times less memory the pages that are not zeroes would take in all, without any overhead.
     var ratio: Double {
         let all = (pages - zeroes) * BasePage.size
@@ -41,9 +44,7 @@ extension CompressionCosts {
         let count = min(content.pages, CompressionCosts.maxSample)
         let sample = Sample(count: Int(count))
         for index in 0..<count {
-            // In the middle of its part of the content.
-            let page = content.pages / count * index + content.pages / count / 2
-            sample.add(page, of: content)
+            sample.add(CompressionCosts.position(of: index, count: count, in: content.pages), of: content)
         }
         if let failure = content.failure { throw failure }
         (pages, zeroes, kept, bytes) = (Int(count), sample.zeroes, sample.kept.count, sample.bytes)
@@ -51,6 +52,11 @@ extension CompressionCosts {
         keeping = CompressionCosts.median(runs.map(\.keeping))
         refusing = CompressionCosts.median(runs.map(\.refusing))
         taking = CompressionCosts.median(runs.map(\.taking))
+    }
+
+    /// The page at the beginning of part `index` of the content, which has `count` parts of the same size, to a page.
+    static func position(of index: UInt64, count: UInt64, in pages: UInt64) -> UInt64 {
+        pages / count * index + pages % count * index / count
     }
 
     private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

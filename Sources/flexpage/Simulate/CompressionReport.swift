@@ -47,6 +47,22 @@ struct CompressionReport {
             }
     }
 
+    /// What a simulation has met, but none of the pages with which the costs were measured: its costs count as 0.
+    private var unmeasured: [String] {
+        var sentences: [String] = []
+        if costs.kept == 0, rows.contains(where: { $0.work.kept > 0 }) {
+            sentences.append(
+                "None of the pages that were measured is worth keeping, but some in the simulations are: to keep them "
+                    + "and to take them back counts as no time.")
+        }
+        if costs.refused == 0, rows.contains(where: { $0.work.refused > 0 }) {
+            sentences.append(
+                "None of the pages that were measured is refused, but some in the simulations are: to refuse them "
+                    + "counts as no time.")
+        }
+        return sentences
+    }
+
     private var notes: [String] {
         [
             "\(image): of \(costs.pages) pages of 4 KiB, \(costs.zeroes) are zeroes. Of the others, "
@@ -56,7 +72,7 @@ struct CompressionReport {
                 + "\(costs.refusing.text(digits: 1)) µs to refuse one, "
                 + "\(costs.taking.text(digits: 1)) µs to take one back.",
         ] + SimulatedSource.allCases.map { "\($0.rawValue): \($0.explanation)" }
-            + ["Times are those, and the tier's processor time. A ratio is to the time without a tier."]
+            + ["Times are those, and the tier's processor time. A ratio is to the time without a tier."] + unmeasured
     }
 
     // MARK: JSON

@@ -42,14 +42,16 @@ struct Simulate: ParsableCommand {
     var together = false
 
     @Option(
-        help: "Simulate a second tier of memory, which keeps recycled pages compressed: an image for their content.",
+        help: ArgumentHelp(
+            "Simulate a second tier of memory, which keeps recycled pages compressed: an image for their content.",
+            valueName: "image"),
         completion: .file())
     var compress: String?
 
     @Option(
         help: ArgumentHelp(
             "With --compress: the shares of the memory that the tier has, per cent (default: \(defaultShares)).",
-            valueName: "percent"))
+            valueName: "percent,…"))
     var compressShares: Percentages?
 
     @Option(
@@ -95,10 +97,12 @@ struct Simulate: ParsableCommand {
         }
     }
 
-    /// The shares of the tier, without one first: that is what the others are compared with.
-    private var shares: [Int] {
+    /// The shares of the tier, each once, without one first: that is what the others are compared with.
+    var shares: [Int] {
         let wanted = (compressShares ?? Percentages(argument: Simulate.defaultShares)!).values
-        return [0] + wanted.filter { $0 != 0 }
+        var shares = [0]
+        for share in wanted where !shares.contains(share) { shares.append(share) }
+        return shares
     }
 
     func run() throws {
@@ -108,8 +112,7 @@ struct Simulate: ParsableCommand {
     private func runCompressed(_ image: String) throws {
         let trial = try CompressionTrial(image: image, admission: compressFrom ?? .all)
         var report = CompressionReport(image: image, costs: trial.costs)
-        for path in traces {
-            let trace = try read(path)
+        for (path, trace) in zip(traces, try traces.map(read)) {
             for size in memory.sizes {
                 for way in pages {
                     try explaining([trace], path, size) {
@@ -124,8 +127,7 @@ struct Simulate: ParsableCommand {
 
     private func runEach() throws {
         var report = Report(writes: writes)
-        for path in traces {
-            let trace = try read(path)
+        for (path, trace) in zip(traces, try traces.map(read)) {
             for size in memory.sizes {
                 for way in pages { report.add(try simulate([trace], path, size, way)[0]) }
             }

@@ -165,6 +165,36 @@ import Testing
         #expect(lines[5] == "unthrottled: 80 µs for each read waited for, and 2 GiB/s")
     }
 
+    /// Costs that nothing was measured for are said to be missing, if they matter.
+    @Test(arguments: [ContentFile.Kind.plain, .random]) func unmeasuredCosts(kind: ContentFile.Kind) throws {
+        let trace = try Trace(reading: (0..<3000).map { $0 % 1000 * 3 })
+        let row = try run(trace, [kind], share: 40)
+        func notes(kept: Int) -> [Substring] {
+            let costs = CompressionCosts(keeping: 6, refusing: 2, taking: 1, pages: 100, kept: kept)
+            var report = CompressionReport(image: "disk.img", costs: costs)
+            report.add(row)
+            return report.table.split(separator: "\n").filter { $0.hasPrefix("None of the pages that were measured") }
+        }
+        let keeps = kind == .plain
+        #expect(notes(kept: 50).isEmpty, "both kinds were measured")
+        #expect(notes(kept: keeps ? 100 : 0).isEmpty, "what was not measured is not met")
+        let found = notes(kept: keeps ? 0 : 100)
+        #expect(found.count == 1)
+        #expect(found.first?.contains(keeps ? "is worth keeping" : "is refused") == true)
+    }
+
+    /// The pages with which costs are measured are spread over all of the content.
+    @Test func positions() {
+        func positions(_ count: UInt64, _ pages: UInt64) -> [UInt64] {
+            (0..<count).map { CompressionCosts.position(of: $0, count: count, in: pages) }
+        }
+        #expect(positions(4, 4) == [0, 1, 2, 3])
+        #expect(positions(4, 7) == [0, 1, 3, 5], "parts of one page and of two")
+        #expect(positions(4, 40) == [0, 10, 20, 30])
+        let most = CompressionCosts.position(of: 4095, count: 4096, in: .max)
+        #expect(most > .max / 4096 * 4095 && most < .max - .max / 4096 + 1, "no overflow")
+    }
+
     @Test func json() throws {
         var report = CompressionReport(image: "disk.img", costs: Self.costs)
         let rows = try rows()
@@ -198,6 +228,8 @@ import Testing
         }
         #expect(complaint("--compress", "i") == "")
         #expect(complaint("--compress", "i", "--compress-shares", "0,5,90") == "")
+        let twice = try Simulate.parse(["a.csv", "--compress", "i", "--compress-shares", "30,0,10,30,10"])
+        #expect(twice.shares == [0, 30, 10], "each share once")
         #expect(complaint("--compress-shares", "10") == "--compress-shares is for --compress")
         #expect(complaint("--compress-from", "main") == "--compress-from is for --compress")
         #expect(complaint("--compress", "i", "--compress-from", "main") == "")

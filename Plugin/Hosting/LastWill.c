@@ -208,6 +208,12 @@ static void handle_fault(int signal, siginfo_t *info, void *context)
 
 // The will's thread.
 
+void last_will_spare_faults(sigset_t *set)
+{
+    for (int index = 0; index < true_fault_count; index++)
+        sigdelset(set, faults[index]);
+}
+
 static void fill_with_faults(sigset_t *set)
 {
     sigemptyset(set);

@@ -21,6 +21,8 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include "LastWill.h"
+
 /// How long a sample takes, nanoseconds.
 static const long nap = 125000000;
 /// The processor time after which a server that was idle is watched again, nanoseconds. The kernel notices it only when
@@ -201,15 +203,18 @@ static void *watch(void *context)
 {
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     flexpage_server *server = context;
-    for (bool should_be_batch = true, is_idle = true;;) {
-        if (is_idle)
-            sleep_while_idle(should_be_batch);
-        struct flexpage_turns before = turns_so_far();
-        sleep_by(CLOCK_MONOTONIC, nap);
-        struct flexpage_turns turns = turns_between(before, turns_so_far());
-        is_idle = turns.voluntary + turns.involuntary < idle_switches;
-        should_be_batch = flexpage_server_prefers_batch(server, turns);
-        make_batch(should_be_batch, busy);
+    bool should_be_batch = true;
+    for (;;) {
+        sleep_while_idle(should_be_batch);
+        struct flexpage_turns turns, before = turns_so_far();
+        do {
+            sleep_by(CLOCK_MONOTONIC, nap);
+            struct flexpage_turns after = turns_so_far();
+            turns = turns_between(before, after);
+            before = after;
+            should_be_batch = flexpage_server_prefers_batch(server, turns);
+            make_batch(should_be_batch, busy);
+        } while (turns.voluntary + turns.involuntary >= idle_switches);
     }
     return NULL;
 }
@@ -237,11 +242,9 @@ static bool has_turns(void)
 /// be cancelled.
 static bool create_watcher(flexpage_server *server)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
     sigset_t blocked, earlier;
     sigfillset(&blocked);
-    for (size_t index = 0; index < sizeof faults / sizeof *faults; index++)
-        sigdelset(&blocked, faults[index]);
+    last_will_spare_faults(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &earlier);
     bool is_done = pthread_create(&thread, NULL, watch, server) == 0;
     pthread_sigmask(SIG_SETMASK, &earlier, NULL);

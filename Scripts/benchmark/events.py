@@ -19,7 +19,7 @@ from rows import anywhere
 from running import Running
 from servers import FLEXPAGE, PEERS, Server, Setting
 from session import make_image, say
-from words import absolute, choice, numbers, positive
+from words import add_places, choice, numbers, positive
 
 # Trace points by the title of their column.
 EVENTS = {
@@ -174,8 +174,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--limit", type=positive, default=192, metavar="MIB", help="the memory of each server (192)")
     add("--image", type=positive, default=2048, metavar="MIB", help="the size of the image (2048)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="another key for the plugin")
-    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
-    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
+    add_places(parser)
     return parser.parse_args(words)
 
 

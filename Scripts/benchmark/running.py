@@ -39,6 +39,9 @@ class Running:
             self.await_export()
             if self.server.is_filled:
                 subprocess.run(["nbdcopy", str(self.setting.image), self.uri], check=True)
+        except OSError as error:
+            self.stop()
+            raise OSError(f"{error}; {self.server.title} says: {self.log.read_text().strip()[-2000:]}") from error
         except BaseException:
             self.stop()
             raise
@@ -54,7 +57,7 @@ class Running:
                 return Connection(str(self.setting.socket)).close()
             except (FileNotFoundError, ConnectionRefusedError):
                 if self.process.poll() is not None:
-                    raise OSError(f"{self.server.title} did not start: {self.log.read_text().strip()}") from None
+                    raise OSError("it did not start") from None
                 time.sleep(0.002)
 
     def stop(self) -> None:

@@ -37,5 +37,10 @@ def add_output(parser: argparse.ArgumentParser, keep: str = "") -> None:
     add = parser.add_argument
     add("--output", type=absolute, metavar="DIR", help="where to write results (.build/bench/results)")
     add("--keep", action="store_true", help=f"write results to Scripts/benchmark/results, and into its README{keep}")
-    add("--work", type=absolute, required=True, help=argparse.SUPPRESS)
-    add("--plugin", type=absolute, required=True, help=argparse.SUPPRESS)
+    add_places(parser)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Adds what Scripts/bench passes to all measurements of a server: a working directory, and the plugin."""
+    for name in ("--work", "--plugin"):
+        parser.add_argument(name, type=absolute, required=True, help=argparse.SUPPRESS)

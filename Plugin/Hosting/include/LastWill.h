@@ -4,6 +4,7 @@
 #ifndef FLEXPAGE_LASTWILL_H
 #define FLEXPAGE_LASTWILL_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -21,6 +22,9 @@ int last_will_begin(flexpage_server *server, unsigned seconds, bool leaves_handl
 /// To be called before the server is destroyed: faults have their usual effect again. Waits forever if a will is being
 /// executed. Does nothing if last_will_begin was not called.
 void last_will_end(void);
+
+/// Takes the faults out of a set of signals that a thread is to block: they lead to the will in any thread.
+void last_will_spare_faults(sigset_t *set);
 
 /// Whether a fault is ending the process. Only last_will_hold reads it.
 extern atomic_bool last_will_is_executed;

@@ -15,7 +15,7 @@ final class ImageContent: @unchecked Sendable {
     enum Page: Equatable {
         /// It is all zeroes, which take no memory in the pager.
         case zeroes
-        /// It takes so many bytes.
+        /// The bytes that it takes.
         case compressed(Int)
         /// It takes more than is worth keeping (`LZ4.maxSize`).
         case dense

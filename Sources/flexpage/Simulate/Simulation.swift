@@ -25,7 +25,7 @@ struct Simulation {
         self.writes = writes
     }
 
-    /// The same with so many bytes less for the pager, which a second tier has, and a content.
+    /// The same with a content, and with `bytes` less for the pager, because a second tier has them.
     func leaving(_ bytes: Int, to tier: CompressedTier?, _ content: ImageContent) -> Simulation {
         var part = self
         part.memory -= bytes

@@ -129,13 +129,11 @@ import Testing
     private static func makeEncrypted(_ path: String, _ secret: [String]) throws {
         // Few rounds: what is tested is no password.
         let options = ["-o", "key-secret=s,iter-time=10", path, "\(1 << 20)"]
-        var made = try Subprocess.run(["qemu-img", "create", "-q", "-f", "luks"] + secret + options)
-        var attempts = 1
-        while made.status != 0, attempts < 20, made.output.contains("Unable to get accurate CPU usage") {
-            made = try Subprocess.run(["qemu-img", "create", "-q", "-f", "luks"] + secret + options)
-            attempts += 1
+        for attempt in 1...20 {
+            let made = try Subprocess.run(["qemu-img", "create", "-q", "-f", "luks"] + secret + options)
+            if made.status != 0, attempt < 20, made.output.contains("Unable to get accurate CPU usage") { continue }
+            return try #require(made.status == 0, "\(made.output)")
         }
-        try #require(made.status == 0, "\(made.output)")
     }
 
     /// Twice in one chain it is refused, and so it is over our plugin: in a sentence, and not by a crash.

@@ -186,9 +186,10 @@ struct Fill: ~Copyable {
     }
 
     /// The memory of all flexpages in flight and of the gaps between them, in order.
-    /// - Returns: How many pieces there are: at most one for each base page.
-    private mutating func collect(_ pieces: inout InlineArray<256, iovec>) -> Int {
-        var pieceCount = 0
+    /// - Parameter first: How many pieces there are already. These come behind them.
+    /// - Returns: How many pieces there are then: at most one more for each base page.
+    mutating func collect(_ pieces: inout InlineArray<256, iovec>, from first: Int = 0) -> Int {
+        var pieceCount = first
         var page = covered.lowerBound
         var readOver = 0
         for index in 0..<issued {
@@ -204,6 +205,18 @@ struct Fill: ~Copyable {
             page = flexpage.upperBound
         }
         return pieceCount
+    }
+
+    /// Copies the bytes that a client writes, or zeroes, to the flexpages in flight.
+    /// - Parameter source: The bytes of `range`, in which all of the flexpages lie.
+    mutating func populate(with source: UnsafeRawPointer?, of range: Range<Int64>) {
+        for index in 0..<issued {
+            let flexpage = context.table[id(index)].covered
+            let begin = Int(BasePage.offset(of: flexpage.lowerBound) - range.lowerBound)
+            KeptState.copy(
+                to: context.table.memory(of: id(index)), from: source.map { $0 + begin },
+                count: flexpage.count * BasePage.size)
+        }
     }
 
     /// Base pages in flight.
@@ -240,6 +253,13 @@ struct Fill: ~Copyable {
     /// - Parameter warm: How warm they were when they were resident; nil if the PageQueue decides where they go.
     mutating func publish(in chunk: borrowing LockedChunk, warm: WarmPages? = nil) {
         dropZeroes(in: chunk)
+        makeVisible(in: chunk, warm: warm)
+        chunk.shard.pointee.fills += 1
+        chunk.shard.pointee.pagesFilled += UInt64(covered.count)
+        context.map.counters.countFill(covered.count)
+    }
+
+    private mutating func makeVisible(in chunk: borrowing LockedChunk, warm: WarmPages? = nil) {
         var hasWaiters = false
         for index in 0..<issued {
             context.table.keep(id(index))
@@ -257,9 +277,12 @@ struct Fill: ~Copyable {
             context.queue.append(count: issued) { id($0) }
         }
         if hasWaiters { chunk.wakeAll() }
-        chunk.shard.pointee.fills += 1
-        chunk.shard.pointee.pagesFilled += UInt64(covered.count)
-        context.map.counters.countFill(covered.count)
+    }
+
+    /// Lets everybody see the flexpages, which hold what has been written to the image, and lends none.
+    mutating func publishWritten(in chunk: borrowing LockedChunk) {
+        makeVisible(in: chunk)
+        unpin(0..<issued)
     }
 
     /// Lets everybody see the flexpages, as read ahead and not used yet, and lends none. The first client that uses the
@@ -321,15 +344,24 @@ struct Fill: ~Copyable {
     /// alone was in flight, they get the error; if not, they try for themselves. It frees nothing yet: `giveBack`
     /// follows.
     private mutating func withdraw(_ error: AccessError, in chunk: borrowing LockedChunk) {
-        let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
+        takeBack(code: isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0, in: chunk)
+        chunk.shard.pointee.failedFills += 1
+        context.map.counters.countFailedFill()
+    }
+
+    /// The flexpages in flight could not be written. Like `withdraw`, but it is nobody else's error.
+    mutating func withdrawUnwritten(in chunk: borrowing LockedChunk) { takeBack(code: 0, in: chunk) }
+
+    /// Gives back the filler's pins on what `withdrawUnwritten` has withdrawn. No lock is held.
+    mutating func giveBackWithdrawn() { giveBack(0..<issued) }
+
+    private mutating func takeBack(code: UInt32, in chunk: borrowing LockedChunk) {
         for index in 0..<issued {
             context.map.remove(id(index), in: chunk)
             context.table.word(id(index)).pointee.state.bitwiseOr(
                 PageState.withdrawn | code, ordering: .releasing)
         }
         chunk.wakeAll()
-        chunk.shard.pointee.failedFills += 1
-        context.map.counters.countFailedFill()
     }
 
     /// Gives back the filler's pins on some of `ids`, which are no longer in a map. No lock is held.

@@ -1,0 +1,47 @@
+import Synchronization
+
+/// Which parts of base pages have lately been written around the Memory, of all images.
+///
+/// A part that is written a second time will be written again: then it pays to have its page in memory. A part beside
+/// one that was written before is the next one of a sequential writer, and says nothing.
+///
+/// A table of as many entries as half the frames, one for each of the pages that share it: 24 bits that tell pages
+/// apart, and one bit for each eighth of the page. A page takes the entry of another one. So an entry lasts, on
+/// average, for as many parts as there are entries, which is as long as a ghost of the PageQueue.
+///
+/// It is a hint: a wrong answer costs a read too many, or a write. Thread rules: any thread, without a lock. O(1).
+struct WrittenParts: @unchecked Sendable {
+    // No protocol depends on them, so a Scheduler draws no order here.
+    private let entries: UnsafeMutablePointer<Synchronization.Atomic<UInt32>>
+    private let count: UInt64
+
+    private static let eighth = Int64(BasePage.size / 8)
+
+    /// The number of entries for this number of frames.
+    static func count(frames: Int) -> Int { max(1, frames / 2) }
+
+    init(_ metadata: borrowing Metadata) {
+        entries = metadata.writtenParts
+        count = UInt64(metadata.writtenPartCount)
+    }
+
+    /// Notes that `part` of the base page of `key` is about to be written, bytes from the page's beginning.
+    /// - Returns: Whether any of it was written before, as far as is known.
+    func note(_ part: Range<Int64>, of key: PageKey) -> Bool {
+        assert(!part.isEmpty && part.lowerBound >= 0 && part.upperBound <= BasePage.size, "a part of a page")
+        let hash = key.raw &* 0x9E37_79B9_7F4A_7C15
+        let entry = entries + Int((hash &>> 32 &* count) &>> 32)
+        let tag = UInt32(truncatingIfNeeded: hash) & ~0xFF
+        let eighths = WrittenParts.eighths(of: part)
+        let before = entry.pointee.load(ordering: .relaxed)
+        let known = before & ~0xFF == tag ? before & 0xFF : 0
+        entry.pointee.store(tag | known | eighths, ordering: .relaxed)
+        return known & eighths != 0
+    }
+
+    /// One bit for each eighth of a page that `part` touches.
+    private static func eighths(of part: Range<Int64>) -> UInt32 {
+        let (first, last) = (part.lowerBound / eighth, (part.upperBound - 1) / eighth)
+        return (1 << UInt32(last + 1) - 1) & ~(1 << UInt32(first) - 1)
+    }
+}

@@ -35,7 +35,7 @@ struct Metadata {
     let images: Int
     let writebackKeys: UnsafeMutablePointer<UInt64>
     let badPages: UnsafeMutablePointer<UInt16>
-    let writtenParts: UnsafeMutablePointer<Atomic<UInt32>>
+    let writtenParts: UnsafeMutablePointer<Synchronization.Atomic<UInt32>>
     let writtenPartCount: Int
     let zeroGroups: UnsafeMutablePointer<ZeroMap.Group>
     let zeroGroupsPerShard: Int
@@ -85,7 +85,7 @@ struct Metadata {
         writebackKeys = carver.carve(UInt64.self, WritebackQueue.slotCount * WritebackQueue.capacity(frames: frames))
         badPages = carver.carve(UInt16.self, frames)
         writtenPartCount = WrittenParts.count(frames: frames)
-        writtenParts = carver.carve(Atomic<UInt32>.self, writtenPartCount)
+        writtenParts = carver.carve(Synchronization.Atomic<UInt32>.self, writtenPartCount)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)
         zeroGroups = carver.carve(ZeroMap.Group.self, zeroGroupsPerShard * AccessMap.shardCount)
         var free = InlineArray<9, UnsafeMutablePointer<UInt64>>(

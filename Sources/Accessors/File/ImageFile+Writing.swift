@@ -29,8 +29,8 @@ extension ImageFile {
     }
 
     /// The logical block, if parts of pages can be written past the page cache. Through it, the kernel would read the
-    /// rest of each page first.
-    public var partUnit: Int? { opened.writesParts ? Int(logicalBlockSize) : nil }
+    /// rest of each page first. So would most spinning disks, whose physical blocks are larger.
+    public var partUnit: Int? { opened.writesParts && !isRotational ? Int(logicalBlockSize) : nil }
 
     /// Writes `pieces`, whole logical blocks, to the image at `offset` (pwritev2), past the page cache.
     ///

@@ -72,7 +72,7 @@ struct OpenedImage: ~Copyable, Sendable {
         readOnlyReason = reason
         logicalBlockSize = Self.logicalBlockSize(of: buffered, file)
         dropsBehindByItself = Self.probe(buffered, at: 0, uncached: true) == nil
-        writesParts = Self.takesBlocks(direct, of: logicalBlockSize, size: size)
+        writesParts = Self.takesBlocks(direct, of: Self.toldBlockSize(of: buffered, file), size: size)
         // The pager reads ahead, and knows more than the kernel does. Only advice: a refusal loses nothing.
         _ = linux_expect_random(buffered.number)
         self.direct = direct
@@ -184,10 +184,16 @@ struct OpenedImage: ~Copyable, Sendable {
 
     private static func logicalBlockSize(of descriptor: borrowing OwnedDescriptor, _ file: linux_file) -> Int64 {
         if file.kind == LINUX_BLOCK_DEVICE { return Int64(max(512, linux_block_logical_size(descriptor.number))) }
+        return toldBlockSize(of: descriptor, file) ?? 512
+    }
+
+    /// The same, but nil if the kernel does not tell, and so perhaps goes through the page cache with less than a page.
+    private static func toldBlockSize(of descriptor: borrowing OwnedDescriptor, _ file: linux_file) -> Int64? {
+        if file.kind == LINUX_BLOCK_DEVICE { return logicalBlockSize(of: descriptor, file) }
         var memory: UInt32 = 0
         var offset: UInt32 = 0
         let isTold = linux_direct_alignment(descriptor.number, &memory, &offset) == 1
-        return isTold && offset > 0 ? Int64(offset) : 512
+        return isTold && offset > 0 ? Int64(offset) : nil
     }
 
     // MARK: - For the next server
@@ -336,10 +342,9 @@ struct OpenedImage: ~Copyable, Sendable {
         return probe(descriptor, at: size >= 2 * ImageFile.pageSize ? ImageFile.pageSize : 0, uncached: false)
     }
 
-    /// Whether single blocks of this size, less than a page, can be reached directly. The kernel may not have told the
-    /// size, so this function tries.
-    private static func takesBlocks(_ direct: borrowing OwnedDescriptor?, of block: Int64, size: Int64) -> Bool {
-        guard block < ImageFile.pageSize, size >= 2 * block else { return false }
+    /// Whether single blocks of this size, less than a page, can be reached directly. This function tries.
+    private static func takesBlocks(_ direct: borrowing OwnedDescriptor?, of block: Int64?, size: Int64) -> Bool {
+        guard let block, block < ImageFile.pageSize, size >= 2 * block else { return false }
         switch direct {
         case .some(let direct): return probe(direct, at: block, length: Int(block), uncached: false) == nil
         case .none: return false

@@ -259,10 +259,13 @@ struct Fill: ~Copyable {
         context.map.counters.countFill(covered.count)
     }
 
-    private mutating func makeVisible(in chunk: borrowing LockedChunk, warm: WarmPages? = nil) {
+    /// - Parameter isOwed: They are newer than what is known to be durable on the image.
+    private mutating func makeVisible(
+        in chunk: borrowing LockedChunk, warm: WarmPages? = nil, isOwed: Bool = false
+    ) {
         var hasWaiters = false
         for index in 0..<issued {
-            context.table.keep(id(index))
+            context.table.keep(id(index), isOwed: isOwed)
             let state = context.table.word(id(index))
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
             assert(!PageState(word).has(PageState.populated | PageState.withdrawn), "a flexpage is populated once")
@@ -279,9 +282,18 @@ struct Fill: ~Copyable {
         if hasWaiters { chunk.wakeAll() }
     }
 
-    /// Lets everybody see the flexpages, which hold what has been written to the image, and lends none.
-    mutating func publishWritten(in chunk: borrowing LockedChunk) {
-        makeVisible(in: chunk)
+    /// Lets everybody see the flexpages, which hold what has been written to the image, and lends none. They are like
+    /// pages that have been written out: a sync that fails makes them dirty again.
+    /// - Parameter stamp: The SyncRisk's stamp when the write began.
+    mutating func publishWritten(syncFailureStamp stamp: UInt64, in chunk: borrowing LockedChunk) {
+        guard issued > 0 else { return }
+        makeVisible(in: chunk, isOwed: true)
+        if context.map.risk.failure(since: stamp) == nil {
+            context.map.noteWritten(covered, in: chunk)
+        } else {
+            context.dirtyLimit.add(context.map.markDirty(covered, in: chunk))
+            context.map.updateStates(of: covered, in: chunk)
+        }
         unpin(0..<issued)
     }
 
@@ -350,7 +362,9 @@ struct Fill: ~Copyable {
     }
 
     /// The flexpages in flight could not be written. Like `withdraw`, but it is nobody else's error.
-    mutating func withdrawUnwritten(in chunk: borrowing LockedChunk) { takeBack(code: 0, in: chunk) }
+    mutating func withdrawUnwritten(in chunk: borrowing LockedChunk) {
+        if issued > 0 { takeBack(code: 0, in: chunk) }
+    }
 
     /// Gives back the filler's pins on what `withdrawUnwritten` has withdrawn. No lock is held.
     mutating func giveBackWithdrawn() { giveBack(0..<issued) }

@@ -68,7 +68,11 @@ extension PageMapper {
         guard isInFlight else {
             let reserved = fill.covered
             _ = consume fill
-            if isReserved { context.reservations.wait(for: reserved) }
+            if isReserved {
+                // A wide read among many writers might find a reservation each time.
+                progress.cautiousUpTo = BasePage.offset(of: reserved.upperBound)
+                context.reservations.wait(for: reserved.lowerBound..<reserved.lowerBound + 1)
+            }
             return nil
         }
         do throws(AccessError) {

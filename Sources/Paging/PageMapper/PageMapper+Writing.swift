@@ -64,10 +64,14 @@ extension PageMapper {
         let numbers = BasePage.numbers(covering: wanted)
         let hashed = context.map.chunk(of: numbers.lowerBound)
         let chunk = hashed.lock()
-        if context.reservations.overlaps(numbers) {
+        if let reserved = context.reservations.first(in: numbers) {
             chunk.unlock()
+            if reserved > numbers.lowerBound {
+                let free = wanted.lowerBound..<BasePage.offset(of: reserved)
+                return try lend(free, of: source, &admission, &progress)
+            }
             admission.giveBack()
-            context.reservations.wait(for: numbers)
+            context.reservations.wait(for: reserved..<reserved + 1)
             return nil
         }
         var obstacle = FlexpageID.none
@@ -91,11 +95,14 @@ extension PageMapper {
         admission.giveBack()
         if isWorthAsking(at: wanted.lowerBound, &progress) {
             askForHole(at: wanted.lowerBound, in: hashed)
-        } else if let part = partToWriteAround(of: wanted) {
-            return try writeAround(part, of: source, in: hashed)
-        } else {
-            try fillFirstPage(of: wanted, in: hashed, &progress)
+            return nil
         }
+        if let part = partToWriteAround(of: wanted, in: hashed),
+            let loan = try writeAround(part, of: source, in: hashed)
+        {
+            return loan
+        }
+        try fillFirstPage(of: wanted, in: hashed, &progress)
         return nil
     }
 

@@ -7,69 +7,83 @@ import Glibc
 /// volume that is limited in its reads, nothing is dearer. (Of a trace of a virtual machine whose partition begins
 /// inside a page, these were more than half of all reads.) So the parts go to the image at once, in whole sectors, and
 /// their pages stay out of the Memory until a reader wants them. The whole pages between two parts go with them, in one
-/// write, and stay in the Memory. A part that is written for the second time is another matter: its page is filled, and
-/// later writes of it cost no I/O (`WrittenParts`).
+/// write, and stay in the Memory. A part that is written again is another matter: its page is filled, and later writes
+/// of it cost no I/O (`WrittenParts`).
 ///
-/// **Order.** All the pages are reserved meanwhile, as by a zero: fills, writes and write-outs that want them wait.
-/// What was under way before is in the AccessMap, and so is not written around. Nothing of the range is resident or
-/// dirty, and nothing older can come out later. When the request is answered, the image has the bytes. The whole pages
-/// are a fill, populated by the client's bytes instead of the image's, and published when the image has them.
+/// **Order.** The pages, none of them resident, are reserved meanwhile: fills and writes that want them wait. What was
+/// under way before is in the AccessMap, and so is not written around. Nothing of the range is resident or dirty, and
+/// nothing older can come out later. When the request is answered, the image has the bytes. The whole pages are a fill,
+/// populated by the client's bytes instead of the image's, and published when the image has them. A write that cannot
+/// have its reservation at once has its page filled.
 ///
-/// **Durability.** A failed sync may lose the bytes, and the parts are in no memory, like what has been zeroed:
-/// `SyncRisk` counts all of it as a change.
+/// **Durability.** The whole pages are like any that have been written out. The parts are in no memory, like what has
+/// been zeroed: a failed sync loses them for good, so `SyncRisk` counts the write as a change.
 extension PageMapper {
     /// What is written around at the beginning of `wanted`, whose first page is missing and would have to be read: that
-    /// part of the page and what follows it. Nil if it is better to fill the page.
-    func partToWriteAround(of wanted: Range<Int64>) -> Range<Int64>? {
+    /// part of the page and what follows it, as far as it is missing too. Nil if it is better to fill the page.
+    func partToWriteAround(of wanted: Range<Int64>, in hashed: HashedChunk) -> Range<Int64>? {
         guard let unit = accessor.partUnit.map(Int64.init) else { return nil }
         assert(unit > 0 && unit < BasePage.size && unit & (unit - 1) == 0, "a unit divides a base page")
         guard (wanted.lowerBound | wanted.upperBound) & (unit - 1) == 0 else { return nil }
         let pages = BasePage.numbers(covering: wanted)
-        guard !isRewritten(pages.lowerBound, by: wanted) else { return nil }
+        guard isWorthWritingAround(wanted, in: pages.lowerBound) else { return nil }
+        let end = hashed.withLock { chunk in
+            context.map.vacantPages(in: pages, of: chunk).end(ofRunFrom: pages.lowerBound, upTo: pages.upperBound)
+        }
         let last = pages.upperBound - 1
-        guard pages.count > 1, !wanted.endsWithPage(ofImage: size), isRewritten(last, by: wanted) else { return wanted }
-        return wanted.lowerBound..<BasePage.offset(of: last)
+        if end > last, pages.count == 1 || isWorthWritingAround(wanted, in: last) { return wanted }
+        let part = wanted.lowerBound..<BasePage.offset(of: min(end, last))
+        return part.isEmpty ? nil : part
     }
 
-    /// Whether `wanted`, which covers a part of `page`, writes what has lately been written around before.
-    private func isRewritten(_ page: UInt64, by wanted: Range<Int64>) -> Bool {
-        let begin = BasePage.offset(of: page)
-        let part = wanted.clamped(to: begin..<begin + Int64(BasePage.size))
-        return pages.writtenParts.note(
-            part.lowerBound - begin..<part.upperBound - begin, of: PageKey(image: context.map.image, page: page))
+    private func isWorthWritingAround(_ range: Range<Int64>, in page: UInt64) -> Bool {
+        let part = range.part(inPage: page)
+        return part.count == BasePage.size || pages.writtenParts.isWorthWritingAround(part, of: key(of: page))
     }
+
+    private func key(of page: UInt64) -> PageKey { PageKey(image: context.map.image, page: page) }
 
     /// Writes `part` to the image, or the beginning of it: as much as is missing, and as there is memory for. No lock
     /// is held.
     /// - Parameter source: The bytes, or nil for zeroes.
-    /// - Returns: A loan of what has been written; nil if the first page is not missing any more, so that the caller
-    ///   must look again.
+    /// - Returns: A loan of what has been written; nil if the first page is not missing any more, or if the write would
+    ///   have to wait.
     /// - Throws: The image's error. Some of the bytes may have been written then.
     func writeAround(
         _ part: Range<Int64>, of source: UnsafeRawPointer?, in hashed: HashedChunk
     ) throws(AccessError) -> Loan? {
         let reserved = BasePage.numbers(covering: part)
+        guard context.reservations.reserveAtOnce(reserved) else { return nil }
+        defer { context.reservations.release(reserved, isReplacement: false) }
         let whole = part.wholePages(ofImage: .max)
         var fill: Fill?
         if !whole.isEmpty { fill = Fill(whole, context: context, pages: pages) }
-        context.reservations.reserve(reserved)
-        defer { context.reservations.release(reserved) }
+        let stamp = context.map.risk.failureStamp
         let chunk = hashed.lock()
         guard mustBeRead(reserved.lowerBound, in: chunk) else {
             chunk.unlock()
             return nil
         }
         chunk.shard.pointee.writeLoans += 1
-        let isInFlight = fill?.issue(in: chunk) ?? false
-        let end = end(ofWriting: part, whole: whole, inFlight: isInFlight ? fill?.covered : nil, in: chunk)
+        let inFlight = fill?.issue(in: chunk) ?? false ? fill?.covered : nil
+        let end = end(ofWriting: part, whole: whole, inFlight: inFlight, in: chunk)
         chunk.unlock()
         let written = part.lowerBound..<end
         let result = write(written, of: source, with: &fill)
-        hashed.withLock { chunk in endWritingAround(written, result, &fill, in: chunk) }
+        hashed.withLock { chunk in endWritingAround(written, result, &fill, since: stamp, in: chunk) }
         if case .failure = result { fill?.giveBackWithdrawn() }
         context.waiters.wake()
         try result.get()
+        noteWritten(written)
+        if let inFlight { context.note(.write, inFlight, in: hashed) }
         return Loan(context, writtenAround: written)
+    }
+
+    private func noteWritten(_ written: Range<Int64>) {
+        let pages = BasePage.numbers(covering: written)
+        for page in [pages.lowerBound, pages.upperBound - 1] where written.part(inPage: page).count < BasePage.size {
+            self.pages.writtenParts.note(written.part(inPage: page), of: key(of: page))
+        }
     }
 
     /// Whether `page` can only be resident after a read.
@@ -91,7 +105,7 @@ extension PageMapper {
 
     /// The write has ended, in whatever way.
     private func endWritingAround(
-        _ written: Range<Int64>, _ result: Result<Void, AccessError>, _ fill: inout Fill?,
+        _ written: Range<Int64>, _ result: Result<Void, AccessError>, _ fill: inout Fill?, since stamp: UInt64,
         in chunk: borrowing LockedChunk
     ) {
         let pages = BasePage.numbers(covering: written)
@@ -102,7 +116,7 @@ extension PageMapper {
         chunk.shard.pointee.writeLoans += 1
         switch result {
         case .success:
-            fill?.publishWritten(in: chunk)
+            fill?.publishWritten(syncFailureStamp: stamp, in: chunk)
             chunk.shard.pointee.writes += 1
             chunk.shard.pointee.pagesWritten += UInt64(pages.count)
             context.map.counters.countWrite(pages.count)
@@ -164,6 +178,13 @@ extension Range<Int64> {
     /// Where the first base page of these bytes ends, or they.
     fileprivate var endOfFirstPage: Int64 {
         Swift.min(BasePage.offset(of: BasePage.number(of: lowerBound) + 1), upperBound)
+    }
+
+    /// What of these bytes lies in `page`, from the page's beginning.
+    fileprivate func part(inPage page: UInt64) -> Range<Int64> {
+        let begin = BasePage.offset(of: page)
+        let part = clamped(to: begin..<begin + Int64(BasePage.size))
+        return part.lowerBound - begin..<part.upperBound - begin
     }
 
     /// How far into `whole` they begin, bytes.

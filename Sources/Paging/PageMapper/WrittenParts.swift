@@ -2,8 +2,9 @@ import Synchronization
 
 /// Which parts of base pages have lately been written around the Memory, of all images.
 ///
-/// A part that is written a second time will be written again: then it pays to have its page in memory. A part beside
-/// one that was written before is the next one of a sequential writer, and says nothing.
+/// A part that is written a second time will be written again, and a page whose parts are written one by one has more of
+/// them to come: then it pays to have the page in memory. Two parts that make a whole page are the end of one request
+/// of a sequential writer and the beginning of the next one. They say nothing.
 ///
 /// A table of as many entries as half the frames, one for each of the pages that share it: 24 bits that tell pages
 /// apart, and one bit for each eighth of the page. A page takes the entry of another one. So an entry lasts, on
@@ -25,22 +26,31 @@ struct WrittenParts: @unchecked Sendable {
         count = UInt64(metadata.writtenPartCount)
     }
 
-    /// Notes that `part` of the base page of `key` is about to be written, bytes from the page's beginning.
-    /// - Returns: Whether any of it was written before, as far as is known.
-    func note(_ part: Range<Int64>, of key: PageKey) -> Bool {
-        assert(!part.isEmpty && part.lowerBound >= 0 && part.upperBound <= BasePage.size, "a part of a page")
+    /// Whether `part` of the base page of `key` goes around the Memory, as far as is known: no part of the page has been
+    /// written, or just what `part` leaves out. Bytes from the page's beginning.
+    func isWorthWritingAround(_ part: Range<Int64>, of key: PageKey) -> Bool {
+        let (entry, tag) = slot(of: key)
+        let word = entry.pointee.load(ordering: .relaxed)
+        let known = word & ~0xFF == tag ? word & 0xFF : 0
+        return known == 0 || known ^ WrittenParts.eighths(of: part) == 0xFF
+    }
+
+    /// `part` of the base page of `key` has been written around the Memory.
+    func note(_ part: Range<Int64>, of key: PageKey) {
+        let (entry, tag) = slot(of: key)
+        let word = entry.pointee.load(ordering: .relaxed)
+        let known = word & ~0xFF == tag ? word & 0xFF : 0
+        entry.pointee.store(tag | known | WrittenParts.eighths(of: part), ordering: .relaxed)
+    }
+
+    private func slot(of key: PageKey) -> (entry: UnsafeMutablePointer<Synchronization.Atomic<UInt32>>, tag: UInt32) {
         let hash = key.raw &* 0x9E37_79B9_7F4A_7C15
-        let entry = entries + Int((hash &>> 32 &* count) &>> 32)
-        let tag = UInt32(truncatingIfNeeded: hash) & ~0xFF
-        let eighths = WrittenParts.eighths(of: part)
-        let before = entry.pointee.load(ordering: .relaxed)
-        let known = before & ~0xFF == tag ? before & 0xFF : 0
-        entry.pointee.store(tag | known | eighths, ordering: .relaxed)
-        return known & eighths != 0
+        return (entries + Int((hash &>> 32 &* count) &>> 32), UInt32(truncatingIfNeeded: hash) & ~0xFF)
     }
 
     /// One bit for each eighth of a page that `part` touches.
     private static func eighths(of part: Range<Int64>) -> UInt32 {
+        assert(!part.isEmpty && part.lowerBound >= 0 && part.upperBound <= BasePage.size, "a part of a page")
         let (first, last) = (part.lowerBound / eighth, (part.upperBound - 1) / eighth)
         return (1 << UInt32(last + 1) - 1) & ~(1 << UInt32(first) - 1)
     }

@@ -22,11 +22,11 @@ import SystemPackage
 /// device when the claim is given back (dup3). So a claim takes no descriptor of its own. No report of a failed
 /// write-out is missed: all is written and synced between the two.
 ///
-/// **A server that was killed** while it wrote keeps its lock, and its claim, until the kernel has written. So the first
-/// writer waits up to two seconds before it is refused: a server can be started at once in the place of another one.
+/// **A server that was killed** while it wrote keeps its lock, and its claim, until the kernel has written. So the
+/// first writer waits up to two seconds before it is refused: a server can be started at once in another one's place.
 ///
-/// Locks: the mutex is held over the calls of a claim and a lock, and while they are waited for. Nothing else is locked inside it. It is a
-/// pthread_mutex_t, because Swift's own mutex misbehaves in a forked child.
+/// Locks: the mutex is held over the calls of a claim and a lock, and while they are waited for. Nothing else is locked
+/// inside it. It is a pthread_mutex_t, because Swift's own mutex misbehaves in a forked child.
 final class WriteAccess: @unchecked Sendable {
     private typealias Problem = ImageError.Problem
 

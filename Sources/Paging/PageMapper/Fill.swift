@@ -65,9 +65,11 @@ struct Fill: ~Copyable {
     /// - Parameter run: Base pages of one chunk, at least one.
     /// - Parameter resident: Those of them that are resident and read in vain; not the first.
     /// - Parameter maxCount: The maximum number of its flexpages.
+    /// - Parameter wantedUpTo: The end of what a client wants of it, if it reads on past that: no flexpage lies on both
+    ///   sides.
     init(
         _ run: Range<UInt64>, over resident: PageSet = PageSet(), maxCount: Int = Fill.capacity,
-        isWarming: Bool = false, context: PageMapper.Context, pages: Pages
+        wantedUpTo: UInt64 = .max, isWarming: Bool = false, context: PageMapper.Context, pages: Pages
     ) {
         LockRank.assertNoneHeld("a fill is planned")
         // No assertion here names a property of the fill: optimised code would release a `pages` that is not there yet.
@@ -85,7 +87,8 @@ struct Fill: ~Copyable {
         if !resident.isEmpty { end = takeSink(for: run.lowerBound..<end) }
         var page = run.lowerBound
         while page < end, count < maxCount {
-            let left = Int(resident.end(ofGapFrom: page, upTo: end) - page)
+            let limit = page < wantedUpTo ? min(end, wantedUpTo) : end
+            let left = Int(resident.end(ofGapFrom: page, upTo: limit) - page)
             let order = min(page.trailingZeroBitCount, left.log2, Region.maxOrder)
             guard let region = takeRegion(order: order, room: Int(end - page)) else { break }
             prepare(region, at: page)
@@ -232,13 +235,17 @@ struct Fill: ~Copyable {
         _ pieces: UnsafeBufferPointer<iovec>, from accessor: any Accessor
     ) -> Result<Void, AccessError> {
         LockRank.assertNoneHeld()
+        var isGood = false
+        context.readahead.beginRead()
+        defer { context.readahead.endRead(covered.count, isGood: isGood) }
         do throws(AccessError) {
-            return .success(
-                try context.map.counters.countingCall { () throws(AccessError) in
-                    try context.latencies.fills.measure { () throws(AccessError) in
-                        try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound))
-                    }
-                })
+            let result: Void = try context.map.counters.countingCall { () throws(AccessError) in
+                try context.latencies.fills.measure { () throws(AccessError) in
+                    try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound))
+                }
+            }
+            isGood = true
+            return .success(result)
         } catch {
             return .failure(error)
         }
@@ -251,8 +258,10 @@ struct Fill: ~Copyable {
     /// They are queued under the lock of the shard, because other threads believe that a recycler has in hand what is
     /// in the map and not in the queue.
     /// - Parameter warm: How warm they were when they were resident; nil if the PageQueue decides where they go.
-    mutating func publish(in chunk: borrowing LockedChunk, warm: WarmPages? = nil) {
+    /// - Parameter unusedFrom: Where it has read on past what is wanted, if it has: these pages are not used yet.
+    mutating func publish(in chunk: borrowing LockedChunk, warm: WarmPages? = nil, unusedFrom: UInt64 = .max) {
         dropZeroes(in: chunk)
+        if unusedFrom < covered.upperBound { publishUnused(from: unusedFrom, in: chunk) }
         makeVisible(in: chunk, warm: warm)
         chunk.shard.pointee.fills += 1
         chunk.shard.pointee.pagesFilled += UInt64(covered.count)
@@ -314,6 +323,17 @@ struct Fill: ~Copyable {
         context.map.counters.countReadAhead(count)
         publish(in: chunk)
         unpin(0..<issued)
+    }
+
+    /// Notes that the flexpages from `page` on were read on, and are not used yet.
+    private mutating func publishUnused(from page: UInt64, in chunk: borrowing LockedChunk) {
+        var count: UInt64 = 0
+        for index in 0..<issued where context.table[id(index)].covered.lowerBound >= page {
+            count += UInt64(context.table[id(index)].pages)
+            context.table.word(id(index)).pointee.state.bitwiseOr(PageState.prefetched, ordering: .relaxed)
+        }
+        chunk.shard.pointee.pagesReadAhead += count
+        context.map.counters.countReadAhead(count)
     }
 
     /// Lets everybody see the flexpages, which were resident once and as warm as `wanted` says, and lends none.

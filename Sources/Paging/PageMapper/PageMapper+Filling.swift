@@ -12,7 +12,9 @@ extension PageMapper {
         let pages = BasePage.numbers(covering: wanted)
         let maxCount = isCautious ? 1 : UInt64(self.pages.maxFramesOfFill)
         let limit = min(pages.upperBound, pages.lowerBound + maxCount)
-        return pages.lowerBound..<endOfMissing(from: pages.lowerBound, upTo: limit, in: chunk)
+        let end = endOfMissing(from: pages.lowerBound, upTo: limit, in: chunk)
+        guard !isCautious, end == pages.upperBound else { return pages.lowerBound..<end }
+        return pages.lowerBound..<endOfReadingOn(past: pages, maxCount: maxCount, in: chunk)
     }
 
     /// The end of the base pages that one read fills, beginning with `page`, which is missing. It ends at a resident
@@ -59,7 +61,8 @@ extension PageMapper {
         _ run: Range<UInt64>, for wanted: Range<Int64>, in hashed: HashedChunk, _ progress: inout RequestProgress,
         keepingZeroes: Bool = false
     ) throws(AccessError) -> Loan? {
-        guard var fill = try plan(run, in: hashed) else { return nil }
+        let wantedUpTo = BasePage.numbers(covering: wanted).upperBound
+        guard var fill = try plan(run, wantedUpTo: wantedUpTo, in: hashed) else { return nil }
         let early = Flaw.earlyReservationCheck.isPlanted ? context.reservations.overlaps(fill.covered) : nil
         let (isInFlight, isReserved) = hashed.withLock { chunk in
             let isReserved = early ?? context.reservations.overlaps(fill.covered)
@@ -84,10 +87,11 @@ extension PageMapper {
         }
         let isAllZero = fill.findZeroes(keeping: keepingZeroes)
         let chunk = hashed.lock()
-        chunk.shard.pointee.misses += UInt64(fill.covered.count)
-        context.map.counters.countMisses(fill.covered.count)
-        fill.publish(in: chunk)
-        fill.note(.miss, in: hashed)
+        let missed = fill.covered.clamped(to: 0..<wantedUpTo)
+        chunk.shard.pointee.misses += UInt64(missed.count)
+        context.map.counters.countMisses(missed.count)
+        fill.publish(in: chunk, unusedFrom: wantedUpTo)
+        fill.note(.miss, aheadFrom: wantedUpTo, in: hashed)
         let loan = fill.lend(wanted, in: chunk)
         assert(!loan.range.isEmpty, "what a request begins with has been populated, or is zeroes")
         chunk.unlock()
@@ -103,13 +107,13 @@ extension PageMapper {
     /// fills may have more. No lock is held.
     /// - Throws: If all of the Memory is dirty and none of it can be written out, the error of that.
     func plan(
-        _ run: Range<UInt64>, maxCount: Int = Fill.capacity, in hashed: HashedChunk
+        _ run: Range<UInt64>, maxCount: Int = Fill.capacity, wantedUpTo: UInt64 = .max, in hashed: HashedChunk
     ) throws(AccessError) -> Fill? {
-        let fill = Fill(run, maxCount: maxCount, context: context, pages: pages)
+        let fill = Fill(run, maxCount: maxCount, wantedUpTo: wantedUpTo, context: context, pages: pages)
         if fill.count > 0 { return fill }
         if fill.isRefused { return waitForShare(in: hashed) }
         let ticket = context.waiters.begin()
-        let again = Fill(run, maxCount: maxCount, context: context, pages: pages)
+        let again = Fill(run, maxCount: maxCount, wantedUpTo: wantedUpTo, context: context, pages: pages)
         if again.count > 0 {
             context.waiters.end()
             return again

@@ -2,9 +2,9 @@ import Synchronization
 
 /// Which parts of base pages have lately been written around the Memory, of all images.
 ///
-/// A part that is written a second time will be written again, and a page whose parts are written one by one has more of
-/// them to come: then it pays to have the page in memory. Two parts that make a whole page are the end of one request
-/// of a sequential writer and the beginning of the next one. They say nothing.
+/// A part that is written a second time will be written again, and a page whose parts are written one by one has more
+/// of them to come: then it pays to have the page in memory. Two parts that make a whole page are the end of one
+/// request of a sequential writer and the beginning of the next one. They say nothing.
 ///
 /// A table of as many entries as half the frames, one for each of the pages that share it: 24 bits that tell pages
 /// apart, and one bit for each eighth of the page. A page takes the entry of another one. So an entry lasts, on
@@ -26,8 +26,8 @@ struct WrittenParts: @unchecked Sendable {
         count = UInt64(metadata.writtenPartCount)
     }
 
-    /// Whether `part` of the base page of `key` goes around the Memory, as far as is known: no part of the page has been
-    /// written, or just what `part` leaves out. Bytes from the page's beginning.
+    /// Whether `part` of the base page of `key` goes around the Memory, as far as is known: no part of the page has
+    /// been written, or just what `part` leaves out. Bytes from the page's beginning.
     func isWorthWritingAround(_ part: Range<Int64>, of key: PageKey) -> Bool {
         let (entry, tag) = slot(of: key)
         let word = entry.pointee.load(ordering: .relaxed)

@@ -4,15 +4,22 @@ extension PageMapper {
     /// A client has missed `wanted`. Queues what should be read ahead now.
     func noteMiss(_ wanted: Range<Int64>) {
         guard !context.readahead.isOff else { return }
-        let unused = pages.readaheadWaste.take(ofImage: context.map.image)
-        submit(context.readahead.missed(BasePage.numbers(covering: wanted), unused: unused))
+        let missed = BasePage.numbers(covering: wanted)
+        context.readahead.on.missed(UInt64(missed.count))
+        submit(context.readahead.missed(missed, unused: takeUnused()))
     }
 
     /// A client has reached the marked page. Queues the next window.
     @inline(never)
     func noteArrival(at page: UInt64) {
+        submit(context.readahead.arrived(at: page, unused: takeUnused()))
+    }
+
+    /// What has been read ahead in vain since the last call. Reading on pays for all of it.
+    private func takeUnused() -> ReadaheadWaste.Unused {
         let unused = pages.readaheadWaste.take(ofImage: context.map.image)
-        submit(context.readahead.arrived(at: page, unused: unused))
+        context.readahead.on.wasted(unused.count)
+        return unused
     }
 
     private func submit(_ plan: ReadaheadPlan) {

@@ -50,7 +50,7 @@ struct WriteAccessTests {
         first.endWriting()
     }
 
-    /// A writer waits a little for the lock: a server that was killed while it wrote has it until the kernel has written.
+    /// A writer waits a little for the lock. A server that was killed while it wrote has it until the kernel is done.
     @Test func waitsForTheLock() throws {
         let path = scratch.file(pattern(4096))
         let first = try ImageFile(path: path)

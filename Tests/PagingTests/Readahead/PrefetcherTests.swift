@@ -48,7 +48,8 @@ import Testing
             }
             prefetcher.stop()
         }
-        #expect(counts.own.count == 3)
+        // Forwards, the third read goes on for a page, because two before it are resident.
+        #expect(counts.own.count == (isBackwards ? 3 : 4))
         #expect(counts.own.count + counts.ahead.count == Int(pages))
         try rig.end()
     }
@@ -185,7 +186,8 @@ import Testing
         rig.provider.mapper.readAhead(0..<16, mark: nil)
         rig.provider.mapper.readAhead(16..<17, mark: nil)
         #expect(try rig.reads(4096, at: 16 << 12))
-        for page in 1000..<2000 as Range<Int64> { #expect(try rig.reads(4096, at: page * 4096)) }
+        // No read goes on, because none has a resident page just before it.
+        for page in stride(from: Int64(1000), to: 3000, by: 2) { #expect(try rig.reads(4096, at: page * 4096)) }
         #expect(rig.flexpage(at: 0) == nil && rig.flexpage(at: 16) == nil)
         // The misses meanwhile have asked for the number. What they learnt shows in the next window.
         rig.provider.mapper.readAhead(0..<16, mark: nil)

@@ -1,0 +1,97 @@
+import Synchronization
+
+/// Of one image: how far the read of a miss goes on past the pages that are wanted.
+///
+///     missed ── earns ──▶ credit ◀── pays (wasted) ── pages that were read in vain
+///     used ──── earns ───────┘  (only where reads limit the volume)
+///
+/// Reading ahead takes reads of its own, and needs to know a stream before. To read on takes none: it is the client's
+/// own read that becomes longer. If pages just before the miss are resident, in a row, somebody has come that way.
+/// Then the read goes on for half as many, at most 128 KiB. Where reads limit the volume (`VolumeJudge`), pages cost
+/// nothing: it goes on for as many as there are before, and after every miss for four.
+///
+/// Pages that are read on are not used yet, like those read ahead: they enter probation, and leave it first. Those
+/// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn an eighth of the pages
+/// that they miss, or a sixty-fourth where bytes limit the volume. Where reads limit it, each page that was of use
+/// also earns four. So accesses at random, which use none, soon stop it there too.
+///
+/// All numbers are base pages. Credit is counted in sixty-fourths of one.
+///
+/// Thread rules: any thread, without a lock. O(1).
+struct ReadingOn: @unchecked Sendable {
+    /// How many pages before a miss count at most, and how far a read goes on at most.
+    static let mostBefore: UInt64 = 64, most: UInt64 = 32
+    /// Where reads limit the volume, each read goes on so far at least.
+    static let least: UInt64 = 4
+    private static let part: UInt64 = 2
+    /// The maximum credit, which an image also begins with, and the maximum debt: 1 and 4 MiB.
+    private static let maxCredit = 256 * unit, maxDebt = 1024 * unit
+    private static let unit = 64
+    /// What a page that was of use earns where reads limit the volume.
+    private static let worthOfUse = 4 * unit
+
+    private let state: UnsafeMutablePointer<State>
+
+    // None of it is part of a schedule: what comes a moment late does no harm.
+    private struct State: ~Copyable {
+        let credit = Synchronization.Atomic<Int>(ReadingOn.maxCredit)
+        let limit = Synchronization.Atomic<Int>(VolumeJudge.Limit.unknown.rawValue)
+    }
+
+    init() {
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
+    }
+
+    func destroy() {
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+
+    /// What limits the volume, as far as it is known.
+    var limit: VolumeJudge.Limit {
+        get { VolumeJudge.Limit(rawValue: state.pointee.limit.load(ordering: .relaxed)) ?? .unknown }
+        nonmutating set { state.pointee.limit.store(newValue.rawValue, ordering: .relaxed) }
+    }
+
+    /// Less than nothing while more was wasted than earned.
+    var credit: Int { state.pointee.credit.load(ordering: .relaxed) / ReadingOn.unit }
+
+    /// How many pages the read of a miss goes on.
+    /// - Parameter before: How many pages just before the miss are resident.
+    func pages(after before: UInt64) -> UInt64 {
+        guard credit > 0 else { return 0 }
+        let isFree = limit == .reads
+        return min(ReadingOn.most, max(isFree ? before : before / ReadingOn.part, isFree ? ReadingOn.least : 0))
+    }
+
+    /// A client has missed `pages`.
+    func missed(_ pages: UInt64) { earn(Int(pages) * (limit == .bytes ? 1 : 8)) }
+
+    /// `pages` that were read on or ahead have been used for the first time.
+    func used(_ pages: UInt64) {
+        guard limit == .reads else { return }
+        earn(Int(pages) * ReadingOn.worthOfUse)
+    }
+
+    /// `pages` were read in vain.
+    func wasted(_ pages: UInt64) {
+        guard pages > 0 else { return }
+        change { max($0 - Int(pages) * ReadingOn.unit, -ReadingOn.maxDebt) }
+    }
+
+    private func earn(_ more: Int) {
+        guard state.pointee.credit.load(ordering: .relaxed) < ReadingOn.maxCredit else { return }
+        change { min($0 + more, ReadingOn.maxCredit) }
+    }
+
+    private func change(_ next: (Int) -> Int) {
+        var before = state.pointee.credit.load(ordering: .relaxed)
+        while true {
+            let (exchanged, original) = state.pointee.credit.weakCompareExchange(
+                expected: before, desired: next(before), ordering: .relaxed)
+            if exchanged { return }
+            before = original
+        }
+    }
+}

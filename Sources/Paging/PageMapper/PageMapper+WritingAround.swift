@@ -32,8 +32,9 @@ extension PageMapper {
         }
         let last = pages.upperBound - 1
         if end > last, pages.count == 1 || isWorthWritingAround(wanted, in: last) { return wanted }
-        let part = wanted.lowerBound..<BasePage.offset(of: min(end, last))
-        return part.isEmpty ? nil : part
+        // Another thread may have made the first page resident.
+        let limit = BasePage.offset(of: min(end, last))
+        return limit > wanted.lowerBound ? wanted.lowerBound..<limit : nil
     }
 
     private func isWorthWritingAround(_ range: Range<Int64>, in page: UInt64) -> Bool {

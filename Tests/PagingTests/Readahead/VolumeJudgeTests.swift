@@ -36,11 +36,18 @@ import Testing
     }
 
     /// A read takes a time of its own and a time for each page: neither is level.
-    @Test func aFastDiskHasNeither() {
+    @Test func aDiskHasNeither() {
         var judge = VolumeJudge()
         for size in [1, 16, 4, 8, 2, 32, 1, 12, 6] {
-            judge.take(reads: 1000, pages: 1000 * size, microseconds: UInt64(1000 * (20 + 2 * size)))
+            judge.take(reads: 1000, pages: 1000 * size, microseconds: UInt64(1000 * (200 + 20 * size)))
         }
+        #expect(judge.limit == .unknown)
+    }
+
+    /// A disk so fast that the processors limit it has no verdict, however level it looks.
+    @Test func aFastDiskHasNone() {
+        var judge = VolumeJudge()
+        take([2, 4, 2, 3, 5, 2, 4], &judge, maxReads: 12_000, maxPages: 100_000)
         #expect(judge.limit == .unknown)
     }
 

@@ -25,18 +25,29 @@ extension PageMapper {
         assert(unit > 0 && unit < BasePage.size && unit & (unit - 1) == 0, "a unit divides a base page")
         guard (wanted.lowerBound | wanted.upperBound) & (unit - 1) == 0 else { return nil }
         let pages = BasePage.numbers(covering: wanted)
-        guard !isRewritten(pages.lowerBound, by: wanted) else { return nil }
-        let last = pages.upperBound - 1
-        guard pages.count > 1, !wanted.endsWithPage(ofImage: size), isRewritten(last, by: wanted) else { return wanted }
-        return wanted.lowerBound..<BasePage.offset(of: last)
+        let first = place(of: pages.lowerBound, in: wanted)
+        guard !self.pages.writtenParts.note(first.part, of: first.key) else { return nil }
+        let last = place(of: pages.upperBound - 1, in: wanted)
+        guard pages.count > 1, !wanted.endsWithPage(ofImage: size),
+            self.pages.writtenParts.knows(last.part, of: last.key)
+        else { return wanted }
+        return wanted.lowerBound..<BasePage.offset(of: pages.upperBound - 1)
     }
 
-    /// Whether `wanted`, which covers a part of `page`, writes what has lately been written around before.
-    private func isRewritten(_ page: UInt64, by wanted: Range<Int64>) -> Bool {
+    /// Notes the part that `written` ends with. Not before it is known that the write reaches so far: one that is cut
+    /// before it comes back to it, and that is no second time.
+    private func noteEnd(of written: Range<Int64>) {
+        let pages = BasePage.numbers(covering: written)
+        guard pages.count > 1, !written.endsWithPage(ofImage: size) else { return }
+        let last = place(of: pages.upperBound - 1, in: written)
+        self.pages.writtenParts.note(last.part, of: last.key)
+    }
+
+    /// What of `page` lies in `range`, bytes from the page's beginning.
+    private func place(of page: UInt64, in range: Range<Int64>) -> (part: Range<Int64>, key: PageKey) {
         let begin = BasePage.offset(of: page)
-        let part = wanted.clamped(to: begin..<begin + Int64(BasePage.size))
-        return pages.writtenParts.note(
-            part.lowerBound - begin..<part.upperBound - begin, of: PageKey(image: context.map.image, page: page))
+        let part = range.clamped(to: begin..<begin + Int64(BasePage.size))
+        return (part.lowerBound - begin..<part.upperBound - begin, PageKey(image: context.map.image, page: page))
     }
 
     /// Writes `part` to the image, or the beginning of it: as much as is missing, and as there is memory for. No lock
@@ -64,6 +75,7 @@ extension PageMapper {
         let end = end(ofWriting: part, whole: whole, inFlight: isInFlight ? fill?.covered : nil, in: chunk)
         chunk.unlock()
         let written = part.lowerBound..<end
+        noteEnd(of: written)
         let result = write(written, of: source, with: &fill)
         hashed.withLock { chunk in endWritingAround(written, result, &fill, in: chunk) }
         if case .failure = result { fill?.giveBackWithdrawn() }

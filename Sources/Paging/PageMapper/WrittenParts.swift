@@ -27,20 +27,38 @@ struct WrittenParts: @unchecked Sendable {
 
     /// Notes that `part` of the base page of `key` is about to be written, bytes from the page's beginning.
     /// - Returns: Whether any of it was written before, as far as is known.
+    @discardableResult
     func note(_ part: Range<Int64>, of key: PageKey) -> Bool {
-        assert(!part.isEmpty && part.lowerBound >= 0 && part.upperBound <= BasePage.size, "a part of a page")
-        let hash = key.raw &* 0x9E37_79B9_7F4A_7C15
-        let entry = entries + Int((hash &>> 32 &* count) &>> 32)
-        let tag = UInt32(truncatingIfNeeded: hash) & ~0xFF
+        let (entry, tag) = place(of: key)
         let eighths = WrittenParts.eighths(of: part)
-        let before = entry.pointee.load(ordering: .relaxed)
-        let known = before & ~0xFF == tag ? before & 0xFF : 0
+        let known = WrittenParts.known(entry, tag)
         entry.pointee.store(tag | known | eighths, ordering: .relaxed)
         return known & eighths != 0
     }
 
+    /// Whether any of `part` of the base page of `key` was written before, as far as is known. Notes nothing.
+    func knows(_ part: Range<Int64>, of key: PageKey) -> Bool {
+        let (entry, tag) = place(of: key)
+        return WrittenParts.known(entry, tag) & WrittenParts.eighths(of: part) != 0
+    }
+
+    private typealias Entry = UnsafeMutablePointer<Synchronization.Atomic<UInt32>>
+
+    /// The entry of a page, and what tells the page apart there.
+    private func place(of key: PageKey) -> (Entry, tag: UInt32) {
+        let hash = key.raw &* 0x9E37_79B9_7F4A_7C15
+        return (entries + Int((hash &>> 32 &* count) &>> 32), UInt32(truncatingIfNeeded: hash) & ~0xFF)
+    }
+
+    /// The eighths that `entry` has of the page that `tag` tells apart.
+    private static func known(_ entry: Entry, _ tag: UInt32) -> UInt32 {
+        let value = entry.pointee.load(ordering: .relaxed)
+        return value & ~0xFF == tag ? value & 0xFF : 0
+    }
+
     /// One bit for each eighth of a page that `part` touches.
     private static func eighths(of part: Range<Int64>) -> UInt32 {
+        assert(!part.isEmpty && part.lowerBound >= 0 && part.upperBound <= BasePage.size, "a part of a page")
         let (first, last) = (part.lowerBound / eighth, (part.upperBound - 1) / eighth)
         return (1 << UInt32(last + 1) - 1) & ~(1 << UInt32(first) - 1)
     }

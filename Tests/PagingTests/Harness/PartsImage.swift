@@ -6,7 +6,11 @@ import Glibc
 /// so that the test can hold a call up or fail it. Its bytes are 0xEE at first, and zeroes in holes.
 final class PartsImage: Accessor, @unchecked Sendable {
     enum Call: Hashable {
-        case read(Range<Int64>), parts(Range<Int64>), writeOut(Range<Int64>), zero(Range<Int64>), sync
+        case read(Range<Int64>)
+        case parts(Range<Int64>)
+        case writeOut(Range<Int64>)
+        case zero(Range<Int64>)
+        case sync
         /// The answer to a question for holes is known, and not given yet.
         case answer
     }

@@ -20,6 +20,14 @@ import Testing
         for _ in 0..<3 { #expect(parts.note(512..<1024, of: key(5))) }
     }
 
+    /// To ask makes nothing known.
+    @Test func asking() {
+        for _ in 0..<2 { #expect(!parts.knows(512..<1024, of: key(5))) }
+        parts.note(512..<1024, of: key(5))
+        #expect(parts.knows(512..<1024, of: key(5)) && !parts.knows(0..<512, of: key(5)))
+        #expect(!parts.knows(512..<1024, of: key(6)))
+    }
+
     /// Each eighth of a page is one part, whatever it is written with. None of them says anything of another.
     @Test func eighths() {
         for eighth in Int64(0)..<8 { #expect(!parts.note(eighth * 512..<(eighth + 1) * 512, of: key(5))) }
@@ -53,8 +61,7 @@ import Testing
         let count = UInt64(WrittenParts.count(frames: pages.frames))
         for page in 0..<count * 100 { #expect(!parts.note(0..<512, of: key(page))) }
         #expect(parts.note(0..<512, of: key(count * 100 - 1)))
-        // To ask is to note, so each finds at most what has not been taken meanwhile.
-        let known = (0..<count * 98).count { parts.note(0..<512, of: key($0)) }
+        let known = (0..<count * 98).count { parts.knows(0..<512, of: key($0)) }
         #expect(known < 100)
     }
 }

@@ -29,8 +29,10 @@ extension ImageFile {
     }
 
     /// The logical block, if parts of pages can be written past the page cache. Through it, the kernel would read the
-    /// rest of each page first. So would most spinning disks, whose physical blocks are larger.
-    public var partUnit: Int? { opened.writesParts && !isRotational ? Int(logicalBlockSize) : nil }
+    /// rest of each page first. (A spinning disk with larger physical blocks reads the rest itself. That is asked of
+    /// it all the same, because it takes no longer than a read by the pager, and many virtual disks say that they
+    /// spin.)
+    public var partUnit: Int? { opened.writesParts ? Int(logicalBlockSize) : nil }
 
     /// Writes `pieces`, whole logical blocks, to the image at `offset` (pwritev2), past the page cache.
     ///

@@ -70,7 +70,6 @@ extension PageMapper {
         let end = end(ofWriting: part, whole: whole, inFlight: inFlight, in: chunk)
         chunk.unlock()
         let written = part.lowerBound..<end
-        noteEnd(of: written)
         let result = write(written, of: source, with: &fill)
         hashed.withLock { chunk in endWritingAround(written, result, &fill, since: stamp, in: chunk) }
         if case .failure = result { fill?.giveBackWithdrawn() }

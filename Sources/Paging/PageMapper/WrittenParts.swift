@@ -48,26 +48,6 @@ struct WrittenParts: @unchecked Sendable {
         return (entries + Int((hash &>> 32 &* count) &>> 32), UInt32(truncatingIfNeeded: hash) & ~0xFF)
     }
 
-    /// Whether any of `part` of the base page of `key` was written before, as far as is known. Notes nothing.
-    func knows(_ part: Range<Int64>, of key: PageKey) -> Bool {
-        let (entry, tag) = place(of: key)
-        return WrittenParts.known(entry, tag) & WrittenParts.eighths(of: part) != 0
-    }
-
-    private typealias Entry = UnsafeMutablePointer<Synchronization.Atomic<UInt32>>
-
-    /// The entry of a page, and what tells the page apart there.
-    private func place(of key: PageKey) -> (Entry, tag: UInt32) {
-        let hash = key.raw &* 0x9E37_79B9_7F4A_7C15
-        return (entries + Int((hash &>> 32 &* count) &>> 32), UInt32(truncatingIfNeeded: hash) & ~0xFF)
-    }
-
-    /// The eighths that `entry` has of the page that `tag` tells apart.
-    private static func known(_ entry: Entry, _ tag: UInt32) -> UInt32 {
-        let value = entry.pointee.load(ordering: .relaxed)
-        return value & ~0xFF == tag ? value & 0xFF : 0
-    }
-
     /// One bit for each eighth of a page that `part` touches.
     private static func eighths(of part: Range<Int64>) -> UInt32 {
         assert(!part.isEmpty && part.lowerBound >= 0 && part.upperBound <= BasePage.size, "a part of a page")

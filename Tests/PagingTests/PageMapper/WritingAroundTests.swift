@@ -102,13 +102,23 @@ import Testing
         try rig.end()
     }
 
-    /// Parts beside each other, as a sequential writer makes them, all go around.
-    @Test func neighboursGoAround() throws {
+    /// The requests of a sequential writer, each of which ends inside a page and begins inside one, all go around.
+    @Test func aSequentialWriter() throws {
         let rig = try rig()
-        let parts = stride(from: 512, to: 4 * 4096, by: 1024).map { $0..<$0 + 1024 } as [Range<Int64>]
+        let requests = stride(from: 512, to: 8 * 4096, by: 4096).map { $0..<$0 + 4096 } as [Range<Int64>]
+        for request in requests { try rig.write(Self.some(request), at: request.lowerBound) }
+        #expect(rig.image.calls == requests.map { .parts($0) })
+        #expect(try rig.holds([(512, Self.some(512..<requests.last!.upperBound))]))
+        try rig.end()
+    }
+
+    /// If a page is written in small parts, it is filled with the second one, and the others cost no I/O.
+    @Test func partsOneByOne() throws {
+        let rig = try rig()
+        let parts = stride(from: 8192, to: 12288, by: 512).map { $0..<$0 + 512 } as [Range<Int64>]
         for part in parts { try rig.write(Self.some(part), at: part.lowerBound) }
-        #expect(rig.image.calls == parts.map { .parts($0) })
-        #expect(try rig.holds([(512, Self.some(512..<parts.last!.upperBound))]))
+        #expect(rig.image.calls == [.parts(parts[0]), .read(8192..<12288)])
+        #expect(try rig.holds([(8192, Self.some(8192..<12288))]))
         try rig.end()
     }
 
@@ -138,8 +148,9 @@ import Testing
         let before = rig.image.calls.count
         try rig.write(Self.some(wide), at: wide.lowerBound)
         let later = Array(rig.image.calls.dropFirst(before))
-        #expect(later == [.parts(wide)])
-        #expect(rig.resident == [4, 5])
+        // The last page is written as far as there is one, so it need not be read, and stays.
+        #expect(later == [.parts(wide.lowerBound..<6 * 4096)])
+        #expect(rig.resident == [4, 5, 6])
         #expect(try rig.holds([(wide.lowerBound, Self.some(wide))]))
         try rig.end()
     }
@@ -221,8 +232,7 @@ import Testing
         let before = rig.image.calls.count
         try rig.write(Self.some(Self.wide), at: Self.wide.lowerBound)
         let tail: [PartsImage.Call] = page < 5 ? [.parts(20480..<Self.wide.upperBound)] : []
-        // Pages 2 and 3 would be one flexpage: if page 3 is there, page 2 is made for itself, dirty.
-        let head: PartsImage.Call = .parts(Self.wide.lowerBound..<(page == 3 ? 8192 : bytes.lowerBound))
+        let head: PartsImage.Call = .parts(Self.wide.lowerBound..<bytes.lowerBound)
         let later = Array(rig.image.calls.dropFirst(before))
         #expect(later == [head] + tail)
         let old: [(offset: Int64, bytes: [UInt8])] = isDirty ? [(bytes.lowerBound, Self.some(bytes, salt: 3))] : []
@@ -374,7 +384,8 @@ import Testing
         try rig.end()
     }
 
-    /// A failed sync may have lost what went around, of which nothing is in memory: no later flush succeeds.
+    /// A failed sync may have lost the parts, of which nothing is in memory: no later flush succeeds. The whole pages
+    /// between them are dirty again.
     @Test(arguments: [part, wide]) func aFailedSyncLosesIt(range: Range<Int64>) throws {
         let rig = try rig()
         try rig.write(Self.some(range), at: range.lowerBound)
@@ -382,7 +393,9 @@ import Testing
         #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
         rig.image.fail(.sync, nil)
         #expect(rig.provider.lost == AccessError(EIO))
+        #expect(rig.pages.dirtyLimit.pages == range.wholePages(ofImage: rig.image.size).count)
         #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
+        #expect(rig.pages.dirtyLimit.pages == 0)
         #expect(throws: AccessError(EIO)) { try rig.registry.close(rig.provider) }
     }
 
@@ -401,7 +414,27 @@ import Testing
 
     // MARK: - A server that dies
 
+    /// A sync fails while the write is under way: the whole pages are dirty when it ends.
+    @Test func aSyncFailsMeanwhile() throws {
+        let server = Guarded<PartsRig?>(nil)
+        let image = PartsImage { call in
+            guard case .parts = call, let rig = server.withLock({ $0 }) else { return nil }
+            #expect(throws: AccessError(EIO)) { try rig.provider.durability.sync() }
+            return nil
+        }
+        let rig = try rig(image)
+        server.withLock { $0 = rig }
+        image.fail(.sync)
+        try rig.write(Self.some(Self.wide), at: Self.wide.lowerBound)
+        #expect(rig.pages.dirtyLimit.pages == 3 && rig.pages.dirtyLimit.ofImage(rig.provider.image).unsynced == 0)
+        image.fail(.sync, nil)
+        #expect(throws: AccessError(EIO)) { try rig.pager.flush() }
+        #expect(throws: AccessError(EIO)) { try rig.registry.close(rig.provider) }
+        server.withLock { $0 = nil }
+    }
+
     /// A server dies after its answer. The next one has nothing that is older, though the dead one had read it before.
+    /// The whole pages are owed until they are durable.
     @Test func nothingOlderIsKept() throws {
         let image = PartsImage()
         let first = try KeptRig(frames: 512, images: [image])
@@ -410,7 +443,7 @@ import Testing
         try first.write(7, at: Self.wide)
         #expect(image.calls.last == .parts(Self.wide))
         let second = try KeptRig(after: first.death(), images: [image])
-        #expect(second.takenOver[0].owedPages == 0)
+        #expect(second.takenOver[0].owedPages == Self.wide.wholePages(ofImage: image.size).count)
         #expect(try second.read(Self.wide) == [UInt8](repeating: 7, count: Self.wide.count))
         #expect(try second.read(0..<image.size) == image.bytes(0..<image.size))
         second.pages.checkInvariants(isQuiet: true)

@@ -22,11 +22,8 @@ import SystemPackage
 /// device when the claim is given back (dup3). So a claim takes no descriptor of its own. No report of a failed
 /// write-out is missed: all is written and synced between the two.
 ///
-/// **A server that was killed** while it wrote keeps its lock, and its claim, until the kernel has written. So the
-/// first writer waits up to two seconds before it is refused: a server can be started at once in another one's place.
-///
-/// Locks: the mutex is held over the calls of a claim and a lock, and while they are waited for. Nothing else is locked
-/// inside it. It is a pthread_mutex_t, because Swift's own mutex misbehaves in a forked child.
+/// Locks: the mutex is held over the calls of a claim and a lock. Nothing else is locked inside it. It is a
+/// pthread_mutex_t, because Swift's own mutex misbehaves in a forked child.
 final class WriteAccess: @unchecked Sendable {
     private typealias Problem = ImageError.Problem
 
@@ -78,23 +75,16 @@ final class WriteAccess: @unchecked Sendable {
     func begin() throws(ImageError.Problem) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
-        if writers == 0 { try takeBoth() }
-        writers += 1
-    }
-
-    /// Takes the claim and the lock, and waits a little for another process to give them up.
-    private func takeBoth() throws(ImageError.Problem) {
-        let deadline = MonotonicTime.now + LockWait.patience
-        while true {
+        if writers == 0 {
+            try takeClaim()
             do throws(ImageError.Problem) {
-                try takeClaim()
-                return try takeLock()
+                try takeLock()
             } catch {
                 releaseClaim()
-                guard error == .locked || error == .held, MonotonicTime.now < deadline else { throw error }
-                usleep(LockWait.pause)
+                throw error
             }
         }
+        writers += 1
     }
 
     /// One writer leaves.

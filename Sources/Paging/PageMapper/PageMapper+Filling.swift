@@ -5,15 +5,21 @@ extension PageMapper {
     private static let maxGap: UInt64 = 8
 
     /// The base pages from the first of `wanted` on, which is missing, that one read fills.
-    /// - Parameter isCautious: A wider read has just failed: one page.
     func missingRun(
-        of wanted: Range<Int64>, isCautious: Bool, in chunk: borrowing LockedChunk
+        of wanted: Range<Int64>, _ progress: RequestProgress, in chunk: borrowing LockedChunk
     ) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
+        let isCautious = wanted.lowerBound < progress.cautiousUpTo
         let maxCount = isCautious ? 1 : UInt64(self.pages.maxFramesOfFill)
-        let limit = min(pages.upperBound, pages.lowerBound + maxCount)
+        var limit = min(pages.upperBound, pages.lowerBound + maxCount)
+        // What is reserved is for another read, when it is free again. The first page is waited for.
+        if let reserved = context.reservations.first(in: pages.lowerBound..<limit), reserved > pages.lowerBound {
+            limit = reserved
+        }
         let end = endOfMissing(from: pages.lowerBound, upTo: limit, in: chunk)
-        guard !isCautious, end == pages.upperBound else { return pages.lowerBound..<end }
+        guard end == pages.upperBound, wanted.lowerBound >= progress.wantedOnlyUpTo else {
+            return pages.lowerBound..<end
+        }
         return pages.lowerBound..<endOfReadingOn(past: pages, maxCount: maxCount, in: chunk)
     }
 
@@ -49,6 +55,7 @@ extension PageMapper {
         assert(state.has(PageState.withdrawn), "its fill has left nothing")
         // What failed was wider than a page, or it was just this page.
         progress.cautiousUpTo = BasePage.offset(of: context.table[id].covered.upperBound)
+        progress.wantedOnlyUpTo = progress.cautiousUpTo
         context.giveBack(id, covering: page)
         guard state.error == 0 else { throw AccessError(state.error) }
     }
@@ -71,18 +78,22 @@ extension PageMapper {
         guard isInFlight else {
             let reserved = fill.covered
             _ = consume fill
-            if isReserved {
-                // A wide read among many writers might find a reservation each time.
-                progress.cautiousUpTo = BasePage.offset(of: reserved.upperBound)
-                context.reservations.wait(for: reserved.lowerBound..<reserved.lowerBound + 1)
-            }
+            if isReserved { context.reservations.wait(for: reserved.lowerBound..<reserved.lowerBound + 1) }
             return nil
         }
         do throws(AccessError) {
             try fill.populateOrWithdraw(from: accessor, in: hashed)
         } catch {
-            progress.cautiousUpTo = BasePage.offset(of: fill.covered.upperBound)
             if fill.isOneBasePage { throw error }
+            let end = BasePage.offset(of: fill.covered.upperBound)
+            if fill.covered.upperBound > wantedUpTo {
+                // Perhaps it was a page that nobody wants.
+                context.readahead.on.failed()
+                progress.wantedOnlyUpTo = end
+            } else {
+                progress.cautiousUpTo = end
+                progress.wantedOnlyUpTo = end
+            }
             return nil
         }
         let isAllZero = fill.findZeroes(keeping: keepingZeroes)

@@ -65,8 +65,7 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 if !zeroes.range.isEmpty { return hand(over: zeroes, unlocking: chunk) }
                 _ = consume zeroes
                 let isWorthAsking = isWorthAsking(at: wanted.lowerBound, &progress)
-                let isCautious = wanted.lowerBound < progress.cautiousUpTo
-                let run = isWorthAsking ? nil : missingRun(of: wanted, isCautious: isCautious, in: chunk)
+                let run = isWorthAsking ? nil : missingRun(of: wanted, progress, in: chunk)
                 let hashed = chunk.unlock()
                 if let run {
                     if progress.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }

@@ -5,14 +5,13 @@ extension PageMapper {
     /// - Parameter maxCount: The maximum number of pages in the read.
     func endOfReadingOn(past wanted: Range<UInt64>, maxCount: UInt64, in chunk: borrowing LockedChunk) -> UInt64 {
         let readahead = context.readahead
-        guard !readahead.isOff, readahead.on.credit > 0 else { return wanted.upperBound }
+        guard readahead.maxWindow > ReadingOn.minWindow, readahead.on.isOn else { return wanted.upperBound }
         let bounds = Chunk.around(wanted.lowerBound)
         let before = max(bounds.lowerBound, wanted.lowerBound - min(wanted.lowerBound, ReadingOn.mostBefore))
         let count = readahead.on.pages(after: residentRun(endingAt: wanted.lowerBound, from: before, in: chunk))
         let pagesOfImage = (UInt64(size) + UInt64(BasePage.size) - 1) / UInt64(BasePage.size)
         let limit = min(
-            wanted.upperBound + count, bounds.upperBound, pagesOfImage, wanted.lowerBound + maxCount,
-            wanted.upperBound + UInt64(pages.sizes.maxReadahead))
+            wanted.upperBound + count, bounds.upperBound, pagesOfImage, wanted.lowerBound + maxCount)
         guard limit > wanted.upperBound, !context.reservations.overlaps(wanted.upperBound..<limit) else {
             return wanted.upperBound
         }

@@ -62,7 +62,8 @@ struct Readahead: @unchecked Sendable {
         var streams = InlineArray<16, ReadaheadStream>(repeating: ReadaheadStream())
         var time: UInt64 = 0
         /// The maximum window at present.
-        var maxNow: UInt64
+        var maxNow: UInt64 { didSet { on.windowsAre(upTo: maxNow) } }
+        let on: ReadingOn
         var account: ReadaheadAccount
         var judge = VolumeJudge()
     }
@@ -74,7 +75,7 @@ struct Readahead: @unchecked Sendable {
         limit.initialize(to: Synchronization.Atomic(maxWindow))
         state = .allocate(capacity: 1)
         let account = ReadaheadAccount(maxWindow: min(maxWindow, sizes?.maxLateReadahead ?? .max))
-        state.initialize(to: State(maxNow: UInt64(maxWindow), account: account))
+        state.initialize(to: State(maxNow: UInt64(maxWindow), on: on, account: account))
     }
 
     func destroy() {

@@ -21,6 +21,9 @@ import Synchronization
 struct ReadingOn: @unchecked Sendable {
     /// How many pages before a miss count at most, and how far a read goes on at most.
     static let mostBefore: UInt64 = 64, most: UInt64 = 32
+    /// No read goes on where windows of reading ahead are not larger than this. It would take all of a window, and the
+    /// mark in it, so that the reader would never start the next one.
+    static let minWindow = 64
     /// Where reads limit the volume, each read goes on so far at least.
     static let least: UInt64 = 4
     private static let part: UInt64 = 2
@@ -36,6 +39,7 @@ struct ReadingOn: @unchecked Sendable {
     private struct State: ~Copyable {
         let credit = Synchronization.Atomic<Int>(ReadingOn.maxCredit)
         let limit = Synchronization.Atomic<Int>(VolumeJudge.Limit.unknown.rawValue)
+        let maxWindow = Synchronization.Atomic<Int>(.max)
     }
 
     init() {
@@ -53,6 +57,14 @@ struct ReadingOn: @unchecked Sendable {
         get { VolumeJudge.Limit(rawValue: state.pointee.limit.load(ordering: .relaxed)) ?? .unknown }
         nonmutating set { state.pointee.limit.store(newValue.rawValue, ordering: .relaxed) }
     }
+
+    /// The maximum window of reading ahead at present.
+    func windowsAre(upTo maxWindow: UInt64) {
+        state.pointee.maxWindow.store(Int(clamping: maxWindow), ordering: .relaxed)
+    }
+
+    /// Whether a read may go on.
+    var isOn: Bool { credit > 0 && state.pointee.maxWindow.load(ordering: .relaxed) > ReadingOn.minWindow }
 
     /// Less than nothing while more was wasted than earned.
     var credit: Int { state.pointee.credit.load(ordering: .relaxed) / ReadingOn.unit }
@@ -73,6 +85,10 @@ struct ReadingOn: @unchecked Sendable {
         guard limit == .reads else { return }
         earn(Int(pages) * ReadingOn.worthOfUse)
     }
+
+    /// A read that has gone on has failed, and might not have without that. There is a debt now, so that the next reads
+    /// do not meet the same bad sector.
+    func failed() { wasted(UInt64(ReadingOn.maxDebt / ReadingOn.unit)) }
 
     /// `pages` were read in vain.
     func wasted(_ pages: UInt64) {

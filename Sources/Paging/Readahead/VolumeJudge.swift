@@ -16,8 +16,7 @@
 /// Measured on a volume held to 3000 reads and 125 MiB a second: of five windows, what is limited varied by 0.2 to 1.4
 /// %, and the pages of a read by 5 to 60 %. The first window is faster, because such a volume has saved up a little.
 ///
-/// A fast disk has no verdict: there the processors limit, and five windows may look level by chance. (Without this,
-/// a trace with requests of 50 KiB took up to 1.18 of the time on a disk of 25,000 reads a second.)
+/// A fast disk has no verdict: there the processors limit, and five windows may look level by chance.
 ///
 /// Cost: some tens of additions and multiplications a window. Nothing is tried out: a load whose reads are all alike
 /// leaves it at `unknown`.
@@ -44,8 +43,9 @@ struct VolumeJudge {
 
     /// In `microseconds`, `reads` reads have brought `pages` pages.
     mutating func take(reads: Int, pages count: Int, microseconds: UInt64) {
-        guard reads >= VolumeJudge.minReads, count >= reads else { return }
-        guard microseconds >= UInt64(reads) * VolumeJudge.minTimeOfRead else { return doubt() }
+        guard reads >= VolumeJudge.minReads, count >= reads,
+            microseconds >= UInt64(reads) * VolumeJudge.minTimeOfRead
+        else { return doubt() }
         pages.add(Double(count) / Double(reads))
         timeOfRead.add(Double(microseconds) / Double(reads))
         timeOfPage.add(Double(microseconds) / Double(count))
@@ -61,7 +61,10 @@ struct VolumeJudge {
     /// The latest window has said nothing.
     private mutating func doubt() {
         doubts += 1
-        if doubts >= VolumeJudge.patience { limit = .unknown }
+        guard doubts >= VolumeJudge.patience else { return }
+        limit = .unknown
+        doubts = 0
+        (pages, timeOfRead, timeOfPage) = (Latest(), Latest(), Latest())
     }
 
     /// What the latest windows say.

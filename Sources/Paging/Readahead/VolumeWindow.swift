@@ -3,7 +3,8 @@ import Synchronization
 /// Of one image: counts the reads that the volume completes, in windows for the `VolumeJudge`.
 ///
 ///     counting ── a read ends, and the window is old enough ──▶ `end` returns it, and the next one begins
-///        └── a read fails, or none was under way for more than an eighth of the time ──▶ it is dropped
+///        ├── none was under way for more than an eighth of the time ──▶ it is over, and has no reads
+///        └── a read fails ──▶ it is dropped
 ///
 /// Only windows in which reads were under way nearly all the time tell how fast the volume is. Nearly: a volume that is
 /// held to a rate answers several reads at once, and clients need a moment to send the next ones. That was 1 to 10 % of
@@ -12,7 +13,7 @@ import Synchronization
 /// Thread rules: any thread, without a lock. O(1): one addition as a read begins, three as it ends. Threads that end a
 /// read in the moment in which a window ends count it in either one.
 struct VolumeWindow: @unchecked Sendable {
-    /// A window is dropped if no read was under way for more than this part of it.
+    /// A window does not count if no read was under way for more than this part of it.
     private static let partOfIdle: UInt64 = 8
 
     private let state: UnsafeMutablePointer<State>
@@ -76,6 +77,8 @@ struct VolumeWindow: @unchecked Sendable {
             reads: state.pointee.reads.exchange(0, ordering: .relaxed),
             pages: state.pointee.pages.exchange(0, ordering: .relaxed), microseconds: now - began)
         let idle = state.pointee.idle.exchange(0, ordering: .relaxed)
-        return began == 0 || idle > count.microseconds / VolumeWindow.partOfIdle ? nil : count
+        if began == 0 { return nil }
+        let isBusy = idle <= count.microseconds / VolumeWindow.partOfIdle
+        return isBusy ? count : Count(reads: 0, pages: 0, microseconds: count.microseconds)
     }
 }

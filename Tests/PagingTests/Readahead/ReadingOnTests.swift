@@ -61,4 +61,41 @@ import Testing
         on.missed(100_000)
         #expect(on.credit == 256)
     }
+
+    private static func pages(_ pages: Range<Int64>) -> Range<Int64> {
+        pages.lowerBound * 4096..<pages.upperBound * 4096
+    }
+
+    /// What a client misses takes one read, which goes on past it. What it has gone on for is there then.
+    @Test func theReadOfAMissGoesOn() throws {
+        let rig = try PartsRig(memory: 16 << 20, readahead: 1 << 20, image: PartsImage())
+        _ = try rig.bytes(Self.pages(0..<4))
+        _ = try rig.bytes(Self.pages(4..<5))
+        _ = try rig.bytes(Self.pages(5..<7))
+        #expect(rig.image.calls == [.read(Self.pages(0..<4)), .read(Self.pages(4..<7))])
+        #expect(rig.pages.counters.misses == 5 && rig.pages.counters.pagesReadAhead == 2)
+        try rig.end()
+    }
+
+    /// A sector that cannot be read and that nobody wants fails no reader, makes no wide read narrow, and is left alone
+    /// from then on.
+    @Test func aBadSectorThatNobodyWants() throws {
+        let rig = try PartsRig(memory: 16 << 20, readahead: 1 << 20, image: PartsImage())
+        _ = try rig.bytes(Self.pages(0..<8))
+        rig.image.fail(.read(Self.pages(8..<16)))
+        #expect(try rig.bytes(Self.pages(8..<12)) == [UInt8](repeating: 0xEE, count: 4 * 4096))
+        _ = try rig.bytes(Self.pages(12..<13))
+        let reads = ([0..<8, 8..<16, 8..<12, 12..<13] as [Range<Int64>]).map { PartsImage.Call.read(Self.pages($0)) }
+        #expect(rig.image.calls == reads)
+        try rig.end()
+    }
+
+    /// Nothing goes on where a window of reading ahead is no larger than that.
+    @Test(arguments: [0, 64 << 10, 256 << 10]) func notWhereWindowsAreSmall(readahead: Int) throws {
+        let rig = try PartsRig(memory: 16 << 20, readahead: readahead, image: PartsImage())
+        _ = try rig.bytes(Self.pages(0..<4))
+        _ = try rig.bytes(Self.pages(4..<5))
+        #expect(rig.image.calls == [.read(Self.pages(0..<4)), .read(Self.pages(4..<5))])
+        try rig.end()
+    }
 }

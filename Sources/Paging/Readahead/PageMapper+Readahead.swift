@@ -2,11 +2,14 @@
 /// fails.
 extension PageMapper {
     /// A client has missed `wanted`. Queues what should be read ahead now.
-    func noteMiss(_ wanted: Range<Int64>) {
-        guard !context.readahead.isOff else { return }
+    /// - Returns: Whether there is something. Then its own read need not go on.
+    func noteMiss(_ wanted: Range<Int64>) -> Bool {
+        guard !context.readahead.isOff else { return false }
         let missed = BasePage.numbers(covering: wanted)
         context.readahead.on.missed(UInt64(missed.count))
-        submit(context.readahead.missed(missed, unused: takeUnused()))
+        let plan = context.readahead.missed(missed, unused: takeUnused())
+        submit(plan)
+        return !plan.isEmpty
     }
 
     /// A client has reached the marked page. Queues the next window.

@@ -11,9 +11,9 @@ import Synchronization
 /// nothing: it goes on for as many as there are before, and after every miss for four.
 ///
 /// Pages that are read on are not used yet, like those read ahead: they enter probation, and leave it first. Those
-/// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn an eighth of the pages
-/// that they miss, or a sixty-fourth where bytes limit the volume. Where reads limit it, each page that was of use
-/// also earns four. So accesses at random, which use none, soon stop it there too.
+/// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn a sixteenth of the pages
+/// that they miss, or a sixty-fourth where bytes limit the volume. Where reads limit it, they earn an eighth, and each
+/// page that was of use four. So accesses at random, which use none, soon stop it there too.
 ///
 /// All numbers are base pages. Credit is counted in sixty-fourths of one.
 ///
@@ -27,8 +27,8 @@ struct ReadingOn: @unchecked Sendable {
     /// Where reads limit the volume, each read goes on so far at least.
     static let least: UInt64 = 4
     private static let part: UInt64 = 2
-    /// The maximum credit, which an image also begins with, and the maximum debt: 1 and 4 MiB.
-    private static let maxCredit = 256 * unit, maxDebt = 1024 * unit
+    /// The maximum credit, which an image also begins with, and the maximum debt: 512 KiB and 4 MiB.
+    private static let maxCredit = 128 * unit, maxDebt = 1024 * unit
     private static let unit = 64
     /// What a page that was of use earns where reads limit the volume.
     private static let worthOfUse = 4 * unit
@@ -78,7 +78,15 @@ struct ReadingOn: @unchecked Sendable {
     }
 
     /// A client has missed `pages`.
-    func missed(_ pages: UInt64) { earn(Int(pages) * (limit == .bytes ? 1 : 8)) }
+    func missed(_ pages: UInt64) {
+        let part =
+            switch limit {
+            case .unknown: 4
+            case .reads: 8
+            case .bytes: 1
+            }
+        earn(Int(pages) * part)
+    }
 
     /// `pages` that were read on or ahead have been used for the first time.
     func used(_ pages: UInt64) {

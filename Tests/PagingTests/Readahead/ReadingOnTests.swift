@@ -20,19 +20,22 @@ import Testing
         #expect(on.pages(after: 64) == 32)
     }
 
-    /// What is wasted is paid in full. Clients earn it again: an eighth of what they miss, a sixty-fourth where bytes
-    /// limit the volume.
+    /// What is wasted is paid in full. Clients earn it again: a sixteenth of what they miss, an eighth where reads limit
+    /// the volume, a sixty-fourth where bytes do.
     @Test func wasteIsPaid() {
         let on = ReadingOn()
         defer { on.destroy() }
-        #expect(on.credit == 256)
-        on.wasted(260)
+        #expect(on.credit == 128)
+        on.wasted(132)
         #expect(on.pages(after: 64) == 0)
-        on.missed(48)
+        on.missed(96)
         #expect(on.credit == 2)
+        on.limit = .reads
+        on.missed(8)
+        #expect(on.credit == 3)
         on.limit = .bytes
         on.missed(64)
-        #expect(on.credit == 3)
+        #expect(on.credit == 4)
         on.wasted(100_000)
         #expect(on.credit == -1024, "the debt is limited")
     }
@@ -55,11 +58,11 @@ import Testing
     @Test func creditHasAMaximum() {
         let on = ReadingOn()
         defer { on.destroy() }
-        on.wasted(200)
+        on.wasted(100)
         on.used(1000)
-        #expect(on.credit == 56)
+        #expect(on.credit == 28)
         on.missed(100_000)
-        #expect(on.credit == 256)
+        #expect(on.credit == 128)
     }
 
     private static func pages(_ pages: Range<Int64>) -> Range<Int64> {

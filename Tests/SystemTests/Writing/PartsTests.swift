@@ -5,7 +5,7 @@ import Testing
 /// A client writes sectors, of a volume whose partition begins inside a page. Nothing is read for them.
 @Suite(.serialized) struct PartsTests {
     private static let size = 8 << 20
-    private static let options = Server.Options(isVerbose: false)
+    private static let options = Server.Options()
 
     /// Writes at odd sectors all over a cold image go to it without a fill. They are there at once, after the server's
     /// end, and for the next server; and so are their neighbours.
@@ -23,7 +23,7 @@ import Testing
 
     private func write(_ image: Image, at path: String) throws {
         var wanted = image.bytes
-        let server = try Server([path, "memory=16M", "dirty-age=3600", "readahead=0"], Self.options)
+        let server = try Server([path, "memory=16M", "dirty-age=3600", "readahead=off"], Self.options)
         try writeSectors(try Client(server), &wanted)
         #expect(try server.stop() == 0)
         #expect(try server.counter("fills") == 0 && server.counter("misses") == 0)

@@ -67,10 +67,8 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 let isWorthAsking = isWorthAsking(at: wanted.lowerBound, &progress)
                 let run = isWorthAsking ? nil : missingRun(of: wanted, progress, in: chunk)
                 let hashed = chunk.unlock()
-                if var run {
-                    if progress.populatedUpTo <= wanted.lowerBound, noteMiss(wanted) {
-                        run = run.clamped(to: BasePage.numbers(covering: wanted))
-                    }
+                if let run {
+                    if progress.populatedUpTo <= wanted.lowerBound { noteMiss(wanted, reading: run) }
                     if let loan = try fill(run, for: wanted, in: hashed, &progress) { return loan }
                 } else {
                     askForHole(at: wanted.lowerBound, in: hashed)

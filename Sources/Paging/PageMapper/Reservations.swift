@@ -23,10 +23,11 @@ struct Reservations: @unchecked Sendable {
     private struct State: ~Copyable {
         let count = Atomic<Int>(0)
         var ranges = InlineArray<32, Range<UInt64>>(repeating: 0..<0)
-        /// Those of `count` that a zero or trim has or waits for.
-        var replacements = 0
+        // Under the lock, and so no part of a schedule.
+        /// Those of `count` that a zero or trim has.
+        let replacements = Synchronization.Atomic<Int>(0)
         /// Zeroes and trims that wait.
-        var waiting = 0
+        let waiting = Synchronization.Atomic<Int>(0)
     }
 
     init() {
@@ -45,7 +46,7 @@ struct Reservations: @unchecked Sendable {
     var isEmpty: Bool { state.pointee.count.load(ordering: .sequentiallyConsistent) == 0 }
 
     /// Whether a zero or trim has reserved something.
-    var isReplacing: Bool { !isEmpty && monitor.withLock { state.pointee.replacements > 0 } }
+    var isReplacing: Bool { state.pointee.replacements.load(ordering: .relaxed) > 0 }
 
     /// The first of `pages` that is reserved, or nil.
     @inline(__always)
@@ -90,12 +91,12 @@ struct Reservations: @unchecked Sendable {
         assert(!pages.isEmpty, "a slot with an empty range is free")
         monitor.lock()
         defer { monitor.unlock() }
-        state.pointee.waiting += 1
-        defer { state.pointee.waiting -= 1 }
+        state.pointee.waiting.wrappingAdd(1, ordering: .relaxed)
+        defer { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
         while true {
             if !isReservedLocked(pages), let slot = freeSlotLocked {
                 takeLocked(slot, pages)
-                state.pointee.replacements += 1
+                state.pointee.replacements.wrappingAdd(1, ordering: .relaxed)
                 return
             }
             monitor.wait()
@@ -109,8 +110,9 @@ struct Reservations: @unchecked Sendable {
         assert(!pages.isEmpty, "a slot with an empty range is free")
         return monitor.withLock {
             let others = state.pointee.count.load(ordering: .relaxed)
-            guard state.pointee.waiting == 0, others < Reservations.capacity - Reservations.leftToOthers,
-                !isReservedLocked(pages), let slot = freeSlotLocked
+            let isAwaited = state.pointee.waiting.load(ordering: .relaxed) > 0
+            guard !isAwaited, others < Reservations.capacity - Reservations.leftToOthers, !isReservedLocked(pages),
+                let slot = freeSlotLocked
             else { return false }
             takeLocked(slot, pages)
             return true
@@ -133,7 +135,7 @@ struct Reservations: @unchecked Sendable {
     func release(_ pages: Range<UInt64>, isReplacement: Bool = true) {
         monitor.lock()
         defer { monitor.unlock() }
-        if isReplacement { state.pointee.replacements -= 1 }
+        if isReplacement { state.pointee.replacements.wrappingSubtract(1, ordering: .relaxed) }
         for index in 0..<Reservations.capacity where state.pointee.ranges[index] == pages {
             state.pointee.ranges[index] = 0..<0
             state.pointee.count.wrappingSubtract(1, ordering: .sequentiallyConsistent)

@@ -3,17 +3,16 @@ import Synchronization
 /// Of one image: how far the read of a miss goes on past the pages that are wanted.
 ///
 ///     missed ── earns ──▶ credit ◀── pays (wasted) ── pages that were read in vain
-///     used ──── earns ───────┘  (only where reads limit the volume)
+///     used ──── earns ───────┘
 ///
 /// Reading ahead takes reads of its own, and needs to know a stream before. To read on takes none: it is the client's
-/// own read that becomes longer. If pages just before the miss are resident, in a row, somebody has come that way.
-/// Then the read goes on for half as many, at most 128 KiB. Where reads limit the volume (`VolumeJudge`), pages cost
-/// nothing: it goes on for as many as there are before, and after every miss for four.
+/// own read that becomes longer. Where reads limit the volume (`VolumeJudge`), pages cost nothing. There a read goes on
+/// for as many pages as are resident in a row just before the miss, at most 128 KiB and at least four pages. Elsewhere
+/// no read goes on: on the simulated sources, it was no gain for all loads.
 ///
 /// Pages that are read on are not used yet, like those read ahead: they enter probation, and leave it first. Those
-/// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn a sixteenth of the pages
-/// that they miss, or a sixty-fourth where bytes limit the volume. Where reads limit it, they earn an eighth, and each
-/// page that was of use four. So accesses at random, which use none, soon stop it there too.
+/// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn an eighth of the pages
+/// that they miss, and each page that was of use earns four. So accesses at random, which use none, soon stop it.
 ///
 /// All numbers are base pages. Credit is counted in sixty-fourths of one.
 ///
@@ -24,14 +23,13 @@ struct ReadingOn: @unchecked Sendable {
     /// No read goes on where windows of reading ahead are not larger than this. It would take all of a window, and the
     /// mark in it, so that the reader would never start the next one.
     static let minWindow = 64
-    /// Where reads limit the volume, each read goes on so far at least.
+    /// Each read that goes on does so for so many at least.
     static let least: UInt64 = 4
-    private static let part: UInt64 = 2
     /// The maximum credit, which an image also begins with, and the maximum debt: 512 KiB and 4 MiB.
     private static let maxCredit = 128 * unit, maxDebt = 1024 * unit
     private static let unit = 64
-    /// What a page that was of use earns where reads limit the volume.
-    private static let worthOfUse = 4 * unit
+    /// What a page that was missed earns, and one that was of use.
+    private static let worthOfMiss = unit / 8, worthOfUse = 4 * unit
 
     private let state: UnsafeMutablePointer<State>
 
@@ -72,21 +70,12 @@ struct ReadingOn: @unchecked Sendable {
     /// How many pages the read of a miss goes on.
     /// - Parameter before: How many pages just before the miss are resident.
     func pages(after before: UInt64) -> UInt64 {
-        guard credit > 0 else { return 0 }
-        let isFree = limit == .reads
-        return min(ReadingOn.most, max(isFree ? before : before / ReadingOn.part, isFree ? ReadingOn.least : 0))
+        guard limit == .reads, credit > 0 else { return 0 }
+        return min(ReadingOn.most, max(before, ReadingOn.least))
     }
 
     /// A client has missed `pages`.
-    func missed(_ pages: UInt64) {
-        let part =
-            switch limit {
-            case .unknown: 4
-            case .reads: 8
-            case .bytes: 1
-            }
-        earn(Int(pages) * part)
-    }
+    func missed(_ pages: UInt64) { earn(Int(pages) * ReadingOn.worthOfMiss) }
 
     /// `pages` that were read on or ahead have been used for the first time.
     func used(_ pages: UInt64) {

@@ -7,8 +7,9 @@ import Synchronization
 ///
 /// Reading ahead takes reads of its own, and needs to know a stream before. To read on takes none: it is the client's
 /// own read that becomes longer. Where reads limit the volume (`VolumeJudge`), pages cost nothing. There a read goes on
-/// for as many pages as are resident in a row just before the miss, at most 128 KiB and at least four pages. Elsewhere
-/// no read goes on: on the simulated sources, it was no gain for all loads.
+/// for as many pages as are resident in a row just before the miss, at most 128 KiB and at least four pages. On a slow
+/// volume of which it is not known whether reads limit it, it goes on for half as many. Elsewhere no read goes on: it
+/// was no gain for all loads.
 ///
 /// Pages that are read on are not used yet, like those read ahead: they enter probation, and leave it first. Those
 /// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn an eighth of the pages
@@ -70,8 +71,12 @@ struct ReadingOn: @unchecked Sendable {
     /// How many pages the read of a miss goes on.
     /// - Parameter before: How many pages just before the miss are resident.
     func pages(after before: UInt64) -> UInt64 {
-        guard limit == .reads, credit > 0 else { return 0 }
-        return min(ReadingOn.most, max(before, ReadingOn.least))
+        guard credit > 0 else { return 0 }
+        return switch limit {
+        case .unknown, .bytes: 0
+        case .either: min(ReadingOn.most, before / 2)
+        case .reads: min(ReadingOn.most, max(before, ReadingOn.least))
+        }
     }
 
     /// A client has missed `pages`.

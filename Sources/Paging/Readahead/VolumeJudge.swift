@@ -24,6 +24,8 @@ struct VolumeJudge {
     /// What the volume's speed depends on.
     enum Limit: Int {
         case unknown, reads, bytes
+        /// Reads or bytes: it is slow, and shows no plateau.
+        case either
     }
 
     /// The shortest window, microseconds.
@@ -49,20 +51,22 @@ struct VolumeJudge {
         pages.add(Double(count) / Double(reads))
         timeOfRead.add(Double(microseconds) / Double(reads))
         timeOfPage.add(Double(microseconds) / Double(count))
+        if limit == .unknown { limit = .either }
         guard pages.isFull else { return }
         if let plateau {
             limit = plateau
             doubts = 0
         } else {
-            doubt()
+            doubt(otherwise: .either)
         }
     }
 
     /// The latest window has said nothing.
-    private mutating func doubt() {
+    /// - Parameter limit: What it is if no window says more.
+    private mutating func doubt(otherwise limit: Limit = .unknown) {
         doubts += 1
         guard doubts >= VolumeJudge.patience else { return }
-        limit = .unknown
+        self.limit = limit
         doubts = 0
         (pages, timeOfRead, timeOfPage) = (Latest(), Latest(), Latest())
     }

@@ -4,7 +4,8 @@ import Testing
 
 /// How far the read of a miss goes on past what is wanted.
 @Suite struct ReadingOnTests {
-    /// Where reads limit the volume, it goes on as far as what is resident before it reaches. Elsewhere it does not.
+    /// Where reads limit the volume, it goes on as far as what is resident before it reaches. On other slow volumes it
+    /// goes on half as far, and elsewhere not at all.
     @Test func itGoesOnAsFarAsSomebodyHasCome() {
         let on = ReadingOn()
         defer { on.destroy() }
@@ -12,6 +13,8 @@ import Testing
             on.limit = limit
             #expect(on.pages(after: 64) == 0)
         }
+        on.limit = .either
+        #expect(on.pages(after: 0) == 0 && on.pages(after: 10) == 5 && on.pages(after: 64) == 32)
         on.limit = .reads
         #expect(on.pages(after: 0) == 4)
         #expect(on.pages(after: 10) == 10)

@@ -210,18 +210,6 @@ struct Fill: ~Copyable {
         return pieceCount
     }
 
-    /// Copies the bytes that a client writes, or zeroes, to the flexpages in flight.
-    /// - Parameter source: The bytes of `range`, in which all of the flexpages lie.
-    mutating func populate(with source: UnsafeRawPointer?, of range: Range<Int64>) {
-        for index in 0..<issued {
-            let flexpage = context.table[id(index)].covered
-            let begin = Int(BasePage.offset(of: flexpage.lowerBound) - range.lowerBound)
-            KeptState.copy(
-                to: context.table.memory(of: id(index)), from: source.map { $0 + begin },
-                count: flexpage.count * BasePage.size)
-        }
-    }
-
     /// Base pages in flight.
     var pagesInFlight: Int { covered.count - resident.count(in: covered) }
 
@@ -269,7 +257,7 @@ struct Fill: ~Copyable {
     }
 
     /// - Parameter isOwed: They are newer than what is known to be durable on the image.
-    private mutating func makeVisible(
+    mutating func makeVisible(
         in chunk: borrowing LockedChunk, warm: WarmPages? = nil, isOwed: Bool = false
     ) {
         var hasWaiters = false
@@ -289,21 +277,6 @@ struct Fill: ~Copyable {
             context.queue.append(count: issued) { id($0) }
         }
         if hasWaiters { chunk.wakeAll() }
-    }
-
-    /// Lets everybody see the flexpages, which hold what has been written to the image, and lends none. They are like
-    /// pages that have been written out: a sync that fails makes them dirty again.
-    /// - Parameter stamp: The SyncRisk's stamp when the write began.
-    mutating func publishWritten(syncFailureStamp stamp: UInt64, in chunk: borrowing LockedChunk) {
-        guard issued > 0 else { return }
-        makeVisible(in: chunk, isOwed: true)
-        if context.map.risk.failure(since: stamp) == nil {
-            context.map.noteWritten(covered, in: chunk)
-        } else {
-            context.dirtyLimit.add(context.map.markDirty(covered, in: chunk))
-            context.map.updateStates(of: covered, in: chunk)
-        }
-        unpin(0..<issued)
     }
 
     /// Lets everybody see the flexpages, as read ahead and not used yet, and lends none. The first client that uses the
@@ -381,15 +354,7 @@ struct Fill: ~Copyable {
         context.map.counters.countFailedFill()
     }
 
-    /// The flexpages in flight could not be written. Like `withdraw`, but it is nobody else's error.
-    mutating func withdrawUnwritten(in chunk: borrowing LockedChunk) {
-        if issued > 0 { takeBack(code: 0, in: chunk) }
-    }
-
-    /// Gives back the filler's pins on what `withdrawUnwritten` has withdrawn. No lock is held.
-    mutating func giveBackWithdrawn() { giveBack(0..<issued) }
-
-    private mutating func takeBack(code: UInt32, in chunk: borrowing LockedChunk) {
+    mutating func takeBack(code: UInt32, in chunk: borrowing LockedChunk) {
         for index in 0..<issued {
             context.map.remove(id(index), in: chunk)
             context.table.word(id(index)).pointee.state.bitwiseOr(

@@ -85,14 +85,12 @@ extension PageMapper {
             try fill.populateOrWithdraw(from: accessor, in: hashed)
         } catch {
             if fill.isOneBasePage { throw error }
-            let end = BasePage.offset(of: fill.covered.upperBound)
+            progress.wantedOnlyUpTo = BasePage.offset(of: fill.covered.upperBound)
             if fill.covered.upperBound > wantedUpTo {
                 // Perhaps it was a page that nobody wants.
                 context.readahead.on.failed()
-                progress.wantedOnlyUpTo = end
             } else {
-                progress.cautiousUpTo = end
-                progress.wantedOnlyUpTo = end
+                progress.cautiousUpTo = progress.wantedOnlyUpTo
             }
             return nil
         }

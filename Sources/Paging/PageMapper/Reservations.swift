@@ -23,7 +23,7 @@ struct Reservations: @unchecked Sendable {
     private struct State: ~Copyable {
         let count = Atomic<Int>(0)
         var ranges = InlineArray<32, Range<UInt64>>(repeating: 0..<0)
-        // Under the lock, and so no part of a schedule.
+        // They change under the lock, and no order of a schedule depends on them.
         /// Those of `count` that a zero or trim has.
         let replacements = Synchronization.Atomic<Int>(0)
         /// Zeroes and trims that wait.
@@ -70,11 +70,7 @@ struct Reservations: @unchecked Sendable {
         !isEmpty && monitor.withLock { isReservedLocked(pages) }
     }
 
-    private func isReservedLocked(_ pages: Range<UInt64>) -> Bool {
-        monitor.assertHeld()
-        for index in 0..<Reservations.capacity where state.pointee.ranges[index].overlaps(pages) { return true }
-        return false
-    }
+    private func isReservedLocked(_ pages: Range<UInt64>) -> Bool { firstLocked(in: pages) != nil }
 
     /// Sleeps until none of `pages` is reserved. No lock is held.
     func wait(for pages: Range<UInt64>) {

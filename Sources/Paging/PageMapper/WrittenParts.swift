@@ -29,23 +29,25 @@ struct WrittenParts: @unchecked Sendable {
     /// Whether `part` of the base page of `key` goes around the Memory, as far as is known: no part of the page has
     /// been written, or just what `part` leaves out. Bytes from the page's beginning.
     func isWorthWritingAround(_ part: Range<Int64>, of key: PageKey) -> Bool {
-        let (entry, tag) = slot(of: key)
-        let word = entry.pointee.load(ordering: .relaxed)
-        let known = word & ~0xFF == tag ? word & 0xFF : 0
+        let known = look(for: key).known
         return known == 0 || known ^ WrittenParts.eighths(of: part) == 0xFF
     }
 
     /// `part` of the base page of `key` has been written around the Memory.
     func note(_ part: Range<Int64>, of key: PageKey) {
-        let (entry, tag) = slot(of: key)
-        let word = entry.pointee.load(ordering: .relaxed)
-        let known = word & ~0xFF == tag ? word & 0xFF : 0
+        let (entry, tag, known) = look(for: key)
         entry.pointee.store(tag | known | WrittenParts.eighths(of: part), ordering: .relaxed)
     }
 
-    private func slot(of key: PageKey) -> (entry: UnsafeMutablePointer<Synchronization.Atomic<UInt32>>, tag: UInt32) {
+    /// The entry of a page, what tells the page apart there, and the eighths of it that are known to be written.
+    private func look(
+        for key: PageKey
+    ) -> (entry: UnsafeMutablePointer<Synchronization.Atomic<UInt32>>, tag: UInt32, known: UInt32) {
         let hash = key.raw &* 0x9E37_79B9_7F4A_7C15
-        return (entries + Int((hash &>> 32 &* count) &>> 32), UInt32(truncatingIfNeeded: hash) & ~0xFF)
+        let entry = entries + Int((hash &>> 32 &* count) &>> 32)
+        let tag = UInt32(truncatingIfNeeded: hash) & ~0xFF
+        let word = entry.pointee.load(ordering: .relaxed)
+        return (entry, tag, word & ~0xFF == tag ? word & 0xFF : 0)
     }
 
     /// One bit for each eighth of a page that `part` touches.

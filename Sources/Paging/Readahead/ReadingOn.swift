@@ -13,7 +13,8 @@ import Synchronization
 ///
 /// Pages that are read on are not used yet, like those read ahead: they enter probation, and leave it first. Those
 /// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn an eighth of the pages
-/// that they miss, and each page that was of use earns four. So accesses at random, which use none, soon stop it.
+/// that they miss. Where reads limit the volume, each page that was of use earns four. So accesses at random, which use
+/// none, soon stop it.
 ///
 /// All numbers are base pages. Credit is counted in sixty-fourths of one.
 ///
@@ -24,7 +25,7 @@ struct ReadingOn: @unchecked Sendable {
     /// No read goes on where windows of reading ahead are not larger than this. It would take all of a window, and the
     /// mark in it, so that the reader would never start the next one.
     static let minWindow = 64
-    /// Each read that goes on does so for so many at least.
+    /// The minimum where reads limit the volume.
     static let least: UInt64 = 4
     /// The maximum credit, which an image also begins with, and the maximum debt: 512 KiB and 4 MiB.
     private static let maxCredit = 128 * unit, maxDebt = 1024 * unit

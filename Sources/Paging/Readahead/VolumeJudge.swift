@@ -4,11 +4,15 @@
 /// A volume that is held to a rate shows a plateau. If the time of a read stays the same from window to window while
 /// the pages of a read vary, the volume counts reads: a few more pages in a read cost nothing. If the time of a page
 /// stays the same while the pages of a read vary, it counts bytes: a page in vain costs its full time, and a read
-/// saved is worth nothing. If neither is so, or if all reads are alike, it is not known. Then what reading ahead may
-/// cost is a compromise.
+/// saved is worth nothing. If neither is so, or if all reads are alike, it is one of the two. Then what reading ahead
+/// may cost is a compromise.
 ///
-///                     reads ◀── the time of a read is level ── unknown ── the time of a page is level ──▶ bytes
-///                       └────────── neither is so in `patience` windows in a row ──▶ unknown ◀──────────────┘
+///               a window of a slow volume
+///     unknown ─────────────────────────────▶ either ── the time of a read is level ──▶ reads
+///        ▲                                    │  ▲ └─── the time of a page is level ──▶ bytes
+///        └── windows that say nothing ────────┘  └───── no plateau any more ─────────────┘
+///
+/// From each state, `patience` windows that say nothing lead to unknown: too few reads, idle, or a fast disk.
 ///
 /// A verdict takes the last five windows, and is forgotten two seconds after it no longer holds. What it may cost while
 /// it is wrong is bounded by whoever asks it (`ReadingOn`, `ReadaheadAccount`).
@@ -19,13 +23,15 @@
 /// A fast disk has no verdict: there the processors limit, and five windows may look level by chance.
 ///
 /// Cost: some tens of additions and multiplications a window. Nothing is tried out: a load whose reads are all alike
-/// leaves it at `unknown`.
+/// leaves it at `either`.
 struct VolumeJudge {
     /// What the volume's speed depends on.
     enum Limit: Int {
-        case unknown, reads, bytes
+        /// Nothing, as far as is known: it is fast, or has little to do.
+        case unknown
         /// Reads or bytes: it is slow, and shows no plateau.
         case either
+        case reads, bytes
     }
 
     /// The shortest window, microseconds.

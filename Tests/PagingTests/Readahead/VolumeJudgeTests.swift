@@ -4,7 +4,7 @@ import Testing
 
 /// What limits a volume.
 @Suite struct VolumeJudgeTests {
-    /// Windows of a second, with reads of these numbers of pages, on a volume of so many reads and pages a second.
+    /// Windows of a second, with reads of these numbers of pages, on a volume held to these rates a second.
     private func take(_ sizes: [Int], _ judge: inout VolumeJudge, maxReads: Int = 3000, maxPages: Int = 32_000) {
         for size in sizes {
             let reads = min(maxReads, maxPages / size)

@@ -11,7 +11,9 @@ import Synchronization
 ///
 /// It hears of misses and of arrivals at marked pages, not of hits: a reader whose pages are resident costs nothing.
 /// There are sixteen streams. A new stream replaces the least recently used one. A running stream is heard of only when
-/// its reader reaches a mark. So it counts as used later than it was, by a sixteenth of its window, in accesses.
+/// its reader reaches a mark, and many misses of others may come between two of them. So it counts as used later than
+/// it was (`ReadaheadStream.patience`). If more than twelve are running, that does not hold for the one whose reader
+/// has reached least. So readers that have gone leave room for new ones.
 ///
 /// **Windows** double from 64 KiB to a maximum, while there is room. Room is the credit of the image (ReadaheadAccount)
 /// less what is at risk: asked for, not known to be reached, and more than the reader has reached so far. An image
@@ -32,6 +34,8 @@ import Synchronization
 /// Thread rules: any thread. Its lock is innermost. O(streams).
 struct Readahead: @unchecked Sendable {
     private static let streamCount = 16
+    /// The maximum of running streams that may all be silent.
+    private static let maxProtected = 12
     /// The minimum window while there is credit, base pages.
     private static let minWindow: UInt64 = 16
     /// Without credit, the minimum window in base pages, and in requests of the reader.
@@ -149,8 +153,9 @@ struct Readahead: @unchecked Sendable {
     }
 
     /// The stream has been used now. Earns or pays for what has become of pages read ahead for it.
-    private func settle(_ index: Int) {
-        state.pointee.streams[index].usedAt = state.pointee.time
+    /// - Parameter atMark: Whether its reader has come to a mark.
+    private func settle(_ index: Int, atMark: Bool = false) {
+        state.pointee.streams[index].use(at: state.pointee.time, atMark: atMark)
         let progress = state.pointee.streams[index].takeProgress()
         state.pointee.account.passed(
             progress.passed, maxWindow: Int(maxLateWindow), isThrifty: isThrifty)
@@ -186,7 +191,7 @@ struct Readahead: @unchecked Sendable {
             learn(unused)
             state.pointee.time += 1
             for index in 0..<Readahead.streamCount where state.pointee.streams[index].arrive(at: page) {
-                settle(index)
+                settle(index, atMark: true)
                 state.pointee.maxNow = max(state.pointee.maxNow, min(UInt64(maxWindow), grown))
                 return advance(index, minWindow: Readahead.minWindow)
             }
@@ -251,15 +256,24 @@ struct Readahead: @unchecked Sendable {
 
     /// The index of the stream that a new one replaces.
     private var leastRecentlyUsed: Int {
+        let poorest = poorestOfTooMany
+        func keptUntil(_ index: Int) -> UInt64 {
+            let stream = state.pointee.streams[index]
+            return stream.usedAt + (index == poorest ? 0 : stream.patience)
+        }
         var found = 0
         for index in 1..<Readahead.streamCount where keptUntil(index) < keptUntil(found) { found = index }
         return found
     }
 
-    /// The time of a stream's last use, plus a sixteenth of its window. The larger the window, the more misses of other
-    /// readers come between two of the stream's marks. (With a fixed 256 in place of that, streams that had ended kept
-    /// new ones out, and on nine of ten traces there were more misses.)
-    private func keptUntil(_ index: Int) -> UInt64 {
-        state.pointee.streams[index].usedAt + state.pointee.streams[index].window / 16
+    /// If too many streams are running, the index of the one whose reader has reached least.
+    private var poorestOfTooMany: Int? {
+        var (running, poorest) = (0, 0)
+        for index in 0..<Readahead.streamCount where state.pointee.streams[index].window > 0 {
+            running += 1
+            let isPoorer = state.pointee.streams[index].reached < state.pointee.streams[poorest].reached
+            if running == 1 || isPoorer { poorest = index }
+        }
+        return running > Readahead.maxProtected ? poorest : nil
     }
 }

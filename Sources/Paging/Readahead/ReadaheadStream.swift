@@ -31,7 +31,10 @@ struct ReadaheadStream {
     /// How many accesses have followed the pattern; 0 if there is no stream.
     var accesses = 0
     /// The time of its last use: the number of an access among all to the image.
-    var usedAt: UInt64 = 0
+    private(set) var usedAt: UInt64 = 0
+    /// How many accesses to the image lay between its reader's last mark and the use before that. Half of a longer
+    /// pause counts still: requests in another order than they came in make short ones.
+    private var pause: UInt64 = 0
     /// Base pages that the reader has reached: those that it has missed, and those that it has passed of what was read
     /// ahead of it.
     private(set) var reached: UInt64 = 0
@@ -196,31 +199,45 @@ struct ReadaheadStream {
         return min(max(window * 2, minWindow), maxWindow)
     }
 
-    /// Plans the next pages to read ahead. They count as asked for.
+    /// Plans the next pages to read ahead. They count as asked for. At most two windows are outstanding: one is read
+    /// while the reader goes through the other. The larger of the old window and the new one counts. Otherwise a window
+    /// that is smaller for lack of room would plan nothing, and leave the reader without a mark.
     /// - Parameter next: About how many: the new window.
     /// - Parameter end: The image's end.
     mutating func advance(by next: UInt64, end: UInt64) -> ReadaheadPlan {
         assert(next > 0, "a window has a page")
+        let reach = 2 * max(window, next)
         window = next
         var plan = ReadaheadPlan()
         switch direction {
         case .forwards:
-            let upTo = min(seen.upperBound + 2 * window, end)
+            let upTo = min(seen.upperBound + reach, end)
             guard ahead < upTo else { break }
             plan.add(ahead..<min(ahead + window, upTo), marked: ahead)
             ahead = min(ahead + window, upTo)
         case .backwards:
-            let downTo = seen.lowerBound - min(seen.lowerBound, 2 * window)
+            let downTo = seen.lowerBound - min(seen.lowerBound, reach)
             guard ahead > downTo else { break }
             let from = max(ahead - min(ahead, window), downTo)
             plan.add(from..<ahead, marked: ahead - 1)
             ahead = from
         case .strided(let distance):
-            addSteps(by: distance, end: end, to: &plan)
+            addSteps(by: distance, reach: reach, end: end, to: &plan)
         }
         if plan.mark != nil { mark = plan.mark }
         return plan
     }
+
+    /// The stream is used at `time`, because its reader has missed something or come to a mark.
+    mutating func use(at time: UInt64, atMark: Bool) {
+        if atMark { pause = max(time - usedAt, pause / 2) }
+        usedAt = time
+    }
+
+    /// For how many accesses to the image the stream may be silent without being taken for dead: four times the last
+    /// pause, because windows double, and not all readers take turns; at least a sixteenth of its window. (With a fixed
+    /// 256, streams that had ended kept new ones out, and on nine of ten traces there were more misses.)
+    var patience: UInt64 { window > 0 ? max(4 * pause, window / 16) : 0 }
 
     // MARK: What is outstanding
 
@@ -305,17 +322,22 @@ struct ReadaheadStream {
     }
 
     /// Adds to the plan the next steps that have not been asked for. The first of them gets the mark.
-    private mutating func addSteps(by distance: Int64, end: UInt64, to plan: inout ReadaheadPlan) {
+    private mutating func addSteps(
+        by distance: Int64, reach: UInt64, end: UInt64, to plan: inout ReadaheadPlan
+    ) {
         let count = UInt64(latest.count)
-        let atOnce = Int64(max(1, min(window / count, UInt64(ReadaheadPlan.capacity))))
-        // Two windows ahead: one is being read while the reader goes through the other.
-        let maxBegin = (Int64(latest.lowerBound) + 2 * atOnce * distance) * distance.signum()
-        for _ in 0..<atOnce {
+        let maxBegin = (Int64(latest.lowerBound) + 2 * stepsAtOnce(reach / 2) * distance) * distance.signum()
+        for _ in 0..<stepsAtOnce(window) {
             let begin = Int64(ahead) + distance
             guard begin >= 0, UInt64(begin) + count <= end, begin * distance.signum() <= maxBegin else { break }
             plan.add(UInt64(begin)..<UInt64(begin) + count, marked: plan.isEmpty ? UInt64(begin) : nil)
             ahead = UInt64(begin)
         }
+    }
+
+    /// How many steps a window of `pages` has.
+    private func stepsAtOnce(_ pages: UInt64) -> Int64 {
+        Int64(max(1, min(pages / UInt64(latest.count), UInt64(ReadaheadPlan.capacity))))
     }
 
     // MARK: Arrivals

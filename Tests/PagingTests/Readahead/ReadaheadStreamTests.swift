@@ -115,6 +115,17 @@ import Testing
         #expect(rig.plans.allSatisfy { $0[0].upperBound <= 12 })
     }
 
+    /// A window that is much smaller than the last one, for lack of room, still plans something, with a mark. Otherwise
+    /// the reader would have to wait at the end of what is outstanding.
+    @Test(arguments: [2, -2, 100, -100] as [Int64]) func smallRoomLeavesAMark(step: Int64) {
+        var (stream, plan) = running(from: 5000, by: step)
+        for window in [64, 16, 4] as [UInt64] {
+            #expect(plan.mark.map { stream.arrive(at: $0) } == true)
+            plan = stream.advance(by: window, end: 10_000)
+            #expect(!plan.isEmpty && plan.mark != nil)
+        }
+    }
+
     /// The stream of accesses to two pages each at `first`, `first` + `step` and so on, and what it asks for ahead
     /// after them.
     private func running(from first: UInt64, by step: Int64) -> (stream: ReadaheadStream, plan: ReadaheadPlan) {

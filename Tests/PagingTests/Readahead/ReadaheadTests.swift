@@ -23,6 +23,39 @@ import Testing
         #expect(!rig.isPlannedTwice)
     }
 
+    /// So are as many readers as there are streams. The credit that an image begins with is less than all of them want,
+    /// so some wait twice more until they have earned it.
+    @Test(arguments: [9, 12, 16]) func manyStreams(count: Int) {
+        let rig = ReadaheadRig(pages: 400_000)
+        for turn in 0..<3000 as Range<UInt64> {
+            for reader in 0..<UInt64(count) {
+                let page = reader * 20_000 + turn
+                rig.access(page..<page + 1)
+            }
+        }
+        #expect(rig.misses >= 3 * count && rig.misses <= 5 * count)
+        #expect(!rig.isPlannedTwice)
+    }
+
+    /// More readers than streams, in turns or in any order: most of the streams stay with their readers, though those
+    /// that have none miss again and again. What is read in vain is bounded.
+    @Test(arguments: [20, 32], [false, true]) func moreReadersThanStreams(count: Int, isRandomOrder: Bool) {
+        let rig = ReadaheadRig(pages: 1_000_000)
+        var random = SplitMix64(seed: UInt64(count))
+        var progress = [UInt64](repeating: 0, count: count)
+        let accesses = count * 3000
+        for turn in 0..<accesses {
+            let reader = isRandomOrder ? random.pick(0...count - 1) : turn % count
+            let page = UInt64(reader) * 20_000 + progress[reader]
+            rig.access(page..<page + 1)
+            progress[reader] += 1
+        }
+        #expect(rig.misses < (count == 20 ? accesses / 2 : accesses * 5 / 6))
+        #expect(rig.pagesPlannedTwice <= accesses / 8)
+        let planned = rig.planned.reduce(0) { $0 + $1.count }
+        #expect(planned <= accesses + 10 * 256 + accesses / 8)
+    }
+
     /// Strided readers that take turns are told apart, too.
     @Test func twoStridedStreams() {
         let rig = ReadaheadRig(pages: 400_000)

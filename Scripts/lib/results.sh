@@ -51,8 +51,15 @@ swift_test_results() {
 # A sanitizer's report begins with such a line.
 report_line='(WARNING|ERROR): (Thread|Address)Sanitizer'
 
-# count_reports LOG: prints the number of sanitizer reports in a log.
-count_reports() { grep -acE "$report_line" "$1" || true; }
+# summaries_of_reports LOG: prints a line for each sanitizer report in a log: what it is and where, or its first line if
+# it ends without a summary.
+summaries_of_reports() {
+    LC_ALL=C awk -v line="$report_line" '
+        function tell() { if (beginning != "") print beginning; beginning = "" }
+        $0 ~ line { tell(); beginning = $0 }
+        beginning != "" && sub(/^SUMMARY: /, "") { beginning = $0; tell() }
+        END { tell() }' "$1"
+}
 
 # beginnings_of_reports SUITE LOG: prints each report up to its summary, but at most its first 60 lines.
 beginnings_of_reports() {

@@ -49,7 +49,7 @@ import Testing
     /// What was used again and again stays in memory while the next server is scanned, written meanwhile or not. What
     /// was read once does not.
     @Test(arguments: [false, true]) func whatWasUsedStaysFirst(isWritten: Bool) throws {
-        let reads = Mutex<[UInt64: Int]>([:])
+        let reads = Guarded<[UInt64: Int]>([:])
         let image = HookedImage(size: 8 << 20, pattern: Pattern(key: 4)) { call, pages in
             if call == .populate { reads.withLock { reads in for page in pages { reads[page, default: 0] += 1 } } }
             return nil

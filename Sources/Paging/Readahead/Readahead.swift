@@ -104,9 +104,6 @@ struct Readahead: @unchecked Sendable {
         }
     }
 
-    /// Whether bytes limit the volume, so that what is read in vain costs its full time.
-    private var isThrifty: Bool { on.limit == .bytes }
-
     /// The maximum window, base pages; 0 if nothing is read ahead. It may change at any time. A stream learns of it
     /// when it asks for its next window.
     var maxWindow: Int {
@@ -132,8 +129,7 @@ struct Readahead: @unchecked Sendable {
             guard !isOff else { return ReadaheadPlan() }
             learn(unused)
             state.pointee.time += 1
-            state.pointee.account.missed(
-                UInt64(pages.count), maxWindow: Int(maxLateWindow), isThrifty: isThrifty)
+            state.pointee.account.missed(UInt64(pages.count), maxWindow: Int(maxLateWindow), on.limit)
             for index in 0..<Readahead.streamCount
             where state.pointee.streams[index].accesses > 0 && state.pointee.streams[index].follow(pages) {
                 settle(index)
@@ -157,8 +153,7 @@ struct Readahead: @unchecked Sendable {
     private func settle(_ index: Int, atMark: Bool = false) {
         state.pointee.streams[index].use(at: state.pointee.time, atMark: atMark)
         let progress = state.pointee.streams[index].takeProgress()
-        state.pointee.account.passed(
-            progress.passed, maxWindow: Int(maxLateWindow), isThrifty: isThrifty)
+        state.pointee.account.passed(progress.passed, maxWindow: Int(maxLateWindow), on.limit)
         state.pointee.account.lost(progress.lost)
     }
 
@@ -228,7 +223,7 @@ struct Readahead: @unchecked Sendable {
         let stream = state.pointee.streams[index]
         let request = stream.latest.count
         let part =
-            isThrifty
+            on.limit == .bytes
             ? Readahead.partWhereBytesLimit : min(max(Readahead.partOfMerit.most, request), Readahead.partOfMerit.least)
         let own = Int(stream.reached) / part - Int(stream.outstanding)
         let room = min(max(credit, own), Int(wanted))

@@ -8,12 +8,24 @@
 /// a stream may lose what it deserves itself: an image whose readers go on reading has credit again soon.
 ///
 /// An eighth, because that is what reading ahead may cost: an eighth more bytes. Of a miss only four pages count,
-/// because what reading ahead saves is reads, and not bytes: with long reads, it saves few for each byte. Where bytes
-/// limit the volume (`VolumeJudge`), it is a sixty-fourth: there, what was read in vain costs its full time.
+/// because what reading ahead saves is reads, and not bytes: with long reads, it saves few for each byte.
 ///
-/// All numbers are base pages. Credit is counted in sixty-fourths of one.
+/// On a slow volume (`VolumeJudge`), what was read in vain may cost its full time. So the credit is 4 MiB at most while
+/// it is not known to be limited by reads, and what is earned is a sixteenth. Where bytes limit it, that is a 256th:
+/// what was read in time saves little there.
+///
+/// All numbers are base pages. Credit is counted in 256ths of one.
 struct ReadaheadAccount {
     private var parts: Int
+    private static let partsOfPage = 256
+    /// What a page earns, in parts.
+    private static func partsEarned(_ limit: VolumeJudge.Limit) -> Int {
+        switch limit {
+        case .unknown, .reads: partsOfPage / 8
+        case .either: partsOfPage / 16
+        case .bytes: partsOfPage / 256
+        }
+    }
     /// The pages of a miss that earn credit, at most.
     private static let maxPagesOfMiss: UInt64 = 4
     /// The maximum credit, in windows of the maximum size. It is also what an image begins with, so that eight streams
@@ -28,28 +40,35 @@ struct ReadaheadAccount {
     init(maxWindow: Int) { parts = ReadaheadAccount.maxParts(maxWindow) }
 
     private static func maxParts(_ maxWindow: Int) -> Int {
-        64 * max(limits.least, min(maxWindows * maxWindow, limits.most))
+        partsOfPage * max(limits.least, min(maxWindows * maxWindow, limits.most))
     }
 
     /// Less than nothing while more was lost than earned, at least `-maxDebt`.
-    var credit: Int { parts >> 6 }
+    var credit: Int { parts >> 8 }
 
     /// A client has missed `pages`.
-    /// - Parameter isThrifty: Whether bytes limit the volume.
-    mutating func missed(_ pages: UInt64, maxWindow: Int, isThrifty: Bool = false) {
-        earn(min(pages, ReadaheadAccount.maxPagesOfMiss), maxWindow, isThrifty)
+    /// - Parameter limit: What limits the volume.
+    mutating func missed(_ pages: UInt64, maxWindow: Int, _ limit: VolumeJudge.Limit = .unknown) {
+        earn(min(pages, ReadaheadAccount.maxPagesOfMiss), maxWindow, limit)
     }
 
     /// A reader has passed `pages` that were read ahead of it.
-    mutating func passed(_ pages: UInt64, maxWindow: Int, isThrifty: Bool = false) {
-        earn(pages, maxWindow, isThrifty)
+    mutating func passed(_ pages: UInt64, maxWindow: Int, _ limit: VolumeJudge.Limit = .unknown) {
+        earn(pages, maxWindow, limit)
     }
 
     /// No reader has come to `pages` that were read ahead, and none is expected to.
-    mutating func lost(_ pages: UInt64) { parts = max(parts - 64 * Int(pages), -64 * ReadaheadAccount.maxDebt) }
+    mutating func lost(_ pages: UInt64) {
+        parts = max(
+            parts - ReadaheadAccount.partsOfPage * Int(pages), -ReadaheadAccount.partsOfPage * ReadaheadAccount.maxDebt)
+    }
 
-    private mutating func earn(_ pages: UInt64, _ maxWindow: Int, _ isThrifty: Bool) {
-        let more = Int(pages) * (isThrifty ? 1 : 8)
-        parts = min(parts + more, max(parts, ReadaheadAccount.maxParts(maxWindow)))
+    private mutating func earn(_ pages: UInt64, _ maxWindow: Int, _ limit: VolumeJudge.Limit) {
+        let most =
+            switch limit {
+            case .unknown, .reads: max(parts, ReadaheadAccount.maxParts(maxWindow))
+            case .either, .bytes: ReadaheadAccount.partsOfPage * ReadaheadAccount.limits.least
+            }
+        parts = min(parts + Int(pages) * ReadaheadAccount.partsEarned(limit), most)
     }
 }

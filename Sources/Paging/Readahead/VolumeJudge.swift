@@ -4,8 +4,8 @@
 /// A volume that is held to a rate shows a plateau. If the time of a read stays the same from window to window while
 /// the pages of a read vary, the volume counts reads: a few more pages in a read cost nothing. If the time of a page
 /// stays the same while the pages of a read vary, it counts bytes: a page in vain costs its full time, and a read
-/// saved is worth nothing. If neither is so, or if all reads are alike, it is one of the two. Then what reading ahead
-/// may cost is a compromise.
+/// saved is worth nothing. If neither is so, or if all reads are alike from the beginning, it is one of the two. Then
+/// what reading ahead may cost is a compromise.
 ///
 ///               a window of a slow volume
 ///     unknown ─────────────────────────────▶ either ── the time of a read is level ──▶ reads
@@ -14,8 +14,9 @@
 ///
 /// From each state, `patience` windows that say nothing lead to unknown: too few reads, idle, or a fast disk.
 ///
-/// A verdict takes the last five windows, and is forgotten two seconds after it no longer holds. What it may cost while
-/// it is wrong is bounded by whoever asks it (`ReadingOn`, `ReadaheadAccount`).
+/// A verdict takes the last five windows, and is forgotten two seconds after it no longer holds. It holds as well while
+/// all reads are alike, if what limits is as fast as it was. What it may cost while it is wrong is bounded by whoever
+/// asks it (`ReadingOn`, `ReadaheadAccount`).
 ///
 /// Measured on a volume held to 3000 reads and 125 MiB a second: of five windows, what is limited varied by 0.2 to 1.4
 /// %, and the pages of a read by 5 to 60 %. The first window is faster, because such a volume has saved up a little.
@@ -47,6 +48,8 @@ struct VolumeJudge {
 
     private(set) var limit = Limit.unknown
     private var pages = Latest(), timeOfRead = Latest(), timeOfPage = Latest()
+    /// With a verdict: the time of a read or of a page when it was found, microseconds.
+    private var known = 0.0
     private var doubts = 0
 
     /// In `microseconds`, `reads` reads have brought `pages` pages.
@@ -60,6 +63,7 @@ struct VolumeJudge {
         if limit == .unknown { limit = .either }
         guard pages.isFull else { return }
         if let plateau {
+            if limit != plateau { known = (plateau == .reads ? timeOfRead : timeOfPage).mean }
             limit = plateau
             doubts = 0
         } else {
@@ -79,9 +83,16 @@ struct VolumeJudge {
 
     /// What the latest windows say.
     private var plateau: Limit? {
-        guard pages.isVaried(by: VolumeJudge.varied) else { return nil }
-        if !timeOfRead.isVaried(by: VolumeJudge.level) { return .reads }
-        return timeOfPage.isVaried(by: VolumeJudge.level) ? nil : .bytes
+        if isPlateau(.reads, timeOfRead) { return .reads }
+        return isPlateau(.bytes, timeOfPage) ? .bytes : nil
+    }
+
+    /// Whether the time of what `limit` counts is level though the reads vary. If they are all alike, it is level in
+    /// any case. Then it is what was known before, if it is still as long as then.
+    private func isPlateau(_ limit: Limit, _ times: Latest) -> Bool {
+        guard !times.isVaried(by: VolumeJudge.level) else { return false }
+        if pages.isVaried(by: VolumeJudge.varied) { return true }
+        return self.limit == limit && abs(times.mean - known) <= VolumeJudge.varied * known
     }
 
     /// The values of the latest five windows.
@@ -98,14 +109,17 @@ struct VolumeJudge {
             count = count < 2 * Latest.capacity - 1 ? count + 1 : Latest.capacity
         }
 
+        var mean: Double {
+            var sum = 0.0
+            for index in 0..<Latest.capacity { sum += values[index] }
+            return sum / Double(Latest.capacity)
+        }
+
         /// Whether the standard deviation is at least this part of the mean.
         func isVaried(by part: Double) -> Bool {
-            var (sum, squares) = (0.0, 0.0)
-            for index in 0..<Latest.capacity {
-                sum += values[index]
-                squares += values[index] * values[index]
-            }
-            let mean = sum / Double(Latest.capacity)
+            var squares = 0.0
+            for index in 0..<Latest.capacity { squares += values[index] * values[index] }
+            let mean = mean
             return squares / Double(Latest.capacity) - mean * mean >= part * part * mean * mean
         }
     }

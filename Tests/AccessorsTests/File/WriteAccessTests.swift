@@ -57,17 +57,16 @@ struct WriteAccessTests {
         let second = try ImageFile(path: path)
         try first.beginWriting()
         let steps = Guarded<[String]>([])
-        let hasBegun = DetachedThread.run {
+        let writer = Worker {
             steps.withLock { $0.append("asks") }
             let isRefused = (try? second.beginWriting()) == nil
             steps.withLock { $0.append(isRefused ? "refused" : "writes") }
         }
-        #expect(hasBegun)
-        func wait(for count: Int) { while steps.withLock({ $0.count }) < count { usleep(1000) } }
-        wait(for: 1)
+        writer.start()
+        while steps.withLock({ $0.isEmpty }) { usleep(1000) }
         usleep(50_000)
         first.endWriting()
-        wait(for: 2)
+        try writer.join()
         #expect(steps.withLock { $0 } == ["asks", "writes"])
         second.endWriting()
     }

@@ -138,8 +138,9 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         checkUnchanged(pieces, range)
         if fails(&random, onceIn: faults.readFailsOnceIn) { throw AccessError(EIO) }
         var position = Int(offset)
+        let sink = sink(pieces, at: position)
         for piece in pieces {
-            if isReadOver(piece, at: position) {
+            if isReadOver(piece, at: position, sink) {
                 memset(piece.iov_base, 0xEE, piece.iov_len)
             } else {
                 let inside = max(0, min(piece.iov_len, Int(size) - position))
@@ -154,8 +155,9 @@ final class RecordingImage: Accessor, @unchecked Sendable {
 
     private func checkUnchanged(_ pieces: UnsafeBufferPointer<iovec>, _ range: Range<Int64>) {
         var position = Int(range.lowerBound)
+        let sink = sink(pieces, at: position)
         for piece in pieces {
-            if !isReadOver(piece, at: position) {
+            if !isReadOver(piece, at: position, sink) {
                 for page in pages(Int64(position)..<min(Int64(position + piece.iov_len), range.upperBound)) {
                     let isUnchanged = beingChanged[page].load(ordering: .relaxed) == 0
                     verdict.expect(isUnchanged, "page \(page) is read while it is written")
@@ -165,11 +167,31 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         }
     }
 
-    /// True if nobody wants what is read into `piece`: its frame belongs to another page than the one at `position`.
-    private func isReadOver(_ piece: iovec, at position: Int) -> Bool {
+    /// True if nobody wants what is read into `piece`: its frame belongs to another page than the one at `position`, or
+    /// to the sink.
+    private func isReadOver(_ piece: iovec, at position: Int, _ sink: Range<FlexpageID>) -> Bool {
         guard let paging else { return false }
-        let frame = FlexpageID((piece.iov_base - paging.memory.base) / BasePage.size)
-        return paging.table[frame].pointee.key.page != UInt64(position / BasePage.size)
+        let frame = frame(of: piece, in: paging)
+        return sink.contains(frame) || paging.table[frame].pointee.key.page != UInt64(position / BasePage.size)
+    }
+
+    /// The frames of the flexpage that takes what is read in vain. It begins with the first such piece, as the flexpage
+    /// of the read's first page. Its other frames may have stale keys, and so the ones of the pages read in vain.
+    private func sink(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int) -> Range<FlexpageID> {
+        guard let paging else { return 0..<0 }
+        var position = offset
+        for piece in pieces {
+            let frame = frame(of: piece, in: paging)
+            if position > offset, paging.table[frame].pointee.key.page == UInt64(offset / BasePage.size) {
+                return frame..<frame + FlexpageID(paging.table.region(of: frame).frames)
+            }
+            position += piece.iov_len
+        }
+        return 0..<0
+    }
+
+    private func frame(of piece: iovec, in paging: Pages) -> FlexpageID {
+        FlexpageID((piece.iov_base - paging.memory.base) / BasePage.size)
     }
 
     // MARK: - Writing

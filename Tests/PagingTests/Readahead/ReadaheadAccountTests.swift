@@ -46,4 +46,24 @@ import Testing
         account.passed(1 << 20, maxWindow: 256)
         #expect(account.credit == 2560)
     }
+
+    /// On a slow volume that is not known to be limited by reads, a sixteenth or a 256th is earned, up to 4 MiB. What
+    /// there is beyond that is taken away.
+    @Test(
+        arguments: [(limit: VolumeJudge.Limit.either, pages: 16), (limit: .bytes, pages: 256)]
+            as [(VolumeJudge.Limit, UInt64)])
+    func slowVolumesEarnLess(limit: VolumeJudge.Limit, pages: UInt64) {
+        var account = ReadaheadAccount(maxWindow: 256)
+        account.missed(1, maxWindow: 256, limit)
+        #expect(account.credit == 1024)
+        account.lost(1025)
+        account.passed(2 * pages - 1, maxWindow: 256, limit)
+        #expect(account.credit == 0)
+        account.missed(1, maxWindow: 256, limit)
+        #expect(account.credit == 1)
+        account.passed(1 << 20, maxWindow: 256, limit)
+        #expect(account.credit == 1024)
+        account.passed(1 << 20, maxWindow: 256, .reads)
+        #expect(account.credit == 2560)
+    }
 }

@@ -51,12 +51,24 @@ import Testing
         #expect(judge.limit == .unknown)
     }
 
-    /// What it says holds for eight windows that say nothing.
+    /// Reads that are all alike speak against no verdict, if what limits is as fast as it was.
+    @Test(arguments: [(first: [2, 4, 2, 3, 5], then: 4), (first: [16, 40, 64, 20, 32], then: 24)])
+    func likeReadsLeaveAVerdict(first: [Int], then: Int) {
+        var judge = VolumeJudge()
+        take(first, &judge)
+        let limit = judge.limit
+        #expect(limit == .reads || limit == .bytes)
+        take(Array(repeating: then, count: 100), &judge)
+        #expect(judge.limit == limit)
+    }
+
+    /// A verdict holds for eight windows that say nothing, or the contrary: reads all alike that are limited by
+    /// something else.
     @Test func aVerdictIsForgotten() {
         var judge = VolumeJudge()
-        take([2, 4, 2, 3, 5], &judge)
+        take([16, 40, 64, 20, 32], &judge)
         var windows = 0
-        while judge.limit == .reads, windows < 100 {
+        while judge.limit == .bytes, windows < 100 {
             take([4], &judge)
             windows += 1
         }

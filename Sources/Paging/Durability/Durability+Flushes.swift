@@ -14,15 +14,22 @@ extension Durability {
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.
     func flush(_ effort: WriteBatch.Effort = .again) throws(AccessError) {
-        try flushes.share { flushAlone(effort) }
+        try flushes.share {
+            let error = flushAlone(effort)
+            if flushes.wantsHelp { flushThread.ensure(for: self) }
+            return error
+        }
     }
+
+    /// The image has no users any more: no thread of its own is left.
+    func endFlushThread() { flushThread.end() }
 
     /// How often a flush begins again because the image was reached anew.
     private static let maxFlushes = 20
 
     /// One flush, while no other is under way. If the image was reached anew, what it may have forgotten is dirty
     /// again, unless that is lost.
-    private func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
+    func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
         var error = flushOnce(effort)
         for _ in 1..<Durability.maxFlushes where error?.code == ESTALE && lost == nil { error = flushOnce(effort) }
         return error

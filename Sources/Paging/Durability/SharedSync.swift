@@ -32,6 +32,12 @@ struct SharedSync: @unchecked Sendable {
         /// sync wakes all that wanted that one, and one of the others, which leads the next.
         var even = pthread_cond_t()
         var odd = pthread_cond_t()
+        /// Where the helper sleeps.
+        var help = pthread_cond_t()
+        /// A thread is there to lead when callers wait for the next sync.
+        var isHelped = false
+        /// Callers wait for the sync after the last one that has begun.
+        var isNextWanted = false
     }
 
     init() {
@@ -40,11 +46,13 @@ struct SharedSync: @unchecked Sendable {
         _ = Lock(in: state.pointer(to: \.mutex)!)
         _ = Condition(in: state.pointer(to: \.even)!)
         _ = Condition(in: state.pointer(to: \.odd)!)
+        _ = Condition(in: state.pointer(to: \.help)!)
     }
 
     /// Frees it. No thread uses it any more.
     func destroy() {
         assert(state.pointee.begun == state.pointee.ended, "no sync is under way")
+        pthread_cond_destroy(state.pointer(to: \.help)!)
         pthread_cond_destroy(state.pointer(to: \.odd)!)
         pthread_cond_destroy(state.pointer(to: \.even)!)
         pthread_mutex_destroy(state.pointer(to: \.mutex)!)
@@ -75,6 +83,7 @@ struct SharedSync: @unchecked Sendable {
             if state.pointee.begun == state.pointee.ended {
                 lead(sync)
             } else {
+                if wanted > state.pointee.begun { state.pointee.isNextWanted = true }
                 // Not for ever: the signal for the next leader can go to another waiter (glibc bug 25847).
                 condition(wanted).wait(lock, milliseconds: SharedSync.maxSleep)
                 if Flaw.ifForWhile.isPlanted { break }
@@ -91,6 +100,7 @@ struct SharedSync: @unchecked Sendable {
     private func lead(_ sync: () -> AccessError?) {
         assert(state.pointee.begun == state.pointee.ended, "one sync at a time")
         state.pointee.begun += 1
+        state.pointee.isNextWanted = false
         lock.unlock()
         let error = sync()
         lock.lock()
@@ -101,11 +111,43 @@ struct SharedSync: @unchecked Sendable {
             state.pointee.failureCount += 1
         }
         let ended = state.pointee.ended
+        let isLeftToHelper = state.pointee.isHelped && state.pointee.isNextWanted
         // Wake without the lock, because every thread that wakes up takes it first. The next leader comes first: what
         // it does takes longest.
         lock.unlock()
-        condition(ended + 1).wakeOne()
+        if isLeftToHelper { help.wakeOne() } else { condition(ended + 1).wakeOne() }
         condition(ended).wakeAll()
         lock.lock()
+    }
+
+    // MARK: A helper
+
+    private var help: Condition { Condition(at: state.pointer(to: \.help)!) }
+
+    /// Whether callers wait for the next sync, and one of them will have to lead it.
+    var wantsHelp: Bool { lock.withLock { state.pointee.isNextWanted && !state.pointee.isHelped } }
+
+    /// Tells callers whether a thread is about to call `help`. If not, one of those that wait leads the next sync.
+    func setHelped(_ isHelped: Bool) {
+        lock.withLock {
+            state.pointee.isHelped = isHelped
+            guard !isHelped else { return }
+            help.wakeAll()
+            condition(state.pointee.begun + 1).wakeOne()
+        }
+    }
+
+    /// Leads syncs for callers that wait, until `setHelped(false)`. One thread at a time.
+    func help(_ sync: () -> AccessError?) {
+        LockRank.assertNoneHeld()
+        lock.lock()
+        while state.pointee.isHelped {
+            if state.pointee.isNextWanted, state.pointee.begun == state.pointee.ended {
+                lead(sync)
+            } else {
+                help.wait(lock)
+            }
+        }
+        lock.unlock()
     }
 }

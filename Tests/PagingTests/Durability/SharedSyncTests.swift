@@ -154,6 +154,87 @@ import Testing
         trial.verdict.report("FLEXPAGE_SEED=\(seed)")
         #expect(trial.syncCount < 8 * rounds)
     }
+
+    // MARK: A helper
+
+    /// A caller that finds no sync under way leads it. The sync that others wait for is led by the helper, and so is
+    /// the one after that.
+    @Test func theHelperLeadsWhatIsWaitedFor() {
+        let syncs = self.syncs
+        let trial = HeldSyncs(held: 3)
+        let led = Tally()
+        Watchdog.guarding("the helper leads what is waited for") {
+            syncs.setHelped(true)
+            let helper = Companion {
+                syncs.help {
+                    led.add()
+                    return trial.sync()
+                }
+            }
+            helper.waitUntilAsleep()
+            let first = Companion { _ = trial.share(syncs) }
+            Thread.wait { trial.gates[0].arrivals == 1 }
+            #expect(led.count == 0)
+            let second = trial.sharersAsleep(3, syncs)
+            #expect(!syncs.wantsHelp)
+            trial.gates[0].open()
+            Thread.wait { trial.gates[1].arrivals == 1 }
+            #expect(led.count == 1)
+            let third = trial.sharersAsleep(2, syncs)
+            trial.gates[1].open()
+            Thread.wait { trial.gates[2].arrivals == 1 }
+            #expect(led.count == 2)
+            trial.gates[2].open()
+            syncs.setHelped(false)
+            for thread in [first, helper] + second + third { thread.join() }
+        }
+        #expect(trial.begun.count == 3)
+    }
+
+    /// Help is wanted while callers wait for the next sync, and no longer.
+    @Test func helpIsWantedWhileCallersWait() {
+        let syncs = self.syncs
+        let trial = HeldSyncs(held: 2)
+        Watchdog.guarding("help is wanted while callers wait") {
+            let first = Companion { _ = trial.share(syncs) }
+            Thread.wait { trial.gates[0].arrivals == 1 }
+            #expect(!syncs.wantsHelp)
+            let sharer = trial.sharersAsleep(1, syncs)[0]
+            #expect(syncs.wantsHelp)
+            trial.gates[0].open()
+            Thread.wait { trial.gates[1].arrivals == 1 }
+            #expect(!syncs.wantsHelp)
+            trial.gates[1].open()
+            for thread in [first, sharer] { thread.join() }
+        }
+    }
+
+    /// The same as without a helper, while one comes and goes.
+    @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func callersBesideAHelper(seed: UInt64) {
+        let syncs = self.syncs
+        let trial = SyncTrial(seed: seed)
+        let rounds = Sanitizer.isThread ? 100 : 200
+        let isOver = Tally()
+        Watchdog.guarding("callers beside a helper, seed \(seed)") {
+            let helper = Companion {
+                var random = SplitMix64(seed: seed, stream: 0)
+                while isOver.count == 0 {
+                    syncs.setHelped(true)
+                    let other = Companion { syncs.help { trial.sync() } }
+                    usleep(UInt32(random.pick(0...2000)))
+                    syncs.setHelped(false)
+                    other.join()
+                }
+            }
+            Thread.run(8) { number in
+                for _ in 0..<rounds { trial.call(syncs) }
+            }
+            isOver.add()
+            helper.join()
+        }
+        trial.verdict.report("FLEXPAGE_SEED=\(seed)")
+        #expect(trial.syncCount < 8 * rounds)
+    }
 }
 
 /// Syncs of which the first few wait, each at a gate of its own.
@@ -171,15 +252,17 @@ private final class HeldSyncs: Sendable {
     /// Asks for a sync.
     func share(_ syncs: SharedSync) -> AccessError? {
         do throws(AccessError) {
-            try syncs.share { () -> AccessError? in
-                let number = begun.add() - 1
-                if number < gates.count { gates[number].pass() }
-                return number < errors.count ? errors[number].map { AccessError($0) } : nil
-            }
+            try syncs.share { sync() }
             return nil
         } catch {
             return error
         }
+    }
+
+    func sync() -> AccessError? {
+        let number = begun.add() - 1
+        if number < gates.count { gates[number].pass() }
+        return number < errors.count ? errors[number].map { AccessError($0) } : nil
     }
 
     /// Threads that have come for the next sync, and sleep until the one under way has ended.

@@ -36,7 +36,7 @@ final class SyncTrial: Sendable {
         verdict.expect(isDue, "\(failure as Any) from \(since) to \(until), of \(own)")
     }
 
-    private func sync() -> AccessError? {
+    func sync() -> AccessError? {
         verdict.expect(underWay.add() == 1, "two syncs at once")
         let begin = clock.tick()
         var random = SplitMix64(seed: seed, stream: begin)

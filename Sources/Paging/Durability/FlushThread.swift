@@ -4,8 +4,8 @@ import CSignalStack
 ///
 /// Without it, one of those that wait leads the next flush. It has to be woken for that, and on busy processors waits
 /// for its turn, while the disk has nothing to do. With eight clients that flush after each write, that took a third of
-/// the time of a flush. A caller that finds no flush under way still leads by itself: so a single client, which never
-/// waits for another's flush, pays for no thread.
+/// the time of a flush. A single client, which never waits for another's flush, leads by itself and pays for no
+/// thread.
 ///
 ///     none ── ensure: a caller waits for the next flush ──▶ leads, or sleeps ── end ──▶ none
 ///

@@ -10,6 +10,10 @@ import Glibc
 /// The sync that a caller shares begins after the call. So it begins after the write-outs that the caller has waited
 /// for, and covers them. No caller waits for more than two syncs.
 ///
+/// A helper, a thread of its own, may lead syncs while callers wait for the next one (`help`). Then it is *in charge*:
+/// callers that come between two syncs leave theirs to it too, so that those that follow have theirs in the same one.
+/// It is in charge until syncs have had a single caller for a while.
+///
 /// Thread rules: any thread; a thread that waits here holds nothing. `lock` is innermost and is not held across the
 /// sync itself.
 struct SharedSync: @unchecked Sendable {
@@ -17,6 +21,8 @@ struct SharedSync: @unchecked Sendable {
 
     /// How long a waiting thread sleeps before it looks again, milliseconds.
     private static let maxSleep = 1000
+    /// After this many syncs in a row for a single caller, callers that find none under way lead again by themselves.
+    private static let maxLonely = 16
 
     private struct State {
         /// Syncs begun and ended since the image was opened. They come before the mutex: see Shard.
@@ -36,8 +42,13 @@ struct SharedSync: @unchecked Sendable {
         var help = pthread_cond_t()
         /// A thread is there to lead when callers wait for the next sync.
         var isHelped = false
-        /// Callers wait for the sync after the last one that has begun.
-        var isNextWanted = false
+        /// Callers that wait for the sync after the last one that has begun.
+        var nextCount = 0
+        /// Callers that waited for the last sync that has begun.
+        var roundCount = 0
+        /// The helper also leads for a caller that finds no sync under way.
+        var isInCharge = false
+        var isNextWanted: Bool { nextCount > 0 }
     }
 
     init() {
@@ -79,11 +90,16 @@ struct SharedSync: @unchecked Sendable {
         lock.lock()
         let takesPart = Flaw.lateJoin.isPlanted && state.pointee.begun > state.pointee.ended
         let wanted = state.pointee.begun + (takesPart ? 0 : 1)
+        var isCounted = false
         while state.pointee.ended < wanted {
-            if state.pointee.begun == state.pointee.ended {
+            let isIdle = state.pointee.begun == state.pointee.ended
+            let isDeferred = isIdle && state.pointee.isHelped && state.pointee.isInCharge
+            if isIdle, !isDeferred {
                 lead(sync)
             } else {
-                if wanted > state.pointee.begun { state.pointee.isNextWanted = true }
+                if !isCounted, wanted > state.pointee.begun { state.pointee.nextCount += 1 }
+                isCounted = true
+                if isDeferred { help.wakeOne() }
                 // Not for ever: the signal for the next leader can go to another waiter (glibc bug 25847).
                 condition(wanted).wait(lock, milliseconds: SharedSync.maxSleep)
                 if Flaw.ifForWhile.isPlanted { break }
@@ -98,26 +114,36 @@ struct SharedSync: @unchecked Sendable {
 
     /// Does the next sync. The lock is held before and after, and not during the sync.
     private func lead(_ sync: () -> AccessError?) {
-        assert(state.pointee.begun == state.pointee.ended, "one sync at a time")
-        state.pointee.begun += 1
-        state.pointee.isNextWanted = false
+        begin()
         lock.unlock()
         let error = sync()
         lock.lock()
-        state.pointee.ended = state.pointee.begun
-        if let error {
-            state.pointee.lastFailed = state.pointee.ended
-            state.pointee.failure = error.code
-            state.pointee.failureCount += 1
-        }
-        let ended = state.pointee.ended
+        let ended = end(error)
         let isLeftToHelper = state.pointee.isHelped && state.pointee.isNextWanted
+        if isLeftToHelper { state.pointee.isInCharge = true }
         // Wake without the lock, because every thread that wakes up takes it first. The next leader comes first: what
         // it does takes longest.
         lock.unlock()
         if isLeftToHelper { help.wakeOne() } else { condition(ended + 1).wakeOne() }
         condition(ended).wakeAll()
         lock.lock()
+    }
+
+    private func begin() {
+        assert(state.pointee.begun == state.pointee.ended, "one sync at a time")
+        state.pointee.begun += 1
+        state.pointee.roundCount = state.pointee.nextCount
+        state.pointee.nextCount = 0
+    }
+
+    private func end(_ error: AccessError?) -> UInt64 {
+        if let error {
+            state.pointee.lastFailed = state.pointee.begun
+            state.pointee.failure = error.code
+            state.pointee.failureCount += 1
+        }
+        state.pointee.ended = state.pointee.begun
+        return state.pointee.ended
     }
 
     // MARK: A helper
@@ -132,21 +158,39 @@ struct SharedSync: @unchecked Sendable {
         lock.withLock {
             state.pointee.isHelped = isHelped
             guard !isHelped else { return }
+            state.pointee.isInCharge = false
             help.wakeAll()
             condition(state.pointee.begun + 1).wakeOne()
         }
     }
 
-    /// Leads syncs for callers that wait, until `setHelped(false)`. One thread at a time.
+    /// Leads syncs for callers that wait, until `setHelped(false)`. One thread at a time. The next sync begins in the
+    /// same critical section in which the one before ends: callers that have been woken are not in its way.
     func help(_ sync: () -> AccessError?) {
         LockRank.assertNoneHeld()
         lock.lock()
+        var lonely = 0
         while state.pointee.isHelped {
-            if state.pointee.isNextWanted, state.pointee.begun == state.pointee.ended {
-                lead(sync)
-            } else {
+            guard state.pointee.isNextWanted, state.pointee.begun == state.pointee.ended else {
                 help.wait(lock)
+                continue
             }
+            begin()
+            var isUnderWay = true
+            lock.unlock()
+            while isUnderWay {
+                let error = sync()
+                lock.lock()
+                let ended = end(error)
+                isUnderWay = state.pointee.isHelped && state.pointee.isNextWanted
+                lonely = isUnderWay || state.pointee.roundCount > 1 ? 0 : lonely + 1
+                if lonely >= SharedSync.maxLonely { state.pointee.isInCharge = false }
+                if isUnderWay { begin() }
+                lock.unlock()
+                if !isUnderWay { condition(ended + 1).wakeOne() }
+                condition(ended).wakeAll()
+            }
+            lock.lock()
         }
         lock.unlock()
     }

@@ -50,28 +50,32 @@ class Panel:
     groups: list[Group]
 
 
-def draw(path: Path, title: str, panels: list[Panel], colours: dict[str, str]) -> None:
+def draw(path: Path, title: str, panels: list[Panel], colours: dict[str, str],
+         footnotes: list[str] | tuple = ()) -> None:
     """Writes a chart. All panels have the same groups, with as many bars in each. `colours` has the names of bars."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
         # The file is as large as what is drawn, so no label is cut off.
-        figure(title, panels, colours).savefig(path, format="svg", bbox_inches="tight", metadata=METADATA)
+        figure(title, panels, colours, footnotes).savefig(path, format="svg", bbox_inches="tight", metadata=METADATA)
 
 
-def figure(title: str, panels: list[Panel], colours: dict[str, str]) -> Figure:
+def figure(title: str, panels: list[Panel], colours: dict[str, str],
+           footnotes: list[str] | tuple = ()) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     heights = [max(1, *(len(panel.groups[index].bars) for panel in panels)) for index in range(len(panels[0].groups))]
     names = max(wide(group.title) for group in panels[0].groups)
-    drawing = Figure(figsize=(names + WIDE * len(panels), BAR * (sum(heights) + GAP * len(heights)) + 0.8),
+    drawing = Figure(figsize=(names + WIDE * len(panels), BAR * (sum(heights) + GAP * len(heights) + len(footnotes)) + 0.8),
                      layout="constrained")
     drawing.suptitle(title, fontweight="bold", fontsize=10)
     axes = drawing.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels):
         draw_panel(axis, panel, heights, colours)
     set_scale(axes[0], [bar for panel in panels for group in panel.groups for bar in group.bars])
+    if footnotes:
+        drawing.supxlabel("\n".join(footnotes), fontsize=7)
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
     drawing.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=3, frameon=False)
     return drawing

@@ -20,13 +20,21 @@ PEERS = {"file": ("nbdkit's file plugin", "#0b6e99"), "qemu-none": ("qemu-nbd, n
 
 def draw_headline(results: Results, path: Path) -> None:
     limit = results.about["limit_mib"]
+    shown = chosen(results)
     draw(path, f"Flexpage's speed as a multiple of other servers', at {limit} MiB of memory",
-         [Panel("right of the line: Flexpage is faster", groups(results))], dict(PEERS.values()))
+         [Panel("right of the line: Flexpage is faster", groups(shown))], dict(PEERS.values()),
+         shown.footnotes.plain_lines)
+
+
+def chosen(results: Results) -> Results:
+    """The rows of the chart alone."""
+    return Results(results.about, [result for key in ROWS for result in results.rows if result.row.key == key])
 
 
 def groups(results: Results) -> list[Group]:
-    rows = [result for key in ROWS for result in results.rows if result.row.key == key]
+    footnotes = results.footnotes
     return [
-        Group(ROWS[result.row.key], [bar(found, PEERS[peer][0]) for peer in PEERS if (found := result.of(peer))])
-        for result in rows
+        Group(footnotes.marked(ROWS[result.row.key], result.conditions),
+              [bar(found, PEERS[peer][0]) for peer in PEERS if (found := result.of(peer))])
+        for result in results.rows
     ]

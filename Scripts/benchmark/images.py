@@ -12,7 +12,7 @@ import hanging
 import machine
 import report
 from fio import client, fio, requests, seeded
-from many import KINDS, PAGE, Servers
+from many import BESIDE, KINDS, PAGE, Servers
 from session import say
 from words import add_output, choice, positive
 
@@ -48,7 +48,7 @@ def make_images(work: Path, memory: int) -> list[Path]:
 def shares(kind: str, ninth: str, options: argparse.Namespace, seed: int) -> dict:
     """One run: the hit rate that the eight have alone, and beside the ninth."""
     machine.drop_caches()
-    memory = options.limit - 48 << 20
+    memory = (options.limit << 20) - BESIDE
     images = make_images(options.work, memory)
     # Nine active images share half of the memory equally. Tables take some of it.
     hot = memory * 9 // 10 // 18 // PAGE * PAGE

@@ -10,9 +10,10 @@ from typing import Callable
 
 from memory_group import MemoryGroup
 from nbd import Connection
-from servers import BESIDE
 
 PAGE = 4096
+# Bytes that the server of all images has beside its memory=: more than that of one image, because of its clients.
+BESIDE = 48 << 20
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="another key for the plugin")
     add("--baseline", type=absolute, metavar="PLUGIN", help="another build of the plugin, as one more peer")
     add("--show", type=absolute, metavar="DIR", help="do not measure; write the table and the charts again from results")
-    add_output(parser, keep="; with --only, replace only those rows")
+    add_output(parser, keep="; with --only, replace or add only those rows", output="; the same with --only")
     return parser.parse_args(words)
 
 
@@ -47,18 +47,13 @@ def plan(options: argparse.Namespace) -> Plan:
 
 
 def output(options: argparse.Namespace) -> Path:
-    if is_part(options):
-        return options.work / "results"
     return report.KEPT if options.keep else options.output or options.show or options.work / "results"
 
 
-def is_part(options: argparse.Namespace) -> bool:
-    """Whether only some of the kept rows are to be replaced."""
-    return options.keep and options.only is not None and not options.show
-
-
-def kept() -> Results:
-    return Results.load(report.KEPT / "peers.json")
+def begun(options: argparse.Namespace) -> Path | None:
+    """Results of which only some rows are to be replaced, or to which some are to be added, if there are such."""
+    path = output(options) / "peers.json"
+    return path if options.only and (options.keep or options.output) and path.exists() else None
 
 
 def main(words: list[str]) -> int:
@@ -71,13 +66,9 @@ def main(words: list[str]) -> int:
         session_plan = plan(options)
         with machine.reserved(session_plan.work):
             session = Session(session_plan)
-            if is_part(options):
-                # Check that the rows can be combined with the others before measuring anything.
-                session.results.put_into(kept())
+            if path := begun(options):
+                session.results = session.results.continuing(Results.load(path))
             results, failures = session.run(), session.failures
-    if is_part(options):
-        results = results.put_into(kept())
-        report.write(results, report.KEPT)
     if options.keep:
         report.put_into_readme("peers", report.peers_section(results))
     print(f"Results: {output(options)}", file=sys.stderr)

@@ -1,6 +1,8 @@
 """What a restart costs with `state=`: the time until the next server answers, and what it still has in memory."""
 
 import argparse
+import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -38,11 +40,18 @@ KEYS = ("dirty=90%", "dirty-age=3600", "flush-time=off", "readahead=off")
 class Bench:
     def __init__(self, options: argparse.Namespace):
         self.options = options
+        self.image = make_image(options.work, options.size)
         self.state = options.state / f"flexpage-bench-{os.getpid()}"
+        # The last server, which may be dead.
+        self.running: Running | None = None
 
-    def setting(self, memory: int, image: int, *keys: str) -> Setting:
-        path = make_image(self.options.work, image >> 20)
-        return Setting(path, self.options.work / "socket", self.options.plugin, memory + BESIDE, "random", keys)
+    def close(self) -> None:
+        if self.running:
+            kill(self.running)
+        self.state.unlink(missing_ok=True)
+
+    def setting(self, memory: int, *keys: str) -> Setting:
+        return Setting(self.image, self.options.work / "socket", self.options.plugin, memory + BESIDE, "random", keys)
 
     def with_state(self, setting: Setting) -> Setting:
         return replace(setting, extra=(*setting.extra, f"state={self.state}"))
@@ -56,40 +65,48 @@ class Bench:
                 file.write(bytes(4))
         running = Running(FLEXPAGE, setting, None, self.options.work / "server.log")
         begin = time.monotonic()
-        running.__enter__()
-        connection = Connection(str(setting.socket))
-        connection.read(0, PAGE)
+        self.running = running.__enter__()
+        try:
+            connection = Connection(str(setting.socket))
+            connection.read(0, PAGE)
+        except OSError as error:
+            raise running.failed(error) from error
         took = time.monotonic() - begin
         connection.close()
-        if " is dropped" in (log := running.log.read_text()):
-            kill(running)
-            raise OSError(f"the cache was not taken over: {log.strip()}")
+        if " is dropped" in running.log.read_text():
+            raise running.failed(OSError("the cache was not taken over"))
         return running, took
 
     def forget(self) -> None:
+        """The next server takes nothing over.
+
+        A server that was killed while it wrote has the image locked until the kernel has written. One that takes over
+        waits for that, and one that does not know of it refuses its clients. So it is waited for here.
+        """
         self.state.unlink(missing_ok=True)
+        with self.image.open("rb") as image:
+            fcntl.lockf(image, fcntl.LOCK_SH)
 
     def measure_times(self) -> dict[str, dict]:
         size = self.options.size << 20
-        setting = self.setting(int(size * (1 + TABLES)), size, *KEYS)
+        setting = self.setting(int(size * (1 + TABLES)), *KEYS)
         found: dict[str, dict] = {}
         for _turn in range(self.options.turns):
             self.fresh(found, "without state=", setting)
-            self.forget()
             self.fresh(found, "new state file", self.with_state(setting))
         for name, fill in FILLS.items():
-            self.forget()
             self.take_over(found, name, self.with_state(setting), *fill)
-        self.forget()
         return found
 
     def fresh(self, found: dict, name: str, setting: Setting) -> None:
+        self.forget()
         running, took = self.start(setting)
         cpu = running.usage()["cpu_seconds"]
         kill(running)
         note(found, name, took, cpu, 0)
 
     def take_over(self, found: dict, name: str, setting: Setting, load: tuple[str, ...] | None, stays: bool) -> None:
+        self.forget()
         running, _ = self.start(setting)
         for turn in range(self.options.turns):
             # Without a client, what is owed is written out.
@@ -106,7 +123,7 @@ class Bench:
     def measure_hits(self) -> dict[str, list[dict]]:
         """Cold and warm in turn, with the same requests: for a hot set that fits."""
         hot = self.options.size << 18
-        setting = self.setting(int(hot * (1 + 2 * TABLES)), self.options.size << 20, "readahead=off")
+        setting = self.setting(int(hot * (1 + 2 * TABLES)), "readahead=off")
         found: dict[str, list[dict]] = {"cold": [], "warm": []}
         for _turn in range(self.options.turns):
             self.forget()
@@ -212,15 +229,11 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 def main(words: list[str]) -> int:
     options = arguments(words)
-    bench = Bench(options)
-    with machine.reserved(options.work):
+    with machine.reserved(options.work), contextlib.closing(Bench(options)) as bench:
         about = machine.about(options.work) | {
             "size_mib": options.size, "turns": options.turns, "seconds": options.seconds,
             "filesystem": machine.last_line("df", "--output=fstype", str(options.state)),
         }
-        try:
-            document = {"about": about, "times": bench.measure_times(), "hits": bench.measure_hits()}
-        finally:
-            bench.forget()
+        document = {"about": about, "times": bench.measure_times(), "hits": bench.measure_hits()}
     report.write_document("restart", document, markdown(document), options)
     return 0

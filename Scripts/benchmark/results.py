@@ -2,12 +2,13 @@
 
 import json
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Iterator
 
+from conditions import Conditions, Footnotes
 from rows import BEST, ITSELF, ROWS, Goal, Row
-from servers import title
+from servers import RAW, title
 
 # If a peer keeps nothing of its hit rate, this avoids an infinite ratio.
 LEAST = 0.001
@@ -37,6 +38,7 @@ class Comparison:
 @dataclass
 class RowResult:
     row: Row
+    conditions: Conditions
     comparisons: list[Comparison] = field(default_factory=list)
 
     @property
@@ -79,7 +81,8 @@ class Verdict:
 
 @dataclass
 class Results:
-    """The results of one session. `about` describes it: machine, date, memory, lengths of runs."""
+    """The results of one session, or of several with some rows each. `about` is the same for all rows: machine, memory,
+    images. The rest belongs to each row (`Conditions`)."""
 
     about: dict
     rows: list[RowResult] = field(default_factory=list)
@@ -90,21 +93,32 @@ class Results:
         keys = [comparison.peer for row in self.rows for comparison in row.comparisons]
         return sorted(set(keys), key=keys.index)
 
-    def put_into(self, kept: "Results") -> "Results":
-        """The kept results, in which these rows, with their date, replace those of the same key.
+    @property
+    def footnotes(self) -> Footnotes:
+        return Footnotes(result.conditions for result in self.rows)
 
-        Raises OSError if they cannot be in one table: another machine, other memory, other runs.
+    @property
+    def raw_depths(self) -> list[int]:
+        """The depths at which the disk itself was read."""
+        raw = [comparison for row in self.rows for comparison in row.comparisons if comparison.peer == RAW]
+        return sorted({theirs["depth"] for comparison in raw for _, theirs in comparison.pairs})
+
+    def put(self, result: RowResult) -> None:
+        """Adds a row, in place of the one with the same key, if there is one. The order is that of a whole session."""
+        rows = {each.row.key: each for each in self.rows} | {result.row.key: result}
+        self.rows = [rows[row.key] for row in ROWS if row.key in rows]
+
+    def continuing(self, kept: "Results") -> "Results":
+        """Kept results, to which rows of this session can be added.
+
+        Raises OSError if they cannot be in one table: another machine, other memory, other images.
         """
-        for what in ("machine", "limit_mib", "image_mib", "cached_image_mib", "pairs", "seconds", "warm_up", "fill",
-                     "has_groups", "extra"):
-            if self.about[what] != kept.about[what]:
-                raise OSError(f"{what} is {self.about[what]}, but {kept.about[what]} in the kept results; measure all rows")
-        new = {result.row.key: result for result in self.rows}
-        old = [result.row.key for result in kept.rows]
-        again = kept.about.get("again", {}) | {key: self.about["date"] for key in new}
-        rows = [new.get(result.row.key, result) for result in kept.rows]
-        rows += [result for key, result in new.items() if key not in old]
-        return Results(kept.about | {"again": again}, rows)
+        now, then = flat(self.about), flat(kept.about)
+        for what in {**now, **then}:
+            if now.get(what) != then.get(what):
+                raise OSError(f"{what} is {now.get(what)}, but {then.get(what)} in the results so far; measure all rows, "
+                              "or collect them elsewhere with --output, and keep them with --show")
+        return kept
 
     def save(self, path: Path) -> None:
         document = {
@@ -112,6 +126,7 @@ class Results:
             "rows": [
                 {
                     "key": result.row.key, "title": result.row.title, "unit": result.row.unit, "fio": result.row.fio,
+                    "conditions": asdict(result.conditions),
                     "targets": [verdict.text for verdict in result.verdicts],
                     "peers": [
                         {"peer": comparison.peer, "ratios": comparison.ratios, "median": comparison.ratio,
@@ -130,8 +145,13 @@ class Results:
         document = json.loads(path.read_text())
         rows = {row.key: row for row in ROWS}
         return Results(document["about"], [
-            RowResult(rows[kept["key"]], [
+            RowResult(rows[kept["key"]], Conditions.of(kept["conditions"]), [
                 Comparison(peer["peer"], [(ours, theirs) for ours, theirs in peer["pairs"]]) for peer in kept["peers"]
             ])
             for kept in document["rows"] if kept["key"] in rows
         ])
+
+
+def flat(about: dict) -> dict:
+    """The same with what describes the machine beside the rest."""
+    return {key: value for key, value in about.items() if key != "machine"} | about["machine"]

@@ -141,7 +141,7 @@ ONE_CONNECTION = (
         (Goal(0.95, ITSELF),), unit="kept"),
 )
 
-SHARED = ("uniform-16", "zipf09-16", "write-uniform", "write-zipf09", "mix")
+SHARED = ("uniform-16", "zipf09-16", "zipf11-16", "write-uniform", "write-zipf09", "mix")
 ROWS = (*ONE_CONNECTION, *(of_connections(row) for row in ONE_CONNECTION if row.key in SHARED))
 
 QUICK = ("uniform-16", "zipf09-16", "sequential", "write-zipf09")

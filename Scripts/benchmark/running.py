@@ -41,7 +41,7 @@ class Running:
                 subprocess.run(["nbdcopy", str(self.setting.image), self.uri], check=True)
         except OSError as error:
             self.stop()
-            raise OSError(f"{error}; {self.server.title} says: {self.log.read_text().strip()[-2000:]}") from error
+            raise self.failed(error) from error
         except BaseException:
             self.stop()
             raise
@@ -65,6 +65,10 @@ class Running:
             self.process.terminate()
         self.process.wait()
         self.setting.socket.unlink(missing_ok=True)
+
+    def failed(self, error: OSError) -> OSError:
+        """The error, with what the server says about it."""
+        return OSError(f"{error}; {self.server.title} says: {self.log.read_text().strip()[-2000:]}")
 
     def usage(self) -> dict[str, float]:
         """The resources used so far: seconds of processor time, bytes read from and written to disks, and how often a page

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import machine
 import report
+from conditions import Conditions
 from load import Length, Raw, run
 from memory_group import MemoryGroup
 from results import Comparison, Results, RowResult
 from rows import Row
-from servers import BASELINE, FLEXPAGE, PEERS, RAW, Server, Setting
+from servers import BASELINE, BESIDE, FLEXPAGE, PEERS, RAW, Server, Setting
 from table import amount, table
 
 
@@ -55,7 +56,7 @@ class Plan:
 
     @property
     def cached_image(self) -> int:
-        """Two thirds of a server's memory for pages."""
+        """Fits into every server's memory, with room to spare."""
         return max((self.limit - 48) * 2 // 3, 2)
 
 
@@ -71,12 +72,13 @@ class Session:
             say(f"{why_not}. Only pairs whose servers do not need them are run.")
         if not machine.drop_caches():
             say("Caches cannot be dropped without root.")
+        self.conditions = Conditions(
+            date=datetime.date.today().isoformat(), load=f"{os.getloadavg()[0]:.1f}", margin=BESIDE >> 20,
+            pairs=plan.pairs, **dataclasses.asdict(plan.length), extra=plan.extra)
+        # Rows of earlier sessions may be put in its place; see Results.continuing.
         self.results = Results({
-            "date": datetime.date.today().isoformat(), "machine": machine.description(plan.work),
-            "load": f"{os.getloadavg()[0]:.1f}", "limit_mib": plan.limit, "image_mib": plan.image,
-            "cached_image_mib": plan.cached_image, "pairs": plan.pairs, "seconds": plan.length.seconds,
-            "warm_up": plan.length.warm_up, "fill": plan.length.fill,
-            "has_groups": self.has_groups, "extra": list(plan.extra),
+            "machine": machine.description(plan.work), "limit_mib": plan.limit, "image_mib": plan.image,
+            "cached_image_mib": plan.cached_image, "has_groups": self.has_groups,
         })
 
     def run(self) -> Results:
@@ -84,8 +86,7 @@ class Session:
         for row in self.plan.rows:
             result = self.measure(row)
             if result.comparisons:
-                self.results.rows.append(result)
-                self.results.about["raw_depth"] = self.raw.best
+                self.results.put(result)
                 report.write_tables(self.results, self.plan.output)
         if self.results.rows:
             report.write(self.results, self.plan.output)
@@ -95,7 +96,7 @@ class Session:
     def measure(self, row: Row) -> RowResult:
         say(f"\n{row.title}  ({row.key})")
         image = make_image(self.plan.work, self.plan.cached_image if row.is_cached else self.plan.image)
-        result = RowResult(row)
+        result = RowResult(row, self.conditions)
         for peer in self.peers(row):
             comparison = self.compare(row, peer, image)
             if comparison.pairs:

@@ -7,12 +7,13 @@ from servers import FLEXPAGE, PEERS, RAW, title
 def table(results: Results) -> str:
     """One line per row: this plugin's value, and the ratio to each peer."""
     peers = sorted(results.peers, key=[*PEERS, RAW, *results.peers].index)
+    footnotes = results.footnotes
     lines = [
         "| work | Flexpage | " + " | ".join(f"over {title(peer)}" for peer in peers) + " |",
         "|---|---|" + "---|" * len(peers),
     ]
     for result in results.rows:
-        cells = [result.row.title, amount(result.ours, result.row.unit)]
+        cells = [footnotes.marked(result.row.title, result.conditions), amount(result.ours, result.row.unit)]
         cells += [versus(result.of(peer), result.row.unit) for peer in peers]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -55,37 +56,39 @@ def amount(value: float, unit: str) -> str:
 
 def notes(results: Results) -> str:
     """How the results were measured."""
-    about = results.about
-    machine = about["machine"]
+    about, machine = results.about, results.about["machine"]
+    footnotes = results.footnotes
+    usual = footnotes.usual
     lines = [
-        f"Measured on {about['date']}: {machine['processor']}, {machine['memory']} of memory, {machine['kernel']}, images on "
+        f"Measured on {usual.date}: {machine['processor']}, {machine['memory']} of memory, {machine['kernel']}, images on "
         f"{machine['disk']}; {machine['nbdkit']}, {machine['qemu-nbd']}, {machine['fio']}; load average at the start "
-        f"{about['load']}.",
+        f"{loads(results)}.",
         "",
-        f"{bound(about)} The image has {about['image_mib']} MiB of incompressible data, or {about['cached_image_mib']} MiB for "
-        f"all hits. Caches are dropped before each run. A run takes {about['seconds']} s, after {about['warm_up']} s that do not "
-        f"count. For random requests in an image larger than the memory, {about['fill']} s do not count, so that caches are "
-        f"full. Sequential reads read the image once. With each peer, {about['pairs']} pairs of consecutive runs have the same "
+        f"{bound(about, usual.margin)} The image has {about['image_mib']} MiB of incompressible data, or "
+        f"{about['cached_image_mib']} MiB for all hits. Caches are dropped before each run. A run takes {usual.seconds} s, after {usual.warm_up} s that do not "
+        f"count. For random requests in an image larger than the memory, {usual.fill} s do not count, so that caches are "
+        f"full. Sequential reads read the image once. With each peer, {usual.pairs} pairs of consecutive runs have the same "
         "requests. The table shows the median of this plugin's runs, and the median of the ratios of the pairs (minimum to "
         "maximum). For the scan, it shows what the peer kept.",
         "",
-        *again(results),
+        *(line for footnote in footnotes.lines for line in (footnote, "")),
+        f"- {FLEXPAGE.title}: {', '.join([FLEXPAGE.options, *usual.keys])}",
     ]
-    lines.append(f"- {FLEXPAGE.title}: {', '.join([FLEXPAGE.options, *(f'`{word}`' for word in about['extra'])])}")
     lines += [f"- {title(peer)}: {PEERS[peer].options}" for peer in results.peers if peer in PEERS]
-    if RAW in results.peers:
-        lines.append(f"- {title(RAW)}: fio's libaio on the image itself, at depth {about.get('raw_depth')}, the best of several depths")
+    if depths := results.raw_depths:
+        lines.append(f"- {title(RAW)}: fio's libaio on the image itself, at depth {' or '.join(map(str, depths))}, the best of "
+                     "several depths")
     return "\n".join(lines) + "\n"
 
 
-def again(results: Results) -> list[str]:
-    """Which rows were measured on another day than the rest."""
-    days = results.about.get("again", {})
-    titles = {day: [row.row.title for row in results.rows if days.get(row.row.key) == day] for day in sorted(set(days.values()))}
-    return [line for day, rows in titles.items() for line in (f"Measured again on {day}: {'; '.join(rows)}.", "") if rows]
+def loads(results: Results) -> str:
+    """The load average at the start of the session, or the least and the largest of several."""
+    found = sorted({result.conditions.load for result in results.rows}, key=float)
+    return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
-def bound(about: dict) -> str:
+def bound(about: dict, margin: int) -> str:
+    limit = about["limit_mib"]
     if about["has_groups"]:
-        return f"Each server in a memory group of {about['limit_mib']} MiB (`memory=` is 48 MiB less), a new one for each run."
-    return f"There were no memory groups, so only pairs that need none were run (`memory=` is {about['limit_mib']} MiB minus 48 MiB)."
+        return f"Each server in a memory group of {limit} MiB (`memory=` is {margin} MiB less), a new one for each run."
+    return f"There were no memory groups, so only pairs that need none were run (`memory=` is {limit} MiB minus {margin} MiB)."

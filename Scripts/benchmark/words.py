@@ -31,11 +31,11 @@ def numbers(words: str) -> list[int]:
     return [positive(word) for word in words.split(",")]
 
 
-def add_output(parser: argparse.ArgumentParser, keep: str = "") -> None:
+def add_output(parser: argparse.ArgumentParser, keep: str = "", output: str = "") -> None:
     """Adds the options that all measurements with kept results have.
-    - keep: What else --keep does."""
+    - keep, output: What else --keep and --output do."""
     add = parser.add_argument
-    add("--output", type=absolute, metavar="DIR", help="where to write results (.build/bench/results)")
+    add("--output", type=absolute, metavar="DIR", help=f"where to write results (.build/bench/results){output}")
     add("--keep", action="store_true", help=f"write results to Scripts/benchmark/results, and into its README{keep}")
     add_places(parser)
 

@@ -9,6 +9,11 @@ extension ForgetfulImage {
     var isWritable: Bool { true }
 
     func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {}
+
+    /// As with an image in a file on a disk with sectors of 512 bytes.
+    var partUnit: Int? { 512 }
+    func writeParts(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {}
+
     func makeDurable() throws(AccessError) {}
     func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {}
     func trim(_ range: Range<Int64>) throws(AccessError) {}

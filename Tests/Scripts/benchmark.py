@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "Scripts" / "benchmark"))
@@ -14,18 +15,24 @@ sys.dont_write_bytecode = True
 import events  # noqa: E402
 import report  # noqa: E402
 from checks import expect, status  # noqa: E402
+from conditions import Conditions, Footnotes  # noqa: E402
 from load import Length, load_options  # noqa: E402
 from results import Comparison, Results, RowResult  # noqa: E402
 from rows import ROWS  # noqa: E402
 from servers import PEERS, RAW  # noqa: E402
+from session import Plan  # noqa: E402
 from table import notes, table, targets  # noqa: E402
+
+USUAL = Conditions(date="2000-01-01", load="0.1", margin=20, pairs=1, seconds=1, warm_up=1, fill=2, extra=("dirty=20%",))
+LATER = replace(USUAL, date="2000-01-02", load="3.5", extra=())
+
 
 def compared(peer: str, *pairs: tuple[float, float]) -> Comparison:
     return Comparison(peer, [({"value": ours}, {"value": theirs}) for ours, theirs in pairs])
 
 
-def result(key: str, *comparisons: Comparison) -> RowResult:
-    return RowResult(next(row for row in ROWS if row.key == key), list(comparisons))
+def result(key: str, *comparisons: Comparison, conditions: Conditions = USUAL) -> RowResult:
+    return RowResult(next(row for row in ROWS if row.key == key), conditions, list(comparisons))
 
 
 def verdicts(key: str, *comparisons: Comparison) -> list[tuple[bool, float]]:
@@ -126,12 +133,11 @@ def lengths() -> None:
 
 def some_results() -> Results:
     machine = {key: f"<{key}> & more" for key in ("processor", "memory", "kernel", "disk", "nbdkit", "qemu-nbd", "fio")}
-    about = {"date": "2000-01-01", "machine": machine, "load": "0.1", "limit_mib": 192, "image_mib": 2048, "pairs": 1,
-             "cached_image_mib": 96, "seconds": 1, "warm_up": 1, "fill": 2, "has_groups": True, "raw_depth": 8,
-             "extra": ["dirty=20%"]}
+    about = {"machine": machine, "limit_mib": 192, "image_mib": 2048, "cached_image_mib": 96, "has_groups": True}
+    raw = Comparison(RAW, [({"value": 500}, {"value": 1000, "depth": 8})])
     return Results(about, [
         result("uniform-16", compared("file", (2000, 1000)), compared("qemu-none", (1000, 4000))),
-        result("sequential", compared("file", (500, 400)), compared(RAW, (500, 1000))),
+        result("sequential", compared("file", (500, 400)), raw),
         result("scan", compared("file", (0.99, 0.5))),
     ])
 
@@ -148,20 +154,55 @@ def outputs() -> None:
 
 def parts() -> None:
     kept, part = some_results(), some_results()
-    part.about["date"] = "2000-01-02"
-    part.rows = [result("sequential", compared("file", (900, 400))), result("mix", compared("file", (3, 2)))]
-    whole = part.put_into(kept)
+    whole = part.continuing(kept)
+    whole.put(result("sequential", compared("file", (900, 400)), conditions=LATER))
+    whole.put(result("mix", compared("file", (3, 2)), conditions=LATER))
     keys = [each.row.key for each in whole.rows]
-    expect("rows measured again keep their place", keys == ["uniform-16", "sequential", "scan", "mix"], keys)
-    expect("with their new figures", whole.rows[1].ours == 900 and whole.rows[0].ours == kept.rows[0].ours)
-    told = notes(whole)
-    expect("and the notes say on which day they were measured", "2000-01-01" in told and "again on 2000-01-02" in told, told)
-    part.about["seconds"] = 7
-    try:
-        part.put_into(kept)
-        expect("rows of other runs are refused", False)
-    except OSError as error:
-        expect("rows of other runs are refused", "seconds is 7" in str(error), error)
+    expect("rows are replaced and added, in the order of a whole session", keys == ["uniform-16", "sequential", "mix", "scan"],
+           keys)
+    expect("with their new figures", whole.rows[1].ours == 900 and whole.rows[0].ours == 1500)
+    found = [each.conditions for each in whole.rows]
+    expect("and each with what it was measured with", found == [USUAL, LATER, LATER, USUAL], found)
+    for what, about in (("limit_mib", part.about | {"limit_mib": 64}),
+                        ("kernel", part.about | {"machine": part.about["machine"] | {"kernel": "another"}}),
+                        ("nbdkit", part.about | {"machine": part.about["machine"] | {"nbdkit": "another"}})):
+        try:
+            Results(about).continuing(kept)
+            expect(f"rows with another {what} are refused", False)
+        except OSError as error:
+            expect(f"rows with another {what} are refused", str(error).startswith(f"{what} is {about.get(what, 'another')},"), error)
+
+
+def footnotes() -> None:
+    alone = Footnotes([USUAL, replace(USUAL, load="9.9")])
+    expect("rows that differ in nothing have no footnote", alone.lines == alone.plain_lines == [], alone.lines)
+    expect("and no mark", alone.marked("row", USUAL) == "row")
+    longer = replace(USUAL, seconds=7, fill=9, margin=48)
+    three = Footnotes([LATER, USUAL, longer, USUAL])
+    found = [three.marked("row", each) for each in (USUAL, longer, LATER)]
+    expect("rows of other conditions are marked", found == ["row", "row\u00a0¹", "row\u00a0²"], found)
+    expect("a footnote says what differs, and nothing else", three.lines == [
+        "¹ Measured with `memory=` 48 MiB below the limit, in runs of 7 s, after 9 s to fill caches.",
+        "² Measured on 2000-01-02, with no key but `memory=`."], three.lines)
+    expect("in a chart it has no markup, and the other rows are described too", three.plain_lines[1:] == [
+        "² Measured on 2000-01-02, with no key but memory=.",
+        "The others: on 2000-01-01, with memory= 20 MiB below the limit, in runs of 1 s, after 2 s to fill caches, "
+        "with dirty=20%."], three.plain_lines)
+    results = some_results()
+    results.rows[1].conditions = LATER
+    lines = table(results).splitlines()
+    expect("the table marks the row", "¹ |" in lines[3] and "¹" not in lines[2] + lines[4], lines)
+    told = notes(results)
+    expect("and the notes have the footnote", "\n¹ Measured on 2000-01-02, with no key but `memory=`.\n" in told, told)
+    expect("beside what most rows have in common", "Measured on 2000-01-01:" in told and "Flexpage: `memory=` as said above, "
+           "`dirty=20%`\n" in told, told)
+    expect("with the load of all sessions", "load average at the start 0.1 to 3.5." in told, told)
+    expect("and the depth of the disk itself", "at depth 8, the best" in told, told)
+
+
+def sizes() -> None:
+    whole, part = (Plan([], None, 1, Length(1, 1, 1), limit, 64, Path(), None, (), Path(), Path()) for limit in (192, 64))
+    expect("an image that is cached fits the memory of each server", (whole.cached_image, part.cached_image) == (96, 10))
 
 
 def files() -> None:
@@ -169,9 +210,9 @@ def files() -> None:
         directory = Path(name)
         report.write_tables(some_results(), directory)
         told = (directory / "peers.md").read_text()
-        expect("the notes say with which options", "the limit minus 48 MiB, `dirty=20%`" in told, told)
+        expect("the notes say with which options", "`memory=` is 20 MiB less" in told and ", `dirty=20%`" in told, told)
         again = Results.load(directory / "peers.json")
-        expect("results are read back as they were written", table(again) == table(some_results()), table(again))
+        expect("results are read back as they were written", again == some_results(), again)
         readme = directory / "README.md"
         begin, end = re.findall(r"<!-- .*peers.* -->", report.README.read_text())
         readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
@@ -187,6 +228,7 @@ def files() -> None:
 
 
 if __name__ == "__main__":
-    for check in (ratios, goals, rows, beside, connections, counted_events, lengths, outputs, parts, files):
+    for check in (ratios, goals, rows, beside, connections, counted_events, lengths, sizes, outputs, parts, footnotes,
+                  files):
         check()
     sys.exit(status())

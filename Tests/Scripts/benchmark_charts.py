@@ -28,13 +28,13 @@ def panel(*ratios: float) -> Panel:
                            for number, ratio in enumerate(ratios)])
 
 
-def figure(*panels: Panel):
+def figure(*panels: Panel, footnotes: list[str] | tuple = ()):
     """A chart, and what measures its parts."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with matplotlib.rc_context(drawing.STYLE):
-        made = drawing.figure("title", list(panels), COLOURS)
+        made = drawing.figure("title", list(panels), COLOURS, footnotes)
         canvas = FigureCanvasAgg(made)
         canvas.draw()
     return made, canvas.get_renderer()
@@ -55,6 +55,17 @@ def labels() -> None:
     over = [text.get_text() for text in made.axes[0].texts
             if text.get_window_extent(renderer).x1 > made.axes[1].get_window_extent(renderer).x0]
     expect("values of one panel stay out of the next", not over, over)
+
+
+def footnotes() -> None:
+    plain, _ = figure(panel(2, 0.6))
+    made, renderer = figure(panel(2, 0.6), footnotes=["¹ One.", "The others."])
+    expect("without footnotes there is only the title", [each.get_text() for each in plain.texts] == ["title"], plain.texts)
+    [text] = [each for each in made.texts if each.get_text() != "title"]
+    expect("footnotes are drawn", text.get_text() == "¹ One.\nThe others.", text)
+    top, axis = text.get_window_extent(renderer).y1, made.axes[0].get_tightbbox(renderer)
+    expect("below the axis", top <= axis.y0 + 1, (top, axis))
+    expect("and above the legend", made.legends[0].get_window_extent(renderer).y1 <= text.get_window_extent(renderer).y0 + 1)
 
 
 def bars() -> None:
@@ -80,12 +91,19 @@ def bars() -> None:
 
 def peers() -> None:
     results = benchmark.some_results()
-    names = [group.title for group in chart.groups(results.rows, results.peers)]
+    names = [group.title for group in chart.groups(results, results.peers)]
     expect("the chart has all rows", names == [each.row.title for each in results.rows], names)
-    found = chart.groups(results.rows, results.peers)[0].bars[0]
+    found = chart.groups(results, results.peers)[0].bars[0]
     expect("with the ratio to each peer, and its spread", found == Bar("file plugin", 2, 2, 2), found)
-    groups = headline.groups(results)
+    groups = headline.groups(headline.chosen(results))
     expect("the README's chart has some rows and two peers", [len(group.bars) for group in groups] == [2, 1], groups)
+    results.rows[1].conditions = benchmark.LATER
+    names = [group.title for group in chart.groups(results, results.peers)]
+    expect("the chart marks a row that was measured otherwise", [name[-2:] == "\u00a0¹" for name in names]
+           == [False, True, False], names)
+    names = [group.title for group in headline.groups(headline.chosen(results))]
+    expect("so does the README's, where the later of two rows is the usual one",
+           [name[-2:] == "\u00a0¹" for name in names] == [True, False], names)
 
 
 def traces() -> None:
@@ -114,6 +132,6 @@ if __name__ == "__main__":
     except ImportError:
         print("SKIP charts: python3-matplotlib is not available")
         sys.exit(0)
-    for check in (labels, bars, peers, traces, files):
+    for check in (labels, footnotes, bars, peers, traces, files):
         check()
     sys.exit(status())

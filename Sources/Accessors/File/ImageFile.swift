@@ -181,17 +181,33 @@ extension ImageFile {
 
     /// One more client may write. The first one locks the image (`LockMode`) and claims a block device.
     ///
-    /// Call it before the first write, zero or trim of that client. Takes mutexes; only what `forget` does can block.
+    /// Call it before the first write, zero or trim of that client. It may block: what `forget` does, and up to two
+    /// seconds for an image that another process has.
     /// - Parameter forget: Called if others may have changed the image while there was no writer here. It must forget
     ///   everything that was read of the image. It may wait for reads under way.
     /// - Throws: An error that says what is in the way: the image is read-only, locked, mounted, held, ….
     public func beginWriting(ifChanged forget: () -> Void = {}) throws(ImageError) {
         do throws(ImageError.Problem) {
             guard let writeAccess else { throw .readOnly(opened.readOnlyReason ?? .readOnlyFileSystem) }
-            try handover.beginWriting(writeAccess, forget)
+            try waitToWrite(writeAccess, forget)
             rings.prepare()
         } catch {
             throw ImageError(path, error)
+        }
+    }
+
+    /// Waits up to two seconds for another process to give up the image, and holds no lock meanwhile. A server that was
+    /// killed while it wrote keeps its lock, and its claim, until the kernel has written. So another one can be started
+    /// at once in its place.
+    private func waitToWrite(_ access: WriteAccess, _ forget: () -> Void) throws(ImageError.Problem) {
+        let deadline = MonotonicTime.now + LockWait.patience
+        while true {
+            do throws(ImageError.Problem) {
+                return try handover.beginWriting(access, forget)
+            } catch {
+                guard error == .locked || error == .held, MonotonicTime.now < deadline else { throw error }
+                usleep(LockWait.pause)
+            }
         }
     }
 

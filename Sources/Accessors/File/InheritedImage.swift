@@ -67,6 +67,12 @@ public final class InheritedImage: ImageSource, @unchecked Sendable {
 
     public func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>) { opened.writeOut(writes) }
 
+    public var partUnit: Int? { file?.partUnit }
+
+    public func writeParts(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        try opened.writeParts(pieces, at: offset)
+    }
+
     public func makeDurable() throws(AccessError) { try opened.makeDurable() }
 
     public func zero(_ range: Range<Int64>, mayTrim: Bool, onlyIfFast: Bool) throws(AccessError) {

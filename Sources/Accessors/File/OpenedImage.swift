@@ -33,6 +33,9 @@ struct OpenedImage: ~Copyable, Sendable {
     /// True if reads and writes through the page cache can be made to leave nothing there (RWF_DONTCACHE).
     let dropsBehindByItself: Bool
 
+    /// True if O_DIRECT takes single logical blocks, and these are smaller than a page.
+    let writesParts: Bool
+
     /// Its absolute path, if the next server is to find it.
     let keptPath: String?
 
@@ -69,6 +72,7 @@ struct OpenedImage: ~Copyable, Sendable {
         readOnlyReason = reason
         logicalBlockSize = Self.logicalBlockSize(of: buffered, file)
         dropsBehindByItself = Self.probe(buffered, at: 0, uncached: true) == nil
+        writesParts = Self.takesBlocks(direct, of: Self.toldBlockSize(of: buffered, file), size: size)
         // The pager reads ahead, and knows more than the kernel does. Only advice: a refusal loses nothing.
         _ = linux_expect_random(buffered.number)
         self.direct = direct
@@ -115,7 +119,7 @@ struct OpenedImage: ~Copyable, Sendable {
         file.kind == other.file.kind && file.device == other.file.device && file.inode == other.file.inode
             && birth == other.birth && file.special_device == other.file.special_device && size == other.size
             && logicalBlockSize == other.logicalBlockSize && readOnlyReason == other.readOnlyReason
-            && dropsBehindByItself == other.dropsBehindByItself
+            && dropsBehindByItself == other.dropsBehindByItself && writesParts == other.writesParts
             && (directNumber == nil) == (other.directNumber == nil)
     }
 
@@ -180,10 +184,16 @@ struct OpenedImage: ~Copyable, Sendable {
 
     private static func logicalBlockSize(of descriptor: borrowing OwnedDescriptor, _ file: linux_file) -> Int64 {
         if file.kind == LINUX_BLOCK_DEVICE { return Int64(max(512, linux_block_logical_size(descriptor.number))) }
+        return toldBlockSize(of: descriptor, file) ?? 512
+    }
+
+    /// The same, but nil if the kernel does not tell, and so perhaps goes through the page cache with less than a page.
+    private static func toldBlockSize(of descriptor: borrowing OwnedDescriptor, _ file: linux_file) -> Int64? {
+        if file.kind == LINUX_BLOCK_DEVICE { return logicalBlockSize(of: descriptor, file) }
         var memory: UInt32 = 0
         var offset: UInt32 = 0
         let isTold = linux_direct_alignment(descriptor.number, &memory, &offset) == 1
-        return isTold && offset > 0 ? Int64(offset) : 512
+        return isTold && offset > 0 ? Int64(offset) : nil
     }
 
     // MARK: - For the next server
@@ -332,11 +342,21 @@ struct OpenedImage: ~Copyable, Sendable {
         return probe(descriptor, at: size >= 2 * ImageFile.pageSize ? ImageFile.pageSize : 0, uncached: false)
     }
 
-    /// Reads a page, and tells why this way of reading is refused, if it is. If the page cannot be read for another
+    /// Whether single blocks of this size, less than a page, can be reached directly. This function tries.
+    private static func takesBlocks(_ direct: borrowing OwnedDescriptor?, of block: Int64?, size: Int64) -> Bool {
+        guard let block, block < ImageFile.pageSize, size >= 2 * block else { return false }
+        switch direct {
+        case .some(let direct): return probe(direct, at: block, length: Int(block), uncached: false) == nil
+        case .none: return false
+        }
+    }
+
+    /// Reads a page, or less, and tells why this way of reading is refused, if it is. If it cannot be read for another
     /// reason, such as a bad sector, that proves nothing against the way.
-    private static func probe(_ descriptor: borrowing OwnedDescriptor, at offset: Int64, uncached: Bool) -> Errno? {
-        let length = Int(ImageFile.pageSize)
-        let page = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: length)
+    private static func probe(
+        _ descriptor: borrowing OwnedDescriptor, at offset: Int64, length: Int = Int(ImageFile.pageSize), uncached: Bool
+    ) -> Errno? {
+        let page = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: Int(ImageFile.pageSize))
         defer { page.deallocate() }
         var piece = iovec(iov_base: page, iov_len: length)
         let number = descriptor.number

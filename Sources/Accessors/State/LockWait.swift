@@ -32,9 +32,9 @@ struct LockWait {
     private var told = 0
 
     /// How long the lock is waited for, whoever has it, milliseconds.
-    private static let patience = 2000
+    static let patience = 2000
     /// Between two attempts, microseconds.
-    private static let pause: UInt32 = 20_000
+    static let pause: UInt32 = 20_000
 
     init(_ descriptor: Int32, _ table: LockTable = LockTable()) {
         self.descriptor = descriptor

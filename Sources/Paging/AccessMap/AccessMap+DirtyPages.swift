@@ -27,6 +27,17 @@ extension AccessMap {
         updateStates(of: pages, in: chunk)
     }
 
+    /// `pages`, resident for the first time, hold what has just been written to the image, which is not durable.
+    func noteWritten(_ pages: Range<UInt64>, in chunk: borrowing LockedChunk) {
+        forEachLeaf(of: pages, in: chunk) { leaf, bits in
+            assert((leaf.pointee.unsynced | leaf.pointee.dirty | leaf.pointee.writing) & bits == 0, "they are new")
+            risk.countUnsynced(bits.nonzeroBitCount)
+            leaf.pointee.unsynced |= bits
+            ledger.wroteOut(id(of: leaf))
+        }
+        updateStates(of: pages, in: chunk)
+    }
+
     /// `pages` could not be written out: they are dirty again. A page that was tried alone is known to be bad from now
     /// on.
     func failWriteback(

@@ -7,7 +7,8 @@ import Glibc
 /// - No lock of Paging is held during a call, and calls come from many threads at once.
 /// - Offsets given to `populate` and `writeOut` are multiples of the base page (4096 bytes). So are the lengths of the
 ///   pieces and the addresses of their memory. The last base page of an image may reach past `size`.
-/// - Two calls that write overlapping ranges are never under way at the same time.
+/// - `writeParts` takes what begins or ends inside a base page, in units of its own.
+/// - Two calls that write overlapping base pages are never under way at the same time.
 /// - A LastWill follows neither the first nor the third rule. It calls with a lock held, and it may write what is being
 ///   written once more, with the same bytes.
 ///
@@ -35,6 +36,18 @@ public protocol Accessor: AnyObject, Sendable {
     /// Does several such writes at once, which do not overlap, and sets the error of each that fails. An Accessor that
     /// gains nothing from several writes at once need not implement this.
     func writeOut(_ writes: UnsafeMutableBufferPointer<WriteOut>)
+
+    /// The unit of `writeParts`, bytes: a power of two, less than a base page. Nil if the image is written in whole
+    /// base pages only, because it would have to read the rest of a page itself, or because what it has been given must
+    /// stay in memory until it is durable.
+    var partUnit: Int? { get }
+
+    /// Writes `pieces`, one after the other, to the image at `offset`. Of the first base page and of the last one, that
+    /// may be a part. The offset and the lengths of the pieces are multiples of `partUnit`, their addresses of a base
+    /// page, and all lies inside the image. The bytes are stable until the call returns. Not durable before
+    /// `makeDurable`.
+    /// - Throws: As `writeOut`.
+    func writeParts(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError)
 
     /// Makes durable whatever was written, zeroed or trimmed by calls that returned before this one began.
     /// - Throws: The image's error. ESTALE, once, if the image was reached anew since the last call, and may have
@@ -86,6 +99,12 @@ public protocol Accessor: AnyObject, Sendable {
 }
 
 extension Accessor {
+    public var partUnit: Int? { nil }
+
+    public func writeParts(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        preconditionFailure("an image without a unit of parts is written in whole base pages")
+    }
+
     public var isChangeDurable: Bool { false }
 
     public var isTrimZeroing: Bool { true }

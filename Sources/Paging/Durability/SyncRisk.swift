@@ -23,11 +23,11 @@ struct SyncRisk: @unchecked Sendable {
     /// The format of a state file has the same fields.
     struct Record: ~Copyable {
         /// What a failed sync loses for good: pages written out but recycled before they were durable, zeroes and trims
-        /// of the image. It only ever grows.
+        /// of the image, and what was written around the Memory. It only ever grows.
         fileprivate let atRisk = Atomic<UInt64>(0)
         /// What `atRisk` was when the last good sync began.
         fileprivate let atRiskWhenSynced = Atomic<UInt64>(0)
-        /// Zeroes and trims under way.
+        /// Zeroes, trims and writes around the Memory under way: changes of the image.
         fileprivate let changes = Atomic<Int>(0)
         /// The number of failed syncs in the low 56 bits, the error of the last one in the others.
         fileprivate let failureStamp = Atomic<UInt64>(0)
@@ -50,8 +50,8 @@ struct SyncRisk: @unchecked Sendable {
         countUnsynced(-unsyncedPages)
     }
 
-    /// Takes the record that another server has left. A zero or trim that was under way has been done or not, so it is
-    /// at risk.
+    /// Takes the record that another server has left. A change that was under way has been made or not, so it is at
+    /// risk.
     func takeOver() {
         if record.pointee.changes.exchange(0, ordering: .sequentiallyConsistent) != 0 { countAtRisk() }
         record.pointee.isSyncing.store(0, ordering: .sequentiallyConsistent)
@@ -88,17 +88,17 @@ struct SyncRisk: @unchecked Sendable {
         record.pointee.loss.store(UInt8(truncatingIfNeeded: error.code), ordering: .releasing)
     }
 
-    /// A zero or trim of the image is about to begin: a sync that fails meanwhile may lose it.
+    /// A change of the image is about to begin: a sync that fails meanwhile may lose it.
     func beginChange() { record.pointee.changes.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
-    /// The zero or trim, or part of it, has been done.
+    /// The change, or part of it, has been made.
     func endChange() {
         countAtRisk()
         let before = record.pointee.changes.wrappingSubtract(1, ordering: .sequentiallyConsistent).oldValue
         assert(before > 0, "a change that ends has begun")
     }
 
-    /// Whether a zero or trim is under way.
+    /// Whether a change is under way.
     var isChanging: Bool { record.pointee.changes.load(ordering: .sequentiallyConsistent) > 0 }
 
     // MARK: Syncs under way

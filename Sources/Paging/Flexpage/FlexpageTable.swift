@@ -45,8 +45,11 @@ struct FlexpageTable: @unchecked Sendable {
     @inline(__always)
     func memory(of id: FlexpageID) -> UnsafeMutableRawPointer { frames + Int(id) &<< Int(BasePage.shift) }
 
-    /// The next server finds what flexpage `id`, which has been read, holds.
-    func keep(_ id: FlexpageID) { kept?.publish(region(of: id), self[id].pointee.key) }
+    /// The next server finds what flexpage `id` holds, which has been read, or written to the image and is owed until
+    /// it is durable.
+    func keep(_ id: FlexpageID, isOwed: Bool = false) {
+        kept?.publish(region(of: id), self[id].pointee.key, isOwed: isOwed)
+    }
 
     /// Copies `source`, or zeroes, to `part` of a flexpage that the caller has latched. If something is kept, the next
     /// server finds in each sector the old bytes or the new ones.

@@ -149,11 +149,11 @@ public struct KeptState: @unchecked Sendable {
         }
     }
 
-    /// The frames of `region` hold the base pages from `key` on, as the image has them.
-    func publish(_ region: Region, _ key: PageKey) {
+    /// The frames of `region` hold the base pages from `key` on, as the image has them, durable or not.
+    func publish(_ region: Region, _ key: PageKey, isOwed: Bool = false) {
         for index in 0..<region.frames {
             self[Int(region.first) + index] = KeptWord(
-                PageKey(image: key.image, page: key.page + UInt64(index)), isOwed: false)
+                PageKey(image: key.image, page: key.page + UInt64(index)), isOwed: isOwed)
         }
     }
 

@@ -6,8 +6,8 @@ import Synchronization
 /// All that paging ever needs is laid out here once, before serving begins: nothing on the data path allocates
 /// (invariant 8). The tables are sized for the worst case, one resident base page a leaf, so no access pattern needs
 /// more. Known zeroes are the exception: they are forgotten if there is no room. Bytes for each frame, beside its 4096:
-/// flexpage 24, its word 8, leaf 64, buckets 4 to 8, ghosts 6, writeback 8, bad pages 2, known zeroes 6, free lists
-/// 0.3, and what counts for each image at most 12. Together that is some 3.5 % of the memory.
+/// flexpage 24, its word 8, leaf 64, buckets 4 to 8, ghosts 6, writeback 8, bad pages 2, written parts 2, known zeroes
+/// 6, free lists 0.3, and what counts for each image at most 12. Together that is some 3.5 % of the memory.
 struct Metadata {
     let frames: Int
     let flexpages: UnsafeMutablePointer<Flexpage>
@@ -35,6 +35,8 @@ struct Metadata {
     let images: Int
     let writebackKeys: UnsafeMutablePointer<UInt64>
     let badPages: UnsafeMutablePointer<UInt16>
+    let writtenParts: UnsafeMutablePointer<Synchronization.Atomic<UInt32>>
+    let writtenPartCount: Int
     let zeroGroups: UnsafeMutablePointer<ZeroMap.Group>
     let zeroGroupsPerShard: Int
     let freeRegions: InlineArray<9, UnsafeMutablePointer<UInt64>>
@@ -82,6 +84,8 @@ struct Metadata {
         dirtyImages = carver.carve(DirtyLimit.Image.self, images + 1)
         writebackKeys = carver.carve(UInt64.self, WritebackQueue.slotCount * WritebackQueue.capacity(frames: frames))
         badPages = carver.carve(UInt16.self, frames)
+        writtenPartCount = WrittenParts.count(frames: frames)
+        writtenParts = carver.carve(Synchronization.Atomic<UInt32>.self, writtenPartCount)
         zeroGroupsPerShard = ZeroMap.groupsPerShard(frames: frames)
         zeroGroups = carver.carve(ZeroMap.Group.self, zeroGroupsPerShard * AccessMap.shardCount)
         var free = InlineArray<9, UnsafeMutablePointer<UInt64>>(

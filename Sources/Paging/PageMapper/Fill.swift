@@ -65,9 +65,11 @@ struct Fill: ~Copyable {
     /// - Parameter run: Base pages of one chunk, at least one.
     /// - Parameter resident: Those of them that are resident and read in vain; not the first.
     /// - Parameter maxCount: The maximum number of its flexpages.
+    /// - Parameter wantedUpTo: The end of what a client wants of it, if it reads on past that: no flexpage lies on both
+    ///   sides.
     init(
         _ run: Range<UInt64>, over resident: PageSet = PageSet(), maxCount: Int = Fill.capacity,
-        isWarming: Bool = false, context: PageMapper.Context, pages: Pages
+        wantedUpTo: UInt64 = .max, isWarming: Bool = false, context: PageMapper.Context, pages: Pages
     ) {
         LockRank.assertNoneHeld("a fill is planned")
         // No assertion here names a property of the fill: optimised code would release a `pages` that is not there yet.
@@ -85,7 +87,8 @@ struct Fill: ~Copyable {
         if !resident.isEmpty { end = takeSink(for: run.lowerBound..<end) }
         var page = run.lowerBound
         while page < end, count < maxCount {
-            let left = Int(resident.end(ofGapFrom: page, upTo: end) - page)
+            let limit = page < wantedUpTo ? min(end, wantedUpTo) : end
+            let left = Int(resident.end(ofGapFrom: page, upTo: limit) - page)
             let order = min(page.trailingZeroBitCount, left.log2, Region.maxOrder)
             guard let region = takeRegion(order: order, room: Int(end - page)) else { break }
             prepare(region, at: page)
@@ -186,9 +189,10 @@ struct Fill: ~Copyable {
     }
 
     /// The memory of all flexpages in flight and of the gaps between them, in order.
-    /// - Returns: How many pieces there are: at most one for each base page.
-    private mutating func collect(_ pieces: inout InlineArray<256, iovec>) -> Int {
-        var pieceCount = 0
+    /// - Parameter first: How many pieces there are already. These come behind them.
+    /// - Returns: How many pieces there are then: at most one more for each base page.
+    mutating func collect(_ pieces: inout InlineArray<256, iovec>, from first: Int = 0) -> Int {
+        var pieceCount = first
         var page = covered.lowerBound
         var readOver = 0
         for index in 0..<issued {
@@ -219,13 +223,17 @@ struct Fill: ~Copyable {
         _ pieces: UnsafeBufferPointer<iovec>, from accessor: any Accessor
     ) -> Result<Void, AccessError> {
         LockRank.assertNoneHeld()
+        var isGood = false
+        context.readahead.beginRead()
+        defer { context.readahead.endRead(covered.count, isGood: isGood) }
         do throws(AccessError) {
-            return .success(
-                try context.map.counters.countingCall { () throws(AccessError) in
-                    try context.latencies.fills.measure { () throws(AccessError) in
-                        try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound))
-                    }
-                })
+            let result: Void = try context.map.counters.countingCall { () throws(AccessError) in
+                try context.latencies.fills.measure { () throws(AccessError) in
+                    try accessor.populate(pieces, at: BasePage.offset(of: covered.lowerBound))
+                }
+            }
+            isGood = true
+            return .success(result)
         } catch {
             return .failure(error)
         }
@@ -238,11 +246,23 @@ struct Fill: ~Copyable {
     /// They are queued under the lock of the shard, because other threads believe that a recycler has in hand what is
     /// in the map and not in the queue.
     /// - Parameter warm: How warm they were when they were resident; nil if the PageQueue decides where they go.
-    mutating func publish(in chunk: borrowing LockedChunk, warm: WarmPages? = nil) {
+    /// - Parameter unusedFrom: Where it has read on past what is wanted, if it has: these pages are not used yet.
+    mutating func publish(in chunk: borrowing LockedChunk, warm: WarmPages? = nil, unusedFrom: UInt64 = .max) {
         dropZeroes(in: chunk)
+        if unusedFrom < covered.upperBound { publishUnused(from: unusedFrom, in: chunk) }
+        makeVisible(in: chunk, warm: warm)
+        chunk.shard.pointee.fills += 1
+        chunk.shard.pointee.pagesFilled += UInt64(covered.count)
+        context.map.counters.countFill(covered.count)
+    }
+
+    /// - Parameter isOwed: They are newer than what is known to be durable on the image.
+    mutating func makeVisible(
+        in chunk: borrowing LockedChunk, warm: WarmPages? = nil, isOwed: Bool = false
+    ) {
         var hasWaiters = false
         for index in 0..<issued {
-            context.table.keep(id(index))
+            context.table.keep(id(index), isOwed: isOwed)
             let state = context.table.word(id(index))
             let word = state.pointee.state.bitwiseOr(PageState.populated, ordering: .releasing).oldValue
             assert(!PageState(word).has(PageState.populated | PageState.withdrawn), "a flexpage is populated once")
@@ -257,9 +277,6 @@ struct Fill: ~Copyable {
             context.queue.append(count: issued) { id($0) }
         }
         if hasWaiters { chunk.wakeAll() }
-        chunk.shard.pointee.fills += 1
-        chunk.shard.pointee.pagesFilled += UInt64(covered.count)
-        context.map.counters.countFill(covered.count)
     }
 
     /// Lets everybody see the flexpages, as read ahead and not used yet, and lends none. The first client that uses the
@@ -279,6 +296,17 @@ struct Fill: ~Copyable {
         context.map.counters.countReadAhead(count)
         publish(in: chunk)
         unpin(0..<issued)
+    }
+
+    /// Notes that the flexpages from `page` on were read on, and are not used yet.
+    private mutating func publishUnused(from page: UInt64, in chunk: borrowing LockedChunk) {
+        var count: UInt64 = 0
+        for index in 0..<issued where context.table[id(index)].covered.lowerBound >= page {
+            count += UInt64(context.table[id(index)].pages)
+            context.table.word(id(index)).pointee.state.bitwiseOr(PageState.prefetched, ordering: .relaxed)
+        }
+        chunk.shard.pointee.pagesReadAhead += count
+        context.map.counters.countReadAhead(count)
     }
 
     /// Lets everybody see the flexpages, which were resident once and as warm as `wanted` says, and lends none.
@@ -321,15 +349,18 @@ struct Fill: ~Copyable {
     /// alone was in flight, they get the error; if not, they try for themselves. It frees nothing yet: `giveBack`
     /// follows.
     private mutating func withdraw(_ error: AccessError, in chunk: borrowing LockedChunk) {
-        let code = isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0
+        takeBack(code: isOneBasePage ? UInt32(error.code) << PageState.errorShift : 0, in: chunk)
+        chunk.shard.pointee.failedFills += 1
+        context.map.counters.countFailedFill()
+    }
+
+    mutating func takeBack(code: UInt32, in chunk: borrowing LockedChunk) {
         for index in 0..<issued {
             context.map.remove(id(index), in: chunk)
             context.table.word(id(index)).pointee.state.bitwiseOr(
                 PageState.withdrawn | code, ordering: .releasing)
         }
         chunk.wakeAll()
-        chunk.shard.pointee.failedFills += 1
-        context.map.counters.countFailedFill()
     }
 
     /// Gives back the filler's pins on some of `ids`, which are no longer in a map. No lock is held.

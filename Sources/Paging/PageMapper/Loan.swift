@@ -6,7 +6,8 @@
 /// (invariant 11).
 ///
 /// It lives on the stack, and costs one atomic operation for each flexpage at its beginning and one at its end. A loan
-/// of zeroes has a range and no flexpage, and costs nothing. PageMapper+Lending makes all loans.
+/// of zeroes, or of what has been written around the Memory, has a range and no flexpage, and costs nothing.
+/// PageMapper+Lending makes all others.
 struct Loan: ~Copyable {
     /// The maximum number of flexpages in a loan.
     static let capacity = 16
@@ -20,7 +21,8 @@ struct Loan: ~Copyable {
     private(set) var count = 0
     /// A marked page that the client has come to with this loan, so that the next window is read ahead.
     var mark: UInt64?
-    /// The bytes of the image that the loan covers; empty if nothing could be lent. They are zeroes if `count` is 0.
+    /// The bytes of the image that the loan covers; empty if nothing could be lent. If `count` is 0, they are zeroes,
+    /// or for a writer have been written.
     private(set) var range: Range<Int64>
 
     /// A loan of nothing yet, that begins at `offset`.
@@ -38,6 +40,12 @@ struct Loan: ~Copyable {
     /// A loan of `range`, which is known to be zeroes, and of no flexpage.
     init(_ context: PageMapper.Context, zeroes range: Range<Int64>) {
         self.init(context, at: range.lowerBound)
+        self.range = range
+    }
+
+    /// A loan of `range`, which has been written around the Memory, and of no flexpage.
+    init(_ context: PageMapper.Context, writtenAround range: Range<Int64>) {
+        self.init(context, at: range.lowerBound, exclusively: true)
         self.range = range
     }
 

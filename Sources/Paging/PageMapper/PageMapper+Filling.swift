@@ -5,14 +5,22 @@ extension PageMapper {
     private static let maxGap: UInt64 = 8
 
     /// The base pages from the first of `wanted` on, which is missing, that one read fills.
-    /// - Parameter isCautious: A wider read has just failed: one page.
     func missingRun(
-        of wanted: Range<Int64>, isCautious: Bool, in chunk: borrowing LockedChunk
+        of wanted: Range<Int64>, _ progress: RequestProgress, in chunk: borrowing LockedChunk
     ) -> Range<UInt64> {
         let pages = BasePage.numbers(covering: wanted)
+        let isCautious = wanted.lowerBound < progress.cautiousUpTo
         let maxCount = isCautious ? 1 : UInt64(self.pages.maxFramesOfFill)
-        let limit = min(pages.upperBound, pages.lowerBound + maxCount)
-        return pages.lowerBound..<endOfMissing(from: pages.lowerBound, upTo: limit, in: chunk)
+        var limit = min(pages.upperBound, pages.lowerBound + maxCount)
+        // What is reserved is for another read, when it is free again. The first page is waited for.
+        if let reserved = context.reservations.first(in: pages.lowerBound..<limit), reserved > pages.lowerBound {
+            limit = reserved
+        }
+        let end = endOfMissing(from: pages.lowerBound, upTo: limit, in: chunk)
+        guard end == pages.upperBound, wanted.lowerBound >= progress.wantedOnlyUpTo else {
+            return pages.lowerBound..<end
+        }
+        return pages.lowerBound..<endOfReadingOn(past: pages, maxCount: maxCount, in: chunk)
     }
 
     /// The end of the base pages that one read fills, beginning with `page`, which is missing. It ends at a resident
@@ -47,6 +55,7 @@ extension PageMapper {
         assert(state.has(PageState.withdrawn), "its fill has left nothing")
         // What failed was wider than a page, or it was just this page.
         progress.cautiousUpTo = BasePage.offset(of: context.table[id].covered.upperBound)
+        progress.wantedOnlyUpTo = progress.cautiousUpTo
         context.giveBack(id, covering: page)
         guard state.error == 0 else { throw AccessError(state.error) }
     }
@@ -59,7 +68,8 @@ extension PageMapper {
         _ run: Range<UInt64>, for wanted: Range<Int64>, in hashed: HashedChunk, _ progress: inout RequestProgress,
         keepingZeroes: Bool = false
     ) throws(AccessError) -> Loan? {
-        guard var fill = try plan(run, in: hashed) else { return nil }
+        let wantedUpTo = BasePage.numbers(covering: wanted).upperBound
+        guard var fill = try plan(run, wantedUpTo: wantedUpTo, in: hashed) else { return nil }
         let early = Flaw.earlyReservationCheck.isPlanted ? context.reservations.overlaps(fill.covered) : nil
         let (isInFlight, isReserved) = hashed.withLock { chunk in
             let isReserved = early ?? context.reservations.overlaps(fill.covered)
@@ -68,22 +78,29 @@ extension PageMapper {
         guard isInFlight else {
             let reserved = fill.covered
             _ = consume fill
-            if isReserved { context.reservations.wait(for: reserved) }
+            if isReserved { context.reservations.wait(for: reserved.lowerBound..<reserved.lowerBound + 1) }
             return nil
         }
         do throws(AccessError) {
             try fill.populateOrWithdraw(from: accessor, in: hashed)
         } catch {
-            progress.cautiousUpTo = BasePage.offset(of: fill.covered.upperBound)
             if fill.isOneBasePage { throw error }
+            progress.wantedOnlyUpTo = BasePage.offset(of: fill.covered.upperBound)
+            if fill.covered.upperBound > wantedUpTo {
+                // Perhaps it was a page that nobody wants.
+                context.readahead.on.failed()
+            } else {
+                progress.cautiousUpTo = progress.wantedOnlyUpTo
+            }
             return nil
         }
         let isAllZero = fill.findZeroes(keeping: keepingZeroes)
         let chunk = hashed.lock()
-        chunk.shard.pointee.misses += UInt64(fill.covered.count)
-        context.map.counters.countMisses(fill.covered.count)
-        fill.publish(in: chunk)
-        fill.note(.miss, in: hashed)
+        let missed = fill.covered.clamped(to: 0..<wantedUpTo)
+        chunk.shard.pointee.misses += UInt64(missed.count)
+        context.map.counters.countMisses(missed.count)
+        fill.publish(in: chunk, unusedFrom: wantedUpTo)
+        fill.note(.miss, aheadFrom: wantedUpTo, in: hashed)
         let loan = fill.lend(wanted, in: chunk)
         assert(!loan.range.isEmpty, "what a request begins with has been populated, or is zeroes")
         chunk.unlock()
@@ -99,13 +116,13 @@ extension PageMapper {
     /// fills may have more. No lock is held.
     /// - Throws: If all of the Memory is dirty and none of it can be written out, the error of that.
     func plan(
-        _ run: Range<UInt64>, maxCount: Int = Fill.capacity, in hashed: HashedChunk
+        _ run: Range<UInt64>, maxCount: Int = Fill.capacity, wantedUpTo: UInt64 = .max, in hashed: HashedChunk
     ) throws(AccessError) -> Fill? {
-        let fill = Fill(run, maxCount: maxCount, context: context, pages: pages)
+        let fill = Fill(run, maxCount: maxCount, wantedUpTo: wantedUpTo, context: context, pages: pages)
         if fill.count > 0 { return fill }
         if fill.isRefused { return waitForShare(in: hashed) }
         let ticket = context.waiters.begin()
-        let again = Fill(run, maxCount: maxCount, context: context, pages: pages)
+        let again = Fill(run, maxCount: maxCount, wantedUpTo: wantedUpTo, context: context, pages: pages)
         if again.count > 0 {
             context.waiters.end()
             return again

@@ -107,6 +107,7 @@ extension PageMapper.Context {
     ) -> UInt64? {
         guard word.has(PageState.prefetched) else { return nil }
         clock.startTime(of: flexpage, position)
+        readahead.on.used(1 &<< position.order)
         guard word.has(PageState.marked) else { return nil }
         return position.covered(with: BasePage.number(of: offset)).lowerBound
     }

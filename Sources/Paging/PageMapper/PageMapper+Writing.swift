@@ -4,18 +4,21 @@ import Glibc
 ///
 /// A page that is resident is latched, for the writer alone. Missing base pages that are written whole are not read:
 /// new flexpages are made for them, and the client's bytes populate them. A missing base page that is written in part
-/// is filled first, unless it is known to be zeroes. What the loan covers is dirty from the moment of the loan, which
-/// is before the write is answered.
+/// is written around the Memory (PageMapper+WritingAround), or filled first, unless it is known to be zeroes. What the
+/// loan covers is dirty from the moment of the loan, which is before the write is answered.
 ///
 /// The DirtyLimit admits a writer first. A writer has no Admission while it waits for anything else. It gives it back
 /// before each wait, and is admitted again afterwards, with the turn that it had.
 extension PageMapper {
     /// Lends dirty flexpages for the beginning of `range` to a writer alone: as many as there are at once, and at least
-    /// one. Waits at the dirty limit.
+    /// one. If that has been written around the Memory, the loan has none. Waits at the dirty limit.
     /// - Parameter range: Bytes inside the image, not empty.
+    /// - Parameter source: What will be written there, or nil for zeroes.
     /// - Throws: The Accessor's error, if a base page had to be filled. If the limit is reached and no dirty page can
     ///   be written out, the error of that.
-    func lendForWriting(_ range: Range<Int64>, _ progress: inout RequestProgress) throws(AccessError) -> Loan {
+    func lendForWriting(
+        _ range: Range<Int64>, of source: UnsafeRawPointer?, _ progress: inout RequestProgress
+    ) throws(AccessError) -> Loan {
         assert(range.lowerBound >= 0 && range.upperBound <= size, "a request lies in the image")
         let part = partToWrite(of: range)
         if progress.turnUpTo <= part.lowerBound {
@@ -26,7 +29,7 @@ extension PageMapper {
             var admission = try admit(BasePage.numbers(covering: part).count, turn: progress.turn)
             let end = BasePage.offset(of: BasePage.number(of: part.lowerBound) + UInt64(admission.count))
             let wanted = part.lowerBound..<min(part.upperBound, end)
-            if let loan = try lend(wanted, &admission, &progress) { return loan }
+            if let loan = try lend(wanted, of: source, &admission, &progress) { return loan }
         }
     }
 
@@ -55,15 +58,20 @@ extension PageMapper {
     /// - Returns: Nil if there is nothing. The admission has been given back then, and what was in the way has been
     ///   waited for.
     private func lend(
-        _ wanted: Range<Int64>, _ admission: inout Admission, _ progress: inout RequestProgress
+        _ wanted: Range<Int64>, of source: UnsafeRawPointer?, _ admission: inout Admission,
+        _ progress: inout RequestProgress
     ) throws(AccessError) -> Loan? {
         let numbers = BasePage.numbers(covering: wanted)
         let hashed = context.map.chunk(of: numbers.lowerBound)
         let chunk = hashed.lock()
-        if context.reservations.overlaps(numbers) {
+        if let reserved = context.reservations.first(in: numbers) {
             chunk.unlock()
+            if reserved > numbers.lowerBound {
+                let free = wanted.lowerBound..<BasePage.offset(of: reserved)
+                return try lend(free, of: source, &admission, &progress)
+            }
             admission.giveBack()
-            context.reservations.wait(for: numbers)
+            context.reservations.wait(for: reserved..<reserved + 1)
             return nil
         }
         var obstacle = FlexpageID.none
@@ -87,9 +95,14 @@ extension PageMapper {
         admission.giveBack()
         if isWorthAsking(at: wanted.lowerBound, &progress) {
             askForHole(at: wanted.lowerBound, in: hashed)
-        } else {
-            try fillFirstPage(of: wanted, in: hashed, &progress)
+            return nil
         }
+        if let part = partToWriteAround(of: wanted, in: hashed),
+            let loan = try writeAround(part, of: source, in: hashed)
+        {
+            return loan
+        }
+        try fillFirstPage(of: wanted, in: hashed, &progress)
         return nil
     }
 

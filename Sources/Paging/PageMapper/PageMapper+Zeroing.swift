@@ -27,7 +27,7 @@ extension PageMapper {
     }
 
     /// Changes the image. A sync that fails may lose that, unless the image makes such changes durable itself.
-    private func atRisk(_ change: () throws(AccessError) -> Void) throws(AccessError) {
+    func atRisk(_ change: () throws(AccessError) -> Void) throws(AccessError) {
         guard !accessor.isChangeDurable else { return try change() }
         context.map.risk.beginChange()
         defer { context.map.risk.endChange() }

@@ -65,11 +65,10 @@ struct PageMapper: ~Copyable, @unchecked Sendable {
                 if !zeroes.range.isEmpty { return hand(over: zeroes, unlocking: chunk) }
                 _ = consume zeroes
                 let isWorthAsking = isWorthAsking(at: wanted.lowerBound, &progress)
-                let isCautious = wanted.lowerBound < progress.cautiousUpTo
-                let run = isWorthAsking ? nil : missingRun(of: wanted, isCautious: isCautious, in: chunk)
+                let run = isWorthAsking ? nil : missingRun(of: wanted, progress, in: chunk)
                 let hashed = chunk.unlock()
                 if let run {
-                    if progress.populatedUpTo <= wanted.lowerBound { noteMiss(wanted) }
+                    if progress.populatedUpTo <= wanted.lowerBound { noteMiss(wanted, reading: run) }
                     if let loan = try fill(run, for: wanted, in: hashed, &progress) { return loan }
                 } else {
                     askForHole(at: wanted.lowerBound, in: hashed)

@@ -1,7 +1,10 @@
 import Glibc
 import Synchronization
 
-/// The ranges of one image that a zero or trim has reserved: new fills, writes and write-outs in them wait.
+/// The ranges of one image that are being changed behind the cache's back: new fills, writes and write-outs in them
+/// wait. A zero or trim reserves its range for as long as that takes, and waits for it. A write around the Memory
+/// reserves pages none of which is resident, for one write, and only if it can have them at once: it leaves slots, and
+/// any range that is waited for, to the others.
 ///
 /// A thread that begins a fill, a write or a write-out asks `overlaps` under its shard's lock. A thread that reserves a
 /// range does so first, and visits the shards afterwards. So it finds what began earlier, and what begins later sees
@@ -12,12 +15,19 @@ import Synchronization
 struct Reservations: @unchecked Sendable {
     private let monitor = Monitor()
     private let state: UnsafeMutablePointer<State>
-    private static let capacity = 16
+    private static let capacity = 32
+    /// Slots that only zeroes and trims take.
+    private static let leftToOthers = 8
     private static var waiting: StaticString { "a reservation is waited for (invariant 9)" }
 
     private struct State: ~Copyable {
         let count = Atomic<Int>(0)
-        var ranges = InlineArray<16, Range<UInt64>>(repeating: 0..<0)
+        var ranges = InlineArray<32, Range<UInt64>>(repeating: 0..<0)
+        // They change under the lock, and no order of a schedule depends on them.
+        /// Those of `count` that a zero or trim has.
+        let replacements = Synchronization.Atomic<Int>(0)
+        /// Zeroes and trims that wait.
+        let waiting = Synchronization.Atomic<Int>(0)
     }
 
     init() {
@@ -35,17 +45,32 @@ struct Reservations: @unchecked Sendable {
     @inline(__always)
     var isEmpty: Bool { state.pointee.count.load(ordering: .sequentiallyConsistent) == 0 }
 
+    /// Whether a zero or trim has reserved something.
+    var isReplacing: Bool { state.pointee.replacements.load(ordering: .relaxed) > 0 }
+
+    /// The first of `pages` that is reserved, or nil.
+    @inline(__always)
+    func first(in pages: Range<UInt64>) -> UInt64? {
+        isEmpty ? nil : monitor.withLock { firstLocked(in: pages) }
+    }
+
+    private func firstLocked(in pages: Range<UInt64>) -> UInt64? {
+        monitor.assertHeld()
+        var found: UInt64?
+        for index in 0..<Reservations.capacity where state.pointee.ranges[index].overlaps(pages) {
+            let page = max(state.pointee.ranges[index].lowerBound, pages.lowerBound)
+            found = min(page, found ?? page)
+        }
+        return found
+    }
+
     /// Whether any of `pages` is reserved.
     @inline(__always)
     func overlaps(_ pages: Range<UInt64>) -> Bool {
         !isEmpty && monitor.withLock { isReservedLocked(pages) }
     }
 
-    private func isReservedLocked(_ pages: Range<UInt64>) -> Bool {
-        monitor.assertHeld()
-        for index in 0..<Reservations.capacity where state.pointee.ranges[index].overlaps(pages) { return true }
-        return false
-    }
+    private func isReservedLocked(_ pages: Range<UInt64>) -> Bool { firstLocked(in: pages) != nil }
 
     /// Sleeps until none of `pages` is reserved. No lock is held.
     func wait(for pages: Range<UInt64>) {
@@ -62,14 +87,37 @@ struct Reservations: @unchecked Sendable {
         assert(!pages.isEmpty, "a slot with an empty range is free")
         monitor.lock()
         defer { monitor.unlock() }
+        state.pointee.waiting.wrappingAdd(1, ordering: .relaxed)
+        defer { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
         while true {
             if !isReservedLocked(pages), let slot = freeSlotLocked {
-                state.pointee.ranges[slot] = pages
-                state.pointee.count.wrappingAdd(1, ordering: .sequentiallyConsistent)
+                takeLocked(slot, pages)
+                state.pointee.replacements.wrappingAdd(1, ordering: .relaxed)
                 return
             }
             monitor.wait()
         }
+    }
+
+    /// Reserves `pages` for a write around the Memory, if nothing is in the way and no zero or trim waits. Waits for
+    /// nothing.
+    /// - Returns: Whether it has.
+    func reserveAtOnce(_ pages: Range<UInt64>) -> Bool {
+        assert(!pages.isEmpty, "a slot with an empty range is free")
+        return monitor.withLock {
+            let others = state.pointee.count.load(ordering: .relaxed)
+            let isAwaited = state.pointee.waiting.load(ordering: .relaxed) > 0
+            guard !isAwaited, others < Reservations.capacity - Reservations.leftToOthers, !isReservedLocked(pages),
+                let slot = freeSlotLocked
+            else { return false }
+            takeLocked(slot, pages)
+            return true
+        }
+    }
+
+    private func takeLocked(_ slot: Int, _ pages: Range<UInt64>) {
+        state.pointee.ranges[slot] = pages
+        state.pointee.count.wrappingAdd(1, ordering: .sequentiallyConsistent)
     }
 
     private var freeSlotLocked: Int? {
@@ -79,9 +127,11 @@ struct Reservations: @unchecked Sendable {
     }
 
     /// Gives back the reservation of exactly `pages`, and wakes the threads that wait for it.
-    func release(_ pages: Range<UInt64>) {
+    /// - Parameter isReplacement: It was made by `reserve`.
+    func release(_ pages: Range<UInt64>, isReplacement: Bool = true) {
         monitor.lock()
         defer { monitor.unlock() }
+        if isReplacement { state.pointee.replacements.wrappingSubtract(1, ordering: .relaxed) }
         for index in 0..<Reservations.capacity where state.pointee.ranges[index] == pages {
             state.pointee.ranges[index] = 0..<0
             state.pointee.count.wrappingSubtract(1, ordering: .sequentiallyConsistent)

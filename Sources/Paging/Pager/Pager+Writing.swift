@@ -52,8 +52,9 @@ extension Pager {
         var progress = PageMapper.RequestProgress()
         var offset = range.lowerBound
         while offset < range.upperBound {
-            let loan = try provider.mapper.lendForWriting(offset..<range.upperBound, &progress)
             let position = Int(offset &- range.lowerBound)
+            let loan = try provider.mapper.lendForWriting(
+                offset..<range.upperBound, of: source.map { $0 + position }, &progress)
             loan.forEachPart { part, partPosition in
                 provider.mapper.context.table.write(
                     part, from: source.map { $0 + (position &+ partPosition) }, image: provider.image,

@@ -61,6 +61,7 @@ public final class Pages: @unchecked Sendable {
     let dirtyShare: Double
     let prefetches: PrefetchQueue
     let readaheadWaste: ReadaheadWaste
+    let writtenParts: WrittenParts
     /// Of all images since the beginning.
     let latencies = ImageLatencies()
     /// What brings dirty pages out when the process is about to die.
@@ -134,6 +135,7 @@ public final class Pages: @unchecked Sendable {
         writebackQueue = WritebackQueue(memory.metadata)
         prefetches = PrefetchQueue(memory.metadata, sizes, isShared: isShared)
         readaheadWaste = ReadaheadWaste(memory.metadata)
+        writtenParts = WrittenParts(memory.metadata)
         will = LastWill(table: table, metadata: memory.metadata)
         for index in 0..<AccessMap.shardCount { (memory.metadata.shards + index).prepare() }
     }

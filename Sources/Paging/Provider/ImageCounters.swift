@@ -67,8 +67,8 @@ struct ImageCounters: @unchecked Sendable {
     /// A request is about to sleep. The shard counts it too.
     func countWait() { record.pointee.waits.wrappingAdd(1, ordering: .relaxed) }
     func countRecycle() { record.pointee.recycles.wrappingAdd(1, ordering: .relaxed) }
-    /// Reads, zeroes, trims and questions about holes that the Accessor has begun and ended. Write-outs and syncs are
-    /// not among them: a flush waits for those.
+    /// Reads, zeroes, trims, writes around the Memory and questions about holes that the Accessor has begun and ended.
+    /// Write-outs and syncs are not among them: a flush waits for those.
     var calls: ImageCalls {
         // In this order no more calls are seen to have ended than to have begun.
         let ended = record.pointee.callsEnded.load(ordering: .acquiring)

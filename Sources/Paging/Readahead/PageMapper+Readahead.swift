@@ -1,18 +1,27 @@
 /// Reading ahead: a thread of the Prefetcher fills the pages. They are lent to no client, and dropped if the read
 /// fails.
 extension PageMapper {
-    /// A client has missed `wanted`. Queues what should be read ahead now.
-    func noteMiss(_ wanted: Range<Int64>) {
+    /// A client has missed `wanted`, and reads `run`, which may go on past that. Queues what should be read ahead now.
+    func noteMiss(_ wanted: Range<Int64>, reading run: Range<UInt64>) {
         guard !context.readahead.isOff else { return }
-        let unused = pages.readaheadWaste.take(ofImage: context.map.image)
-        submit(context.readahead.missed(BasePage.numbers(covering: wanted), unused: unused))
+        let missed = BasePage.numbers(covering: wanted)
+        context.readahead.on.missed(UInt64(missed.count))
+        // To its stream, a reader has come as far as its read goes on. So a window begins behind that.
+        let reached = missed.lowerBound..<max(missed.upperBound, run.upperBound)
+        submit(context.readahead.missed(reached, unused: takeUnused()))
     }
 
     /// A client has reached the marked page. Queues the next window.
     @inline(never)
     func noteArrival(at page: UInt64) {
+        submit(context.readahead.arrived(at: page, unused: takeUnused()))
+    }
+
+    /// What has been read ahead in vain since the last call. Reading on pays for all of it.
+    private func takeUnused() -> ReadaheadWaste.Unused {
         let unused = pages.readaheadWaste.take(ofImage: context.map.image)
-        submit(context.readahead.arrived(at: page, unused: unused))
+        context.readahead.on.wasted(unused.count)
+        return unused
     }
 
     private func submit(_ plan: ReadaheadPlan) {
@@ -52,18 +61,31 @@ extension PageMapper {
         }
     }
 
-    /// Chooses the page that gets the mark: `mark`, or if that is resident the nearest page of `vacant`, which are
-    /// missing or known to be zeroes. Known zeroes are marked at once, a missing page when it has been read.
+    /// Chooses the page that gets the mark: `mark`, or if somebody has used that already the nearest page that nobody
+    /// has. That is one of `vacant`, which are missing or known to be zeroes, or one that another read went on for. A
+    /// missing page gets the mark when it has been read, all others at once.
     /// - Returns: The page that has the mark or will have it.
     private func setMark(
         at mark: UInt64, in pages: Range<UInt64>, vacant: PageSet, upwards: Bool, _ chunk: borrowing LockedChunk
     ) -> UInt64? {
+        func isNew(_ page: UInt64) -> Bool { vacant.contains(page) || unused(page, chunk) != .none }
         let page =
             upwards
-            ? (mark..<pages.upperBound).first(where: vacant.contains)
-            : (pages.lowerBound..<mark + 1).last(where: vacant.contains)
-        if let page { context.map.markZeroes(at: page, in: chunk) }
+            ? (mark..<pages.upperBound).first(where: isNew) : (pages.lowerBound..<mark + 1).last(where: isNew)
+        guard let page else { return nil }
+        if vacant.contains(page) {
+            context.map.markZeroes(at: page, in: chunk)
+        } else {
+            let word = context.table.word(unused(page, chunk))
+            word.pointee.state.bitwiseOr(PageState.marked, ordering: .relaxed)
+        }
         return page
+    }
+
+    /// The flexpage that covers `page`, if no client has used it yet; otherwise `.none`.
+    private func unused(_ page: UInt64, _ chunk: borrowing LockedChunk) -> FlexpageID {
+        let id = context.map.flexpage(at: page, in: chunk)
+        return id != .none && context.table.state(of: id).has(PageState.prefetched) ? id : .none
     }
 
     /// Populates the beginning of `run` with one read.

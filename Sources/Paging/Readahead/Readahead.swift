@@ -40,6 +40,8 @@ struct Readahead: @unchecked Sendable {
     /// Without credit, this part of what its reader has reached is what a stream has room for. The part of one with
     /// long requests is smaller: it is one page a request, but not less than the second part.
     private static let partOfMerit = (most: 8, least: 16)
+    /// The part where bytes limit the volume.
+    private static let partWhereBytesLimit = 256
     /// How long ago an access may have been that is a step of a stride, in accesses.
     private static let maxAgeOfStep: UInt64 = 8
 
@@ -51,13 +53,19 @@ struct Readahead: @unchecked Sendable {
     private let sizes: MemorySizes?
     /// The maximum window that is wanted, base pages; 0 if nothing is read ahead.
     private let limit: UnsafeMutablePointer<Synchronization.Atomic<Int>>
+    /// How far the read of a miss goes on.
+    let on = ReadingOn()
+    /// What the volume delivers at present.
+    private let volume = VolumeWindow()
 
     private struct State {
         var streams = InlineArray<16, ReadaheadStream>(repeating: ReadaheadStream())
         var time: UInt64 = 0
         /// The maximum window at present.
-        var maxNow: UInt64
+        var maxNow: UInt64 { didSet { on.windowsAre(upTo: maxNow) } }
+        let on: ReadingOn
         var account: ReadaheadAccount
+        var judge = VolumeJudge()
     }
 
     init(imageSize: Int64, maxWindow: Int, _ sizes: MemorySizes? = nil) {
@@ -67,14 +75,33 @@ struct Readahead: @unchecked Sendable {
         limit.initialize(to: Synchronization.Atomic(maxWindow))
         state = .allocate(capacity: 1)
         let account = ReadaheadAccount(maxWindow: min(maxWindow, sizes?.maxLateReadahead ?? .max))
-        state.initialize(to: State(maxNow: UInt64(maxWindow), account: account))
+        state.initialize(to: State(maxNow: UInt64(maxWindow), on: on, account: account))
     }
 
     func destroy() {
         monitor.destroy()
         state.deallocate()
         limit.deallocate()
+        on.destroy()
+        volume.destroy()
     }
+
+    /// A read of the image begins. `endRead` follows.
+    func beginRead() { volume.begin(now: now) }
+
+    private var now: UInt64 { UInt64(MonotonicClock.seconds * 1e6) }
+
+    /// A read of the image has ended, of `pages` pages.
+    func endRead(_ pages: Int, isGood: Bool) {
+        guard let count = volume.end(pages, isGood: isGood, now: now) else { return }
+        monitor.withLock {
+            state.pointee.judge.take(reads: count.reads, pages: count.pages, microseconds: count.microseconds)
+            on.limit = state.pointee.judge.limit
+        }
+    }
+
+    /// Whether bytes limit the volume, so that what is read in vain costs its full time.
+    private var isThrifty: Bool { on.limit == .bytes }
 
     /// The maximum window, base pages; 0 if nothing is read ahead. It may change at any time. A stream learns of it
     /// when it asks for its next window.
@@ -101,7 +128,8 @@ struct Readahead: @unchecked Sendable {
             guard !isOff else { return ReadaheadPlan() }
             learn(unused)
             state.pointee.time += 1
-            state.pointee.account.missed(UInt64(pages.count), maxWindow: Int(maxLateWindow))
+            state.pointee.account.missed(
+                UInt64(pages.count), maxWindow: Int(maxLateWindow), isThrifty: isThrifty)
             for index in 0..<Readahead.streamCount
             where state.pointee.streams[index].accesses > 0 && state.pointee.streams[index].follow(pages) {
                 settle(index)
@@ -124,7 +152,8 @@ struct Readahead: @unchecked Sendable {
     private func settle(_ index: Int) {
         state.pointee.streams[index].usedAt = state.pointee.time
         let progress = state.pointee.streams[index].takeProgress()
-        state.pointee.account.passed(progress.passed, maxWindow: Int(maxLateWindow))
+        state.pointee.account.passed(
+            progress.passed, maxWindow: Int(maxLateWindow), isThrifty: isThrifty)
         state.pointee.account.lost(progress.lost)
     }
 
@@ -193,7 +222,9 @@ struct Readahead: @unchecked Sendable {
         if credit >= Int(wanted) { return wanted }
         let stream = state.pointee.streams[index]
         let request = stream.latest.count
-        let part = min(max(Readahead.partOfMerit.most, request), Readahead.partOfMerit.least)
+        let part =
+            isThrifty
+            ? Readahead.partWhereBytesLimit : min(max(Readahead.partOfMerit.most, request), Readahead.partOfMerit.least)
         let own = Int(stream.reached) / part - Int(stream.outstanding)
         let room = min(max(credit, own), Int(wanted))
         return room >= min(max(Readahead.minPages, Readahead.minRequests * request), Int(wanted)) ? UInt64(room) : nil

@@ -125,7 +125,8 @@ public final class Writeback: @unchecked Sendable {
     private func lookAfter(_ provider: Provider, _ schedule: inout WritebackSchedule) -> Bool {
         let now = MonotonicClock.milliseconds
         // A flush waits for what a zero or trim has reserved.
-        if provider.durability.hasLeftFlushes, now >= schedule.nextRetry, provider.mapper.context.reservations.isEmpty {
+        let isWaitingForNothing = !provider.mapper.context.reservations.isReplacing
+        if provider.durability.hasLeftFlushes, now >= schedule.nextRetry, isWaitingForNothing {
             schedule.nextRetry = now + Writeback.retryInterval
             let count = provider.durability.flushForThoseWhoLeft()
             if count > 0 { flushesCompleted(provider, count) }

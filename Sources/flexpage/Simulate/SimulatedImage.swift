@@ -74,6 +74,10 @@ final class SimulatedImage: ForgetfulImage, @unchecked Sendable {
         bytesWritten.add(SimulatedImage.bytes(in: pieces), ordering: .relaxed)
     }
 
+    func writeParts(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        try writeOut(pieces, at: offset)
+    }
+
     private static func bytes(in pieces: UnsafeBufferPointer<iovec>) -> Int {
         pieces.reduce(0) { $0 + $1.iov_len }
     }

@@ -50,6 +50,28 @@ struct WriteAccessTests {
         first.endWriting()
     }
 
+    /// A writer waits a little for the lock. A server that was killed while it wrote has it until the kernel is done.
+    @Test func waitsForTheLock() throws {
+        let path = scratch.file(pattern(4096))
+        let first = try ImageFile(path: path)
+        let second = try ImageFile(path: path)
+        try first.beginWriting()
+        let steps = Guarded<[String]>([])
+        let hasBegun = DetachedThread.run {
+            steps.withLock { $0.append("asks") }
+            let isRefused = (try? second.beginWriting()) == nil
+            steps.withLock { $0.append(isRefused ? "refused" : "writes") }
+        }
+        #expect(hasBegun)
+        func wait(for count: Int) { while steps.withLock({ $0.count }) < count { usleep(1000) } }
+        wait(for: 1)
+        usleep(50_000)
+        first.endWriting()
+        wait(for: 2)
+        #expect(steps.withLock { $0 } == ["asks", "writes"])
+        second.endWriting()
+    }
+
     /// The lock goes with the image. With lock=off there is none to take or to respect.
     @Test func withoutLock() throws {
         let path = scratch.file(pattern(4096))

@@ -175,7 +175,10 @@ final class RecordingImage: Accessor, @unchecked Sendable {
     // MARK: - Writing
 
     func writeOut(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
-        let range = clipped(pieces, offset)
+        try write(pieces, clipped(pieces, offset))
+    }
+
+    private func write(_ pieces: UnsafeBufferPointer<iovec>, _ range: Range<Int64>) throws(AccessError) {
         let values = sectorValues(pieces, range)
         let first = Int(range.lowerBound) / Sector.size
         beginChange(range)
@@ -186,12 +189,24 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         var random = arrive()
         let hasFailed = fails(&random, onceIn: faults.writeFailsOnceIn)
         let count = hasFailed ? random.pick(0...values.count) : values.count
-        copyOut(pieces, at: Int(offset), bytes: count * Sector.size, &random)
+        copyOut(pieces, at: Int(range.lowerBound), bytes: count * Sector.size, &random)
         verdict.expect(sectorValues(pieces, range) == values, "bytes changed on their way out at \(range)")
         endChange(range)
         end(index, reaching: count, hasFailed: hasFailed)
         delay(&random)
         if hasFailed { throw AccessError(random.once(in: 2) ? EIO : ENOSPC) }
+    }
+
+    let partUnit: Int? = Sector.size
+
+    func writeParts(_ pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(AccessError) {
+        let bytes = pieces.reduce(0) { $0 + $1.iov_len }
+        let areWhole = pieces.allSatisfy { $0.iov_len % Sector.size == 0 && Int(bitPattern: $0.iov_base) % 4096 == 0 }
+        verdict.expect(areWhole && offset % Int64(Sector.size) == 0, "parts are whole sectors in memory of their own")
+        verdict.expect(offset + Int64(bytes) <= size, "parts lie in the image")
+        let inner = pieces.dropFirst().dropLast()
+        verdict.expect(inner.allSatisfy { $0.iov_len % 4096 == 0 }, "only the ends are parts of pages")
+        try write(pieces, offset..<offset + Int64(bytes))
     }
 
     /// What is wrong if `faults.clearsFirst`.

@@ -69,11 +69,42 @@ import Testing
         #expect(reservations.isEmpty)
     }
 
-    /// There are sixteen slots. The seventeenth reservation waits for one, though nobody has its pages, and gets
+    /// A write takes a reservation at once or not at all: not beside another one of its pages, not before a zero that
+    /// waits, and not the last eight slots.
+    @Test func writesWaitForNothing() {
+        let reservations = self.reservations
+        reservations.reserve(10..<20)
+        #expect(reservations.isReplacing)
+        #expect(!reservations.reserveAtOnce(19..<21))
+        #expect(reservations.reserveAtOnce(20..<21))
+        #expect(reservations.first(in: 0..<30) == 10 && reservations.first(in: 15..<30) == 15)
+        #expect(reservations.first(in: 20..<30) == 20 && reservations.first(in: 21..<30) == nil)
+        Watchdog.guarding("a zero waits for a write") {
+            let zero = Companion { reservations.reserve(20..<40) }
+            zero.waitUntilAsleep()
+            #expect(!reservations.reserveAtOnce(100..<101), "zeroes that wait come first")
+            reservations.release(20..<21, isReplacement: false)
+            zero.join()
+        }
+        #expect(reservations.reserveAtOnce(100..<101))
+        reservations.release(100..<101, isReplacement: false)
+        reservations.release(10..<20)
+        reservations.release(20..<40)
+        #expect(!reservations.isReplacing && reservations.isEmpty)
+        var taken: UInt64 = 0
+        while reservations.reserveAtOnce(taken..<taken + 1) { taken += 1 }
+        #expect(taken == 24)
+        reservations.reserve(1000..<1001)
+        reservations.release(1000..<1001)
+        for page in 0..<taken { reservations.release(page..<page + 1, isReplacement: false) }
+        #expect(reservations.isEmpty)
+    }
+
+    /// There are 32 slots. One more reservation waits for one, though nobody has its pages, and gets
     /// whichever is free.
     @Test func waitsForAPlace() {
         let reservations = self.reservations
-        for place in 0..<16 as Range<UInt64> { reservations.reserve(place * 10..<place * 10 + 5) }
+        for place in 0..<32 as Range<UInt64> { reservations.reserve(place * 10..<place * 10 + 5) }
         Watchdog.guarding("waits for a slot") {
             let last = Companion { reservations.reserve(1000..<1001) }
             last.waitUntilAsleep()
@@ -83,7 +114,7 @@ import Testing
             last.join()
         }
         #expect(reservations.overlaps(1000..<1001))
-        for place in 0..<16 as Range<UInt64> where place != 7 {
+        for place in 0..<32 as Range<UInt64> where place != 7 {
             #expect(reservations.overlaps(place * 10..<place * 10 + 1))
             reservations.release(place * 10..<place * 10 + 5)
         }

@@ -107,7 +107,7 @@ import Testing
             try body()
             _ = consume loan
         case .writer:
-            let loan = try rig.provider.mapper.lendForWriting(range, &progress)
+            let loan = try rig.provider.mapper.lendForWriting(range, of: nil, &progress)
             try body()
             _ = consume loan
         case .writeOut:

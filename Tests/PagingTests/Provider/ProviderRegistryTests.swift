@@ -40,7 +40,7 @@ import Testing
 
     /// Only the last close drops the image's pages, and only its own.
     @Test func theLastCloseDropsPages() throws {
-        let pages = try Pages(memory: 4 << 20)
+        let pages = try Pages(memory: 4 << 20, readahead: 0)
         let registry = ProviderRegistry(pages: pages)
         let a = try registry.open(first) { PatternImage(size: 1 << 20, key: 1) }
         let again = try registry.open(first) { PatternImage(size: 1 << 20, key: 1) }

@@ -162,7 +162,7 @@ import Testing
         let rig = try ObservedRig()
         try rig.dirty([3], 6)
         var progress = PageMapper.RequestProgress()
-        let loan = try rig.provider.mapper.lendForWriting(3 << 12..<4 << 12, &progress)
+        let loan = try rig.provider.mapper.lendForWriting(3 << 12..<4 << 12, of: nil, &progress)
         #expect(rig.pages.will.bringOut().broughtOut == 1)
         #expect(rig.image.holds(6, 3))
         _ = consume loan
@@ -174,7 +174,7 @@ import Testing
         let rig = try ObservedRig()
         try rig.dirty([3], 6)
         var progress = PageMapper.RequestProgress()
-        let loan = try rig.provider.mapper.lendForWriting(4 << 12..<5 << 12, &progress)
+        let loan = try rig.provider.mapper.lendForWriting(4 << 12..<5 << 12, of: nil, &progress)
         #expect(rig.isDirty(4))
         #expect(rig.pages.will.bringOut().broughtOut == 1)
         #expect(rig.image.written == [3])

@@ -162,7 +162,7 @@ import Testing
         let rig = try ObservedRig()
         try rig.dirty(0..<4)
         var progress = PageMapper.RequestProgress()
-        let loan = try rig.provider.mapper.lendForWriting(10 << 12..<11 << 12, &progress)
+        let loan = try rig.provider.mapper.lendForWriting(10 << 12..<11 << 12, of: nil, &progress)
         let writer = Companion { _ = WriteBatchTests.writeOut(0..<16, of: rig) }
         Watchdog.guarding("waits for a writer with nothing begun") {
             Thread.wait { rig.image.written.count == 4 }

@@ -14,15 +14,20 @@ extension Durability {
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.
     func flush(_ effort: WriteBatch.Effort = .again) throws(AccessError) {
-        try flushes.share {
+        // The helper takes pains with bad pages, for clients. What nobody waits for is not left to it.
+        try flushes.share(byItself: effort != .again) {
             let error = flushAlone(effort)
-            if flushes.wantsHelp { flushThread.ensure(for: self) }
+            if flushes.wantsHelp { startFlushThread() }
             return error
         }
     }
 
-    /// The image has no users any more: no thread of its own is left.
-    func endFlushThread() { flushThread.end() }
+    /// Callers wait for the next flush. The thread keeps no reference, because its end must not be the image's. Each
+    /// flush that it leads has callers, and they keep the image.
+    private func startFlushThread() {
+        let durability = Unmanaged.passUnretained(self)
+        flushThread.start { durability._withUnsafeGuaranteedRef { $0.flushAlone(.again) } }
+    }
 
     /// How often a flush begins again because the image was reached anew.
     private static let maxFlushes = 20

@@ -58,7 +58,7 @@ final class Durability: @unchecked Sendable {
         self.context = context
         self.pages = pages
         self.accessor = accessor
-        flushThread = FlushThread(flushes) { $0._withUnsafeGuaranteedRef { $0.flushAlone(.again) } }
+        flushThread = FlushThread(flushes)
         context.map.ledger.prepare()
         if isTakenOver { context.map.risk.takeOver() } else { context.map.risk.prepare() }
     }

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -166,7 +167,7 @@ import Testing
         Watchdog.guarding("the helper leads what is waited for") {
             syncs.setHelped(true)
             let helper = Companion {
-                syncs.help {
+                syncs.help(patience: 1000) {
                     led.add()
                     return trial.sync()
                 }
@@ -220,7 +221,8 @@ import Testing
                 var random = SplitMix64(seed: seed, stream: 0)
                 while isOver.count == 0 {
                     syncs.setHelped(true)
-                    let other = Companion { syncs.help { trial.sync() } }
+                    let patience = Int(random.pick(0...2))
+                    let other = Companion { syncs.help(patience: patience) { trial.sync() } }
                     usleep(UInt32(random.pick(0...2000)))
                     syncs.setHelped(false)
                     other.join()

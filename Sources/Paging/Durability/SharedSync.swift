@@ -156,6 +156,9 @@ struct SharedSync: @unchecked Sendable {
 
     private var help: Condition { Condition(at: state.pointer(to: \.help)!) }
 
+    /// Whether there is a helper.
+    var isHelped: Bool { lock.withLock { state.pointee.isHelped } }
+
     /// Whether callers wait for the next sync, and there is no helper to lead it.
     var wantsHelp: Bool { lock.withLock { state.pointee.isNextWanted && !state.pointee.isHelped } }
 

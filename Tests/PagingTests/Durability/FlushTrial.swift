@@ -58,7 +58,10 @@ final class FlushTrial: Sendable {
     static func refuseThreads() {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
-        let isSet = pthread_attr_setstacksize(&attributes, 1 << 47) == 0 && pthread_setattr_default_np(&attributes) == 0
+        // Glibc's module does not show this function.
+        typealias SetDefault = @convention(c) (UnsafePointer<pthread_attr_t>) -> Int32
+        let setDefault = unsafeBitCast(dlsym(nil, "pthread_setattr_default_np"), to: SetDefault?.self)
+        let isSet = pthread_attr_setstacksize(&attributes, 1 << 47) == 0 && setDefault?(&attributes) == 0
         precondition(isSet, "the default stack size cannot be set")
         pthread_attr_destroy(&attributes)
     }

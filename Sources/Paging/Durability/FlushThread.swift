@@ -1,11 +1,11 @@
 import CSignalStack
 
-/// Of one image: a thread that leads flushes while callers wait for the next one, round after round. It is the helper of
-/// a `SharedSync`, which says when callers leave their flush to it.
+/// Of one image: a thread that leads flushes while callers wait for the next one, round after round. It is the helper
+/// of a `SharedSync`, which says when callers leave their flush to it.
 ///
-/// Without it, one of those that wait leads the next flush. It has to be woken for that, and on busy processors it waits
-/// for its turn while the disk has nothing to do. A single client, which never waits for another's flush, leads by
-/// itself and pays for no thread.
+/// Without it, one of those that wait leads the next flush. It has to be woken for that, and on busy processors it
+/// waits for its turn while the disk has nothing to do. A single client, which never waits for another's flush, leads
+/// by itself and pays for no thread.
 ///
 ///     none ── start: callers wait ──▶ leads, or sleeps ── end: the image has no users ──▶ none
 ///      ▲                                     └── nothing to lead for `patience` ──▶ over ──┐

@@ -10,9 +10,9 @@ import Glibc
 /// The sync that a caller shares begins after the call. So it begins after the write-outs that the caller has waited
 /// for, and covers them. No caller waits for more than two syncs.
 ///
-/// A *helper*, a thread of its own, may lead syncs for callers that wait for the next one (`help`). Once there was one to
-/// lead, the helper is *in charge*: callers that find no sync under way leave theirs to it, too. Otherwise such a caller
-/// would lead one for itself alone, and all that come right after it would wait for that one and for the next.
+/// A *helper*, a thread of its own, may lead syncs for callers that wait for the next one (`help`). Once there was one
+/// to lead, the helper is *in charge*: callers that find no sync under way leave theirs to it, too. Otherwise such a
+/// caller would lead one for itself alone, and all that come right after it would wait for that one and for the next.
 ///
 ///     no helper ── setHelped(true) ──▶ helper, callers lead ── a sync ends, and callers wait ──▶ helper in charge
 ///         ▲                                │     ▲                                                    │     │
@@ -49,7 +49,7 @@ struct SharedSync: @unchecked Sendable {
         var isHelped = false
         /// The helper also leads for a caller that finds no sync under way.
         var isInCharge = false
-        /// Callers that wait for the sync after the last one that has begun, and leave it to the helper if there is one.
+        /// Callers that wait for the sync after the last one that has begun, and leave it to a helper if there is one.
         var nextCount = 0
         /// Those of the last sync that has begun.
         var roundCount = 0
@@ -88,7 +88,7 @@ struct SharedSync: @unchecked Sendable {
     /// Returns when a sync that began after the call has ended.
     /// - Parameter since: What `failureCount` was before the caller began to write out what it wants durable. A sync
     ///   that has failed since then may have made some of that dirty again, so it fails the caller too.
-    /// - Parameter byItself: The caller leaves nothing to the helper. It may still share what the helper does for others.
+    /// - Parameter byItself: The caller leaves nothing to a helper. It may still share what that does for others.
     /// - Parameter sync: Does the sync. The one caller that leads calls it, with no lock held.
     /// - Throws: The sync's error, to all callers that share it.
     func share(since: UInt64? = nil, byItself: Bool = false, _ sync: () -> AccessError?) throws(AccessError) {

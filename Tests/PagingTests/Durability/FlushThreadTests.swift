@@ -106,8 +106,8 @@ import Testing
         #expect(trial.led.count >= 1 && flushes.failureCount == 1)
     }
 
-    /// Callers come and go while the thread starts, ends by itself and is ended. Every caller's answer is that of a sync
-    /// after its call.
+    /// Callers come and go while the thread starts, ends by itself and is ended. Every caller's answer is that of a
+    /// sync after its call.
     @Test(arguments: Seeds.of(plain: 6, sanitized: 3)) func beginsAndEndsAtAnyTime(seed: UInt64) {
         let flushes = self.flushes
         let trial = SyncTrial(seed: seed)

@@ -14,7 +14,19 @@ extension Durability {
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.
     func flush(_ effort: WriteBatch.Effort = .again) throws(AccessError) {
-        try flushes.share { flushAlone(effort) }
+        // The helper takes pains with bad pages, for clients. What nobody waits for is not left to it.
+        try flushes.share(byItself: effort != .again) {
+            let error = flushAlone(effort)
+            if flushes.wantsHelp { startFlushThread() }
+            return error
+        }
+    }
+
+    /// Callers wait for the next flush. The thread keeps no reference, because its end must not be the image's. Each
+    /// flush that it leads has callers, and they keep the image.
+    private func startFlushThread() {
+        let durability = Unmanaged.passUnretained(self)
+        flushThread.start { durability._withUnsafeGuaranteedRef { $0.flushAlone(.again) } }
     }
 
     /// How often a flush begins again because the image was reached anew.
@@ -22,7 +34,7 @@ extension Durability {
 
     /// One flush, while no other is under way. If the image was reached anew, what it may have forgotten is dirty
     /// again, unless that is lost.
-    private func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
+    func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
         var error = flushOnce(effort)
         for _ in 1..<Durability.maxFlushes where error?.code == ESTALE && lost == nil { error = flushOnce(effort) }
         return error

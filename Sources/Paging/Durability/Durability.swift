@@ -35,6 +35,8 @@ final class Durability: @unchecked Sendable {
     /// Flushes that wait together are one: one write-out of what is dirty, and one sync. A caller that has written out
     /// what it wants durable needs a sync alone, and shares that of a flush or of another caller.
     let flushes = SharedSync()
+    /// Leads flushes while callers wait for them.
+    let flushThread: FlushThread
 
     /// The error of the last sync; 0 if that was a good one.
     private let syncError = Atomic<Int32>(0)
@@ -56,11 +58,13 @@ final class Durability: @unchecked Sendable {
         self.context = context
         self.pages = pages
         self.accessor = accessor
+        flushThread = FlushThread(flushes)
         context.map.ledger.prepare()
         if isTakenOver { context.map.risk.takeOver() } else { context.map.risk.prepare() }
     }
 
     deinit {
+        flushThread.end()
         flushes.destroy()
         syncs.destroy()
     }

@@ -217,6 +217,7 @@ public final class ProviderRegistry: @unchecked Sendable {
     private func flush(_ provider: Provider) -> AccessError? {
         pages.prefetches.forget(provider)
         pages.writebackQueue.withdraw(provider)
+        defer { provider.durability.flushThread.end() }
         do throws(AccessError) {
             if provider.accessor.isWritable { try provider.flush() }
             return nil

@@ -22,11 +22,16 @@ final class SyncTrial: Sendable {
     var syncCount: Int { done.withLock { $0.count } }
 
     /// Asks for a sync, and judges the result.
-    func call(_ syncs: SharedSync) {
+    /// - Parameter afterwards: Is called after a sync that the caller has led, before that counts as ended.
+    func call(_ syncs: SharedSync, _ afterwards: () -> Void = {}) {
         let since = clock.tick()
         var failure: AccessError?
         do throws(AccessError) {
-            try syncs.share { sync() }
+            try syncs.share {
+                let error = sync()
+                afterwards()
+                return error
+            }
         } catch {
             failure = error
         }
@@ -36,7 +41,7 @@ final class SyncTrial: Sendable {
         verdict.expect(isDue, "\(failure as Any) from \(since) to \(until), of \(own)")
     }
 
-    private func sync() -> AccessError? {
+    func sync() -> AccessError? {
         verdict.expect(underWay.add() == 1, "two syncs at once")
         let begin = clock.tick()
         var random = SplitMix64(seed: seed, stream: begin)

@@ -10,6 +10,8 @@ class Conditions:
     date: str
     # At the start of the session. Rows that differ in nothing else have the same conditions.
     load: str = field(compare=False)
+    # A machine's kernel may change between sessions, and it is what peers are made of.
+    kernel: str
     # MiB of the limit that a server with its own bound leaves.
     margin: int
     pairs: int
@@ -37,6 +39,7 @@ class Conditions:
         """A few words about each of the named fields."""
         words = {
             "date": f"on {self.date}",
+            "kernel": f"with {self.kernel}",
             "margin": f"with `memory=` {self.margin} MiB below the limit",
             "pairs": f"in {self.pairs} pair{'s' if self.pairs > 1 else ''} of runs with each peer",
             "seconds": f"in runs of {self.seconds} s",

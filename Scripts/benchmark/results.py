@@ -144,8 +144,10 @@ class Results:
         """Reads what `save` wrote. Rows that no longer exist are left out."""
         document = json.loads(path.read_text())
         rows = {row.key: row for row in ROWS}
+        # Once it was the same for all rows.
+        kernel = {"kernel": document["about"]["machine"].pop("kernel")} if "kernel" in document["about"]["machine"] else {}
         return Results(document["about"], [
-            RowResult(rows[kept["key"]], Conditions.of(kept["conditions"]), [
+            RowResult(rows[kept["key"]], Conditions.of(kernel | kept["conditions"]), [
                 Comparison(peer["peer"], [(ours, theirs) for ours, theirs in peer["pairs"]]) for peer in kept["peers"]
             ])
             for kept in document["rows"] if kept["key"] in rows

@@ -72,12 +72,13 @@ class Session:
             say(f"{why_not}. Only pairs whose servers do not need them are run.")
         if not machine.drop_caches():
             say("Caches cannot be dropped without root.")
+        about = machine.description(plan.work)
         self.conditions = Conditions(
-            date=datetime.date.today().isoformat(), load=f"{os.getloadavg()[0]:.1f}", margin=BESIDE >> 20,
-            pairs=plan.pairs, **dataclasses.asdict(plan.length), extra=plan.extra)
+            date=datetime.date.today().isoformat(), load=f"{os.getloadavg()[0]:.1f}", kernel=about.pop("kernel"),
+            margin=BESIDE >> 20, pairs=plan.pairs, **dataclasses.asdict(plan.length), extra=plan.extra)
         # Rows of earlier sessions may be put in its place; see Results.continuing.
         self.results = Results({
-            "machine": machine.description(plan.work), "limit_mib": plan.limit, "image_mib": plan.image,
+            "machine": about, "limit_mib": plan.limit, "image_mib": plan.image,
             "cached_image_mib": plan.cached_image, "has_groups": self.has_groups,
         })
 

@@ -60,7 +60,7 @@ def notes(results: Results) -> str:
     footnotes = results.footnotes
     usual = footnotes.usual
     lines = [
-        f"Measured on {usual.date}: {machine['processor']}, {machine['memory']} of memory, {machine['kernel']}, images on "
+        f"Measured on {usual.date}: {machine['processor']}, {machine['memory']} of memory, {usual.kernel}, images on "
         f"{machine['disk']}; {machine['nbdkit']}, {machine['qemu-nbd']}, {machine['fio']}; load average at the start "
         f"{loads(results)}.",
         "",

@@ -2,6 +2,7 @@
 """Tests what Scripts/bench computes from its measurements: ratios, targets, tables, and its part of the README.
 Prints `PASS name` and `FAIL name: why`."""
 
+import json
 import os
 import re
 import sys
@@ -23,7 +24,7 @@ from servers import PEERS, RAW  # noqa: E402
 from session import Plan  # noqa: E402
 from table import notes, table, targets  # noqa: E402
 
-USUAL = Conditions(date="2000-01-01", load="0.1", margin=20, pairs=1, seconds=1, warm_up=1, fill=2, extra=("dirty=20%",))
+USUAL = Conditions(date="2000-01-01", load="0.1", kernel="<kernel> & more", margin=20, pairs=1, seconds=1, warm_up=1, fill=2, extra=("dirty=20%",))
 LATER = replace(USUAL, date="2000-01-02", load="3.5", extra=())
 
 
@@ -132,7 +133,7 @@ def lengths() -> None:
 
 
 def some_results() -> Results:
-    machine = {key: f"<{key}> & more" for key in ("processor", "memory", "kernel", "disk", "nbdkit", "qemu-nbd", "fio")}
+    machine = {key: f"<{key}> & more" for key in ("processor", "memory", "disk", "nbdkit", "qemu-nbd", "fio")}
     about = {"machine": machine, "limit_mib": 192, "image_mib": 2048, "cached_image_mib": 96, "has_groups": True}
     raw = Comparison(RAW, [({"value": 500}, {"value": 1000, "depth": 8})])
     return Results(about, [
@@ -164,7 +165,7 @@ def parts() -> None:
     found = [each.conditions for each in whole.rows]
     expect("and each with what it was measured with", found == [USUAL, LATER, LATER, USUAL], found)
     for what, about in (("limit_mib", part.about | {"limit_mib": 64}),
-                        ("kernel", part.about | {"machine": part.about["machine"] | {"kernel": "another"}}),
+                        ("disk", part.about | {"machine": part.about["machine"] | {"disk": "another"}}),
                         ("nbdkit", part.about | {"machine": part.about["machine"] | {"nbdkit": "another"}})):
         try:
             Results(about).continuing(kept)
@@ -213,6 +214,12 @@ def files() -> None:
         expect("the notes say with which options", "`memory=` is 20 MiB less" in told and ", `dirty=20%`" in told, told)
         again = Results.load(directory / "peers.json")
         expect("results are read back as they were written", again == some_results(), again)
+        document = json.loads((directory / "peers.json").read_text())
+        for row in document["rows"]:
+            document["about"]["machine"]["kernel"] = row["conditions"].pop("kernel")
+        (directory / "old.json").write_text(json.dumps(document))
+        again = Results.load(directory / "old.json")
+        expect("a kernel that is told of all rows is that of each", again == some_results(), again)
         readme = directory / "README.md"
         begin, end = re.findall(r"<!-- .*peers.* -->", report.README.read_text())
         readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")

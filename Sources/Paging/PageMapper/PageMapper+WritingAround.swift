@@ -82,9 +82,12 @@ extension PageMapper {
 
     private func noteWritten(_ written: Range<Int64>) {
         let pages = BasePage.numbers(covering: written)
-        for page in [pages.lowerBound, pages.upperBound - 1] where written.part(inPage: page).count < BasePage.size {
-            self.pages.writtenParts.note(written.part(inPage: page), of: key(of: page))
-        }
+        noteWritten(written.part(inPage: pages.lowerBound), of: pages.lowerBound)
+        if pages.count > 1 { noteWritten(written.part(inPage: pages.upperBound - 1), of: pages.upperBound - 1) }
+    }
+
+    private func noteWritten(_ part: Range<Int64>, of page: UInt64) {
+        if part.count < BasePage.size { pages.writtenParts.note(part, of: key(of: page)) }
     }
 
     /// Whether `page` can only be resident after a read.
@@ -110,10 +113,8 @@ extension PageMapper {
         in chunk: borrowing LockedChunk
     ) {
         let pages = BasePage.numbers(covering: written)
-        // A thread that has asked for holes meanwhile may have been told of one that is none any more (`askForHole`).
-        for page in [pages.lowerBound, pages.upperBound - 1] where context.map.flexpage(at: page, in: chunk) == .none {
-            context.map.forgetZeroes(in: page..<page + 1, of: chunk)
-        }
+        forgetZeroes(ofPart: pages.lowerBound, in: chunk)
+        forgetZeroes(ofPart: pages.upperBound - 1, in: chunk)
         chunk.shard.pointee.writeLoans += 1
         switch result {
         case .success:
@@ -126,6 +127,12 @@ extension PageMapper {
             chunk.shard.pointee.failedWrites += 1
             context.map.counters.countFailedWrite()
         }
+    }
+
+    /// A thread that has asked for holes meanwhile may have been told of one that is none any more (`askForHole`).
+    private func forgetZeroes(ofPart page: UInt64, in chunk: borrowing LockedChunk) {
+        guard context.map.flexpage(at: page, in: chunk) == .none else { return }
+        context.map.forgetZeroes(in: page..<page + 1, of: chunk)
     }
 
     // MARK: The write itself

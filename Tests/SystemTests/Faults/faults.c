@@ -5,6 +5,8 @@
 //
 //   unlock-shard, unlock-queue, unlock-ledger   holding that lock of the pager's, at the end of what it guards
 //   malloc        in malloc, whose lock is never released: any other thread that allocates waits forever
+//   malloc-locked in malloc or free, holding one of these locks. Nothing may be allocated or freed there: if another
+//                 thread has faulted in malloc, the last will would wait for the lock in vain
 //   write         about to write to the image
 //   overflow      in the middle of a read of the image, with no stack left
 //   fdatasync     in a sync (any thread, each time)
@@ -25,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -123,10 +126,30 @@ int pthread_mutex_unlock(pthread_mutex_t *mutex)
     return unlock(mutex);
 }
 
+// Whether this thread holds one of the pager's locks.
+static bool holds_lock(void)
+{
+    const pid_t self = (pid_t)syscall(SYS_gettid);
+    for (int number = 0; number < known_locks; number++)
+        if (locks[number] != NULL && locks[number]->__data.__owner == self)
+            return true;
+    return false;
+}
+
 void *__libc_malloc(size_t size);
+void __libc_free(void *block);
+
+void free(void *block)
+{
+    if (block != NULL && is_place("malloc-locked") && holds_lock())
+        crash();
+    __libc_free(block);
+}
 
 void *malloc(size_t size)
 {
+    if (is_place("malloc-locked") && holds_lock())
+        crash();
     if (atomic_load(&is_malloc_stuck))
         for (;;)
             pause();

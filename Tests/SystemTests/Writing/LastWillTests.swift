@@ -24,12 +24,14 @@ import Testing
 
         /// Serves it to writers until `end` has ended the server, and checks that nothing answered is missing.
         /// - Parameter signals: One of them ends the server.
+        /// - Parameter promise: What is checked: that nothing answered, or nothing flushed, is missing.
         /// - Parameter excused: The number of base pages that may be missing, given the log.
         /// - Returns: The log.
         @discardableResult
         func run(
             _ parameters: [String] = [], _ command: [String] = [], signals: [Int32], round: Int = 0,
-            excused: (String) -> Int = { _ in 0 }, then end: (Server) throws -> Void
+            keeps promise: SectorLedger.Promise = .answered, excused: (String) -> Int = { _ in 0 },
+            then end: (Server) throws -> Void
         ) throws -> String {
             let parameters = [path, "memory=\(LastWillTests.memory)", "dirty-age=3600"] + parameters
             let server = try Server(parameters, Server.Options(isVerbose: false, command: command))
@@ -40,7 +42,7 @@ import Testing
             let status = try server.process.wait()
             #expect(signals.contains { status == 128 + $0 }, "\(status): \(server.log)")
             do {
-                try ledger.check(try Files.bytes(path), keeps: .answered, excused: excused(server.log))
+                try ledger.check(try Files.bytes(path), keeps: promise, excused: excused(server.log))
             } catch {
                 throw Trouble("round \(round): \(error); \(server.log)")
             }
@@ -134,6 +136,22 @@ import Testing
                 }
             }
             if !place.hasPrefix("unlock") { #expect(Self.passedOver(log) == 0, "\(log)") }
+        }
+    }
+
+    /// No thread allocates or frees while it holds one of the pager's locks, whatever it does for writers of parts of
+    /// pages and for a reader.
+    @Test(.enabled(if: FaultLibrary.canBeBuilt, "there is no C compiler")) func nothingIsAllocatedUnderALock() throws {
+        let library = try FaultLibrary()
+        defer { withExtendedLifetime(library) {} }
+        let command = library.command(faultingAt: "malloc-locked", memory: Self.memory)
+        let trial = try Trial()
+        try trial.run(["dirty=5%", "last-will=off"], command, signals: [SIGKILL], keeps: .flushed) { server in
+            try library.arm(server.pid)
+            let client = try Client(server)
+            for page in 0..<2048 { _ = try client.read(4096, at: page << 12) }
+            client.vanish()
+            kill(server.pid, SIGKILL)
         }
     }
 

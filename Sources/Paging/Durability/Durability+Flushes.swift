@@ -34,7 +34,7 @@ extension Durability {
 
     /// One flush, while no other is under way. If the image was reached anew, what it may have forgotten is dirty
     /// again, unless that is lost.
-    func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
+    private func flushAlone(_ effort: WriteBatch.Effort) -> AccessError? {
         var error = flushOnce(effort)
         for _ in 1..<Durability.maxFlushes where error?.code == ESTALE && lost == nil { error = flushOnce(effort) }
         return error

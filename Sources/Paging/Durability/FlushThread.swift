@@ -13,14 +13,14 @@ import CSignalStack
 ///
 /// If no thread can be started, callers lead as before, and it is tried again a second later.
 ///
-/// **Failures** belong to the round: whoever leads it, its callers get its error, and nobody else does. The thread has
-/// no request of its own, answers nobody, and keeps nothing between two rounds. So a process that dies loses no more
-/// than if a caller had led.
+/// **Failures** belong to the round: whoever leads it, its callers get its error. So does a caller of an earlier round
+/// that has not returned yet (`SharedSync.share`). The thread has no request of its own, answers nobody, and keeps
+/// nothing between two rounds. So a process that dies loses no more than if a caller had led.
 ///
-/// Thread rules: any thread; the caller holds no lock. `end` waits for the flush under way. Nothing else waits for the
-/// thread but callers whose flush it leads. Costs: a thread with 20 KiB of its stack in use. An image has one only
-/// while two threads flush it at the same time, so there are fewer than half as many as threads with requests. A start
-/// takes about 50 µs of one caller's flush.
+/// Thread rules: any thread; the caller holds no lock, unless there certainly is no thread any more. `end` waits for
+/// the flush under way, and `start` for a thread that is over. Nothing else waits for the thread but callers whose
+/// flush it leads. Costs: a thread with 20 KiB of its stack in use. An image has one while two threads flush it at the
+/// same time, and for five seconds after that. A start takes about 50 µs of one caller's flush.
 final class FlushThread: @unchecked Sendable {
     private let flushes: SharedSync
     private let patience: Int

@@ -26,7 +26,8 @@ struct SharedSync: @unchecked Sendable {
 
     /// How long a waiting thread sleeps before it looks again, milliseconds.
     private static let maxSleep = 1000
-    /// After this many syncs in a row for a single caller each, callers that find none under way lead by themselves.
+    /// After this many syncs in a row for a single caller each, callers that find none under way lead by themselves. If
+    /// the helper is in charge again by chance, one more such sync is enough, until one has several callers.
     private static let maxLonely = 16
 
     private struct State {
@@ -197,7 +198,7 @@ struct SharedSync: @unchecked Sendable {
     /// Does the next sync, and those that callers wait for when it ends. The lock is held before and after. Each sync
     /// begins in the critical section in which the one before ends, so the callers that have been woken are not in its
     /// way.
-    /// - Parameter lonely: How many syncs in a row had a single caller.
+    /// - Parameter lonely: How many syncs in a row had a single caller, and nobody waiting at their end.
     private func leadOthers(_ lonely: inout Int, _ sync: () -> AccessError?) {
         begin()
         var isUnderWay = true

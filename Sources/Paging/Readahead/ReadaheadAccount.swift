@@ -33,7 +33,8 @@ struct ReadaheadAccount {
     private static let maxWindows = 10
     /// It is at least 4 MiB and at most 24, whatever the windows are.
     private static let limits = (least: 1024, most: 6144)
-    /// 4 MiB. Clients earn that with 8192 pages.
+    /// 4 MiB. Clients earn that with 8192 pages. On slow volumes they do with twice as many, and where bytes limit it
+    /// with 32 times as many.
     private static let maxDebt = 1024
 
     /// - Parameter maxWindow: The maximum window of the image.

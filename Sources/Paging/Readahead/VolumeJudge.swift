@@ -24,7 +24,7 @@
 /// A fast disk has no verdict: there the processors limit, and five windows may look level by chance.
 ///
 /// Cost: some tens of additions and multiplications a window. Nothing is tried out: a load whose reads are all alike
-/// leaves it at `either`.
+/// from the beginning leaves it at `either`.
 struct VolumeJudge {
     /// What the volume's speed depends on.
     enum Limit: Int {
@@ -41,14 +41,15 @@ struct VolumeJudge {
     static let minReads = 32
     /// With less than this time for each read, microseconds, a volume is fast.
     private static let minTimeOfRead: UInt64 = 100
-    /// How much, relative to its mean, a time may vary that counts as level, and how much a read's pages must vary.
+    /// How much, relative to its mean, a time may vary that counts as level, and how much a read's pages must vary. A
+    /// verdict's time may differ by the second from when it was found.
     private static let level = 0.02, varied = 0.05
     /// After how many windows without a plateau a verdict is forgotten.
     private static let patience = 8
 
     private(set) var limit = Limit.unknown
     private var pages = Latest(), timeOfRead = Latest(), timeOfPage = Latest()
-    /// With a verdict: the time of a read or of a page when it was found, microseconds.
+    /// With a verdict: the time of a read or of a page when it was last found, microseconds.
     private var known = 0.0
     private var doubts = 0
 
@@ -63,7 +64,8 @@ struct VolumeJudge {
         if limit == .unknown { limit = .either }
         guard pages.isFull else { return }
         if let plateau {
-            if limit != plateau { known = (plateau == .reads ? timeOfRead : timeOfPage).mean }
+            // While all reads are alike, the time is only compared. So it cannot creep.
+            if pages.isVaried(by: VolumeJudge.varied) { known = (plateau == .reads ? timeOfRead : timeOfPage).mean }
             limit = plateau
             doubts = 0
         } else {

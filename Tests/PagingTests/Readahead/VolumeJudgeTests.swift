@@ -62,6 +62,16 @@ import Testing
         #expect(judge.limit == limit)
     }
 
+    /// As fast as it was means: when reads varied last, not when the verdict was found first.
+    @Test func aSlowerVolumeHasAVerdict() {
+        var judge = VolumeJudge()
+        take([2, 4, 2, 3, 5], &judge)
+        take([2, 4, 2, 3, 5, 2, 4, 2, 3, 5], &judge, maxReads: 2000)
+        #expect(judge.limit == .reads)
+        take(Array(repeating: 4, count: 20), &judge, maxReads: 2000)
+        #expect(judge.limit == .reads)
+    }
+
     /// A verdict holds for eight windows that say nothing, or the contrary: reads all alike that are limited by
     /// something else.
     @Test func aVerdictIsForgotten() {

@@ -120,8 +120,9 @@ import Testing
                 let result = WritebackQueueTests.writeOut(leaves.reversed(), of: rig)
                 outcome.withLock { $0 = result }
             }
-            Thread.wait { rig.image.written.count == 68 }
-            #expect(gate.arrivals == 1 && !leader.hasEnded)
+            // On a busy machine, the held part may be the last to begin.
+            Thread.wait { rig.image.written.count == 68 && gate.arrivals == 1 }
+            #expect(!leader.hasEnded)
             gate.open()
             leader.join()
             rig.pages.writebackQueue.stop()

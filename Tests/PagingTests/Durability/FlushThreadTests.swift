@@ -35,9 +35,7 @@ import Testing
         let (flushes, trial) = (self.flushes, FlushTrial(held: 3))
         Watchdog.guarding("a flush thread ends with callers waiting") {
             let thread = FlushThread(flushes)
-            let first = Companion { trial.flush(flushes, thread) }
-            Thread.wait { trial.syncs.gates[0].arrivals == 1 }
-            let second = trial.callersAsleep(2, flushes, thread)
+            let (first, second) = trial.callersBehindOne(2, flushes, thread)
             trial.syncs.gates[0].open()
             Thread.wait { trial.syncs.gates[1].arrivals == 1 }
             let third = trial.callersAsleep(3, flushes, thread)
@@ -90,9 +88,7 @@ import Testing
         let (flushes, trial) = (self.flushes, FlushTrial(held: 2, errors: [nil, EIO]))
         Watchdog.guarding("a flush thread's flush fails") {
             let thread = FlushThread(flushes)
-            let first = Companion { trial.flush(flushes, thread) }
-            Thread.wait { trial.syncs.gates[0].arrivals == 1 }
-            let second = trial.callersAsleep(3, flushes, thread)
+            let (first, second) = trial.callersBehindOne(3, flushes, thread)
             trial.syncs.gates[0].open()
             // The first one may also get the error of a later flush. So it has ended before there is one.
             first.join()
@@ -140,9 +136,7 @@ import Testing
         await #expect(processExitsWith: .success) {
             let (flushes, trial) = (SharedSync(), FlushTrial(held: 1))
             let thread = FlushThread(flushes)
-            let first = Companion { trial.flush(flushes, thread) }
-            Thread.wait { trial.syncs.gates[0].arrivals == 1 }
-            let second = trial.callersAsleep(3, flushes, thread)
+            let (first, second) = trial.callersBehindOne(3, flushes, thread)
             FlushTrial.refuseThreads()
             trial.syncs.gates[0].open()
             for caller in [first] + second { caller.join() }

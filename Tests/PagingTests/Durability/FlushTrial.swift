@@ -44,6 +44,15 @@ final class FlushTrial: Sendable {
         return callers
     }
 
+    /// A caller whose flush waits at the first gate, and callers that sleep until the next flush.
+    func callersBehindOne(
+        _ count: Int, _ flushes: SharedSync, _ thread: FlushThread
+    ) -> (first: Companion, others: [Companion]) {
+        let first = Companion { self.flush(flushes, thread) }
+        Thread.wait { syncs.gates[0].arrivals == 1 }
+        return (first, callersAsleep(count, flushes, thread))
+    }
+
     /// One caller flushes while two wait for the next flush. Returns when all have been answered.
     func letThreadLead(_ flushes: SharedSync, _ thread: FlushThread) {
         let gate = Gate()

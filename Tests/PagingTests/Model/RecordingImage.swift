@@ -135,10 +135,10 @@ final class RecordingImage: Accessor, @unchecked Sendable {
         var random = arrive()
         let range = clipped(pieces, offset)
         verdict.expect(pieces.areDisjoint, "each piece has memory of its own")
-        checkUnchanged(pieces, range)
+        let sink = sink(pieces, at: Int(offset))
+        checkUnchanged(pieces, range, sink)
         if fails(&random, onceIn: faults.readFailsOnceIn) { throw AccessError(EIO) }
         var position = Int(offset)
-        let sink = sink(pieces, at: position)
         for piece in pieces {
             if isReadOver(piece, at: position, sink) {
                 memset(piece.iov_base, 0xEE, piece.iov_len)
@@ -150,12 +150,13 @@ final class RecordingImage: Accessor, @unchecked Sendable {
             position += piece.iov_len
         }
         Fate.letOthersRun(&random, onceIn: 2)
-        checkUnchanged(pieces, range)
+        checkUnchanged(pieces, range, sink)
     }
 
-    private func checkUnchanged(_ pieces: UnsafeBufferPointer<iovec>, _ range: Range<Int64>) {
+    private func checkUnchanged(
+        _ pieces: UnsafeBufferPointer<iovec>, _ range: Range<Int64>, _ sink: Range<FlexpageID>
+    ) {
         var position = Int(range.lowerBound)
-        let sink = sink(pieces, at: position)
         for piece in pieces {
             if !isReadOver(piece, at: position, sink) {
                 for page in pages(Int64(position)..<min(Int64(position + piece.iov_len), range.upperBound)) {

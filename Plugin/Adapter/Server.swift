@@ -16,6 +16,8 @@ final class Server: @unchecked Sendable {
     /// What a filter serves; nil in a plugin.
     private let layer: GlueLayer?
     private(set) var source: OpenedSource?
+    /// Why memory= will make the server slow; nil if it will not.
+    private var doubt: String?
     /// What the last server has left, and the next one is to find; nil without state=.
     private var inheritance: Inheritance?
     /// What warm= keeps; nil without it.
@@ -63,7 +65,9 @@ final class Server: @unchecked Sendable {
     /// Checks the configuration as a whole.
     func check() throws(ConfigurationError) {
         try settings.check()
-        try check(memoryBound: MemoryBound.tightest())
+        let bound = MemoryBound.tightest()
+        try check(memoryBound: bound)
+        doubt = bound?.doubt(about: settings.memory, settings.memoryText)
     }
 
     /// Checks memory= against a bound.
@@ -108,7 +112,9 @@ final class Server: @unchecked Sendable {
             try ControlSocket(path, mode: settings.controlMode)
         }
         source = opened
-        let warnings = opened.warnings + (inheritance?.warnings ?? []) + (warmth?.warning.map { [$0] } ?? [])
+        let warnings =
+            [doubt].compactMap(\.self) + opened.warnings + (inheritance?.warnings ?? [])
+            + (warmth?.warning.map { [$0] } ?? [])
         return (opened.note, warnings.isEmpty ? nil : warnings.joined(separator: "\n"))
     }
 

@@ -19,11 +19,11 @@ RUNS = 3
 
 
 def is_starved(run: dict) -> bool:
-    """Whether a server had so little beside memory= that it read its own program again and again: more than once for 500
+    """Whether a server had so little beside memory= that it read its own program again and again: more than once for 1000
     requests. It survives so, but each such read takes a megabyte or more, which pushes out other parts of the program. With 53
-    MiB of 64, runs of wsrch that had 71 to 210 such reads for 24,783 requests took 1.2 to 1.8 times as long as those with 24.
+    MiB of 64, runs of wsrch that had 47 to 210 such reads for 24,783 requests took 1.1 to 1.8 times as long as those with 24.
     """
-    return run["major_faults"] * 500 > run["requests"]
+    return run["major_faults"] * 1000 > run["requests"]
 
 
 def bounds(limit: int, pages: int, near: int | None = None) -> tuple[int, int, int]:

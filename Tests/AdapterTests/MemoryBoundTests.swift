@@ -107,4 +107,16 @@ import Testing
         }
         #expect(error?.text == "memory=64M: more than the 63M that this machine has; expected at most 63M")
     }
+
+    /// A memory= that leaves too little of the bound for the program is served, with a warning that says what to do.
+    @Test func doubt() throws {
+        func doubt(_ bound: Int, _ memory: Int) -> String? {
+            MemoryBound(bytes: bound << 20, owner: "the group allows").doubt(about: memory << 20, "\(memory)M")
+        }
+        #expect(doubt(64, 52) == nil)
+        #expect(
+            doubt(64, 53) == "memory=53M: leaves less than 12M of the 64M that the group allows, so the kernel may "
+                + "have to read the program's own pages again and again, which is slow; expected at most 52M")
+        #expect(try #require(doubt(12, 1)).hasSuffix("raise that limit"))
+    }
 }

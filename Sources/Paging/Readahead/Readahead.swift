@@ -18,8 +18,8 @@ import Synchronization
 /// **Windows** double from 64 KiB to a maximum, while there is room. Room is the credit of the image (ReadaheadAccount)
 /// less what is at risk: asked for, not known to be reached, and more than the reader has reached so far. An image
 /// begins with enough for its first streams, and one whose readers go on reading keeps it. Without credit, a stream has
-/// room for an eighth of what its own reader has reached, or less if its requests are long. So a stream that ends has
-/// cost little beside what it has brought. A window of less than three requests is not worth its own read: the stream
+/// room for an eighth of what its own reader has reached, or less if its requests are long or bytes may limit the volume.
+/// So a stream that ends has cost little beside what it has brought. A window of less than three requests is not worth its own read: the stream
 /// waits until it deserves more.
 ///
 /// **Waste.** Pages that are recycled without having been used (ReadaheadWaste) end the windows of the stream that
@@ -44,8 +44,8 @@ struct Readahead: @unchecked Sendable {
     /// Without credit, this part of what its reader has reached is what a stream has room for. The part of one with
     /// long requests is smaller: it is one page a request, but not less than the second part.
     private static let partOfMerit = (most: 8, least: 16)
-    /// The part where bytes limit the volume.
-    private static let partWhereBytesLimit = 256
+    /// The part where bytes limit the volume, and where they may.
+    private static let partWhereBytesLimit = 256, partWhereBytesMayLimit = 32
     /// How long ago an access may have been that is a step of a stride, in accesses.
     private static let maxAgeOfStep: UInt64 = 8
 
@@ -223,8 +223,11 @@ struct Readahead: @unchecked Sendable {
         let stream = state.pointee.streams[index]
         let request = stream.latest.count
         let part =
-            on.limit == .bytes
-            ? Readahead.partWhereBytesLimit : min(max(Readahead.partOfMerit.most, request), Readahead.partOfMerit.least)
+            switch on.limit {
+            case .bytes: Readahead.partWhereBytesLimit
+            case .either: Readahead.partWhereBytesMayLimit
+            case .unknown, .reads: min(max(Readahead.partOfMerit.most, request), Readahead.partOfMerit.least)
+            }
         let own = Int(stream.reached) / part - Int(stream.outstanding)
         let room = min(max(credit, own), Int(wanted))
         return room >= min(max(Readahead.minPages, Readahead.minRequests * request), Int(wanted)) ? UInt64(room) : nil

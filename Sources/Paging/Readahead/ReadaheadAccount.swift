@@ -11,7 +11,7 @@
 /// because what reading ahead saves is reads, and not bytes: with long reads, it saves few for each byte.
 ///
 /// On a slow volume (`VolumeJudge`), what was read in vain may cost its full time. So the credit is 4 MiB at most while
-/// it is not known to be limited by reads, and what is earned is a sixteenth. Where bytes limit it, that is a 256th:
+/// it is not known to be limited by reads, and what is earned is a 32nd. Where bytes limit it, that is a 256th:
 /// what was read in time saves little there.
 ///
 /// All numbers are base pages. Credit is counted in 256ths of one.
@@ -22,7 +22,7 @@ struct ReadaheadAccount {
     private static func partsEarned(_ limit: VolumeJudge.Limit) -> Int {
         switch limit {
         case .unknown, .reads: partsOfPage / 8
-        case .either: partsOfPage / 16
+        case .either: partsOfPage / 32
         case .bytes: partsOfPage / 256
         }
     }
@@ -33,8 +33,8 @@ struct ReadaheadAccount {
     private static let maxWindows = 10
     /// It is at least 4 MiB and at most 24, whatever the windows are.
     private static let limits = (least: 1024, most: 6144)
-    /// 4 MiB. Clients earn that with 8192 pages. On slow volumes they do with twice as many, and where bytes limit it
-    /// with 32 times as many.
+    /// 4 MiB. Clients earn that with 8192 pages. On slow volumes they do with four times as many, and where bytes limit
+    /// them with 32 times as many.
     private static let maxDebt = 1024
 
     /// - Parameter maxWindow: The maximum window of the image.

@@ -47,10 +47,10 @@ import Testing
         #expect(account.credit == 2560)
     }
 
-    /// On a slow volume that is not known to be limited by reads, a sixteenth or a 256th is earned, up to 4 MiB. What
+    /// On a slow volume that is not known to be limited by reads, a 32nd or a 256th is earned, up to 4 MiB. What
     /// there is beyond that is taken away.
     @Test(
-        arguments: [(limit: VolumeJudge.Limit.either, pages: 16), (limit: .bytes, pages: 256)]
+        arguments: [(limit: VolumeJudge.Limit.either, pages: 32), (limit: .bytes, pages: 256)]
             as [(VolumeJudge.Limit, UInt64)])
     func slowVolumesEarnLess(limit: VolumeJudge.Limit, pages: UInt64) {
         var account = ReadaheadAccount(maxWindow: 256)

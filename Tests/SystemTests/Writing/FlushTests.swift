@@ -46,6 +46,33 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
     }
 
+    /// One connection, or several at once, which write a block and flush, again and again: with each answer, the block
+    /// is on the image, as this process reads it. The memory is the minimum, and the server has given up its rights
+    /// after it has opened the image.
+    @Test(.enabled(if: Machine.isRoot, "only root can become another user"), arguments: [1, 8])
+    func eachWriteIsFlushed(_ connections: Int) throws {
+        let image = try Image(size: 4 << 20)
+        let server = try Server(
+            image, "memory=1M", "dirty-age=3600",
+            options: Server.Options(nbdkit: ["-u", "nobody"], isVerbose: false))
+        let part = image.bytes.count / connections
+        try Threads.run(connections) { number in
+            let client = try Client(server)
+            let reader = open(image.path, O_RDONLY | O_CLOEXEC)
+            defer { close(reader) }
+            for turn in 0..<50 {
+                let offset = number * part + turn * 37 % (part / 4096) * 4096
+                let block = Image.bytes(0..<4096, seed: UInt64(number * 1000 + turn))
+                try client.write(block, at: offset)
+                try client.flush()
+                var found = [UInt8](repeating: 0, count: 4096)
+                #expect(pread(reader, &found, found.count, off_t(offset)) == 4096)
+                try Bytes.check(found, block, "block \(offset)")
+            }
+        }
+        #expect(try server.stop() == 0)
+    }
+
     /// A flush really syncs the image, and so does FUA; neither is answered before. A write alone does not sync. strace
     /// shows the calls of the kernel.
     @Test(.enabled(if: Machine.canTrace, "needs strace and the permission to trace"), arguments: Pager.allCases)

@@ -12,8 +12,8 @@ struct MemoryBound: Equatable {
     let owner: String
 
     /// What a server takes beside memory=, in bytes, at the least: its program, stacks and tables of the kernel. With
-    /// less, the kernel takes pages of the program away that are needed at once, and reads them again. With 9 and 10 MiB,
-    /// runs of the benchmark of traces did so 390 to 1765 times in 30,000 requests, with 12 MiB 6 to 34 times.
+    /// less, the kernel takes pages of the program away that are needed at once, and reads them again. With 9 and 10
+    /// MiB, runs of the benchmark of traces did so 390 to 1765 times in 30,000 requests, with 12 MiB 6 to 34 times.
     static let leastBeside = 12 << 20
 
     /// Why a server with `memory` bytes, called `text`, will be slow in this bound; nil if it will not be.

@@ -18,9 +18,9 @@ import Synchronization
 /// **Windows** double from 64 KiB to a maximum, while there is room. Room is the credit of the image (ReadaheadAccount)
 /// less what is at risk: asked for, not known to be reached, and more than the reader has reached so far. An image
 /// begins with enough for its first streams, and one whose readers go on reading keeps it. Without credit, a stream has
-/// room for an eighth of what its own reader has reached, or less if its requests are long or bytes may limit the volume.
-/// So a stream that ends has cost little beside what it has brought. A window of less than three requests is not worth its own read: the stream
-/// waits until it deserves more.
+/// room for an eighth of what its own reader has reached, or less if its requests are long, or if bytes may limit the
+/// volume. So a stream that ends has cost little beside what it has brought. A window of less than three requests is
+/// not worth its own read: the stream waits until it deserves more.
 ///
 /// **Waste.** Pages that are recycled without having been used (ReadaheadWaste) end the windows of the stream that
 /// waits for them: it begins again with a small one, and with half of its merit. If its windows were as large as they

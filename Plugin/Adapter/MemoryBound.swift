@@ -11,25 +11,31 @@ struct MemoryBound: Equatable {
     /// Who sets it, for messages: "this machine has", "the control group's … allows".
     let owner: String
 
-    /// What a server takes beside memory=, in bytes, at the least: its program, stacks and tables of the kernel. With
-    /// less, the kernel takes pages of the program away that are needed at once, and reads them again. With 9 and 10
-    /// MiB, runs of the benchmark of traces did so 390 to 1765 times in 30,000 requests, with 12 MiB 6 to 34 times.
+    /// What a server in a control group takes beside memory=, bytes, at the least: its program, stacks, and tables of
+    /// the kernel. With less, the kernel takes away pages of the program that are in use, and reads them again. In
+    /// groups of 64 MiB, servers with 10 MiB beside memory= did so 5 to 787 times in 30,000 requests, and once 1765
+    /// times with 9. With 12 they did so up to 34 times (`Scripts/bench traces --limits 64 --requests 30000`).
     static let leastBeside = 12 << 20
 
-    /// Why a server with `memory` bytes, called `text`, will be slow in this bound; nil if it will not be.
-    func doubt(about memory: Int, _ text: String) -> String? {
+    /// Why a server with `memory` bytes, called `text`, may be slow in this bound; nil if that is not to be expected.
+    /// - Parameter minMemory: The minimum of memory=, bytes.
+    func doubt(about memory: Int, _ text: String, minMemory: Int) -> String? {
         guard bytes - memory < MemoryBound.leastBeside else { return nil }
-        let beside = ByteCount.roughly(MemoryBound.leastBeside)
-        let most = max(bytes - MemoryBound.leastBeside, 0)
-        let advice = most >> 20 > 0 ? "expected at most \(ByteCount.roughly(most))" : "raise that limit"
-        return "memory=\(text): leaves less than \(beside) of the \(ByteCount.roughly(bytes)) that \(owner), so the "
-            + "kernel may have to read the program's own pages again and again, which is slow; \(advice)"
+        let best = bytes - MemoryBound.leastBeside
+        let advice = best < minMemory ? "raise that limit" : "better at most \(ByteCount.roughly(best))"
+        return "memory=\(text): leaves less than \(ByteCount.roughly(MemoryBound.leastBeside)) of the "
+            + "\(ByteCount.roughly(bytes)) that \(owner); the server may be slow, because the kernel reads its program "
+            + "again and again; \(advice)"
+    }
+
+    /// The tightest bound that a control group sets; nil if none does.
+    static func ofGroups(root: FilePath = "/") -> MemoryBound? {
+        ControlGroups(root: root).memoryBounds().min { $0.bytes < $1.bytes }
     }
 
     /// The tightest of this process's bounds. `root` is "/" except in tests.
     static func tightest(root: FilePath = "/") -> MemoryBound? {
-        let bounds = [machine(root: root)] + ControlGroups(root: root).memoryBounds()
-        return bounds.compactMap(\.self).min { $0.bytes < $1.bytes }
+        [machine(root: root), ofGroups(root: root)].compactMap(\.self).min { $0.bytes < $1.bytes }
     }
 
     /// MemTotal of /proc/meminfo, which is in KiB.

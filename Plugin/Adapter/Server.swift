@@ -16,7 +16,7 @@ final class Server: @unchecked Sendable {
     /// What a filter serves; nil in a plugin.
     private let layer: GlueLayer?
     private(set) var source: OpenedSource?
-    /// Why memory= will make the server slow; nil if it will not.
+    /// Why memory= may make the server slow; nil if that is not to be expected.
     private var doubt: String?
     /// What the last server has left, and the next one is to find; nil without state=.
     private var inheritance: Inheritance?
@@ -65,9 +65,9 @@ final class Server: @unchecked Sendable {
     /// Checks the configuration as a whole.
     func check() throws(ConfigurationError) {
         try settings.check()
-        let bound = MemoryBound.tightest()
-        try check(memoryBound: bound)
-        doubt = bound?.doubt(about: settings.memory, settings.memoryText)
+        try check(memoryBound: MemoryBound.tightest())
+        doubt = MemoryBound.ofGroups()?.doubt(
+            about: settings.memory, settings.memoryText, minMemory: settings.minMemory)
     }
 
     /// Checks memory= against a bound.

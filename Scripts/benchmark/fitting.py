@@ -18,12 +18,17 @@ LEAST_BESIDE, BESIDE_AT_FIRST = 2, 12
 RUNS = 3
 
 
+# The requests for each of which, on average, a server may read its own program once, and how often it may at the least: each
+# part of the program that is used for the first time is read once.
+REQUESTS_OF_READ, LEAST_READS = 1000, 25
+
+
 def is_starved(run: dict) -> bool:
-    """Whether a server had so little beside memory= that it read its own program again and again: more than once for 1000
-    requests. It survives so, but each such read takes a megabyte or more, which pushes out other parts of the program. With 53
-    MiB of 64, runs of wsrch that had 47 to 210 such reads for 24,783 requests took 1.1 to 1.8 times as long as those with 24.
+    """Whether a server had so little beside memory= that it read its own program again and again. It survives so, but each
+    such read pushes out other parts of the program, and here it takes a megabyte or more, because the disk reads ahead by 8.
+    With 53 MiB of 64, runs of wsrch that had 47 to 210 such reads took 1.1 to 1.8 times as long as one with 24.
     """
-    return run["major_faults"] * 1000 > run["requests"]
+    return run["major_faults"] > max(run["requests"] / REQUESTS_OF_READ, LEAST_READS)
 
 
 def bounds(limit: int, pages: int, near: int | None = None) -> tuple[int, int, int]:

@@ -61,8 +61,8 @@ def notes(results: TraceResults) -> list[str]:
     peers = [key for key in PEERS if any(key in row.runs for row in results.rows)]
     search = (
         "In a quick run it is 12 MiB less than the group." if about["is_quick"] else
-        "It is the largest with which it survived three runs in a row without the throttle, and was not starved, so that it had "
-        "to read its own program more than once for 1000 requests. The steps are 1 MiB. More than the trace can use is not "
+        "It is the largest with which it survived three runs in a row without the throttle. In none of them did it read its own "
+        "program more than once for 1000 requests. The steps are 1 MiB. More than the trace can use is not "
         "tried.")
     return [
         f"Traces of real block devices, replayed over NBD by one client that has {about['depth']} requests under way; "

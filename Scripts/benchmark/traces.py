@@ -11,7 +11,7 @@ import content
 import machine
 import report
 from belady import Optimum, optimum
-from fitting import BESIDE_AT_FIRST, RUNS, Killed, bounds, is_starved, largest
+from fitting import BESIDE_AT_FIRST, REQUESTS_OF_READ, RUNS, Killed, bounds, is_starved, largest
 from loop_device import LoopDevice
 from memory_group import MemoryGroup
 from prepared_trace import PAGE, PreparedTrace, pick
@@ -169,7 +169,8 @@ class Bench:
 
     def fit_settings(self, place: Place) -> dict:
         """With what a found memory= is valid."""
-        return {"digest": place.trace.digest, "depth": self.options.depth, "extra": self.options.set}
+        return {"digest": place.trace.digest, "depth": self.options.depth, "extra": self.options.set,
+                "requests_of_read": REQUESTS_OF_READ}
 
     def remember(self, place: Place, memory: int) -> None:
         self.results.fits[fit_key(place)] = {"memory": memory} | self.fit_settings(place)

@@ -111,12 +111,14 @@ import Testing
     /// A memory= that leaves too little of the bound for the program is served, with a warning that says what to do.
     @Test func doubt() throws {
         func doubt(_ bound: Int, _ memory: Int) -> String? {
-            MemoryBound(bytes: bound << 20, owner: "the group allows").doubt(about: memory << 20, "\(memory)M")
+            MemoryBound(bytes: bound << 20, owner: "the group allows").doubt(
+                about: memory << 20, "\(memory)M", minMemory: 2 << 20)
         }
         #expect(doubt(64, 52) == nil)
         #expect(
-            doubt(64, 53) == "memory=53M: leaves less than 12M of the 64M that the group allows, so the kernel may "
-                + "have to read the program's own pages again and again, which is slow; expected at most 52M")
-        #expect(try #require(doubt(12, 1)).hasSuffix("raise that limit"))
+            doubt(64, 53) == "memory=53M: leaves less than 12M of the 64M that the group allows; the server may be "
+                + "slow, because the kernel reads its program again and again; better at most 52M")
+        #expect(try #require(doubt(14, 4)).hasSuffix("better at most 2M"))
+        #expect(try #require(doubt(13, 4)).hasSuffix("raise that limit"))
     }
 }

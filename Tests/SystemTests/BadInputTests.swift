@@ -168,13 +168,14 @@ import Testing
         try expectRefusal([image.path, "memory=4000T"], saying: ["memory=4000T: too large", "most 8T"])
     }
 
-    /// A memory= of more than the server's control group allows is refused, and what the group allows is served.
+    /// A memory= of more than the server's control group allows is refused, and what the group allows is served. If
+    /// that leaves little for the server itself, there is a warning.
     @Test(.enabled(if: Machine.memoryGroups != nil, "needs root and a memory controller"))
     func memoryOfTheControlGroup() throws {
         let image = try Image(size: 8192)
         let group = try MemoryGroup(limit: 64 << 20)
         let plugin = try Plugin.built()
-        for (memory, isServed) in [("65M", false), ("256M", false), ("16M", true)] {
+        for (memory, isServed) in [("65M", false), ("256M", false), ("16M", true), ("53M", true)] {
             let result = try Subprocess.run(
                 "sh", "-c",
                 "echo $$ > \(group.directory)/cgroup.procs; "
@@ -182,6 +183,7 @@ import Testing
             #expect(result.status == (isServed ? 0 : 1), "\(result.output)")
             #expect(result.output.contains(isServed ? "8192" : "memory=\(memory): more than the 64M"))
             #expect(isServed || result.output.contains("control group"))
+            #expect(result.output.contains("memory=53M: leaves less than 12M") == (memory == "53M"))
         }
     }
 

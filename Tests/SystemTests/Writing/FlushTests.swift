@@ -46,9 +46,9 @@ import Testing
         try Bytes.check(try Files.bytes(image.path), wanted, "the image")
     }
 
-    /// One connection, or several at once, which write a block and flush, again and again: with each answer, the block
-    /// is on the image, as this process reads it. The memory is the minimum, and the server has given up its rights
-    /// after it has opened the image.
+    /// One connection, or several at once, which write a block and flush, again and again: after each answered flush,
+    /// the block is on the image, as this process reads it. (`syncs` tests that it is durable.) Threads that flush for
+    /// others start with the least memory, in a server that has given up its rights.
     @Test(.enabled(if: Machine.isRoot, "only root can become another user"), arguments: [1, 8])
     func eachWriteIsFlushed(_ connections: Int) throws {
         let image = try Image(size: 4 << 20)

@@ -11,21 +11,20 @@ struct MemoryBound: Equatable {
     /// Who sets it, for messages: "this machine has", "the control group's … allows".
     let owner: String
 
-    /// What a server in a control group takes beside memory=, bytes, at the least: its program, stacks, and tables of
-    /// the kernel. With less, the kernel takes away pages of the program that are in use, and reads them again. In
-    /// groups of 64 MiB, servers with 10 MiB beside memory= did so 5 to 787 times in 30,000 requests, and once 1765
-    /// times with 9. With 12 they did so up to 34 times (`Scripts/bench traces --limits 64 --requests 30000`).
-    static let leastBeside = 12 << 20
+    /// What a server takes beside memory=, bytes: its program, stacks, and tables of the kernel, but no buffers for
+    /// requests. In a control group that leaves less, the kernel takes away pages of the program that are in use, and
+    /// reads them again. In groups of 64 MiB, servers with 10 MiB beside memory= did so 5 to 787 times in 30,000
+    /// requests, and once 1765 times with 9 (`Scripts/bench traces --limits 64 --requests 30000`). With buffers as
+    /// well, the kernel kills the server: with 12 MiB, a copy of 160 MiB over four connections was enough (nbdcopy).
+    static let beside = 15 << 20
 
-    /// Why a server with `memory` bytes, called `text`, may be slow in this bound; nil if that is not to be expected.
-    /// - Parameter minMemory: The minimum of memory=, bytes.
-    func doubt(about memory: Int, _ text: String, minMemory: Int) -> String? {
-        guard bytes - memory < MemoryBound.leastBeside else { return nil }
-        let best = bytes - MemoryBound.leastBeside
-        let advice = best < minMemory ? "raise that limit" : "better at most \(ByteCount.roughly(best))"
-        return "memory=\(text): leaves less than \(ByteCount.roughly(MemoryBound.leastBeside)) of the "
-            + "\(ByteCount.roughly(bytes)) that \(owner); the server may be slow, because the kernel reads its program "
-            + "again and again; \(advice)"
+    /// Why a server with `memory` bytes, called `text`, may be slow or be killed in this bound; nil if there is room.
+    func doubt(about memory: Int, _ text: String) -> String? {
+        guard bytes - memory < MemoryBound.beside else { return nil }
+        let (left, beside) = (ByteCount.roughly(bytes - memory), ByteCount.roughly(MemoryBound.beside))
+        return "memory=\(text): leaves \(left) of the \(ByteCount.roughly(bytes)) that \(owner); the server takes "
+            + "about \(beside) and buffers for requests beside it, so it may be slow or be killed; choose less, or "
+            + "raise the limit"
     }
 
     /// The tightest bound that a control group sets; nil if none does.

@@ -16,7 +16,7 @@ final class Server: @unchecked Sendable {
     /// What a filter serves; nil in a plugin.
     private let layer: GlueLayer?
     private(set) var source: OpenedSource?
-    /// Why memory= may make the server slow; nil if that is not to be expected.
+    /// Why a control group may leave too little beside memory=; nil if there is room.
     private var doubt: String?
     /// What the last server has left, and the next one is to find; nil without state=.
     private var inheritance: Inheritance?
@@ -66,8 +66,7 @@ final class Server: @unchecked Sendable {
     func check() throws(ConfigurationError) {
         try settings.check()
         try check(memoryBound: MemoryBound.tightest())
-        doubt = MemoryBound.ofGroups()?.doubt(
-            about: settings.memory, settings.memoryText, minMemory: settings.minMemory)
+        doubt = MemoryBound.ofGroups()?.doubt(about: settings.memory, settings.memoryText)
     }
 
     /// Checks memory= against a bound.

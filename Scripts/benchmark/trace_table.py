@@ -51,7 +51,9 @@ def means(results: TraceResults, is_throttled: bool, width: int) -> list[tuple[s
     found = {f"{limit} MiB": results.mean(limit, is_throttled) for limit in results.limits}
     if len(found) > 1:
         found["all"] = results.mean(None, is_throttled)
-    return [(f"geometric mean, {name}", "", "", f"**{mean:.2f}**", *[""] * (width - 4)) for name, mean in found.items() if mean]
+    counts = {f"{limit} MiB": sum(row.limit == limit for row in results.of(is_throttled)) for limit in results.limits}
+    return [(f"geometric mean, {name}, {counts.get(name, sum(counts.values()))} rows", "", "", f"**{mean:.2f}**", *[""] * (width - 4))
+            for name, mean in found.items() if mean]
 
 
 def notes(results: TraceResults) -> list[str]:
@@ -61,9 +63,9 @@ def notes(results: TraceResults) -> list[str]:
     peers = [key for key in PEERS if any(key in row.runs for row in results.rows)]
     search = (
         "In a quick run it is 12 MiB less than the group." if about["is_quick"] else
-        "It is the largest with which it survived three runs in a row without the throttle. In none of them did it read its own "
-        "program more than once for 1000 requests. The steps are 1 MiB. More than the trace can use is not "
-        "tried.")
+        "It is the largest with which it survived three runs in a row without the throttle. In none of these three did it read "
+        "its own program more than once for 1000 requests, or 25 times. The steps are 1 MiB. More than 12 MiB less than the "
+        "group is tried only if the trace can use it.")
     return [
         f"Traces of real block devices, replayed over NBD by one client that has {about['depth']} requests under way; "
         f"{'all requests' if most is None else f'the first {most} requests'} of each trace, and a flush at the end. The image has the "
@@ -81,11 +83,20 @@ def notes(results: TraceResults) -> list[str]:
         f"The slow volume is a loop device, and the server may read it {about['iops']} times and {about['mib']} MiB a second "
         f"(blkio). {where['processor']}, {where['memory']} of memory, {where['kernel']}, images on {where['disk']}; "
         f"{where['nbdkit']}, {where['qemu-nbd']}; load average at the start {about['load']}, nice {about['nice']}; "
-        f"{about['date']}.",
+        f"{about['date']}, the last session. The command is `{command(results)}`.",
         "",
         f"- {FLEXPAGE.title}: {', '.join(['`memory=` as told', *(f'`{word}`' for word in about['extra'])])}",
         *(f"- {title(peer)}: {options(peer)}" for peer in peers),
     ]
+
+
+def command(results: TraceResults) -> str:
+    """What measures these rows, as far as it is not the default."""
+    about = results.about
+    words = {"limits": ",".join(map(str, results.limits)), "turns": about["turns"], "depth": about["depth"],
+             "iops": about["iops"], "mib": about["mib"], "content": about["content"], "requests": about["most_requests"]}
+    settings = [f"--{name} {value}" for name, value in words.items() if value] + [f"--set {word}" for word in about["extra"]]
+    return " ".join(["Scripts/bench traces --traces DIR", *settings])
 
 
 def options(peer: str) -> str:
@@ -99,6 +110,6 @@ def headline(results: TraceResults) -> str:
     told = f" On the volume, the geometric mean is {', '.join(means)}." if means else ""
     return (
         "![The time of the best other server divided by Flexpage's, on traces](Scripts/benchmark/results/traces.svg)\n\n"
-        "Traces of real block devices. Bars are medians; thin lines span minimum to maximum. The other servers are nbdkit's\n"
-        "file plugin and qemu-nbd with and without the page cache. All servers had the same amount of memory, page cache\n"
-        f"included, and ran as they come. The volume allows {about['iops']} reads and {about['mib']} MiB a second.{told}\n")
+        "Traces of block devices. Bars are medians; thin lines span minimum to maximum. The other servers are nbdkit's file\n"
+        "plugin and qemu-nbd with and without the page cache. All servers had the same amount of memory, page cache\n"
+        f"included. The volume allows {about['iops']} reads and {about['mib']} MiB a second.{told}\n")

@@ -183,7 +183,7 @@ import Testing
             #expect(result.status == (isServed ? 0 : 1), "\(result.output)")
             #expect(result.output.contains(isServed ? "8192" : "memory=\(memory): more than the 64M"))
             #expect(isServed || result.output.contains("control group"))
-            #expect(result.output.contains("memory=53M: leaves less than 12M") == (memory == "53M"))
+            #expect(result.output.contains("memory=53M: leaves 11M of the 64M") == (memory == "53M"))
         }
     }
 

@@ -41,11 +41,9 @@ struct Readahead: @unchecked Sendable {
     /// Without credit, the minimum window in base pages, and in requests of the reader.
     private static let minPages = 4
     private static let minRequests = 3
-    /// Without credit, this part of what its reader has reached is what a stream has room for. The part of one with
-    /// long requests is smaller: it is one page a request, but not less than the second part.
-    private static let partOfMerit = (most: 8, least: 16)
-    /// The part where bytes limit the volume, and where they may.
-    private static let partWhereBytesLimit = 256, partWhereBytesMayLimit = 32
+    /// Without credit, a stream has room for the part of what its reader has reached that `ReadaheadAccount` allows.
+    /// The part of one with long requests is smaller: it is one page a request, but for that not less than this part.
+    private static let minPartOfRequests = 16
     /// How long ago an access may have been that is a step of a stride, in accesses.
     private static let maxAgeOfStep: UInt64 = 8
 
@@ -222,12 +220,7 @@ struct Readahead: @unchecked Sendable {
         if credit >= Int(wanted) { return wanted }
         let stream = state.pointee.streams[index]
         let request = stream.latest.count
-        let part =
-            switch on.limit {
-            case .bytes: Readahead.partWhereBytesLimit
-            case .either: Readahead.partWhereBytesMayLimit
-            case .unknown, .reads: min(max(Readahead.partOfMerit.most, request), Readahead.partOfMerit.least)
-            }
+        let part = max(ReadaheadAccount.partInVain(on.limit), min(request, Readahead.minPartOfRequests))
         let own = Int(stream.reached) / part - Int(stream.outstanding)
         let room = min(max(credit, own), Int(wanted))
         return room >= min(max(Readahead.minPages, Readahead.minRequests * request), Int(wanted)) ? UInt64(room) : nil

@@ -18,12 +18,13 @@
 struct ReadaheadAccount {
     private var parts: Int
     private static let partsOfPage = 256
-    /// What a page earns, in parts.
-    private static func partsEarned(_ limit: VolumeJudge.Limit) -> Int {
+    /// This part of what is read may be read in vain: clients earn it, and a stream has room for it (`Readahead`).
+    /// - Parameter limit: What limits the volume.
+    static func partInVain(_ limit: VolumeJudge.Limit) -> Int {
         switch limit {
-        case .unknown, .reads: partsOfPage / 8
-        case .either: partsOfPage / 32
-        case .bytes: partsOfPage / 256
+        case .unknown, .reads: 8
+        case .either: 32
+        case .bytes: 256
         }
     }
     /// The pages of a miss that earn credit, at most.
@@ -34,7 +35,7 @@ struct ReadaheadAccount {
     /// It is at least 4 MiB and at most 24, whatever the windows are.
     private static let limits = (least: 1024, most: 6144)
     /// 4 MiB. Clients earn that with 8192 pages. On slow volumes they do with four times as many, and where bytes limit
-    /// them with 32 times as many.
+    /// the volume with 32 times as many.
     private static let maxDebt = 1024
 
     /// - Parameter maxWindow: The maximum window of the image.
@@ -70,6 +71,6 @@ struct ReadaheadAccount {
             case .unknown, .reads: max(parts, ReadaheadAccount.maxParts(maxWindow))
             case .either, .bytes: ReadaheadAccount.partsOfPage * ReadaheadAccount.limits.least
             }
-        parts = min(parts + Int(pages) * ReadaheadAccount.partsEarned(limit), most)
+        parts = min(parts + Int(pages) * ReadaheadAccount.partsOfPage / ReadaheadAccount.partInVain(limit), most)
     }
 }

@@ -27,14 +27,15 @@ struct MemoryBound: Equatable {
             + "raise the limit"
     }
 
-    /// The tightest bound that a control group sets; nil if none does.
+    /// The tightest bound that a control group sets; nil if none does. `root` is "/" except in tests.
     static func ofGroups(root: FilePath = "/") -> MemoryBound? {
         ControlGroups(root: root).memoryBounds().min { $0.bytes < $1.bytes }
     }
 
-    /// The tightest of this process's bounds. `root` is "/" except in tests.
-    static func tightest(root: FilePath = "/") -> MemoryBound? {
-        [machine(root: root), ofGroups(root: root)].compactMap(\.self).min { $0.bytes < $1.bytes }
+    /// The tightest of this process's bounds.
+    /// - Parameter group: What `ofGroups` has found. It reads several files.
+    static func tightest(group: MemoryBound?, root: FilePath = "/") -> MemoryBound? {
+        [machine(root: root), group].compactMap(\.self).min { $0.bytes < $1.bytes }
     }
 
     /// MemTotal of /proc/meminfo, which is in KiB.

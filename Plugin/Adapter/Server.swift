@@ -65,8 +65,9 @@ final class Server: @unchecked Sendable {
     /// Checks the configuration as a whole.
     func check() throws(ConfigurationError) {
         try settings.check()
-        try check(memoryBound: MemoryBound.tightest())
-        doubt = MemoryBound.ofGroups()?.doubt(about: settings.memory, settings.memoryText)
+        let group = MemoryBound.ofGroups()
+        try check(memoryBound: MemoryBound.tightest(group: group))
+        doubt = group?.doubt(about: settings.memory, settings.memoryText)
     }
 
     /// Checks memory= against a bound.

@@ -35,7 +35,9 @@ import Testing
 
     private func bound(_ files: [String: String]) throws -> MemoryBound? {
         let root = try Root(files)
-        return withExtendedLifetime(root) { MemoryBound.tightest(root: root.path) }
+        return withExtendedLifetime(root) {
+            MemoryBound.tightest(group: MemoryBound.ofGroups(root: root.path), root: root.path)
+        }
     }
 
     /// Without a control group the machine's memory is the bound.

@@ -18,8 +18,8 @@ LEAST_BESIDE, BESIDE_AT_FIRST = 2, 12
 RUNS = 3
 
 
-# The requests for each of which, on average, a server may read its own program once, and how often it may at the least: each
-# part of the program that is used for the first time is read once.
+# For so many requests, a server may read its own program once. So many reads are allowed in any case, because each part of the
+# program is read when it is used for the first time.
 REQUESTS_OF_READ, LEAST_READS = 1000, 25
 
 

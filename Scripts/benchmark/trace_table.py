@@ -48,12 +48,13 @@ def beside(row: TraceRow, figure: str, unit: int, form: str) -> str:
 
 
 def means(results: TraceResults, is_throttled: bool, width: int) -> list[tuple[str, ...]]:
-    found = {f"{limit} MiB": results.mean(limit, is_throttled) for limit in results.limits}
+    rows = results.of(is_throttled)
+    found = {f"{limit} MiB": (results.mean(limit, is_throttled), sum(row.limit == limit for row in rows))
+             for limit in results.limits}
     if len(found) > 1:
-        found["all"] = results.mean(None, is_throttled)
-    counts = {f"{limit} MiB": sum(row.limit == limit for row in results.of(is_throttled)) for limit in results.limits}
-    return [(f"geometric mean, {name}, {counts.get(name, sum(counts.values()))} rows", "", "", f"**{mean:.2f}**", *[""] * (width - 4))
-            for name, mean in found.items() if mean]
+        found["all"] = results.mean(None, is_throttled), len(rows)
+    return [(f"geometric mean, {name}, {count} rows", "", "", f"**{mean:.2f}**", *[""] * (width - 4))
+            for name, (mean, count) in found.items() if mean]
 
 
 def notes(results: TraceResults) -> list[str]:
@@ -64,7 +65,7 @@ def notes(results: TraceResults) -> list[str]:
     search = (
         "In a quick run it is 12 MiB less than the group." if about["is_quick"] else
         "It is the largest with which it survived three runs in a row without the throttle. In none of these three did it read "
-        "its own program more than once for 1000 requests, or 25 times. The steps are 1 MiB. More than 12 MiB less than the "
+        "its own program more than 25 times, or once for 1000 requests if that is more. The steps are 1 MiB. More than 12 MiB less than the "
         "group is tried only if the trace can use it.")
     return [
         f"Traces of real block devices, replayed over NBD by one client that has {about['depth']} requests under way; "
@@ -91,7 +92,7 @@ def notes(results: TraceResults) -> list[str]:
 
 
 def command(results: TraceResults) -> str:
-    """What measures these rows, as far as it is not the default."""
+    """What measures these rows, with the settings that they have in common."""
     about = results.about
     words = {"limits": ",".join(map(str, results.limits)), "turns": about["turns"], "depth": about["depth"],
              "iops": about["iops"], "mib": about["mib"], "content": about["content"], "requests": about["most_requests"]}

@@ -52,11 +52,25 @@ swift_test_results() {
 report_line='(WARNING|ERROR): (Thread|Address)Sanitizer'
 
 # summaries_of_reports LOG: prints a line for each sanitizer report in a log: what it is and where, or its first line if
-# it ends without a summary.
+# it ends without a summary. A summary names one place, which may be code that the compiler generated. So the first four
+# places of both accesses follow: `; Write: a.swift:1 < b.swift:2; Previous read: …`.
 summaries_of_reports() {
     LC_ALL=C awk -v line="$report_line" '
-        function tell() { if (beginning != "") print beginning; beginning = "" }
+        function tell() { if (beginning != "") print beginning places; beginning = places = ""; accesses = 0 }
+        function place() {
+            sub(/ \([^ ]*\+0x.*/, "")
+            sub(/^ *#[0-9]+ /, "")
+            if (!/<(compiler-generated|null)>/) sub(/^.*\//, "")
+            return $0
+        }
         $0 ~ line { tell(); beginning = $0 }
+        /:$/ { accesses = 0 }
+        beginning != "" && /^ *([A-Za-z]+ )*([Rr]ead|[Ww]rite|READ|WRITE) of size/ {
+            accesses = 1; depth = 0
+            sub(/^ */, ""); sub(/ of size.*/, "")
+            places = places "; " $0 ":"
+        }
+        beginning != "" && /^ *#[0-9]+ / && accesses && depth < 4 { places = places (depth++ ? " < " : " ") place() }
         beginning != "" && sub(/^SUMMARY: /, "") { beginning = $0; tell() }
         END { tell() }' "$1"
 }

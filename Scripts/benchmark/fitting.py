@@ -12,6 +12,13 @@ class Killed(OSError):
         super().__init__(f"{title} needs more than {group.limit >> 20} MiB and was killed")
 
 
+class Starved(OSError):
+    """A server has read its own program again and again."""
+
+    def __init__(self, memory: int, times: int):
+        super().__init__(f"With memory={memory}M, the plugin had to read its own program {times} times")
+
+
 # MiB of a group that the search leaves at the least, and where it begins. A server at rest has 12 MiB beside memory=.
 LEAST_BESIDE, BESIDE_AT_FIRST = 2, 12
 # Runs that a server must survive.

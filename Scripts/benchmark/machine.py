@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import fcntl
+import mmap
 import os
 import platform
 import subprocess
@@ -32,6 +33,22 @@ def drop_caches() -> bool:
         return True
     except OSError:
         return False
+
+
+# Linux 5.14's MADV_POPULATE_WRITE, which Python has no name for.
+POPULATE_WRITE = 23
+
+
+def touch_memory(size: int) -> None:
+    """Uses so many bytes of free memory once, in huge pages. A virtual machine may give free huge pages back to its host
+    within seconds (free page reporting). The next process that uses them waits for the host: 5 ms for each 2 MiB here,
+    instead of 0.2. The page cache seldom waits, because it takes small pages. A server that takes huge ones would wait in
+    each run, which begins with a new process, but no more once it has filled its memory.
+    """
+    with mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+            memory.madvise(POPULATE_WRITE)
 
 
 def description(directory: Path) -> dict[str, str]:

@@ -64,14 +64,16 @@ def notes(results: TraceResults) -> list[str]:
     peers = [key for key in PEERS if any(key in row.runs for row in results.rows)]
     search = (
         "In a quick run it is 12 MiB less than the group." if about["is_quick"] else
-        "It is the largest with which it survived three runs in a row without the throttle. In none of these three did it read "
-        "its own program more than 25 times, or once for 1000 requests if that is more. The steps are 1 MiB. More than 12 MiB less than the "
-        "group is tried only if the trace can use it.")
+        "It is the largest with which it survived three runs in a row on the row's volume. In none of these three, and in less "
+        "than half of the row's turns, did it read its own program more than 25 times, or once for 1000 requests if that is "
+        "more. The steps are 1 MiB. More than 12 MiB less than the group is tried only if the trace can use it.")
     return [
         f"Traces of real block devices, replayed over NBD by one client that has {about['depth']} requests under way; "
         f"{'all requests' if most is None else f'the first {most} requests'} of each trace, and a flush at the end. The image has the "
         f"megabytes that a trace touches, side by side, and {CONTENTS[about['content']]}. Each server runs in a memory group of "
-        f"its own, page cache included. Caches are dropped before each run. Medians of {about['turns']} "
+        "its own, page cache included. Before each run, caches are dropped, and as much memory as the group has is used once, "
+        "because a virtual machine's host may have taken free memory back, and gives it again only slowly. Medians of "
+        f"{about['turns']} "
         f"turn{'s' if about['turns'] > 1 else ''} (minimum to maximum), in each of which all servers run once; a ratio is one of "
         "a turn. The best peer is the one with the least median ratio. Time, reads, MiB and latencies: Flexpage's / the best "
         "peer's. The third figure of reads and of MiB is OPT's: what a cache of as many pages as `memory=` has would read if "

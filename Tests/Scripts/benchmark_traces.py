@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +157,32 @@ def fits() -> None:
     mib = MEGABYTE // PAGE
     found = [traces.useful_limits([512, 64, 128], pages) for pages in (40 * mib, 60 * mib, 200 * mib, 900 * mib)]
     expect("groups larger than a trace needs are left out", found == [[64], [64, 128], [64, 128, 512], [64, 128, 512]], found)
+
+
+class Counted(traces.Bench):
+    """A benchmark whose servers do nothing. The plugin reads its program 31 times on a slow volume with more than 50 MiB."""
+
+    def __init__(self, turns: int):
+        self.options = Namespace(turns=turns, quick=False)
+        self.servers, self.failures, self.asked = list(traces.SERVERS[:2]), 0, []
+
+    def run(self, place, server, memory: int) -> dict:
+        self.asked.append(server.key)
+        starves = server.key == traces.OURS and place.is_throttled and memory > 50
+        return run(1.0) | {"requests": 1000, "major_faults": 31 if starves else 0}
+
+
+def starving() -> None:
+    bench = Counted(4)
+    slow = traces.Place(PreparedTrace("a", [], 1, 1, ""), Path(), None, 64, True)
+    found = [bench.survives(place, memory, 1) for place in (slow, replace(slow, is_throttled=False)) for memory in (50, 51)]
+    expect("memory= is searched on the row's volume", found == [True, False, True, True], found)
+    bench.asked.clear()
+    told = refusal(lambda: bench.turns(slow, 51))
+    expect("a row in most of whose turns the plugin starves is given up", "memory=51M" in told and "31 times" in told, told)
+    expect("as soon as that is certain", len(bench.asked) == 6, bench.asked)
+    found = {key: len(runs) for key, runs in bench.turns(slow, 50).items()}
+    expect("any other row is measured to its end", found == {traces.OURS: 4, "file": 4}, found)
 
 
 def counters() -> None:
@@ -317,6 +344,6 @@ def replaying() -> None:
 
 
 if __name__ == "__main__":
-    for check in (reading, choosing, packing, best_cache, fits, counters, contents, computations, tables, replaying):
+    for check in (reading, choosing, packing, best_cache, fits, starving, counters, contents, computations, tables, replaying):
         check()
     sys.exit(status())

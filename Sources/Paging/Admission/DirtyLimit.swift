@@ -24,7 +24,7 @@ struct DirtyLimit: @unchecked Sendable {
     /// Whether several images share the Memory.
     private let isShared: Bool
 
-    /// What counts for one image. It lies in the Memory. All zero before `prepare`.
+    /// What counts for one image, in atomic words. It lies in the Memory. All zero before `prepare`.
     struct Image: ~Copyable {
         /// Base pages that are dirty, going out, or admitted.
         fileprivate let pages = Atomic<Int>(0)
@@ -74,7 +74,7 @@ struct DirtyLimit: @unchecked Sendable {
 
     /// Begins to count for a new image.
     func prepare() {
-        image.initialize(to: Image())
+        image.zeroWords()
         image.pointee.allowed.store(.max, ordering: .relaxed)
     }
 

@@ -13,6 +13,7 @@ struct ImageCounters: @unchecked Sendable {
     private let record: UnsafeMutablePointer<Record>
     private let shards: UnsafeMutablePointer<Shard>
 
+    /// Atomic words, all zero before `prepare`.
     struct Record: ~Copyable {
         // No protocol depends on those of `Synchronization`, so a Scheduler draws no order at them: orders that differ
         // only here would crowd out others.
@@ -40,10 +41,14 @@ struct ImageCounters: @unchecked Sendable {
         shards = metadata.shards
     }
 
-    /// The counters are a new image's.
+    /// The counters are a new image's. Others may look at them already (`WarmPace`, `Advisor`).
     func prepare() {
-        hits.initialize(repeating: 0, count: AccessMap.shardCount)
-        record.initialize(to: Record())
+        for shard in 0..<AccessMap.shardCount {
+            (shards + shard).lock()
+            hits[shard] = 0
+            (shards + shard).unlock()
+        }
+        record.zeroWords()
     }
 
     @inline(__always)

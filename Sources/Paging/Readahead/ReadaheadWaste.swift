@@ -30,7 +30,7 @@ struct ReadaheadWaste: @unchecked Sendable {
     init(_ metadata: borrowing Metadata) { words = metadata.readaheadWaste }
 
     /// The number is a new image's.
-    func prepare(image: UInt16) { (words + Int(image)).initialize(to: Atomic(0)) }
+    func prepare(image: UInt16) { (words + Int(image)).zeroWords() }
 
     /// `pages` of the image were read ahead in vain.
     func count(_ pages: Range<UInt64>, ofImage image: UInt16) {

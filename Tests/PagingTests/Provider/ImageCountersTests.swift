@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import TestSupport
 import Testing
 
@@ -60,5 +61,26 @@ import Testing
         let second = try registry.open(ImageIdentity(device: 1, inode: 2)) { NullImage(size: 1 << 20) }
         #expect(second.image == number && second.counters.misses == 0)
         try registry.close(second)
+    }
+
+    /// Images are opened while another thread looks at the counts of all, as for warming and for metrics. The thread
+    /// sanitizer reports what is not atomic there.
+    @Test func openedBesideLooks() throws {
+        let pages = try Pages(memory: Pages.minMemory, readahead: 0)
+        let registry = ProviderRegistry(pages: pages)
+        let isOver = Atomic<Bool>(false)
+        try Watchdog.guarding("images are opened beside looks") { () throws in
+            let looker = Companion {
+                var pace = WarmPace(pages.memory.metadata)
+                while !isOver.load(ordering: .relaxed) { _ = (pace.mayBegin(at: 0), pages.counters) }
+            }
+            for inode in 0..<200 as Range<UInt64> {
+                let provider = try registry.open(ImageIdentity(device: 1, inode: inode)) { NullImage(size: 1 << 20) }
+                try registry.close(provider)
+            }
+            isOver.store(true, ordering: .relaxed)
+            looker.join()
+        }
+        pages.checkInvariants(isQuiet: true)
     }
 }

@@ -45,6 +45,8 @@ struct Ledger: @unchecked Sendable {
         var failedLeaves = 0
         /// Whether a `Notice` has told of the failures.
         var isTold = false
+        /// Whether the lock has been made. Only `prepare` looks at it.
+        var isMade = false
         var error: Int32 = 0
     }
 
@@ -54,12 +56,21 @@ struct Ledger: @unchecked Sendable {
         self.dirtyLimit = dirtyLimit
     }
 
-    /// Makes the Ledger that of a new image.
+    /// Makes the Ledger that of a new image. All of the record is zero before the first time. After that the lock stays
+    /// as it is, because whoever still has the Provider of the last image with this number may look.
     func prepare() {
-        record.initialize(to: Record())
-        let address = withUnsafePointer(to: &record.pointee.mutex) { UnsafeRawPointer($0) }
-        precondition(address == UnsafeRawPointer(mutex), "where the lock is looked for")
-        _ = Lock(in: mutex)
+        if !record.pointee.isMade {
+            let address = withUnsafePointer(to: &record.pointee.mutex) { UnsafeRawPointer($0) }
+            precondition(address == UnsafeRawPointer(mutex), "where the lock is looked for")
+            _ = Lock(in: mutex)
+            record.pointee.isMade = true
+        }
+        lock.withLock {
+            record.pointee.writeOutFailures = 0
+            (record.pointee.dirty, record.pointee.unsynced) = (LeafList(), LeafList())
+            (record.pointee.epoch, record.pointee.syncsBegun) = (1, 0)
+            (record.pointee.failedLeaves, record.pointee.isTold, record.pointee.error) = (0, false, 0)
+        }
     }
 
     @inline(__always)

@@ -44,9 +44,15 @@ struct SyncRisk: @unchecked Sendable {
         self.dirtyLimit = dirtyLimit
     }
 
-    /// Makes the record that of a new image.
+    /// Makes the record that of a new image. Field by field, because whoever still has the Provider of the last image
+    /// with this number may look, and because a state file has other fields beside these.
     func prepare() {
-        record.initialize(to: Record())
+        record.pointee.atRisk.store(0, ordering: .sequentiallyConsistent)
+        record.pointee.atRiskWhenSynced.store(0, ordering: .sequentiallyConsistent)
+        record.pointee.changes.store(0, ordering: .sequentiallyConsistent)
+        record.pointee.failureStamp.store(0, ordering: .sequentiallyConsistent)
+        record.pointee.loss.store(0, ordering: .sequentiallyConsistent)
+        record.pointee.isSyncing.store(0, ordering: .sequentiallyConsistent)
         countUnsynced(-unsyncedPages)
     }
 

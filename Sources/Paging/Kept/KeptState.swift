@@ -118,13 +118,13 @@ public struct KeptState: @unchecked Sendable {
 
     /// The server serves from now on.
     public func noteService() {
-        header.pointee.alive = KeptState.now
+        noteAlive()
         header.pointee.serving_since = KeptState.now
     }
 
     /// The server has ended in good order.
     public func noteEnd() {
-        header.pointee.alive = KeptState.now
+        noteAlive()
         header.pointee.serving_since = KeptState.ended
     }
 

@@ -10,6 +10,9 @@ import Synchronization
 /// range does so first, and visits the shards afterwards. So it finds what began earlier, and what begins later sees
 /// the reservation.
 ///
+/// Those that wait for a range get theirs in the order in which they came. Otherwise many small ranges, one after the
+/// other, would keep a large one waiting for ever.
+///
 /// It costs a load while nothing is reserved. Thread rules: any thread. Its lock is an innermost one. A thread that
 /// waits here holds nothing (invariant 9).
 struct Reservations: @unchecked Sendable {
@@ -21,13 +24,15 @@ struct Reservations: @unchecked Sendable {
     private static var waiting: StaticString { "a reservation is waited for (invariant 9)" }
 
     private struct State: ~Copyable {
+        /// Zeroes and trims that wait, in the order of their tickets: the next one to be given, and the first that has
+        /// not got its range. They come first: see Shard.
+        var nextTicket: UInt64 = 0
+        var firstTicket: UInt64 = 0
         let count = Atomic<Int>(0)
         var ranges = InlineArray<32, Range<UInt64>>(repeating: 0..<0)
-        // They change under the lock, and no order of a schedule depends on them.
-        /// Those of `count` that a zero or trim has.
+        /// Those of `count` that a zero or trim has. It changes under the lock, and no order of a schedule depends on
+        /// it.
         let replacements = Synchronization.Atomic<Int>(0)
-        /// Zeroes and trims that wait.
-        let waiting = Synchronization.Atomic<Int>(0)
     }
 
     init() {
@@ -80,24 +85,30 @@ struct Reservations: @unchecked Sendable {
         monitor.unlock()
     }
 
-    /// Reserves `pages`, which is not empty, once no other reservation has any of them and there is a slot for it. No
-    /// lock is held.
+    /// Reserves `pages`, which is not empty, once no other reservation has any of them, there is a slot for it, and
+    /// those that came before have theirs. No lock is held.
     func reserve(_ pages: Range<UInt64>) {
         LockRank.assertNoneHeld(Reservations.waiting)
         assert(!pages.isEmpty, "a slot with an empty range is free")
-        monitor.lock()
-        defer { monitor.unlock() }
-        state.pointee.waiting.wrappingAdd(1, ordering: .relaxed)
-        defer { state.pointee.waiting.wrappingSubtract(1, ordering: .relaxed) }
-        while true {
-            if !isReservedLocked(pages), let slot = freeSlotLocked {
-                takeLocked(slot, pages)
-                state.pointee.replacements.wrappingAdd(1, ordering: .relaxed)
-                return
+        monitor.withLock {
+            let ticket = state.pointee.nextTicket
+            state.pointee.nextTicket += 1
+            while true {
+                if ticket == state.pointee.firstTicket, !isReservedLocked(pages), let slot = freeSlotLocked {
+                    state.pointee.firstTicket += 1
+                    takeLocked(slot, pages)
+                    state.pointee.replacements.wrappingAdd(1, ordering: .relaxed)
+                    // The next one's range may be free.
+                    if isAwaitedLocked { monitor.wakeAll() }
+                    return
+                }
+                monitor.wait()
             }
-            monitor.wait()
         }
     }
+
+    /// Whether a zero or trim waits.
+    private var isAwaitedLocked: Bool { state.pointee.firstTicket < state.pointee.nextTicket }
 
     /// Reserves `pages` for a write around the Memory, if nothing is in the way and no zero or trim waits. Waits for
     /// nothing.
@@ -106,9 +117,8 @@ struct Reservations: @unchecked Sendable {
         assert(!pages.isEmpty, "a slot with an empty range is free")
         return monitor.withLock {
             let others = state.pointee.count.load(ordering: .relaxed)
-            let isAwaited = state.pointee.waiting.load(ordering: .relaxed) > 0
-            guard !isAwaited, others < Reservations.capacity - Reservations.leftToOthers, !isReservedLocked(pages),
-                let slot = freeSlotLocked
+            guard !isAwaitedLocked, others < Reservations.capacity - Reservations.leftToOthers,
+                !isReservedLocked(pages), let slot = freeSlotLocked
             else { return false }
             takeLocked(slot, pages)
             return true

@@ -100,6 +100,29 @@ import Testing
         #expect(reservations.isEmpty)
     }
 
+    /// Those that wait get their ranges in the order in which they came, even if the range of a later one is free.
+    @Test func nobodyOvertakes() {
+        let reservations = self.reservations
+        reservations.reserve(10..<20)
+        Watchdog.guarding("nobody overtakes") {
+            let wide = Companion { reservations.reserve(0..<100) }
+            wide.waitUntilAsleep()
+            let small = ([50..<51, 200..<201] as [Range<UInt64>]).map { pages in
+                let companion = Companion { reservations.reserve(pages) }
+                companion.waitUntilAsleep()
+                return companion
+            }
+            #expect(!reservations.overlaps(50..<51) && !reservations.overlaps(200..<201))
+            reservations.release(10..<20)
+            wide.join()
+            #expect(reservations.overlaps(0..<1) && !reservations.overlaps(200..<201))
+            reservations.release(0..<100)
+            for each in small { each.join() }
+        }
+        for pages in [50..<51, 200..<201] as [Range<UInt64>] { reservations.release(pages) }
+        #expect(reservations.isEmpty)
+    }
+
     /// There are 32 slots. One more reservation waits for one, though nobody has its pages, and gets
     /// whichever is free.
     @Test func waitsForAPlace() {

@@ -97,12 +97,19 @@ extension PageMapper {
             askForHole(at: wanted.lowerBound, in: hashed)
             return nil
         }
-        if let part = partToWriteAround(of: wanted, in: hashed),
+        let isFillable = wanted.lowerBound >= progress.unfillableUpTo
+        if let part = partToWriteAround(of: wanted, in: hashed, ifWorth: isFillable),
             let loan = try writeAround(part, of: source, in: hashed)
         {
             return loan
         }
-        try fillFirstPage(of: wanted, in: hashed, &progress)
+        do throws(AccessError) {
+            try fillFirstPage(of: wanted, in: hashed, &progress)
+        } catch {
+            // The page may have a bad sector that is not written here, or just the one that is.
+            guard isFillable, partToWriteAround(of: wanted, in: hashed, ifWorth: false) != nil else { throw error }
+            progress.unfillableUpTo = BasePage.offset(of: numbers.lowerBound + 1)
+        }
         return nil
     }
 

@@ -14,24 +14,29 @@ import Glibc
 /// under way before is in the AccessMap, and so is not written around. Nothing of the range is resident or dirty, and
 /// nothing older can come out later. When the request is answered, the image has the bytes. The whole pages are a fill,
 /// populated by the client's bytes instead of the image's, and published when the image has them. A write that cannot
-/// have its reservation at once has its page filled.
+/// have its reservation at once has its page filled. If the page cannot be filled, the write tries once more to go
+/// around: a bad sector is repaired by a write, and harms no write of its neighbours.
 ///
 /// **Durability.** The whole pages are like any that have been written out. The parts are in no memory, like what has
 /// been zeroed: a failed sync loses them for good, so `SyncRisk` counts the write as a change.
 extension PageMapper {
     /// What is written around at the beginning of `wanted`, whose first page is missing and would have to be read: that
     /// part of the page and what follows it, as far as it is missing too. Nil if it is better to fill the page.
-    func partToWriteAround(of wanted: Range<Int64>, in hashed: HashedChunk) -> Range<Int64>? {
+    /// - Parameter ifWorth: Only if that costs less than to fill the pages, as far as is known.
+    func partToWriteAround(
+        of wanted: Range<Int64>, in hashed: HashedChunk, ifWorth: Bool = true
+    ) -> Range<Int64>? {
         guard let unit = accessor.partUnit.map(Int64.init) else { return nil }
         assert(unit > 0 && unit < BasePage.size && unit & (unit - 1) == 0, "a unit divides a base page")
         guard (wanted.lowerBound | wanted.upperBound) & (unit - 1) == 0 else { return nil }
         let pages = BasePage.numbers(covering: wanted)
-        guard isWorthWritingAround(wanted, in: pages.lowerBound) else { return nil }
+        func isWorth(_ page: UInt64) -> Bool { !ifWorth || isWorthWritingAround(wanted, in: page) }
+        guard isWorth(pages.lowerBound) else { return nil }
         let end = hashed.withLock { chunk in
             context.map.vacantPages(in: pages, of: chunk).end(ofRunFrom: pages.lowerBound, upTo: pages.upperBound)
         }
         let last = pages.upperBound - 1
-        if end > last, pages.count == 1 || isWorthWritingAround(wanted, in: last) { return wanted }
+        if end > last, pages.count == 1 || isWorth(last) { return wanted }
         // Another thread may have made the first page resident.
         let limit = BasePage.offset(of: min(end, last))
         return limit > wanted.lowerBound ? wanted.lowerBound..<limit : nil
@@ -143,6 +148,7 @@ extension PageMapper {
         _ written: Range<Int64>, of source: UnsafeRawPointer?, with fill: inout Fill?
     ) -> Result<Void, AccessError> {
         LockRank.assertNoneHeld()
+        assert(!accessor.isChangeDurable, "a part is durable after a sync, and a failed one loses it")
         let whole = written.wholePages(ofImage: .max)
         let head = written.lowerBound..<(whole.isEmpty ? written.endOfFirstPage : BasePage.offset(of: whole.lowerBound))
         let tail = (whole.isEmpty ? head.upperBound : BasePage.offset(of: whole.upperBound))..<written.upperBound

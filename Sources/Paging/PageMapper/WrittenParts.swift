@@ -10,7 +10,8 @@ import Synchronization
 /// apart, and one bit for each eighth of the page. A page takes the entry of another one. So an entry lasts, on
 /// average, for as many parts as there are entries, which is as long as a ghost of the PageQueue.
 ///
-/// It is a hint: a wrong answer costs a read too many, or a write. Thread rules: any thread, without a lock. O(1).
+/// It is a hint: a wrong answer costs a read too many, or a write. If a page cannot be filled, it is not asked. Thread
+/// rules: any thread, without a lock. O(1).
 struct WrittenParts: @unchecked Sendable {
     // No protocol depends on them, so a Scheduler draws no order here.
     private let entries: UnsafeMutablePointer<Synchronization.Atomic<UInt32>>

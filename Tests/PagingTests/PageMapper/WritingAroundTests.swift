@@ -293,6 +293,59 @@ import Testing
         try rig.end()
     }
 
+    /// A page that cannot be read is written around part by part, however often: a bad sector is repaired by a write,
+    /// and harms no write of its neighbours. A write that cannot go around has the read's error.
+    @Test func aPageThatCannotBeRead() throws {
+        let rig = try rig()
+        rig.image.fail(.read(8192..<12288))
+        let parts = [1, 2, 2, 5].map { 8192 + Int64($0) * 512..<8192 + Int64($0) * 512 + 512 } as [Range<Int64>]
+        for (salt, part) in parts.enumerated() {
+            try rig.write(Self.some(part, salt: salt), at: part.lowerBound)
+            #expect(rig.image.calls.last == .parts(part) && rig.resident.isEmpty)
+        }
+        #expect(throws: AccessError(EIO)) { try rig.write([1], at: 8192) }
+        rig.image.fail(.read(8192..<12288), nil)
+        #expect(
+            try rig.holds([0, 2, 3].map { (parts[$0].lowerBound, Self.some(parts[$0], salt: $0)) }))
+        try rig.end()
+    }
+
+    /// The same while a reader waits for the page, and then tries to read it for itself.
+    @Test func aPageThatCannotBeReadByOthers() throws {
+        let (gates, reads, verdict) = ([Gate(), Gate()], Tally(), Verdict())
+        let image = PartsImage { call in
+            guard call == .read(8192..<12288) else { return nil }
+            let number = reads.add()
+            if number <= gates.count { gates[number - 1].pass() }
+            return AccessError(EIO)
+        }
+        let rig = try rig(image)
+        let (first, second) = (Self.part, Self.part.upperBound..<Self.part.upperBound + 512)
+        try rig.write(Self.some(first), at: first.lowerBound)
+        Watchdog.guarding("a page that cannot be read by others") {
+            let writer = Companion {
+                do {
+                    try rig.write(Self.some(second), at: second.lowerBound)
+                } catch {
+                    verdict.blame("the write fails: \(error)")
+                }
+            }
+            Thread.wait { gates[0].arrivals == 1 }
+            let reader = Companion {
+                verdict.expect((try? rig.bytes(8192..<12288)) == nil, "a reader has a page that cannot be read")
+            }
+            reader.waitUntilAsleep()
+            gates[0].open()
+            Thread.wait { gates[1].arrivals == 1 || reader.hasEnded }
+            writer.waitUntilAsleep()
+            gates[1].open()
+            for thread in [writer, reader] { thread.join() }
+        }
+        verdict.report("a page that cannot be read by others")
+        #expect(image.bytes(first.lowerBound..<second.upperBound) == Self.some(first.lowerBound..<second.upperBound))
+        try rig.end()
+    }
+
     // MARK: - What happens meanwhile
 
     /// Readers of a whole page and of a part's page wait while the write is under way, and get what it has written.

@@ -160,6 +160,9 @@ struct SharedSync: @unchecked Sendable {
     /// Whether there is a helper.
     var isHelped: Bool { lock.withLock { state.pointee.isHelped } }
 
+    /// For the one that leads, during its sync: whether callers that are not `byItself` share it.
+    var leadsForOthers: Bool { lock.withLock { state.pointee.roundCount > 0 } }
+
     /// Whether callers wait for the next sync, and there is no helper to lead it.
     var wantsHelp: Bool { lock.withLock { state.pointee.isNextWanted && !state.pointee.isHelped } }
 

@@ -91,6 +91,34 @@ import Testing
         }
     }
 
+    /// A caller that leads by itself learns whether others share what it does. Here they have been left to a helper
+    /// that does not come.
+    @Test func leadsForOthers() {
+        let syncs = self.syncs
+        let trial = HeldSyncs(held: 1)
+        func leads() -> Bool? {
+            var leads: Bool?
+            try? syncs.share(byItself: true) { () -> AccessError? in
+                leads = syncs.leadsForOthers
+                return nil
+            }
+            return leads
+        }
+        Watchdog.guarding("leads for others") {
+            syncs.setHelped(true)
+            let first = Companion { _ = trial.share(syncs) }
+            Thread.wait { trial.gates[0].arrivals == 1 }
+            let second = trial.sharersAsleep(1, syncs)[0]
+            trial.gates[0].open()
+            first.join()
+            #expect(leads() == true)
+            second.join()
+            #expect(leads() == false)
+            syncs.setHelped(false)
+        }
+        #expect(trial.begun.count == 1)
+    }
+
     /// It ends when there was nothing to lead for a while. Then callers lead by themselves.
     @Test func endsWithoutWork() {
         let syncs = self.syncs

@@ -79,13 +79,14 @@ struct ChangeWatch {
     /// A reader has come while there are no writers here.
     /// - Returns: True if what is cached of the image may be older than what others had made durable.
     mutating func readersCame() -> Bool {
+        if isBlockDevice { return false }
         look()
-        if stamp == nil || isGood { return false }
+        if isGood { return false }
         if canRest, tellsChanges, stamp?.isFine == true {
             while !isSettled { usleep(1000) }
             look()
         }
-        isGood = isSettled && linux_is_locked(descriptor) <= 0
+        isGood = isSettled && linux_is_locked(descriptor) == 0
         return true
     }
 
@@ -150,7 +151,8 @@ struct ChangeWatch {
 
     private mutating func look() {
         let now = ImageStamp(of: descriptor, isBlockDevice: isBlockDevice)
-        guard now == nil || now != stamp else { return }
+        // A file that does not tell any more may have been changed.
+        guard now != stamp else { return }
         stamp = now
         stampSince = MonotonicTime.now
         isGood = false

@@ -39,6 +39,7 @@ final class Inheritance: @unchecked Sendable {
         }
         self.file = file
         guard let layout = file.layout(memory: settings.pagesBytes) else {
+            file.discardIfNew()
             throw ConfigurationError(
                 "memory", settings.memoryText, "too little to keep anything in state=",
                 expected: "more, or a state file on a filesystem with smaller pages")
@@ -46,8 +47,13 @@ final class Inheritance: @unchecked Sendable {
         switch try ConfigurationError.prefixing("state=", { () throws(StateError) in try file.take(layout) }) {
         case .new(let state):
             (kept, isTakenOver) = (state, false)
-            mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
-                try file.takeCharge(ofNew: state)
+            do throws(ConfigurationError) {
+                mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
+                    try file.takeCharge(ofNew: state)
+                }
+            } catch {
+                file.discardIfNew()
+                throw error
             }
         case .same(let state):
             let mark = try ConfigurationError.prefixing("state=") { () throws(StateError) in
@@ -152,6 +158,10 @@ final class Inheritance: @unchecked Sendable {
     }
 
     // MARK: - Serving
+
+    /// The server cannot serve. Removes the file if this process has made it, because it would hold its memory until
+    /// somebody removes it.
+    func discardIfNew() { file.discardIfNew() }
 
     /// The descriptors that a process closes that only starts the server.
     var descriptors: [Int32] {

@@ -98,6 +98,16 @@ final class Server: @unchecked Sendable {
         let inheritance = try settings.state.map { (path) throws(ConfigurationError) in
             try Inheritance(settings, at: path) { log($0) }
         }
+        do throws(ConfigurationError) {
+            return try open(inheritance)
+        } catch {
+            inheritance?.discardIfNew()
+            throw error
+        }
+    }
+
+    private func open(_ inheritance: Inheritance?) throws(ConfigurationError) -> (note: String, warning: String?) {
+        let log = log
         let notice = inheritance.map { _ in SlowNotice { log($0) } }
         let opened =
             if let layer {
@@ -134,6 +144,7 @@ final class Server: @unchecked Sendable {
                 gate: gate)
         } catch {
             stopControl()
+            inheritance?.discardIfNew()
             throw error
         }
         self.serving = serving

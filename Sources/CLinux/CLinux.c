@@ -163,6 +163,13 @@ int linux_stamp(int descriptor, struct linux_stamp *stamp)
     return 0;
 }
 
+bool linux_leads_to(const char *path, uint64_t device, uint64_t inode)
+{
+    struct statx status;
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &status) == 0 && status.stx_ino == inode
+        && makedev(status.stx_dev_major, status.stx_dev_minor) == device;
+}
+
 uint64_t linux_birth(int descriptor)
 {
     struct statx status;

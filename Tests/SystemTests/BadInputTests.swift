@@ -170,21 +170,38 @@ import Testing
 
     /// A memory= of more than the server's control group allows is refused, and what the group allows is served. If
     /// that leaves little for the server itself, there is a warning.
-    @Test(.enabled(if: Machine.memoryGroups != nil, "needs root and a memory controller"))
-    func memoryOfTheControlGroup() throws {
+    @Test(.enabled(if: Machine.memoryGroups != nil, "needs root and a memory controller"), arguments: Pager.allCases)
+    func memoryOfTheControlGroup(_ pager: Pager) throws {
         let image = try Image(size: 8192)
         let group = try MemoryGroup(limit: 64 << 20)
-        let plugin = try Plugin.built()
+        let served = try pager.arguments().joined(separator: " ")
         for (memory, isServed) in [("65M", false), ("256M", false), ("16M", true), ("53M", true)] {
             let result = try Subprocess.run(
                 "sh", "-c",
                 "echo $$ > \(group.directory)/cgroup.procs; "
-                    + "exec nbdkit -U - \(plugin) \(image.path) memory=\(memory) --run 'nbdinfo --size \"$uri\"'")
+                    + "exec nbdkit -U - \(served) \(image.path) memory=\(memory) --run 'nbdinfo --size \"$uri\"'")
             #expect(result.status == (isServed ? 0 : 1), "\(result.output)")
             #expect(result.output.contains(isServed ? "8192" : "memory=\(memory): more than the 64M"))
             #expect(isServed || result.output.contains("control group"))
             #expect(result.output.contains("memory=53M: leaves 11M of the 64M") == (memory == "53M"))
         }
+    }
+
+    /// A state file that was made for a server that cannot start is removed, because it holds as much memory as the
+    /// server would. One that was there stays.
+    @Test(.enabled(if: StateFolder.isAvailable, Comment(rawValue: StateFolder.needs)))
+    func aStateFileOfNoServer() throws {
+        let (state, scratch) = (StateFolder(), Scratch())
+        let image = try Image(size: 8192)
+        let missing = scratch.path("none.img")
+        for (wrong, key) in [([missing], "file="), ([image.path, "control=/none/socket"], "control=")] {
+            try expectRefusal(wrong + [state.option, "memory=2M"], saying: [key])
+            #expect(access(state.path, F_OK) != 0, "\(wrong)")
+        }
+        let served = try Server([image.path, state.option, "memory=2M"])
+        #expect(try served.stop() == 0)
+        try expectRefusal([missing, state.option, "memory=2M"], saying: ["file="])
+        #expect(access(state.path, F_OK) == 0)
     }
 
     /// direct=on is refused if O_DIRECT is not available.

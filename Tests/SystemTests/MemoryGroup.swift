@@ -1,13 +1,17 @@
 import Glibc
+import Synchronization
 import TestSupport
 
 /// A control group with a limit of memory, for as long as this is held.
 final class MemoryGroup {
     let directory: String
+    /// Tests run at the same time.
+    private static let count = Atomic<Int>(0)
 
     init(limit: Int) throws {
         guard let parent = Machine.memoryGroups else { throw Trouble("no control groups") }
-        directory = "\(parent)/flexpage-test-\(getpid())"
+        let number = Self.count.wrappingAdd(1, ordering: .relaxed).newValue
+        directory = "\(parent)/flexpage-test-\(getpid())-\(number)"
         guard mkdir(directory, 0o755) == 0 else {
             throw Trouble("mkdir \(directory): \(String(cString: strerror(errno)))")
         }

@@ -1,6 +1,8 @@
+import CLinux
 import Glibc
 
-/// Which processes have a file open. For messages: it reads all of /proc, as far as this user may.
+/// Which processes have a file open. For messages: it reads all of /proc, as far as this user may. Files of theirs may
+/// lie on disks that hang, so no disk is asked.
 enum FileHolders {
     /// The number of a process, other than this one and its children, that has the file open and is not about to end
     /// because it was killed; nil if none can be seen. A child has copies of all descriptors of this process until it
@@ -37,11 +39,7 @@ enum FileHolders {
 
     private static func has(_ process: Int32, device: UInt64, inode: UInt64) -> Bool {
         let directory = "/proc/\(process)/fd"
-        return names(directory).contains { name in
-            var found = stat()
-            return stat("\(directory)/\(name)", &found) == 0 && UInt64(found.st_dev) == device
-                && UInt64(found.st_ino) == inode
-        }
+        return names(directory).contains { linux_leads_to("\(directory)/\($0)", device, inode) }
     }
 
     private static func names(_ directory: String) -> [String] {

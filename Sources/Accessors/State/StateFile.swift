@@ -164,13 +164,16 @@ public final class StateFile: @unchecked Sendable {
     /// - Throws: An error that says how much memory is missing, for example. If the file was made for this, it is
     ///   removed.
     public func make(_ layout: KeptLayout) throws(StateError) -> KeptState {
+        var isIncomplete = false
         do throws(StateError.Problem) {
             try markIncomplete()
+            isIncomplete = true
             try checked("truncating it") { linux_truncate(number, Int64(unit)) }
             return KeptState(making: layout, at: try map(layout.bytes).baseAddress!)
         } catch {
             unmap()
-            if isNew { try? discard() } else { _ = linux_truncate(number, Int64(unit)) }
+            discardIfNew()
+            if !isNew, isIncomplete { _ = linux_truncate(number, Int64(unit)) }
             throw StateError(path, error)
         }
     }
@@ -189,6 +192,11 @@ public final class StateFile: @unchecked Sendable {
         let start = MemoryLayout<flexpage_state_header>.offset(of: \flexpage_state_header.header_bytes)!
         memset(first.baseAddress! + start, 0, first.count - start)
         unmap()
+    }
+
+    /// Removes the file if this process has made it: nothing has been served from it yet.
+    public func discardIfNew() {
+        if isNew { try? discard() }
     }
 
     /// Removes the file. It stays mapped.

@@ -67,6 +67,10 @@ int linux_open_readable_directory(const char *path);
 // dup3(2) with O_CLOEXEC: makes `descriptor` a copy of `other`, at once. What it was before is closed.
 int linux_replace(int descriptor, int other);
 
+// statx(2) with AT_STATX_DONT_SYNC: whether `path` leads to the file with these numbers, as far as this machine knows.
+// It asks no file server. stat(2) hangs with one that hangs.
+bool linux_leads_to(const char *path, uint64_t device, uint64_t inode);
+
 // statx(2) with STATX_BTIME only: when the file was made, nanoseconds since 1970; 0 if the filesystem does not tell.
 uint64_t linux_birth(int descriptor);
 

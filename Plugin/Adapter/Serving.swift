@@ -28,6 +28,8 @@ final class Serving: Sendable {
     private let adviceThread: AdviceThread?
     private let gate: @Sendable () -> Void
     private let flushes: FinalFlushes
+    /// Whether the image that is kept open is having its first turn as a writer, which must end before the image rests.
+    private let isSettling = Guarded(false)
     /// Seconds that the end waits for a disk that does nothing, or nil if it waits for ever.
     private let endTime: Int?
 
@@ -113,17 +115,20 @@ final class Serving: Sendable {
             prefetcher?.stop()
             throw error
         }
-        if let kept, let warmth { Serving.warmAtStart(kept, warmth) }
+        if let kept, let warmth { Serving.warmAtStart(kept, warmth, isSettling) }
         for image in takenOver where !image.isResting { leave(image, log) }
         inheritance?.kept.noteService()
     }
 
     /// Begins to warm the image that is kept open. Nobody waits for its disk.
-    private static func warmAtStart(_ kept: ServedImage, _ warmth: Warmth) {
-        _ = DetachedThread.run {
+    private static func warmAtStart(_ kept: ServedImage, _ warmth: Warmth, _ isSettling: Guarded<Bool>) {
+        isSettling.withLock { $0 = true }
+        let hasBegun = DetachedThread.run {
             kept.settle()
+            isSettling.withLock { $0 = false }
             warmth.opened(kept.provider, name: "")
         }
+        if !hasBegun { isSettling.withLock { $0 = false } }
     }
 
     private static func prefetcher(
@@ -327,7 +332,11 @@ final class Serving: Sendable {
     }
 
     /// Whether a flush, or another call of an image, is under way that a disk may hold up.
-    var isWaitingForDisk: Bool { flushes.isAnyRunning || images.all.contains { $0.provider.calls.isAnyUnderWay } }
+    var isWaitingForDisk: Bool { flushes.isAnyRunning || images.all.contains(where: isBusy) }
+
+    private func isBusy(_ served: ServedImage) -> Bool {
+        served.provider.calls.isAnyUnderWay || (served === kept && isSettling.withLock(\.self))
+    }
 
     /// An error for each image of which not all is written and synced, and for each whose requests are not done.
     var losses: [ConfigurationError] {
@@ -336,7 +345,7 @@ final class Serving: Sendable {
             error.map { loss(of: served, $0) } ?? loss(ofHanging: served, after: endTime ?? 0)
         }
         let waiting = images.all.filter { served in
-            served.provider.calls.isAnyUnderWay && !failures.contains { $0.served === served }
+            isBusy(served) && !failures.contains { $0.served === served }
         }
         return lines
             + waiting.map {

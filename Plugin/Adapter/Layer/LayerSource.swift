@@ -1,5 +1,6 @@
 import Accessors
 import Paging
+import Synchronization
 
 /// The image that a filter serves: the layer below, which is opened for the first client, and stays open.
 ///
@@ -10,7 +11,9 @@ final class LayerSource: Sendable {
     private let layer: GlueLayer
     private let settings: Settings
     private let log: @Sendable (String) -> Void
+    /// Its lock is held while the layer is opened, which may take long.
     private let image = Guarded<LayerImage?>(nil)
+    private let hasOpened = Atomic<Bool>(false)
 
     init(_ layer: GlueLayer, _ settings: Settings, log: @escaping @Sendable (String) -> Void) {
         self.layer = layer
@@ -20,8 +23,8 @@ final class LayerSource: Sendable {
 
     var label: String { layer.label }
 
-    /// Whether a client has opened it.
-    var isOpened: Bool { image.withLock { $0 != nil } }
+    /// Whether a client has opened it. Waits for nobody.
+    var isOpened: Bool { hasOpened.load(ordering: .acquiring) }
 
     /// The image, for one more client. All clients that come meanwhile wait for the layer.
     /// - Parameter name: What the first client calls it. The layer learns no other name.
@@ -44,6 +47,7 @@ final class LayerSource: Sendable {
                     "\(image.label): the image has \(image.size) bytes; expected at most \(Pages.maxImageSize)")
             }
             opened = image
+            hasOpened.store(true, ordering: .releasing)
             return image
         }
     }

@@ -34,10 +34,11 @@ public final class LayerImage: ImageSource, @unchecked Sendable {
         _ layer: any Layer, exportName: String, isReadOnly: Bool, contexts: Int, retryTime: Int, stagingBytes: Int,
         log: @escaping @Sendable (String) -> Void
     ) {
-        guard
+        // The pool comes last, because it would have to be closed.
+        guard let zeroes = ZeroBytes(),
             let pool = LayerPool(
                 layer, exportName: exportName, isReadOnly: isReadOnly, contexts: contexts, retryTime: retryTime,
-                log: log), let zeroes = ZeroBytes()
+                log: log)
         else { return nil }
         self.pool = pool
         self.zeroes = zeroes

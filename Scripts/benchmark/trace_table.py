@@ -1,6 +1,7 @@
 """The results of traces as Markdown."""
 
 import statistics
+import textwrap
 
 from cells import cells
 from servers import FLEXPAGE, PEERS, title
@@ -109,10 +110,11 @@ def options(peer: str) -> str:
 def headline(results: TraceResults) -> str:
     """What the project's README says beside the chart."""
     about = results.about
-    means = [f"{mean:.2f} at {limit} MiB" for limit in results.limits if (mean := results.mean(limit, True))]
-    told = f" On the volume, the geometric mean is {', '.join(means)}." if means else ""
-    return (
-        "![The time of the best other server divided by Flexpage's, on traces](Scripts/benchmark/results/traces.svg)\n\n"
-        "Traces of block devices. Bars are medians; thin lines span minimum to maximum. The other servers are nbdkit's file\n"
-        "plugin and qemu-nbd with and without the page cache. All servers had the same amount of memory, page cache\n"
-        f"included. The volume allows {about['iops']} reads and {about['mib']} MiB a second.{told}\n")
+    means = [f"{mean:.2f} at {limit}" for limit in results.limits if (mean := results.mean(limit, True))]
+    told = f" There, the geometric mean is {', '.join(means)} MiB." if means else ""
+    text = (
+        "Traces of block devices. Bars are medians; thin lines span minimum to maximum. The other servers are nbdkit's file "
+        "plugin and qemu-nbd with and without the page cache. All had the same memory, page cache included. "
+        f"The volume allows {about['iops']} reads and {about['mib']} MiB a second.{told}")
+    image = "![The time of the best other server divided by Flexpage's, on traces](Scripts/benchmark/results/traces.svg)"
+    return f"{image}\n\n{textwrap.fill(text, 119)}\n"

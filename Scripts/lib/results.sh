@@ -105,6 +105,8 @@ logged=""
 logged() {
     local log=$1 status=0
     shift
+    # On a busy machine, the command begins after tail.
+    : >"$log"
     set -m
     "$@" >"$log" 2>&1 &
     logged=$!

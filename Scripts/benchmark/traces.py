@@ -183,7 +183,8 @@ class Bench:
 
 
 def fit_key(place: Place) -> str:
-    return f"{place.trace.name}, {place.limit} MiB, {'slow' if place.is_throttled else 'free'}"
+    [volume] = (name for name, is_throttled in VOLUMES.items() if is_throttled == place.is_throttled)
+    return f"{place.trace.name}, {place.limit} MiB, {volume}"
 
 
 def useful_limits(limits: list[int], pages: int) -> list[int]:

@@ -14,8 +14,8 @@ extension Durability {
     /// - Throws: The first error of the write-outs; the error that keeps older data from going out; the sync's error,
     ///   for good if it lost data that is not in memory any more.
     func flush(_ effort: WriteBatch.Effort = .again) throws(AccessError) {
-        // The helper takes pains with bad pages, for clients. What nobody waits for is not left to it. If clients share
-        // it, it takes the same pains.
+        // The helper takes pains with bad pages, for clients. What nobody waits for is not left to it. A flush that
+        // clients share takes the same pains.
         try flushes.share(byItself: effort != .again) {
             let error = flushAlone(effort == .due && flushes.leadsForOthers ? .again : effort)
             if flushes.wantsHelp { startFlushThread() }

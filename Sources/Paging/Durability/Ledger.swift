@@ -57,7 +57,7 @@ struct Ledger: @unchecked Sendable {
     }
 
     /// Makes the Ledger that of a new image. All of the record is zero before the first time. After that the lock stays
-    /// as it is, because whoever still has the Provider of the last image with this number may look.
+    /// as it is, because a thread that still has the Provider of the last image with this number may look.
     func prepare() {
         if !record.pointee.isMade {
             let address = withUnsafePointer(to: &record.pointee.mutex) { UnsafeRawPointer($0) }

@@ -44,8 +44,8 @@ struct SyncRisk: @unchecked Sendable {
         self.dirtyLimit = dirtyLimit
     }
 
-    /// Makes the record that of a new image. Field by field, because whoever still has the Provider of the last image
-    /// with this number may look, and because a state file has other fields beside these.
+    /// Makes the record that of a new image. Field by field: a thread that still has the Provider of the last image
+    /// with this number may look, and a state file has other fields beside these.
     func prepare() {
         record.pointee.atRisk.store(0, ordering: .sequentiallyConsistent)
         record.pointee.atRiskWhenSynced.store(0, ordering: .sequentiallyConsistent)

@@ -118,7 +118,8 @@ public struct KeptImage: @unchecked Sendable {
     /// Fills the record for an image that has just been opened, and puts it to use.
     func begin(_ accessor: any Accessor) {
         assert(!isInUse, "an image has a number of its own")
-        // Whoever still has the Provider of the last image with this number may look at what a failed sync would lose.
+        // A thread that still has the Provider of the last image with this number may look at what a failed sync would
+        // lose.
         record.zeroWords()
         record.pointee.size = accessor.size
         accessor.keep(in: self)

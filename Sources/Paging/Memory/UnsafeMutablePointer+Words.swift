@@ -1,9 +1,9 @@
 import Synchronization
 
 extension UnsafeMutablePointer where Pointee: ~Copyable {
-    /// Sets a record that has only atomic words to zero, as that of a new image. It is not initialised instead, which
-    /// is a plain copy, because other threads look at the records of all images meanwhile. They may see some words of
-    /// before.
+    /// Sets a record of whole words to zero, as that of a new image. It is not initialised instead, which is a plain
+    /// copy, because other threads look at atomic words of the records of all images meanwhile. They may see some words
+    /// of before.
     ///
     /// Thread rules: any thread, without a lock. No Scheduler draws an order here. O(words).
     func zeroWords() {

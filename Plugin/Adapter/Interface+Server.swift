@@ -93,6 +93,9 @@ public func flexpage_server_bring_out(_ server: OpaquePointer, _ outcome: Unsafe
         error: result.error?.code ?? 0, sync_error: result.syncError?.code ?? 0)
 }
 
+@c(flexpage_server_note_alive) @implementation
+public func flexpage_server_note_alive(_ server: OpaquePointer) { unsafe Server.at(server).will?.noteAlive() }
+
 @c(flexpage_server_begin) @implementation
 public func flexpage_server_begin(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {
     unsafe filling(message) { () throws(ConfigurationError) in try unsafe Server.at(server).begin() }

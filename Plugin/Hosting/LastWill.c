@@ -72,6 +72,9 @@ static struct {
     int answer[2];
 } will;
 
+/// How often the process says that it is alive, milliseconds. The next server wants it once a second.
+static const int64_t sign_of_life = 200;
+
 /// Whether the calling thread is the will's.
 static _Thread_local volatile sig_atomic_t is_of_will __attribute__((tls_model("initial-exec")));
 
@@ -170,6 +173,7 @@ static void execute(void)
     }
     const int64_t end = milliseconds_now() + will.seconds * INT64_C(1000);
     for (;;) {
+        flexpage_server_note_alive(will.server);
         int64_t left = end - milliseconds_now();
         struct pollfd answer = {.fd = will.answer[0], .events = POLLIN};
         if (left <= 0) {
@@ -177,7 +181,7 @@ static void execute(void)
             return;
         }
         // Other signals may interrupt poll.
-        if (poll(&answer, 1, (int)left) > 0)
+        if (poll(&answer, 1, (int)(left < sign_of_life ? left : sign_of_life)) > 0)
             return;
     }
 }

@@ -156,6 +156,10 @@ struct flexpage_will {
 /// has ended. Allocates nothing.
 void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *outcome);
 
+/// While the last will is executed, says in the kept state that the process is alive, so that the next server does not
+/// take the will's writes for another program's. Any thread may call it. Allocates nothing.
+void flexpage_server_note_alive(flexpage_server *server);
+
 enum { flexpage_max_descriptors = 8 + 3 * 1024 };
 
 /// Stores the descriptors of the open image, or of the directory of images, in `descriptors`, which has

@@ -12,7 +12,8 @@ import CStateFormat
 struct ImageStamp: Equatable, Sendable {
     private let size: UInt64
     private let modified: Int64
-    private let changed: Int64
+    /// The time of change, which no program can set: nanoseconds since 1970.
+    let changed: Int64
 
     init(size: UInt64, modified: Int64, changed: Int64) {
         self.size = size

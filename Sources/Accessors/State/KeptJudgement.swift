@@ -17,7 +17,12 @@ import Paging
 /// | a file whose times prove nothing                           | untold                                         |
 /// | no write of the server since it stamped the file: the stamp| same, or changed if it differs                 |
 /// | writes since: its times are later than the server's life   | changed                                        |
+/// | writes since: it was changed before the server's last look | changed: an older copy was put back            |
 /// | writes since: any other times                              | same: the last change is the server's          |
+///
+/// A filesystem below the file may be rolled back to a snapshot. Nothing but the time of change shows that. If the
+/// clock was set back after the look, the server's own writes have older times as well, but its last sign of life is
+/// older than the look, too.
 ///
 /// Both times of a file count. Some programs set the time of modification back after they have written, but the time of
 /// change shows it.
@@ -103,6 +108,7 @@ public enum KeptJudgement: Equatable, Sendable {
         if let seconds = seconds(from: alive, to: stamp) {
             return .changed("it was changed \(seconds) s after the last server was last alive")
         }
+        if isOlder(stamp, than: then, alive) { return .changed(older) }
         return then.is_stamped == 1 ? .same : .untold("the last server had not looked at it")
     }
 
@@ -114,8 +120,18 @@ public enum KeptJudgement: Equatable, Sendable {
         if let seconds = seconds(from: alive, to: stamp) {
             return .changed("\(growth), and was changed \(seconds) s after the last server was last alive")
         }
+        if isOlder(stamp, than: then, alive) { return .changed("\(growth), and \(older)") }
         return .untold("\(growth) while the last server served it")
     }
+
+    /// Whether the last change came before the server looked at the file. The server's own writes come after that.
+    private static func isOlder(_ stamp: ImageStamp, than then: flexpage_state_image, _ alive: UInt64) -> Bool {
+        guard then.is_stamped == 1 else { return false }
+        let seen = ImageStamp(keptIn: then).changed
+        return stamp.changed < seen && seen <= Int64(clamping: alive)
+    }
+
+    private static let older = "it was last changed before the last server looked at it, as an older copy would be"
 
     /// How many seconds later than the server's last sign of life a file was changed; nil if the server may have been
     /// alive.

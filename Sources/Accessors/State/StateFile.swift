@@ -219,9 +219,7 @@ public final class StateFile: @unchecked Sendable {
         } else if isLonger {
             try checked("making it longer") { linux_truncate(number, Int64(bytes)) }
         }
-        guard let base = linux_map_shared(number, bytes, StateFile.hugePage) else {
-            throw .failed("mapping it", .noMemory)
-        }
+        guard let base = mapShared(bytes) else { throw .failed("mapping it", .noMemory) }
         let mapped = UnsafeMutableRawBufferPointer(start: base, count: bytes)
         mapping = mapped
         // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
@@ -232,6 +230,15 @@ public final class StateFile: @unchecked Sendable {
             guard canHaveHoles, !isLonger, case .noRoom = error else { throw error }
         }
         return mapped
+    }
+
+    /// Maps it by way of a description of its own. A mapping refers to the description that it was made with, and the
+    /// lock lasts as long as anything does: nbdkit's parent inherits the mapping, and may live on with --run's command.
+    /// Without /proc, or if the file's permissions forbid it by now, the locked one is mapped.
+    private func mapShared(_ bytes: Int) -> UnsafeMutableRawPointer? {
+        let other = linux_reopen(number, true, false, false)
+        defer { if other >= 0 { close(other) } }
+        return linux_map_shared(other >= 0 ? other : number, bytes, StateFile.hugePage)
     }
 
     /// Bytes to which the mapping is aligned, so that the kernel can map huge pages of a tmpfs as such.

@@ -114,6 +114,9 @@ struct DirtyLimit: @unchecked Sendable {
     @inline(__always)
     var allowed: Int { min(image.pointee.allowed.load(ordering: .relaxed), maxOfImage) }
 
+    /// Whether writers of the image wait for pages of its own.
+    var isImageFull: Bool { image.pointee.pages.load(ordering: .sequentiallyConsistent) >= allowed }
+
     /// The number of dirty base pages at which writers wait now, over all images that count. O(images).
     var allowedOfAll: Int {
         let (limit, maxOfImage) = (limit, maxOfImage)

@@ -85,10 +85,12 @@ public struct KeptState: @unchecked Sendable {
     /// A thread that says that it lives, and one that looks, may do so at the same time. No order of events is drawn
     /// here.
     private var aliveWord: UnsafeMutablePointer<Synchronization.Atomic<UInt64>> {
-        let offset = MemoryLayout<flexpage_state_header>.offset(of: \.alive)!
-        return (UnsafeMutableRawPointer(header) + offset).assumingMemoryBound(
+        (UnsafeMutableRawPointer(header) + KeptState.aliveOffset).assumingMemoryBound(
             to: Synchronization.Atomic<UInt64>.self)
     }
+
+    /// Found once, so that nothing is allocated while the last will is executed.
+    private static let aliveOffset = MemoryLayout<flexpage_state_header>.offset(of: \.alive)!
 
     /// The records that are in use.
     public var imagesInUse: [(number: Int, image: KeptImage)] {

@@ -50,7 +50,10 @@ extension PageMapper {
         }
         if admitted > 0 { return Admission(admitted, of: dirtyLimit) }
         // Pages that cannot be written out will never make room: an error is better than a wait without end.
-        let late = try dirtyLimit.waitToAdmit(count, turn: turn) { context.map.ledger.stuck ?? dirtyLimit.stuck }
+        // The image's own pages are in the way only of its own limit.
+        let late = try dirtyLimit.waitToAdmit(count, turn: turn) {
+            (dirtyLimit.isImageFull ? context.map.ledger.stuck : nil) ?? dirtyLimit.stuck
+        }
         return Admission(late, of: dirtyLimit)
     }
 

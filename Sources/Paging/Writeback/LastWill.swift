@@ -145,6 +145,14 @@ public final class LastWill: @unchecked Sendable {
         return outcome
     }
 
+    /// Says in what is kept that the process is alive, if a will is under way. Otherwise its writes would count as
+    /// another program's. The Writeback, which says so while the process serves, may wait for a lock for ever.
+    /// Allocates nothing. Any thread, at least once a second until `bringOut` returns.
+    public func noteAlive() {
+        guard state.load(ordering: .sequentiallyConsistent) == State.running else { return }
+        table.kept?.noteAlive()
+    }
+
     /// Visits first the shards whose locks are free. It waits for the others when all else is out.
     private func visitShards(_ outcome: inout Outcome) {
         // A bit for each shard that is left.

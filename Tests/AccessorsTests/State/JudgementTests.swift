@@ -43,8 +43,8 @@ struct JudgementTests {
             identity: ImageIdentity(device: 1, inode: 0), isBlockDevice: true, size: 8192, diskSequence: 17)
     }
 
-    private func judge(_ sight: KeptJudgement.Sight, owedEnd: Int64 = 0) -> String {
-        switch KeptJudgement(record, owedEnd: owedEnd, alive: alive, sight) {
+    private func judge(_ sight: KeptJudgement.Sight, owedEnd: Int64 = 0, alive: UInt64? = nil) -> String {
+        switch KeptJudgement(record, owedEnd: owedEnd, alive: alive ?? self.alive, sight) {
         case .same: return "same"
         case .untold(let reason): return expectReason(reason, "untold")
         case .changed(let reason): return expectReason(reason, "changed")
@@ -102,6 +102,7 @@ struct JudgementTests {
         #expect(judgement(stamp(alive, size: 8193)) { $0.tellsChanges = false } == "changed")
         #expect(judgement(stamp(alive, size: 8193)) { $0.hasForeignClock = true } == "changed")
         #expect(judgement(stamp(alive, size: 8193)) { $0.isLocked = true } == "changed")
+        #expect(judgement(stamp(1_798_000_000_000_000_001, size: 8193)) == "changed")
         var disk = device()
         disk.size = 8193
         #expect(judge(disk, owedEnd: 8192) == "untold")
@@ -147,6 +148,22 @@ struct JudgementTests {
         #expect(judgement(stamp(alive, modified: alive + 2 * second)) == "changed")
         // The time of modification can be set back.
         #expect(judgement(stamp(alive + 2 * second, modified: alive)) == "changed")
+    }
+
+    /// A filesystem was rolled back: the last change is older than what the server has seen. If the clock was set back
+    /// instead, the server's last sign of life is older, too.
+    @Test func rolledBack() {
+        var sight = file()
+        record.record.pointee.writes_begun = 6
+        sight.stamp = stamp(1_798_000_000_000_000_001)
+        #expect(judge(sight) == "changed")
+        // The time of modification can be set.
+        sight.stamp = stamp(1_799_500_000_000_000_001, modified: 5)
+        #expect(judge(sight) == "same")
+        sight.stamp = stamp(1_798_000_000_000_000_001)
+        #expect(judge(sight, alive: 1_798_000_000_000_000_002) == "same")
+        record.record.pointee.is_stamped = 0
+        #expect(judge(sight) == "untold")
     }
 
     /// An image that was never stamped: what was read of it may be stale.

@@ -19,14 +19,19 @@ import Testing
         let providers: [Provider]
 
         /// - Parameter hanging: The calls of the first image that hang.
-        init(memory: Int, readahead: Int = 0, flushTime: Int? = nil, hanging: Set<HookedImage.Call>) throws {
+        /// - Parameter bad: A page of the last image that cannot be written.
+        init(
+            memory: Int, readahead: Int = 0, flushTime: Int? = nil, hanging: Set<HookedImage.Call> = [],
+            bad: UInt64? = nil
+        ) throws {
             pages = try Pages(memory: memory, flushTime: flushTime, readahead: readahead, isShared: true)
             let registry = ProviderRegistry(pages: pages)
             let gate = self.gate
             let images = (0...HangingDiskTests.others).map { index in
-                HookedImage(size: HangingDiskTests.size) { call, _ in
+                HookedImage(size: HangingDiskTests.size) { call, pages in
                     if index == 0, hanging.contains(call) { gate.pass() }
-                    return nil
+                    let isBad = index == HangingDiskTests.others && call == .writeOut && bad.map(pages.contains) == true
+                    return isBad ? AccessError(EIO) : nil
                 }
             }
             providers = try images.enumerated().map { index, image in
@@ -83,6 +88,37 @@ import Testing
             rig.gate.open()
             for thread in stuck { pthread_join(thread, nil) }
         }
+        try rig.end(writeback)
+    }
+
+    /// Two images fill what may be dirty in all, and nothing goes out yet. A third one has had a page for long that
+    /// cannot be written. A writer of it waits for the others: it gets no error for that page.
+    @Test func anOldFailureIsNoReasonToGiveUp() throws {
+        let rig = try Rig(memory: 4 << 20, bad: 7)
+        let verdict = Verdict()
+        let writeback = try Watchdog.guarding("a writer beside two images that fill the limit") { () throws in
+            try rig.write(1, Self.others, at: 7 * 4096)
+            #expect(throws: AccessError(EIO)) { try rig.providers[Self.others].flush() }
+            let stuck = (0..<2).map { index in
+                Thread.start { for page in 0..<Int64(1024) { try? rig.write(2, index, at: page * 4096) } }
+            }
+            Thread.wait { rig.pages.dirtyLimit.pages == rig.pages.dirtyLimit.limit }
+            let writer = Companion {
+                do {
+                    try rig.write(3, Self.others, at: 100 * 4096)
+                } catch {
+                    verdict.blame("the write failed: \(error)")
+                }
+            }
+            writer.waitUntilAsleep()
+            verdict.expect(!writer.hasEnded, "it did not wait")
+            let writeback = try Writeback(pages: rig.pages, registry: rig.registry, dirtyAge: 20)
+            writer.join()
+            for thread in stuck { pthread_join(thread, nil) }
+            return writeback
+        }
+        verdict.report("a writer beside two images that fill the limit")
+        try Pager(rig.providers[Self.others]).trim(7 * 4096..<8 * 4096, forced: false)
         try rig.end(writeback)
     }
 

@@ -45,6 +45,22 @@ struct RestartSurroundingsTests {
         try Bytes.check(try Files.bytes(copy), bytes, "the copy")
     }
 
+    /// A server is killed while its command goes on. nbdkit's other process, which waits for the command, keeps the
+    /// state file from nobody: the next server has what was written.
+    @Test func killedWithACommand() throws {
+        let image = try Image(size: 1 << 20)
+        let state = StateFolder()
+        let (new, copy, number) = (image.scratch.path("new"), image.scratch.path("copy"), image.scratch.path("number"))
+        let bytes = Image.bytes(0..<1 << 20, seed: 4)
+        try Files.write(bytes, to: new)
+        let server = ["nbdkit", "-U", "-", try Plugin.built(), image.path, state.option, "memory=8M"]
+        let next = (server + ["--run", "'nbdcopy \"$uri\" \(copy)'"]).joined(separator: " ")
+        let command = "nbdcopy \(new) \"$uri\" && kill -KILL $(cat \(number)) && \(next)"
+        // Its status says that the first server was killed.
+        let result = try Subprocess.run(server + ["-P", number, "--run", command])
+        try Bytes.check(try Files.bytes(copy), bytes, "the copy; \(result.output.suffix(2000))")
+    }
+
     /// An image to which nothing is owed has vanished: the others are served, from memory.
     @Test func aCleanImageHasVanished() throws {
         let folder = try ImageFolder(["bad", "good"])

@@ -73,7 +73,8 @@ let package = Package(
         .target(
             name: "Adapter",
             dependencies: [
-                "Interface", "Paging", "Accessors", .product(name: "SystemPackage", package: "swift-system"),
+                "Interface", "Paging", "Accessors", "CLinux",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Plugin/Adapter", swiftSettings: safe),
         .target(

@@ -41,6 +41,7 @@ static const struct choice {
     bool is_judging;
 } choosing[] = {
     {.plugin = "file", .key = "dir"},
+    {.plugin = "file", .key = "dirfd"},
     {.plugin = "nbd", .key = "dynamic-export", .is_switch = true},
     {.plugin = "ondemand"},
     {.plugin = "info"},

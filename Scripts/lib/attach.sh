@@ -9,6 +9,8 @@ fuse_dir=
 loop_device=
 is_mounted=no
 made_mount_dir=no
+# The device that is being attached, or is attached.
+attaching=
 # For messages.
 device=
 mount_options=
@@ -46,10 +48,12 @@ attach_by_kernel() {
     for block in /sys/block/nbd*; do
         if [ "$(cat "$block/size")" != 0 ] || [ -e "$block/pid" ]; then continue; fi
         device=/dev/${block##*/}
+        attaching=$device
         if start_attaching; then
             nbd_device=$device
             return
         fi
+        attaching=
     done
     die "no /dev/nbd* is free"
 }
@@ -77,8 +81,8 @@ attach_by_fuse() {
     mkdir "$scratch/fuse"
     # It runs in the foreground until it is unmounted, so a shell starts it in the background, out of reach of Ctrl-C.
     # shellcheck disable=SC2016  # that shell expands it
-    as_root sh -c 'setsid nbdfuse "$@" >&2 &' sh "${read_only[@]}" --pidfile "$scratch/nbdfuse.pid" "$scratch/fuse/disk" "$uri"
     fuse_dir=$scratch/fuse
+    as_root sh -c 'setsid nbdfuse "$@" >&2 &' sh "${read_only[@]}" --pidfile "$scratch/nbdfuse.pid" "$scratch/fuse/disk" "$uri"
     wait_for "nbdfuse did not start" test -s "$scratch/nbdfuse.pid"
     loop_device=$(as_root losetup --find --show "${read_only[@]}" "$scratch/fuse/disk") || die "no loop device is available"
     device=$loop_device
@@ -119,6 +123,7 @@ mount_options_for() {
 detach() {
     local failed=no
     [ "$is_mounted" = no ] || unmount "$mount_dir"
+    if [ -n "$attaching" ] && [ -z "$nbd_device" ]; then see_whether_attached; fi
     [ -z "$nbd_device" ] || stop_attaching || failed=yes
     [ -z "$loop_device" ] || as_root losetup --detach "$loop_device" || failed=yes
     if [ -n "$fuse_dir" ]; then
@@ -126,8 +131,18 @@ detach() {
         wait_for_end "$scratch/nbdfuse.pid"
     fi
     [ "$made_mount_dir" = no ] || as_root rmdir "$mount_dir" || failed=yes
-    is_mounted=no nbd_device='' loop_device='' fuse_dir='' made_mount_dir=no
+    is_mounted=no nbd_device='' attaching='' loop_device='' fuse_dir='' made_mount_dir=no
     [ "$failed" = no ]
+}
+
+# The script was interrupted while the device was being attached. Nobody else would detach it.
+see_whether_attached() {
+    local tries=0
+    until attach_has_told || [ "$tries" = 50 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    ! grep -qs ': attached: ' "$scratch/attach.log" || nbd_device=$attaching
 }
 
 # The one that attached it ends by itself then.

@@ -26,15 +26,24 @@ die() {
     exit 1
 }
 
-# Runs a command as root: directly if the user is root, otherwise through sudo. sudo may ask for a password only if
-# there is a terminal.
+# Whether a person can be asked for a password: this process is in the foreground of a terminal. (One in the background
+# would be stopped.) Where its input comes from does not matter, because sudo asks on the terminal.
+can_ask() {
+    local line fields
+    read -r line </proc/self/stat
+    # After the name, in parentheses: state, parent, group, session, terminal, and the terminal's foreground group.
+    read -r -a fields <<<"${line##*) }"
+    [ "${fields[2]}" = "${fields[5]}" ]
+}
+
+# Runs a command as root: directly if the user is root, otherwise through sudo.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     elif ! command -v sudo >/dev/null; then
         say "${0##*/}: this needs root, and sudo is not installed: $*"
         return 1
-    elif [ -t 0 ]; then
+    elif can_ask; then
         sudo -- "$@"
     else
         sudo -n -- "$@"

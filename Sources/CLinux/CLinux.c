@@ -82,6 +82,8 @@ int linux_look_at(int directory, const char *path, enum linux_lookup lookup)
 
 int linux_open_readable_directory(const char *path) { return result(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
 
+int linux_accept(int socket) { return result(accept4(socket, NULL, NULL, SOCK_CLOEXEC)); }
+
 int linux_replace(int descriptor, int other) { return result(dup3(other, descriptor, O_CLOEXEC)); }
 
 static enum linux_file_kind kind_of(mode_t mode)

@@ -1,4 +1,5 @@
 import Accessors
+import CLinux
 import Glibc
 
 /// Serves the control socket: lets clients in, and gives each a thread.
@@ -44,13 +45,12 @@ final class ControlServer: Sendable {
 
     private func accept() {
         while !state.withLock({ $0.hasStopped }) {
-            let number = Glibc.accept(socket.number, nil, nil)
+            let number = linux_accept(socket.number)
             guard number >= 0 else {
                 // As long as descriptors or memory are scarce, clients wait in the socket's queue.
                 usleep(100_000)
                 continue
             }
-            _ = fcntl(number, F_SETFD, FD_CLOEXEC)
             let client = ControlClient(number)
             if !enter(client) { client.refuse("\(ControlServer.maxClients) clients are connected already") }
         }

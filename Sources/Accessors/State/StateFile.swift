@@ -77,9 +77,9 @@ public final class StateFile: @unchecked Sendable {
 
     /// Maps what is in the file, and checks it. Nil if there is nothing: it is new, or was never completed.
     ///
-    /// Holes are allocated. If the filesystem is full, a program that only reads the words and what they stand for, and
-    /// writes no more than that, can do without: a limit of the memory leaves holes where nothing is.
-    /// - Parameter canHaveHoles: Whether it can.
+    /// Holes are allocated, unless the program only reads the words and what they stand for, and writes no more than
+    /// that. A limit of the memory leaves holes where nothing is, and others use that memory.
+    /// - Parameter canHaveHoles: Whether it does no more.
     public func look(canHaveHoles: Bool = false) throws(StateError) -> KeptState? {
         do throws(StateError.Problem) {
             guard let bytes = try recognisedBytes() else { return nil }
@@ -207,7 +207,7 @@ public final class StateFile: @unchecked Sendable {
     // MARK: Memory
 
     /// Maps the first `bytes` bytes, and allocates those that the file does not have yet.
-    /// - Parameter canHaveHoles: Whether holes may stay if there is no room.
+    /// - Parameter canHaveHoles: Whether holes may stay, if it is as long as that.
     private func map(
         _ bytes: Int, canHaveHoles: Bool = false
     ) throws(StateError.Problem) -> UnsafeMutableRawBufferPointer {
@@ -224,11 +224,7 @@ public final class StateFile: @unchecked Sendable {
         mapping = mapped
         // Fewer TLB misses on a random hit. If the kernel refuses, nothing is lost.
         if madvise(base, bytes, MADV_HUGEPAGE) == 0, isLonger { populateWithHugePages(mapped) }
-        do throws(StateError.Problem) {
-            try reserve(bytes)
-        } catch {
-            guard canHaveHoles, !isLonger, case .noRoom = error else { throw error }
-        }
+        if isLonger || !canHaveHoles { try reserve(bytes) }
         return mapped
     }
 

@@ -8,7 +8,7 @@ import SystemPackage
 public struct WarmFile: Sendable {
     /// Absolute: the process changes its directory later.
     public let path: String
-    /// Beside it; what a process that was killed has left there is replaced.
+    /// Beside it; what a process that was killed has left there is replaced, and nothing else.
     private var newPath: String { path + ".new" }
     private var directory: String { String(path.prefix(upTo: path.lastIndex(of: "/")!)) + "/" }
 
@@ -34,20 +34,30 @@ public struct WarmFile: Sendable {
         }
     }
 
-    /// What is no list stays: it may be an image whose name was typed by mistake. A file that this process may not read
-    /// is left to the rights of its directory.
+    /// What is no list stays: it may be an image whose name was typed by mistake, or that happens to have the name of
+    /// the new file. A file that this process may not read is left to the rights of its directory.
     private func checkContents() throws(WarmError) {
-        let expected = "expected a file of the server's own, or a new one"
-        var status = stat()
-        guard stat(path, &status) == 0 else { return }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw WarmError("it is not a regular file; \(expected)") }
-        let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard number >= 0 else { return }
-        defer { close(number) }
-        let bytes = try WarmFile.bytes(of: number, count: WarmList.magic.count)
-        guard bytes.isEmpty || bytes == WarmList.magic else {
-            throw WarmError("it is no warm file, and is not replaced; \(expected)")
+        if let problem = try WarmFile.problem(of: path) {
+            throw WarmError("it \(problem); expected a file of the server's own, or a new one")
         }
+        // A link is removed, not what it leads to.
+        var status = stat()
+        guard lstat(newPath, &status) == 0, status.st_mode & S_IFMT != S_IFLNK else { return }
+        if let problem = try WarmFile.problem(of: newPath) {
+            throw WarmError("a new list is made as \(newPath), which \(problem); move that, or name another file")
+        }
+    }
+
+    /// Why what is there is not replaced; nil if it may be, or if there is nothing.
+    private static func problem(of path: String) throws(WarmError) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        guard status.st_mode & S_IFMT == S_IFREG else { return "is not a regular file" }
+        let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard number >= 0 else { return nil }
+        defer { close(number) }
+        let bytes = try bytes(of: number, count: WarmList.magic.count)
+        return bytes.isEmpty || bytes == WarmList.magic ? nil : "is no warm file, and is not replaced"
     }
 
     /// The list in the file; nil if there is no file.

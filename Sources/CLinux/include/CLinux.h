@@ -64,6 +64,9 @@ int linux_look_at(int directory, const char *path, enum linux_lookup lookup);
 // open(2) of a directory for reading, for linux_open_at and fdopendir(3).
 int linux_open_readable_directory(const char *path);
 
+// accept4(2) with SOCK_CLOEXEC: a program that another thread starts does not inherit the connection.
+int linux_accept(int socket);
+
 // dup3(2) with O_CLOEXEC: makes `descriptor` a copy of `other`, at once. What it was before is closed.
 int linux_replace(int descriptor, int other);
 

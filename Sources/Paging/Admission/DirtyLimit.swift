@@ -276,4 +276,12 @@ struct DirtyLimit: @unchecked Sendable {
         guard failed > 0, failed >= state.pointee.dirtyLeaves.load(ordering: .relaxed) else { return nil }
         return AccessError(state.pointee.error.load(ordering: .relaxed))
     }
+
+    /// The error for which there is no room and will be none: of all images, only what cannot be written out may be
+    /// dirty. Nil if there is hope: writers that have been admitted and have dirtied nothing yet may hold the rest.
+    /// Either they give it back, or what they dirty goes out. Both wake those that wait.
+    var noRoomBecause: AccessError? {
+        let failed = state.pointee.failedLeaves.load(ordering: .sequentiallyConsistent)
+        return failed * Leaf.pages >= limit ? stuck : nil
+    }
 }

@@ -50,9 +50,8 @@ extension PageMapper {
         }
         if admitted > 0 { return Admission(admitted, of: dirtyLimit) }
         // Pages that cannot be written out will never make room: an error is better than a wait without end.
-        // The image's own pages are in the way only of its own limit.
         let late = try dirtyLimit.waitToAdmit(count, turn: turn) {
-            (dirtyLimit.isImageFull ? context.map.ledger.stuck : nil) ?? dirtyLimit.stuck
+            context.map.ledger.noRoomBecause ?? dirtyLimit.noRoomBecause
         }
         return Admission(late, of: dirtyLimit)
     }

@@ -7,9 +7,9 @@ import Synchronization
 ///
 /// Reading ahead takes reads of its own, and needs to know a stream before. To read on takes none: it is the client's
 /// own read that becomes longer. Where reads limit the volume (`VolumeJudge`), pages cost nothing. There a read goes on
-/// for as many pages as are resident in a row just before the miss, at most 128 KiB and at least four pages. On a slow
-/// volume of which it is not known whether reads limit it, it goes on for half as many. Elsewhere no read goes on: it
-/// was no gain for all loads.
+/// for as many pages as are resident in a row just before the miss, at least eight and at most 32. On a slow volume of
+/// which it is not known whether reads limit it, it goes on for half as many. Elsewhere no read goes on: it was no gain
+/// for all loads.
 ///
 /// Pages that are read on are not used yet, like those read ahead: they enter probation, and leave it first. Those
 /// that leave it unused are paid for. While there is no credit, no read goes on. Clients earn an eighth of the pages
@@ -26,7 +26,7 @@ struct ReadingOn: @unchecked Sendable {
     /// mark in it, so that the reader would never start the next one.
     static let minWindow = 64
     /// The minimum where reads limit the volume.
-    static let least: UInt64 = 4
+    static let least: UInt64 = 8
     /// The maximum credit, which an image also begins with, and the maximum debt: 512 KiB and 4 MiB.
     private static let maxCredit = 128 * unit, maxDebt = 1024 * unit
     private static let unit = 64

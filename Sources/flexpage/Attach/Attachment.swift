@@ -112,8 +112,10 @@ struct Attachment {
 
     private func giveUp(_ problem: String?) -> AttachError {
         let why = problem.map { " (\($0))" } ?? ""
+        // The kernel goes on with other connections, and does not tell how many there are.
+        let end = connections > 1 ? "when no connection is left" : "from here on"
         return AttachError(
-            "\(name): the server did not come back within \(wait) s\(why); the kernel fails all requests from here on. "
+            "\(name): the server did not come back within \(wait) s\(why); the kernel fails all requests \(end). "
                 + "Attach it again with the same URI when the server is back, or run: flexpage detach \(name)")
     }
 

@@ -74,11 +74,14 @@ final class ControlConnection {
     }
 
     private func receiveLine() throws(ToolFailure) -> [UInt8] {
+        // An answer may have tens of megabytes: none is looked at twice.
+        var searched = 0
         while true {
-            if let end = received.firstIndex(of: UInt8(ascii: "\n")) {
+            if let end = received[searched...].firstIndex(of: UInt8(ascii: "\n")) {
                 defer { received.removeSubrange(...end) }
                 return Array(received[..<end])
             }
+            searched = received.count
             guard let more = SocketBytes.receive(from: number) else { throw hungUp }
             received += more
         }

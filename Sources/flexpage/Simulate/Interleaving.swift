@@ -40,9 +40,11 @@ struct Interleaving: Sequence, IteratorProtocol {
         traces.indices.filter(hasMore).min { time($0) < time($1) }
     }
 
-    /// Microseconds from the first request of the trace to its next one.
+    /// Microseconds from the first request of the trace to its next one, or the nearest number that there is.
     private func time(_ trace: Int) -> Int64 {
         let requests = traces[trace].requests
-        return (requests[positions[trace]].time ?? 0) - (requests[0].time ?? 0)
+        let (now, begin) = (requests[positions[trace]].time ?? 0, requests[0].time ?? 0)
+        let (time, isTooFar) = now.subtractingReportingOverflow(begin)
+        return isTooFar ? (now < begin ? .min : .max) : time
     }
 }

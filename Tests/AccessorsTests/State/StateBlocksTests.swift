@@ -61,6 +61,26 @@ struct StateBlocksTests {
         #expect(rig.words == ["20: 0 7 owed"])
     }
 
+    /// A program that only looks takes nothing again of what a server with a smaller memory had given back.
+    @Test func looking() throws {
+        let scratch = try Scratch(in: "/dev/shm")
+        let path = scratch("state")
+        let whole: Int
+        do {
+            let file = try StateFile(path)
+            let state = try file.make(KeptLayout(frames: 4096, unit: file.unit))
+            whole = try allocated(path)
+            let memory = try Memory(
+                bytes: Metadata.bytes(forFrames: state.frames, keptIn: file.unit), kept: state, backing: file)
+            for block in 1...4 { try file.release(memory.bytes(ofBlock: block)) }
+        }
+        let file = try StateFile(path, create: false)
+        #expect(try file.look(canHaveHoles: true)?.frames == 4096)
+        #expect(try allocated(path) == whole - 4 * 2 << 20)
+        #expect(try file.look()?.frames == 4096)
+        #expect(try allocated(path) == whole)
+    }
+
     /// The filesystem is full: a server cannot have such a state, but what is in it can be seen, and written out.
     @Test(.enabled(if: Machine.canMount("tmpfs"), "no tmpfs can be mounted")) func aFullFilesystem() throws {
         let mount = try Mount("tmpfs", options: "size=24m")

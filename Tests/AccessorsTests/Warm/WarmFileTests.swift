@@ -33,7 +33,7 @@ import Testing
         #expect(stat(file.path, &first) == 0 && first.st_mode & 0o7777 == 0o600)
         #expect(try file.read() == list(0..<10))
         // What a process that was killed has left.
-        try Files.write([1, 2, 3], to: file.path + ".new")
+        try Files.write(WarmList.magic + [1, 2, 3], to: file.path + ".new")
         let old = open(file.path, O_RDONLY)
         defer { close(old) }
         try file.write(list(5..<50))
@@ -63,6 +63,16 @@ import Testing
         #expect(complaint { () throws(WarmError) in try text.write(list(0..<1)) } == refusal)
         #expect(try Files.text(text.path) == "hello, this is no list")
         #expect(complaint { () throws(WarmError) in try pipe.write(list(0..<1)) }?.contains("not a regular") == true)
+        // Nor is another file lost that has the name under which a new list is made.
+        try Files.write(Array("an image".utf8), to: scratch.path("disk.new"))
+        let disk = try WarmFile(scratch.path("disk"))
+        for complaint in [
+            complaint { () throws(WarmError) in try disk.check() },
+            complaint { () throws(WarmError) in try disk.write(list(0..<1)) },
+        ] {
+            #expect(complaint?.contains("disk.new, which is no warm file, and is not replaced; move that") == true)
+        }
+        #expect(try Files.text(scratch.path("disk.new")) == "an image")
         // One without contents has nothing to lose.
         try Files.write([], to: scratch.path("empty"))
         try WarmFile(scratch.path("empty")).write(list(0..<1))
@@ -87,7 +97,7 @@ import Testing
         let file = try WarmFile(scratch.path("warm"))
         try file.write(list(0..<10))
         mkdir(file.path + ".new", 0o700)
-        #expect(complaint { () throws(WarmError) in try file.write(list(0..<20)) }?.contains("cannot be made") == true)
+        #expect(complaint { () throws(WarmError) in try file.write(list(0..<20)) }?.contains("not a regular") == true)
         #expect(try file.read() == list(0..<10))
     }
 

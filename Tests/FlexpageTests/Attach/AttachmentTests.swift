@@ -105,6 +105,13 @@ import Testing
         #expect(world.clock == 3000)
     }
 
+    /// One of several connections has ended, and the kernel goes on with the others.
+    @Test func theWaitIsOverForOneOfSeveral() {
+        let world = ScriptedWorld(.export(.usual()), .refused("URI: Connection refused"), happenings: [(0, .linkDead)])
+        let complaint = world.run(wait: 3, connections: 4)
+        #expect(complaint?.contains("the kernel fails all requests when no connection is left. Attach it") == true)
+    }
+
     /// An attempt gets no more time than is left.
     @Test func aServerThatHangsEndsWithTheWaitToo() {
         let world = ScriptedWorld(.export(.usual()), .refused("URI: the server does not answer"))

@@ -27,6 +27,12 @@ import Testing
         #expect(order(traces) == [[0, 1], [1, 10], [1, 11], [0, 2], [1, 12], [0, 3], [1, 13]])
     }
 
+    /// Times that are too far apart for a number do not end the program.
+    @Test func timesThatAreTooFarApart() throws {
+        let traces = [try timed([(.min, 1), (0, 2), (.max, 3)]), try timed([(0, 10), (1, 11), (.min, 12)])]
+        #expect(order(traces) == [[0, 1], [1, 10], [1, 11], [1, 12], [0, 2], [0, 3]])
+    }
+
     /// If one trace has no times, the others' do not count.
     @Test func onlyTheTimesOfAllCount() throws {
         let traces = [try timed([(0, 1), (1, 2)]), try Trace(reading: [10, 11])]

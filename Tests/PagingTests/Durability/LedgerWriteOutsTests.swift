@@ -113,6 +113,32 @@ import Testing
         #expect(rig.ledger.news(dirtyPages: 0) == .writeOutWorksAgain(failures: 1))
     }
 
+    /// Pages that cannot be written are the reason why there is no room only if they can fill the limit. The rest has
+    /// been admitted to writers, which have not dirtied it yet.
+    @Test func noRoomBecauseOfFailures() throws {
+        let rig = try LedgerRig()
+        let dirtyLimit = rig.ledger.dirtyLimit
+        dirtyLimit.prepare()
+        #expect(dirtyLimit.admit(1) == 1)
+        rig.dirty(1)
+        rig.tryInVain(1)
+        _ = dirtyLimit.allow(10)
+        #expect(dirtyLimit.admit(10) == 9)
+        #expect(rig.ledger.stuck != nil && rig.ledger.noRoomBecause == nil)
+        _ = dirtyLimit.allow(8)
+        #expect(rig.ledger.noRoomBecause == AccessError(EIO))
+        dirtyLimit.release(3)
+        #expect(rig.ledger.noRoomBecause == nil, "there is room")
+        _ = dirtyLimit.allow(.max)
+        let rest = dirtyLimit.admit(dirtyLimit.limit)
+        #expect(dirtyLimit.pages == dirtyLimit.limit && dirtyLimit.stuck != nil && dirtyLimit.noRoomBecause == nil)
+        dirtyLimit.setLimit(8)
+        #expect(dirtyLimit.noRoomBecause == AccessError(EIO))
+        dirtyLimit.release(rest + 6)
+        rig.drop(1)
+        dirtyLimit.release(1)
+    }
+
     /// An image is stuck if all its dirty pages have failed.
     @Test func stuckWhenAllHasFailed() throws {
         let rig = try LedgerRig()

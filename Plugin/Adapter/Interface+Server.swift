@@ -84,17 +84,17 @@ public func flexpage_server_last_will(_ server: OpaquePointer) -> UInt32 {
 }
 
 @c(flexpage_server_bring_out) @implementation
-public func flexpage_server_bring_out(_ server: OpaquePointer, _ outcome: UnsafeMutablePointer<flexpage_will>) {
+public func flexpage_server_bring_out(
+    _ server: OpaquePointer, _ outcome: UnsafeMutablePointer<flexpage_will>,
+    _ keepAlive: @convention(c) (UnsafeMutablePointer<UInt64>?) -> Void
+) {
     guard let will = unsafe Server.at(server).will else { return }
-    let result = will.bringOut()
+    let result = unsafe will.bringOut { unsafe keepAlive($0) }
     unsafe outcome.pointee = flexpage_will(
         brought_out: UInt64(result.broughtOut), failed: UInt64(result.failed),
         passed_over: UInt64(result.passedOver), broken: UInt64(result.broken),
         error: result.error?.code ?? 0, sync_error: result.syncError?.code ?? 0)
 }
-
-@c(flexpage_server_note_alive) @implementation
-public func flexpage_server_note_alive(_ server: OpaquePointer) { unsafe Server.at(server).will?.noteAlive() }
 
 @c(flexpage_server_begin) @implementation
 public func flexpage_server_begin(_ server: OpaquePointer, _ message: UnsafeMutablePointer<flexpage_message>) -> Bool {

@@ -164,6 +164,21 @@ static int64_t milliseconds_now(void)
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+/// While the will is executed, where the state that is kept says when the process was last alive. The next server takes
+/// later changes of an image for another program's.
+static _Atomic(uint64_t *) life;
+
+static void keep_alive(uint64_t *word) { atomic_store(&life, word); }
+
+static void say_alive(void)
+{
+    uint64_t *word = atomic_load(&life);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (word != NULL)
+        __atomic_store_n(word, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, __ATOMIC_RELAXED);
+}
+
 /// Lets the will's thread execute the will, and waits for it, at most last-will= seconds.
 static void execute(void)
 {
@@ -173,7 +188,7 @@ static void execute(void)
     }
     const int64_t end = milliseconds_now() + will.seconds * INT64_C(1000);
     for (;;) {
-        flexpage_server_note_alive(will.server);
+        say_alive();
         int64_t left = end - milliseconds_now();
         struct pollfd answer = {.fd = will.answer[0], .events = POLLIN};
         if (left <= 0) {
@@ -243,7 +258,7 @@ static void *run_will(void *unused)
     fill_with_faults(&set);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     struct flexpage_will outcome = {0};
-    flexpage_server_bring_out(will.server, &outcome);
+    flexpage_server_bring_out(will.server, &outcome, keep_alive);
     tell(&outcome);
     count = write(will.answer[1], "", 1);
     return NULL;

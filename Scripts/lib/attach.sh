@@ -79,9 +79,9 @@ attach_by_fuse() {
     [ "$writable" = yes ] || read_only=(--read-only)
     [ -e /dev/fuse ] || as_root modprobe -q fuse 2>/dev/null || die "cannot mount: this kernel supports neither nbd nor fuse"
     mkdir "$scratch/fuse"
+    fuse_dir=$scratch/fuse
     # It runs in the foreground until it is unmounted, so a shell starts it in the background, out of reach of Ctrl-C.
     # shellcheck disable=SC2016  # that shell expands it
-    fuse_dir=$scratch/fuse
     as_root sh -c 'setsid nbdfuse "$@" >&2 &' sh "${read_only[@]}" --pidfile "$scratch/nbdfuse.pid" "$scratch/fuse/disk" "$uri"
     wait_for "nbdfuse did not start" test -s "$scratch/nbdfuse.pid"
     loop_device=$(as_root losetup --find --show "${read_only[@]}" "$scratch/fuse/disk") || die "no loop device is available"
@@ -95,6 +95,15 @@ wait_for() {
     until "$@"; do
         tries=$((tries + 1))
         [ "$tries" -lt 600 ] || die "$complaint"
+        sleep 0.1
+    done
+}
+
+# wait_a_moment COMMAND…: repeats the command until it succeeds, for at most five seconds.
+wait_a_moment() {
+    local tries=0
+    until "$@" || [ "$tries" = 50 ]; do
+        tries=$((tries + 1))
         sleep 0.1
     done
 }
@@ -127,6 +136,8 @@ detach() {
     [ -z "$nbd_device" ] || stop_attaching || failed=yes
     [ -z "$loop_device" ] || as_root losetup --detach "$loop_device" || failed=yes
     if [ -n "$fuse_dir" ]; then
+        # The script may have been interrupted while that began.
+        wait_a_moment test -s "$scratch/nbdfuse.pid"
         ! mountpoint -q "$fuse_dir" || unmount "$fuse_dir"
         wait_for_end "$scratch/nbdfuse.pid"
     fi
@@ -137,11 +148,7 @@ detach() {
 
 # The script was interrupted while the device was being attached. Nobody else would detach it.
 see_whether_attached() {
-    local tries=0
-    until attach_has_told || [ "$tries" = 50 ]; do
-        tries=$((tries + 1))
-        sleep 0.1
-    done
+    wait_a_moment attach_has_told
     ! grep -qs ': attached: ' "$scratch/attach.log" || nbd_device=$attaching
 }
 

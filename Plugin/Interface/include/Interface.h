@@ -154,11 +154,12 @@ struct flexpage_will {
 /// Executes the last will: writes dirty data to the image and syncs it, whatever locks other threads hold. Any thread
 /// may call it from when the server serves until it is destroyed, even during another call. Does nothing once serving
 /// has ended. Allocates nothing.
-void flexpage_server_bring_out(flexpage_server *server, struct flexpage_will *outcome);
-
-/// While the last will is executed, says in the kept state that the process is alive, so that the next server does not
-/// take the will's writes for another program's. Any thread may call it. Allocates nothing.
-void flexpage_server_note_alive(flexpage_server *server);
+///
+/// `keep_alive` is called at the beginning with the word of the kept state that says when the process was last alive,
+/// in nanoseconds of CLOCK_REALTIME, if there is one. Another thread stores the time there, so that the next server
+/// does not take the will's writes for another program's. At the end it is called with null.
+void flexpage_server_bring_out(
+    flexpage_server *server, struct flexpage_will *outcome, void (*keep_alive)(uint64_t *_Nullable word));
 
 enum { flexpage_max_descriptors = 8 + 3 * 1024 };
 

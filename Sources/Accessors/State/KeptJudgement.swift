@@ -13,7 +13,7 @@ import Paging
 /// | the same disk (a block device)                             | untold: nothing says what others have written  |
 /// | a file that a write-out has found changed                  | changed                                        |
 /// | a larger file, with times of the server's life             | untold: it has grown while the server served it|
-/// | a larger file, with later times, or with none that tell    | changed                                        |
+/// | a larger file, with other times, or with none that tell    | changed                                        |
 /// | a file whose times prove nothing                           | untold                                         |
 /// | no write of the server since it stamped the file: the stamp| same, or changed if it differs                 |
 /// | writes since: its times are later than the server's life   | changed                                        |
@@ -21,8 +21,8 @@ import Paging
 /// | writes since: any other times                              | same: the last change is the server's          |
 ///
 /// A filesystem below the file may be rolled back to a snapshot. Nothing but the time of change shows that. If the
-/// clock was set back after the look, the server's own writes have older times as well, but its last sign of life is
-/// older than the look, too.
+/// clock was set back after the look, the server's own writes have older times as well. Mostly its last sign of life is
+/// older than the look, too. If not, a person decides.
 ///
 /// Both times of a file count. Some programs set the time of modification back after they have written, but the time of
 /// change shows it.

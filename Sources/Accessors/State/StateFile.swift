@@ -78,7 +78,8 @@ public final class StateFile: @unchecked Sendable {
     /// Maps what is in the file, and checks it. Nil if there is nothing: it is new, or was never completed.
     ///
     /// Holes are allocated, unless the program only reads the words and what they stand for, and writes no more than
-    /// that. A limit of the memory leaves holes where nothing is, and others use that memory.
+    /// that. A limit of the memory leaves holes where nothing is, and others use that memory. A hugetlbfs maps no
+    /// holes.
     /// - Parameter canHaveHoles: Whether it does no more.
     public func look(canHaveHoles: Bool = false) throws(StateError) -> KeptState? {
         do throws(StateError.Problem) {
@@ -207,7 +208,7 @@ public final class StateFile: @unchecked Sendable {
     // MARK: Memory
 
     /// Maps the first `bytes` bytes, and allocates those that the file does not have yet.
-    /// - Parameter canHaveHoles: Whether holes may stay, if it is as long as that.
+    /// - Parameter canHaveHoles: Whether holes may stay in a file of that length.
     private func map(
         _ bytes: Int, canHaveHoles: Bool = false
     ) throws(StateError.Problem) -> UnsafeMutableRawBufferPointer {
@@ -229,8 +230,8 @@ public final class StateFile: @unchecked Sendable {
     }
 
     /// Maps it by way of a description of its own. A mapping refers to the description that it was made with, and the
-    /// lock lasts as long as anything does: nbdkit's parent inherits the mapping, and may live on with --run's command.
-    /// Without /proc, or if the file's permissions forbid it by now, the locked one is mapped.
+    /// lock lasts as long as anything refers to that: nbdkit's parent inherits the mapping, and may live on with
+    /// --run's command. Without /proc, or if the file's permissions forbid it by now, the locked one is mapped.
     private func mapShared(_ bytes: Int) -> UnsafeMutableRawPointer? {
         let other = linux_reopen(number, true, false, false)
         defer { if other >= 0 { close(other) } }

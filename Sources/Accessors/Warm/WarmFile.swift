@@ -37,26 +37,26 @@ public struct WarmFile: Sendable {
     /// What is no list stays: it may be an image whose name was typed by mistake, or that happens to have the name of
     /// the new file. A file that this process may not read is left to the rights of its directory.
     private func checkContents() throws(WarmError) {
-        if let problem = try WarmFile.problem(of: path) {
+        if let problem = WarmFile.problem(of: path) {
             throw WarmError("it \(problem); expected a file of the server's own, or a new one")
         }
         // A link is removed, not what it leads to.
         var status = stat()
         guard lstat(newPath, &status) == 0, status.st_mode & S_IFMT != S_IFLNK else { return }
-        if let problem = try WarmFile.problem(of: newPath) {
+        if let problem = WarmFile.problem(of: newPath) {
             throw WarmError("a new list is made as \(newPath), which \(problem); move that, or name another file")
         }
     }
 
     /// Why what is there is not replaced; nil if it may be, or if there is nothing.
-    private static func problem(of path: String) throws(WarmError) -> String? {
+    private static func problem(of path: String) -> String? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
         guard status.st_mode & S_IFMT == S_IFREG else { return "is not a regular file" }
         let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard number >= 0 else { return nil }
         defer { close(number) }
-        let bytes = try bytes(of: number, count: WarmList.magic.count)
+        guard let bytes = try? bytes(of: number, count: WarmList.magic.count) else { return "cannot be read" }
         return bytes.isEmpty || bytes == WarmList.magic ? nil : "is no warm file, and is not replaced"
     }
 

@@ -114,6 +114,9 @@ static_assert(offsetof(struct flexpage_state_image, at_risk) == 16, "the format 
 static_assert(offsetof(struct flexpage_state_image, device) == 56, "the format never changes");
 static_assert(offsetof(struct flexpage_state_image, path) == 140, "the format never changes");
 
+// Where a process says when it was last alive.
+static inline uint64_t *flexpage_state_alive(struct flexpage_state_header *header) { return &header->alive; }
+
 // Keeps the compiler from moving a store over this point. What a process stores in the order of its program stays in
 // that order when it is killed.
 static inline void flexpage_keep_order(void) { __asm__ volatile("" ::: "memory"); }

@@ -277,9 +277,10 @@ struct DirtyLimit: @unchecked Sendable {
         return AccessError(state.pointee.error.load(ordering: .relaxed))
     }
 
-    /// The error for which there is no room and will be none: of all images, only what cannot be written out may be
-    /// dirty. Nil if there is hope: writers that have been admitted and have dirtied nothing yet may hold the rest.
-    /// Either they give it back, or what they dirty goes out. Both wake those that wait.
+    /// The error for which there is no room and will be none: what is dirty cannot be written out, and may be as much
+    /// as the limit. Nil if there is hope: if it is less, writers hold the rest that have been admitted and have
+    /// dirtied nothing yet. Either they give it back, or what they dirty goes out. Both wake those that wait. (How many
+    /// pages of a leaf have failed is not known, so all of them count.)
     var noRoomBecause: AccessError? {
         let failed = state.pointee.failedLeaves.load(ordering: .sequentiallyConsistent)
         return failed * Leaf.pages >= limit ? stuck : nil

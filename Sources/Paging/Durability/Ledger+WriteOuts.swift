@@ -82,8 +82,7 @@ extension Ledger {
     /// The error for which the image has no room for dirty pages and will have none; nil if there is hope. As for all
     /// images (`DirtyLimit.noRoomBecause`), but of this one, at its own limit.
     var noRoomBecause: AccessError? {
-        guard dirtyLimit.isImageFull, failedLeaves * Leaf.pages >= dirtyLimit.allowed else { return nil }
-        return stuck
+        dirtyLimit.isImageFull && failedLeaves * Leaf.pages >= dirtyLimit.allowed ? stuck : nil
     }
 
     /// Leaves whose last write-out failed.

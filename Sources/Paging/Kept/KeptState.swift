@@ -85,12 +85,11 @@ public struct KeptState: @unchecked Sendable {
     /// A thread that says that it lives, and one that looks, may do so at the same time. No order of events is drawn
     /// here.
     private var aliveWord: UnsafeMutablePointer<Synchronization.Atomic<UInt64>> {
-        (UnsafeMutableRawPointer(header) + KeptState.aliveOffset).assumingMemoryBound(
-            to: Synchronization.Atomic<UInt64>.self)
+        UnsafeMutableRawPointer(signOfLife).assumingMemoryBound(to: Synchronization.Atomic<UInt64>.self)
     }
 
-    /// Found once, so that nothing is allocated while the last will is executed.
-    private static let aliveOffset = MemoryLayout<flexpage_state_header>.offset(of: \.alive)!
+    /// The word of `alive`, for a thread that can call nothing of this.
+    var signOfLife: UnsafeMutablePointer<UInt64> { flexpage_state_alive(header) }
 
     /// The records that are in use.
     public var imagesInUse: [(number: Int, image: KeptImage)] {

@@ -129,28 +129,26 @@ public final class LastWill: @unchecked Sendable {
     // MARK: Bringing out
 
     /// Brings what is dirty to the images, and syncs them. Does nothing if there is no Memory any more.
-    public func bringOut() -> Outcome {
+    /// - Parameter keepAlive: Called at the beginning if something is kept for the next server, with the word that says
+    ///   when the process was last alive, in nanoseconds of CLOCK_REALTIME. Another thread should store the time there
+    ///   once a second at least, until this is called again with nil. Otherwise the will's writes would count as
+    ///   another program's. The Writeback, which does so while the process serves, may wait for a lock for ever.
+    public func bringOut(_ keepAlive: (UnsafeMutablePointer<UInt64>?) -> Void = { _ in }) -> Outcome {
         var outcome = Outcome()
         guard
             state.compareExchange(
                 expected: State.idle, desired: State.running, ordering: .sequentiallyConsistent
             ).exchanged
         else { return outcome }
+        keepAlive(table.kept?.signOfLife)
         patienceLeft = LastWill.patienceWithWriters
         visitShards(&outcome)
         forEachImage { provider in
             do throws(AccessError) { try provider.durability.syncByWill() } catch { outcome.syncError = error }
         }
+        keepAlive(nil)
         state.store(State.idle, ordering: .sequentiallyConsistent)
         return outcome
-    }
-
-    /// Says in what is kept that the process is alive, if a will is under way. Otherwise its writes would count as
-    /// another program's. The Writeback, which says so while the process serves, may wait for a lock for ever.
-    /// Allocates nothing. Any thread, at least once a second until `bringOut` returns.
-    public func noteAlive() {
-        guard state.load(ordering: .sequentiallyConsistent) == State.running else { return }
-        table.kept?.noteAlive()
     }
 
     /// Visits first the shards whose locks are free. It waits for the others when all else is out.

@@ -74,7 +74,7 @@ final class ControlConnection {
     }
 
     private func receiveLine() throws(ToolFailure) -> [UInt8] {
-        // An answer may have tens of megabytes: none is looked at twice.
+        // An answer may have tens of megabytes: no byte is searched twice.
         var searched = 0
         while true {
             if let end = received[searched...].firstIndex(of: UInt8(ascii: "\n")) {

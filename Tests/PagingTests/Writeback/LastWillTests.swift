@@ -26,29 +26,22 @@ import Testing
         #expect(rig.image.written.count == 608, "dirty pages stay dirty for the threads that live on")
     }
 
-    /// While a will is under way, the state says when the process was alive, so that the will's writes are not foreign
-    /// to the next server. At other times somebody else says so.
+    /// While a will is under way, another thread can say in the state that the process is alive. So the will's writes
+    /// are not foreign to the next server.
     @Test func itIsAlive() throws {
-        let gate = Gate()
-        let image = HookedImage(size: 1 << 20) { call, _ in
-            if call == .writeOut { gate.pass() }
-            return nil
-        }
-        let rig = try KeptRig(frames: 256, images: [image])
+        let rig = try KeptRig(frames: 256, images: [HookedImage(size: 1 << 20)])
         try rig.write(7, at: 0..<4096)
-        rig.kept.header.pointee.alive = 1
-        let will = rig.pages.will
-        will.noteAlive()
-        #expect(rig.kept.alive == 1)
-        let heir = Companion { #expect(will.bringOut().broughtOut == 1) }
-        Watchdog.guarding("a will beside signs of life") {
-            Thread.wait { gate.arrivals == 1 }
-            will.noteAlive()
-            #expect(rig.kept.alive > 1)
-            gate.open()
-            heir.join()
+        var calls: [Bool] = []
+        let outcome = rig.pages.will.bringOut { word in
+            calls.append(word != nil)
+            word?.pointee = 5
         }
+        #expect(outcome.broughtOut == 1)
+        #expect(calls == [true, false] && rig.kept.alive == 5)
         try rig.close()
+        let plain = try ObservedRig()
+        _ = plain.pages.will.bringOut { #expect($0 == nil, "nothing is kept") }
+        try plain.end()
     }
 
     /// Clean pages stay where they are.

@@ -114,7 +114,8 @@ final class Inheritance: @unchecked Sendable {
     }
 
     static func wayOut(_ path: String) -> String {
-        "`flexpage state \(path)` shows what is in it, --write-out brings it to the images, --discard drops it"
+        "`flexpage state \(path)` shows what is in it, --write-out brings it to the images (with --even-if-changed, "
+            + "also to those that others have changed), --discard drops it"
     }
 
     // MARK: - Images

@@ -35,7 +35,7 @@ import Testing
             var answer = flexpage_message()
             let client = try #require(flexpage_client_open(server, "", false, &answer))
             #expect(flexpage_client_write(client, [UInt8](repeating: 9, count: 10_000), 10_000, 5_000, false) == 0)
-            flexpage_server_bring_out(server, &outcome)
+            flexpage_server_bring_out(server, &outcome) { _ in }
             #expect(outcome.brought_out == 3 && outcome.failed + outcome.passed_over + outcome.broken == 0)
             let found = try Data(contentsOf: URL(fileURLWithPath: path))
             #expect(found[5_000..<15_000].allSatisfy { $0 == 9 } && found[4_999] == 0 && found[15_000] == 0)
@@ -43,7 +43,7 @@ import Testing
             var note = flexpage_message()
             #expect(flexpage_server_end(server, &note))
             free(note.note)
-            flexpage_server_bring_out(server, &outcome)
+            flexpage_server_bring_out(server, &outcome) { _ in }
             #expect(outcome.brought_out == 0)
         }
     }

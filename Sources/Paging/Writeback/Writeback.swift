@@ -146,7 +146,8 @@ public final class Writeback: @unchecked Sendable {
                     provider.ledger.oldestDirty(upTo: epoch, includingFailed: isRetry, into: keys)
                 }.leaves
         }
-        let dirtySince = schedule.dirtySince(provider.ledger.oldestDirtyEpoch, now: now)
+        let dirtySince = schedule.dirtySince(
+            provider.ledger.oldestDirtyEpoch, hasFailed: provider.ledger.failedLeaves > 0, now: now)
         provider.mapper.context.map.counters.noteDirty(since: dirtySince)
         provider.durability.tellNews()
         syncIfMuchIsUnsynced(provider, now, &schedule)

@@ -27,13 +27,16 @@ struct WritebackSchedule {
 
     /// Since when something has been dirty, as exactly as epochs are noted; nil if nothing is.
     /// - Parameter epoch: The oldest epoch of which something is dirty.
-    mutating func dirtySince(_ epoch: UInt32?, now: Int) -> Int? {
+    /// - Parameter hasFailed: Whether something could not be written out. With each attempt that gets a later epoch,
+    ///   and is as old as it was.
+    mutating func dirtySince(_ epoch: UInt32?, hasFailed: Bool, now: Int) -> Int? {
         guard let epoch else {
             oldestDirty = nil
             return nil
         }
         if let oldestDirty, oldestDirty.epoch == epoch { return oldestDirty.since }
-        let since = epochs.end(of: epoch) ?? now
+        var since = epochs.end(of: epoch) ?? now
+        if hasFailed, let oldestDirty { since = min(since, oldestDirty.since) }
         oldestDirty = (epoch, since)
         return since
     }

@@ -39,14 +39,14 @@ import Testing
     /// What has been dirty for the longest time keeps its time until it is out, however much is noted meanwhile.
     @Test func dirtySince() {
         var schedule = WritebackSchedule(opening: 1)
-        #expect(schedule.dirtySince(nil, now: 50) == nil)
+        #expect(schedule.dirtySince(nil, hasFailed: false, now: 50) == nil)
         schedule.epochs.note(3, at: 100, age: 1600)
-        #expect(schedule.dirtySince(3, now: 120) == 100)
+        #expect(schedule.dirtySince(3, hasFailed: false, now: 120) == 100)
         for epoch in 4...60 as ClosedRange<UInt32> { schedule.epochs.note(epoch, at: Int(epoch) * 100, age: 1600) }
-        #expect(schedule.dirtySince(3, now: 6000) == 100)
-        #expect(schedule.dirtySince(50, now: 6000) == 5000)
-        #expect(schedule.dirtySince(nil, now: 6001) == nil)
-        #expect(schedule.dirtySince(61, now: 6002) == 6002)
+        #expect(schedule.dirtySince(3, hasFailed: false, now: 6000) == 100)
+        #expect(schedule.dirtySince(50, hasFailed: false, now: 6000) == 5000)
+        #expect(schedule.dirtySince(nil, hasFailed: false, now: 6001) == nil)
+        #expect(schedule.dirtySince(61, hasFailed: false, now: 6002) == 6002)
     }
 
     /// An epoch that ended less than a sixteenth of the age after a note is not noted, so that the few slots last for

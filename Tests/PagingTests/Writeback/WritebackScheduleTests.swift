@@ -16,6 +16,22 @@ import Testing
         #expect(schedule.epochs.latest(endedBy: 0) == 1)
     }
 
+    /// What cannot be written out grows older with each attempt, which gives it another epoch.
+    @Test func whatFailsGrowsOlder() {
+        var schedule = WritebackSchedule(opening: 1)
+        for epoch in UInt32(1)...5 { schedule.epochs.note(epoch, at: Int(epoch) * 1000, age: 16) }
+        func since(_ epoch: UInt32?, hasFailed: Bool) -> Int? {
+            schedule.dirtySince(epoch, hasFailed: hasFailed, now: 9000)
+        }
+        let first = since(2, hasFailed: false)
+        #expect(first != nil)
+        #expect(since(4, hasFailed: true) == first && since(5, hasFailed: true) == first)
+        #expect(since(nil, hasFailed: false) == nil)
+        let later = since(4, hasFailed: true)
+        #expect(later != nil && later! > first!)
+        #expect(since(5, hasFailed: false)! > later!)
+    }
+
     /// An image that gets the number of one that was closed begins anew: the other's epochs say nothing of it.
     @Test func beginsAnew() {
         var schedule = WritebackSchedule(opening: 0)

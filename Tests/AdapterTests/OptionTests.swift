@@ -105,7 +105,7 @@ import Testing
 
     /// The man page mentions no other key, beside a few of other plugins and filters.
     @Test(arguments: [.plugin, .filter] as [Role]) func keysInManual(of role: Role) throws {
-        let others = role == .filter ? ["dir", "dynamic-export", "exportname-strict", "shared"] : []
+        let others = role == .filter ? ["dir", "dirfd", "dynamic-export", "exportname-strict", "shared"] : []
         for mention in try Manual(of: role).text.matches(of: #/[BC]<([a-z-]+)=/#) {
             let key = String(mention.1)
             #expect(Option.named(key, of: role) != nil || others.contains(key), "the man page has \(mention.0)")

@@ -4,7 +4,8 @@
 //
 //     handler: sets the flag,                   sleeps at the pipe                 finish their work
 //         writes a byte to the pipe   ──▶       writes dirty data to the image,    see the flag before they answer
-//     sleeps, at most last-will= seconds        syncs, prints a line                   a change: sleep forever
+//     waits, at most last-will= seconds,        syncs, prints a line                   a change: sleep forever
+//         and says that the process lives
 //     the signal has its usual effect ◀──       writes a byte to the other pipe
 //
 // Why no answered change is missing from the image: see Paging's LastWill. This file keeps its conditions for the flag.

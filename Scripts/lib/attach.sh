@@ -88,22 +88,20 @@ attach_by_fuse() {
     device=$loop_device
 }
 
-# wait_for COMPLAINT COMMAND…: repeats the command until it succeeds, for at most a minute.
+# wait_for COMPLAINT COMMAND…: repeats the command until it succeeds. Ends the script if it has not within a minute.
 wait_for() {
-    local complaint=$1 tries=0
+    local complaint=$1
     shift
-    until "$@"; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || die "$complaint"
-        sleep 0.1
-    done
+    succeeds_within 60 "$@" || die "$complaint"
 }
 
-# wait_a_moment COMMAND…: repeats the command until it succeeds, for at most five seconds.
-wait_a_moment() {
-    local tries=0
-    until "$@" || [ "$tries" = 50 ]; do
-        tries=$((tries + 1))
+# succeeds_within SECONDS COMMAND…: repeats the command until it succeeds, and fails if it has not by then.
+succeeds_within() {
+    local tries=$(($1 * 10))
+    shift
+    until "$@"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
         sleep 0.1
     done
 }
@@ -137,7 +135,7 @@ detach() {
     [ -z "$loop_device" ] || as_root losetup --detach "$loop_device" || failed=yes
     if [ -n "$fuse_dir" ]; then
         # The script may have been interrupted while that began.
-        wait_a_moment test -s "$scratch/nbdfuse.pid"
+        succeeds_within 5 test -s "$scratch/nbdfuse.pid" || true
         ! mountpoint -q "$fuse_dir" || unmount "$fuse_dir"
         wait_for_end "$scratch/nbdfuse.pid"
     fi
@@ -148,7 +146,7 @@ detach() {
 
 # The script was interrupted while the device was being attached. Nobody else would detach it.
 see_whether_attached() {
-    wait_a_moment attach_has_told
+    succeeds_within 5 attach_has_told || true
     ! grep -qs ': attached: ' "$scratch/attach.log" || nbd_device=$attaching
 }
 

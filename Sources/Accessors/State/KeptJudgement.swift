@@ -105,10 +105,7 @@ public enum KeptJudgement: Equatable, Sendable {
             return stamp == ImageStamp(keptIn: then) ? .same : .changed("it is not as the last server saw it")
         }
         if now.hasForeignClock { return .untold("its times come from another machine") }
-        if let seconds = seconds(from: alive, to: stamp) {
-            return .changed("it was changed \(seconds) s after the last server was last alive")
-        }
-        if isOlder(stamp, than: then, alive) { return .changed(older) }
+        if let change = foreignChange(stamp, then, alive) { return .changed("it \(change)") }
         return then.is_stamped == 1 ? .same : .untold("the last server had not looked at it")
     }
 
@@ -117,26 +114,20 @@ public enum KeptJudgement: Equatable, Sendable {
         guard now.tellsChanges, let stamp = now.stamp, stamp.isFine, !now.hasForeignClock else {
             return .changed("\(growth), and its times do not tell when")
         }
-        if let seconds = seconds(from: alive, to: stamp) {
-            return .changed("\(growth), and was changed \(seconds) s after the last server was last alive")
-        }
-        if isOlder(stamp, than: then, alive) { return .changed("\(growth), and \(older)") }
+        if let change = foreignChange(stamp, then, alive) { return .changed("\(growth), and \(change)") }
         return .untold("\(growth) while the last server served it")
     }
 
-    /// Whether the last change came before the server looked at the file. The server's own writes come after that.
-    private static func isOlder(_ stamp: ImageStamp, than then: flexpage_state_image, _ alive: UInt64) -> Bool {
-        guard then.is_stamped == 1 else { return false }
-        let seen = ImageStamp(keptIn: then).changed
-        return stamp.changed < seen && seen <= Int64(clamping: alive)
-    }
-
-    private static let older = "it was last changed before the last server looked at it, as an older copy would be"
-
-    /// How many seconds later than the server's last sign of life a file was changed; nil if the server may have been
-    /// alive.
-    private static func seconds(from alive: UInt64, to stamp: ImageStamp) -> UInt64? {
-        let last = UInt64(max(0, stamp.lastTime))
-        return last > alive && last - alive > grace ? (last - alive) / 1_000_000_000 : nil
+    /// When a file was last changed, if that cannot have been the server: later than it lived, or before it looked at
+    /// the file, which its own writes came after. Nil if it can.
+    private static func foreignChange(
+        _ stamp: ImageStamp, _ then: flexpage_state_image, _ alive: UInt64
+    ) -> String? {
+        let (last, seen) = (UInt64(max(0, stamp.lastTime)), ImageStamp(keptIn: then).changed)
+        if last > alive, last - alive > grace {
+            return "was changed \((last - alive) / 1_000_000_000) s after the last server was last alive"
+        }
+        guard then.is_stamped == 1, stamp.changed < seen, seen <= Int64(clamping: alive) else { return nil }
+        return "was last changed before the last server looked at it, as an older copy would be"
     }
 }

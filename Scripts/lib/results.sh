@@ -2,6 +2,9 @@
 # Sourced by Scripts/test.
 # shellcheck shell=bash
 
+# shellcheck source-path=SCRIPTDIR source=hangs.sh
+. "$(dirname "${BASH_SOURCE[0]}")/hangs.sh"
+
 passed=0
 failed=()
 skipped=()
@@ -46,6 +49,15 @@ swift_test_results() {
             gsub(/&amp;/, "\\&", why)
             print kind " " class "." name (why == "" ? "" : ": " why)
         }' "$2" "$1"
+}
+
+# take_hang SUITE LOG: counts a command that was ended because it hung as a failure, and prints what it did.
+take_hang() {
+    local suite=$1 log=$2
+    [ -s "$log.hang" ] || return 0
+    take_results "$suite" <<<"FAIL it hung and was ended: see above, and ${log#"$root/"}.hang"
+    printf '\n== %s hangs\n' "$suite"
+    cat "$log.hang"
 }
 
 # A sanitizer's report begins with such a line.
@@ -97,22 +109,32 @@ summary() {
     [ ${#failed[@]} = 0 ]
 }
 
-# The process that `logged` waits for, the leader of its group; empty while there is none.
-logged=""
+# The process that `logged` waits for, the leader of its group, and the one that ends it if it hangs; empty while there
+# are none.
+logged="" watcher=""
+
+# The maximum of each command that Scripts/test waits for, seconds: twice what the longest takes on two busy processors.
+# Those that run beside all others get twice as much.
+max_seconds=1500
 
 # logged LOG COMMAND…: runs a command, prints what it writes, which LOG keeps, and returns its status. It waits for the
 # command alone: llvm-symbolizer, which a sanitizer starts for a report, can outlive the tests, and would keep a pipe open.
+# A command that takes longer than `max_seconds` is ended: see Scripts/lib/hangs.sh.
 logged() {
     local log=$1 status=0
     shift
+    rm -f "$log.hang"
     # On a busy machine, the command begins after tail.
     : >"$log"
     set -m
     "$@" >"$log" 2>&1 &
     logged=$!
     set +m
+    watch "$log" "$logged" "$max_seconds" &
+    watcher=$!
     tail -n +1 -s 0.1 -f --pid="$logged" "$log"
     wait "$logged" || status=$?
-    logged=""
+    end_watch "$log" "$watcher"
+    logged="" watcher=""
     return "$status"
 }

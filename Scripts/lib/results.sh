@@ -51,7 +51,7 @@ swift_test_results() {
         }' "$2" "$1"
 }
 
-# take_hang SUITE LOG: counts a command that was ended because it hung as a failure, and prints what it did.
+# take_hang SUITE LOG: counts a command that was ended because it hung as a failure, and prints where it was.
 take_hang() {
     local suite=$1 log=$2
     [ -s "$log.hang" ] || return 0

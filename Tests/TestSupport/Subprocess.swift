@@ -27,6 +27,7 @@ package final class Subprocess {
         let failure = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, environ)
         guard failure == 0 else { throw Trouble("cannot start \(arguments[0]): \(String(cString: strerror(failure)))") }
         self.pid = pid
+        Overdue.watch(pid, arguments.joined(separator: " "))
     }
 
     /// The threads that run tests have signals blocked. Programs would inherit that, and never get SIGTERM.
@@ -43,10 +44,12 @@ package final class Subprocess {
         return attributes
     }
 
+    /// Waits ten seconds for a process that was killed, and no longer: it cannot end while a disk hangs, and the disk
+    /// may be released only after this.
     deinit {
         if status == nil {
             kill(pid, SIGKILL)
-            waitpid(pid, nil, 0)
+            for _ in 0..<1000 where pollStatus() == nil { usleep(10_000) }
         }
     }
 
@@ -61,8 +64,7 @@ package final class Subprocess {
 
     private func pollStatus() -> Int32? {
         if let status { return status }
-        var raw: Int32 = 0
-        guard waitpid(pid, &raw, WNOHANG) == pid else { return nil }
+        guard let raw = Overdue.reap(pid) else { return nil }
         status = raw & 0x7f == 0 ? (raw >> 8) & 0xff : 128 + (raw & 0x7f)
         return status
     }

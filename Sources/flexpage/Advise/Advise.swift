@@ -23,11 +23,12 @@ struct Advise: ParsableCommand {
     @Option(parsing: .upToNextOption, help: "Trace files in place of a server.", completion: .file())
     var trace: [String] = []
 
-    @Option(help: "With --trace: the present memory (K, M, G), or several, separated by commas.")
-    var memory = MemorySizes(argument: "64M")!
+    @Option(help: "With --trace: the present memory (K, M, G), or several, separated by commas. (default: 64M)")
+    var memory: MemorySizes?
 
-    @Option(parsing: .upToNextOption, help: "With --trace: the ways of paging: fixed, flexible, ahead.")
-    var pages = [PagingWay.ahead]
+    @Option(
+        parsing: .upToNextOption, help: "With --trace: the ways of paging: fixed, flexible, ahead. (default: ahead)")
+    var pages: [PagingWay] = []
 
     @Flag(help: "With --trace: simulate writes as writes; without this, they count as reads.")
     var writes = false
@@ -42,7 +43,11 @@ struct Advise: ParsableCommand {
         guard (path == nil) != trace.isEmpty else {
             throw ValidationError("expected either the path of a server's control socket, or --trace")
         }
-        guard trace.isEmpty == false || !compare else { throw ValidationError("--compare needs --trace") }
+        for (name, isGiven) in [
+            ("memory", memory != nil), ("pages", !pages.isEmpty), ("writes", writes), ("compare", compare),
+        ] where isGiven && trace.isEmpty {
+            throw ValidationError("--\(name) needs --trace")
+        }
         guard !compare || !json else { throw ValidationError("--compare and --json exclude each other") }
     }
 
@@ -87,10 +92,12 @@ struct Advise: ParsableCommand {
 
     private var trials: [AdviceTrial] {
         get throws {
-            try trace.flatMap { path in
+            let sizes = (memory ?? MemorySizes(argument: "64M")!).sizes
+            let ways = pages.isEmpty ? [PagingWay.ahead] : pages
+            return try trace.flatMap { path in
                 let trace = try Trace(path: path)
-                return memory.sizes.flatMap { size in
-                    pages.map { AdviceTrial(trace: trace, memory: size.bytes, way: $0, writes: writes) }
+                return sizes.flatMap { size in
+                    ways.map { AdviceTrial(trace: trace, memory: size.bytes, way: $0, writes: writes) }
                 }
             }
         }

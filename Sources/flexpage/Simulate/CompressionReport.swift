@@ -65,7 +65,7 @@ struct CompressionReport {
 
     private var notes: [String] {
         [
-            "\(image): of \(costs.pages) pages of 4 KiB, \(costs.zeroes) are zeroes. Of the others, "
+            "\(image): of \(costs.pages) pages of 4 KiB from all over it, \(costs.zeroes) are zeroes. Of the others, "
                 + "\((costs.keptShare * 100).text(digits: 0)) % compress to three quarters or less; all of them take "
                 + "\(costs.ratio.text(digits: 2)) times less.",
             "LZ4 on this machine: \(costs.keeping.text(digits: 1)) µs to keep a page, "

@@ -157,8 +157,8 @@ import Testing
         #expect(second.last! == ratio.text(digits: 3))
         #expect(
             lines[3]
-                == "disk.img: of 100 pages of 4 KiB, 10 are zeroes. Of the others, 89 % compress to three quarters or "
-                + "less; all of them take 1.80 times less.")
+                == "disk.img: of 100 pages of 4 KiB from all over it, 10 are zeroes. Of the others, 89 % compress to "
+                + "three quarters or less; all of them take 1.80 times less.")
         #expect(
             lines[4]
                 == "LZ4 on this machine: 6.0 µs to keep a page, 2.0 µs to refuse one, 1.0 µs to take one back.")

@@ -4,12 +4,13 @@ import Glibc
 /// and not an endless wait. No test's verdict depends on its speed.
 enum Watchdog {
     private static let minutes = 10
-    private static let deadlines = Guarded<[String: Int]>([:])
+    /// By number, because tests that run at the same time may guard the same.
+    private static let guarded = Guarded<(next: Int, deadlines: [Int: (what: String, end: Int)])>((0, [:]))
     private static let thread: pthread_t = Thread.start {
         while true {
             sleep(1)
             let now = time(nil)
-            let late = deadlines.withLock { $0.first { $0.value < now }?.key }
+            let late = guarded.withLock { $0.deadlines.values.first { $0.end < now }?.what }
             if let late { fatalError("still not at its end after \(minutes) minutes: \(late)") }
         }
     }
@@ -17,8 +18,12 @@ enum Watchdog {
     /// Runs `body`, which must end.
     static func guarding<Result>(_ what: String, _ body: () throws -> Result) rethrows -> Result {
         _ = thread
-        deadlines.withLock { $0[what] = time(nil) + minutes * 60 }
-        defer { deadlines.withLock { $0[what] = nil } }
+        let number = guarded.withLock {
+            $0.next += 1
+            $0.deadlines[$0.next] = (what, time(nil) + minutes * 60)
+            return $0.next
+        }
+        defer { guarded.withLock { $0.deadlines[number] = nil } }
         return try body()
     }
 }

@@ -9,7 +9,7 @@ final class ControlConnection {
 
     /// - Throws: If there is no server.
     init(_ path: String) throws {
-        number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }

@@ -65,6 +65,7 @@ import Testing
         let client = try Client(server, "hanging")
         let calls = try disk?.calls.count ?? 0
         try disk?.begin(.readsHang)
+        defer { disk?.end(.readsHang) }
         var orders: [ControlConnection] = []
         for index in 0..<6 {
             orders.append(try ControlConnection(path))

@@ -14,6 +14,7 @@ struct QemuRestartTests {
     private static let sectorsOfPart = 1024
     private static let bytes = writes * sectorsOfPart * sector
     private static var rounds: Int { Soak.isOn ? 700 : 240 }
+    private static var maxSeconds: Int { Soak.isOn ? 7200 : 600 }
     private static var minKills: Int { Soak.isOn ? 20 : 3 }
 
     /// What qemu-io is to do, and the image as it is afterwards. Each round writes to every part at once, and reads one
@@ -65,7 +66,9 @@ struct QemuRestartTests {
         let (commands, wanted) = script()
         let qemu = try client(socket, commands, outputPath: scratch.path("qemu"))
         var (kills, takeOvers) = (0, 0)
+        let end = time(nil) + Self.maxSeconds
         while !qemu.hasEnded {
+            try #require(time(nil) < end, "qemu has not ended after \(Self.maxSeconds) s and \(kills) kills")
             // qemu tries again after a second.
             usleep(UInt32.random(in: 1_100_000..<2_000_000))
             kill(server.pid, SIGKILL)

@@ -95,6 +95,7 @@ struct HangingDiskTests {
             let client = try Client(server)
             try client.write([UInt8](repeating: 7, count: 8192), at: 0)
             try disk.begin(.writesHang)
+            defer { disk.end(.writesHang) }
             let calls = try disk.calls.count
             for number in 0..<6 {
                 try ControlConnection(path).send(Array("flush\n".utf8))

@@ -152,6 +152,7 @@ import Testing
         try client.write(new, at: 0)
         Bytes.put(new, into: &wanted, at: 0)
         try disk.begin(.writesHang)
+        defer { disk.end(.writesHang) }
         let calls = try disk.calls.count
         kill(server.pid, SIGTERM)
         try disk.waitForCall("write", beyond: calls)

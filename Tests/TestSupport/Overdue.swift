@@ -1,0 +1,62 @@
+import Glibc
+
+/// Kills the programs of tests that have run for too long, so that a hang becomes a failure. A client waits for its
+/// server's answer without a limit; when the server is killed, the client gets an error, and the test ends.
+///
+/// Thread rules: any thread. A process is reaped and killed with the same lock held, so no other process that has got
+/// its number is hit.
+enum Overdue {
+    /// Seconds. No test takes a tenth of that, except for those that are long on purpose.
+    static let max = 600
+
+    private static let table = Table()
+
+    /// Begins to watch a child.
+    static func watch(_ pid: pid_t, _ name: String) {
+        if !Soak.isOn { table.withLock { $0[pid] = (name, time(nil) + max) } }
+    }
+
+    /// The status of a child as waitpid tells it; nil if it has not ended.
+    static func reap(_ pid: pid_t) -> Int32? {
+        table.withLock { children in
+            var status: Int32 = 0
+            guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
+            children[pid] = nil
+            return status
+        }
+    }
+
+    private final class Table: @unchecked Sendable {
+        private var children: [pid_t: (name: String, end: Int)] = [:]
+        private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+
+        init() {
+            pthread_mutex_init(mutex, nil)
+            var thread = pthread_t()
+            let context = Unmanaged.passRetained(self).toOpaque()
+            pthread_create(
+                &thread, nil,
+                { context in
+                    let table = Unmanaged<Table>.fromOpaque(context!).takeUnretainedValue()
+                    while true {
+                        sleep(1)
+                        table.withLock(Table.killLate)
+                    }
+                }, context)
+        }
+
+        func withLock<Result>(_ body: (inout [pid_t: (name: String, end: Int)]) -> Result) -> Result {
+            pthread_mutex_lock(mutex)
+            defer { pthread_mutex_unlock(mutex) }
+            return body(&children)
+        }
+
+        private static func killLate(_ children: inout [pid_t: (name: String, end: Int)]) {
+            for (pid, child) in children where child.end < time(nil) {
+                print("\(child.name), process \(pid), has run for \(max) s, and is killed")
+                kill(pid, SIGKILL)
+                children[pid]?.end = .max
+            }
+        }
+    }
+}

@@ -5,15 +5,16 @@ import Glibc
 ///
 /// Thread rules: any thread. A process is reaped and killed with the same lock held, so no other process that has got
 /// its number is hit.
-enum Overdue {
-    /// Seconds. No test takes a tenth of that, except for those that are long on purpose.
-    static let max = 600
+package enum Overdue {
+    /// Seconds that a program has if nothing else is said. No test takes a tenth of that, except for those that are
+    /// long on purpose.
+    package static let max = 600
 
     private static let table = Table()
 
     /// Begins to watch a child.
-    static func watch(_ pid: pid_t, _ name: String) {
-        if !Soak.isOn { table.withLock { $0[pid] = (name, time(nil) + max) } }
+    static func watch(_ pid: pid_t, _ name: String, seconds: Int) {
+        if !Soak.isOn { table.withLock { $0[pid] = (name, time(nil) + seconds) } }
     }
 
     /// The status of a child as waitpid tells it; nil if it has not ended.
@@ -53,7 +54,7 @@ enum Overdue {
 
         private static func killLate(_ children: inout [pid_t: (name: String, end: Int)]) {
             for (pid, child) in children where child.end < time(nil) {
-                print("\(child.name), process \(pid), has run for \(max) s, and is killed")
+                print("process \(pid) has run for too long, and is killed: \(child.name)")
                 kill(pid, SIGKILL)
                 children[pid]?.end = .max
             }

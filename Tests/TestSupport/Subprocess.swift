@@ -10,7 +10,8 @@ package final class Subprocess {
     private var status: Int32?
 
     /// Starts `arguments`, found through PATH. Standard output and error go to `outputPath`.
-    package init(_ arguments: [String], outputPath: String) throws {
+    /// - Parameter maxSeconds: When it is killed if it has not ended. Tests that are long on purpose have no limit.
+    package init(_ arguments: [String], outputPath: String, maxSeconds: Int = Overdue.max) throws {
         self.outputPath = outputPath
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -27,7 +28,7 @@ package final class Subprocess {
         let failure = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, environ)
         guard failure == 0 else { throw Trouble("cannot start \(arguments[0]): \(String(cString: strerror(failure)))") }
         self.pid = pid
-        Overdue.watch(pid, arguments.joined(separator: " "))
+        Overdue.watch(pid, arguments.joined(separator: " "), seconds: maxSeconds)
     }
 
     /// The threads that run tests have signals blocked. Programs would inherit that, and never get SIGTERM.

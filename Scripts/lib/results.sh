@@ -109,13 +109,12 @@ summary() {
     [ ${#failed[@]} = 0 ]
 }
 
-# The process that `logged` waits for, the leader of its group, and the one that ends it if it hangs; empty while there
-# are none.
-logged="" watcher=""
+# The process that `logged` waits for, the leader of its group; empty while there is none.
+logged=""
 
-# The maximum of each command that Scripts/test waits for, seconds: twice what the longest takes on two busy processors.
-# Those that run beside all others get twice as much.
-max_seconds=1500
+# The maximum of each command that Scripts/test waits for, seconds. On two busy processors, the longest takes 1200 with
+# its build.
+max_seconds=${FLEXPAGE_MAX_SECONDS:-2700}
 
 # logged LOG COMMAND…: runs a command, prints what it writes, which LOG keeps, and returns its status. It waits for the
 # command alone: llvm-symbolizer, which a sanitizer starts for a report, can outlive the tests, and would keep a pipe open.
@@ -123,18 +122,16 @@ max_seconds=1500
 logged() {
     local log=$1 status=0
     shift
-    rm -f "$log.hang"
     # On a busy machine, the command begins after tail.
     : >"$log"
     set -m
     "$@" >"$log" 2>&1 &
     logged=$!
     set +m
-    watch "$log" "$logged" "$max_seconds" &
-    watcher=$!
+    begin_watch "$log" "$logged" "$max_seconds"
     tail -n +1 -s 0.1 -f --pid="$logged" "$log"
     wait "$logged" || status=$?
-    end_watch "$log" "$watcher"
-    logged="" watcher=""
+    end_watch "$log"
+    logged=""
     return "$status"
 }

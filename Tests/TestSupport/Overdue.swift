@@ -1,7 +1,8 @@
 import Glibc
 
 /// Kills the programs of tests that have run for too long, so that a hang becomes a failure. A client waits for its
-/// server's answer without a limit; when the server is killed, the client gets an error, and the test ends.
+/// server's answer without a limit; when the server is killed, the client gets an error, and the test ends. (Servers
+/// that are not children of the tests, such as daemons, are not watched. Scripts/test has a limit for all.)
 ///
 /// Thread rules: any thread. A process is reaped and killed with the same lock held, so no other process that has got
 /// its number is hit.
@@ -14,7 +15,7 @@ package enum Overdue {
 
     /// Begins to watch a child.
     static func watch(_ pid: pid_t, _ name: String, seconds: Int) {
-        if !Soak.isOn { table.withLock { $0[pid] = (name, time(nil) + seconds) } }
+        if !Soak.isOn { table.withLock { $0[pid] = (name, Patience.now + seconds * 1000) } }
     }
 
     /// The status of a child as waitpid tells it; nil if it has not ended.
@@ -25,6 +26,12 @@ package enum Overdue {
             children[pid] = nil
             return status
         }
+    }
+
+    /// Standard output has a buffer, which is lost if the tests are killed.
+    private static func say(_ text: String) {
+        let line = Array((text + "\n").utf8)
+        _ = write(2, line, line.count)
     }
 
     private final class Table: @unchecked Sendable {
@@ -53,8 +60,8 @@ package enum Overdue {
         }
 
         private static func killLate(_ children: inout [pid_t: (name: String, end: Int)]) {
-            for (pid, child) in children where child.end < time(nil) {
-                print("process \(pid) has run for too long, and is killed: \(child.name)")
+            for (pid, child) in children where child.end < Patience.now {
+                Overdue.say("process \(pid) has run for too long, and is killed: \(child.name)")
                 kill(pid, SIGKILL)
                 children[pid]?.end = .max
             }

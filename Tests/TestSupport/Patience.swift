@@ -14,7 +14,8 @@ package enum Patience {
         throw Trouble("after \(seconds) s \(complaint())")
     }
 
-    private static var now: Int {
+    /// Milliseconds of a clock that nobody sets.
+    package static var now: Int {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return time.tv_sec * 1000 + time.tv_nsec / 1_000_000

@@ -10,7 +10,7 @@ package final class Subprocess {
     private var status: Int32?
 
     /// Starts `arguments`, found through PATH. Standard output and error go to `outputPath`.
-    /// - Parameter maxSeconds: When it is killed if it has not ended. Tests that are long on purpose have no limit.
+    /// - Parameter maxSeconds: It is killed if it has not ended by then. Tests that are long on purpose have no limit.
     package init(_ arguments: [String], outputPath: String, maxSeconds: Int = Overdue.max) throws {
         self.outputPath = outputPath
         var actions = posix_spawn_file_actions_t()
@@ -77,7 +77,8 @@ package final class Subprocess {
 
     package static func run(_ arguments: [String], seconds: Int = 60) throws -> (status: Int32, output: String) {
         let scratch = Scratch()
-        let process = try Subprocess(arguments, outputPath: scratch.path("output"))
+        let process = try Subprocess(
+            arguments, outputPath: scratch.path("output"), maxSeconds: max(Overdue.max, seconds))
         return (try process.wait(seconds: seconds), process.output)
     }
 

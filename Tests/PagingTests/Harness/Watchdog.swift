@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// Ends the process, and names what hangs, if something has not ended after long minutes: so a deadlock is a failure
 /// and not an endless wait. No test's verdict depends on its speed.
@@ -9,7 +10,7 @@ enum Watchdog {
     private static let thread: pthread_t = Thread.start {
         while true {
             sleep(1)
-            let now = time(nil)
+            let now = Patience.now
             let late = guarded.withLock { $0.deadlines.values.first { $0.end < now }?.what }
             if let late { fatalError("still not at its end after \(minutes) minutes: \(late)") }
         }
@@ -20,7 +21,7 @@ enum Watchdog {
         _ = thread
         let number = guarded.withLock {
             $0.next += 1
-            $0.deadlines[$0.next] = (what, time(nil) + minutes * 60)
+            $0.deadlines[$0.next] = (what, Patience.now + minutes * 60_000)
             return $0.next
         }
         defer { guarded.withLock { $0.deadlines[number] = nil } }

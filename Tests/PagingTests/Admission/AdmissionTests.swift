@@ -9,8 +9,10 @@ import Testing
     private static let size: Int64 = 64 << 20
     private static let largePages = 256
 
-    /// Sixteen writers of single pages are ahead of the disk all the time. A write of 1 MiB then comes. It ends once no
-    /// more than twice what was admitted before it has gone out. The test counts pages that go out, not time.
+    /// Sixteen writers of single pages are ahead of the disk all the time. A write of 1 MiB then comes, and ends
+    /// nevertheless. The test counts pages that go out, not time. Between its parts the large write is not in the
+    /// queue, and others are served. How many depends on how soon its thread gets a processor. So the limit is a
+    /// quarter of what would go out without an order. AdmissionQueueTests checks the order itself.
     @Test func aLargeWriteIsNotPassedBySmallOnes() throws {
         let out = Tally()
         let rig = try PagingRig(
@@ -48,7 +50,7 @@ import Testing
             let during = after.count - before
             #expect(admitted > dirtyLimit.limit / 2)
             for thread in small { pthread_join(thread, nil) }
-            #expect(during <= 2 * (admitted + Self.largePages), "\(during) pages with \(admitted) before")
+            #expect(during < end / 4, "\(during) pages with \(admitted) before")
         }
         try rig.pager.flush()
         #expect(rig.image.byte(ofPage: 40 << 8) == 9)

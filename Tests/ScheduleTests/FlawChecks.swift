@@ -4,7 +4,7 @@ import Scheduling
 @testable import Schedules
 
 /// Checks of the checks: if a mistake in the order of events is planted inside the pager, they find it. They run as
-/// many schedules as without a mistake.
+/// many schedules as without a mistake, or more where few orders show it (`orders`).
 enum FlawChecks {
     static let all =
         Flaw.allCases.map(aFlawIsFound)
@@ -24,8 +24,15 @@ enum FlawChecks {
         }
     }
 
-    private static func aFlawIsFound(_ flaw: Flaw) -> Check {
+    /// How many orders are tried at most. Which seed finds a flaw changes with every change of the pager. Only one in
+    /// some thousand orders has a process die in a zero during which a sync has made a page durable.
+    private static func orders(_ flaw: Flaw) -> Int {
         let count = scenario(flaw).share(of: PagerChecks.perScenario)
+        return flaw == .settledInAZero ? 15 * count : count
+    }
+
+    private static func aFlawIsFound(_ flaw: Flaw) -> Check {
+        let count = orders(flaw)
         return Check("the flaw \(flaw) is found within \(count) orders of \(scenario(flaw).name)") { complaints in
             Flaw.planted = flaw
             defer { Flaw.planted = nil }

@@ -101,17 +101,17 @@ struct HandoverTests {
         let image = try ImageFile(path: path)
         let settling = try #require(image.stamp).settlingTime
         usleep(UInt32(settling) * 1000)
-        var began = milliseconds()
+        var began = Patience.now
         for _ in 0..<50 {
             try image.beginWriting()
             image.endWriting()
         }
-        #expect(milliseconds() - began < 50 * settling, "a writer that changes nothing waits for nothing")
+        #expect(Patience.now - began < 50 * settling, "a writer that changes nothing waits for nothing")
         try image.beginWriting()
         try image.writeOut(PageMemory([UInt8](repeating: 1, count: 4096)), at: 0)
-        began = milliseconds()
+        began = Patience.now
         image.endWriting()
-        #expect(milliseconds() - began >= settling - 1)
+        #expect(Patience.now - began >= settling - 1)
     }
 
     /// A device that tells nothing counts as changed for writers, and not for readers.
@@ -212,12 +212,6 @@ struct HandoverTests {
             defer { pthread_mutex_unlock(&mutex) }
             return noted
         }
-    }
-
-    private func milliseconds() -> Int {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
     }
 }
 

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Paging
@@ -88,14 +89,9 @@ import Testing
     }
 
     private static func milliseconds(_ body: () -> Void) -> Int {
-        func now() -> Int {
-            var time = timespec()
-            clock_gettime(CLOCK_MONOTONIC, &time)
-            return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-        }
-        let begin = now()
+        let begin = Patience.now
         body()
-        return now() - begin
+        return Patience.now - begin
     }
 
     /// All that share a failing sync get the error, and those of the sync before do not.

@@ -57,10 +57,10 @@ import Testing
             let client = try Client(server)
             try client.write(new, at: 0)
             try disk.kill()
-            let begin = now()
+            let begin = Patience.now
             #expect(Client.code { _ = try client.read(4096, at: 2 << 20) } == EIO)
             #expect(Client.code { try client.flush() } == EIO)
-            let waited = now() - begin
+            let waited = Patience.now - begin
             #expect((seconds * 1000..<seconds * 1000 + 3000).contains(waited), "\(waited) ms")
             try Bytes.check(try client.read(1 << 20, at: 0), new)
             try client.write([1, 2, 3], at: 4096)
@@ -231,11 +231,5 @@ import Testing
         _ = try server.stop()
         #expect(server.log.contains("2 pages of 4096 bytes could not be written to the nbd plugin and are lost"))
         try disk.kill()
-    }
-
-    private func now() -> Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
     }
 }
